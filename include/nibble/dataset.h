@@ -1,0 +1,52 @@
+/* dataset.h - what a data set is: counted u8 images in HWC order with labels, random access, thread safe.
+ *
+ * One loader per file in datasets/, listed in datasets/datasets.def. A loader reads or maps everything in open() and checks it
+ * there; get() cannot fail. Data are searched in data.path, $NB_DATA, ./datasets/, ../shared/data/, and the distribution's folder. */
+#ifndef NIBBLE_DATASET_H
+#define NIBBLE_DATASET_H
+
+#include <nibble/config.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { NB_MAX_CHANNELS = 4 };
+
+typedef struct {
+    int32_t count, h, w, c, classes;
+    const char *const *class_names;                    /* [classes] or NULL; lives as long as the data set */
+    float mean[NB_MAX_CHANNELS], std[NB_MAX_CHANNELS]; /* of pixel/255: the default normalisation */
+} nb_dsinfo;
+
+typedef struct nb_dataset {
+    const char *name, *help;
+    const nb_key *keys; /* own keys beside the common ones (name, path, augment, ...); bound into the state */
+    size_t state_size;
+    /* st is zeroed and its keys are bound; split is "train" or "test"; path is data.path or "". */
+    nb_status (*open)(nb_ctx *ctx, void *st, const char *path, const char *split, nb_dsinfo *info);
+    void (*get)(const void *st, int32_t index, uint8_t *hwc, int32_t *label);
+    void (*close)(nb_ctx *ctx, void *st);
+} nb_dataset;
+
+extern NB_API const nb_dataset *const nb_datasets[]; /* ends with NULL */
+
+/* Keys of the `data` section that every data set shares. */
+typedef struct {
+    const char *name, *path;
+    const nb_conf *augment;   /* list of crop4 | flip | erase | ..., bound by the loader */
+    int32_t validation;       /* images held out from the end of a seeded shuffle of train; 0 = evaluate on test */
+} nb_data_keys;
+extern NB_API const nb_key nb_data_common_keys[];
+
+typedef struct nb_data nb_data; /* an open split of a data set */
+/* data: the config's `data` section. split: "train" or "test". */
+NB_API nb_status nb_data_open(nb_ctx *ctx, const nb_conf *data, const char *split, nb_data **out);
+NB_API const nb_dsinfo *nb_data_info(const nb_data *d);
+NB_API void nb_data_get(const nb_data *d, int32_t index, uint8_t *hwc, int32_t *label);
+NB_API void nb_data_close(nb_ctx *ctx, nb_data *d);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,51 @@
+/* intmodel.h - the integer model: the engine's steps plus names, scales and bits, and its file (*.int.safetensors).
+ *
+ * An nb_intmodel owns everything it points to (one arena). The file's layout is specified at the top of src/lower/intfile.c. */
+#ifndef NIBBLE_INTMODEL_H
+#define NIBBLE_INTMODEL_H
+
+#include <nibble/context.h>
+#include <nibble/engine.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+    const char *name; /* name of the graph node whose value this is: "c1.relu.fq" */
+    float scale;      /* real = scale * (code - zero) */
+    int32_t bits;     /* 2..8, 32 for int32 logits */
+} nb_tinfo;
+
+typedef struct {
+    const char *name;       /* the layer: "c1", "block1.add" */
+    int32_t weight_bits;    /* 2..8; 0 for steps without weights */
+    int32_t n_scale;        /* 1 or oc: float scales of the weights as trained, for readers of the file */
+    const float *weight_scale;
+    int64_t macs;
+    int64_t acc_bound;      /* proven bound of |accumulator| */
+} nb_sinfo;
+
+typedef struct nb_intmodel {
+    nb_emodel e;
+    const nb_tinfo *tensors; /* [e.n_tensors] */
+    const nb_sinfo *steps;   /* [e.n_steps] */
+    int32_t classes;
+    const char *const *class_names; /* [classes] or NULL */
+    const char *config;             /* the experiment's config text, or "" */
+    double accuracy;                /* on the evaluation set when it was written, 0..1; < 0 = not measured */
+    struct nb_arena *arena;
+    void *packed;                   /* prepared weights */
+} nb_intmodel;
+
+NB_API void nb_intmodel_free(nb_ctx *ctx, nb_intmodel *m); /* NULL is fine */
+/* Writes atomically; equal models give equal bytes. */
+NB_API nb_status nb_intmodel_save(nb_ctx *ctx, const nb_intmodel *m, const char *path);
+/* Reads, checks everything (nb_engine_check included) and prepares the weights: the result is ready to run. */
+NB_API nb_status nb_intmodel_load(nb_ctx *ctx, const char *path, nb_intmodel **out);
+NB_API nb_status nb_intmodel_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, nb_intmodel **out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

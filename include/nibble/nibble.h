@@ -1,0 +1,18 @@
+/* nibble.h - everything. Nibble trains quantized convolutional networks and ships the integers. */
+#ifndef NIBBLE_NIBBLE_H
+#define NIBBLE_NIBBLE_H
+
+#define NB_VERSION "0.1.0"
+
+#include <nibble/config.h>
+#include <nibble/context.h>
+#include <nibble/dataset.h>
+#include <nibble/engine.h>
+#include <nibble/graph.h>
+#include <nibble/intmodel.h>
+#include <nibble/lowering.h>
+#include <nibble/quant.h>
+#include <nibble/tensor.h>
+#include <nibble/train.h>
+
+#endif

@@ -1,0 +1,76 @@
+/* quant.h - quantizers (how a range is found), fake-quant nodes, and the policy that places them.
+ *
+ * Formulas after Nagel et al. 2021 (arXiv:2106.08295), sections 2.2, 3.1 and 4.1. The contract for codes is in
+ * src/kernels/rescale.h: q = clamp(round_half_even(x / s) + z, lo, hi), real = s * (q - z). */
+#ifndef NIBBLE_QUANT_H
+#define NIBBLE_QUANT_H
+
+#include <nibble/graph.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum { NB_SCHEME_ASYMMETRIC, NB_SCHEME_SYMMETRIC, NB_SCHEME_UNSIGNED } nb_scheme;
+typedef enum { NB_GRANULARITY_CHANNEL, NB_GRANULARITY_TENSOR } nb_granularity;
+
+/* What an observer is shown: one tensor, or one output channel of a weight tensor. min and max are already reduced (NaN-free
+ * data: NaN anywhere gives NaN here). */
+typedef struct {
+    const float *x;
+    int64_t n;
+    float min, max;
+    int32_t bits;
+    bool symmetric, weights;
+} nb_observation;
+
+/* How ranges are found; owns no tensors. One file per method in src/quant/, listed in quantizers.def.
+ * state: n_state floats per channel, a BUFFER leaf "<fake-quant>.state", zero before the first observation. */
+typedef struct nb_quantizer {
+    const char *name, *help;
+    const nb_key *keys;
+    size_t attr_size;
+    int32_t n_state;
+    void (*observe)(const void *attr, float *state, const nb_observation *o);
+    void (*range)(const void *attr, const float *state, float *lo, float *hi); /* real range to cover */
+} nb_quantizer;
+
+extern NB_API const nb_quantizer *const nb_quantizers[]; /* ends with NULL */
+NB_API const nb_quantizer *nb_quantizer_find(const char *name);
+
+/* Grid of `bits` for a scheme: sets lo, hi, dtype, bits. Weights (weights = true) use the narrow symmetric grid. */
+NB_API void nb_grid(nb_qparams *q, int32_t bits, nb_scheme scheme, bool weights);
+/* Scale and zero point of channel c from a real range. The range is widened to hold 0 and has a floor, so that scale is normal and
+ * positive; for asymmetric grids the zero point is an integer code (nudged). */
+NB_API void nb_qparams_set(nb_qparams *q, int32_t c, nb_scheme scheme, float lo, float hi);
+
+/* One section `weights:` or `activations:`. */
+typedef struct {
+    int32_t bits, granularity, scheme;
+    const char *range;
+} nb_quant_keys;
+extern NB_API const nb_key nb_quant_weight_keys[], nb_quant_act_keys[];
+
+/* The `quant` section. */
+typedef struct {
+    const nb_conf *weights, *activations, *layers;
+    int32_t first_last_bits; /* 0 = as the others */
+    int32_t output_bits;     /* 0 = int32 logits, left unquantized */
+    int32_t batchnorm;       /* 0 keep, 1 fold */
+} nb_quant_section;
+extern NB_API const nb_key nb_quant_section_keys[];
+
+extern const nb_op nb_op_fakequant; /* in[0] float -> codes; in[1] the state leaf */
+extern const nb_op nb_op_dequantize; /* codes -> float, for layers that only take floats */
+
+/* Puts fake-quant nodes on the edges of an unfrozen float graph: the input, every MAC's weight, values after the fused activation, after
+ * joins; pools keep their input's grid. Removes TRAIN_ONLY nodes. quant: the config's section, may be NULL for defaults. */
+NB_API nb_status nb_quant_place(nb_graph *g, const nb_conf *quant);
+/* Static folding (batchnorm: fold): removes every batch norm that directly follows a MAC and gives the MAC a bias. Values move when
+ * parameters are loaded (nb_params_load in train/). Runs before nb_quant_place. */
+NB_API nb_status nb_quant_fold(nb_graph *g);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

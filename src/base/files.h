@@ -1,0 +1,29 @@
+/* files.h - whole-file reads with a limit, gzip included, and writes that never leave half a file behind. */
+#ifndef NB_BASE_FILES_H
+#define NB_BASE_FILES_H
+
+#include <nibble/context.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+/* Reads a regular file whole (at most max bytes, else NB_E_FORMAT). *out is freed with nb_free and has a NUL after its len bytes. */
+nb_status nb_file_read(nb_ctx *ctx, const char *path, size_t max, uint8_t **out, size_t *len);
+/* The same through zlib: .gz content is inflated (truncated or damaged streams are NB_E_FORMAT), other content passes unchanged. */
+nb_status nb_file_read_gz(nb_ctx *ctx, const char *path, size_t max, uint8_t **out, size_t *len);
+bool nb_file_exists(const char *path);
+/* mkdir -p */
+nb_status nb_make_dirs(nb_ctx *ctx, const char *path);
+
+/* Atomic write: everything goes to "<path>.tmp.<pid>" beside it and is renamed over path on commit, after fflush and fsync. A path that
+ * exists and is not a regular file (/dev/full, a pipe) is written directly. A failed or aborted write leaves the old file as it was. */
+typedef struct {
+    nb_ctx *ctx;
+    FILE *f;
+    char *path, *tmp; /* tmp == NULL: direct */
+} nb_atomic;
+nb_status nb_atomic_open(nb_ctx *ctx, const char *path, nb_atomic *a);
+nb_status nb_atomic_commit(nb_atomic *a); /* closes; on failure removes the temporary file */
+void nb_atomic_abort(nb_atomic *a);       /* closes and removes; harmless after commit */
+nb_status nb_file_write(nb_ctx *ctx, const char *path, const void *bytes, size_t len); /* all of the above at once */
+
+#endif

@@ -1,0 +1,45 @@
+/* safetensors.h - the container of both checkpoints: 8-byte little-endian header length, JSON header, raw tensors.
+ *
+ * Reading trusts nothing: header length, JSON, dtypes, shapes, that data_offsets match dtype*shape, that tensors do not overlap, leave no
+ * holes and stay inside the file. Offsets are compared so that nothing can overflow. Writing: tensors stand in the order they were added,
+ * aligned to 8 bytes by padding the header with spaces; equal content gives equal bytes. */
+#ifndef NB_BASE_SAFETENSORS_H
+#define NB_BASE_SAFETENSORS_H
+
+#include <nibble/context.h>
+
+enum { NB_ST_MAX_DIM = 8 };
+
+typedef enum { NB_ST_F32, NB_ST_I8, NB_ST_U8, NB_ST_I32, NB_ST_I64, NB_ST_F64, NB_ST_OTHER } nb_st_dtype;
+
+typedef struct {
+    const char *name;
+    nb_st_dtype dtype;
+    int32_t ndim;
+    int64_t shape[NB_ST_MAX_DIM];
+    int64_t count; /* product of shape; 1 for ndim 0 */
+    const void *data; /* aligned for its type */
+    size_t bytes;
+} nb_st_tensor;
+
+typedef struct nb_st_file nb_st_file;
+
+nb_status nb_st_open(nb_ctx *ctx, const char *path, nb_st_file **out);
+/* From memory (copied); name stands in messages. */
+nb_status nb_st_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, nb_st_file **out);
+void nb_st_close(nb_ctx *ctx, nb_st_file *f);
+int32_t nb_st_count(const nb_st_file *f);
+const nb_st_tensor *nb_st_at(const nb_st_file *f, int32_t i);
+const nb_st_tensor *nb_st_find(const nb_st_file *f, const char *name); /* NULL when absent */
+const char *nb_st_meta(const nb_st_file *f, const char *key);          /* __metadata__[key] or NULL */
+const char *nb_st_name(const nb_st_file *f);                           /* path, for messages */
+
+typedef struct nb_st_writer nb_st_writer;
+nb_status nb_st_writer_create(nb_ctx *ctx, nb_st_writer **out);
+/* data is borrowed until save. */
+nb_status nb_st_add(nb_st_writer *w, const char *name, nb_st_dtype dtype, int32_t ndim, const int64_t *shape, const void *data);
+nb_status nb_st_set_meta(nb_st_writer *w, const char *key, const char *value);
+nb_status nb_st_save(nb_st_writer *w, const char *path);
+void nb_st_writer_free(nb_st_writer *w);
+
+#endif
