@@ -1,6 +1,7 @@
 /* intmodel.h - the integer model: the engine's steps plus names, scales and bits, and its file (*.int.safetensors).
  *
- * An nb_intmodel owns everything it points to (one arena). The file's layout is specified at the top of src/lower/intfile.c. */
+ * An nb_intmodel owns everything it points to (one arena). The file's layout is specified at the top of
+ * src/lower/intfile.c. */
 #ifndef NIBBLE_INTMODEL_H
 #define NIBBLE_INTMODEL_H
 
@@ -18,25 +19,35 @@ typedef struct {
 } nb_tinfo;
 
 typedef struct {
-    const char *name;       /* the layer: "c1", "block1.add" */
-    int32_t weight_bits;    /* 2..8; 0 for steps without weights */
-    int32_t n_scale;        /* 1 or oc: float scales of the weights as trained, for readers of the file */
+    const char *name;    /* the layer: "c1", "block1.add" */
+    int32_t weight_bits; /* 2..8; 0 for steps without weights */
+    int32_t n_scale;     /* 1 or oc: float scales of the weights as trained, for readers of the file */
     const float *weight_scale;
     int64_t macs;
-    int64_t acc_bound;      /* proven bound of |accumulator| */
+    int64_t acc_bound; /* proven bound of |accumulator| */
 } nb_sinfo;
 
 typedef struct nb_intmodel {
     nb_emodel e;
-    const nb_tinfo *tensors; /* [e.n_tensors] */
+    const nb_tinfo *tensors; /* [e.n_tensors]; tensor i of the engine is e.tensors[i] */
     const nb_sinfo *steps;   /* [e.n_steps] */
     int32_t classes;
     const char *const *class_names; /* [classes] or NULL */
     const char *config;             /* the experiment's config text, or "" */
     double accuracy;                /* on the evaluation set when it was written, 0..1; < 0 = not measured */
     struct nb_arena *arena;
-    void *packed;                   /* prepared weights */
+    void *packed; /* prepared weights */
 } nb_intmodel;
+
+/* What goes in (pixels have its h, w, c) and what comes out (classes codes or int32 sums). */
+static inline int32_t nb_intmodel_input(const nb_intmodel *m)
+{
+    return m->e.steps[0].out;
+}
+static inline int32_t nb_intmodel_output(const nb_intmodel *m)
+{
+    return m->e.steps[m->e.n_steps - 1].out;
+}
 
 NB_API void nb_intmodel_free(nb_ctx *ctx, nb_intmodel *m); /* NULL is fine */
 /* Writes atomically; equal models give equal bytes. */

@@ -8,8 +8,10 @@
 #include <nibble/context.h>
 #include <nibble/dataset.h>
 #include <nibble/engine.h>
+#include <nibble/export.h>
 #include <nibble/graph.h>
 #include <nibble/intmodel.h>
+#include <nibble/lower.h>
 #include <nibble/lowering.h>
 #include <nibble/quant.h>
 #include <nibble/tensor.h>

@@ -1,0 +1,24 @@
+/* export.h - exporters: an integer model in other formats. One file per format in src/export/, listed in exporters.def.
+ */
+#ifndef NIBBLE_EXPORT_H
+#define NIBBLE_EXPORT_H
+
+#include <nibble/intmodel.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct nb_exporter {
+    const char *name, *ext, *help; /* "text", ".txt", one line */
+    /* Writes atomically; equal models give equal bytes. */
+    nb_status (*write)(nb_ctx *ctx, const nb_intmodel *m, const char *path);
+} nb_exporter;
+
+extern NB_API const nb_exporter *const nb_exporters[];        /* ends with NULL */
+NB_API const nb_exporter *nb_exporter_find(const char *name); /* NULL when unknown */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,28 @@
+/* lower.h - from a trained graph to an integer model, and the integer model on data. */
+#ifndef NIBBLE_LOWER_H
+#define NIBBLE_LOWER_H
+
+#include <nibble/dataset.h>
+#include <nibble/intmodel.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct {
+    int32_t n, correct;
+    double accuracy; /* correct / n */
+    double loss;     /* mean cross entropy of the dequantized logits */
+} nb_eval;
+
+/* Runs the engine over images indices[0..n-1] of data (NULL: images 0..n-1), in parallel; the result does not depend on
+ * the number of threads. The data's image size and number of classes must be the model's. */
+NB_API nb_status nb_intmodel_evaluate(nb_ctx *ctx, const nb_intmodel *m, const nb_data *data, const int32_t *indices,
+                                      int32_t n, nb_eval *out);
+/* One image: u8 pixels [h, w, c] of the input tensor's size -> dequantized logits [classes]. */
+NB_API nb_status nb_intmodel_logits(nb_ctx *ctx, const nb_intmodel *m, const uint8_t *pixels, float *logits);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
