@@ -51,14 +51,13 @@ typedef enum {
 
 typedef struct nb_intbuilder nb_intbuilder;
 
-nb_status nb_intbuilder_create(nb_ctx *ctx, nb_intbuilder **out);
+/* where stands in front of every message (a file's path; "" for none) and is borrowed until free. */
+nb_status nb_intbuilder_create(nb_ctx *ctx, const char *where, nb_intbuilder **out);
 void nb_intbuilder_free(nb_intbuilder *b); /* NULL is fine; a finished model lives on */
 nb_status nb_intbuilder_tensor(nb_intbuilder *b, const nb_inttensor *t, int32_t *index);
 nb_status nb_intbuilder_step(nb_intbuilder *b, const nb_intstep *s);
 /* Plans, checks (nb_engine_check; the sentence names layer and reason), derives macs and accumulator bounds, prepares
- * the weights: the model is ready to run. name stands in front of messages ("" for none). The builder is spent whether
- * or not this succeeds. */
-nb_status nb_intbuilder_finish(nb_intbuilder *b, const char *name, nb_int_placing placing, const nb_intmeta *meta,
-                               nb_intmodel **out);
+ * the weights: the model is ready to run. The builder is spent whether or not this succeeds. */
+nb_status nb_intbuilder_finish(nb_intbuilder *b, nb_int_placing placing, const nb_intmeta *meta, nb_intmodel **out);
 
 #endif
