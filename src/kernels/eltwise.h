@@ -25,7 +25,8 @@ void nb_k_channel_grad_sums(double *sum_dy, double *sum_dyx, const float *dy, co
 /* dx (+)= a[c] * dy + b[c] * x + d[c]; add = 0 writes */
 void nb_k_channel_grad(float *dx, const float *dy, const float *x, const float *a, const float *b, const float *d, int64_t rows, int32_t c,
                        int32_t add);
-/* y[r][c] = acc[r][c] * scale[c] + shift[c]: accumulators to real values (one float multiplication and one addition, no fma) */
-void nb_k_acc_to_real(float *y, const int32_t *acc, const float *scale, const float *shift, int64_t rows, int32_t c);
+/* y[r][c] = (acc[r][c] + bias[c]) * scale[c] + shift[c]: accumulators to real values. The integer sum wraps (the true value fits), so a
+ * zero point is taken out exactly; then one float multiplication and one addition, no fma. */
+void nb_k_acc_to_real(float *y, const int32_t *acc, const int32_t *bias, const float *scale, const float *shift, int64_t rows, int32_t c);
 
 #endif
