@@ -21,30 +21,33 @@ typedef struct {
 
 typedef struct nb_dataset {
     const char *name, *help;
-    const nb_key *keys; /* own keys beside the common ones (name, path, augment, ...); bound into the state */
+    const nb_key *keys; /* own keys beside the common ones (name, path, augment, ...); bound into the state; NULL: none */
     size_t state_size;
-    /* st is zeroed and its keys are bound; split is "train" or "test"; path is data.path or "". */
+    /* st is zeroed and its keys are bound; split is "train" or "test"; path is data.path or "". After a failure close is called too. */
     nb_status (*open)(nb_ctx *ctx, void *st, const char *path, const char *split, nb_dsinfo *info);
     void (*get)(const void *st, int32_t index, uint8_t *hwc, int32_t *label);
     void (*close)(nb_ctx *ctx, void *st);
 } nb_dataset;
 
 extern NB_API const nb_dataset *const nb_datasets[]; /* ends with NULL */
+NB_API const nb_dataset *nb_dataset_find(const char *name); /* NULL when there is none */
 
 /* Keys of the `data` section that every data set shares. */
 typedef struct {
     const char *name, *path;
-    const nb_conf *augment;   /* list of crop4 | flip | erase | ..., bound by the loader */
-    int32_t validation;       /* images held out from the end of a seeded shuffle of train; 0 = evaluate on test */
+    const nb_conf *augment; /* list of crop4 | flip | erase | ..., bound by the loader */
+    int32_t validation;     /* images held out from the end of a seeded shuffle of train; 0 = evaluate on test */
 } nb_data_keys;
 extern NB_API const nb_key nb_data_common_keys[];
 
 typedef struct nb_data nb_data; /* an open split of a data set */
-/* data: the config's `data` section. split: "train" or "test". */
+/* data: the config's `data` section, which must outlive the result. split: "train" or "test". */
 NB_API nb_status nb_data_open(nb_ctx *ctx, const nb_conf *data, const char *split, nb_data **out);
 NB_API const nb_dsinfo *nb_data_info(const nb_data *d);
+NB_API const nb_data_keys *nb_data_common(const nb_data *d);
+/* hwc [h, w, c] and the label of image index, 0 <= index < count. Any number of threads at once. */
 NB_API void nb_data_get(const nb_data *d, int32_t index, uint8_t *hwc, int32_t *label);
-NB_API void nb_data_close(nb_ctx *ctx, nb_data *d);
+NB_API void nb_data_close(nb_ctx *ctx, nb_data *d); /* NULL is fine */
 
 #ifdef __cplusplus
 }

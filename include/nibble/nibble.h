@@ -10,6 +10,7 @@
 #include <nibble/engine.h>
 #include <nibble/export.h>
 #include <nibble/graph.h>
+#include <nibble/image.h>
 #include <nibble/intmodel.h>
 #include <nibble/lower.h>
 #include <nibble/lowering.h>
