@@ -49,6 +49,13 @@ NB_API const nb_data_keys *nb_data_common(const nb_data *d);
 NB_API void nb_data_get(const nb_data *d, int32_t index, uint8_t *hwc, int32_t *label);
 NB_API void nb_data_close(nb_ctx *ctx, nb_data *d); /* NULL is fine */
 
+/* How a network did on a set of images: the same for the float forward pass and for the integer engine. */
+typedef struct {
+    int32_t n, correct;
+    double accuracy; /* correct / n */
+    double loss;     /* mean cross entropy of the dequantized logits */
+} nb_eval;
+
 #ifdef __cplusplus
 }
 #endif

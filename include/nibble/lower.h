@@ -9,12 +9,6 @@
 extern "C" {
 #endif
 
-typedef struct {
-    int32_t n, correct;
-    double accuracy; /* correct / n */
-    double loss;     /* mean cross entropy of the dequantized logits */
-} nb_eval;
-
 /* Runs the engine over images indices[0..n-1] of data (NULL: images 0..n-1), in parallel; the result does not depend on
  * the number of threads. The data's image size and number of classes must be the model's. */
 NB_API nb_status nb_intmodel_evaluate(nb_ctx *ctx, const nb_intmodel *m, const nb_data *data, const int32_t *indices,

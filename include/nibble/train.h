@@ -1,61 +1,216 @@
-/* train.h - from a built graph and a data set to checkpoints.
+/* train.h - from an experiment and a data set to checkpoints.
  *
- * The trainer mutates only parameters, buffers (batch-norm statistics, quantizer state) and its own nb_train_state. It gets its
- * evaluator as a function, so it knows nothing of lowering: for a quantized graph the caller lowers and runs the integer engine. */
+ * The trainer mutates only parameters, buffers (batch-norm statistics, quantizer state) and its own state. It gets its
+ * evaluator as a function, so it knows nothing of lowering: for a quantized graph the caller lowers and runs the
+ * integer engine. Everything random is keyed by counters (seed, epoch, step), every reduction has a fixed order: the
+ * same config gives the same checkpoint bytes for any number of threads, interrupted and resumed or not. */
 #ifndef NIBBLE_TRAIN_H
 #define NIBBLE_TRAIN_H
 
 #include <nibble/graph.h>
+#include <signal.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* ---- optimizers and schedules: one file each in src/train/, listed in optimizers.def / schedules.def ---- */
+/* ---- optimizers: one file each in src/train/, listed in optimizers.def ---- */
+
 typedef struct {
     float lr, weight_decay; /* weight_decay is already 0 for parameters it does not apply to */
-    int64_t t;              /* 1-based count of updates, for bias correction */
+    int64_t t;              /* 1-based count of updates in this phase, for bias correction */
 } nb_step_args;
 
 typedef struct nb_optimizer {
     const char *name, *help;
-    const nb_key *keys; /* beside the common ones (lr comes from the phase, weight_decay, decay_all, clip) */
+    const nb_key *keys; /* beside the common ones below */
     size_t attr_size;
-    int32_t n_moments; /* floats of state per parameter value: 0..2 */
+    int32_t n_moments; /* floats of state per parameter value: 0..NB_MAX_MOMENTS */
+    /* Pure and elementwise: called on chunks, in parallel. */
     void (*update)(const void *attr, const nb_step_args *a, float *w, const float *g, float *const *moments, int64_t n);
 } nb_optimizer;
-extern NB_API const nb_optimizer *const nb_optimizers[]; /* ends with NULL */
+enum { NB_MAX_MOMENTS = 2 };
+
+extern NB_API const nb_optimizer *const nb_optimizers[];        /* ends with NULL */
+NB_API const nb_optimizer *nb_optimizer_find(const char *name); /* NULL when unknown */
+
+/* What every optimizer understands; lr comes from the phase. */
+typedef struct {
+    const char *name;
+    float weight_decay;
+    bool decay_all; /* also decay biases and batch-norm parameters */
+    float clip;     /* largest global norm of the gradient; 0 = off */
+} nb_optimizer_keys;
+extern NB_API const nb_key nb_optimizer_common_keys[];
+
+/* ---- schedules: one file each in src/train/, listed in schedules.def ---- */
+
+/* Where in a phase a step stands, in steps. Warm-up is common to all schedules and over: warmup <= t < n. */
+typedef struct {
+    int64_t t, n, warmup, per_epoch;
+} nb_schedule_at;
 
 typedef struct nb_schedule {
     const char *name, *help;
-    const nb_key *keys;
+    const nb_key *keys; /* beside `name` */
     size_t attr_size;
-    /* factor on lr for step t of n within the phase (after warm-up, which is common to all); 0 <= t < n */
-    double (*factor)(const void *attr, int64_t t, int64_t n);
+    nb_status (*prepare)(nb_ctx *ctx, void *attr, const char *where); /* after binding; NULL is fine */
+    double (*factor)(const void *attr, const nb_schedule_at *at);     /* on the phase's lr */
 } nb_schedule;
-extern NB_API const nb_schedule *const nb_schedules[];
+
+extern NB_API const nb_schedule *const nb_schedules[];        /* ends with NULL */
+NB_API const nb_schedule *nb_schedule_find(const char *name); /* NULL when unknown */
 
 /* ---- the `train` section ---- */
+
 typedef struct {
     int32_t batch;
     const nb_conf *optimizer, *phases;
     float ema;             /* decay of the averaged weights used for evaluation; 0 = off */
     float label_smoothing; /* of the loss that is appended when the model does not end in softmax_xent */
+    int32_t save_steps;    /* also write last.safetensors every so many steps; 0 = off */
+    int32_t save_seconds;  /* and when so many seconds have passed since it was written; 0 = off */
 } nb_train_keys;
 extern NB_API const nb_key nb_train_section_keys[];
 
 typedef struct {
-    const char *name;
+    const char *name; /* "" becomes "phase<N>" */
     int32_t epochs;
     float lr, warmup; /* warmup in epochs, linear from 0 */
-    const char *schedule;
+    const nb_conf *schedule;
     bool quant;
-    int32_t freeze_bn_at, freeze_ranges_at; /* epoch of this phase (0 = from the start) from which they stand still; -1 = never */
+    int32_t freeze_bn_at,
+        freeze_ranges_at; /* epoch of this phase (0 = from the start) from which they stand still; -1 = never */
 } nb_phase_keys;
 extern NB_API const nb_key nb_phase_table[];
 
-/* ---- parameters by name: what a checkpoint holds and what moves between the graphs of two phases ---- */
-typedef struct nb_st_file nb_st_file;
+typedef struct {
+    nb_phase_keys keys;
+    const nb_schedule *schedule;
+    void *schedule_attr;
+} nb_phase;
+
+/* The whole section, bound and checked; owns everything but the config's strings, so it must die before the config. */
+typedef struct nb_train_plan {
+    nb_train_keys keys;
+    nb_optimizer_keys optimizer_keys;
+    const nb_optimizer *optimizer;
+    void *optimizer_attr;
+    nb_phase *phase;
+    int32_t n_phases;
+    bool any_quant; /* some phase is quantized: only those compete for the best checkpoint */
+    struct nb_arena *arena;
+} nb_train_plan;
+/* train: the config's section (NULL: an error that says what is missing). */
+NB_API nb_status nb_train_plan_create(nb_ctx *ctx, const nb_conf *train, nb_train_plan **out);
+NB_API void nb_train_plan_free(nb_ctx *ctx, nb_train_plan *p);
+/* Learning rate of step t of n within a phase. */
+NB_API double nb_phase_lr(const nb_phase *p, int64_t t, int64_t per_epoch);
+
+/* ---- evaluation and progress ---- */
+
+/* Evaluates the graph as it stands (parameters must not change). */
+typedef nb_status (*nb_evaluate_fn)(void *ud, nb_graph *g, nb_eval *out);
+/* The float evaluator: forward in evaluation mode, in batches of g->max_batch, over images indices[0..n-1] (NULL:
+ * 0..n-1). */
+NB_API nb_status nb_evaluate_graph(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n, nb_eval *out);
+
+/* After every step. Loss and accuracy are means over the epoch so far. */
+typedef struct {
+    const nb_train_plan *plan;
+    int32_t phase, epoch;
+    int64_t step, steps; /* done in this epoch, of so many */
+    double loss, accuracy, samples_per_second, seconds_left;
+} nb_progress;
+
+/* After every epoch. */
+typedef struct {
+    const nb_train_plan *plan;
+    int32_t phase, epoch; /* 0-based */
+    double lr;            /* of the epoch's last step */
+    double loss, train_accuracy;
+    nb_eval eval;
+    double train_seconds, eval_seconds;
+    bool best;
+} nb_epoch_report;
+
+/* ---- the trainer ---- */
+
+typedef struct {
+    const nb_experiment *experiment;
+    const nb_train_plan *plan;
+    const char *config_text; /* canonical, goes into the checkpoints */
+    const char *out;         /* run folder; must exist */
+    const nb_data *data;     /* the split "train" */
+    const int32_t *indices;  /* images to train on; NULL = 0..count-1 */
+    int32_t n_indices;
+    bool resume; /* continue from <out>/last.safetensors */
+    nb_evaluate_fn evaluate;
+    void (*on_step)(void *ud, const nb_progress *p);      /* may be NULL */
+    void (*on_epoch)(void *ud, const nb_epoch_report *r); /* may be NULL */
+    void *ud;                                             /* of the three functions above */
+    const volatile sig_atomic_t *stop;                    /* looked at between steps; may be NULL */
+} nb_train_job;
+
+/* One phase, for the table at the end. */
+typedef struct {
+    double loss, train_accuracy; /* last epoch */
+    nb_eval eval;                /* last epoch */
+    double seconds;              /* spent in this phase, earlier runs included where known */
+    bool done;
+} nb_phase_result;
+
+typedef struct {
+    nb_phase_result *phase; /* [plan->n_phases]; nb_free */
+    double best_accuracy;   /* < 0: none */
+    int32_t best_phase, best_epoch;
+} nb_train_result;
+
+/* Writes metrics.csv, timing.csv, last.safetensors and best.safetensors into the run folder. NB_E_STOPPED: state was
+ * saved. NB_E_DIVERGED: the last good checkpoint is still there. */
+NB_API nb_status nb_train(nb_ctx *ctx, const nb_train_job *job, nb_train_result *out);
+
+/* ---- checkpoints and parameters by name ---- */
+
+/* Where training stands. */
+typedef struct {
+    int32_t phase, epoch; /* the epoch that runs next or is under way; epoch == epochs: the phase is over */
+    int64_t step;         /* steps done in that epoch */
+    int64_t updates;      /* in this phase */
+    int64_t epochs_done;  /* over all phases: key of shuffling and augmentation */
+    double loss_sum;      /* over the steps done in that epoch */
+    int64_t correct, seen;
+    double best_accuracy; /* < 0: none */
+    int32_t best_phase, best_epoch;
+} nb_position;
+
+/* A checkpoint read from a file: safetensors with one F32 tensor per leaf under its name, "opt/<leaf>/<k>",
+ * "ema/<leaf>", and the fields below as text in __metadata__. */
+typedef struct nb_checkpoint {
+    struct nb_st_file *file;
+    const char *path;
+    const char *config;  /* canonical text of the experiment */
+    const char *metrics; /* metrics.csv so far */
+    const char *phase_name;
+    nb_position at;
+    bool quantized;
+    double accuracy; /* of these weights when last evaluated, 0..1; < 0: never */
+    nb_dsinfo info;  /* of the data it was trained on; class_names are owned by the checkpoint */
+    struct nb_arena *arena;
+} nb_checkpoint;
+NB_API nb_status nb_checkpoint_open(nb_ctx *ctx, const char *path, nb_checkpoint **out);
+NB_API void nb_checkpoint_close(nb_ctx *ctx, nb_checkpoint *c); /* NULL is fine */
+
+typedef enum {
+    NB_LOAD_EXACT, /* the same network, weights as trained, every leaf present: resume */
+    NB_LOAD_MODEL, /* the same network, averaged weights where there are any: evaluation, export */
+    NB_LOAD_START  /* to train on from: as MODEL, but range states may be missing or of another size and then start anew
+                    */
+} nb_load_mode;
+/* Copies leaves by name into a frozen graph; folds a batch norm that the graph has folded and the file has not. */
+NB_API nb_status nb_params_load(nb_graph *g, const nb_checkpoint *c, nb_load_mode mode);
+/* The same from another graph (mode START): what happens between two phases. */
+NB_API nb_status nb_params_move(nb_graph *to, const nb_graph *from);
 
 #ifdef __cplusplus
 }
