@@ -14,11 +14,11 @@ extern "C" {
 #endif
 
 #if defined(__GNUC__)
-#define NB_API __attribute__((visibility("default")))
-#define NB_PRINTF(f, a) __attribute__((format(printf, f, a)))
+#    define NB_API          __attribute__((visibility("default")))
+#    define NB_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #else
-#define NB_API
-#define NB_PRINTF(f, a)
+#    define NB_API
+#    define NB_PRINTF(f, a)
 #endif
 
 typedef enum {
@@ -46,7 +46,8 @@ NB_API const char *nb_ctx_error(const nb_ctx *ctx);
 /* Stores the sentence (cut at 1023 bytes) and returns st, so that `return nb_fail(...)` reads well. */
 NB_API nb_status nb_fail(nb_ctx *ctx, nb_status st, const char *fmt, ...) NB_PRINTF(3, 4);
 
-/* Optional sink for lines a user should see that are not errors ("falling back to ..."). Without one they are dropped. */
+/* Optional sink for lines a user should see that are not errors ("falling back to ..."). Without one they are dropped.
+ */
 typedef void (*nb_log_fn)(void *ud, const char *line);
 NB_API void nb_ctx_set_log(nb_ctx *ctx, nb_log_fn fn, void *ud);
 NB_API void nb_log(nb_ctx *ctx, const char *fmt, ...) NB_PRINTF(2, 3);

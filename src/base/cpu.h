@@ -13,8 +13,9 @@ enum {
     NB_CPU_DOTPROD = 32
 };
 
-/* Feature bits usable here. NB_CPU=scalar masks all; avx2 keeps AVX2 only; avx512 keeps AVX2|AVX512|VNNI; vnni, amx, neon likewise
- * (each level includes those before it). An unknown value is treated as unset; the command line checks it. Read once. */
+/* Feature bits usable here. NB_CPU=scalar masks all; avx2 keeps AVX2 only; avx512 keeps AVX2|AVX512|VNNI; vnni, amx,
+ * neon likewise (each level includes those before it). An unknown value is treated as unset; the command line checks
+ * it. Read once. */
 uint32_t nb_cpu_features(void);
 /* "avx2", "avx512+vnni", "scalar", ...; for info and reports. */
 const char *nb_cpu_name(void);

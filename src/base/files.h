@@ -6,16 +6,19 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* Reads a regular file whole (at most max bytes, else NB_E_FORMAT). *out is freed with nb_free and has a NUL after its len bytes. */
+/* Reads a regular file whole (at most max bytes, else NB_E_FORMAT). *out is freed with nb_free and has a NUL after its
+ * len bytes. */
 nb_status nb_file_read(nb_ctx *ctx, const char *path, size_t max, uint8_t **out, size_t *len);
-/* The same through zlib: .gz content is inflated (truncated or damaged streams are NB_E_FORMAT), other content passes unchanged. */
+/* The same through zlib: .gz content is inflated (truncated or damaged streams are NB_E_FORMAT), other content passes
+ * unchanged. */
 nb_status nb_file_read_gz(nb_ctx *ctx, const char *path, size_t max, uint8_t **out, size_t *len);
 bool nb_file_exists(const char *path);
 /* mkdir -p */
 nb_status nb_make_dirs(nb_ctx *ctx, const char *path);
 
-/* Atomic write: everything goes to "<path>.tmp.<pid>" beside it and is renamed over path on commit, after fflush and fsync. A path that
- * exists and is not a regular file (/dev/full, a pipe) is written directly. A failed or aborted write leaves the old file as it was. */
+/* Atomic write: everything goes to "<path>.tmp.<pid>" beside it and is renamed over path on commit, after fflush and
+ * fsync. A path that exists and is not a regular file (/dev/full, a pipe) is written directly. A failed or aborted
+ * write leaves the old file as it was. */
 typedef struct {
     nb_ctx *ctx;
     FILE *f;

@@ -1,4 +1,5 @@
-/* memplan.h - the memory planner: lifetimes in, offsets out; a pure function. Serves training, evaluation and the engine's arena. */
+/* memplan.h - the memory planner: lifetimes in, offsets out; a pure function. Serves training, evaluation and the
+ * engine's arena. */
 #ifndef NB_BASE_MEMPLAN_H
 #define NB_BASE_MEMPLAN_H
 
@@ -10,8 +11,8 @@ typedef struct {
     size_t offset;       /* result, a multiple of align */
 } nb_usage;
 
-/* Greedy by size, best fit. No two usages with overlapping lifetimes overlap in memory (identical lifetimes do overlap!).
- * *total is the peak. Deterministic; O(n^2). */
+/* Greedy by size, best fit. No two usages with overlapping lifetimes overlap in memory (identical lifetimes do
+ * overlap!). *total is the peak. Deterministic; O(n^2). */
 nb_status nb_memplan(nb_ctx *ctx, nb_usage *u, int32_t n, size_t align, size_t *total);
 /* Largest simultaneous sum of bytes: the lower bound any plan has. */
 size_t nb_memplan_lower_bound(const nb_usage *u, int32_t n, size_t align);

@@ -1,5 +1,6 @@
-/* rng.h - counter-based random numbers (Philox 4x32-10, Salmon et al. 2011): a value depends on its key and counter alone,
- * so shuffles, augmentation and dropout are the same for any thread count, after resume, in any order of evaluation. */
+/* rng.h - counter-based random numbers (Philox 4x32-10, Salmon et al. 2011): a value depends on its key and counter
+ * alone, so shuffles, augmentation and dropout are the same for any thread count, after resume, in any order of
+ * evaluation. */
 #ifndef NB_BASE_RNG_H
 #define NB_BASE_RNG_H
 
@@ -19,7 +20,7 @@ uint32_t nb_rng_below(nb_rng *r, uint32_t n); /* unbiased, 0..n-1; n >= 1 */
 float nb_rng_uniform(nb_rng *r);              /* [0, 1), 24 bits */
 float nb_rng_normal(nb_rng *r);               /* Box-Muller, computed in double, one output per two words */
 
-uint64_t nb_mix(uint64_t a, uint64_t b);      /* combine keys (splitmix64 finalizer) */
-uint64_t nb_hash_text(const char *s);         /* FNV-1a 64 */
+uint64_t nb_mix(uint64_t a, uint64_t b); /* combine keys (splitmix64 finalizer) */
+uint64_t nb_hash_text(const char *s);    /* FNV-1a 64 */
 
 #endif

@@ -1,8 +1,9 @@
 /* safetensors.h - the container of both checkpoints: 8-byte little-endian header length, JSON header, raw tensors.
  *
- * Reading trusts nothing: header length, JSON, dtypes, shapes, that data_offsets match dtype*shape, that tensors do not overlap, leave no
- * holes and stay inside the file. Offsets are compared so that nothing can overflow. Writing: tensors stand in the order they were added,
- * aligned to 8 bytes by padding the header with spaces; equal content gives equal bytes. */
+ * Reading trusts nothing: header length, JSON, dtypes, shapes, that data_offsets match dtype*shape, that tensors do not
+ * overlap, leave no holes and stay inside the file. Offsets are compared so that nothing can overflow. Writing: tensors
+ * stand in the order they were added, aligned to 8 bytes by padding the header with spaces; equal content gives equal
+ * bytes. */
 #ifndef NB_BASE_SAFETENSORS_H
 #define NB_BASE_SAFETENSORS_H
 
@@ -17,7 +18,7 @@ typedef struct {
     nb_st_dtype dtype;
     int32_t ndim;
     int64_t shape[NB_ST_MAX_DIM];
-    int64_t count; /* product of shape; 1 for ndim 0 */
+    int64_t count;    /* product of shape; 1 for ndim 0 */
     const void *data; /* aligned for its type */
     size_t bytes;
 } nb_st_tensor;
@@ -37,7 +38,8 @@ const char *nb_st_name(const nb_st_file *f);                           /* path, 
 typedef struct nb_st_writer nb_st_writer;
 nb_status nb_st_writer_create(nb_ctx *ctx, nb_st_writer **out);
 /* data is borrowed until save. */
-nb_status nb_st_add(nb_st_writer *w, const char *name, nb_st_dtype dtype, int32_t ndim, const int64_t *shape, const void *data);
+nb_status nb_st_add(nb_st_writer *w, const char *name, nb_st_dtype dtype, int32_t ndim, const int64_t *shape,
+                    const void *data);
 nb_status nb_st_set_meta(nb_st_writer *w, const char *key, const char *value);
 nb_status nb_st_save(nb_st_writer *w, const char *path);
 void nb_st_writer_free(nb_st_writer *w);
