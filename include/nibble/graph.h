@@ -40,7 +40,8 @@ enum { /* nb_node.flags */
     NB_NODE_BUFFER = 4,      /* saved in the checkpoint, not trained */
     NB_NODE_DECAY = 8,       /* weight decay applies (weights of conv and linear) */
     NB_NODE_NEEDS_GRAD = 16, /* a parameter stands behind it: backward runs through it (set at freeze) */
-    NB_NODE_NONNEGATIVE = 32 /* values are >= 0 by construction (set in build, e.g. by relu) */
+    NB_NODE_NONNEGATIVE = 32, /* values are >= 0 by construction (set in build, e.g. by relu) */
+    NB_NODE_BATCHED = 64      /* shape.d[0] is the batch (set by nb_graph_add) */
 };
 
 struct nb_node {
@@ -99,6 +100,8 @@ struct nb_op {
     void (*forward)(nb_node *n, const nb_run *r);  /* cannot fail: all was checked before */
     void (*backward)(nb_node *n, const nb_run *r); /* in[k]->out.grad may be NULL: then nobody needs it */
     nb_status (*lower)(nb_lowering *lo, const nb_node *n);
+    /* NB_ROLE_AFFINE only: y = mul[c] * x + add[c] in evaluation, from the leaves' current values. Used by lowering and static folding. */
+    void (*affine)(const nb_node *n, double *mul, double *add);
     int64_t (*macs)(const nb_node *n); /* per image; NULL = 0 */
     const char *const *examples;       /* config snippets, NULL-terminated: docs print them; tests build, gradient check and lower each */
 };
@@ -128,9 +131,13 @@ NB_API nb_status nb_graph_add(nb_graph *g, const nb_op *op, const char *name, co
                               nb_node *const *in, int32_t n_in, nb_node **out);
 /* For build(): appends a zero-filled leaf "<n->name>.<what>" to the graph and to n->in. flags: NB_NODE_PARAM [| DECAY] or NB_NODE_BUFFER. */
 NB_API nb_status nb_graph_leaf(nb_graph *g, nb_node *n, const char *what, nb_shape shape, uint32_t flags, nb_node **out);
-/* For passes: a node that is not appended anywhere yet is put right before node `before` (ids are renumbered). build has run. */
+/* For passes: nb_graph_leaf, but the leaf is put right before n, which is in the graph already. */
+NB_API nb_status nb_graph_late_leaf(nb_graph *g, nb_node *n, const char *what, nb_shape shape, uint32_t flags, nb_node **out);
+/* For passes: nb_graph_add, but the node and its leaves are put right before node `before`; ids are renumbered. */
 NB_API nb_status nb_graph_insert(nb_graph *g, int32_t before, const nb_op *op, const char *name, const void *attr,
                                  nb_node *const *in, int32_t n_in, nb_node **out);
+/* For passes: everyone who reads `from` (except `but`, may be NULL) reads `to` instead. */
+NB_API void nb_graph_rewire(nb_graph *g, const nb_node *from, nb_node *to, const nb_node *but);
 /* For passes: removes a node nobody reads any more. */
 NB_API void nb_graph_remove(nb_graph *g, int32_t id);
 NB_API nb_node *nb_graph_find(const nb_graph *g, const char *name);
@@ -152,11 +159,12 @@ NB_API float nb_graph_loss(const nb_graph *g);
 NB_API int32_t nb_graph_correct(const nb_graph *g);
 NB_API const float *nb_graph_logits(const nb_graph *g); /* [batch, classes]; valid after a forward */
 
-/* This thread's scratch: n->scratch_bytes of 64-byte aligned memory, contents undefined. */
+/* This thread's scratch: n->scratch_bytes of 64-byte aligned memory, contents undefined. The plan is made for nb_threads() at freeze:
+ * do not raise the number of threads after that. */
 NB_API void *nb_node_scratch(const nb_node *n, int32_t thread);
 
-/* Compares backward with central differences for every parameter and gradient-carrying input along random directions and single
- * elements; *worst is the largest relative error seen. */
+/* Compares backward with central differences for every parameter, along one random direction and `samples` single elements; *worst is the
+ * largest relative error seen. */
 NB_API nb_status nb_grad_check(nb_graph *g, const nb_run *r, int32_t samples, double eps, double *worst);
 
 #ifdef __cplusplus

@@ -1,0 +1,58 @@
+/* autograd.c - forward is a loop up, backward a loop down.
+ *
+ * Gradients of values live in planned memory that held something else a moment ago, so the first reader on the way back
+ * must not add to what it finds: `fresh` (set by plan.c) says which inputs that is. Ops that write (NB_OP_BWD_SETS)
+ * look at it themselves; for the others the gradient is cleared here. Parameter gradients are cleared once per step and
+ * only ever added to. */
+#include <nibble/graph.h>
+
+#include "base/check.h"
+
+#include <string.h>
+
+void nb_forward(nb_graph *g, const nb_run *r)
+{
+    NB_ASSERT(g->frozen);
+    for (int32_t i = 0; i < g->n; i++)
+        if (g->node[i]->op->forward)
+            g->node[i]->op->forward(g->node[i], r);
+}
+
+static void clear(nb_tensor *t)
+{
+    memset(t->grad, 0, (size_t)nb_count(t) * sizeof(float));
+}
+
+void nb_backward(nb_graph *g, const nb_run *r)
+{
+    NB_ASSERT(g->frozen && g->loss && g->loss->out.grad);
+    for (int32_t i = 0; i < g->n; i++)
+        if ((g->node[i]->flags & NB_NODE_PARAM) && g->node[i]->out.grad)
+            clear(&g->node[i]->out);
+    clear(&g->loss->out);
+    g->loss->out.grad[0] = 1.0f;
+    for (int32_t i = g->n - 1; i >= 0; i--) {
+        nb_node *n = g->node[i];
+        if (!n->op->backward || !n->out.grad)
+            continue;
+        for (int32_t k = 0; k < n->n_in && !(n->op->flags & NB_OP_BWD_SETS); k++)
+            if ((n->fresh >> k & 1) && n->in[k]->out.grad)
+                clear(&n->in[k]->out);
+        n->op->backward(n, r);
+    }
+}
+
+float nb_graph_loss(const nb_graph *g)
+{
+    return ((const float *)g->loss->out.data)[0];
+}
+
+int32_t nb_graph_correct(const nb_graph *g)
+{
+    return (int32_t)((const float *)g->loss->out.data)[1];
+}
+
+const float *nb_graph_logits(const nb_graph *g)
+{
+    return g->loss->in[0]->out.data;
+}

@@ -1,0 +1,204 @@
+/* fakequant.c - the fake-quant node: floats in, codes out.
+ *
+ * forward   (training, observers active) observe the range, set scale and zero point; then q =
+ * clamp(round_half_even(x/s) + z, lo, hi). The output holds codes; nothing is expanded to floats again. backward
+ * straight-through estimator with clipping: the gradient passes where the unclamped code was inside the grid (Nagel et
+ * al. 2021, eq. 17); forward leaves one bit per value for that. Evaluation never observes, so it never changes a
+ * result. Work is cut into fixed chunks: per channel for weights, CHUNK values for activations; minimum and maximum do
+ * not depend on order, so neither do ranges. */
+#include "quant/fakequant.h"
+
+#include <nibble/lowering.h>
+
+#include "base/check.h"
+#include "base/parallel.h"
+#include "kernels/eltwise.h"
+
+#include <math.h>
+
+enum { CHUNK = 16384 /* a multiple of 8: mask bytes are not shared between chunks */, FEW_VALUES = 65536 };
+
+typedef struct {
+    nb_qparams q;
+    float *lo, *hi; /* per chunk extremes of the last observation */
+    int32_t n_chunks_max;
+} fq_priv;
+
+typedef struct {
+    nb_node *n;
+    fq_priv *p;
+    int64_t count, per;  /* values in all, per channel */
+    int64_t mask_stride; /* bytes per channel */
+    bool observe, add;
+} fq_job;
+
+static nb_status fq_build(nb_graph *g, nb_node *n)
+{
+    const nb_fakequant_attr *a = n->attr;
+    n->out.shape = n->in[0]->out.shape;
+    n->flags |= n->in[0]->flags & NB_NODE_NONNEGATIVE;
+    int32_t channels = a->per_channel ? n->out.shape.d[0] : 1;
+    return nb_graph_leaf(g, n, "state", nb_shape_of(2, channels, a->method->n_state, 0, 0), NB_NODE_BUFFER, NULL);
+}
+
+static nb_status fq_prepare(nb_graph *g, nb_node *n)
+{
+    const nb_fakequant_attr *a = n->attr;
+    int32_t channels = a->per_channel ? n->out.shape.d[0] : 1;
+    int64_t count = nb_count(&n->out), per = count / channels;
+    fq_priv *p = nb_graph_alloc(g, sizeof *p);
+    if (!p)
+        return NB_E_NOMEM;
+    p->n_chunks_max = (int32_t)nb_chunks(count, CHUNK);
+    p->q.n = channels;
+    p->q.scale = nb_graph_alloc(g, (size_t)channels * sizeof(float));
+    p->q.zero = nb_graph_alloc(g, (size_t)channels * sizeof(int32_t));
+    p->lo = nb_graph_alloc(g, (size_t)p->n_chunks_max * sizeof(float));
+    p->hi = nb_graph_alloc(g, (size_t)p->n_chunks_max * sizeof(float));
+    if (!p->q.scale || !p->q.zero || !p->lo || !p->hi)
+        return NB_E_NOMEM;
+    nb_grid(&p->q, a->bits, a->scheme, a->weights);
+    n->priv = p;
+    n->out.dtype = p->q.dtype;
+    n->out.q = &p->q;
+    n->saved_bytes = (size_t)channels * (size_t)nb_chunks(per, 8);
+    return NB_OK;
+}
+
+/* Ranges and qparams of channel c from x; skips a tensor with NaN or infinity (the trainer stops on the loss it makes).
+ */
+static void observe(const nb_node *n, int32_t c, const float *x, int64_t count, float lo, float hi)
+{
+    const nb_fakequant_attr *a = n->attr;
+    float *state = (float *)n->in[1]->out.data + (int64_t)c * a->method->n_state;
+    nb_observation o = {.x = x, .n = count, .min = lo, .max = hi, .bits = a->bits, .weights = a->weights};
+    o.symmetric = a->weights || a->scheme == NB_SCHEME_SYMMETRIC;
+    if (isfinite(lo) && isfinite(hi))
+        a->method->observe(a->method_attr, state, &o);
+}
+
+static void set_params(const nb_node *n, nb_qparams *q, int32_t c)
+{
+    const nb_fakequant_attr *a = n->attr;
+    float lo, hi;
+    a->method->range(a->method_attr, (const float *)n->in[1]->out.data + (int64_t)c * a->method->n_state, &lo, &hi);
+    nb_qparams_set(q, c, a->scheme, lo, hi);
+}
+
+static void channel_forward(void *arg, int64_t c, int32_t thread)
+{
+    (void)thread;
+    fq_job *j = arg;
+    nb_qparams *q = &j->p->q;
+    const float *x = (const float *)j->n->in[0]->out.data + c * j->per;
+    if (j->observe) {
+        float lo, hi;
+        nb_k_minmax(&lo, &hi, x, j->per);
+        observe(j->n, (int32_t)c, x, j->per, lo, hi);
+    }
+    set_params(j->n, q, (int32_t)c);
+    nb_k_quantize((uint8_t *)j->n->out.data + c * j->per, (uint8_t *)j->n->saved + c * j->mask_stride, x, j->per,
+                  q->scale[c], q->zero[c], q->lo, q->hi);
+}
+
+static void chunk_minmax(void *arg, int64_t i, int32_t thread)
+{
+    (void)thread;
+    fq_job *j = arg;
+    int64_t at = i * CHUNK, end = nb_chunk_end(j->count, CHUNK, i);
+    nb_k_minmax(&j->p->lo[i], &j->p->hi[i], (const float *)j->n->in[0]->out.data + at, end - at);
+}
+
+static void chunk_quantize(void *arg, int64_t i, int32_t thread)
+{
+    (void)thread;
+    fq_job *j = arg;
+    const nb_qparams *q = &j->p->q;
+    int64_t at = i * CHUNK, end = nb_chunk_end(j->count, CHUNK, i);
+    nb_k_quantize((uint8_t *)j->n->out.data + at, (uint8_t *)j->n->saved + at / 8,
+                  (const float *)j->n->in[0]->out.data + at, end - at, q->scale[0], q->zero[0], q->lo, q->hi);
+}
+
+static void tensor_forward(fq_job *j)
+{
+    int64_t chunks = nb_chunks(j->count, CHUNK);
+    if (j->observe) {
+        nb_parallel_for(chunks, chunk_minmax, j);
+        float lo = j->p->lo[0], hi = j->p->hi[0];
+        for (int64_t i = 1; i < chunks; i++) { /* comparisons written so that a NaN sticks */
+            lo = !(j->p->lo[i] >= lo) ? j->p->lo[i] : lo;
+            hi = !(j->p->hi[i] <= hi) ? j->p->hi[i] : hi;
+            if (isnan(lo))
+                break;
+        }
+        observe(j->n, 0, j->n->in[0]->out.data, j->count, lo, hi);
+    }
+    set_params(j->n, &j->p->q, 0);
+    nb_parallel_for(chunks, chunk_quantize, j);
+}
+
+static void fq_forward(nb_node *n, const nb_run *r)
+{
+    const nb_fakequant_attr *a = n->attr;
+    fq_job j = {.n = n, .p = n->priv, .count = nb_count(&n->out), .observe = r->train && !r->freeze_ranges};
+    j.per = j.count / j.p->q.n;
+    j.mask_stride = nb_chunks(j.per, 8);
+    if (!a->per_channel) {
+        tensor_forward(&j);
+    } else if (j.count < FEW_VALUES) { /* not worth waking a thread */
+        for (int32_t c = 0; c < j.p->q.n; c++)
+            channel_forward(&j, c, 0);
+    } else {
+        nb_parallel_for(j.p->q.n, channel_forward, &j);
+    }
+}
+
+static void channel_backward(void *arg, int64_t c, int32_t thread)
+{
+    (void)thread;
+    fq_job *j = arg;
+    nb_k_ste_backward(j->n->in[0]->out.grad + c * j->per, j->n->out.grad + c * j->per,
+                      (const uint8_t *)j->n->saved + c * j->mask_stride, j->per, j->add);
+}
+
+static void chunk_backward(void *arg, int64_t i, int32_t thread)
+{
+    (void)thread;
+    fq_job *j = arg;
+    int64_t at = i * CHUNK, end = nb_chunk_end(j->count, CHUNK, i);
+    nb_k_ste_backward(j->n->in[0]->out.grad + at, j->n->out.grad + at, (const uint8_t *)j->n->saved + at / 8, end - at,
+                      j->add);
+}
+
+static void fq_backward(nb_node *n, const nb_run *r)
+{
+    (void)r;
+    if (!n->in[0]->out.grad)
+        return;
+    const nb_fakequant_attr *a = n->attr;
+    fq_job j = {.n = n, .p = n->priv, .count = nb_count(&n->out), .add = !(n->fresh & 1)};
+    j.per = j.count / j.p->q.n;
+    j.mask_stride = nb_chunks(j.per, 8);
+    if (a->per_channel)
+        nb_parallel_for(j.p->q.n, channel_backward, &j);
+    else
+        nb_parallel_for(nb_chunks(j.count, CHUNK), chunk_backward, &j);
+}
+
+static nb_status fq_lower(nb_lowering *lo, const nb_node *n)
+{
+    return nb_lower_close(lo, n);
+}
+
+const nb_op nb_op_fakequant = {.name = "fakequant",
+                               .help = "quantize to codes; straight-through estimator",
+                               .attr_size = sizeof(nb_fakequant_attr),
+                               .min_in = 1,
+                               .max_in = 1,
+                               .flags = NB_OP_INTERNAL | NB_OP_BWD_SETS,
+                               .role = NB_ROLE_NONE,
+                               .build = fq_build,
+                               .prepare = fq_prepare,
+                               .forward = fq_forward,
+                               .backward = fq_backward,
+                               .lower = fq_lower};
