@@ -1,0 +1,56 @@
+/* iconv_scalar.c - the integer convolution kernels in plain C: always there, and what every other variant must equal
+ * bit for bit. */
+#include "kernels/ibytes.h"
+#include "kernels/iconv_isa.h"
+#include "kernels/rescale.h"
+
+static void widen(int16_t *to, const uint8_t *from, int32_t is_signed, int64_t n)
+{
+    const int16_t flip = is_signed ? 0x80 : 0;
+    for (int64_t i = 0; i < n; i++)
+        to[i] = (int16_t)((from[i] ^ flip) - flip);
+}
+
+static void multiply_add(int32_t *restrict acc, int32_t x0, int32_t x1, const int16_t *restrict w)
+{
+    for (int32_t i = 0; i < NB_ICONV_LANES; i++)
+        acc[i] += x0 * w[2 * i] + x1 * w[2 * i + 1];
+}
+
+static void dense(const nb_iconv_job *j)
+{
+    for (int32_t p = 0; p < j->n; p++) {
+        int32_t acc[NB_ICONV_LANES] = {0};
+        const int16_t *w = j->panel;
+        for (int32_t r = 0; r < j->n_runs; r++) {
+            const int16_t *x = j->x + j->px[p] + j->runs[r];
+            for (int32_t k = 0; k < j->pairs; k++, w += 2 * NB_ICONV_LANES)
+                multiply_add(acc, x[2 * k], x[2 * k + 1], w);
+        }
+        memcpy(j->acc + p * j->acc_stride, acc, (size_t)j->lanes * sizeof *acc);
+    }
+}
+
+static void depthwise(const nb_iconv_job *j)
+{
+    for (int32_t p = 0; p < j->n; p++) {
+        int32_t acc[NB_ICONV_LANES] = {0};
+        const int16_t *w = j->panel, *x = j->x + j->px[p];
+        for (int32_t k = 0; k < j->pairs; k++, w += 2 * NB_ICONV_LANES) {
+            const int16_t *a = x + j->runs[2 * k], *b = x + j->runs[2 * k + 1];
+            for (int32_t i = 0; i < NB_ICONV_LANES; i++)
+                acc[i] += a[i] * w[2 * i] + b[i] * w[2 * i + 1];
+        }
+        memcpy(j->acc + p * j->acc_stride, acc, (size_t)j->lanes * sizeof *acc);
+    }
+}
+
+static void requantize(uint8_t *codes, const int32_t *acc, const nb_irequant *q, int64_t rows, int32_t c)
+{
+    for (int64_t r = 0; r < rows; r++, acc += c, codes += c)
+        for (int32_t i = 0; i < c; i++)
+            codes[i] = (uint8_t)nb_rescale(acc[i] + q->bias[i], q->mult[i], q->shift[i], q->zero, q->lo, q->hi);
+}
+
+const nb_iconv_isa nb_iconv_scalar = {
+    .name = "scalar", .needs = 0, .widen = widen, .dense = dense, .depthwise = depthwise, .requantize = requantize};
