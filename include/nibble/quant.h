@@ -66,8 +66,8 @@ extern const nb_op nb_op_dequantize; /* codes -> float, for layers that only tak
 /* Puts fake-quant nodes on the edges of an unfrozen float graph: the input, every MAC's weight, values after the fused activation, after
  * joins; pools keep their input's grid. Removes TRAIN_ONLY nodes. quant: the config's section, may be NULL for defaults. */
 NB_API nb_status nb_quant_place(nb_graph *g, const nb_conf *quant);
-/* Static folding (batchnorm: fold): removes every batch norm that directly follows a MAC and gives the MAC a bias. Values move when
- * parameters are loaded (nb_params_load in train/). Runs before nb_quant_place. */
+/* Static folding (batchnorm: fold): every batch norm that directly follows a MAC goes into its weights and bias, values included: load float
+ * parameters before. Runs before nb_quant_place. */
 NB_API nb_status nb_quant_fold(nb_graph *g);
 
 #ifdef __cplusplus

@@ -1,0 +1,255 @@
+/* build.c - walks the `model` list, names layers, resolves `in`, expands blocks, and checks what only the whole can
+ * tell. */
+#include <nibble/model.h>
+#include <nibble/quant.h>
+
+#include "base/arena.h"
+#include "base/check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_NAME = 120, MAX_KINDS = 64 };
+
+struct nb_model_builder {
+    nb_ctx *ctx;
+    nb_graph *g;
+    nb_arena *arena;   /* attributes while they are bound */
+    const char *where; /* "path:line" of the entry being built */
+    nb_node *last;
+    int32_t counts[MAX_KINDS]; /* default names: <kind><running number> */
+};
+
+typedef struct {
+    const char *name;
+    const nb_conf *in;
+} common_keys;
+
+const nb_key nb_model_common_keys[] = {
+    NB_KEY_STRING(common_keys, name, "", "name used in messages, checkpoints and `in` (default: kind and number)"),
+    NB_KEY_NODE(common_keys, in, "NAME or [NAME, NAME]", "what the layer reads (default: the layer above)"),
+    {0}};
+
+#define NB_BLOCK(name) extern const nb_block nb_block_##name;
+#include "model/blocks.def"
+#undef NB_BLOCK
+#define NB_BLOCK(name) &nb_block_##name,
+const nb_block *const nb_blocks[] = {
+#include "model/blocks.def"
+    NULL};
+#undef NB_BLOCK
+
+nb_ctx *nb_model_ctx(const nb_model_builder *b)
+{
+    return b->ctx;
+}
+
+/* One entry of the list, looked up but not yet bound. */
+typedef struct {
+    const char *kind;
+    const nb_conf *conf, *map; /* the entry; its keys or NULL */
+    const nb_op *op;
+    const nb_block *block;
+    int32_t kind_index;
+    char where[64]; /* "model[3] conv2d" */
+} entry;
+
+static nb_status unknown_kind(nb_model_builder *b, const nb_conf *e, int32_t i, const char *kind)
+{
+    const char *names[2 * MAX_KINDS];
+    int32_t n = 0;
+    for (int32_t k = 0; nb_layers[k] && n < MAX_KINDS; k++)
+        if (!(nb_layers[k]->flags & NB_OP_INTERNAL))
+            names[n++] = nb_layers[k]->name;
+    for (int32_t k = 0; nb_blocks[k] && n < 2 * MAX_KINDS; k++)
+        names[n++] = nb_blocks[k]->name;
+    const char *near = nb_closest(kind, names, n);
+    return nb_fail(b->ctx, NB_E_CONFIG, "%s:%d: model[%d]: %s: unknown layer%s%s%s; `nibble keys layers` lists them",
+                   nb_conf_path(e), nb_conf_line(e), i, kind, near ? " (did you mean \"" : "", near ? near : "",
+                   near ? "\"?)" : "");
+}
+
+static nb_status find_kind(nb_model_builder *b, const nb_conf *e, int32_t i, entry *out)
+{
+    *out = (entry){.conf = e, .kind = nb_conf_text(e)};
+    if (nb_conf_is_map(e) && nb_conf_count(e) == 1) {
+        out->kind = nb_conf_key_at(e, 0);
+        out->map = nb_conf_at(e, 0);
+        if (nb_conf_is_scalar(out->map) && nb_conf_text(out->map)[0] == '\0')
+            out->map = NULL; /* "relu:" with nothing behind */
+    }
+    if (!out->kind)
+        return nb_fail(b->ctx, NB_E_CONFIG,
+                       "%s:%d: model[%d]: must be a layer's name, or one name with its keys, like conv2d: {out: 16}",
+                       nb_conf_path(e), nb_conf_line(e), i);
+    for (int32_t k = 0; nb_layers[k]; k++)
+        if (strcmp(nb_layers[k]->name, out->kind) == 0 && !(nb_layers[k]->flags & NB_OP_INTERNAL)) {
+            out->op = nb_layers[k];
+            out->kind_index = k;
+        }
+    for (int32_t k = 0; nb_blocks[k]; k++)
+        if (strcmp(nb_blocks[k]->name, out->kind) == 0) {
+            out->block = nb_blocks[k];
+            out->kind_index = MAX_KINDS / 2 + k;
+        }
+    NB_ASSERT(out->kind_index < MAX_KINDS);
+    snprintf(out->where, sizeof out->where, "model[%d] %s", i, out->kind);
+    return out->op || out->block ? NB_OK : unknown_kind(b, e, i, out->kind);
+}
+
+typedef struct {
+    nb_model_builder *b;
+    const entry *e;
+    nb_node *in[NB_MAX_IN];
+    int32_t n;
+} in_list;
+
+static nb_status add_input(void *ud, const char *text, const nb_conf *node)
+{
+    in_list *l = ud;
+    nb_graph *g = l->b->g;
+    if (l->n == NB_MAX_IN)
+        return nb_fail(g->ctx, NB_E_CONFIG, "%s:%d: %s.in: more than %d inputs", nb_conf_path(node), nb_conf_line(node),
+                       l->e->where, NB_MAX_IN);
+    nb_node *x = nb_graph_find(g, text);
+    if (x && !(x->flags & NB_NODE_LEAF)) {
+        l->in[l->n++] = x;
+        return NB_OK;
+    }
+    const char **names = nb_alloc(g->ctx, (size_t)(g->n + 1) * sizeof *names);
+    if (!names)
+        return NB_E_NOMEM;
+    int32_t n = 0;
+    for (int32_t i = 0; i < g->n; i++)
+        if (!(g->node[i]->flags & NB_NODE_LEAF))
+            names[n++] = g->node[i]->name;
+    const char *near = nb_closest(text, names, n);
+    nb_status st = nb_fail(g->ctx, NB_E_CONFIG, "%s:%d: %s.in: %s: no layer above has this name%s%s%s",
+                           nb_conf_path(node), nb_conf_line(node), l->e->where, text, near ? " (did you mean \"" : "",
+                           near ? near : "", near ? "\"?)" : "");
+    nb_free(g->ctx, names);
+    return st;
+}
+
+static nb_status collect_inputs(nb_model_builder *b, const entry *e, const nb_conf *in, in_list *l)
+{
+    *l = (in_list){.b = b, .e = e};
+    if (in)
+        return nb_conf_each_text(b->ctx, in, e->where, add_input, l);
+    if (b->last)
+        l->in[l->n++] = b->last;
+    return NB_OK;
+}
+
+static nb_status build_entry(nb_model_builder *b, const entry *e)
+{
+    size_t attr_size = e->op ? e->op->attr_size : e->block->attr_size;
+    const nb_key *keys = e->op ? e->op->keys : e->block->keys;
+    void *attr = nb_arena_alloc(b->arena, attr_size);
+    if (!attr)
+        return NB_E_NOMEM;
+    common_keys common = {0};
+    nb_binding bind[2] = {
+        {nb_model_common_keys, &common},
+        {keys,                 attr   }
+    };
+    NB_TRY(nb_conf_bind(b->ctx, e->map, e->where, bind, keys ? 2 : 1));
+    char name[MAX_NAME];
+    int len = common.name[0] ? snprintf(name, sizeof name, "%s", common.name)
+                             : snprintf(name, sizeof name, "%s%d", e->kind, ++b->counts[e->kind_index]);
+    if (len < 0 || (size_t)len >= sizeof name || strchr(name, '/'))
+        return nb_fail(b->ctx, NB_E_CONFIG, "%s:%d: %s.name: must be shorter than %d bytes and without '/'",
+                       nb_conf_path(e->conf), nb_conf_line(e->conf), e->where, MAX_NAME);
+    char where[512];
+    snprintf(where, sizeof where, "%s:%d", nb_conf_path(e->conf), nb_conf_line(e->conf));
+    b->where = where;
+    in_list l;
+    NB_TRY(collect_inputs(b, e, common.in, &l));
+    if (e->op && e->op->role == NB_ROLE_INPUT)
+        l.n = common.in ? l.n : 0;
+    if (e->op)
+        return nb_graph_add(b->g, e->op, name, where, attr, l.in, l.n, &b->last);
+    if (l.n != 1)
+        return nb_fail(b->ctx, NB_E_CONFIG, "%s: %s: takes one input", where, e->where);
+    return e->block->expand(b, name, attr, l.in[0], &b->last);
+}
+
+nb_status nb_model_layer(nb_model_builder *b, const char *op, const char *name, const char *keys, nb_node *const *in,
+                         int32_t n_in, nb_node **out)
+{
+    const nb_op *o = nb_layer_find(op);
+    NB_ASSERT(o != NULL);
+    void *attr = nb_arena_alloc(b->arena, o->attr_size);
+    if (!attr)
+        return NB_E_NOMEM;
+    nb_config *cfg = NULL;
+    if (keys[0])
+        NB_TRY(nb_config_parse(b->ctx, name, keys, strlen(keys), NULL, 0, &cfg));
+    nb_binding bind = {o->keys, attr};
+    nb_status st = o->keys ? nb_conf_bind(b->ctx, cfg ? nb_config_root(cfg) : NULL, name, &bind, 1) : NB_OK;
+    if (st == NB_OK)
+        st = nb_graph_add(b->g, o, name, b->where, attr, in, n_in, out);
+    nb_config_free(b->ctx, cfg);
+    return st;
+}
+
+static nb_status check_ends(nb_model_builder *b, const nb_conf *model)
+{
+    nb_graph *g = b->g;
+    if (!g->input)
+        return nb_fail(b->ctx, NB_E_CONFIG, "%s:%d: model: must begin with `- input`", nb_conf_path(model),
+                       nb_conf_line(model));
+    if (!g->loss)
+        NB_TRY(nb_model_layer(b, "softmax_xent", "loss", "", &b->last, 1, &b->last));
+    if (g->loss->id != g->n - 1)
+        return nb_node_fail(g, g->loss, NB_E_CONFIG, "must be the last layer");
+    const nb_shape *s = &g->loss->in[0]->out.shape;
+    int64_t per_image = nb_shape_count(s) / s->d[0];
+    if (per_image != g->info.classes || s->d[s->ndim - 1] != g->info.classes)
+        return nb_node_fail(
+            g, g->loss->in[0], NB_E_CONFIG,
+            "the model ends with %lld values per image, the data set has %d classes: end with linear: {out: %d}",
+            (long long)per_image, g->info.classes, g->info.classes);
+    return NB_OK;
+}
+
+static nb_status build_all(nb_model_builder *b, const nb_conf *model)
+{
+    if (!model || !nb_conf_is_list(model) || nb_conf_count(model) == 0)
+        return nb_fail(b->ctx, NB_E_CONFIG, "%s:%d: model: must be a list of layers",
+                       model ? nb_conf_path(model) : "config", model ? nb_conf_line(model) : 0);
+    for (int32_t i = 0; i < nb_conf_count(model); i++) {
+        entry e;
+        NB_TRY(find_kind(b, nb_conf_at(model, i), i, &e));
+        NB_TRY(build_entry(b, &e));
+    }
+    b->where = "";
+    return check_ends(b, model);
+}
+
+nb_status nb_model_build(nb_ctx *ctx, const nb_experiment *exp, const nb_dsinfo *info, int32_t max_batch,
+                         nb_graph **out)
+{
+    nb_model_builder b = {.ctx = ctx, .where = ""};
+    nb_status st = nb_graph_create(ctx, info, max_batch, &b.g);
+    if (st == NB_OK)
+        st = nb_arena_create(ctx, &b.arena);
+    if (st == NB_OK)
+        st = build_all(&b, exp->model);
+    nb_arena_free(b.arena);
+    if (st == NB_OK)
+        *out = b.g;
+    else
+        nb_graph_free(b.g);
+    return st;
+}
+
+nb_status nb_model_quantize(nb_graph *g, const nb_conf *quant)
+{
+    nb_quant_section section = {0};
+    nb_binding b = {nb_quant_section_keys, &section};
+    NB_TRY(nb_conf_bind(g->ctx, quant, "quant", &b, 1));
+    if (section.batchnorm == 1)
+        NB_TRY(nb_quant_fold(g));
+    return nb_quant_place(g, quant);
+}

@@ -1,0 +1,174 @@
+/* policy.c - where fake-quant nodes go: the one pass that reads the `quant` section.
+ *
+ * A value is open while it is an exact function of an accumulator: conv -> batchnorm -> relu stays open and gets ONE
+ * fake-quant node at its end, after the fused activation (white paper 2.3.1). Rules:
+ *   - the input, and every open value that something other than the next link of its chain reads, is closed;
+ *   - what joins (add, concat), pools and MACs read is codes; pools keep their input's grid;
+ *   - the network's output stays open (int32 logits) unless output_bits is set;
+ *   - every MAC's weight gets a node of its own;
+ *   - TRAIN_ONLY layers (dropout) are taken out. */
+#include "quant/policy.h"
+
+#include "base/check.h"
+
+#include <stdio.h>
+
+static bool is_closed(const nb_node *n)
+{
+    if (n->op == &nb_op_fakequant)
+        return true;
+    bool keeps = n->op->role == NB_ROLE_KEEP || n->op->role == NB_ROLE_CLAMP;
+    return keeps && is_closed(n->in[0]);
+}
+
+/* Can reader r go on with the open value of n, so that both become one engine step? */
+static bool continues(const nb_node *n, const nb_node *r)
+{
+    if (r->op->role == NB_ROLE_CLAMP)
+        return n->op->role != NB_ROLE_INPUT;
+    if (r->op->role == NB_ROLE_AFFINE)
+        return n->op->role == NB_ROLE_MAC || n->op->role == NB_ROLE_AFFINE;
+    return false;
+}
+
+static const nb_node *only_reader(const nb_graph *g, const nb_node *n)
+{
+    if (nb_node_consumers(g, n) != 1)
+        return NULL;
+    for (int32_t i = n->id + 1; i < g->n; i++)
+        for (int32_t k = 0; k < g->node[i]->n_in; k++)
+            if (g->node[i]->in[k] == n)
+                return g->node[i];
+    return NULL;
+}
+
+static bool must_close(const nb_quant_rules *rules, const nb_node *n)
+{
+    static const bool opens[] = {[NB_ROLE_INPUT] = true, [NB_ROLE_MAC] = true,  [NB_ROLE_AFFINE] = true,
+                                 [NB_ROLE_CLAMP] = true, [NB_ROLE_JOIN] = true, [NB_ROLE_LOSS] = false};
+    if (!opens[n->op->role] || is_closed(n))
+        return false;
+    const nb_node *r = only_reader(rules->g, n);
+    if (r && r->op->role == NB_ROLE_LOSS)
+        return rules->section.output_bits > 0;
+    return !(r && continues(n, r));
+}
+
+static nb_status remove_train_only(nb_graph *g)
+{
+    for (int32_t i = g->n - 1; i >= 0; i--) {
+        nb_node *n = g->node[i];
+        if (!(n->op->flags & NB_OP_TRAIN_ONLY))
+            continue;
+        nb_graph_rewire(g, n, n->in[0], NULL);
+        nb_graph_remove(g, i);
+    }
+    return NB_OK;
+}
+
+/* Overrides of any layer of the chain that ends in n, the first layer's last so that it wins. */
+static nb_status chain_overrides(const nb_quant_rules *rules, const nb_node *n, nb_fakequant_attr *a)
+{
+    for (;; n = n->in[0]) {
+        NB_TRY(nb_quant_rules_override(rules, n->name, "activations", a));
+        bool inner = n->op->role == NB_ROLE_AFFINE || n->op->role == NB_ROLE_CLAMP;
+        if (!inner || is_closed(n->in[0]))
+            return NB_OK;
+    }
+}
+
+static nb_status close_value(const nb_quant_rules *rules, nb_node *n)
+{
+    nb_graph *g = rules->g;
+    nb_fakequant_attr a = rules->activations;
+    const nb_node *r = only_reader(g, n);
+    if (n->op->role == NB_ROLE_INPUT) {
+        a.method = nb_quantizer_find("minmax"); /* pixels have a known, closed range: one batch shows it */
+        a.method_attr = NULL;
+        a.bits = rules->section.first_last_bits ? rules->section.first_last_bits : a.bits;
+    }
+    if (r && r->op->role == NB_ROLE_LOSS)
+        a.bits = rules->section.output_bits;
+    NB_TRY(chain_overrides(rules, n, &a));
+    if (a.scheme == NB_SCHEME_UNSIGNED && !(n->flags & NB_NODE_NONNEGATIVE))
+        a.scheme = NB_SCHEME_SYMMETRIC;
+    char name[256];
+    snprintf(name, sizeof name, "%s.fq", n->name);
+    nb_node *fq;
+    NB_TRY(nb_graph_insert(g, n->id + 1, &nb_op_fakequant, name, &a, &n, 1, &fq));
+    nb_graph_rewire(g, n, fq, fq);
+    return NB_OK;
+}
+
+/* A batch norm that follows codes (after a pool, or a value others read too) gets them as floats, and so does the loss.
+ */
+static nb_status dequantize_for(nb_graph *g, nb_node *n)
+{
+    bool wants_floats = n->op->role == NB_ROLE_AFFINE || n->op->role == NB_ROLE_LOSS;
+    if (!wants_floats || !is_closed(n->in[0]))
+        return NB_OK;
+    char name[256];
+    snprintf(name, sizeof name, "%s.in", n->name);
+    nb_node *dq;
+    NB_TRY(nb_graph_insert(g, n->id, &nb_op_dequantize, name, NULL, &n->in[0], 1, &dq));
+    n->in[0] = dq;
+    return NB_OK;
+}
+
+static nb_status quantize_weight(const nb_quant_rules *rules, nb_node *mac, bool first_or_last)
+{
+    nb_graph *g = rules->g;
+    nb_fakequant_attr a = rules->weights;
+    if (first_or_last && rules->section.first_last_bits)
+        a.bits = rules->section.first_last_bits;
+    NB_TRY(nb_quant_rules_override(rules, mac->name, "weights", &a));
+    char name[256];
+    snprintf(name, sizeof name, "%s.fq", mac->in[1]->name);
+    nb_node *fq;
+    NB_TRY(nb_graph_insert(g, mac->id, &nb_op_fakequant, name, &a, &mac->in[1], 1, &fq));
+    mac->in[1] = fq;
+    return NB_OK;
+}
+
+/* What enters the last MAC is as wide as its weights, unless its layer says otherwise. */
+static nb_status widen_last_input(const nb_quant_rules *rules, const nb_node *last)
+{
+    nb_node *x = last->in[0];
+    while (x->op != &nb_op_fakequant && x->n_in > 0)
+        x = x->in[0];
+    if (x->op != &nb_op_fakequant || !rules->section.first_last_bits)
+        return NB_OK;
+    nb_fakequant_attr *a = x->attr;
+    a->bits = rules->section.first_last_bits;
+    return chain_overrides(rules, x->in[0], a);
+}
+
+nb_status nb_quant_place(nb_graph *g, const nb_conf *quant)
+{
+    NB_ASSERT(!g->frozen && !g->quantized);
+    nb_quant_rules rules;
+    NB_TRY(nb_quant_rules_bind(g, quant, &rules));
+    NB_TRY(nb_quant_rules_check_names(&rules));
+    NB_TRY(remove_train_only(g));
+    nb_node *first = NULL, *last = NULL;
+    for (int32_t i = 0; i < g->n; i++) {
+        if (g->node[i]->op->role != NB_ROLE_MAC)
+            continue;
+        first = first ? first : g->node[i];
+        last = g->node[i];
+    }
+    for (int32_t i = 0; i < g->n;
+         i++) { /* insertions put nodes before or right after i: n->id is where it stands now */
+        nb_node *n = g->node[i];
+        if (n->op->role == NB_ROLE_MAC)
+            NB_TRY(quantize_weight(&rules, n, n == first || n == last));
+        NB_TRY(dequantize_for(g, n));
+        if (must_close(&rules, n))
+            NB_TRY(close_value(&rules, n));
+        i = n->id;
+    }
+    if (last)
+        NB_TRY(widen_last_input(&rules, last));
+    g->quantized = true;
+    return NB_OK;
+}

@@ -1,0 +1,20 @@
+/* policy.h - the `quant` section, bound: what placement needs to know. */
+#ifndef NB_QUANT_POLICY_H
+#define NB_QUANT_POLICY_H
+
+#include "quant/fakequant.h"
+
+typedef struct {
+    nb_graph *g;
+    nb_quant_section section;
+    nb_fakequant_attr weights, activations; /* the general rules */
+} nb_quant_rules;
+
+nb_status nb_quant_rules_bind(nb_graph *g, const nb_conf *quant, nb_quant_rules *out);
+/* Applies `layers: {name: {weights: {...}}}` on top of *attr: only the keys that are written there change. */
+nb_status nb_quant_rules_override(const nb_quant_rules *rules, const char *layer, const char *part,
+                                  nb_fakequant_attr *attr);
+/* Every name under `layers` must be a layer of the graph: else an error with a suggestion. */
+nb_status nb_quant_rules_check_names(const nb_quant_rules *rules);
+
+#endif
