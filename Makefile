@@ -9,7 +9,7 @@ WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototyp
 OPT_release := -O3 -g
 OPT_debug   := -Og -g3 -DNB_DEBUG=1
 DEPS := libpng zlib yaml-0.1 libcjson
-FLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -ffp-contract=off -fvisibility=hidden $(WARN) $(OPT_$(MODE)) \
+FLAGS = -std=c11 -D_XOPEN_SOURCE=700 -ffp-contract=off -fvisibility=hidden $(WARN) $(OPT_$(MODE)) \
         $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(if $(filter 1,$(OMP)),-fopenmp) \
         -Iinclude -Isrc $(shell pkg-config --cflags $(DEPS) 2>/dev/null)
 LIBS  = $(shell pkg-config --libs $(DEPS) 2>/dev/null) -lpthread -lm

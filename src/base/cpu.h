@@ -2,22 +2,26 @@
 #ifndef NB_BASE_CPU_H
 #define NB_BASE_CPU_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
     NB_CPU_AVX2 = 1,   /* AVX2 and FMA */
     NB_CPU_AVX512 = 2, /* F, BW, DQ, VL */
-    NB_CPU_VNNI = 4,   /* AVX-512 VNNI or AVX-VNNI */
-    NB_CPU_AMX = 8,
+    NB_CPU_VNNI = 4,   /* AVX-512 VNNI; never without AVX512 */
+    NB_CPU_AMX = 8,    /* tiles and int8, with the permission to use them */
     NB_CPU_NEON = 16,
-    NB_CPU_DOTPROD = 32
+    NB_CPU_DOTPROD = 32,
+    NB_CPU_AVXVNNI = 64 /* the VEX form for 256-bit registers: other encodings, so a bit of its own */
 };
 
-/* Feature bits usable here. NB_CPU=scalar masks all; avx2 keeps AVX2 only; avx512 keeps AVX2|AVX512|VNNI; vnni, amx,
- * neon likewise (each level includes those before it). An unknown value is treated as unset; the command line checks
- * it. Read once. */
+/* Feature bits usable here, read once. The levels of NB_CPU keep, of what is there:
+ *   scalar nothing | avx2 | avx512 (and avx2) | vnni (and both, and AVXVNNI) | amx (all x86) | neon | dotprod (and
+ * neon) An unknown value is treated as unset; the command line checks it with nb_cpu_level(). */
 uint32_t nb_cpu_features(void);
 /* "avx2", "avx512+vnni", "scalar", ...; for info and reports. */
 const char *nb_cpu_name(void);
+/* The bits a level keeps; false for an unknown name. */
+bool nb_cpu_level(const char *level, uint32_t *bits);
 
 #endif
