@@ -1,10 +1,15 @@
 /* config.h - the experiment file: YAML bound to typed key tables.
  *
- * A config is parsed once into a tree of nb_conf (scalars, maps, lists; each knows its line). Sections are then *bound*: a key
- * table says name, kind, default, bounds, choices and help, and nb_conf_bind() fills a plain struct. The same tables print
- * `nibble keys`. Unknown, repeated, missing, mistyped and out-of-range keys are NB_E_CONFIG with
+ * A config is parsed once into a tree of nb_conf (scalars, maps, lists; each knows its place). Sections are then
+ * *bound*: a key table says name, kind, default, bounds, choices and help, and nb_conf_bind() fills a plain struct. The
+ * same tables print `nibble keys`. Unknown, repeated, missing, mistyped and out-of-range keys are NB_E_CONFIG with
  *   path:line: section.key: value: what is allowed (did you mean "...")
- * Strings and nodes handed out are owned by the nb_config and live as long as it does. */
+ * A value that came from an override says so: "--set model.3.conv2d.stride=0: model[3] conv2d c1.stride: 0: must be
+ * in 1..8".
+ *
+ * A scalar is its text; the kind of the key it is bound to gives it meaning, quotes do not. An empty value is an empty
+ * section. One document of maps, lists and scalars: anchors, aliases, tags and non-text keys are refused. Strings and
+ * nodes handed out are owned by the nb_config and live as long as it does. */
 #ifndef NIBBLE_CONFIG_H
 #define NIBBLE_CONFIG_H
 
@@ -18,6 +23,14 @@ extern "C" {
 typedef struct nb_config nb_config; /* a whole document; owns every node and string */
 typedef struct nb_conf nb_conf;     /* one node of it */
 
+enum { /* a config larger than this is refused: it is not an experiment file */
+       NB_CONFIG_MAX_BYTES = 4 << 20,
+       NB_CONFIG_MAX_DEPTH = 64,
+       NB_CONFIG_MAX_NODES = 1 << 16, /* values in the whole document */
+       NB_CONFIG_MAX_KEYS = 1 << 10,  /* keys of one map: repeated keys are found by comparing all pairs */
+       NB_CONFIG_MAX_KEY_BYTES = 128
+};
+
 typedef enum {
     NB_K_INT,    /* int32_t */
     NB_K_UINT64, /* uint64_t */
@@ -30,71 +43,121 @@ typedef enum {
 
 typedef struct nb_key {
     const char *name;
-    const char *dflt;    /* text of the default; NULL = required (NB_K_NODE: optional, absent gives NULL) */
+    const char *dflt;    /* text of the default; NULL = required. NB_K_NODE: NULL = optional, NB_REQUIRED = required */
     const char *choices; /* NB_K_ENUM: "sgd|adam|adamw"; NB_K_NODE: what to write there, for help */
     const char *help;    /* one line, lower case, with unit */
     nb_kind kind;
     size_t offset;
-    double min, max; /* inclusive; INT and FLOAT */
+    double min, max; /* inclusive; INT and FLOAT; both 0 = whatever the type holds */
 } nb_key;
 
+#define NB_REQUIRED "!" /* nb_key.dflt of a NB_K_NODE that must be there */
+
 #define NB_KEY_INT(T, f, d, lo, hi, h)                                                                                 \
-    {.name = #f, .dflt = d, .help = h, .kind = NB_K_INT, .offset = offsetof(T, f), .min = lo, .max = hi}
+    {                                                                                                                  \
+        .name = #f, .dflt = d, .help = h, .kind = NB_K_INT, .offset = offsetof(T, f), .min = lo, .max = hi             \
+    }
 #define NB_KEY_FLOAT(T, f, d, lo, hi, h)                                                                               \
-    {.name = #f, .dflt = d, .help = h, .kind = NB_K_FLOAT, .offset = offsetof(T, f), .min = lo, .max = hi}
-#define NB_KEY_BOOL(T, f, d, h) {.name = #f, .dflt = d, .help = h, .kind = NB_K_BOOL, .offset = offsetof(T, f)}
+    {                                                                                                                  \
+        .name = #f, .dflt = d, .help = h, .kind = NB_K_FLOAT, .offset = offsetof(T, f), .min = lo, .max = hi           \
+    }
+#define NB_KEY_BOOL(T, f, d, h)                                                                                        \
+    {                                                                                                                  \
+        .name = #f, .dflt = d, .help = h, .kind = NB_K_BOOL, .offset = offsetof(T, f)                                  \
+    }
 #define NB_KEY_ENUM(T, f, d, ch, h)                                                                                    \
-    {.name = #f, .dflt = d, .choices = ch, .help = h, .kind = NB_K_ENUM, .offset = offsetof(T, f)}
-#define NB_KEY_STRING(T, f, d, h) {.name = #f, .dflt = d, .help = h, .kind = NB_K_STRING, .offset = offsetof(T, f)}
-#define NB_KEY_UINT64(T, f, d, h) {.name = #f, .dflt = d, .help = h, .kind = NB_K_UINT64, .offset = offsetof(T, f)}
+    {                                                                                                                  \
+        .name = #f, .dflt = d, .choices = ch, .help = h, .kind = NB_K_ENUM, .offset = offsetof(T, f)                   \
+    }
+#define NB_KEY_STRING(T, f, d, h)                                                                                      \
+    {                                                                                                                  \
+        .name = #f, .dflt = d, .help = h, .kind = NB_K_STRING, .offset = offsetof(T, f)                                \
+    }
+#define NB_KEY_UINT64(T, f, d, h)                                                                                      \
+    {                                                                                                                  \
+        .name = #f, .dflt = d, .help = h, .kind = NB_K_UINT64, .offset = offsetof(T, f)                                \
+    }
 #define NB_KEY_NODE(T, f, what, h)                                                                                     \
-    {.name = #f, .choices = what, .help = h, .kind = NB_K_NODE, .offset = offsetof(T, f)}
+    {                                                                                                                  \
+        .name = #f, .choices = what, .help = h, .kind = NB_K_NODE, .offset = offsetof(T, f)                            \
+    }
 /* A table ends with {0}. */
 
-/* Reads and parses; applies n_sets overrides "a.b.c=value" in order (list elements by index: model.3.conv2d.out=8; the value is
- * itself YAML, so `--set data.augment=[flip]` works; missing maps on the way are created). */
-NB_API nb_status nb_config_load(nb_ctx *ctx, const char *path, const char *const *sets, int32_t n_sets, nb_config **out);
+/* Reads and parses; applies n_sets overrides "a.b.c=value" in order. List elements go by index (model.3.conv2d.out=8 or
+ * model[3].conv2d.out=8), a layer written as a bare word becomes a map when a key of it is set (model.2.relu.cap=6),
+ * missing maps on the way are created, \ before . = [ or \ takes it literally. The value is itself YAML: `--set
+ * data.augment=[flip]` works. */
+NB_API nb_status nb_config_load(nb_ctx *ctx, const char *path, const char *const *sets, int32_t n_sets,
+                                nb_config **out);
 /* The same from memory; name stands in messages where the path would. */
 NB_API nb_status nb_config_parse(nb_ctx *ctx, const char *name, const char *text, size_t len, const char *const *sets,
                                  int32_t n_sets, nb_config **out);
 NB_API void nb_config_free(nb_ctx *ctx, nb_config *cfg);
 
-/* The tree after overrides as canonical YAML (block style for maps, flow style for short leaves), NUL-terminated; the caller frees
- * it with nb_free. Parsing it again gives an equal tree, and printing that again gives equal bytes. */
+/* The tree after overrides as canonical YAML (block style for maps, flow style for short leaves), NUL-terminated; the
+ * caller frees it with nb_free. Parsing it again gives an equal tree, and printing that again gives equal bytes; a tree
+ * whose text would be too long to be read again is NB_E_CONFIG. */
 NB_API nb_status nb_config_print(nb_ctx *ctx, const nb_config *cfg, char **out);
 
 NB_API const nb_conf *nb_config_root(const nb_config *cfg);
 NB_API bool nb_conf_is_map(const nb_conf *c);
 NB_API bool nb_conf_is_list(const nb_conf *c);
 NB_API bool nb_conf_is_scalar(const nb_conf *c);
-NB_API int32_t nb_conf_count(const nb_conf *c);                      /* entries of a map or list; 0 for a scalar */
-NB_API const nb_conf *nb_conf_at(const nb_conf *c, int32_t i);       /* i-th value */
-NB_API const char *nb_conf_key_at(const nb_conf *map, int32_t i);    /* i-th key, maps only */
+NB_API int32_t nb_conf_count(const nb_conf *c);                         /* entries of a map or list; 0 for a scalar */
+NB_API const nb_conf *nb_conf_at(const nb_conf *c, int32_t i);          /* i-th value */
+NB_API const char *nb_conf_key_at(const nb_conf *map, int32_t i);       /* i-th key, maps only */
 NB_API const nb_conf *nb_conf_get(const nb_conf *map, const char *key); /* NULL when absent */
-NB_API const char *nb_conf_text(const nb_conf *c);                   /* a scalar's text, else NULL */
-NB_API const char *nb_conf_path(const nb_conf *c);                   /* file name for messages */
-NB_API int32_t nb_conf_line(const nb_conf *c);                       /* 1-based */
+NB_API const char *nb_conf_text(const nb_conf *c);                      /* a scalar's text, else NULL */
+NB_API const char *nb_conf_path(const nb_conf *c);                      /* file name for messages */
+NB_API int32_t nb_conf_line(const nb_conf *c);                          /* 1-based */
+NB_API const char *nb_conf_place(
+    const nb_conf *c); /* "configs/x.yaml:14", or "--set a.b=3" when it came from there; "" for NULL */
+NB_API bool nb_conf_equal(const nb_conf *a, const nb_conf *b); /* same shape, keys in the same order, same texts */
 
-/* Fills *dst (zeroed by the caller) from map by the NULL-terminated array of tables: a section may be described by several tables,
- * each with its own destination. map may be NULL (all defaults; required keys then fail). where names the section in messages
- * ("model[3] conv2d c1", "quant.weights"). */
+/* Fails with "<place of c>: <where>: <sentence>"; without the parts that are NULL or "". Returns st. */
+NB_API nb_status nb_conf_fail(nb_ctx *ctx, const nb_conf *c, const char *where, nb_status st, const char *fmt, ...)
+    NB_PRINTF(5, 6);
+/* Fails with "<place>: <where>: <text of c>: unknown <what> (did you mean "...")", or lists the names when none is
+ * near. */
+NB_API nb_status nb_conf_unknown(nb_ctx *ctx, const nb_conf *c, const char *where, const char *what,
+                                 const char *const *names, int32_t n);
+
+/* Something with a name and keys, as in a model list: `relu` or `relu: {cap: 6}`. *body is a map or empty, never NULL,
+ * and knows its place: give it to nb_conf_bind. */
+NB_API nb_status nb_conf_named(nb_ctx *ctx, const nb_conf *c, const char *where, const char **name,
+                               const nb_conf **body);
+
+/* Fills each dst (zeroed by the caller) from map by its table: a section may be described by several tables, each with
+ * its own destination; a key that two tables share is bound in both. map may be NULL or empty (all defaults; required
+ * keys then fail). where names the section in messages ("model[3] conv2d c1", "quant.weights"; "" at the top). After a
+ * failure the dst are half filled. */
 typedef struct {
     const nb_key *keys;
     void *dst;
 } nb_binding;
 NB_API nb_status nb_conf_bind(nb_ctx *ctx, const nb_conf *map, const char *where, const nb_binding *b, int32_t n);
 
-/* A list of plain strings, or one scalar taken as a list of one: item(ud, text, node) for each. */
+/* A list of plain strings, or one scalar taken as a list of one (NULL or empty: none): item(ud, text, node) for each.
+ */
 NB_API nb_status nb_conf_each_text(nb_ctx *ctx, const nb_conf *c, const char *where,
                                    nb_status (*item)(void *ud, const char *text, const nb_conf *node), void *ud);
 
-/* "did you mean": the closest of n names by edit distance, or NULL when none is near. */
+/* "did you mean": the closest of n names by edit distance (or the one that starts the same), or NULL when none is near.
+ */
 NB_API const char *nb_closest(const char *word, const char *const *names, int32_t n);
+
+/* For `nibble keys`: one aligned line per key (name, type, default, allowed values, help), without newline. Columns
+ * have a minimum width, so that most tables line up with each other. */
+NB_API nb_status nb_keys_print(nb_ctx *ctx, const nb_key *keys, void (*line)(void *ud, const char *text), void *ud);
+NB_API const char *nb_kind_name(nb_kind kind);      /* "int", "float", "yes/no", ... */
+NB_API const char *nb_key_default(const nb_key *k); /* "required", "-" (absent), or the default's text */
+NB_API const char *nb_key_allowed(const nb_key *k, char *buf,
+                                  size_t size); /* "1..8", ">= 0", "sgd | adam"; returns buf */
 
 /* The top level of an experiment. Sections stay nodes: their owners bind them. */
 typedef struct {
     uint64_t seed;
-    const char *out;  /* run folder */
+    const char *out;  /* run folder, or "": the caller derives one from the config's file name */
     const char *init; /* checkpoint to start from, or "" */
     const nb_conf *data, *model, *quant, *train;
 } nb_experiment;
