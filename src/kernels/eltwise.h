@@ -1,5 +1,6 @@
-/* eltwise.h - sweeps over floats and codes: ranges, quantization, batch-norm statistics. Each works on one contiguous chunk; callers cut
- * tensors into fixed chunks (base/parallel.h), so results do not depend on the thread count. rows x c: channels last. */
+/* eltwise.h - sweeps over floats and codes: ranges, quantization, batch-norm statistics. Each works on one contiguous
+ * chunk; callers cut tensors into fixed chunks (base/parallel.h), so results do not depend on the thread count. rows x
+ * c: channels last. */
 #ifndef NB_KERNELS_ELTWISE_H
 #define NB_KERNELS_ELTWISE_H
 
@@ -8,9 +9,11 @@
 /* Smallest and largest of n >= 1 floats; NaN anywhere gives NaN in both. */
 void nb_k_minmax(float *min, float *max, const float *x, int64_t n);
 
-/* codes[i] = clamp(round_half_even(x[i] / scale) + zero, lo, hi) as u8 or s8 bytes. Infinities clamp; NaN gives zero. If mask is
- * not NULL, bit i%8 of mask[i/8] is 1 where the unclamped code was inside [lo, hi] (straight-through estimator). n <= 2^40. */
-void nb_k_quantize(uint8_t *codes, uint8_t *mask, const float *x, int64_t n, float scale, int32_t zero, int32_t lo, int32_t hi);
+/* codes[i] = clamp(round_half_even(x[i] / scale) + zero, lo, hi) as u8 or s8 bytes. Infinities clamp; NaN gives zero.
+ * If mask is not NULL, bit i%8 of mask[i/8] is 1 where the unclamped code was inside [lo, hi] (straight-through
+ * estimator). n <= 2^40. */
+void nb_k_quantize(uint8_t *codes, uint8_t *mask, const float *x, int64_t n, float scale, int32_t zero, int32_t lo,
+                   int32_t hi);
 /* y[i] = scale * (code - zero); is_signed: codes are s8. */
 void nb_k_dequantize(float *y, const uint8_t *codes, int64_t n, float scale, int32_t zero, int32_t is_signed);
 /* dx[i] (+)= mask bit i ? dy[i] : 0; add = 0 writes. */
@@ -21,12 +24,14 @@ void nb_k_channel_sums(double *sum, double *sumsq, const float *x, int64_t rows,
 /* y = x * a[c] + b[c] */
 void nb_k_channel_affine(float *y, const float *x, const float *a, const float *b, int64_t rows, int32_t c);
 /* sum_dy[c] += sum dy, sum_dyx[c] += sum dy * (x - mean[c]); in double: the two reductions of batch-norm backward */
-void nb_k_channel_grad_sums(double *sum_dy, double *sum_dyx, const float *dy, const float *x, const float *mean, int64_t rows, int32_t c);
+void nb_k_channel_grad_sums(double *sum_dy, double *sum_dyx, const float *dy, const float *x, const float *mean,
+                            int64_t rows, int32_t c);
 /* dx (+)= a[c] * dy + b[c] * x + d[c]; add = 0 writes */
-void nb_k_channel_grad(float *dx, const float *dy, const float *x, const float *a, const float *b, const float *d, int64_t rows, int32_t c,
-                       int32_t add);
-/* y[r][c] = (acc[r][c] + bias[c]) * scale[c] + shift[c]: accumulators to real values. The integer sum wraps (the true value fits), so a
- * zero point is taken out exactly; then one float multiplication and one addition, no fma. */
-void nb_k_acc_to_real(float *y, const int32_t *acc, const int32_t *bias, const float *scale, const float *shift, int64_t rows, int32_t c);
+void nb_k_channel_grad(float *dx, const float *dy, const float *x, const float *a, const float *b, const float *d,
+                       int64_t rows, int32_t c, int32_t add);
+/* y[r][c] = (acc[r][c] + bias[c]) * scale[c] + shift[c]: accumulators to real values. The integer sum wraps (the true
+ * value fits), so a zero point is taken out exactly; then one float multiplication and one addition, no fma. */
+void nb_k_acc_to_real(float *y, const int32_t *acc, const int32_t *bias, const float *scale, const float *shift,
+                      int64_t rows, int32_t c);
 
 #endif

@@ -1,14 +1,17 @@
 /* fconv.h - float convolution of one NHWC image: forward, gradient of the input, gradient of the weights.
  *
- * All three are "rows times taps": for a list of output pixels, out[p][:] = sum over runs r and k < run_len of
- * in[in_off[p] + run_off[r] + k] * w[r*run_len + k][:]. In NHWC a kernel row is one contiguous run of kw*c floats, so nothing is gathered
- * (no im2col). The gradient of the input is the same operation on the padded output gradient, one phase per (y % stride, x % stride). The
- * gradient of the weights keeps a tile of [k][oc] in registers and runs over pixels. Linear layers are 1x1 convolutions on a 1 x rows image.
+ * All three are "rows times taps": out[row][:] = sum over taps of in[row_off[row] + tap_off[tap]] * w[tap][:], with
+ * offsets from tables, so nothing is gathered (no im2col) and strides, dilation and groups cost nothing. Forward: rows
+ * are output pixels of the zero-padded image. The gradient of the input is the same operation on the padded output
+ * gradient, one product per (y % stride, x % stride). The gradient of the weights swaps the tables: rows are taps, the
+ * sum runs over pixels. Linear layers are 1x1 convolutions on a 1 x rows image.
  *
- * A plan holds the tables for one geometry; it is built once (nb_fconv_plan_bytes/_init into caller's memory) and is read-only after.
- * Panels are weights repacked per step (nb_fconv_pack): both for forward and for the input gradient. Everything is pure and thread
- * safe; scratch is per thread, 64-byte aligned, contents undefined. Inputs may be floats or codes (u8, s8): codes are used as the integers
- * (code - zero), unscaled; the caller applies the scale. */
+ * A plan holds the tables for one geometry; it is built once (nb_fconv_plan_bytes/_init into caller's memory) and is
+ * read-only after. Panels are weights repacked per step (nb_fconv_pack): both for forward and for the input gradient.
+ * Everything is pure and thread safe; plan memory, panels, slots and scratch are 64-byte aligned; scratch is per
+ * thread, contents undefined. Inputs may be floats or codes (u8, s8): codes are used as the integers (code - zero),
+ * unscaled; the caller applies the scale. A pixel's result depends on its own window alone, never on its place in the
+ * image or the thread count. */
 #ifndef NB_KERNELS_FCONV_H
 #define NB_KERNELS_FCONV_H
 
@@ -18,13 +21,14 @@
 
 typedef struct nb_fconv_plan nb_fconv_plan;
 
-typedef struct {           /* an image to read */
-    const void *data;      /* [h, w, c] */
-    int32_t dtype;         /* nb_dtype: NB_F32, NB_U8 or NB_S8 */
-    int32_t zero;          /* for codes */
+typedef struct {      /* an image to read */
+    const void *data; /* [h, w, c] */
+    int32_t dtype;    /* nb_dtype: NB_F32, NB_U8 or NB_S8 */
+    int32_t zero;     /* for codes */
 } nb_fconv_image;
 
-/* False when tables would exceed 2^31 elements. Any geometry with oh, ow >= 1 and c, oc divisible by groups works. */
+/* False when something would exceed 2^31 elements, or a window leaves the padded image. Any geometry with oh, ow >= 1
+ * and c, oc divisible by groups works. */
 bool nb_fconv_plan_bytes(const nb_geom *g, size_t *bytes);
 nb_fconv_plan *nb_fconv_plan_init(void *mem, const nb_geom *g);
 
@@ -33,9 +37,11 @@ size_t nb_fconv_scratch_bytes(const nb_fconv_plan *p); /* per thread, enough for
 void nb_fconv_pack(const nb_fconv_plan *p, void *panels, const float *w /* OHWI */);
 
 /* y [oh, ow, oc] = conv(x) (+ bias [oc] if not NULL) */
-void nb_fconv_forward(const nb_fconv_plan *p, float *y, const nb_fconv_image *x, const void *panels, const float *bias, void *scratch);
+void nb_fconv_forward(const nb_fconv_plan *p, float *y, const nb_fconv_image *x, const void *panels, const float *bias,
+                      void *scratch);
 /* dx [h, w, c] = or += */
-void nb_fconv_input_grad(const nb_fconv_plan *p, float *dx, bool add, const float *dy, const void *panels, void *scratch);
+void nb_fconv_input_grad(const nb_fconv_plan *p, float *dx, bool add, const float *dy, const void *panels,
+                         void *scratch);
 /* slot (nb_fconv_slot_bytes, zeroed by the caller) += this image's share, in the kernel's own layout */
 size_t nb_fconv_slot_bytes(const nb_fconv_plan *p);
 void nb_fconv_weight_grad(const nb_fconv_plan *p, void *slot, const nb_fconv_image *x, const float *dy, void *scratch);

@@ -1,0 +1,66 @@
+/* fkernels.h - the float kernels behind fconv.h and eltwise.h: their types, and the table of those that fit this
+ * processor. */
+#ifndef NB_KERNELS_FKERNELS_H
+#define NB_KERNELS_FKERNELS_H
+
+#include <base/cpu.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { NB_PANEL = 16 }; /* columns of a weight panel: two AVX2 vectors, one of AVX-512, four of NEON */
+
+/* One block of at most NB_PANEL columns of "rows times taps":
+ *   dense:  out[out_off[i] + j] (+)= bias[j] + sum over s of in[row_off[i] + sum_off[s]]     * b[s * ldb + j]
+ *   depth:  out[out_off[i] + j] (+)= bias[j] + sum over s of in[row_off[i] + sum_off[s] + j] * b[s * ldb + j]
+ * Forward: rows are output pixels, the sum runs over taps. Weight gradient: rows are taps, the sum runs over pixels.
+ * NB_PANEL floats are read at every row of b, and by depth also of `in`, whatever n_cols is; only n_cols are written.
+ * The sum is taken in the order of s, starting from bias, so a row's value does not depend on its neighbours. b is
+ * 64-byte aligned, ldb a multiple of 16. */
+typedef struct {
+    float *out;
+    const float *in, *b, *bias; /* bias may be NULL */
+    const int32_t *out_off, *row_off, *sum_off;
+    int32_t n_rows, n_sum, n_cols, ldb;
+    bool add; /* += instead of = */
+} nb_frows;
+
+typedef void nb_fn_dense_f32(const nb_frows *r);
+typedef void nb_fn_depth_f32(const nb_frows *r);
+
+/* The sweeps of eltwise.h, which says what they do. */
+typedef void nb_fn_minmax(float *min, float *max, const float *x, int64_t n);
+typedef void nb_fn_quantize(uint8_t *codes, uint8_t *mask, const float *x, int64_t n, float scale, int32_t zero,
+                            int32_t lo, int32_t hi);
+typedef void nb_fn_dequantize(float *y, const uint8_t *codes, int64_t n, float scale, int32_t zero, int32_t is_signed);
+typedef void nb_fn_ste_backward(float *dx, const float *dy, const uint8_t *mask, int64_t n, int32_t add);
+typedef void nb_fn_channel_sums(double *sum, double *sumsq, const float *x, int64_t rows, int32_t c);
+typedef void nb_fn_channel_affine(float *y, const float *x, const float *a, const float *b, int64_t rows, int32_t c);
+typedef void nb_fn_channel_grad_sums(double *sum_dy, double *sum_dyx, const float *dy, const float *x,
+                                     const float *mean, int64_t rows, int32_t c);
+typedef void nb_fn_channel_grad(float *dx, const float *dy, const float *x, const float *a, const float *b,
+                                const float *d, int64_t rows, int32_t c, int32_t add);
+typedef void nb_fn_acc_to_real(float *y, const int32_t *acc, const int32_t *bias, const float *scale,
+                               const float *shift, int64_t rows, int32_t c);
+
+#define X(kernel, features, function) nb_fn_##kernel function;
+#include "fkernels.def"
+#undef X
+
+typedef struct {
+    nb_fn_dense_f32 *dense_f32;
+    nb_fn_depth_f32 *depth_f32;
+    nb_fn_minmax *minmax;
+    nb_fn_quantize *quantize;
+    nb_fn_dequantize *dequantize;
+    nb_fn_ste_backward *ste_backward;
+    nb_fn_channel_sums *channel_sums;
+    nb_fn_channel_affine *channel_affine;
+    nb_fn_channel_grad_sums *channel_grad_sums;
+    nb_fn_channel_grad *channel_grad;
+    nb_fn_acc_to_real *acc_to_real;
+} nb_fkernels;
+
+/* The best kernels this processor (masked by NB_CPU) can run; chosen once. */
+const nb_fkernels *nb_fkernels_get(void);
+
+#endif

@@ -1,0 +1,366 @@
+/* test_fconv.c - every variant of the float convolution against seven plain loops in double, on memory with guard
+ * pages.
+ *
+ * All values are multiples of 1/8 and small, so every sum is exact in float whatever its order: results are compared
+ * for equality. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/rng.h"
+#include "kernels/fconv_plan.h"
+#include "nibble/tensor.h"
+#include "ref/guard.h"
+#include "ref/ref_conv.h"
+
+typedef struct {
+    const char *name;
+    uint32_t features;
+    nb_fn_dense_f32 *dense;
+    nb_fn_depth_f32 *depth;
+} variant;
+
+/* dense_f32 and depth_f32 have the same type, so one table holds both; the other kernels of the list fall away. */
+#define VARIANT_dense_f32(features, function) {#function, features, function, nb_k_depth_f32__scalar},
+#define VARIANT_depth_f32(features, function) {#function, features, nb_k_dense_f32__scalar, function},
+#define VARIANT_minmax(features, function)
+#define VARIANT_quantize(features, function)
+#define VARIANT_dequantize(features, function)
+#define VARIANT_ste_backward(features, function)
+#define VARIANT_channel_sums(features, function)
+#define VARIANT_channel_affine(features, function)
+#define VARIANT_channel_grad_sums(features, function)
+#define VARIANT_channel_grad(features, function)
+#define VARIANT_acc_to_real(features, function)
+static const variant variants[] = {
+#define X(kernel, features, function) VARIANT_##kernel(features, function)
+#include "kernels/fkernels.def"
+#undef X
+};
+enum { N_VARIANTS = sizeof variants / sizeof *variants };
+
+static int32_t pick(nb_rng *r, int32_t lo, int32_t hi)
+{
+    return lo + (int32_t)nb_rng_below(r, (uint32_t)(hi - lo + 1));
+}
+
+static void set_outputs(nb_geom *g)
+{
+    g->oh = nb_geom_out(g->h, g->kh, g->stride, g->pad, g->dilation);
+    g->ow = nb_geom_out(g->w, g->kw, g->stride, g->pad, g->dilation);
+}
+
+static nb_geom geom_of(int32_t size, int32_t c, int32_t oc, int32_t k, int32_t stride, int32_t groups)
+{
+    nb_geom g = {.h = size,
+                 .w = size,
+                 .c = c,
+                 .oc = oc,
+                 .kh = k,
+                 .kw = k,
+                 .stride = stride,
+                 .pad = k / 2,
+                 .dilation = 1,
+                 .groups = groups};
+    set_outputs(&g);
+    return g;
+}
+
+static nb_geom random_geom(nb_rng *r)
+{
+    for (;;) {
+        nb_geom g = {.h = pick(r, 1, 14), .w = pick(r, 1, 14), .kh = pick(r, 1, 5), .kw = pick(r, 1, 5)};
+        g.stride = pick(r, 1, 4);
+        g.pad = pick(r, 0, 4);
+        g.dilation = pick(r, 0, 3) ? 1 : pick(r, 2, 3);
+        switch (pick(r, 0, 3)) {
+        case 0: /* depthwise */
+            g.groups = g.c = g.oc = pick(r, 1, 70);
+            break;
+        case 1: /* groups, also depthwise with a multiplier */
+            g.groups = pick(r, 2, 5);
+            g.c = g.groups * pick(r, 1, 9);
+            g.oc = g.groups * pick(r, 1, 20);
+            break;
+        default:
+            g.groups = 1;
+            g.c = pick(r, 1, 70);
+            g.oc = pick(r, 1, 70);
+        }
+        set_outputs(&g);
+        if (g.oh >= 1 && g.ow >= 1 && (int64_t)g.oh * g.ow * g.oc * g.kh * g.kw * (g.c / g.groups) < 1000000)
+            return g;
+    }
+}
+
+/* ---- one case: a geometry, its data, and what the oracle says ---- */
+
+typedef struct {
+    nb_geom g;
+    nb_fconv_image image; /* zero and dtype; data is set per run */
+    size_t n_x, n_w, n_y;
+    double *x, *w, *bias, *dy;      /* inputs */
+    double *y, *y_biased, *dx, *dw; /* results */
+} conv_case;
+
+static double *doubles(size_t n)
+{
+    double *d = calloc(n, sizeof *d);
+    assert_non_null(d);
+    return d;
+}
+
+static double *random_eighths(nb_rng *r, size_t n)
+{
+    double *d = doubles(n);
+    for (size_t i = 0; i < n; i++)
+        d[i] = pick(r, -8, 8) / 8.0;
+    return d;
+}
+
+static conv_case case_of(nb_rng *r, const nb_geom *g, nb_dtype dtype)
+{
+    conv_case c = {
+        .g = *g,
+        .image = {NULL, dtype,
+                  dtype == NB_U8   ? 100
+                  : dtype == NB_S8 ? -7
+                                   : 0}
+    };
+    c.n_x = (size_t)g->h * (size_t)g->w * (size_t)g->c;
+    c.n_w = (size_t)g->oc * (size_t)g->kh * (size_t)g->kw * (size_t)(g->c / g->groups);
+    c.n_y = (size_t)g->oh * (size_t)g->ow * (size_t)g->oc;
+    c.x = random_eighths(r, c.n_x);
+    for (size_t i = 0; dtype != NB_F32 && i < c.n_x; i++)
+        c.x[i] *= 8; /* code - zero */
+    c.w = random_eighths(r, c.n_w);
+    c.bias = random_eighths(r, (size_t)g->oc);
+    c.dy = random_eighths(r, c.n_y);
+    c.y = doubles(c.n_y);
+    c.y_biased = doubles(c.n_y);
+    c.dx = doubles(c.n_x);
+    c.dw = doubles(c.n_w);
+    ref_conv_forward(c.y, c.x, c.w, NULL, g);
+    for (size_t i = 0; i < c.n_y; i++)
+        c.y_biased[i] = c.y[i] + c.bias[i % (size_t)g->oc];
+    ref_conv_input_grad(c.dx, c.dy, c.w, g);
+    ref_conv_weight_grad(c.dw, c.x, c.dy, g);
+    return c;
+}
+
+static void case_free(conv_case *c)
+{
+    double *all[] = {c->x, c->w, c->bias, c->dy, c->y, c->y_biased, c->dx, c->dw};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+}
+
+static ref_guard guarded_floats(const double *from, size_t n, ref_guard_side side)
+{
+    ref_guard m = ref_guard_alloc(n * sizeof(float), side);
+    for (size_t i = 0; i < n && from; i++)
+        ((float *)m.data)[i] = (float)from[i];
+    return m;
+}
+
+static ref_guard guarded_image(conv_case *c, ref_guard_side side)
+{
+    if (c->image.dtype == NB_F32) {
+        ref_guard m = guarded_floats(c->x, c->n_x, side);
+        c->image.data = m.data;
+        return m;
+    }
+    ref_guard m = ref_guard_alloc(c->n_x, side);
+    for (size_t i = 0; i < c->n_x; i++)
+        ((uint8_t *)m.data)[i] = (uint8_t)((int32_t)c->x[i] + c->image.zero);
+    c->image.data = m.data;
+    return m;
+}
+
+/* got == plus + times * want, exactly */
+static void assert_same(const char *what, const conv_case *c, const float *got, const double *want, size_t n,
+                        double plus, double times)
+{
+    for (size_t i = 0; i < n; i++)
+        if ((double)got[i] != plus + times * want[i]) {
+            const nb_geom *g = &c->g;
+            fail_msg("%s[%zu] = %g, not %g: %dx%dx%d -> %dx%dx%d, kernel %dx%d stride %d pad %d dilation %d groups %d "
+                     "dtype %d",
+                     what, i, (double)got[i], plus + times * want[i], g->h, g->w, g->c, g->oh, g->ow, g->oc, g->kh,
+                     g->kw, g->stride, g->pad, g->dilation, g->groups, (int)c->image.dtype);
+        }
+}
+
+static void check_forward(conv_case *c, const nb_fconv_plan *p, const ref_guard *panels, const ref_guard *scratch,
+                          ref_guard_side side)
+{
+    ref_guard x = guarded_image(c, side), y = guarded_floats(NULL, c->n_y, side);
+    ref_guard bias = guarded_floats(c->bias, (size_t)c->g.oc, side);
+    nb_fconv_forward(p, y.data, &c->image, panels->data, NULL, scratch->data);
+    assert_same("y", c, y.data, c->y, c->n_y, 0, 1);
+    nb_fconv_forward(p, y.data, &c->image, panels->data, bias.data, scratch->data);
+    assert_same("y with bias", c, y.data, c->y_biased, c->n_y, 0, 1);
+    ref_guard_free(&x);
+    ref_guard_free(&y);
+    ref_guard_free(&bias);
+}
+
+static void check_input_grad(conv_case *c, const nb_fconv_plan *p, const ref_guard *panels, const ref_guard *scratch,
+                             ref_guard_side side)
+{
+    ref_guard dx = guarded_floats(NULL, c->n_x, side), dy = guarded_floats(c->dy, c->n_y, side);
+    nb_fconv_input_grad(p, dx.data, false, dy.data, panels->data, scratch->data);
+    assert_same("dx", c, dx.data, c->dx, c->n_x, 0, 1);
+    for (size_t i = 0; i < c->n_x; i++)
+        ((float *)dx.data)[i] = 3;
+    nb_fconv_input_grad(p, dx.data, true, dy.data, panels->data, scratch->data);
+    assert_same("dx added", c, dx.data, c->dx, c->n_x, 3, 1);
+    ref_guard_free(&dx);
+    ref_guard_free(&dy);
+}
+
+static void check_weight_grad(conv_case *c, const nb_fconv_plan *p, const ref_guard *scratch, ref_guard_side side)
+{
+    ref_guard x = guarded_image(c, side), dy = guarded_floats(c->dy, c->n_y, side),
+              dw = guarded_floats(NULL, c->n_w, side);
+    ref_guard slot[2];
+    void *slots[2];
+    for (int i = 0; i < 2; i++) {
+        slot[i] = ref_guard_alloc(nb_fconv_slot_bytes(p), side);
+        slots[i] = slot[i].data;
+        memset(slots[i], 0, nb_fconv_slot_bytes(p));
+        for (int twice = 0; twice <= i; twice++) /* the second slot holds two images */
+            nb_fconv_weight_grad(p, slots[i], &c->image, dy.data, scratch->data);
+    }
+    for (size_t i = 0; i < c->n_w; i++)
+        ((float *)dw.data)[i] = 1;
+    nb_fconv_weight_grad_finish(p, dw.data, 0.5f, slots, 2);
+    assert_same("dw", c, dw.data, c->dw, c->n_w, 1, 1.5);
+    for (int i = 0; i < 2; i++)
+        ref_guard_free(&slot[i]);
+    ref_guard_free(&x);
+    ref_guard_free(&dy);
+    ref_guard_free(&dw);
+}
+
+static void check_variant(conv_case *c, const variant *v, ref_guard_side side)
+{
+    size_t bytes;
+    assert_true(nb_fconv_plan_bytes(&c->g, &bytes));
+    ref_guard mem = ref_guard_alloc(bytes, side), w = guarded_floats(c->w, c->n_w, side);
+    nb_fconv_plan *p = nb_fconv_plan_init(mem.data, &c->g);
+    p->dense = v->dense;
+    p->depth = v->depth;
+    ref_guard panels = ref_guard_alloc(nb_fconv_panel_bytes(p), side);
+    ref_guard scratch = ref_guard_alloc(nb_fconv_scratch_bytes(p), side);
+    nb_fconv_pack(p, panels.data, w.data);
+    check_forward(c, p, &panels, &scratch, side);
+    check_input_grad(c, p, &panels, &scratch, side);
+    check_weight_grad(c, p, &scratch, side);
+    ref_guard_free(&mem);
+    ref_guard_free(&w);
+    ref_guard_free(&panels);
+    ref_guard_free(&scratch);
+}
+
+static void check_geom(nb_rng *r, const nb_geom *g, nb_dtype dtype)
+{
+    conv_case c = case_of(r, g, dtype);
+    for (int i = 0; i < N_VARIANTS; i++)
+        if ((nb_cpu_features() & variants[i].features) == variants[i].features)
+            check_variant(&c, &variants[i], pick(r, 0, 1) ? GUARD_BEGIN : GUARD_END);
+    case_free(&c);
+}
+
+static void every_variant_equals_the_plain_loops_on_random_geometries(void **state)
+{
+    (void)state;
+    nb_rng r = nb_rng_make(1, 1);
+    for (int i = 0; i < 100; i++) {
+        nb_geom g = random_geom(&r);
+        const nb_dtype dtype[] = {NB_F32, NB_U8, NB_S8};
+        check_geom(&r, &g, dtype[pick(&r, 0, 2)]);
+    }
+}
+
+static void every_count_of_channels_works(void **state)
+{
+    (void)state;
+    nb_rng r = nb_rng_make(2, 1);
+    for (int32_t n = 1; n <= 34; n++) {
+        nb_geom dense = geom_of(4, 35 - n, n, 3, 1, 1), depthwise = geom_of(5, n, n, 3, 2, n);
+        check_geom(&r, &dense, NB_F32);
+        check_geom(&r, &depthwise, NB_F32);
+    }
+}
+
+static void every_count_of_pixels_works(void **state)
+{
+    (void)state;
+    nb_rng r = nb_rng_make(3, 1);
+    for (int32_t n = 1; n <= 30; n++) { /* also how linear layers look: 1 x rows, kernel 1 */
+        nb_geom g = {.h = 1, .w = n, .c = 20, .oc = 10, .kh = 1, .kw = 1, .stride = 1, .dilation = 1, .groups = 1};
+        set_outputs(&g);
+        check_geom(&r, &g, NB_F32);
+    }
+}
+
+static void input_pixels_that_no_window_reads_get_no_gradient(void **state)
+{
+    (void)state;
+    nb_rng r = nb_rng_make(4, 1);
+    nb_geom g = geom_of(9, 3, 5, 1, 4, 1);
+    check_geom(&r, &g, NB_F32);
+    nb_geom cut = geom_of(8, 3, 5, 2, 3, 1); /* the last row and column are out of reach */
+    cut.pad = 0;
+    set_outputs(&cut);
+    check_geom(&r, &cut, NB_U8);
+}
+
+static void padding_may_exceed_the_image(void **state)
+{
+    (void)state;
+    nb_rng r = nb_rng_make(5, 1);
+    nb_geom g = geom_of(2, 4, 6, 3, 2, 1);
+    g.pad = 5;
+    set_outputs(&g);
+    check_geom(&r, &g, NB_S8);
+}
+
+static void geometries_that_make_no_sense_or_are_too_large_are_refused(void **state)
+{
+    (void)state;
+    size_t bytes;
+    nb_geom ok = geom_of(8, 4, 4, 3, 1, 1), bad[8];
+    assert_true(nb_fconv_plan_bytes(&ok, &bytes));
+    for (int i = 0; i < 8; i++)
+        bad[i] = ok;
+    bad[0].oh = 0;
+    bad[1].groups = 3;
+    bad[2].stride = 0;
+    bad[3].oh = 9; /* a window outside the padded image */
+    bad[4].pad = INT32_MAX;
+    bad[5].h = bad[5].w = bad[5].oh = bad[5].ow = 40000;
+    bad[6].c = INT32_MAX;
+    bad[7].dilation = INT32_MAX;
+    for (int i = 0; i < 8; i++)
+        assert_false(nb_fconv_plan_bytes(&bad[i], &bytes));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_variant_equals_the_plain_loops_on_random_geometries),
+        cmocka_unit_test(every_count_of_channels_works),
+        cmocka_unit_test(every_count_of_pixels_works),
+        cmocka_unit_test(input_pixels_that_no_window_reads_get_no_gradient),
+        cmocka_unit_test(padding_may_exceed_the_image),
+        cmocka_unit_test(geometries_that_make_no_sense_or_are_too_large_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
