@@ -1,0 +1,101 @@
+/* conv2d.c - 2-D convolution, NHWC by OHWI; what it computes on floats and on codes is in mac.c. */
+#include "mac.h"
+
+#include "layer.h"
+
+#include "base/check.h"
+
+#include <nibble/lowering.h>
+
+typedef struct {
+    int32_t out, kernel, stride, pad, dilation, groups;
+    bool bias;
+} conv_attr;
+
+static const nb_key conv_keys[] = {NB_KEY_INT(conv_attr, out, NULL, 1, 65536, "output channels"),
+                                   NB_KEY_INT(conv_attr, kernel, "3", 1, 31, "rows and columns of the window"),
+                                   NB_KEY_INT(conv_attr, stride, "1", 1, 16, "pixels from window to window"),
+                                   NB_KEY_INT(conv_attr, pad, "0", 0, 64, "zeros around the image, in pixels"),
+                                   NB_KEY_INT(conv_attr, dilation, "1", 1, 16, "pixels between the taps of a window"),
+                                   NB_KEY_INT(conv_attr, groups, "1", 1, 65536, "independent groups of channels"),
+                                   NB_KEY_BOOL(conv_attr, bias, "yes", "add one learned number per output channel"),
+                                   {0}};
+
+static nb_geom conv_geom(const nb_node *n)
+{
+    const conv_attr *a = n->attr;
+    const nb_shape *s = &n->in[0]->out.shape;
+    return (nb_geom){.h = s->d[1],
+                     .w = s->d[2],
+                     .c = s->d[3],
+                     .oh = nb_geom_out(s->d[1], a->kernel, a->stride, a->pad, a->dilation),
+                     .ow = nb_geom_out(s->d[2], a->kernel, a->stride, a->pad, a->dilation),
+                     .oc = a->out,
+                     .kh = a->kernel,
+                     .kw = a->kernel,
+                     .stride = a->stride,
+                     .pad = a->pad,
+                     .dilation = a->dilation,
+                     .groups = a->groups};
+}
+
+static nb_status conv_build(nb_graph *g, nb_node *n)
+{
+    const conv_attr *a = n->attr;
+    NB_TRY(nb_layer_need_image(g, n, 0));
+    nb_geom q = conv_geom(n);
+    if (q.c % q.groups || q.oc % q.groups)
+        return nb_node_fail(g, n, NB_E_SHAPE, "groups: %d: must divide the %d input and the %d output channels",
+                            q.groups, q.c, q.oc);
+    if (q.oh < 1 || q.ow < 1)
+        return nb_node_fail(g, n, NB_E_SHAPE, "a %d x %d window does not fit into the %d x %d image of %s", q.kh, q.kw,
+                            q.h, q.w, n->in[0]->name);
+    n->out.shape = nb_shape_of(4, g->max_batch, q.oh, q.ow, q.oc);
+    return nb_mac_leaves(g, n, &q, a->bias);
+}
+
+/* Fan-out keeps the size of gradients: He et al. 2015, as torchvision initialises its networks. */
+static void conv_init(nb_node *n, uint64_t seed)
+{
+    nb_geom q = conv_geom(n);
+    nb_mac_init_he(n, seed, (double)q.kh * q.kw * q.oc / q.groups);
+}
+
+static nb_status conv_prepare(nb_graph *g, nb_node *n)
+{
+    nb_geom q = conv_geom(n);
+    return nb_mac_prepare(g, n, &q, 1);
+}
+
+static nb_status conv_lower(nb_lowering *lo, const nb_node *n)
+{
+    nb_geom q = conv_geom(n);
+    return nb_lower_mac(lo, n, &q);
+}
+
+static int64_t conv_macs(const nb_node *n)
+{
+    nb_geom q = conv_geom(n);
+    return (int64_t)q.oh * q.ow * q.oc * q.kh * q.kw * (q.c / q.groups);
+}
+
+const nb_op nb_op_conv2d = {
+    .name = "conv2d",
+    .help = "2-D convolution; weights start as He normal over fan-out, the bias as 0",
+    .keys = conv_keys,
+    .attr_size = sizeof(conv_attr),
+    .min_in = 1,
+    .max_in = 1,
+    .flags = NB_OP_BWD_NEEDS_IN | NB_OP_BWD_SETS,
+    .role = NB_ROLE_MAC,
+    .build = conv_build,
+    .init = conv_init,
+    .prepare = conv_prepare,
+    .forward = nb_mac_forward,
+    .backward = nb_mac_backward,
+    .lower = conv_lower,
+    .macs = conv_macs,
+    .examples =
+        (const char *const[]){"conv2d: {out: 8}", "conv2d: {out: 6, kernel: 3, pad: 1, stride: 2, bias: no}",
+                              "conv2d: {out: 4, kernel: 1}", "conv2d: {out: 4, kernel: 2, pad: 2, dilation: 2}", NULL},
+};

@@ -1,0 +1,133 @@
+/* input.c - pixels to real values: y = (u8 / 255 - mean) / std, per channel, by a 256-entry table built once.
+ *
+ * Training and lowering read the same table, so preprocessing cannot differ after deployment. */
+#include "layer.h"
+
+#include "base/check.h"
+
+#include <nibble/lowering.h>
+
+#include <math.h>
+#include <stdlib.h>
+
+typedef struct {
+    const nb_conf *mean, *std;
+} input_attr;
+
+static const nb_key input_keys[] = {
+    NB_KEY_NODE(input_attr, mean, "a number or one per channel", "mean of pixel/255; default: the data set's"),
+    NB_KEY_NODE(input_attr, std, "a number or one per channel",
+                "standard deviation of pixel/255; default: the data set's"),
+    {0}};
+
+typedef struct {
+    nb_graph *g;
+    const nb_node *n;
+    const char *key;
+    float *values, low;
+    int32_t count;
+} number_list;
+
+static nb_status read_number(void *ud, const char *text, const nb_conf *node)
+{
+    number_list *l = ud;
+    char *end;
+    float v = strtof(text, &end);
+    if (end == text || *end || !isfinite(v) || v < l->low || v > 1000.0f)
+        return nb_node_fail(l->g, l->n, NB_E_CONFIG, "%s: %s: must be a number in %g..1000 (%s:%d)", l->key, text,
+                            (double)l->low, nb_conf_path(node), nb_conf_line(node));
+    if (l->count >= l->g->info.c)
+        return nb_node_fail(l->g, l->n, NB_E_CONFIG, "%s: more than %d numbers for %d channels", l->key, l->g->info.c,
+                            l->g->info.c);
+    l->values[l->count++] = v;
+    return NB_OK;
+}
+
+/* Overwrites values[0..c) when the key is given; one number stands for all channels. */
+static nb_status read_numbers(nb_graph *g, const nb_node *n, const char *key, const nb_conf *list, float low,
+                              float *values)
+{
+    if (!list)
+        return NB_OK;
+    number_list l = {.g = g, .n = n, .key = key, .values = values, .low = low};
+    NB_TRY(nb_conf_each_text(g->ctx, list, key, read_number, &l));
+    for (int32_t c = 1; c < g->info.c && l.count == 1; c++)
+        values[c] = values[0];
+    if (l.count != 1 && l.count != g->info.c)
+        return nb_node_fail(g, n, NB_E_CONFIG, "%s: %d numbers for %d channels", key, l.count, g->info.c);
+    return NB_OK;
+}
+
+static nb_status input_build(nb_graph *g, nb_node *n)
+{
+    const input_attr *a = n->attr;
+    const nb_dsinfo *d = &g->info;
+    float mean[NB_MAX_CHANNELS] = {0}, std[NB_MAX_CHANNELS] = {0};
+    if (d->c < 1 || d->c > NB_MAX_CHANNELS || d->h < 1 || d->w < 1)
+        return nb_node_fail(g, n, NB_E_SHAPE, "images of %d x %d x %d: must have 1..%d channels", d->h, d->w, d->c,
+                            NB_MAX_CHANNELS);
+    for (int32_t c = 0; c < d->c; c++) {
+        mean[c] = d->mean[c];
+        std[c] = d->std[c];
+    }
+    NB_TRY(read_numbers(g, n, "mean", a->mean, -1000.0f, mean));
+    NB_TRY(read_numbers(g, n, "std", a->std, 1e-6f, std));
+    float *real = nb_graph_alloc(g, (size_t)d->c * 256 * sizeof *real);
+    if (!real)
+        return NB_E_NOMEM;
+    for (int32_t c = 0; c < d->c; c++)
+        for (int32_t v = 0; v < 256; v++) {
+            double s = std[c] > 0.0f ? (double)std[c] : 1.0; /* a constant channel */
+            real[c * 256 + v] = (float)((v / 255.0 - (double)mean[c]) / s);
+        }
+    n->priv = real;
+    n->out.shape = nb_shape_of(4, g->max_batch, d->h, d->w, d->c);
+    return NB_OK;
+}
+
+typedef struct {
+    const float *real;
+    const uint8_t *pixels;
+    float *out;
+    int64_t values; /* per image */
+    int32_t c;
+} input_job;
+
+static void forward_image(void *arg, int64_t image, int32_t thread)
+{
+    (void)thread;
+    const input_job *j = arg;
+    const uint8_t *in = j->pixels + image * j->values;
+    float *out = j->out + image * j->values;
+    for (int64_t i = 0; i < j->values; i += j->c)
+        for (int32_t c = 0; c < j->c; c++)
+            out[i + c] = j->real[c * 256 + in[i + c]];
+}
+
+static void input_forward(nb_node *n, const nb_run *r)
+{
+    int32_t batch = n->out.shape.d[0];
+    input_job j = {.real = n->priv,
+                   .pixels = r->pixels,
+                   .out = n->out.data,
+                   .values = nb_count(&n->out) / batch,
+                   .c = nb_channels(&n->out)};
+    nb_parallel_for(batch, forward_image, &j);
+}
+
+static nb_status input_lower(nb_lowering *lo, const nb_node *n)
+{
+    return nb_lower_input(lo, n, n->priv);
+}
+
+const nb_op nb_op_input = {
+    .name = "input",
+    .help = "the images, normalised: (pixel / 255 - mean) / std",
+    .keys = input_keys,
+    .attr_size = sizeof(input_attr),
+    .role = NB_ROLE_INPUT,
+    .build = input_build,
+    .forward = input_forward,
+    .lower = input_lower,
+    .examples = (const char *const[]){"input", "input: {mean: 0.5, std: [0.25]}", NULL},
+};

@@ -1,0 +1,41 @@
+/* layer.h - what the files of this folder share: sweeps in fixed chunks, checks of inputs, tensors that may hold codes.
+ */
+#ifndef NB_LAYERS_LAYER_H
+#define NB_LAYERS_LAYER_H
+
+#include <nibble/graph.h>
+
+#include "base/parallel.h"
+
+#define NB_LAYER(x) extern const nb_op nb_op_##x;
+#include "layers.def"
+#undef NB_LAYER
+
+enum { NB_LAYER_GRAIN = 16384 }; /* elements per chunk of a sweep: 64 KiB of floats, so a chunk's operands share L2 */
+
+/* The backward of n is the first to write in[k]'s gradient: it must set, not add. */
+static inline bool nb_layer_fresh(const nb_node *n, int32_t k)
+{
+    return n->fresh >> k & 1;
+}
+
+static inline bool nb_layer_is_codes(const nb_tensor *t)
+{
+    return t->dtype != NB_F32;
+}
+
+/* NB_E_SHAPE unless in[k] is [batch, h, w, c]. */
+nb_status nb_layer_need_image(nb_graph *g, const nb_node *n, int32_t k);
+/* NB_E_UNSUPPORTED when in[k] holds codes; for prepare. */
+nb_status nb_layer_need_float(nb_graph *g, const nb_node *n, int32_t k);
+/* The leaf behind in[k], through whatever passes have put on that edge. */
+nb_node *nb_layer_leaf(const nb_node *n, int32_t k);
+/* n's values are in[0]'s codes on the same grid, or floats when those are; for prepare. */
+void nb_layer_keep_grid(nb_node *n);
+
+/* Real values of t's elements [from, from + count): a pointer into t, or codes expanded into buf. */
+const float *nb_layer_values(float *buf, const nb_tensor *t, int64_t from, int64_t count);
+/* dx = dy when fresh, else dx += dy. */
+void nb_layer_pass_grad(float *dx, const float *dy, int64_t count, bool fresh);
+
+#endif

@@ -1,0 +1,73 @@
+/* layers.c - the list of all layers, and the few functions they share. */
+#include "layer.h"
+
+#include "base/check.h"
+#include "kernels/eltwise.h"
+
+#include <string.h>
+
+const nb_op *const nb_layers[] = {
+#define NB_LAYER(x) &nb_op_##x,
+#include "layers.def"
+#undef NB_LAYER
+    NULL};
+
+const nb_op *nb_layer_find(const char *name)
+{
+    for (int32_t i = 0; nb_layers[i]; i++)
+        if (strcmp(nb_layers[i]->name, name) == 0)
+            return nb_layers[i];
+    return NULL;
+}
+
+nb_status nb_layer_need_image(nb_graph *g, const nb_node *n, int32_t k)
+{
+    const nb_shape *s = &n->in[k]->out.shape;
+    if (s->ndim == 4)
+        return NB_OK;
+    char text[64];
+    return nb_node_fail(g, n, NB_E_SHAPE, "needs an image (batch x height x width x channels), but %s gives %s",
+                        n->in[k]->name, nb_shape_text(s, text, sizeof text));
+}
+
+nb_status nb_layer_need_float(nb_graph *g, const nb_node *n, int32_t k)
+{
+    if (!nb_layer_is_codes(&n->in[k]->out))
+        return NB_OK;
+    return nb_node_fail(g, n, NB_E_UNSUPPORTED, "takes real values, but %s gives codes: put a dequantize in between",
+                        n->in[k]->name);
+}
+
+nb_node *nb_layer_leaf(const nb_node *n, int32_t k)
+{
+    nb_node *x = n->in[k];
+    while (!(x->flags & NB_NODE_LEAF)) {
+        NB_ASSERT(x->n_in > 0);
+        x = x->in[0];
+    }
+    return x;
+}
+
+void nb_layer_keep_grid(nb_node *n)
+{
+    n->out.dtype = n->in[0]->out.dtype;
+    n->out.q = n->in[0]->out.q;
+}
+
+const float *nb_layer_values(float *buf, const nb_tensor *t, int64_t from, int64_t count)
+{
+    if (!nb_layer_is_codes(t))
+        return (const float *)t->data + from;
+    nb_k_dequantize(buf, (const uint8_t *)t->data + from, count, t->q->scale[0], t->q->zero[0], t->dtype == NB_S8);
+    return buf;
+}
+
+void nb_layer_pass_grad(float *dx, const float *dy, int64_t count, bool fresh)
+{
+    if (fresh) {
+        memcpy(dx, dy, (size_t)count * sizeof *dx);
+        return;
+    }
+    for (int64_t i = 0; i < count; i++)
+        dx[i] += dy[i];
+}

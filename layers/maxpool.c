@@ -1,0 +1,186 @@
+/* maxpool.c - largest value of each window; pixels outside the image do not count. Codes stay on their grid.
+ *
+ * saved: the tap that won, one byte per output value; ties go to the first, a NaN wins. The gradient goes to that tap.
+ */
+#include "layer.h"
+
+#include "base/check.h"
+
+#include <nibble/lowering.h>
+
+#include <string.h>
+
+typedef struct {
+    int32_t kernel, stride, pad;
+} maxpool_attr;
+
+static const nb_key maxpool_keys[] = {
+    NB_KEY_INT(maxpool_attr, kernel, "2", 1, 15, "rows and columns of the window"), /* 15 * 15 taps fit one byte */
+    NB_KEY_INT(maxpool_attr, stride, "0", 0, 64, "pixels from window to window; 0 = kernel"),
+    NB_KEY_INT(maxpool_attr, pad, "0", 0, 14, "pixels around the image, less than kernel"),
+    {0}};
+
+static nb_geom maxpool_geom(const nb_node *n)
+{
+    const maxpool_attr *a = n->attr;
+    const nb_shape *s = &n->in[0]->out.shape;
+    int32_t stride = a->stride ? a->stride : a->kernel;
+    return (nb_geom){.h = s->d[1],
+                     .w = s->d[2],
+                     .c = s->d[3],
+                     .oh = nb_geom_out(s->d[1], a->kernel, stride, a->pad, 1),
+                     .ow = nb_geom_out(s->d[2], a->kernel, stride, a->pad, 1),
+                     .oc = s->d[3],
+                     .kh = a->kernel,
+                     .kw = a->kernel,
+                     .stride = stride,
+                     .pad = a->pad,
+                     .dilation = 1,
+                     .groups = s->d[3]};
+}
+
+static nb_status maxpool_build(nb_graph *g, nb_node *n)
+{
+    NB_TRY(nb_layer_need_image(g, n, 0));
+    nb_geom q = maxpool_geom(n);
+    if (q.pad >= q.kh)
+        return nb_node_fail(g, n, NB_E_CONFIG, "pad: %d: must be less than the kernel, %d", q.pad, q.kh);
+    if (q.oh < 1 || q.ow < 1)
+        return nb_node_fail(g, n, NB_E_SHAPE, "a %d x %d window does not fit into the %d x %d image of %s", q.kh, q.kw,
+                            q.h, q.w, n->in[0]->name);
+    n->out.shape = nb_shape_of(4, g->max_batch, q.oh, q.ow, q.oc);
+    n->flags |= n->in[0]->flags & NB_NODE_NONNEGATIVE;
+    return NB_OK;
+}
+
+static nb_status maxpool_prepare(nb_graph *g, nb_node *n)
+{
+    nb_geom *q = nb_graph_alloc(g, sizeof *q);
+    if (!q)
+        return NB_E_NOMEM;
+    *q = maxpool_geom(n);
+    n->priv = q;
+    n->saved_bytes = (size_t)nb_count(&n->out);
+    nb_layer_keep_grid(n);
+    return NB_OK;
+}
+
+static void take_floats(float *y, uint8_t *best, const float *x, int32_t c, uint8_t tap)
+{
+    for (int32_t i = 0; i < c; i++) {
+        bool wins = x[i] > y[i] || x[i] != x[i];
+        y[i] = wins ? x[i] : y[i];
+        best[i] = wins ? tap : best[i];
+    }
+}
+
+/* flip is 0x80 for s8: it orders their bit patterns like u8. */
+static void take_codes(uint8_t *y, uint8_t *best, const uint8_t *x, int32_t c, uint8_t tap, uint8_t flip)
+{
+    for (int32_t i = 0; i < c; i++) {
+        bool wins = (x[i] ^ flip) > (y[i] ^ flip);
+        y[i] = wins ? x[i] : y[i];
+        best[i] = wins ? tap : best[i];
+    }
+}
+
+typedef struct {
+    const nb_geom *q;
+    size_t size; /* bytes of a value */
+    uint8_t flip;
+} max_kind;
+
+/* One output pixel: y and best are [c]. */
+static void max_window(unsigned char *y, uint8_t *best, const unsigned char *x, int32_t oy, int32_t ox,
+                       const max_kind *k)
+{
+    const nb_geom *q = k->q;
+    bool any = false;
+    for (int32_t ky = 0; ky < q->kh; ky++)
+        for (int32_t kx = 0; kx < q->kw; kx++) {
+            int32_t iy = oy * q->stride - q->pad + ky, ix = ox * q->stride - q->pad + kx;
+            if (iy < 0 || iy >= q->h || ix < 0 || ix >= q->w)
+                continue;
+            const unsigned char *pixel = x + (size_t)(((int64_t)iy * q->w + ix) * q->c) * k->size;
+            uint8_t tap = (uint8_t)(ky * q->kw + kx);
+            if (!any) {
+                memcpy(y, pixel, (size_t)q->c * k->size);
+                memset(best, tap, (size_t)q->c);
+                any = true;
+            } else if (k->size == 1) {
+                take_codes(y, best, pixel, q->c, tap, k->flip);
+            } else {
+                take_floats((float *)(void *)y, best, (const float *)(const void *)pixel, q->c, tap);
+            }
+        }
+}
+
+static void forward_image(void *arg, int64_t image, int32_t thread)
+{
+    (void)thread;
+    nb_node *n = arg;
+    const nb_tensor *x = &n->in[0]->out;
+    max_kind k = {.q = n->priv, .size = nb_dtype_bytes(x->dtype), .flip = x->dtype == NB_S8 ? 0x80 : 0};
+    const nb_geom *q = k.q;
+    int64_t at_y = image * q->oh * q->ow * q->c;
+    const unsigned char *in = (const unsigned char *)x->data + (size_t)(image * q->h * q->w * q->c) * k.size;
+    for (int32_t oy = 0; oy < q->oh; oy++)
+        for (int32_t ox = 0; ox < q->ow; ox++, at_y += q->c)
+            max_window((unsigned char *)n->out.data + (size_t)at_y * k.size, (uint8_t *)n->saved + at_y, in, oy, ox,
+                       &k);
+}
+
+static void maxpool_forward(nb_node *n, const nb_run *r)
+{
+    (void)r;
+    nb_parallel_for(n->out.shape.d[0], forward_image, n);
+}
+
+static void backward_image(void *arg, int64_t image, int32_t thread)
+{
+    (void)thread;
+    const nb_node *n = arg;
+    const nb_geom *q = n->priv;
+    float *dx = n->in[0]->out.grad + image * q->h * q->w * q->c;
+    int64_t at_y = image * q->oh * q->ow * q->c;
+    const float *dy = n->out.grad + at_y;
+    const uint8_t *best = (const uint8_t *)n->saved + at_y;
+    if (nb_layer_fresh(n, 0))
+        memset(dx, 0, (size_t)q->h * (size_t)q->w * (size_t)q->c * sizeof *dx);
+    for (int32_t oy = 0; oy < q->oh; oy++)
+        for (int32_t ox = 0; ox < q->ow; ox++, dy += q->c, best += q->c)
+            for (int32_t c = 0; c < q->c; c++) {
+                int32_t iy = oy * q->stride - q->pad + best[c] / q->kw, ix = ox * q->stride - q->pad + best[c] % q->kw;
+                dx[((int64_t)iy * q->w + ix) * q->c + c] += dy[c];
+            }
+}
+
+static void maxpool_backward(nb_node *n, const nb_run *r)
+{
+    (void)r;
+    if (n->in[0]->out.grad)
+        nb_parallel_for(n->out.shape.d[0], backward_image, n);
+}
+
+static nb_status maxpool_lower(nb_lowering *lo, const nb_node *n)
+{
+    nb_geom q = maxpool_geom(n);
+    return nb_lower_pool(lo, n, NB_POOL_MAX, &q);
+}
+
+const nb_op nb_op_maxpool = {
+    .name = "maxpool",
+    .help = "largest value of each window",
+    .keys = maxpool_keys,
+    .attr_size = sizeof(maxpool_attr),
+    .min_in = 1,
+    .max_in = 1,
+    .flags = NB_OP_BWD_SETS,
+    .role = NB_ROLE_KEEP,
+    .build = maxpool_build,
+    .prepare = maxpool_prepare,
+    .forward = maxpool_forward,
+    .backward = maxpool_backward,
+    .lower = maxpool_lower,
+    .examples = (const char *const[]){"maxpool", "maxpool: {kernel: 3, stride: 2, pad: 1}", NULL},
+};
