@@ -1,7 +1,8 @@
 /* dataset.h - what a data set is: counted u8 images in HWC order with labels, random access, thread safe.
  *
- * One loader per file in datasets/, listed in datasets/datasets.def. A loader reads or maps everything in open() and checks it
- * there; get() cannot fail. Data are searched in data.path, $NB_DATA, ./datasets/, ../shared/data/, and the distribution's folder. */
+ * One loader per file in datasets/, listed in datasets/datasets.def. A loader reads or maps everything in open() and
+ * checks it there; get() cannot fail. Data are searched in data.path, $NB_DATA, ./datasets/, ../shared/data/, and the
+ * distribution's folder. */
 #ifndef NIBBLE_DATASET_H
 #define NIBBLE_DATASET_H
 
@@ -21,15 +22,17 @@ typedef struct {
 
 typedef struct nb_dataset {
     const char *name, *help;
-    const nb_key *keys; /* own keys beside the common ones (name, path, augment, ...); bound into the state; NULL: none */
+    const nb_key
+        *keys; /* own keys beside the common ones (name, path, augment, ...); bound into the state; NULL: none */
     size_t state_size;
-    /* st is zeroed and its keys are bound; split is "train" or "test"; path is data.path or "". After a failure close is called too. */
+    /* st is zeroed and its keys are bound; split is "train" or "test"; path is data.path or "". After a failure close
+     * is called too. */
     nb_status (*open)(nb_ctx *ctx, void *st, const char *path, const char *split, nb_dsinfo *info);
     void (*get)(const void *st, int32_t index, uint8_t *hwc, int32_t *label);
     void (*close)(nb_ctx *ctx, void *st);
 } nb_dataset;
 
-extern NB_API const nb_dataset *const nb_datasets[]; /* ends with NULL */
+extern NB_API const nb_dataset *const nb_datasets[];        /* ends with NULL */
 NB_API const nb_dataset *nb_dataset_find(const char *name); /* NULL when there is none */
 
 /* Keys of the `data` section that every data set shares. */

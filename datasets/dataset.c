@@ -1,0 +1,141 @@
+/* dataset.c - the registry of data sets, and an open split: the table, its bound state, what the keys said.
+ *
+ * After open() nothing is written any more, so nb_data_get may run on any number of threads. */
+#include <nibble/dataset.h>
+
+#include <base/check.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NB_DATASET(id) extern const nb_dataset nb_dataset_##id;
+#include "datasets.def"
+#undef NB_DATASET
+
+#define NB_DATASET(id) &nb_dataset_##id,
+const nb_dataset *const nb_datasets[] = {
+#include "datasets.def"
+    NULL};
+#undef NB_DATASET
+
+enum { N_DATASETS = sizeof nb_datasets / sizeof nb_datasets[0] - 1, MAX_SIDE = 1 << 14 };
+
+const nb_key nb_data_common_keys[] = {
+    NB_KEY_STRING(nb_data_keys, name, NULL, "which data set: fashion-mnist, cifar10, pngdir, synth, ..."),
+    NB_KEY_STRING(nb_data_keys, path, "",
+                  "folder of the files; empty: $NB_DATA, datasets/data, ../shared/data, /usr/share/datasets"),
+    NB_KEY_NODE(nb_data_keys, augment, "list of crop4 | flip | erase, or maps with keys",
+                "random changes of training images, in this order"),
+    NB_KEY_INT(nb_data_keys, validation, "0", 0, INT32_MAX,
+               "training images held out for validation; 0: evaluate on the test split"),
+    {0}};
+
+struct nb_data {
+    const nb_dataset *set;
+    void *state;
+    nb_dsinfo info;
+    nb_data_keys common;
+};
+
+const nb_dataset *nb_dataset_find(const char *name)
+{
+    for (int32_t i = 0; nb_datasets[i]; i++)
+        if (strcmp(nb_datasets[i]->name, name) == 0)
+            return nb_datasets[i];
+    return NULL;
+}
+
+static nb_status unknown_set(nb_ctx *ctx, const nb_conf *node, const char *name)
+{
+    const char *names[N_DATASETS];
+    char list[256] = "";
+    size_t used = 0;
+    for (int32_t i = 0; i < N_DATASETS; i++) {
+        names[i] = nb_datasets[i]->name;
+        int n = snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", names[i]);
+        if (n > 0 && (size_t)n < sizeof list - used)
+            used += (size_t)n;
+    }
+    const char *near = nb_closest(name, names, N_DATASETS);
+    return nb_fail(ctx, NB_E_CONFIG, "%s:%d: data.name: %s: unknown data set%s%s%s: must be one of %s",
+                   nb_conf_path(node), nb_conf_line(node), name, near ? " (did you mean \"" : "", near ? near : "",
+                   near ? "\"?)" : "", list);
+}
+
+/* The key tables are known only once the name is, so the name is read before the section is bound. */
+static nb_status choose(nb_ctx *ctx, const nb_conf *data, const nb_dataset **out)
+{
+    if (!data)
+        return nb_fail(ctx, NB_E_CONFIG, "data: missing section: must be a map like {name: fashion-mnist}");
+    const nb_conf *node = nb_conf_is_map(data) ? nb_conf_get(data, "name") : NULL;
+    const char *name = node ? nb_conf_text(node) : NULL;
+    if (!name)
+        return nb_fail(ctx, NB_E_CONFIG, "%s:%d: data: must be a map with a name, like {name: fashion-mnist}",
+                       nb_conf_path(data), nb_conf_line(data));
+    *out = nb_dataset_find(name);
+    return *out ? NB_OK : unknown_set(ctx, node, name);
+}
+
+/* Whatever a loader read from files, the rest of the program may rely on these. */
+static void check_info(const nb_dsinfo *i)
+{
+    NB_ASSERT(i->count > 0 && i->classes > 0);
+    NB_ASSERT(i->h > 0 && i->h <= MAX_SIDE && i->w > 0 && i->w <= MAX_SIDE && i->c > 0 && i->c <= NB_MAX_CHANNELS);
+    for (int32_t c = 0; c < i->c; c++)
+        NB_ASSERT(i->std[c] > 0.0f);
+}
+
+nb_status nb_data_open(nb_ctx *ctx, const nb_conf *data, const char *split, nb_data **out)
+{
+    NB_ASSERT(strcmp(split, "train") == 0 || strcmp(split, "test") == 0);
+    const nb_dataset *set;
+    NB_TRY(choose(ctx, data, &set));
+    nb_data *d = nb_alloc(ctx, sizeof *d);
+    if (!d)
+        return NB_E_NOMEM;
+    d->state = nb_alloc(ctx, set->state_size);
+    nb_status st = d->state ? NB_OK : NB_E_NOMEM;
+    if (st == NB_OK) {
+        const nb_binding b[] = {
+            {nb_data_common_keys, &d->common},
+            {set->keys,           d->state  }
+        };
+        st = nb_conf_bind(ctx, data, "data", b, set->keys ? 2 : 1);
+    }
+    if (st == NB_OK) {
+        d->set = set; /* from here on close() has something to close */
+        st = set->open(ctx, d->state, d->common.path, split, &d->info);
+    }
+    if (st != NB_OK) {
+        nb_data_close(ctx, d);
+        return st;
+    }
+    check_info(&d->info);
+    *out = d;
+    return NB_OK;
+}
+
+const nb_dsinfo *nb_data_info(const nb_data *d)
+{
+    return &d->info;
+}
+
+const nb_data_keys *nb_data_common(const nb_data *d)
+{
+    return &d->common;
+}
+
+void nb_data_get(const nb_data *d, int32_t index, uint8_t *hwc, int32_t *label)
+{
+    NB_ASSERT(index >= 0 && index < d->info.count);
+    d->set->get(d->state, index, hwc, label);
+}
+
+void nb_data_close(nb_ctx *ctx, nb_data *d)
+{
+    if (!d)
+        return;
+    if (d->set)
+        d->set->close(ctx, d->state);
+    nb_free(ctx, d->state);
+    nb_free(ctx, d);
+}
