@@ -1,9 +1,10 @@
 /* loader.h - an endless stream of batches from an open data set, filled ahead of time by one thread.
  *
- * Epoch e shows every sample once (drop_last: all but a rest), in an order that depends on (seed, e) alone; what augmentation does to
- * an image depends on (seed, e, its index in the data set) alone. So batch (e, s) is the same bytes whenever and from wherever it is
- * asked for: after resume, with any thread count. The stream runs on into the next epoch by itself: a caller counts steps. At least
- * NB_LOADER_AHEAD batches are kept ready beyond the one in use. */
+ * Epoch e shows every sample once (drop_last: all but a rest), in an order that depends on (seed, e) alone; what
+ * augmentation does to an image depends on (seed, e, its index in the data set) alone. So batch (e, s) is the same
+ * bytes whenever and from wherever it is asked for: after resume, with any thread count. The stream runs on into the
+ * next epoch by itself: a caller counts steps. At least NB_LOADER_AHEAD batches are kept ready beyond the one in use.
+ */
 #ifndef NB_TRAIN_LOADER_H
 #define NB_TRAIN_LOADER_H
 
@@ -12,8 +13,9 @@
 enum { NB_LOADER_AHEAD = 3 };
 
 enum { /* nb_loader_spec.flags; evaluation uses 0: file order, the last short batch is kept */
-    NB_LOAD_SHUFFLE = 1,
-    NB_LOAD_DROP_LAST = 2 /* an epoch has only full batches; the rest differs from epoch to epoch because the order does */
+       NB_LOAD_SHUFFLE = 1,
+       NB_LOAD_DROP_LAST =
+           2 /* an epoch has only full batches; the rest differs from epoch to epoch because the order does */
 };
 
 typedef struct {
@@ -33,7 +35,8 @@ typedef struct {
 
 typedef struct nb_loader nb_loader;
 
-/* data is borrowed and must outlive the loader. Fails when the subset is empty, or smaller than one batch with NB_LOAD_DROP_LAST. */
+/* data is borrowed and must outlive the loader. Fails when the subset is empty, or smaller than one batch with
+ * NB_LOAD_DROP_LAST. */
 nb_status nb_loader_open(nb_ctx *ctx, const nb_data *data, const nb_loader_spec *spec, nb_loader **out);
 /* Stops the thread and joins it; NULL is fine. */
 void nb_loader_close(nb_ctx *ctx, nb_loader *l);
@@ -41,8 +44,8 @@ void nb_loader_close(nb_ctx *ctx, nb_loader *l);
 int32_t nb_loader_steps_per_epoch(const nb_loader *l);
 int32_t nb_loader_count(const nb_loader *l); /* images an epoch delivers */
 
-/* The next batch will be (epoch, step); 0 <= step < steps_per_epoch. Without a call the stream starts at (0, 0). Seeking to where the
- * stream stands anyway costs nothing. */
+/* The next batch will be (epoch, step); 0 <= step < steps_per_epoch. Without a call the stream starts at (0, 0).
+ * Seeking to where the stream stands anyway costs nothing. */
 void nb_loader_seek(nb_loader *l, int32_t epoch, int32_t step);
 /* Never NULL; the batch stays valid until the next call of next, seek or close. */
 const nb_batch *nb_loader_next(nb_loader *l);

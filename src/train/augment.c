@@ -1,0 +1,182 @@
+/* augment.c - the registry of augmentations, and a chain bound from data.augment. */
+#include "augment.h"
+
+#include <base/check.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NB_AUGMENTATION(name) extern const nb_augmentation nb_augmentation_##name;
+#include "augmentations.def"
+#undef NB_AUGMENTATION
+
+#define NB_AUGMENTATION(name) &nb_augmentation_##name,
+const nb_augmentation *const nb_augmentations[] = {
+#include "augmentations.def"
+    NULL};
+#undef NB_AUGMENTATION
+
+enum { N_AUGMENTATIONS = sizeof nb_augmentations / sizeof nb_augmentations[0] - 1, MAX_WHERE = 64, MAX_SECTION = 2 * MAX_WHERE };
+
+typedef struct {
+    const nb_augmentation *op;
+    void *attr;
+    uint64_t key; /* of its random stream, beside the seed */
+} link;
+
+struct nb_augment {
+    nb_dsinfo info;
+    link at[NB_MAX_AUGMENT];
+    int32_t n;
+};
+
+/* The entry whose name is the first len bytes of text. */
+static const nb_augmentation *find(const char *text, size_t len)
+{
+    for (int32_t i = 0; nb_augmentations[i]; i++)
+        if (strlen(nb_augmentations[i]->name) == len && memcmp(nb_augmentations[i]->name, text, len) == 0)
+            return nb_augmentations[i];
+    return NULL;
+}
+
+static nb_status unknown(nb_ctx *ctx, const nb_conf *node, const char *where, const char *text)
+{
+    const char *names[N_AUGMENTATIONS];
+    char list[128] = "";
+    size_t used = 0;
+    for (int32_t i = 0; i < N_AUGMENTATIONS; i++) {
+        names[i] = nb_augmentations[i]->name;
+        int n = snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", names[i]);
+        if (n > 0 && (size_t)n < sizeof list - used)
+            used += (size_t)n;
+    }
+    const char *near = nb_closest(text, names, N_AUGMENTATIONS);
+    return nb_fail(ctx, NB_E_CONFIG, "%s:%d: %s: %s: unknown augmentation%s%s%s: must be one of %s", nb_conf_path(node),
+                   nb_conf_line(node), where, text, near ? " (did you mean \"" : "", near ? near : "",
+                   near ? "\"?)" : "", list);
+}
+
+/* Writes the number of "crop4" into the key it is short for. */
+static nb_status set_number(nb_ctx *ctx, const nb_conf *node, const char *where, const link *l, const char *digits)
+{
+    const nb_key *k = l->op->keys;
+    while (strcmp(k->name, l->op->number_key) != 0)
+        k++; /* the table is ours: it has the key it names */
+    int64_t v = 0;
+    for (const char *p = digits; *p && v <= INT32_MAX; p++)
+        v = 10 * v + (*p - '0');
+    if ((double)v < k->min || (double)v > k->max)
+        return nb_fail(ctx, NB_E_CONFIG, "%s:%d: %s: %s%s: %s must be in %g..%g", nb_conf_path(node),
+                       nb_conf_line(node), where, l->op->name, digits, k->name, k->min, k->max);
+    const int32_t value = (int32_t)v;
+    memcpy((char *)l->attr + k->offset, &value, sizeof value);
+    return NB_OK;
+}
+
+static nb_status bind(nb_ctx *ctx, link *l, const nb_conf *keys, const char *where)
+{
+    l->attr = nb_alloc(ctx, l->op->attr_size);
+    if (!l->attr)
+        return NB_E_NOMEM;
+    char section[MAX_SECTION];
+    snprintf(section, sizeof section, "%s %s", where, l->op->name);
+    const nb_binding b = {l->op->keys, l->attr};
+    return l->op->keys ? nb_conf_bind(ctx, keys, section, &b, 1) : NB_OK;
+}
+
+static nb_status bind_name(nb_ctx *ctx, const nb_conf *node, const char *where, link *l)
+{
+    const char *text = nb_conf_text(node);
+    size_t len = strlen(text);
+    while (len > 0 && text[len - 1] >= '0' && text[len - 1] <= '9')
+        len--;
+    const char *digits = text + len;
+    l->op = find(text, len);
+    if (!l->op || (*digits && !l->op->number_key))
+        return unknown(ctx, node, where, text);
+    NB_TRY(bind(ctx, l, NULL, where));
+    return *digits ? set_number(ctx, node, where, l, digits) : NB_OK;
+}
+
+static nb_status bind_map(nb_ctx *ctx, const nb_conf *node, const char *where, link *l)
+{
+    const char *name = nb_conf_key_at(node, 0);
+    l->op = find(name, strlen(name));
+    if (!l->op)
+        return unknown(ctx, node, where, name);
+    const nb_conf *keys = nb_conf_at(node, 0);
+    if (!nb_conf_is_map(keys))
+        return nb_fail(ctx, NB_E_CONFIG, "%s:%d: %s: %s: must be followed by a map of keys, or stand alone",
+                       nb_conf_path(keys), nb_conf_line(keys), where, name);
+    return bind(ctx, l, keys, where);
+}
+
+static nb_status add(nb_ctx *ctx, nb_augment *a, const nb_conf *node, int32_t i)
+{
+    if (a->n == NB_MAX_AUGMENT)
+        return nb_fail(ctx, NB_E_CONFIG, "%s:%d: data.augment: at most %d augmentations", nb_conf_path(node),
+                       nb_conf_line(node), NB_MAX_AUGMENT);
+    char where[MAX_WHERE];
+    snprintf(where, sizeof where, "data.augment[%d]", i);
+    link *l = &a->at[a->n++]; /* counted first, so that a failed one is freed */
+    if (nb_conf_is_scalar(node))
+        NB_TRY(bind_name(ctx, node, where, l));
+    else if (nb_conf_is_map(node) && nb_conf_count(node) == 1)
+        NB_TRY(bind_map(ctx, node, where, l));
+    else
+        return nb_fail(ctx, NB_E_CONFIG,
+                       "%s:%d: %s: must be a name, like crop4, or one name with keys, like {crop: {pad: 4}}",
+                       nb_conf_path(node), nb_conf_line(node), where);
+    l->key = nb_mix(nb_hash_text(l->op->name), (uint64_t)i);
+    if (!l->op->check)
+        return NB_OK;
+    char place[MAX_SECTION + 256];
+    snprintf(place, sizeof place, "%s:%d: %s", nb_conf_path(node), nb_conf_line(node), where);
+    return l->op->check(ctx, l->attr, &a->info, place);
+}
+
+nb_status nb_augment_create(nb_ctx *ctx, const nb_conf *list, const nb_dsinfo *info, nb_augment **out)
+{
+    nb_augment *a = nb_alloc(ctx, sizeof *a);
+    if (!a)
+        return NB_E_NOMEM;
+    a->info = *info;
+    nb_status st = NB_OK;
+    if (list && nb_conf_is_list(list))
+        for (int32_t i = 0; i < nb_conf_count(list) && st == NB_OK; i++)
+            st = add(ctx, a, nb_conf_at(list, i), i);
+    else if (list)
+        st = add(ctx, a, list, 0); /* augment: flip */
+    if (st == NB_OK)
+        *out = a;
+    else
+        nb_augment_free(ctx, a);
+    return st;
+}
+
+void nb_augment_free(nb_ctx *ctx, nb_augment *a)
+{
+    if (!a)
+        return;
+    for (int32_t i = 0; i < a->n; i++)
+        nb_free(ctx, a->at[i].attr);
+    nb_free(ctx, a);
+}
+
+int32_t nb_augment_count(const nb_augment *a)
+{
+    return a->n;
+}
+
+void nb_augment_apply(const nb_augment *a, uint64_t seed, int32_t epoch, int32_t sample, uint8_t *img, uint8_t *scratch)
+{
+    uint8_t *src = img, *dst = scratch;
+    for (int32_t i = 0; i < a->n; i++) {
+        nb_rng r = nb_rng_make(nb_mix(seed, a->at[i].key), (uint64_t)epoch << 32 | (uint32_t)sample);
+        a->at[i].op->apply(a->at[i].attr, &a->info, &r, dst, src);
+        uint8_t *t = src;
+        src = dst;
+        dst = t;
+    }
+    if (src != img)
+        memcpy(img, src, (size_t)a->info.h * (size_t)a->info.w * (size_t)a->info.c);
+}

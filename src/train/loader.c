@@ -1,0 +1,264 @@
+/* loader.c - the ring of batches between one filling thread and the trainer.
+ *
+ * Slots are numbered by a running count: the thread fills slot `filled`, the caller holds slot `taken - 1` until it
+ * asks for the next. The ring has one slot more than NB_LOADER_AHEAD, the one in the caller's hands. The mutex guards
+ * the counts; a slot's content belongs to whoever the counts say. Everything is allocated in open(), so filling cannot
+ * fail. */
+#include "loader.h"
+#include "augment.h"
+
+#include <base/check.h>
+#include <base/rng.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+
+enum { RING = NB_LOADER_AHEAD + 1 };
+
+typedef struct {
+    nb_batch view;
+    uint8_t *pixels;
+    int32_t *labels;
+} slot;
+
+struct nb_loader {
+    const nb_data *data;
+    nb_augment *augment;
+    int32_t *subset,
+        *order; /* [total]: indices into the data set, as given and in this epoch's order; the thread's own */
+    int32_t total, count, batch, steps;
+    int64_t order_epoch; /* the epoch `order` is for, -1: none yet */
+    uint32_t flags;
+    uint64_t seed;
+    size_t image_bytes;
+    uint8_t *scratch; /* one image */
+    slot ring[RING];
+
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool has_lock, has_cond, has_thread;
+    bool started, stop, filling;
+    uint64_t turn;         /* grows with every real seek: a slot filled for an earlier turn is dropped */
+    int64_t start;         /* epoch * steps + step of slot number 0 */
+    int64_t filled, taken; /* taken <= filled <= taken - 1 + RING */
+};
+
+static void shuffle(int32_t *v, int32_t n, uint64_t seed, uint64_t stream)
+{
+    nb_rng r = nb_rng_make(seed, stream);
+    for (int32_t i = n - 1; i > 0; i--) {
+        const int32_t k = (int32_t)nb_rng_below(&r, (uint32_t)i + 1), t = v[i];
+        v[i] = v[k];
+        v[k] = t;
+    }
+}
+
+nb_status nb_split_order(nb_ctx *ctx, int32_t count, int32_t validation, uint64_t seed, int32_t **order)
+{
+    if (validation < 0 || validation >= count)
+        return nb_fail(ctx, NB_E_CONFIG, "data.validation: %d: must be in 0..%d, because there are %d training images",
+                       validation, count - 1, count);
+    int32_t *v = nb_alloc(ctx, sizeof *v * (size_t)count);
+    if (!v)
+        return NB_E_NOMEM;
+    for (int32_t i = 0; i < count; i++)
+        v[i] = i;
+    shuffle(v, count, nb_mix(seed, nb_hash_text("validation")), 0);
+    *order = v;
+    return NB_OK;
+}
+
+static void order_for(nb_loader *l, int32_t epoch)
+{
+    if (l->order_epoch == epoch)
+        return;
+    memcpy(l->order, l->subset, sizeof *l->order * (size_t)l->total);
+    if (l->flags & NB_LOAD_SHUFFLE)
+        shuffle(l->order, l->total, nb_mix(l->seed, nb_hash_text("shuffle")), (uint64_t)epoch);
+    l->order_epoch = epoch;
+}
+
+static void fill(nb_loader *l, slot *s, int64_t position)
+{
+    const int32_t epoch = (int32_t)(position / l->steps), step = (int32_t)(position % l->steps);
+    order_for(l, epoch);
+    const int64_t first = (int64_t)step * l->batch, left = l->count - first;
+    const int32_t n = left < l->batch ? (int32_t)left : l->batch;
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t sample = l->order[first + i];
+        uint8_t *px = s->pixels + (size_t)i * l->image_bytes;
+        nb_data_get(l->data, sample, px, &s->labels[i]);
+        nb_augment_apply(l->augment, l->seed, epoch, sample, px, l->scratch);
+    }
+    s->view = (nb_batch){.pixels = s->pixels, .labels = s->labels, .n = n, .epoch = epoch, .step = step};
+}
+
+/* There is room when the slot to fill is not the one in the caller's hands. */
+static bool may_fill(const nb_loader *l)
+{
+    const int64_t held = l->taken > 0 ? l->taken - 1 : 0;
+    return l->started && l->filled - held < RING;
+}
+
+static void *run(void *arg)
+{
+    nb_loader *l = arg;
+    pthread_mutex_lock(&l->lock);
+    for (;;) {
+        while (!l->stop && !may_fill(l))
+            pthread_cond_wait(&l->changed, &l->lock);
+        if (l->stop)
+            break;
+        const uint64_t turn = l->turn;
+        const int64_t position = l->start + l->filled;
+        slot *s = &l->ring[l->filled % RING];
+        l->filling = true;
+        pthread_mutex_unlock(&l->lock);
+        fill(l, s, position);
+        pthread_mutex_lock(&l->lock);
+        l->filling = false;
+        if (turn == l->turn)
+            l->filled++;
+        pthread_cond_broadcast(&l->changed);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return NULL;
+}
+
+void nb_loader_seek(nb_loader *l, int32_t epoch, int32_t step)
+{
+    NB_ASSERT(epoch >= 0 && step >= 0 && step < l->steps);
+    const int64_t position = (int64_t)epoch * l->steps + step;
+    pthread_mutex_lock(&l->lock);
+    if (!l->started || position != l->start + l->taken) {
+        l->turn++;
+        while (l->filling) /* its slot number is about to be given out anew */
+            pthread_cond_wait(&l->changed, &l->lock);
+        l->start = position;
+        l->filled = l->taken = 0;
+        l->started = true;
+        pthread_cond_broadcast(&l->changed);
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+const nb_batch *nb_loader_next(nb_loader *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->started = true;
+    l->taken++; /* gives the batch before back */
+    pthread_cond_broadcast(&l->changed);
+    while (l->filled < l->taken)
+        pthread_cond_wait(&l->changed, &l->lock);
+    const nb_batch *b = &l->ring[(l->taken - 1) % RING].view;
+    pthread_mutex_unlock(&l->lock);
+    return b;
+}
+
+int32_t nb_loader_steps_per_epoch(const nb_loader *l)
+{
+    return l->steps;
+}
+
+int32_t nb_loader_count(const nb_loader *l)
+{
+    return l->count;
+}
+
+/* Sizes and memory; no thread yet. */
+static nb_status prepare(nb_ctx *ctx, nb_loader *l, const nb_loader_spec *spec)
+{
+    const nb_dsinfo *info = nb_data_info(l->data);
+    l->total = spec->subset ? spec->n_subset : info->count;
+    l->batch = spec->batch;
+    l->flags = spec->flags;
+    l->seed = spec->seed;
+    l->order_epoch = -1;
+    if (l->total <= 0)
+        return nb_fail(ctx, NB_E_CONFIG, "data: no images are left to load");
+    if ((l->flags & NB_LOAD_DROP_LAST) && l->total < l->batch)
+        return nb_fail(ctx, NB_E_CONFIG, "train.batch: %d: must be at most %d, the number of training images", l->batch,
+                       l->total);
+    l->steps = l->flags & NB_LOAD_DROP_LAST ? l->total / l->batch : (l->total - 1) / l->batch + 1;
+    l->count = l->flags & NB_LOAD_DROP_LAST ? l->steps * l->batch : l->total;
+    l->image_bytes = (size_t)info->h * (size_t)info->w * (size_t)info->c;
+    NB_TRY(nb_augment_create(ctx, spec->augment, info, &l->augment));
+    l->subset = nb_alloc(ctx, sizeof *l->subset * (size_t)l->total);
+    l->order = nb_alloc(ctx, sizeof *l->order * (size_t)l->total);
+    l->scratch = nb_alloc(ctx, l->image_bytes);
+    if (!l->subset || !l->order || !l->scratch)
+        return NB_E_NOMEM;
+    for (int32_t i = 0; i < l->total; i++)
+        l->subset[i] = spec->subset ? spec->subset[i] : i;
+    const size_t images = (size_t)(l->batch < l->total ? l->batch : l->total);
+    for (int32_t i = 0; i < RING; i++) {
+        l->ring[i].pixels = nb_alloc(ctx, images * l->image_bytes);
+        l->ring[i].labels = nb_alloc(ctx, images * sizeof *l->ring[i].labels);
+        if (!l->ring[i].pixels || !l->ring[i].labels)
+            return NB_E_NOMEM;
+    }
+    return NB_OK;
+}
+
+static nb_status start_thread(nb_ctx *ctx, nb_loader *l)
+{
+    int e = pthread_mutex_init(&l->lock, NULL);
+    l->has_lock = e == 0;
+    if (e == 0) {
+        e = pthread_cond_init(&l->changed, NULL);
+        l->has_cond = e == 0;
+    }
+    if (e == 0) {
+        sigset_t all, before; /* signals are the program's business: Ctrl-C must wake its thread, not this one */
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        e = pthread_create(&l->thread, NULL, run, l);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        l->has_thread = e == 0;
+    }
+    return e == 0 ? NB_OK : nb_fail(ctx, NB_E_NOMEM, "the loader's thread could not be started: %s", strerror(e));
+}
+
+nb_status nb_loader_open(nb_ctx *ctx, const nb_data *data, const nb_loader_spec *spec, nb_loader **out)
+{
+    NB_ASSERT(spec->batch >= 1);
+    nb_loader *l = nb_alloc(ctx, sizeof *l);
+    if (!l)
+        return NB_E_NOMEM;
+    l->data = data;
+    nb_status st = prepare(ctx, l, spec);
+    if (st == NB_OK)
+        st = start_thread(ctx, l);
+    if (st == NB_OK)
+        *out = l;
+    else
+        nb_loader_close(ctx, l);
+    return st;
+}
+
+void nb_loader_close(nb_ctx *ctx, nb_loader *l)
+{
+    if (!l)
+        return;
+    if (l->has_thread) {
+        pthread_mutex_lock(&l->lock);
+        l->stop = true;
+        pthread_cond_broadcast(&l->changed);
+        pthread_mutex_unlock(&l->lock);
+        pthread_join(l->thread, NULL);
+    }
+    if (l->has_cond)
+        pthread_cond_destroy(&l->changed);
+    if (l->has_lock)
+        pthread_mutex_destroy(&l->lock);
+    for (int32_t i = 0; i < RING; i++) {
+        nb_free(ctx, l->ring[i].pixels);
+        nb_free(ctx, l->ring[i].labels);
+    }
+    nb_free(ctx, l->subset);
+    nb_free(ctx, l->order);
+    nb_free(ctx, l->scratch);
+    nb_augment_free(ctx, l->augment);
+    nb_free(ctx, l);
+}
