@@ -3,11 +3,16 @@
 #define NIBBLE_LOWER_H
 
 #include <nibble/dataset.h>
+#include <nibble/graph.h>
 #include <nibble/intmodel.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* Lowers a quantized graph (frozen or not; it is only read, nothing is run): proves per output channel that no accumulator can overflow, or refuses.
+ * config: the experiment's text, stored in the model; "" is fine. */
+NB_API nb_status nb_lower(const nb_graph *g, const char *config, nb_intmodel **out);
 
 /* Runs the engine over images indices[0..n-1] of data (NULL: images 0..n-1), in parallel; the result does not depend on
  * the number of threads. The data's image size and number of classes must be the model's. */

@@ -25,7 +25,8 @@ typedef struct {
 } nb_observation;
 
 /* How ranges are found; owns no tensors. One file per method in src/quant/, listed in quantizers.def.
- * state: n_state floats per channel, a BUFFER leaf "<fake-quant>.state", zero before the first observation. */
+ * state: n_state >= 1 floats per channel, a BUFFER leaf "<fake-quant>.state", all zero before the first observation; observe() sets the last one
+ * to something else, which is how everyone else knows that a range is there. */
 typedef struct nb_quantizer {
     const char *name, *help;
     const nb_key *keys;
@@ -62,6 +63,11 @@ extern NB_API const nb_key nb_quant_section_keys[];
 
 extern const nb_op nb_op_fakequant; /* in[0] float -> codes; in[1] the state leaf */
 extern const nb_op nb_op_dequantize; /* codes -> float, for layers that only take floats */
+
+/* The parameters of a fake-quant node from its current state, and for a weight node the codes of the current weights: what the next evaluation
+ * would use, without running anything. q->scale and q->zero must have room for the channels; codes [count] may be NULL. */
+NB_API int32_t nb_fakequant_channels(const nb_node *fq);
+NB_API nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, nb_qparams *q, int8_t *codes);
 
 /* Puts fake-quant nodes on the edges of an unfrozen float graph: the input, every MAC's weight, values after the fused activation, after
  * joins; pools keep their input's grid. Removes TRAIN_ONLY nodes. quant: the config's section, may be NULL for defaults. */

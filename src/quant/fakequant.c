@@ -185,6 +185,31 @@ static void fq_backward(nb_node *n, const nb_run *r)
         nb_parallel_for(nb_chunks(j.count, CHUNK), chunk_backward, &j);
 }
 
+int32_t nb_fakequant_channels(const nb_node *fq)
+{
+    const nb_fakequant_attr *a = fq->attr;
+    return a->per_channel ? fq->out.shape.d[0] : 1;
+}
+
+nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, nb_qparams *q, int8_t *codes)
+{
+    const nb_fakequant_attr *a = fq->attr;
+    q->n = nb_fakequant_channels(fq);
+    nb_grid(q, a->bits, a->scheme, a->weights);
+    int64_t per = nb_count(&fq->out) / q->n;
+    for (int32_t c = 0; c < q->n; c++) {
+        const float *state = (const float *)fq->in[1]->out.data + (int64_t)c * a->method->n_state;
+        if (state[a->method->n_state - 1] == 0.0f)
+            return nb_fail(ctx, NB_E_UNSUPPORTED,
+                           "%s has no range yet: train at least one step with quant: on before lowering", fq->name);
+        set_params(fq, q, c);
+        if (codes)
+            nb_k_quantize((uint8_t *)codes + c * per, NULL, (const float *)fq->in[0]->out.data + c * per, per,
+                          q->scale[c], q->zero[c], q->lo, q->hi);
+    }
+    return NB_OK;
+}
+
 static nb_status fq_lower(nb_lowering *lo, const nb_node *n)
 {
     return nb_lower_close(lo, n);

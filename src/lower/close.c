@@ -1,0 +1,153 @@
+/* close.c - closing an open value: multiplier, shift, int32 bias and zero point of one engine step. */
+#include "lower/lowering.h"
+
+#include "base/check.h"
+#include "quant/requant.h"
+
+#include <math.h>
+
+/* The codes of the real clamp; infinities are the grid's ends. */
+static void clamp_to_grid(const nb_lval *v, const nb_inttensor *t, int32_t grid_lo, int32_t grid_hi, nb_intstep *s)
+{
+    double lo = nearbyint(v->low / t->scale) + t->zero, hi = nearbyint(v->high / t->scale) + t->zero;
+    s->lo = lo > grid_lo ? (int32_t)fmin(lo, grid_hi) : grid_lo;
+    s->hi = hi < grid_hi ? (int32_t)fmax(hi, grid_lo) : grid_hi;
+}
+
+static nb_status close_input(nb_lowering *lo, const nb_lval *v, const nb_inttensor *t, nb_intstep *s)
+{
+    uint8_t *table = nb_arena_alloc(lo->arena, (size_t)t->c * 256);
+    if (!table)
+        return NB_E_NOMEM;
+    for (int32_t i = 0; i < t->c * 256; i++) {
+        float q =
+            nearbyintf(v->real[i] / t->scale) + (float)t->zero; /* the contract's float division, as fake-quant does */
+        int32_t code = q < (float)s->lo ? s->lo : q > (float)s->hi ? s->hi : (int32_t)q;
+        table[i] = (uint8_t)code;
+    }
+    s->kind = NB_STEP_TABLE;
+    s->n_in = 0;
+    s->table = table;
+    return NB_OK;
+}
+
+static nb_status close_mac(nb_lowering *lo, const nb_lval *v, const nb_inttensor *t, nb_intstep *s)
+{
+    const nb_lval *x = &lo->val[v->in[0]];
+    int32_t oc = v->geom.oc;
+    int64_t per = (int64_t)v->geom.kh * v->geom.kw * (v->geom.c / v->geom.groups);
+    int32_t *bias = nb_arena_array(lo->arena, (size_t)oc, sizeof *bias);
+    int32_t *mult = nb_arena_array(lo->arena, (size_t)oc, sizeof *mult);
+    int32_t *shift = nb_arena_array(lo->arena, (size_t)oc, sizeof *shift);
+    int8_t *w = nb_arena_alloc(lo->arena, (size_t)(oc * per));
+    if (!bias || !mult || !shift || !w)
+        return NB_E_NOMEM;
+    for (int32_t c = 0; c < oc; c++) {
+        for (int64_t k = 0; k < per; k++)
+            w[c * per + k] = v->weights[c * per + k];
+        nb_requant_spec spec = {.scale = v->scale[c],
+                                .bias = v->bias[c],
+                                .out_scale = t->scale,
+                                .x_lo = x->lo,
+                                .x_hi = x->hi,
+                                .x_zero = x->t.zero,
+                                .y_zero = t->zero,
+                                .y_lo = s->lo,
+                                .y_hi = s->hi};
+        nb_requant r;
+        if (!nb_requant_channel(&spec, w + c * per, per, &r))
+            return nb_fail(
+                lo->ctx, NB_E_RANGE,
+                "%s: channel %d: its accumulator could exceed 31 bits (weights, bias %g and scale %g): use fewer "
+                "bits or a smaller layer",
+                v->opener->name, c, v->bias[c], v->scale[c]);
+        bias[c] = r.bias;
+        mult[c] = r.mult;
+        shift[c] = r.shift;
+    }
+    s->kind = NB_STEP_CONV;
+    s->geom = v->geom;
+    s->weights = w;
+    s->weight_bits = v->weight_bits;
+    s->weight_scale = v->weight_scale;
+    s->n_scale = v->n_weight_scale;
+    s->bias = bias;
+    s->mult = mult;
+    s->shift = shift;
+    return NB_OK;
+}
+
+static nb_status scale_too_far(nb_lowering *lo, const nb_lval *v, const nb_lval *x, const nb_inttensor *t)
+{
+    return nb_fail(lo->ctx, NB_E_RANGE, "%s: the scales of %s (%g) and %s (%g) are too far apart to rescale",
+                   v->opener->name, x->t.name, (double)x->t.scale, t->name, (double)t->scale);
+}
+
+/* Both multipliers share one shift, so that the sum is rounded once: the larger one is in [2^30, 2^31). */
+static nb_status close_add(nb_lowering *lo, const nb_lval *v, const nb_inttensor *t, nb_intstep *s)
+{
+    int32_t *mult = nb_arena_array(lo->arena, 2, sizeof *mult), *shift = nb_arena_array(lo->arena, 1, sizeof *shift);
+    if (!mult || !shift)
+        return NB_E_NOMEM;
+    const nb_lval *a = &lo->val[v->in[0]], *b = &lo->val[v->in[1]];
+    const nb_lval *large = a->t.scale >= b->t.scale ? a : b;
+    int32_t top;
+    if (!nb_multiplier((double)large->t.scale / t->scale, &top, shift))
+        return scale_too_far(lo, v, large, t);
+    for (int32_t k = 0; k < 2; k++) {
+        double m = ldexp((double)lo->val[v->in[k]].t.scale / t->scale, *shift);
+        mult[k] = &lo->val[v->in[k]] == large || m >= top ? top : (int32_t)llrint(m);
+    }
+    s->kind = NB_STEP_ADD;
+    s->mult = mult;
+    s->shift = shift;
+    return NB_OK;
+}
+
+static nb_status close_concat(nb_lowering *lo, const nb_lval *v, const nb_inttensor *t, nb_intstep *s)
+{
+    int32_t *mult = nb_arena_array(lo->arena, (size_t)v->n_in, sizeof *mult);
+    int32_t *shift = nb_arena_array(lo->arena, (size_t)v->n_in, sizeof *shift);
+    if (!mult || !shift)
+        return NB_E_NOMEM;
+    for (int32_t k = 0; k < v->n_in; k++) {
+        const nb_lval *x = &lo->val[v->in[k]];
+        if (!nb_multiplier((double)x->t.scale / t->scale, &mult[k], &shift[k]))
+            return scale_too_far(lo, v, x, t);
+    }
+    s->kind = NB_STEP_CONCAT;
+    s->mult = mult;
+    s->shift = shift;
+    return NB_OK;
+}
+
+nb_status nb_lval_close(nb_lowering *lo, const nb_lval *v, const nb_inttensor *t, int32_t grid_lo, int32_t grid_hi,
+                        int32_t *tensor)
+{
+    nb_intstep s = {.name = v->opener->name, .n_in = v->n_in};
+    for (int32_t k = 0; k < v->n_in; k++)
+        s.in[k] = lo->val[v->in[k]].tensor;
+    clamp_to_grid(v, t, grid_lo, grid_hi, &s);
+    nb_status st = NB_E_UNSUPPORTED;
+    switch (v->kind) {
+    case NB_LVAL_INPUT:
+        st = close_input(lo, v, t, &s);
+        break;
+    case NB_LVAL_MAC:
+        st = close_mac(lo, v, t, &s);
+        break;
+    case NB_LVAL_ADD:
+        st = close_add(lo, v, t, &s);
+        break;
+    case NB_LVAL_CONCAT:
+        st = close_concat(lo, v, t, &s);
+        break;
+    case NB_LVAL_NONE:
+    case NB_LVAL_CLOSED:
+        NB_ASSERT(false);
+    }
+    NB_TRY(st);
+    NB_TRY(nb_intbuilder_tensor(lo->builder, t, tensor));
+    s.out = *tensor;
+    return nb_intbuilder_step(lo->builder, &s);
+}

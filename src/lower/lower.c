@@ -1,0 +1,325 @@
+/* lower.c - the walk from graph to integer model: conv and linear open an accumulator, batch norm and relu edit it,
+ * fake-quant closes it.
+ *
+ * The graph is only read: weight codes and scales come from parameters and quantizer state, not from the last forward.
+ * Scales stay in double until they become multiplier and shift (quant/requant.h). */
+#include "lower/lowering.h"
+
+#include <nibble/lower.h>
+#include <nibble/quant.h>
+
+#include "base/check.h"
+#include "kernels/ipool.h"
+
+#include <math.h>
+#include <string.h>
+
+static nb_status not_codes(nb_lowering *lo, const nb_node *n, const nb_node *x)
+{
+    return nb_fail(lo->ctx, NB_E_UNSUPPORTED, "%s: its input %s is not quantized: add a fake-quant after %s", n->name,
+                   x->name, x->name);
+}
+
+static nb_status closed_input(nb_lowering *lo, const nb_node *n, int32_t k, const nb_lval **out)
+{
+    const nb_lval *v = &lo->val[n->in[k]->id];
+    if (v->kind != NB_LVAL_CLOSED)
+        return not_codes(lo, n, n->in[k]);
+    *out = v;
+    return NB_OK;
+}
+
+static nb_lval open_value(nb_lval_kind kind, const nb_node *n)
+{
+    return (nb_lval){.kind = kind, .opener = n, .low = -INFINITY, .high = INFINITY};
+}
+
+nb_status nb_lower_input(nb_lowering *lo, const nb_node *n, const float *real)
+{
+    nb_lval v = open_value(NB_LVAL_INPUT, n);
+    v.real = real;
+    lo->val[n->id] = v;
+    return NB_OK;
+}
+
+static nb_status alloc_channels(nb_lowering *lo, nb_lval *v, int32_t oc, int64_t weights)
+{
+    v->scale = nb_arena_array(lo->arena, (size_t)oc, sizeof(double));
+    v->bias = nb_arena_array(lo->arena, (size_t)oc, sizeof(double));
+    v->weight_scale = nb_arena_array(lo->arena, (size_t)oc, sizeof(float));
+    v->weights = nb_arena_alloc(lo->arena, (size_t)weights);
+    return v->scale && v->bias && v->weight_scale && v->weights ? NB_OK : NB_E_NOMEM;
+}
+
+nb_status nb_lower_mac(nb_lowering *lo, const nb_node *n, const nb_geom *geom)
+{
+    const nb_lval *x;
+    NB_TRY(closed_input(lo, n, 0, &x));
+    const nb_node *w = n->in[1];
+    if (w->op != &nb_op_fakequant)
+        return nb_fail(lo->ctx, NB_E_UNSUPPORTED, "%s: its weight is not quantized", n->name);
+    nb_lval v = open_value(NB_LVAL_MAC, n);
+    v.n_in = 1;
+    v.in[0] = n->in[0]->id;
+    v.geom = *geom;
+    if (geom->kh == 1 && geom->kw == 1 && geom->h * geom->w == 1 && x->t.h * x->t.w > 1) {
+        /* a linear layer reads a whole image: the same sum as a convolution with one window, in OHWI order */
+        v.geom = (nb_geom){.h = x->t.h,
+                           .w = x->t.w,
+                           .c = x->t.c,
+                           .oh = 1,
+                           .ow = 1,
+                           .oc = geom->oc,
+                           .kh = x->t.h,
+                           .kw = x->t.w,
+                           .stride = 1,
+                           .dilation = 1,
+                           .groups = 1};
+    }
+    int32_t oc = geom->oc, channels = nb_fakequant_channels(w);
+    NB_TRY(alloc_channels(lo, &v, oc, nb_count(&w->out)));
+    nb_qparams q = {.scale = v.weight_scale, .zero = nb_arena_array(lo->arena, (size_t)channels, sizeof(int32_t))};
+    if (!q.zero)
+        return NB_E_NOMEM;
+    NB_TRY(nb_fakequant_snapshot(lo->ctx, w, &q, v.weights));
+    v.weight_bits = q.bits;
+    v.n_weight_scale = q.n;
+    const float *bias = n->n_in > 2 ? n->in[2]->out.data : NULL;
+    for (int32_t c = 0; c < oc; c++) {
+        v.scale[c] = (double)x->t.scale * q.scale[q.n > 1 ? c : 0];
+        v.bias[c] = bias ? bias[c] : 0.0;
+    }
+    lo->val[n->id] = v;
+    return NB_OK;
+}
+
+/* Codes that an affine layer reads: an identity depthwise convolution with weights 1 opens the accumulator. */
+static nb_status open_identity(nb_lowering *lo, const nb_node *n, const nb_lval *x, nb_lval *v)
+{
+    *v = open_value(NB_LVAL_MAC, n);
+    v->n_in = 1;
+    v->in[0] = n->in[0]->id;
+    v->geom = (nb_geom){.h = x->t.h,
+                        .w = x->t.w,
+                        .c = x->t.c,
+                        .oh = x->t.h,
+                        .ow = x->t.w,
+                        .oc = x->t.c,
+                        .kh = 1,
+                        .kw = 1,
+                        .stride = 1,
+                        .dilation = 1,
+                        .groups = x->t.c};
+    v->weight_bits = 2;
+    v->n_weight_scale = 1;
+    NB_TRY(alloc_channels(lo, v, x->t.c, x->t.c));
+    v->weight_scale[0] = 1.0f;
+    for (int32_t c = 0; c < x->t.c; c++) {
+        v->weights[c] = 1;
+        v->scale[c] = x->t.scale;
+    }
+    return NB_OK;
+}
+
+nb_status nb_lower_affine(nb_lowering *lo, const nb_node *n, const double *mul, const double *add)
+{
+    nb_lval v = lo->val[n->in[0]->id];
+    if (v.kind == NB_LVAL_CLOSED) {
+        const nb_lval x = v;
+        NB_TRY(open_identity(lo, n, &x, &v));
+    }
+    if (v.kind != NB_LVAL_MAC || !isinf(v.low) || !isinf(v.high))
+        return not_codes(lo, n, n->in[0]);
+    for (int32_t c = 0; c < v.geom.oc; c++) {
+        v.scale[c] *= mul[c];
+        v.bias[c] = v.bias[c] * mul[c] + add[c];
+    }
+    lo->val[n->id] = v;
+    return NB_OK;
+}
+
+static int32_t code_of(const nb_lval *x, double real)
+{
+    double v = nearbyint(real / x->t.scale) + x->t.zero;
+    return (int32_t)(v < x->lo ? x->lo : v > x->hi ? x->hi : v);
+}
+
+/* relu on codes: a 1x1 max pool with a narrower clamp. */
+static nb_status clamp_codes(nb_lowering *lo, const nb_node *n, const nb_lval *x, double low, double high)
+{
+    nb_lval y = *x;
+    y.t.name = n->name;
+    NB_TRY(nb_intbuilder_tensor(lo->builder, &y.t, &y.tensor));
+    nb_intstep s = {.kind = NB_STEP_MAXPOOL, .name = n->name, .n_in = 1, .in = {x->tensor}, .out = y.tensor};
+    s.lo = code_of(x, low);
+    s.hi = code_of(x, high);
+    s.geom = (nb_geom){.h = x->t.h,
+                       .w = x->t.w,
+                       .c = x->t.c,
+                       .oh = x->t.h,
+                       .ow = x->t.w,
+                       .oc = x->t.c,
+                       .kh = 1,
+                       .kw = 1,
+                       .stride = 1,
+                       .dilation = 1,
+                       .groups = 1};
+    lo->val[n->id] = y;
+    return nb_intbuilder_step(lo->builder, &s);
+}
+
+nb_status nb_lower_clamp(nb_lowering *lo, const nb_node *n, double low, double high)
+{
+    nb_lval v = lo->val[n->in[0]->id];
+    if (v.kind == NB_LVAL_CLOSED)
+        return clamp_codes(lo, n, &v, low, high);
+    v.low = fmax(v.low, low);
+    v.high = fmin(v.high, high);
+    lo->val[n->id] = v;
+    return NB_OK;
+}
+
+static nb_status open_join(nb_lowering *lo, const nb_node *n, nb_lval_kind kind)
+{
+    nb_lval v = open_value(kind, n);
+    for (int32_t k = 0; k < n->n_in; k++) {
+        const nb_lval *x;
+        NB_TRY(closed_input(lo, n, k, &x));
+        v.in[v.n_in++] = n->in[k]->id;
+    }
+    lo->val[n->id] = v;
+    return NB_OK;
+}
+
+nb_status nb_lower_add(nb_lowering *lo, const nb_node *n)
+{
+    return open_join(lo, n, NB_LVAL_ADD);
+}
+
+nb_status nb_lower_concat(nb_lowering *lo, const nb_node *n)
+{
+    return open_join(lo, n, NB_LVAL_CONCAT);
+}
+
+nb_status nb_lower_pool(nb_lowering *lo, const nb_node *n, nb_pool_kind kind, const nb_geom *geom)
+{
+    const nb_lval *x;
+    NB_TRY(closed_input(lo, n, 0, &x));
+    nb_lval y = *x;
+    y.t.name = n->name;
+    y.t.h = geom->oh;
+    y.t.w = geom->ow;
+    NB_TRY(nb_intbuilder_tensor(lo->builder, &y.t, &y.tensor));
+    nb_intstep s = {.kind = kind == NB_POOL_MAX ? NB_STEP_MAXPOOL : NB_STEP_AVGPOOL, .name = n->name, .n_in = 1};
+    s.in[0] = x->tensor;
+    s.out = y.tensor;
+    s.lo = x->lo;
+    s.hi = x->hi;
+    s.geom = *geom;
+    int32_t mult = 0, shift = 0;
+    if (kind == NB_POOL_AVG) {
+        nb_avgpool_multiplier(geom->kh * geom->kw, &mult, &shift);
+        s.mult = &mult;
+        s.shift = &shift;
+    }
+    lo->val[n->id] = y;
+    return nb_intbuilder_step(lo->builder, &s);
+}
+
+nb_status nb_lower_same(nb_lowering *lo, const nb_node *n)
+{
+    lo->val[n->id] = lo->val[n->in[0]->id];
+    return NB_OK;
+}
+
+/* A value as an engine tensor: [n, h, w, c] or [n, features]. */
+static nb_inttensor tensor_of(const nb_node *n)
+{
+    const nb_shape *s = &n->out.shape;
+    nb_inttensor t = {.name = n->name, .h = 1, .w = 1, .c = s->d[s->ndim - 1]};
+    if (s->ndim == 4) {
+        t.h = s->d[1];
+        t.w = s->d[2];
+    }
+    return t;
+}
+
+nb_status nb_lower_close(nb_lowering *lo, const nb_node *n)
+{
+    if (n->in[0]->flags & NB_NODE_LEAF)
+        return NB_OK; /* a weight: taken when its MAC opens */
+    const nb_lval *v = &lo->val[n->in[0]->id];
+    if (v->kind == NB_LVAL_NONE || v->kind == NB_LVAL_CLOSED)
+        return nb_fail(lo->ctx, NB_E_UNSUPPORTED, "%s: its input %s cannot be quantized", n->name, n->in[0]->name);
+    float scale;
+    int32_t zero;
+    nb_qparams q = {.scale = &scale, .zero = &zero};
+    NB_TRY(nb_fakequant_snapshot(lo->ctx, n, &q, NULL));
+    nb_lval y = {.kind = NB_LVAL_CLOSED, .t = tensor_of(n), .lo = q.lo, .hi = q.hi};
+    y.t.type = q.dtype == NB_S8 ? NB_EI_S8 : NB_EI_U8;
+    y.t.bits = q.bits;
+    y.t.scale = scale;
+    y.t.zero = zero;
+    NB_TRY(nb_lval_close(lo, v, &y.t, q.lo, q.hi, &y.tensor));
+    lo->val[n->id] = y;
+    return NB_OK;
+}
+
+/* Open logits get int32 codes with one scale: that of the coarsest channel, so no channel's accumulator is widened. */
+nb_status nb_lower_output(nb_lowering *lo, const nb_node *n)
+{
+    const nb_node *x = n->in[0];
+    const nb_lval *v = &lo->val[x->id];
+    if (v->kind == NB_LVAL_CLOSED)
+        return NB_OK;
+    if (v->kind != NB_LVAL_MAC)
+        return nb_fail(lo->ctx, NB_E_UNSUPPORTED,
+                       "%s: the network's output is neither a conv nor a linear layer: set quant.output_bits: 8",
+                       x->name);
+    nb_inttensor t = tensor_of(x);
+    t.type = NB_EI_S32;
+    t.bits = 32;
+    double scale = 0, reach = 0;
+    int64_t per = (int64_t)v->geom.kh * v->geom.kw * (v->geom.c / v->geom.groups);
+    for (int32_t c = 0; c < v->geom.oc; c++) {
+        scale = fmax(scale, fabs(v->scale[c]));
+        reach = fmax(reach, fabs(v->scale[c]) * 127.0 * 255.0 * (double)per + fabs(v->bias[c]));
+    }
+    t.scale = (float)fmax(fmax(scale, ldexp(reach, -30)), 0x1p-100);
+    int32_t tensor;
+    return nb_lval_close(lo, v, &t, INT32_MIN, INT32_MAX, &tensor);
+}
+
+static nb_status lower_nodes(nb_lowering *lo, const nb_graph *g)
+{
+    for (int32_t i = 0; i < g->n; i++) {
+        const nb_node *n = g->node[i];
+        if (n->flags & NB_NODE_LEAF)
+            continue;
+        if (!n->op->lower)
+            return nb_fail(lo->ctx, NB_E_UNSUPPORTED, "%s: a %s layer has no integer form", n->name, n->op->name);
+        NB_TRY(n->op->lower(lo, n));
+    }
+    return NB_OK;
+}
+
+nb_status nb_lower(const nb_graph *g, const char *config, nb_intmodel **out)
+{
+    if (!g->quantized)
+        return nb_fail(g->ctx, NB_E_UNSUPPORTED, "the network is not quantized: its last phase must have quant: on");
+    nb_lowering lo = {.ctx = g->ctx};
+    nb_status st = nb_arena_create(g->ctx, &lo.arena);
+    if (st == NB_OK)
+        st = nb_intbuilder_create(g->ctx, "", &lo.builder);
+    if (st == NB_OK) {
+        lo.val = nb_arena_array(lo.arena, (size_t)g->n, sizeof *lo.val);
+        st = lo.val ? lower_nodes(&lo, g) : NB_E_NOMEM;
+    }
+    nb_intmeta meta = {
+        .classes = g->info.classes, .class_names = g->info.class_names, .config = config, .accuracy = -1};
+    if (st == NB_OK)
+        st = nb_intbuilder_finish(lo.builder, NB_INT_PLAN, &meta, out);
+    nb_intbuilder_free(lo.builder);
+    nb_arena_free(lo.arena);
+    return st;
+}
