@@ -53,7 +53,7 @@ static nb_status alloc_channels(nb_lowering *lo, nb_lval *v, int32_t oc, int64_t
 
 nb_status nb_lower_mac(nb_lowering *lo, const nb_node *n, const nb_geom *geom)
 {
-    const nb_lval *x;
+    const nb_lval *x = NULL;
     NB_TRY(closed_input(lo, n, 0, &x));
     const nb_node *w = n->in[1];
     if (w->op != &nb_op_fakequant)
@@ -183,7 +183,7 @@ static nb_status open_join(nb_lowering *lo, const nb_node *n, nb_lval_kind kind)
 {
     nb_lval v = open_value(kind, n);
     for (int32_t k = 0; k < n->n_in; k++) {
-        const nb_lval *x;
+        const nb_lval *x = NULL;
         NB_TRY(closed_input(lo, n, k, &x));
         v.in[v.n_in++] = n->in[k]->id;
     }
@@ -203,7 +203,7 @@ nb_status nb_lower_concat(nb_lowering *lo, const nb_node *n)
 
 nb_status nb_lower_pool(nb_lowering *lo, const nb_node *n, nb_pool_kind kind, const nb_geom *geom)
 {
-    const nb_lval *x;
+    const nb_lval *x = NULL;
     NB_TRY(closed_input(lo, n, 0, &x));
     nb_lval y = *x;
     y.t.name = n->name;
