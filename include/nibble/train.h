@@ -177,7 +177,7 @@ typedef struct {
     int32_t phase, epoch; /* the epoch that runs next or is under way; epoch == epochs: the phase is over */
     int64_t step;         /* steps done in that epoch */
     int64_t updates;      /* in this phase */
-    int64_t epochs_done;  /* over all phases: key of shuffling and augmentation */
+    int32_t epochs_done;  /* over all phases: key of shuffling and augmentation */
     double loss_sum;      /* over the steps done in that epoch */
     int64_t correct, seen;
     double best_accuracy; /* < 0: none */
@@ -202,13 +202,14 @@ NB_API nb_status nb_checkpoint_open(nb_ctx *ctx, const char *path, nb_checkpoint
 NB_API void nb_checkpoint_close(nb_ctx *ctx, nb_checkpoint *c); /* NULL is fine */
 
 typedef enum {
-    NB_LOAD_EXACT, /* the same network, weights as trained, every leaf present: resume */
-    NB_LOAD_MODEL, /* the same network, averaged weights where there are any: evaluation, export */
-    NB_LOAD_START  /* to train on from: as MODEL, but range states may be missing or of another size and then start anew
-                    */
-} nb_load_mode;
+    NB_PARAMS_EXACT, /* the same network, weights as trained, every leaf present: resume */
+    NB_PARAMS_MODEL, /* the same network, averaged weights where there are any: evaluation, export */
+    NB_PARAMS_START  /* to train on from: as MODEL, but range states may be missing or of another size and then start
+                      * anew
+                      */
+} nb_params_mode;
 /* Copies leaves by name into a frozen graph; folds a batch norm that the graph has folded and the file has not. */
-NB_API nb_status nb_params_load(nb_graph *g, const nb_checkpoint *c, nb_load_mode mode);
+NB_API nb_status nb_params_load(nb_graph *g, const nb_checkpoint *c, nb_params_mode mode);
 /* The same from another graph (mode START): what happens between two phases. */
 NB_API nb_status nb_params_move(nb_graph *to, const nb_graph *from);
 

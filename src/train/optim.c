@@ -1,0 +1,199 @@
+/* optim.c - the optimizer's sweep over all parameters of a graph.
+ *
+ * Parameters are cut into chunks of GRAIN values once; every pass is one parallel_for over that list. Updates are
+ * elementwise, so they do not depend on the thread count; the norm adds one double per chunk in list order. Averaged
+ * weights follow w with a decay that grows from 2/11 to train.ema over the first updates of a phase: otherwise a short
+ * phase would mostly average its starting point. Buffers are not averaged: batch-norm statistics and ranges are
+ * averages already. */
+#include <base/arena.h>
+#include <base/check.h>
+#include <base/parallel.h>
+#include <math.h>
+#include <train/optim.h>
+
+enum { GRAIN = 16384 };
+
+typedef struct {
+    int32_t slot;
+    int64_t begin, end;
+    double square; /* sum of squared gradients */
+} chunk;
+
+struct nb_optim {
+    const nb_train_plan *plan;
+    nb_slot *slot;
+    chunk *chunk;
+    int32_t n_slots, n_chunks;
+    struct nb_arena *arena;
+    nb_step_args args; /* of the step under way */
+    float scale;       /* of the gradients, from clipping */
+    float decay;       /* of the averages */
+};
+
+static nb_status make_slot(nb_optim *o, nb_node *leaf, nb_slot *s)
+{
+    const nb_optimizer_keys *k = &o->plan->optimizer_keys;
+    *s = (nb_slot){.leaf = leaf, .n = nb_count(&leaf->out)};
+    if (k->decay_all || (leaf->flags & NB_NODE_DECAY))
+        s->weight_decay = k->weight_decay;
+    for (int32_t m = 0; m < o->plan->optimizer->n_moments; m++) {
+        s->moment[m] = nb_arena_array(o->arena, (size_t)s->n, sizeof(float));
+        if (!s->moment[m])
+            return NB_E_NOMEM;
+    }
+    if (o->plan->keys.ema > 0) {
+        s->average = nb_arena_array(o->arena, (size_t)s->n, sizeof(float));
+        if (!s->average)
+            return NB_E_NOMEM;
+    }
+    return NB_OK;
+}
+
+static nb_status make_slots(nb_optim *o, nb_graph *g)
+{
+    int64_t chunks = 0;
+    for (int32_t i = 0; i < g->n; i++)
+        if (g->node[i]->flags & NB_NODE_PARAM) {
+            o->n_slots++;
+            chunks += nb_chunks(nb_count(&g->node[i]->out), GRAIN);
+        }
+    o->slot = nb_arena_array(o->arena, (size_t)o->n_slots, sizeof(nb_slot));
+    o->chunk = nb_arena_array(o->arena, (size_t)chunks, sizeof(chunk));
+    if (!o->slot || !o->chunk)
+        return NB_E_NOMEM;
+    int32_t s = 0;
+    for (int32_t i = 0; i < g->n; i++) {
+        if (!(g->node[i]->flags & NB_NODE_PARAM))
+            continue;
+        NB_TRY(make_slot(o, g->node[i], &o->slot[s]));
+        int64_t n = o->slot[s].n;
+        for (int64_t c = 0; c < nb_chunks(n, GRAIN); c++)
+            o->chunk[o->n_chunks++] = (chunk){.slot = s, .begin = c * GRAIN, .end = nb_chunk_end(n, GRAIN, c)};
+        s++;
+    }
+    nb_optim_restart_average(o);
+    return NB_OK;
+}
+
+nb_status nb_optim_create(nb_ctx *ctx, const nb_train_plan *plan, nb_graph *g, nb_optim **out)
+{
+    nb_arena *arena;
+    NB_TRY(nb_arena_create(ctx, &arena));
+    nb_optim *o = nb_arena_alloc(arena, sizeof *o);
+    nb_status st = o ? NB_OK : NB_E_NOMEM;
+    if (st == NB_OK) {
+        *o = (nb_optim){.plan = plan, .arena = arena};
+        st = make_slots(o, g);
+    }
+    if (st == NB_OK)
+        *out = o;
+    else
+        nb_arena_free(arena);
+    return st;
+}
+
+void nb_optim_free(nb_ctx *ctx, nb_optim *o)
+{
+    (void)ctx;
+    if (o)
+        nb_arena_free(o->arena);
+}
+
+int32_t nb_optim_count(const nb_optim *o)
+{
+    return o->n_slots;
+}
+
+const nb_slot *nb_optim_slot(const nb_optim *o, int32_t i)
+{
+    return &o->slot[i];
+}
+
+void nb_optim_restart_average(nb_optim *o)
+{
+    for (int32_t i = 0; i < o->n_slots; i++) {
+        const nb_slot *s = &o->slot[i];
+        const float *w = s->leaf->out.data;
+        for (int64_t k = 0; s->average && k < s->n; k++)
+            s->average[k] = w[k];
+    }
+}
+
+static void square_chunk(void *arg, int64_t i, int32_t thread)
+{
+    (void)thread;
+    nb_optim *o = arg;
+    chunk *c = &o->chunk[i];
+    const float *g = o->slot[c->slot].leaf->out.grad;
+    double sum[4] = {0}; /* independent sums: the order is fixed, the additions overlap */
+    int64_t k = c->begin;
+    for (; k + 4 <= c->end; k += 4)
+        for (int j = 0; j < 4; j++)
+            sum[j] += (double)g[k + j] * g[k + j];
+    for (; k < c->end; k++)
+        sum[0] += (double)g[k] * g[k];
+    c->square = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+double nb_optim_grad_norm(nb_optim *o)
+{
+    nb_parallel_for(o->n_chunks, square_chunk, o);
+    double sum = 0;
+    for (int32_t i = 0; i < o->n_chunks; i++)
+        sum += o->chunk[i].square;
+    return sqrt(sum);
+}
+
+static void update_chunk(void *arg, int64_t i, int32_t thread)
+{
+    (void)thread;
+    nb_optim *o = arg;
+    const chunk *c = &o->chunk[i];
+    const nb_slot *s = &o->slot[c->slot];
+    int64_t n = c->end - c->begin;
+    float *w = (float *)s->leaf->out.data + c->begin, *g = s->leaf->out.grad + c->begin;
+    float *moments[NB_MAX_MOMENTS] = {0};
+    for (int32_t m = 0; m < o->plan->optimizer->n_moments; m++)
+        moments[m] = s->moment[m] + c->begin;
+    if (o->scale < 1.0f)
+        for (int64_t k = 0; k < n; k++)
+            g[k] *= o->scale;
+    nb_step_args a = o->args;
+    a.weight_decay = s->weight_decay;
+    o->plan->optimizer->update(o->plan->optimizer_attr, &a, w, g, moments, n);
+    if (s->average) {
+        float *avg = s->average + c->begin, d = o->decay;
+        for (int64_t k = 0; k < n; k++)
+            avg[k] = d * avg[k] + (1.0f - d) * w[k];
+    }
+}
+
+void nb_optim_step(nb_optim *o, double lr, int64_t t, double norm)
+{
+    double clip = (double)o->plan->optimizer_keys.clip;
+    o->args = (nb_step_args){.lr = (float)lr, .t = t};
+    o->scale = clip > 0 && norm > clip ? (float)(clip / (norm + 1e-6)) : 1.0f; /* as torch.nn.utils.clip_grad_norm_ */
+    double grown = (1.0 + (double)t) / (10.0 + (double)t), ema = (double)o->plan->keys.ema;
+    o->decay = (float)(grown < ema ? grown : ema);
+    nb_parallel_for(o->n_chunks, update_chunk, o);
+}
+
+static void swap_chunk(void *arg, int64_t i, int32_t thread)
+{
+    (void)thread;
+    nb_optim *o = arg;
+    const chunk *c = &o->chunk[i];
+    const nb_slot *s = &o->slot[c->slot];
+    float *w = s->leaf->out.data;
+    for (int64_t k = c->begin; k < c->end; k++) {
+        float keep = w[k];
+        w[k] = s->average[k];
+        s->average[k] = keep;
+    }
+}
+
+void nb_optim_swap(nb_optim *o)
+{
+    if (o->plan->keys.ema > 0)
+        nb_parallel_for(o->n_chunks, swap_chunk, o);
+}

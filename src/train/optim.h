@@ -1,0 +1,37 @@
+/* optim.h - an optimizer at work on one graph: its moments, the averaged weights, and one parallel sweep per step. */
+#ifndef NB_TRAIN_OPTIM_H
+#define NB_TRAIN_OPTIM_H
+
+#include <nibble/train.h>
+
+#define NB_OPTIMIZER(x) extern const nb_optimizer nb_optimizer_##x;
+#include <train/optimizers.def>
+#undef NB_OPTIMIZER
+
+typedef struct {
+    nb_node *leaf;
+    float *moment[NB_MAX_MOMENTS]; /* as many as the optimizer has, else NULL */
+    float *average;                /* averaged weights, or NULL when off */
+    int64_t n;
+    float weight_decay;
+} nb_slot;
+
+typedef struct nb_optim nb_optim;
+
+/* One slot per trained leaf of g, in graph order; moments are zero and averages start as the weights are now. plan and
+ * g are borrowed. */
+nb_status nb_optim_create(nb_ctx *ctx, const nb_train_plan *plan, nb_graph *g, nb_optim **out);
+void nb_optim_free(nb_ctx *ctx, nb_optim *o);
+int32_t nb_optim_count(const nb_optim *o);
+const nb_slot *nb_optim_slot(const nb_optim *o, int32_t i);
+/* Averages := weights, after parameters were set from outside. */
+void nb_optim_restart_average(nb_optim *o);
+
+/* Euclidean norm of all gradients, summed in double in a fixed order; not finite when any gradient is not. */
+double nb_optim_grad_norm(nb_optim *o);
+/* Update t (1-based) from the leaves' gradients, which clipping may scale in place. norm: from nb_optim_grad_norm. */
+void nb_optim_step(nb_optim *o, double lr, int64_t t, double norm);
+/* Exchanges weights and averages; nothing happens without averages. Twice is as before. */
+void nb_optim_swap(nb_optim *o);
+
+#endif

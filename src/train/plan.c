@@ -1,0 +1,234 @@
+/* plan.c - the `train` section: keys, optimizer, phases; bound and checked as a whole before anything runs.
+ *
+ * optimizer and schedule are written as a name (`schedule: cosine`) or as a map with a name (`{name: step, gamma:
+ * 0.2}`). */
+#include <base/arena.h>
+#include <base/check.h>
+#include <math.h>
+#include <string.h>
+#include <train/optim.h>
+#include <train/plan.h>
+
+enum { MAX_PHASES = 64 };
+
+#define NB_OPTIMIZER(x) &nb_optimizer_##x,
+const nb_optimizer *const nb_optimizers[] = {
+#include <train/optimizers.def>
+    NULL};
+#undef NB_OPTIMIZER
+
+#define NB_SCHEDULE(x) &nb_schedule_##x,
+const nb_schedule *const nb_schedules[] = {
+#include <train/schedules.def>
+    NULL};
+#undef NB_SCHEDULE
+
+const nb_key nb_optimizer_common_keys[] = {
+    NB_KEY_STRING(nb_optimizer_keys, name, "sgd", "which optimizer"),
+    NB_KEY_FLOAT(nb_optimizer_keys, weight_decay, "0", 0, 1, "L2 penalty on the weights of conv and linear layers"),
+    NB_KEY_BOOL(nb_optimizer_keys, decay_all, "no", "weight decay on biases and batch-norm parameters too"),
+    NB_KEY_FLOAT(nb_optimizer_keys, clip, "0", 0, 1e9, "largest norm of the whole gradient; 0 = no clipping"),
+    {0},
+};
+
+const nb_key nb_train_section_keys[] = {
+    NB_KEY_INT(nb_train_keys, batch, "128", 1, 65536, "images per step"),
+    NB_KEY_NODE(nb_train_keys, optimizer, "{name: sgd, ...}", "optimizer and its keys; default sgd"),
+    NB_KEY_NODE(nb_train_keys, phases, "[{name: float, ...}, ...]", "the phases of training, in order; required"),
+    NB_KEY_FLOAT(nb_train_keys, ema, "0", 0, 0.999999, "decay of the averaged weights that are evaluated; 0 = off"),
+    NB_KEY_FLOAT(nb_train_keys, label_smoothing, "0", 0, 0.999, "share of the target spread over all classes"),
+    NB_KEY_INT(nb_train_keys, save_steps, "0", 0, 1e9, "also save every so many steps; 0 = only after epochs"),
+    NB_KEY_INT(nb_train_keys, save_seconds, "60", 0, 1e6, "also save after so many seconds; 0 = only after epochs"),
+    {0},
+};
+
+const nb_key nb_phase_table[] = {
+    NB_KEY_STRING(nb_phase_keys, name, "", "for tables and messages; default phase1, phase2, ..."),
+    NB_KEY_INT(nb_phase_keys, epochs, NULL, 1, 1e6, "times through the training images"),
+    NB_KEY_FLOAT(nb_phase_keys, lr, NULL, 0, 1e3, "learning rate at the top of the schedule"),
+    NB_KEY_FLOAT(nb_phase_keys, warmup, "0", 0, 1e6, "epochs in which the learning rate rises from 0"),
+    NB_KEY_NODE(nb_phase_keys, schedule, "constant | step | cosine, or {name: ..., ...}",
+                "how the learning rate goes on; default constant"),
+    NB_KEY_BOOL(nb_phase_keys, quant, "off", "train with quantized weights and activations"),
+    NB_KEY_INT(nb_phase_keys, freeze_bn_at, "-1", -1, 1e6,
+               "epoch of this phase from which batch-norm statistics stand still; -1 = never"),
+    NB_KEY_INT(nb_phase_keys, freeze_ranges_at, "-1", -1, 1e6,
+               "epoch of this phase from which quantization ranges stand still; -1 = never"),
+    {0},
+};
+
+const nb_optimizer *nb_optimizer_find(const char *name)
+{
+    for (const nb_optimizer *const *o = nb_optimizers; *o; o++)
+        if (!strcmp((*o)->name, name))
+            return *o;
+    return NULL;
+}
+
+const nb_schedule *nb_schedule_find(const char *name)
+{
+    for (const nb_schedule *const *s = nb_schedules; *s; s++)
+        if (!strcmp((*s)->name, name))
+            return *s;
+    return NULL;
+}
+
+/* The name in a section that is a scalar or a map; dflt when there is none. *map is what to bind, or NULL. */
+static const char *section_name(const nb_conf *c, const char *dflt, const nb_conf **map)
+{
+    *map = NULL;
+    if (!c)
+        return dflt;
+    if (nb_conf_is_scalar(c))
+        return nb_conf_text(c);
+    *map = c;
+    const nb_conf *name = nb_conf_is_map(c) ? nb_conf_get(c, "name") : NULL;
+    return name && nb_conf_is_scalar(name) ? nb_conf_text(name) : dflt;
+}
+
+static nb_status unknown(nb_ctx *ctx, const nb_conf *c, const char *where, const char *name, const char *const *names,
+                         int32_t n)
+{
+    const char *near = nb_closest(name, names, n);
+    char all[256] = "";
+    for (int32_t i = 0; i < n; i++) {
+        size_t len = strlen(all);
+        snprintf(all + len, sizeof all - len, "%s%s", i ? ", " : "", names[i]);
+    }
+    return nb_fail(ctx, NB_E_CONFIG, "%s:%d: %s: %s: must be one of %s%s%s%s", nb_conf_path(c), nb_conf_line(c), where,
+                   name, all, near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
+}
+
+enum { MAX_NAMES = 32 };
+
+static nb_status bind_optimizer(nb_ctx *ctx, nb_train_plan *p)
+{
+    const nb_conf *c = p->keys.optimizer, *map;
+    const char *name = section_name(c, "sgd", &map);
+    p->optimizer = nb_optimizer_find(name);
+    if (!p->optimizer) {
+        const char *names[MAX_NAMES];
+        int32_t n = 0;
+        for (; nb_optimizers[n] && n < MAX_NAMES; n++)
+            names[n] = nb_optimizers[n]->name;
+        return unknown(ctx, c, "train.optimizer", name, names, n);
+    }
+    p->optimizer_attr = nb_arena_alloc(p->arena, p->optimizer->attr_size);
+    if (!p->optimizer_attr)
+        return NB_E_NOMEM;
+    nb_binding b[] = {
+        {nb_optimizer_common_keys, &p->optimizer_keys},
+        {p->optimizer->keys,       p->optimizer_attr }
+    };
+    NB_TRY(nb_conf_bind(ctx, map, "train.optimizer", b, p->optimizer->keys ? 2 : 1));
+    p->optimizer_keys.name = p->optimizer->name;
+    return NB_OK;
+}
+
+static nb_status bind_schedule(nb_ctx *ctx, nb_train_plan *p, nb_phase *ph, const char *phase_where)
+{
+    static const nb_key name_key[] = {
+        {.name = "name",       .dflt = "constant", .kind = NB_K_STRING},
+        {0}
+    };
+    const nb_conf *c = ph->keys.schedule, *map;
+    const char *name = section_name(c, "constant", &map), *bound_name;
+    const char *where = nb_arena_printf(p->arena, "%s.schedule", phase_where);
+    if (!where)
+        return NB_E_NOMEM;
+    ph->schedule = nb_schedule_find(name);
+    if (!ph->schedule) {
+        const char *names[MAX_NAMES];
+        int32_t n = 0;
+        for (; nb_schedules[n] && n < MAX_NAMES; n++)
+            names[n] = nb_schedules[n]->name;
+        return unknown(ctx, c, where, name, names, n);
+    }
+    ph->schedule_attr = nb_arena_alloc(p->arena, ph->schedule->attr_size);
+    if (!ph->schedule_attr)
+        return NB_E_NOMEM;
+    nb_binding b[] = {
+        {name_key,           &bound_name      },
+        {ph->schedule->keys, ph->schedule_attr}
+    };
+    NB_TRY(nb_conf_bind(ctx, map, where, b, ph->schedule->keys ? 2 : 1));
+    return ph->schedule->prepare ? ph->schedule->prepare(ctx, ph->schedule_attr, where) : NB_OK;
+}
+
+static nb_status bind_phase(nb_ctx *ctx, nb_train_plan *p, int32_t i)
+{
+    const nb_conf *c = nb_conf_at(p->keys.phases, i);
+    nb_phase *ph = &p->phase[i];
+    const char *where = nb_arena_printf(p->arena, "train.phases[%d]", i);
+    if (!where)
+        return NB_E_NOMEM;
+    if (!nb_conf_is_map(c))
+        return nb_fail(ctx, NB_E_CONFIG, "%s:%d: %s: must be a map like {name: float, epochs: 8, lr: 0.1}",
+                       nb_conf_path(c), nb_conf_line(c), where);
+    NB_TRY(nb_conf_bind(ctx, c, where, &(nb_binding){nb_phase_table, &ph->keys}, 1));
+    if (!*ph->keys.name)
+        ph->keys.name = nb_arena_printf(p->arena, "phase%d", i + 1);
+    if (!ph->keys.name)
+        return NB_E_NOMEM;
+    if (ph->keys.warmup >= (float)ph->keys.epochs)
+        return nb_fail(ctx, NB_E_CONFIG, "%s:%d: %s.warmup: %g: must be below the phase's %d epochs", nb_conf_path(c),
+                       nb_conf_line(c), where, (double)ph->keys.warmup, ph->keys.epochs);
+    p->any_quant = p->any_quant || ph->keys.quant;
+    return bind_schedule(ctx, p, ph, where);
+}
+
+static nb_status bind_all(nb_ctx *ctx, const nb_conf *train, nb_train_plan *p)
+{
+    NB_TRY(nb_conf_bind(ctx, train, "train", &(nb_binding){nb_train_section_keys, &p->keys}, 1));
+    NB_TRY(bind_optimizer(ctx, p));
+    const nb_conf *c = p->keys.phases;
+    if (!c || !nb_conf_is_list(c) || nb_conf_count(c) < 1 || nb_conf_count(c) > MAX_PHASES)
+        return nb_fail(ctx, NB_E_CONFIG, "%s:%d: train.phases: must be a list of 1..%d phases", nb_conf_path(train),
+                       nb_conf_line(c ? c : train), MAX_PHASES);
+    p->n_phases = nb_conf_count(c);
+    p->phase = nb_arena_array(p->arena, (size_t)p->n_phases, sizeof(nb_phase));
+    if (!p->phase)
+        return NB_E_NOMEM;
+    for (int32_t i = 0; i < p->n_phases; i++)
+        NB_TRY(bind_phase(ctx, p, i));
+    return NB_OK;
+}
+
+nb_status nb_train_plan_create(nb_ctx *ctx, const nb_conf *train, nb_train_plan **out)
+{
+    if (!train)
+        return nb_fail(ctx, NB_E_CONFIG,
+                       "train: the section is missing; it needs at least phases: [{epochs: 8, lr: 0.1}]");
+    nb_arena *arena;
+    NB_TRY(nb_arena_create(ctx, &arena));
+    nb_train_plan *p = nb_arena_alloc(arena, sizeof *p);
+    nb_status st = p ? NB_OK : NB_E_NOMEM;
+    if (st == NB_OK) {
+        p->arena = arena;
+        st = bind_all(ctx, train, p);
+    }
+    if (st == NB_OK)
+        *out = p;
+    else
+        nb_arena_free(arena);
+    return st;
+}
+
+void nb_train_plan_free(nb_ctx *ctx, nb_train_plan *p)
+{
+    (void)ctx;
+    if (p)
+        nb_arena_free(p->arena);
+}
+
+double nb_phase_lr(const nb_phase *p, int64_t t, int64_t per_epoch)
+{
+    nb_schedule_at at = {.t = t, .n = p->keys.epochs * per_epoch, .per_epoch = per_epoch};
+    at.warmup = (int64_t)floor((double)p->keys.warmup * (double)per_epoch + 0.5);
+    if (at.warmup >= at.n)
+        at.warmup = at.n - 1;
+    double lr = (double)p->keys.lr;
+    if (t < at.warmup)
+        return lr * (double)(t + 1) / (double)at.warmup;
+    return lr * p->schedule->factor(p->schedule_attr, &at);
+}
