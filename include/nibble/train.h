@@ -154,10 +154,9 @@ typedef struct {
 
 /* One phase, for the table at the end. */
 typedef struct {
-    double loss, train_accuracy; /* last epoch */
-    nb_eval eval;                /* last epoch */
-    double seconds;              /* spent in this phase, earlier runs included where known */
-    bool done;
+    double loss, train_accuracy, eval_loss, accuracy; /* of the last epoch done */
+    double seconds;                                   /* spent in this phase, earlier runs included where known */
+    int32_t epochs_done;
 } nb_phase_result;
 
 typedef struct {
@@ -202,16 +201,31 @@ NB_API nb_status nb_checkpoint_open(nb_ctx *ctx, const char *path, nb_checkpoint
 NB_API void nb_checkpoint_close(nb_ctx *ctx, nb_checkpoint *c); /* NULL is fine */
 
 typedef enum {
-    NB_PARAMS_EXACT, /* the same network, weights as trained, every leaf present: resume */
+    NB_PARAMS_EXACT, /* the same network, weights as trained: resume */
     NB_PARAMS_MODEL, /* the same network, averaged weights where there are any: evaluation, export */
-    NB_PARAMS_START  /* to train on from: as MODEL, but range states may be missing or of another size and then start
-                      * anew
-                      */
+    NB_PARAMS_START /* to train on from: as MODEL, but range states may be missing or of another granularity: they start
+                       anew */
 } nb_params_mode;
-/* Copies leaves by name into a frozen graph; folds a batch norm that the graph has folded and the file has not. */
-NB_API nb_status nb_params_load(nb_graph *g, const nb_checkpoint *c, nb_params_mode mode);
-/* The same from another graph (mode START): what happens between two phases. */
-NB_API nb_status nb_params_move(nb_graph *to, const nb_graph *from);
+
+/* Where the values of a new graph come from: a file, another graph, or (both NULL) the layers' own initial values. */
+typedef struct {
+    const nb_checkpoint *file;
+    const nb_graph *graph;
+    nb_params_mode mode;
+} nb_params_source;
+
+typedef struct {
+    const nb_experiment *experiment;
+    const nb_dsinfo *info;
+    int32_t max_batch;
+    bool quant;
+    nb_plan_mode plan;
+} nb_graph_spec;
+
+/* Builds the experiment's network, float or quantized, frozen, with values copied by name. Every leaf must be there
+ * with its shape, and the source must hold nothing the network has not. Batch norm is folded on the way where the
+ * config says so. */
+NB_API nb_status nb_graph_open(nb_ctx *ctx, const nb_graph_spec *spec, const nb_params_source *from, nb_graph **out);
 
 #ifdef __cplusplus
 }

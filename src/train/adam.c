@@ -1,5 +1,5 @@
 /* adam.c - Adam (Kingma and Ba 2015) with L2 regularization: weight decay is part of the gradient. moments = {m, v}. */
-#include <train/adam_step.h>
+#include "train/adam_step.h"
 
 static const nb_key adam_keys[] = {ADAM_KEYS, {0}};
 

@@ -2,8 +2,8 @@
 #ifndef NB_TRAIN_ADAM_STEP_H
 #define NB_TRAIN_ADAM_STEP_H
 
+#include "train/optim.h"
 #include <math.h>
-#include <train/optim.h>
 
 typedef struct {
     float beta1, beta2, eps;

@@ -1,6 +1,6 @@
 /* adamw.c - Adam with decoupled weight decay (Loshchilov and Hutter 2019): w shrinks by lr * decay, untouched by the
  * moments. */
-#include <train/adam_step.h>
+#include "train/adam_step.h"
 
 static const nb_key adamw_keys[] = {ADAM_KEYS, {0}};
 

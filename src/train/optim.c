@@ -5,11 +5,11 @@
  * weights follow w with a decay that grows from 2/11 to train.ema over the first updates of a phase: otherwise a short
  * phase would mostly average its starting point. Buffers are not averaged: batch-norm statistics and ranges are
  * averages already. */
-#include <base/arena.h>
-#include <base/check.h>
-#include <base/parallel.h>
+#include "train/optim.h"
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/parallel.h"
 #include <math.h>
-#include <train/optim.h>
 
 enum { GRAIN = 16384 };
 

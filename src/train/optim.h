@@ -5,7 +5,7 @@
 #include <nibble/train.h>
 
 #define NB_OPTIMIZER(x) extern const nb_optimizer nb_optimizer_##x;
-#include <train/optimizers.def>
+#include "train/optimizers.def"
 #undef NB_OPTIMIZER
 
 typedef struct {

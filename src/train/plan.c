@@ -2,24 +2,24 @@
  *
  * optimizer and schedule are written as a name (`schedule: cosine`) or as a map with a name (`{name: step, gamma:
  * 0.2}`). */
-#include <base/arena.h>
-#include <base/check.h>
+#include "train/plan.h"
+#include "base/arena.h"
+#include "base/check.h"
+#include "train/optim.h"
 #include <math.h>
 #include <string.h>
-#include <train/optim.h>
-#include <train/plan.h>
 
-enum { MAX_PHASES = 64 };
+enum { MAX_PHASES = 64, MAX_PHASE_NAME = 40 };
 
 #define NB_OPTIMIZER(x) &nb_optimizer_##x,
 const nb_optimizer *const nb_optimizers[] = {
-#include <train/optimizers.def>
+#include "train/optimizers.def"
     NULL};
 #undef NB_OPTIMIZER
 
 #define NB_SCHEDULE(x) &nb_schedule_##x,
 const nb_schedule *const nb_schedules[] = {
-#include <train/schedules.def>
+#include "train/schedules.def"
     NULL};
 #undef NB_SCHEDULE
 
@@ -155,6 +155,13 @@ static nb_status bind_schedule(nb_ctx *ctx, nb_train_plan *p, nb_phase *ph, cons
     return ph->schedule->prepare ? ph->schedule->prepare(ctx, ph->schedule_attr, where) : NB_OK;
 }
 
+/* Phase names stand in CSV files and tables as they are. */
+static bool plain_name(const char *s)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-";
+    return strlen(s) <= MAX_PHASE_NAME && strspn(s, allowed) == strlen(s);
+}
+
 static nb_status bind_phase(nb_ctx *ctx, nb_train_plan *p, int32_t i)
 {
     const nb_conf *c = nb_conf_at(p->keys.phases, i);
@@ -170,6 +177,9 @@ static nb_status bind_phase(nb_ctx *ctx, nb_train_plan *p, int32_t i)
         ph->keys.name = nb_arena_printf(p->arena, "phase%d", i + 1);
     if (!ph->keys.name)
         return NB_E_NOMEM;
+    if (!plain_name(ph->keys.name))
+        return nb_fail(ctx, NB_E_CONFIG, "%s:%d: %s.name: %s: must be at most %d letters, digits, or one of . _ + -",
+                       nb_conf_path(c), nb_conf_line(c), where, ph->keys.name, MAX_PHASE_NAME);
     if (ph->keys.warmup >= (float)ph->keys.epochs)
         return nb_fail(ctx, NB_E_CONFIG, "%s:%d: %s.warmup: %g: must be below the phase's %d epochs", nb_conf_path(c),
                        nb_conf_line(c), where, (double)ph->keys.warmup, ph->keys.epochs);

@@ -5,7 +5,7 @@
 #include <nibble/train.h>
 
 #define NB_SCHEDULE(x) extern const nb_schedule nb_schedule_##x;
-#include <train/schedules.def>
+#include "train/schedules.def"
 #undef NB_SCHEDULE
 
 #endif

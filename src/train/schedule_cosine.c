@@ -1,6 +1,6 @@
 /* schedule_cosine.c - half a cosine from 1 down to `final` (Loshchilov and Hutter 2017), step by step. */
+#include "train/plan.h"
 #include <math.h>
-#include <train/plan.h>
 
 typedef struct {
     float final;

@@ -2,10 +2,10 @@
  *
  * A milestone below 1 is a share of the phase, one of 1 and above counts epochs from the start of the phase (warm-up
  * included). */
-#include <base/check.h>
+#include "base/check.h"
+#include "train/plan.h"
 #include <math.h>
 #include <stdlib.h>
-#include <train/plan.h>
 
 enum { MAX_MILESTONES = 16 };
 

@@ -2,7 +2,7 @@
  *
  *   d = g + weight_decay * w;  m = momentum * m + (1 - dampening) * d;  w -= lr * (nesterov ? d + momentum * m : m)
  * The first step has m = d: dampening does not apply to it. moments[0] = m. */
-#include <train/optim.h>
+#include "train/optim.h"
 
 typedef struct {
     float momentum, dampening;

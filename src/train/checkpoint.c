@@ -1,0 +1,327 @@
+/* checkpoint.c - the training checkpoint: a safetensors file.
+ *
+ * Tensors, all F32, in graph order:
+ *   <leaf>            parameters, batch-norm statistics, range states; the weights as trained
+ *   opt/<leaf>/<k>    moments of the optimizer       (only in last.safetensors)
+ *   ema/<leaf>        averaged weights               (only in last.safetensors and with train.ema)
+ * A model checkpoint (best.safetensors) has only leaves, and with train.ema those are the averaged weights.
+ * __metadata__, all text: format, config, metrics (the CSV so far), the position (seed, epoch and step are all there is
+ * to the state of the random numbers: they are counter based), best, accuracy, quantized, and the data's shape and
+ * normalisation, so that a checkpoint can be used without its data set. Numbers are printed so that they read back
+ * exactly. */
+#include "train/checkpoint.h"
+
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/safetensors.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FORMAT "nibble-checkpoint-1"
+
+enum { MAX_SIDE = 65536, MAX_CLASSES = 1 << 20, MAX_COUNT = 1 << 30 };
+
+/* ---- writing ---- */
+
+static nb_status meta(nb_st_writer *w, const char *key, const char *fmt, ...) NB_PRINTF(3, 4);
+static nb_status meta(nb_st_writer *w, const char *key, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    return nb_st_set_meta(w, key, text);
+}
+
+static nb_status write_info(nb_ctx *ctx, nb_st_writer *w, const nb_dsinfo *d)
+{
+    NB_TRY(meta(w, "input", "%d %d %d", d->h, d->w, d->c));
+    NB_TRY(meta(w, "classes", "%d", d->classes));
+    NB_TRY(meta(w, "mean", "%.9g %.9g %.9g %.9g", (double)d->mean[0], (double)d->mean[1], (double)d->mean[2],
+                (double)d->mean[3]));
+    NB_TRY(meta(w, "std", "%.9g %.9g %.9g %.9g", (double)d->std[0], (double)d->std[1], (double)d->std[2],
+                (double)d->std[3]));
+    if (!d->class_names)
+        return NB_OK;
+    size_t len = 1;
+    for (int32_t i = 0; i < d->classes; i++)
+        len += strlen(d->class_names[i]) + 1;
+    char *names = nb_alloc(ctx, len);
+    if (!names)
+        return NB_E_NOMEM;
+    for (int32_t i = 0, at = 0; i < d->classes; i++)
+        at += snprintf(names + at, len - (size_t)at, "%s%s", i ? "\n" : "", d->class_names[i]);
+    nb_status st = nb_st_set_meta(w, "class_names", names);
+    nb_free(ctx, names);
+    return st;
+}
+
+static nb_status write_meta(nb_ctx *ctx, nb_st_writer *w, const nb_checkpoint_spec *s)
+{
+    const nb_position *p = &s->at;
+    NB_TRY(nb_st_set_meta(w, "format", FORMAT));
+    NB_TRY(nb_st_set_meta(w, "config", s->config));
+    NB_TRY(nb_st_set_meta(w, "metrics", s->metrics));
+    NB_TRY(nb_st_set_meta(w, "phase_name", s->phase_name));
+    NB_TRY(meta(w, "phase", "%d", p->phase));
+    NB_TRY(meta(w, "epoch", "%d", p->epoch));
+    NB_TRY(meta(w, "step", "%lld", (long long)p->step));
+    NB_TRY(meta(w, "updates", "%lld", (long long)p->updates));
+    NB_TRY(meta(w, "epochs_done", "%d", p->epochs_done));
+    NB_TRY(meta(w, "loss_sum", "%.17g", p->loss_sum));
+    NB_TRY(meta(w, "correct", "%lld", (long long)p->correct));
+    NB_TRY(meta(w, "seen", "%lld", (long long)p->seen));
+    NB_TRY(meta(w, "best_accuracy", "%.17g", p->best_accuracy));
+    NB_TRY(meta(w, "best_phase", "%d", p->best_phase));
+    NB_TRY(meta(w, "best_epoch", "%d", p->best_epoch));
+    NB_TRY(meta(w, "accuracy", "%.17g", s->accuracy));
+    NB_TRY(nb_st_set_meta(w, "quantized", s->graph->quantized ? "yes" : "no"));
+    return write_info(ctx, w, &s->graph->info);
+}
+
+static nb_status add_tensor(nb_st_writer *w, const nb_node *leaf, const void *data, const char *name)
+{
+    int64_t shape[NB_MAX_DIM];
+    for (int32_t i = 0; i < leaf->out.shape.ndim; i++)
+        shape[i] = leaf->out.shape.d[i];
+    return nb_st_add(w, name, NB_ST_F32, leaf->out.shape.ndim, shape, data);
+}
+
+static nb_status add_tensors(nb_st_writer *w, const nb_checkpoint_spec *s)
+{
+    char name[320];
+    for (int32_t i = 0; i < s->graph->n; i++) {
+        const nb_node *leaf = s->graph->node[i];
+        if (leaf->flags & (NB_NODE_PARAM | NB_NODE_BUFFER))
+            NB_TRY(add_tensor(w, leaf, leaf->out.data, leaf->name));
+    }
+    for (int32_t i = 0; s->optim && i < nb_optim_count(s->optim); i++) {
+        const nb_slot *slot = nb_optim_slot(s->optim, i);
+        for (int32_t k = 0; k < NB_MAX_MOMENTS && slot->moment[k]; k++) {
+            snprintf(name, sizeof name, "opt/%s/%d", slot->leaf->name, k);
+            NB_TRY(add_tensor(w, slot->leaf, slot->moment[k], name));
+        }
+        if (slot->average) {
+            snprintf(name, sizeof name, "ema/%s", slot->leaf->name);
+            NB_TRY(add_tensor(w, slot->leaf, slot->average, name));
+        }
+    }
+    return NB_OK;
+}
+
+nb_status nb_checkpoint_save(nb_ctx *ctx, const char *path, const nb_checkpoint_spec *s)
+{
+    nb_st_writer *w;
+    NB_TRY(nb_st_writer_create(ctx, &w));
+    nb_status st = add_tensors(w, s);
+    if (st == NB_OK)
+        st = write_meta(ctx, w, s);
+    if (st == NB_OK)
+        st = nb_st_save(w, path);
+    nb_st_writer_free(w);
+    return st;
+}
+
+/* ---- reading ---- */
+
+static nb_status bad_meta(nb_ctx *ctx, const nb_checkpoint *c, const char *key, const char *text)
+{
+    if (!text)
+        return nb_fail(ctx, NB_E_FORMAT, "%s: not a complete checkpoint: metadata \"%s\" is missing", c->path, key);
+    return nb_fail(ctx, NB_E_FORMAT, "%s: metadata \"%s\" is \"%.40s\", which cannot be right", c->path, key, text);
+}
+
+static nb_status read_text(nb_ctx *ctx, const nb_checkpoint *c, const char *key, const char **out)
+{
+    *out = nb_st_meta(c->file, key);
+    return *out ? NB_OK : bad_meta(ctx, c, key, NULL);
+}
+
+static nb_status read_int(nb_ctx *ctx, const nb_checkpoint *c, const char *key, int64_t max, int64_t *out)
+{
+    const char *text = nb_st_meta(c->file, key);
+    char *end = NULL;
+    errno = 0;
+    long long v = text ? strtoll(text, &end, 10) : -1;
+    if (!text || end == text || *end || errno || v < 0 || v > max)
+        return bad_meta(ctx, c, key, text);
+    *out = v;
+    return NB_OK;
+}
+
+static nb_status read_int32(nb_ctx *ctx, const nb_checkpoint *c, const char *key, int32_t max, int32_t *out)
+{
+    int64_t v;
+    NB_TRY(read_int(ctx, c, key, max, &v));
+    *out = (int32_t)v;
+    return NB_OK;
+}
+
+static nb_status read_double(nb_ctx *ctx, const nb_checkpoint *c, const char *key, double *out)
+{
+    const char *text = nb_st_meta(c->file, key);
+    char *end = NULL;
+    double v = text ? strtod(text, &end) : 0;
+    if (!text || end == text || *end || !isfinite(v))
+        return bad_meta(ctx, c, key, text);
+    *out = v;
+    return NB_OK;
+}
+
+static nb_status read_floats(nb_ctx *ctx, const nb_checkpoint *c, const char *key, float min, float *out)
+{
+    const char *text = nb_st_meta(c->file, key), *at = text;
+    for (int32_t i = 0; i < NB_MAX_CHANNELS; i++) {
+        char *end = NULL;
+        out[i] = at ? strtof(at, &end) : 0;
+        if (!at || end == at || !isfinite(out[i]) || (i < c->info.c && !(out[i] >= min)))
+            return bad_meta(ctx, c, key, text);
+        at = end;
+    }
+    return *at ? bad_meta(ctx, c, key, text) : NB_OK;
+}
+
+static nb_status read_class_names(nb_ctx *ctx, nb_checkpoint *c)
+{
+    const char *text = nb_st_meta(c->file, "class_names");
+    if (!text)
+        return NB_OK;
+    char **names = nb_arena_array(c->arena, (size_t)c->info.classes, sizeof *names);
+    char *copy = nb_arena_strdup(c->arena, text);
+    if (!names || !copy)
+        return NB_E_NOMEM;
+    int32_t n = 0;
+    for (char *at = copy; at;) {
+        if (n == c->info.classes)
+            return bad_meta(ctx, c, "class_names", text);
+        names[n++] = at;
+        at = strchr(at, '\n');
+        if (at)
+            *at++ = '\0';
+    }
+    c->info.class_names = (const char *const *)names;
+    return n == c->info.classes ? NB_OK : bad_meta(ctx, c, "class_names", text);
+}
+
+static nb_status read_info(nb_ctx *ctx, nb_checkpoint *c)
+{
+    nb_dsinfo *d = &c->info;
+    const char *text = nb_st_meta(c->file, "input"), *at = text;
+    int32_t *to[] = {&d->h, &d->w, &d->c}, max[] = {MAX_SIDE, MAX_SIDE, NB_MAX_CHANNELS};
+    for (int32_t i = 0; i < 3; i++) {
+        char *end = NULL;
+        long v = at ? strtol(at, &end, 10) : 0;
+        if (!at || end == at || v < 1 || v > max[i])
+            return bad_meta(ctx, c, "input", text);
+        *to[i] = (int32_t)v;
+        at = end;
+    }
+    if (*at)
+        return bad_meta(ctx, c, "input", text);
+    NB_TRY(read_int32(ctx, c, "classes", MAX_CLASSES, &d->classes));
+    if (d->classes < 1)
+        return bad_meta(ctx, c, "classes", "0");
+    NB_TRY(read_floats(ctx, c, "mean", -1e6f, d->mean));
+    NB_TRY(read_floats(ctx, c, "std", 1e-6f, d->std));
+    return read_class_names(ctx, c);
+}
+
+static nb_status read_position(nb_ctx *ctx, nb_checkpoint *c)
+{
+    nb_position *p = &c->at;
+    NB_TRY(read_int32(ctx, c, "phase", MAX_COUNT, &p->phase));
+    NB_TRY(read_int32(ctx, c, "epoch", MAX_COUNT, &p->epoch));
+    NB_TRY(read_int(ctx, c, "step", MAX_COUNT, &p->step));
+    NB_TRY(read_int(ctx, c, "updates", INT64_C(1) << 50, &p->updates));
+    NB_TRY(read_int32(ctx, c, "epochs_done", MAX_COUNT, &p->epochs_done));
+    NB_TRY(read_double(ctx, c, "loss_sum", &p->loss_sum));
+    NB_TRY(read_int(ctx, c, "correct", INT64_C(1) << 50, &p->correct));
+    NB_TRY(read_int(ctx, c, "seen", INT64_C(1) << 50, &p->seen));
+    NB_TRY(read_double(ctx, c, "best_accuracy", &p->best_accuracy));
+    NB_TRY(read_int32(ctx, c, "best_phase", MAX_COUNT, &p->best_phase));
+    return read_int32(ctx, c, "best_epoch", MAX_COUNT, &p->best_epoch);
+}
+
+static nb_status read_all(nb_ctx *ctx, nb_checkpoint *c)
+{
+    const char *format = nb_st_meta(c->file, "format"), *quantized;
+    if (!format || strcmp(format, FORMAT) != 0)
+        return nb_fail(ctx, NB_E_FORMAT, "%s: not a Nibble checkpoint (metadata \"format\" is %s%.40s%s, not \"%s\")",
+                       c->path, format ? "\"" : "", format ? format : "missing", format ? "\"" : "", FORMAT);
+    NB_TRY(read_text(ctx, c, "config", &c->config));
+    NB_TRY(read_text(ctx, c, "metrics", &c->metrics));
+    NB_TRY(read_text(ctx, c, "phase_name", &c->phase_name));
+    NB_TRY(read_text(ctx, c, "quantized", &quantized));
+    c->quantized = strcmp(quantized, "yes") == 0;
+    if (!c->quantized && strcmp(quantized, "no") != 0)
+        return bad_meta(ctx, c, "quantized", quantized);
+    NB_TRY(read_position(ctx, c));
+    NB_TRY(read_double(ctx, c, "accuracy", &c->accuracy));
+    return read_info(ctx, c);
+}
+
+nb_status nb_checkpoint_open(nb_ctx *ctx, const char *path, nb_checkpoint **out)
+{
+    nb_arena *arena;
+    NB_TRY(nb_arena_create(ctx, &arena));
+    nb_checkpoint *c = nb_arena_alloc(arena, sizeof *c);
+    if (!c) {
+        nb_arena_free(arena);
+        return NB_E_NOMEM;
+    }
+    c->arena = arena;
+    nb_status st = nb_st_open(ctx, path, &c->file);
+    if (st == NB_OK) {
+        c->path = nb_st_name(c->file);
+        st = read_all(ctx, c);
+    }
+    if (st == NB_OK)
+        *out = c;
+    else
+        nb_checkpoint_close(ctx, c);
+    return st;
+}
+
+void nb_checkpoint_close(nb_ctx *ctx, nb_checkpoint *c)
+{
+    if (!c)
+        return;
+    if (c->file)
+        nb_st_close(ctx, c->file);
+    nb_arena_free(c->arena);
+}
+
+static nb_status load_values(nb_ctx *ctx, const nb_checkpoint *c, const char *name, float *to, int64_t n)
+{
+    const nb_st_tensor *t = nb_st_find(c->file, name);
+    if (!t)
+        return nb_fail(ctx, NB_E_FORMAT, "%s: tensor %s is missing: this checkpoint cannot be resumed from", c->path,
+                       name);
+    if (t->dtype != NB_ST_F32 || t->count != n)
+        return nb_fail(ctx, NB_E_FORMAT, "%s: tensor %s has %lld values, the network needs %lld floats", c->path, name,
+                       (long long)t->count, (long long)n);
+    memcpy(to, t->data, (size_t)n * sizeof(float));
+    return NB_OK;
+}
+
+nb_status nb_checkpoint_load_optim(nb_ctx *ctx, const nb_checkpoint *c, nb_optim *o)
+{
+    char name[320];
+    for (int32_t i = 0; i < nb_optim_count(o); i++) {
+        const nb_slot *s = nb_optim_slot(o, i);
+        for (int32_t k = 0; k < NB_MAX_MOMENTS && s->moment[k]; k++) {
+            snprintf(name, sizeof name, "opt/%s/%d", s->leaf->name, k);
+            NB_TRY(load_values(ctx, c, name, s->moment[k], s->n));
+        }
+        if (s->average) {
+            snprintf(name, sizeof name, "ema/%s", s->leaf->name);
+            NB_TRY(load_values(ctx, c, name, s->average, s->n));
+        }
+    }
+    return NB_OK;
+}

@@ -1,0 +1,22 @@
+/* checkpoint.h - writing checkpoints, and what only the trainer reads from them. */
+#ifndef NB_TRAIN_CHECKPOINT_H
+#define NB_TRAIN_CHECKPOINT_H
+
+#include <nibble/train.h>
+
+#include "train/optim.h"
+
+typedef struct {
+    const nb_graph *graph;
+    const nb_optim *optim; /* NULL: a model only, nothing to resume from */
+    const char *config, *metrics, *phase_name;
+    nb_position at;
+    double accuracy; /* < 0: not evaluated */
+} nb_checkpoint_spec;
+
+/* Atomic; equal content gives equal bytes. */
+nb_status nb_checkpoint_save(nb_ctx *ctx, const char *path, const nb_checkpoint_spec *s);
+/* Moments and averages, for resume: all of them must be there and fit. */
+nb_status nb_checkpoint_load_optim(nb_ctx *ctx, const nb_checkpoint *c, nb_optim *o);
+
+#endif

@@ -1,0 +1,64 @@
+/* evaluate.c - the float evaluator: forward in evaluation mode, loss and accuracy from the logits.
+ *
+ * The loss is the plain cross entropy (no label smoothing), in double, image by image in order: comparable with the
+ * engine's. */
+#include <nibble/train.h>
+
+#include "base/check.h"
+#include "train/loader.h"
+
+#include <math.h>
+
+/* Adds one image's cross entropy and counts it when the largest logit, ties to the lowest index, is its label. */
+static void score(const float *logits, int32_t classes, int32_t label, nb_eval *e, double *loss)
+{
+    int32_t best = 0;
+    for (int32_t c = 1; c < classes; c++)
+        if (logits[c] > logits[best])
+            best = c;
+    double sum = 0;
+    for (int32_t c = 0; c < classes; c++)
+        sum += exp((double)logits[c] - (double)logits[best]);
+    *loss += log(sum) + (double)logits[best] - (double)logits[label];
+    e->correct += best == label;
+    e->n++;
+}
+
+nb_status nb_evaluate_graph(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n, nb_eval *out)
+{
+    const nb_dsinfo *d = nb_data_info(data);
+    if (d->h != g->info.h || d->w != g->info.w || d->c != g->info.c || d->classes != g->info.classes)
+        return nb_fail(g->ctx, NB_E_SHAPE,
+                       "the data have images of %dx%dx%d in %d classes, the network takes %dx%dx%d in %d", d->h, d->w,
+                       d->c, d->classes, g->info.h, g->info.w, g->info.c, g->info.classes);
+    nb_loader_spec spec = {.batch = g->max_batch, .subset = indices, .n_subset = n};
+    int32_t *first_n = NULL;
+    if (!indices && n < d->count) {
+        first_n = nb_alloc(g->ctx, (size_t)n * sizeof *first_n);
+        if (!first_n)
+            return NB_E_NOMEM;
+        for (int32_t i = 0; i < n; i++)
+            first_n[i] = i;
+        spec.subset = first_n;
+    }
+    nb_loader *loader;
+    nb_status st = nb_loader_open(g->ctx, data, &spec, &loader);
+    nb_free(g->ctx, first_n);
+    if (st != NB_OK)
+        return st;
+    nb_eval e = {0};
+    double loss = 0;
+    for (int32_t step = 0; step < nb_loader_steps_per_epoch(loader); step++) {
+        const nb_batch *b = nb_loader_next(loader);
+        nb_graph_set_batch(g, b->n);
+        nb_forward(g, &(nb_run){.pixels = b->pixels});
+        for (int32_t i = 0; i < b->n; i++)
+            score(nb_graph_logits(g) + (int64_t)i * d->classes, d->classes, b->labels[i], &e, &loss);
+    }
+    nb_loader_close(g->ctx, loader);
+    nb_graph_set_batch(g, g->max_batch);
+    e.accuracy = (double)e.correct / (double)e.n;
+    e.loss = loss / (double)e.n;
+    *out = e;
+    return NB_OK;
+}

@@ -1,0 +1,161 @@
+/* params.c - parameters by name: from a checkpoint or another graph into a graph.
+ *
+ * One lookup serves both sources, so starting a phase, `init:`, resuming and evaluating all check the same things. A
+ * value is copied only when name and shape agree. Range states are the exception in mode START: where they are missing
+ * or belong to another granularity, they become zero, which means "nothing observed yet". */
+#include <nibble/model.h>
+#include <nibble/quant.h>
+#include <nibble/train.h>
+
+#include "base/check.h"
+#include "base/safetensors.h"
+
+#include <string.h>
+
+typedef struct {
+    nb_shape shape;
+    const float *data;
+} view;
+
+typedef struct source {
+    const char *what;          /* for messages: a path, or "the phase before" */
+    const nb_checkpoint *file; /* one of the two */
+    const nb_graph *graph;
+    bool averaged; /* prefer ema/<name> */
+    nb_params_mode mode;
+} source;
+
+static bool find_in_graph(const nb_graph *g, const char *name, view *out)
+{
+    const nb_node *n = nb_graph_find(g, name);
+    if (!n || !(n->flags & (NB_NODE_PARAM | NB_NODE_BUFFER)))
+        return false;
+    *out = (view){n->out.shape, n->out.data};
+    return true;
+}
+
+/* A tensor that is no float or has impossible sizes is found with ndim -1: its shape then agrees with nothing. */
+static bool find_in_file(const source *s, const char *name, view *out)
+{
+    char ema[320];
+    snprintf(ema, sizeof ema, "ema/%s", name);
+    const nb_st_tensor *t = s->averaged ? nb_st_find(s->file->file, ema) : NULL;
+    if (!t)
+        t = nb_st_find(s->file->file, name);
+    if (!t)
+        return false;
+    *out = (view){.data = t->data, .shape = {.ndim = t->dtype == NB_ST_F32 ? t->ndim : -1}};
+    for (int32_t i = 0; i < t->ndim; i++) {
+        if (t->ndim > NB_MAX_DIM || t->shape[i] > INT32_MAX)
+            out->shape.ndim = -1;
+        else
+            out->shape.d[i] = (int32_t)t->shape[i];
+    }
+    return true;
+}
+
+static bool find(const source *s, const char *name, view *out)
+{
+    return s->graph ? find_in_graph(s->graph, name, out) : find_in_file(s, name, out);
+}
+
+static bool is_range_state(const nb_graph *g, const nb_node *leaf)
+{
+    for (int32_t i = leaf->id; i < g->n; i++)
+        if (g->node[i]->op == &nb_op_fakequant && g->node[i]->n_in > 1 && g->node[i]->in[1] == leaf)
+            return true;
+    return false;
+}
+
+static nb_status load_leaf(nb_graph *g, const source *s, nb_node *leaf)
+{
+    view v;
+    char theirs[64], ours[64];
+    bool found = find(s, leaf->name, &v), fits = found && nb_shape_equal(&v.shape, &leaf->out.shape);
+    size_t bytes = (size_t)nb_count(&leaf->out) * sizeof(float);
+    if (fits) {
+        memcpy(leaf->out.data, v.data, bytes);
+        return NB_OK;
+    }
+    if (s->mode == NB_PARAMS_START && is_range_state(g, leaf)) {
+        memset(leaf->out.data, 0, bytes);
+        return NB_OK;
+    }
+    if (!found)
+        return nb_fail(g->ctx, NB_E_FORMAT, "%s: tensor %s is missing: it is a checkpoint of another network", s->what,
+                       leaf->name);
+    nb_shape_text(&leaf->out.shape, ours, sizeof ours);
+    if (v.shape.ndim < 0)
+        return nb_fail(g->ctx, NB_E_FORMAT, "%s: tensor %s is not a float tensor of shape %s", s->what, leaf->name,
+                       ours);
+    return nb_fail(g->ctx, NB_E_SHAPE, "%s: tensor %s is %s, the network has %s", s->what, leaf->name,
+                   nb_shape_text(&v.shape, theirs, sizeof theirs), ours);
+}
+
+static nb_status load_leaves(nb_graph *g, const source *s)
+{
+    for (int32_t i = 0; i < g->n; i++)
+        if (g->node[i]->flags & (NB_NODE_PARAM | NB_NODE_BUFFER))
+            NB_TRY(load_leaf(g, s, g->node[i]));
+    return NB_OK;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+/* A tensor nobody asked for: the file is of a larger network, and what we would compute is not what it was trained for.
+ */
+static nb_status check_leftovers(const nb_graph *g, const source *s)
+{
+    for (int32_t i = 0; i < nb_st_count(s->file->file); i++) {
+        const char *name = nb_st_at(s->file->file, i)->name;
+        bool other = strncmp(name, "opt/", 4) == 0 || strncmp(name, "ema/", 4) == 0;
+        if (other || nb_graph_find(g, name) || ends_with(name, ".state"))
+            continue;
+        return nb_fail(g->ctx, NB_E_FORMAT,
+                       "%s: has a tensor %s, which the network has not: it is a checkpoint of another network", s->what,
+                       name);
+    }
+    return NB_OK;
+}
+
+static nb_status load(nb_graph *g, const source *s)
+{
+    NB_TRY(load_leaves(g, s));
+    return s->file ? check_leftovers(g, s) : NB_OK;
+}
+
+/* Float values go in before the graph is quantized, so that folding finds them; values of a quantized graph have its
+ * structure. */
+static nb_status fill(nb_graph *g, const nb_graph_spec *spec, const nb_params_source *from)
+{
+    bool given = from->file || from->graph;
+    bool after = spec->quant && ((from->file && from->file->quantized) || (from->graph && from->graph->quantized));
+    source s = {.what = from->file ? from->file->path : "the phase before", .file = from->file, .graph = from->graph};
+    s.mode = from->mode;
+    s.averaged = from->mode != NB_PARAMS_EXACT;
+    if (!given)
+        nb_graph_init(g, spec->experiment->seed);
+    else if (!after)
+        NB_TRY(load(g, &s));
+    if (spec->quant)
+        NB_TRY(nb_model_quantize(g, spec->experiment->quant));
+    return after ? load(g, &s) : NB_OK;
+}
+
+nb_status nb_graph_open(nb_ctx *ctx, const nb_graph_spec *spec, const nb_params_source *from, nb_graph **out)
+{
+    nb_graph *g;
+    NB_TRY(nb_model_build(ctx, spec->experiment, spec->info, spec->max_batch, &g));
+    nb_status st = fill(g, spec, from);
+    if (st == NB_OK)
+        st = nb_graph_freeze(g, spec->plan);
+    if (st == NB_OK)
+        *out = g;
+    else
+        nb_graph_free(g);
+    return st;
+}

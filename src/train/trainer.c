@@ -1,0 +1,430 @@
+/* trainer.c - phases, epochs, steps: the loop that turns an experiment into checkpoints.
+ *
+ * State is a position (nb_position), a graph, an optimizer and the table of epochs; all of it is in last.safetensors,
+ * and everything random is a function of (seed, position). So resuming is: open the phase's graph from the file, seek
+ * the loader, go on. Files of a run are written in an order that makes a kill between any two harmless: best, metrics,
+ * last; what comes before `last` is simply written again, with the same bytes, by the epoch that is repeated. Each
+ * phase builds its own graph; values move by name, moments start at zero, averaged weights (when on) become the
+ * weights. With averaged weights, evaluation, best.safetensors and the next phase see the averages; batch-norm
+ * statistics and ranges are taken as they are. Nothing is allocated per step. */
+#include <nibble/train.h>
+
+#include "base/check.h"
+#include "base/files.h"
+#include "base/rng.h"
+#include "train/checkpoint.h"
+#include "train/diagnose.h"
+#include "train/loader.h"
+#include "train/metrics.h"
+
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+/* No network that learns has a cross entropy like this: uniform guessing among a million classes costs 13.8. */
+#define HOPELESS_LOSS 1e4
+
+enum { PATH_BYTES = 4096, STREAM = 0x6e6f6973 /* keeps the keys of in-graph noise apart from the loader's */ };
+
+typedef struct {
+    nb_ctx *ctx;
+    const nb_train_job *job;
+    const nb_train_plan *plan;
+    nb_graph *graph;
+    nb_optim *optim;
+    nb_loader *loader;
+    nb_metrics metrics;
+    nb_timing timing;
+    nb_position at;
+    double accuracy; /* of the last evaluation; < 0: none in this phase */
+    int64_t steps;   /* per epoch */
+    bool saved;      /* last.safetensors is of this run, or resumed from */
+    double saved_at, epoch_started;
+    int64_t steps_timed; /* for the speed: steps and seconds of this phase in this process */
+    double seconds_timed, eval_seconds;
+    char last[PATH_BYTES], best[PATH_BYTES], metrics_csv[PATH_BYTES], timing_csv[PATH_BYTES];
+} trainer;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static const nb_phase *phase_of(const trainer *t)
+{
+    return &t->plan->phase[t->at.phase];
+}
+
+/* ---- files ---- */
+
+static nb_status save_to(trainer *t, const char *path, const nb_optim *optim)
+{
+    char *csv;
+    NB_TRY(nb_metrics_print(t->ctx, &t->metrics, t->plan, &csv));
+    nb_checkpoint_spec s = {.graph = t->graph, .optim = optim, .config = t->job->config_text, .metrics = csv};
+    s.phase_name = phase_of(t)->keys.name;
+    s.at = t->at;
+    s.accuracy = t->accuracy;
+    nb_status st = nb_checkpoint_save(t->ctx, path, &s);
+    nb_free(t->ctx, csv);
+    return st;
+}
+
+static nb_status save_last(trainer *t)
+{
+    NB_TRY(save_to(t, t->last, t->optim));
+    t->saved = true;
+    t->saved_at = now();
+    return NB_OK;
+}
+
+static nb_status save_metrics(trainer *t)
+{
+    char *csv;
+    NB_TRY(nb_metrics_print(t->ctx, &t->metrics, t->plan, &csv));
+    nb_status st = nb_file_write(t->ctx, t->metrics_csv, csv, strlen(csv));
+    nb_free(t->ctx, csv);
+    return st == NB_OK ? nb_timing_write(t->ctx, &t->timing, t->timing_csv) : st;
+}
+
+/* ---- when numbers go bad ---- */
+
+static nb_status diverged(trainer *t, const nb_run *r, const char *what, double value)
+{
+    char where[256];
+    bool found = nb_diagnose(t->graph, r, where, sizeof where);
+    const nb_phase *p = phase_of(t);
+    return nb_fail(
+        t->ctx, NB_E_DIVERGED,
+        "training diverged in phase %s, epoch %d, step %lld: %s is %g%s%s; lower the phase's lr (now %g) or set "
+        "train.optimizer.clip, e.g. to 1; %s%s",
+        p->keys.name, t->at.epoch + 1, (long long)t->at.step + 1, what, value,
+        found ? ", and the first thing not finite is " : "", found ? where : "", (double)p->keys.lr,
+        t->saved ? "the last good state is in " : "no checkpoint had been written yet", t->saved ? t->last : "");
+}
+
+/* ---- one step ---- */
+
+static nb_run run_of(const trainer *t, const nb_batch *b)
+{
+    const nb_phase_keys *k = &phase_of(t)->keys;
+    nb_run r = {.train = true, .pixels = b->pixels, .labels = b->labels};
+    r.freeze_bn = k->freeze_bn_at >= 0 && t->at.epoch >= k->freeze_bn_at;
+    r.freeze_ranges = k->freeze_ranges_at >= 0 && t->at.epoch >= k->freeze_ranges_at;
+    r.seed = nb_mix(t->job->experiment->seed, STREAM);
+    r.step = (uint64_t)(t->at.epochs_done * t->steps + t->at.step);
+    return r;
+}
+
+static nb_status step(trainer *t)
+{
+    const nb_batch *b = nb_loader_next(t->loader);
+    nb_run r = run_of(t, b);
+    nb_forward(t->graph, &r);
+    double loss = (double)nb_graph_loss(t->graph);
+    if (!(loss < HOPELESS_LOSS))
+        return diverged(t, &r, "the loss", loss);
+    t->at.correct += nb_graph_correct(t->graph);
+    t->at.seen += b->n;
+    t->at.loss_sum += loss;
+    nb_backward(t->graph, &r);
+    double norm = nb_optim_grad_norm(t->optim);
+    if (!isfinite(norm))
+        return diverged(t, &r, "the norm of the gradient", norm);
+    double lr = nb_phase_lr(phase_of(t), t->at.epoch * t->steps + t->at.step, t->steps);
+    nb_optim_step(t->optim, lr, ++t->at.updates, norm);
+    t->at.step++;
+    return NB_OK;
+}
+
+static void report_step(trainer *t, double seconds)
+{
+    t->steps_timed++;
+    t->seconds_timed += seconds;
+    if (!t->job->on_step)
+        return;
+    double per_step = t->seconds_timed / (double)t->steps_timed;
+    int64_t left = (phase_of(t)->keys.epochs - t->at.epoch) * t->steps - t->at.step;
+    int32_t evals = phase_of(t)->keys.epochs - t->at.epoch;
+    for (int32_t p = t->at.phase + 1; p < t->plan->n_phases; p++) {
+        left += t->plan->phase[p].keys.epochs * t->steps;
+        evals += t->plan->phase[p].keys.epochs;
+    }
+    nb_progress p = {
+        .plan = t->plan, .phase = t->at.phase, .epoch = t->at.epoch, .step = t->at.step, .steps = t->steps};
+    p.loss = t->at.loss_sum / (double)t->at.step;
+    p.accuracy = (double)t->at.correct / (double)t->at.seen;
+    p.samples_per_second = (double)t->plan->keys.batch / per_step;
+    p.seconds_left = (double)left * per_step + evals * t->eval_seconds;
+    t->job->on_step(t->job->ud, &p);
+}
+
+static bool save_is_due(const trainer *t)
+{
+    const nb_train_keys *k = &t->plan->keys;
+    if (t->at.step == t->steps)
+        return false; /* the end of the epoch saves anyway */
+    return (k->save_steps && t->at.step % k->save_steps == 0) ||
+           (k->save_seconds && now() - t->saved_at >= (double)k->save_seconds);
+}
+
+/* ---- one epoch ---- */
+
+/* Weights that are no longer finite must never reach a file: the check stands before every save. */
+static nb_status check_finite(trainer *t)
+{
+    if (nb_params_finite(t->graph))
+        return NB_OK;
+    nb_run none = {0};
+    return diverged(t, &none, "a parameter", NAN);
+}
+
+static nb_status interrupted(trainer *t)
+{
+    NB_TRY(check_finite(t));
+    NB_TRY(save_last(t));
+    return nb_fail(t->ctx, NB_E_STOPPED,
+                   "interrupted in phase %s, epoch %d, after step %lld of %lld, saved; continue with --resume",
+                   phase_of(t)->keys.name, t->at.epoch + 1, (long long)t->at.step, (long long)t->steps);
+}
+
+static nb_status train_epoch(trainer *t)
+{
+    nb_loader_seek(t->loader, t->at.epochs_done, (int32_t)t->at.step);
+    while (t->at.step < t->steps) {
+        if (t->job->stop && *t->job->stop)
+            return interrupted(t);
+        double start = now();
+        NB_TRY(step(t));
+        report_step(t, now() - start);
+        if (save_is_due(t)) {
+            NB_TRY(check_finite(t));
+            NB_TRY(save_last(t));
+        }
+    }
+    return check_finite(t);
+}
+
+/* The epoch is over: evaluate, move the position to the next one, write everything. */
+static nb_status finish_epoch(trainer *t)
+{
+    nb_epoch_report r = {.plan = t->plan, .phase = t->at.phase, .epoch = t->at.epoch};
+    r.loss = t->at.loss_sum / (double)t->steps;
+    r.train_accuracy = (double)t->at.correct / (double)t->at.seen;
+    r.lr = nb_phase_lr(phase_of(t), (t->at.epoch + 1) * t->steps - 1, t->steps);
+    double start = now();
+    r.train_seconds = start - t->epoch_started;
+    nb_optim_swap(t->optim);
+    nb_status st = t->job->evaluate(t->job->ud, t->graph, &r.eval);
+    t->eval_seconds = r.eval_seconds = now() - start;
+    if (st == NB_OK) {
+        nb_metrics_row row = {t->at.phase, t->at.epoch, r.lr, r.loss, r.train_accuracy, r.eval.loss, r.eval.accuracy};
+        st = nb_metrics_add(t->ctx, &t->metrics, &row);
+    }
+    if (st == NB_OK)
+        st = nb_timing_add(t->ctx, &t->timing,
+                           &(nb_timing_row){t->at.phase, t->at.epoch, r.train_seconds, r.eval_seconds});
+    if (st == NB_OK) {
+        t->accuracy = r.eval.accuracy;
+        bool counts = phase_of(t)->keys.quant == t->plan->any_quant; /* only the last kind of phase competes */
+        r.best = counts && r.eval.accuracy > t->at.best_accuracy;
+        if (r.best) {
+            t->at.best_accuracy = r.eval.accuracy;
+            t->at.best_phase = t->at.phase;
+            t->at.best_epoch = t->at.epoch;
+        }
+        t->at.epoch++;
+        t->at.epochs_done++;
+        t->at.step = t->at.seen = t->at.correct = 0;
+        t->at.loss_sum = 0;
+        st = r.best ? save_to(t, t->best, NULL) : NB_OK;
+    }
+    nb_optim_swap(t->optim);
+    NB_TRY(st);
+    NB_TRY(save_metrics(t));
+    NB_TRY(save_last(t));
+    if (t->job->on_epoch)
+        t->job->on_epoch(t->job->ud, &r);
+    return NB_OK;
+}
+
+/* ---- one phase ---- */
+
+/* Opens the phase's graph and optimizer with values from `from`; the graph before is freed. */
+static nb_status open_phase(trainer *t, const nb_params_source *from)
+{
+    nb_graph_spec spec = {.experiment = t->job->experiment,
+                          .info = nb_data_info(t->job->data),
+                          .max_batch = t->plan->keys.batch,
+                          .quant = phase_of(t)->keys.quant,
+                          .plan = NB_PLAN_TRAIN};
+    nb_graph *g;
+    NB_TRY(nb_graph_open(t->ctx, &spec, from, &g));
+    nb_optim_free(t->ctx, t->optim);
+    nb_graph_free(t->graph);
+    t->graph = g;
+    t->optim = NULL;
+    t->steps_timed = 0;
+    t->seconds_timed = 0;
+    return nb_optim_create(t->ctx, t->plan, g, &t->optim);
+}
+
+static nb_status next_phase(trainer *t)
+{
+    nb_optim_swap(t->optim);
+    t->at.phase++;
+    t->at.epoch = 0;
+    t->at.updates = 0;
+    t->accuracy = -1;
+    return open_phase(t, &(nb_params_source){.graph = t->graph, .mode = NB_PARAMS_START});
+}
+
+static nb_status run_phases(trainer *t)
+{
+    for (;;) {
+        while (t->at.epoch < phase_of(t)->keys.epochs) {
+            t->epoch_started = now();
+            NB_TRY(train_epoch(t));
+            NB_TRY(finish_epoch(t));
+        }
+        if (t->at.phase + 1 == t->plan->n_phases)
+            return NB_OK;
+        NB_TRY(next_phase(t));
+    }
+}
+
+/* ---- beginning and end ---- */
+
+/* Line by line, so that the message can say what differs. */
+static nb_status check_same_config(const trainer *t, const nb_checkpoint *c)
+{
+    const char *a = c->config, *b = t->job->config_text;
+    while (*a && *b) {
+        size_t la = strcspn(a, "\n"), lb = strcspn(b, "\n");
+        bool out = strncmp(a, "out:", 4) == 0 && strncmp(b, "out:", 4) == 0; /* a run folder may have been moved */
+        if (!out && (la != lb || strncmp(a, b, la) != 0))
+            return nb_fail(t->ctx, NB_E_CONFIG,
+                           "%s: was trained with another config (\"%.*s\", now \"%.*s\"): resume with the same one, or "
+                           "use `init:` "
+                           "to start from its weights",
+                           c->path, (int)(la < 120 ? la : 120), a, (int)(lb < 120 ? lb : 120), b);
+        a += la + (a[la] == '\n');
+        b += lb + (b[lb] == '\n');
+    }
+    if (*a || *b)
+        return nb_fail(
+            t->ctx, NB_E_CONFIG,
+            "%s: was trained with another config (the end differs: \"%.*s\"): resume with the same one, or use "
+            "`init:` to start from its weights",
+            c->path, (int)strcspn(*a ? a : b, "\n"), *a ? a : b);
+    return NB_OK;
+}
+
+static nb_status check_position(const trainer *t, const nb_checkpoint *c)
+{
+    const nb_position *p = &c->at;
+    bool ok = p->phase < t->plan->n_phases && p->step < t->steps && p->best_phase < t->plan->n_phases;
+    ok = ok && p->epoch <= t->plan->phase[p->phase].keys.epochs && c->quantized == t->plan->phase[p->phase].keys.quant;
+    ok = ok && (p->epoch < t->plan->phase[p->phase].keys.epochs || p->step == 0);
+    if (ok)
+        return NB_OK;
+    return nb_fail(t->ctx, NB_E_FORMAT, "%s: its position (phase %d, epoch %d, step %lld) is not one of this training",
+                   c->path, p->phase + 1, p->epoch + 1, (long long)p->step);
+}
+
+static nb_status resume(trainer *t, const nb_checkpoint *c)
+{
+    NB_TRY(check_same_config(t, c));
+    NB_TRY(check_position(t, c));
+    t->at = c->at;
+    t->accuracy = c->accuracy;
+    t->saved = true;
+    NB_TRY(nb_metrics_parse(t->ctx, c->path, c->metrics, t->plan, &t->metrics));
+    NB_TRY(nb_timing_read(t->ctx, &t->timing, t->timing_csv, c->at.phase, c->at.epoch));
+    NB_TRY(open_phase(t, &(nb_params_source){.file = c, .mode = NB_PARAMS_EXACT}));
+    return nb_checkpoint_load_optim(t->ctx, c, t->optim);
+}
+
+static nb_status begin(trainer *t)
+{
+    const nb_train_job *j = t->job;
+    const char *init = j->experiment->init;
+    t->at.best_accuracy = t->accuracy = -1;
+    if (!j->resume && !*init)
+        return open_phase(t, &(nb_params_source){0});
+    nb_checkpoint *c;
+    NB_TRY(nb_checkpoint_open(t->ctx, j->resume ? t->last : init, &c));
+    nb_status st = j->resume ? resume(t, c) : open_phase(t, &(nb_params_source){.file = c, .mode = NB_PARAMS_START});
+    nb_checkpoint_close(t->ctx, c);
+    return st;
+}
+
+static nb_status open_loader(trainer *t)
+{
+    nb_loader_spec s = {.batch = t->plan->keys.batch,
+                        .flags = NB_LOAD_SHUFFLE | NB_LOAD_DROP_LAST,
+                        .seed = t->job->experiment->seed,
+                        .augment = nb_data_common(t->job->data)->augment,
+                        .subset = t->job->indices,
+                        .n_subset = t->job->n_indices};
+    NB_TRY(nb_loader_open(t->ctx, t->job->data, &s, &t->loader));
+    t->steps = nb_loader_steps_per_epoch(t->loader);
+    return NB_OK;
+}
+
+static nb_status set_path(trainer *t, char *path, const char *name)
+{
+    int len = snprintf(path, PATH_BYTES, "%s/%s", t->job->out, name);
+    return len > 0 && len < PATH_BYTES
+               ? NB_OK
+               : nb_fail(t->ctx, NB_E_CONFIG, "out: the path is longer than %d bytes", PATH_BYTES);
+}
+
+static nb_status fill_result(const trainer *t, nb_train_result *out)
+{
+    nb_phase_result *p = nb_alloc(t->ctx, (size_t)t->plan->n_phases * sizeof *p);
+    if (!p)
+        return NB_E_NOMEM;
+    for (int32_t i = 0; i < t->metrics.n; i++) {
+        const nb_metrics_row *r = &t->metrics.row[i];
+        double seconds = p[r->phase].seconds;
+        p[r->phase] = (nb_phase_result){r->loss, r->train_accuracy, r->eval_loss, r->accuracy, seconds, r->epoch + 1};
+    }
+    for (int32_t i = 0; i < t->timing.n; i++)
+        if (t->timing.row[i].phase < t->plan->n_phases)
+            p[t->timing.row[i].phase].seconds += t->timing.row[i].train_seconds + t->timing.row[i].eval_seconds;
+    *out = (nb_train_result){p, t->at.best_accuracy, t->at.best_phase, t->at.best_epoch};
+    return NB_OK;
+}
+
+nb_status nb_train(nb_ctx *ctx, const nb_train_job *job, nb_train_result *out)
+{
+    trainer *t = nb_alloc(ctx, sizeof *t);
+    if (!t)
+        return NB_E_NOMEM;
+    *t = (trainer){.ctx = ctx, .job = job, .plan = job->plan, .saved_at = now()};
+    nb_status st = set_path(t, t->last, "last.safetensors");
+    if (st == NB_OK)
+        st = set_path(t, t->best, "best.safetensors");
+    if (st == NB_OK)
+        st = set_path(t, t->metrics_csv, "metrics.csv");
+    if (st == NB_OK)
+        st = set_path(t, t->timing_csv, "timing.csv");
+    if (st == NB_OK)
+        st = open_loader(t);
+    if (st == NB_OK)
+        st = begin(t);
+    if (st == NB_OK)
+        st = run_phases(t);
+    if (st == NB_OK)
+        st = fill_result(t, out);
+    nb_loader_close(ctx, t->loader);
+    nb_optim_free(ctx, t->optim);
+    nb_graph_free(t->graph);
+    nb_metrics_deinit(ctx, &t->metrics);
+    nb_timing_deinit(ctx, &t->timing);
+    nb_free(ctx, t);
+    return st;
+}
