@@ -185,6 +185,18 @@ static nb_status copy_step(nb_intbuilder *b, const nb_intstep *s, nb_intstep *co
     return failed ? NB_E_NOMEM : NB_OK;
 }
 
+/* What a reader of tensor t can see: its writer's clamp, the zero point (padding), and 0, which makes bounds of sums
+ * bounds of partial sums. */
+static nb_intrange codes_of(const nb_intbuilder *b, int32_t t)
+{
+    const nb_intstep *s = &b->steps[b->writer[t]];
+    const int32_t zero = b->tensors[t].zero;
+    nb_intrange x = {s->lo < zero ? s->lo : zero, s->hi > zero ? s->hi : zero};
+    x.lo = x.lo < 0 ? x.lo : 0;
+    x.hi = x.hi > 0 ? x.hi : 0;
+    return x;
+}
+
 nb_status nb_intbuilder_step(nb_intbuilder *b, const nb_intstep *s)
 {
     const nb_intplace place = {b->ctx, b->where, b->n_steps};
@@ -194,7 +206,8 @@ nb_status nb_intbuilder_step(nb_intbuilder *b, const nb_intstep *s)
     NB_TRY(check_order(b, s));
     if (b->n_steps == b->cap_steps)
         NB_TRY(grow_steps(b));
-    NB_TRY(nb_intcheck_values(&place, s, b->tensors, &b->bounds[b->n_steps]));
+    const nb_intrange x = s->n_in > 0 ? codes_of(b, s->in[0]) : (nb_intrange){0, 0};
+    NB_TRY(nb_intcheck_values(&place, s, &b->tensors[s->out], x, &b->bounds[b->n_steps]));
     NB_TRY(copy_step(b, s, &b->steps[b->n_steps]));
     b->writer[s->out] = b->n_steps;
     for (int32_t k = 0; k < s->n_in; k++)
@@ -256,6 +269,10 @@ static nb_status check_whole(const nb_intbuilder *b, const nb_intmeta *meta)
     for (int32_t i = 0; i < b->n_tensors; i++)
         if (b->writer[i] < 0)
             return refuse(b, NB_E_SHAPE, "tensor %" PRId32 " \"%s\": no step writes it", i, b->tensors[i].name);
+    for (int32_t i = 0; i < b->n_steps - 1; i++)
+        if (b->tensors[b->steps[i].out].type == NB_EI_S32)
+            return refuse(b, NB_E_SHAPE, "step %" PRId32 " \"%s\": only the last step's output may be s32", i,
+                          b->steps[i].name);
     const nb_inttensor *out = &b->tensors[b->steps[b->n_steps - 1].out];
     if (meta->classes < 1 || meta->classes > NB_INT_MAX_CLASSES || meta->classes != nb_int_values(out))
         return refuse(b, NB_E_SHAPE, "%" PRId32 " classes, but the output \"%s\" has %" PRId64 " values", meta->classes,

@@ -21,6 +21,8 @@ static const char *text(const char *s)
 }
 
 static nb_status refuse(const nb_intplace *p, nb_status st, const char *kind, const char *name, const char *fmt,
+                        va_list ap) NB_PRINTF(5, 0);
+static nb_status refuse(const nb_intplace *p, nb_status st, const char *kind, const char *name, const char *fmt,
                         va_list ap)
 {
     char why[512];
@@ -70,11 +72,12 @@ static bool good_scale(float s)
     return isnormal(s) && s > 0;
 }
 
-void nb_int_grid(const nb_inttensor *t, int64_t *lo, int64_t *hi)
+nb_intrange nb_int_grid(const nb_inttensor *t)
 {
-    int32_t bits = t->type == NB_EI_S32 ? 32 : t->bits;
-    *lo = t->type == NB_EI_U8 ? 0 : -((int64_t)1 << (bits - 1));
-    *hi = t->type == NB_EI_U8 ? ((int64_t)1 << bits) - 1 : ((int64_t)1 << (bits - 1)) - 1;
+    if (t->type == NB_EI_S32)
+        return (nb_intrange){INT32_MIN, INT32_MAX};
+    const int64_t half = (int64_t)1 << (t->bits - 1);
+    return t->type == NB_EI_U8 ? (nb_intrange){0, 2 * half - 1} : (nb_intrange){-half, half - 1};
 }
 
 int64_t nb_int_weights(const nb_intstep *s)
@@ -124,9 +127,8 @@ nb_status nb_intcheck_tensor(const nb_intplace *p, const nb_inttensor *t)
         return bad_tensor(p, t, "bits: %" PRId32 ": must be 2..8, and 32 for s32", t->bits);
     if (!good_scale(t->scale))
         return bad_tensor(p, t, "scale: %g: must be a positive normal number", (double)t->scale);
-    int64_t lo, hi;
-    nb_int_grid(t, &lo, &hi);
-    if (t->zero < lo || t->zero > hi || (t->type == NB_EI_S32 && t->zero != 0))
+    const nb_intrange grid = nb_int_grid(t);
+    if (t->zero < grid.lo || t->zero > grid.hi || (t->type == NB_EI_S32 && t->zero != 0))
         return bad_tensor(p, t, "zero point %" PRId32 ": must be a code of the grid, and 0 for s32", t->zero);
     if (t->offset % 64 != 0)
         return bad_tensor(p, t, "offset %" PRIu64 ": must be a multiple of 64", t->offset);
@@ -151,12 +153,15 @@ static nb_status check_window(const nb_intplace *p, const nb_intstep *s)
                         "x%" PRId32,
                         g->oh, g->ow, oh, ow, g->h, g->w);
     if (s->kind != NB_STEP_CONV) {
-        /* Every window must hold at least one pixel, or a maximum would be over nothing. */
-        if (g->oc != g->c || g->dilation != 1 || g->pad >= g->kh || g->pad >= g->kw)
+        /* Every window of a maximum must hold at least one pixel; an average divides by its whole window. */
+        if (g->oc != g->c || g->dilation != 1)
             return bad_step(p, s, NB_E_SHAPE,
-                            "a pool keeps its channels, has dilation 1 and less padding than window (%" PRId32
-                            " -> %" PRId32 " channels, dilation %" PRId32 ", pad %" PRId32 ")",
-                            g->c, g->oc, g->dilation, g->pad);
+                            "a pool keeps its channels and has no dilation (%" PRId32 " -> %" PRId32
+                            " channels, dilation %" PRId32 ")",
+                            g->c, g->oc, g->dilation);
+        if (g->pad > 0 && (s->kind == NB_STEP_AVGPOOL || g->pad >= g->kh || g->pad >= g->kw))
+            return bad_step(p, s, NB_E_SHAPE,
+                            "pad: %" PRId32 ": must be 0 for avgpool and less than the window for maxpool", g->pad);
         return NB_OK;
     }
     if (g->groups < 1 || g->c % g->groups != 0 || g->oc % g->groups != 0)
@@ -250,22 +255,19 @@ nb_status nb_intcheck_shape(const nb_intplace *p, const nb_intstep *s, const nb_
                             tensors[s->in[i]].name);
     if (out->type == NB_EI_S32 && s->kind != NB_STEP_CONV)
         return bad_step(p, s, NB_E_SHAPE, "output \"%s\" is s32: only conv gives s32", out->name);
-    int64_t lo, hi;
-    nb_int_grid(out, &lo, &hi);
-    if (s->lo < lo || s->hi > hi || s->lo > s->hi)
+    const nb_intrange grid = nb_int_grid(out);
+    if (s->lo < grid.lo || s->hi > grid.hi || s->lo > s->hi)
         return bad_step(p, s, NB_E_SHAPE,
                         "clamp %" PRId32 "..%" PRId32 ": must lie within the grid of \"%s\", %" PRId64 "..%" PRId64,
-                        s->lo, s->hi, out->name, lo, hi);
+                        s->lo, s->hi, out->name, grid.lo, grid.hi);
     if (s->kind == NB_STEP_ADD || s->kind == NB_STEP_CONCAT)
         return check_join(p, s, tensors);
     if (s->kind == NB_STEP_TABLE)
         return NB_OK;
-    if (s->kind != NB_STEP_CONV && (in->type != out->type || in->zero != out->zero))
-        return bad_step(p, s, NB_E_SHAPE, "\"%s\" and \"%s\" must have one type and zero point: a pool keeps its grid",
+    if (s->kind == NB_STEP_MAXPOOL && (in->type != out->type || in->zero != out->zero || in->scale != out->scale))
+        return bad_step(p, s, NB_E_SHAPE,
+                        "\"%s\" and \"%s\" must have one type, scale and zero point: a maximum keeps its grid",
                         in->name, out->name);
-    if (s->kind == NB_STEP_MAXPOOL && in->scale != out->scale)
-        return bad_step(p, s, NB_E_SHAPE, "\"%s\" and \"%s\" must have one scale: a maximum keeps its grid", in->name,
-                        out->name);
     return check_geom(p, s, in, out);
 }
 
@@ -295,38 +297,38 @@ static nb_status check_table(const nb_intplace *p, const nb_intstep *s, const nb
     return NB_OK;
 }
 
-/* Two sums must fit in an int32: the raw one the kernel builds (codes times weights), and the finished one, which is
- * sum w * (x - zero) + b where bias = b - zero * sum w. */
-static nb_status check_channel(const nb_intplace *p, const nb_intstep *s, const nb_inttensor *in, int32_t channel,
+/* Largest magnitude of the sum of one channel, with and without its bias, over all inputs. x holds 0, so partial sums
+ * stay within too. */
+static nb_status check_channel(const nb_intplace *p, const nb_intstep *s, nb_intrange x, int32_t channel,
                                int64_t *bound)
 {
     const int64_t k = nb_int_weights(s) / s->geom.oc;
     const int8_t *w = s->weights + channel * k;
     const int32_t limit = (1 << (s->weight_bits - 1)) - 1;
-    int64_t sum = 0, sum_abs = 0, lo, hi;
+    int64_t positive = 0, negative = 0;
     for (int64_t i = 0; i < k; i++) {
         if (w[i] < -limit || w[i] > limit)
             return bad_step(p, s, NB_E_RANGE,
                             "weight[%" PRId32 "][%" PRId64 "]: %d: must be %" PRId32 "..%" PRId32 " (%" PRId32 " bits)",
                             channel, i, w[i], -limit, limit, s->weight_bits);
-        sum += w[i];
-        sum_abs += w[i] < 0 ? -w[i] : w[i];
+        if (w[i] > 0)
+            positive += w[i];
+        else
+            negative += w[i];
     }
-    nb_int_grid(in, &lo, &hi);
-    int64_t far = hi > -lo ? hi : -lo;
-    int64_t span = hi - in->zero > in->zero - lo ? hi - in->zero : in->zero - lo;
-    int64_t b = s->bias[channel] + in->zero * sum;
-    int64_t raw = sum_abs * far, done = sum_abs * span + (b < 0 ? -b : b);
-    int64_t most = raw > done ? raw : done;
-    if (most > INT32_MAX)
+    const int64_t most = positive * x.hi + negative * x.lo, least = positive * x.lo + negative * x.hi;
+    const int64_t ends[] = {most, -least, most + s->bias[channel], -(least + s->bias[channel])};
+    for (int32_t i = 0; i < 4; i++)
+        if (ends[i] > *bound)
+            *bound = ends[i];
+    if (*bound > INT32_MAX)
         return bad_step(p, s, NB_E_RANGE,
                         "channel %" PRId32 ": the accumulator could reach %" PRId64 ": must stay below 2^31", channel,
-                        most);
-    *bound = most > *bound ? most : *bound;
+                        *bound);
     return NB_OK;
 }
 
-static nb_status check_conv(const nb_intplace *p, const nb_intstep *s, const nb_inttensor *tensors, int64_t *bound)
+static nb_status check_conv(const nb_intplace *p, const nb_intstep *s, nb_intrange x, int64_t *bound)
 {
     if (s->weight_bits < NB_PACK_MIN_BITS || s->weight_bits > NB_PACK_MAX_BITS)
         return bad_step(p, s, NB_E_RANGE, "weight_bits: %" PRId32 ": must be 2..8", s->weight_bits);
@@ -337,14 +339,15 @@ static nb_status check_conv(const nb_intplace *p, const nb_intstep *s, const nb_
             return bad_step(p, s, NB_E_RANGE, "weight_scale[%" PRId32 "]: %g: must be a positive normal number", i,
                             (double)s->weight_scale[i]);
     for (int32_t c = 0; c < s->geom.oc; c++)
-        NB_TRY(check_channel(p, s, &tensors[s->in[0]], c, bound));
+        NB_TRY(check_channel(p, s, x, c, bound));
     return NB_OK;
 }
 
-nb_status nb_intcheck_values(const nb_intplace *p, const nb_intstep *s, const nb_inttensor *tensors, int64_t *acc_bound)
+nb_status nb_intcheck_values(const nb_intplace *p, const nb_intstep *s, const nb_inttensor *out, nb_intrange x,
+                             int64_t *acc_bound)
 {
     *acc_bound = 0;
-    const bool raw = s->kind == NB_STEP_CONV && tensors[s->out].type == NB_EI_S32;
+    const bool raw = s->kind == NB_STEP_CONV && out->type == NB_EI_S32;
     if (nb_int_mults(s) > 0 && (!s->mult != !s->shift || (!s->mult && !raw)))
         return bad_step(p, s, NB_E_RANGE, "has no multipliers or no shifts");
     if ((s->kind == NB_STEP_TABLE && !s->table) ||
@@ -352,6 +355,6 @@ nb_status nb_intcheck_values(const nb_intplace *p, const nb_intstep *s, const nb
         return bad_step(p, s, NB_E_RANGE, "has no table, weights, bias or weight scales");
     NB_TRY(check_rescale(p, s));
     if (s->kind == NB_STEP_TABLE)
-        return check_table(p, s, &tensors[s->out]);
-    return s->kind == NB_STEP_CONV ? check_conv(p, s, tensors, acc_bound) : NB_OK;
+        return check_table(p, s, out);
+    return s->kind == NB_STEP_CONV ? check_conv(p, s, x, acc_bound) : NB_OK;
 }

@@ -28,8 +28,12 @@ typedef struct {
 extern const char *const nb_step_names[NB_STEP_KINDS]; /* "table", "conv", ... */
 extern const char *const nb_etype_names[3];            /* "u8", "s8", "s32" */
 
+typedef struct {
+    int64_t lo, hi;
+} nb_intrange;
+
 /* First and last code of a tensor's grid. */
-void nb_int_grid(const nb_inttensor *t, int64_t *lo, int64_t *hi);
+nb_intrange nb_int_grid(const nb_inttensor *t);
 static inline int64_t nb_int_values(const nb_inttensor *t)
 {
     return (int64_t)t->h * t->w * t->c;
@@ -48,8 +52,8 @@ nb_status nb_intcheck_tensor(const nb_intplace *p, const nb_inttensor *t);
 /* Indices, geometry against the tensors, clamp: after this the lengths above are small positive numbers. No array is
  * looked at. */
 nb_status nb_intcheck_shape(const nb_intplace *p, const nb_intstep *s, const nb_inttensor *tensors, int32_t n_tensors);
-/* Codes, multipliers, shifts, scales, and the accumulator bound (CONV, else 0). */
-nb_status nb_intcheck_values(const nb_intplace *p, const nb_intstep *s, const nb_inttensor *tensors,
+/* Codes, multipliers, shifts, scales, and the accumulator bound (CONV, else 0). x: the codes the input can hold. */
+nb_status nb_intcheck_values(const nb_intplace *p, const nb_intstep *s, const nb_inttensor *out, nb_intrange x,
                              int64_t *acc_bound);
 
 #endif

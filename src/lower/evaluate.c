@@ -1,0 +1,126 @@
+/* evaluate.c - the integer model on images: accuracy and loss over a data set, logits of one image.
+ *
+ * Images go through the engine in chunks of fixed size; each chunk has its own sums, added in chunk order, so the
+ * result is the same for any number of threads. One arena and one image per thread are allocated before the first image
+ * runs. */
+#include <nibble/lower.h>
+
+#include "base/check.h"
+#include "base/parallel.h"
+
+#include <inttypes.h>
+#include <math.h>
+
+enum { CHUNK = 32 }; /* images: a millisecond of work or more, and fine enough to balance */
+
+typedef struct {
+    int32_t correct;
+    double loss;
+} chunk_sum;
+
+typedef struct {
+    const nb_intmodel *m;
+    const nb_data *data;
+    const int32_t *indices;
+    int32_t n;
+    size_t arena_bytes, image_bytes; /* per thread, multiples of 64 */
+    uint8_t *memory;                 /* [threads][arena_bytes + image_bytes] */
+    chunk_sum *sums;                 /* [chunks] */
+} job;
+
+static double logit(const nb_intmodel *m, const void *out, int32_t i)
+{
+    const int32_t t = nb_intmodel_output(m);
+    const nb_etensor *e = &m->e.tensors[t];
+    int32_t code = e->type == NB_EI_S32  ? ((const int32_t *)out)[i]
+                   : e->type == NB_EI_S8 ? ((const int8_t *)out)[i]
+                                         : ((const uint8_t *)out)[i];
+    return (double)m->tensors[t].scale * ((double)code - e->zero);
+}
+
+static double cross_entropy(const nb_intmodel *m, const void *out, int32_t label)
+{
+    double max = logit(m, out, 0), sum = 0;
+    for (int32_t i = 1; i < m->classes; i++)
+        max = fmax(max, logit(m, out, i));
+    for (int32_t i = 0; i < m->classes; i++)
+        sum += exp(logit(m, out, i) - max);
+    return log(sum) - (logit(m, out, label) - max);
+}
+
+static void run_chunk(void *arg, int64_t chunk, int32_t thread)
+{
+    const job *j = arg;
+    uint8_t *arena = j->memory + (size_t)thread * (j->arena_bytes + j->image_bytes);
+    uint8_t *pixels = arena + j->arena_bytes;
+    chunk_sum sum = {0};
+    for (int64_t i = chunk * CHUNK, end = nb_chunk_end(j->n, CHUNK, chunk); i < end; i++) {
+        int32_t label;
+        nb_data_get(j->data, j->indices ? j->indices[i] : (int32_t)i, pixels, &label);
+        const void *out = nb_engine_run(&j->m->e, arena, pixels);
+        sum.correct += nb_engine_argmax(&j->m->e, out) == label;
+        sum.loss += cross_entropy(j->m, out, label);
+    }
+    j->sums[chunk] = sum;
+}
+
+static nb_status check_fit(nb_ctx *ctx, const nb_intmodel *m, const nb_dsinfo *info)
+{
+    const nb_etensor *in = &m->e.tensors[nb_intmodel_input(m)];
+    if (in->h != info->h || in->w != info->w || in->c != info->c)
+        return nb_fail(ctx, NB_E_SHAPE,
+                       "the data set has images of %" PRId32 "x%" PRId32 "x%" PRId32 ", the model takes %" PRId32
+                       "x%" PRId32 "x%" PRId32,
+                       info->h, info->w, info->c, in->h, in->w, in->c);
+    if (m->classes != info->classes)
+        return nb_fail(ctx, NB_E_SHAPE, "the data set has %" PRId32 " classes, the model %" PRId32, info->classes,
+                       m->classes);
+    return NB_OK;
+}
+
+static size_t round64(size_t n)
+{
+    return (n + 63) / 64 * 64;
+}
+
+nb_status nb_intmodel_evaluate(nb_ctx *ctx, const nb_intmodel *m, const nb_data *data, const int32_t *indices,
+                               int32_t n, nb_eval *out)
+{
+    const nb_dsinfo *info = nb_data_info(data);
+    NB_TRY(check_fit(ctx, m, info));
+    for (int32_t i = 0; i < n; i++)
+        NB_ASSERT((indices ? indices[i] : i) >= 0 && (indices ? indices[i] : i) < info->count);
+    const int64_t chunks = nb_chunks(n, CHUNK);
+    job j = {.m = m, .data = data, .indices = indices, .n = n};
+    j.arena_bytes = round64(nb_engine_arena_bytes(&m->e));
+    j.image_bytes = round64((size_t)info->h * (size_t)info->w * (size_t)info->c);
+    j.memory = nb_alloc(ctx, (size_t)nb_threads() * (j.arena_bytes + j.image_bytes));
+    j.sums = j.memory ? nb_alloc(ctx, (size_t)chunks * sizeof *j.sums) : NULL;
+    if (j.sums) {
+        nb_eval e = {.n = n};
+        nb_parallel_for(chunks, run_chunk, &j);
+        for (int64_t i = 0; i < chunks; i++) {
+            e.correct += j.sums[i].correct;
+            e.loss += j.sums[i].loss;
+        }
+        e.accuracy = n ? (double)e.correct / n : 0;
+        e.loss = n ? e.loss / n : 0;
+        *out = e;
+    }
+    const nb_status st = j.sums ? NB_OK : NB_E_NOMEM;
+    nb_free(ctx, j.sums);
+    nb_free(ctx, j.memory);
+    return st;
+}
+
+nb_status nb_intmodel_logits(nb_ctx *ctx, const nb_intmodel *m, const uint8_t *pixels, float *logits)
+{
+    void *arena = nb_alloc(ctx, nb_engine_arena_bytes(&m->e));
+    if (!arena)
+        return NB_E_NOMEM;
+    const void *out = nb_engine_run(&m->e, arena, pixels);
+    for (int32_t i = 0; i < m->classes; i++)
+        logits[i] = (float)logit(m, out, i);
+    nb_free(ctx, arena);
+    return NB_OK;
+}

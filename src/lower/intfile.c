@@ -1,0 +1,222 @@
+/* clang-format off */
+/* intfile.c - the integer checkpoint, *.int.safetensors: the format, and writing it. Reading is in intfile_read.c.
+ *
+ * A safetensors file: 8 bytes little-endian header length, JSON header, raw little-endian tensors. Everything is an integer
+ * except scales, which the engine never uses. Equal models give equal bytes; what is written, read and written again is
+ * byte-equal. Unknown, missing and spare fields and tensors are errors.
+ *
+ * Tensors, in the order of steps, named after the step ("c1.weight"):
+ *   <table>.table          U8  [c, 256]             pixel value v of channel c -> code (bit pattern of s8 for s8 tensors)
+ *   <conv>.weight          I8  [oc, kh, kw, c/groups]   packing "i8" (5..8 bits): one code per byte
+ *                          U8  [bytes]              packing "s4" (3, 4 bits): two codes per byte, first in the low nibble
+ *                          U8  [bytes]              packing "s2" (2 bits): four codes per byte, first in the lowest bits
+ *       Two's complement, OHWI order, packed without gaps; unused bits of the last byte are 0 (pack.h). Narrow grid:
+ *       -(2^(bits-1) - 1) .. 2^(bits-1) - 1.
+ *   <conv>.bias            I32 [oc]                 at scale s_x * s_w[c]; holds -zero_x * sum(w)
+ *   <conv>.weight_scale    F32 [1] or [oc]          real weight = weight_scale * code; for readers, not used to run.
+ *       (Batch norm lives in mult and bias; where its gamma is negative, that channel's codes are negated.)
+ *   <conv>.mult, .shift    I32 [oc]                 both absent when the output is the plain int32 sum
+ *   <add>.mult, .shift     I32 [2], [1]
+ *   <concat>.mult, .shift  I32 [inputs], [inputs]
+ *   <avgpool>.mult, .shift I32 [1], [1]
+ *
+ * __metadata__ (every value is a string):
+ *   format       "nibble-int 1"
+ *   graph        JSON, see below
+ *   classes      "10"
+ *   class_names  JSON list of strings; absent when unknown
+ *   config       text of the experiment's YAML; absent when empty
+ *   accuracy     "0.9213" on the evaluation set; absent when not measured
+ *
+ * graph: {"tensors": [T...], "steps": [S...]}
+ *   T = {"name", "h", "w", "c", "type": "u8"|"s8"|"s32", "bits", "scale", "zero", "offset"}
+ *       real = scale * (code - zero). offset: byte in the engine's arena, a multiple of 64; tensors alive at the same time
+ *       do not overlap.
+ *   S = {"kind": "table"|"conv"|"add"|"concat"|"maxpool"|"avgpool", "name", "in": [tensor...], "out": tensor, "lo", "hi"}
+ *       lo..hi: clamp of the output codes (fused relu included).
+ *       conv and pools: "geom": {"h", "w", "c", "oh", "ow", "oc", "kh", "kw", "stride", "pad", "dilation", "groups"}
+ *       conv: "weight_bits", "packing"
+ * Steps stand in execution order; step 0 is the table and reads the pixels; the last step's output are the logits. The
+ * arithmetic is in include/nibble/engine.h and src/kernels/rescale.h. Floats are written so that they read back exactly. */
+/* clang-format on */
+#include "lower/intfile.h"
+
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/safetensors.h"
+#include "base/textbuf.h"
+#include "lower/intcheck.h"
+#include "lower/numtext.h"
+#include "lower/pack.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+static void put_string(nb_text *b, const char *s)
+{
+    nb_text_add(b, "\"");
+    for (; *s; s++) {
+        if (*s == '"' || *s == '\\')
+            nb_text_printf(b, "\\%c", *s);
+        else if ((unsigned char)*s < 0x20)
+            nb_text_printf(b, "\\u%04x", (unsigned)*s);
+        else
+            nb_text_bytes(b, s, 1);
+    }
+    nb_text_add(b, "\"");
+}
+
+/* ---- metadata ---- */
+
+static void put_tensor(nb_text *b, const nb_intmodel *m, int32_t i)
+{
+    const nb_etensor *t = &m->e.tensors[i];
+    char scale[NB_NUMTEXT];
+    nb_text_add(b, "{\"name\":");
+    put_string(b, m->tensors[i].name);
+    nb_text_printf(b, ",\"h\":%" PRId32 ",\"w\":%" PRId32 ",\"c\":%" PRId32 ",\"type\":\"%s\",\"bits\":%" PRId32, t->h,
+                   t->w, t->c, nb_etype_names[t->type], m->tensors[i].bits);
+    nb_text_printf(b, ",\"scale\":%s,\"zero\":%" PRId32 ",\"offset\":%" PRIu64 "}",
+                   nb_float_text(scale, m->tensors[i].scale), t->zero, t->offset);
+}
+
+static void put_step(nb_text *b, const nb_intmodel *m, int32_t i)
+{
+    const nb_estep *s = &m->e.steps[i];
+    const nb_geom *g = &s->geom;
+    nb_text_printf(b, "{\"kind\":\"%s\",\"name\":", nb_step_names[s->kind]);
+    put_string(b, m->steps[i].name);
+    nb_text_add(b, ",\"in\":[");
+    for (int32_t k = 0; k < s->n_in; k++)
+        nb_text_printf(b, "%s%" PRId32, k ? "," : "", s->in[k]);
+    nb_text_printf(b, "],\"out\":%" PRId32 ",\"lo\":%" PRId32 ",\"hi\":%" PRId32, s->out, s->lo, s->hi);
+    if (nb_step_has_geom(s->kind)) {
+        nb_text_printf(b, ",\"geom\":{\"h\":%" PRId32 ",\"w\":%" PRId32 ",\"c\":%" PRId32, g->h, g->w, g->c);
+        nb_text_printf(b, ",\"oh\":%" PRId32 ",\"ow\":%" PRId32 ",\"oc\":%" PRId32, g->oh, g->ow, g->oc);
+        nb_text_printf(b, ",\"kh\":%" PRId32 ",\"kw\":%" PRId32 ",\"stride\":%" PRId32, g->kh, g->kw, g->stride);
+        nb_text_printf(b, ",\"pad\":%" PRId32 ",\"dilation\":%" PRId32 ",\"groups\":%" PRId32 "}", g->pad, g->dilation,
+                       g->groups);
+    }
+    if (s->kind == NB_STEP_CONV)
+        nb_text_printf(b, ",\"weight_bits\":%" PRId32 ",\"packing\":\"%s\"", m->steps[i].weight_bits,
+                       nb_pack_name(m->steps[i].weight_bits));
+    nb_text_add(b, "}");
+}
+
+static nb_status set_graph(nb_text *b, nb_st_writer *w, const nb_intmodel *m)
+{
+    nb_text_add(b, "{\"tensors\":[");
+    for (int32_t i = 0; i < m->e.n_tensors; i++) {
+        nb_text_add(b, i ? "," : "");
+        put_tensor(b, m, i);
+    }
+    nb_text_add(b, "],\"steps\":[");
+    for (int32_t i = 0; i < m->e.n_steps; i++) {
+        nb_text_add(b, i ? "," : "");
+        put_step(b, m, i);
+    }
+    nb_text_add(b, "]}");
+    return b->st != NB_OK ? b->st : nb_st_set_meta(w, "graph", b->s);
+}
+
+static nb_status set_class_names(nb_text *b, nb_st_writer *w, const nb_intmodel *m)
+{
+    for (int32_t i = 0; i < m->classes; i++) {
+        nb_text_add(b, i ? "," : "[");
+        put_string(b, m->class_names[i]);
+    }
+    nb_text_add(b, "]");
+    return b->st != NB_OK ? b->st : nb_st_set_meta(w, "class_names", b->s);
+}
+
+static nb_status set_metadata(nb_ctx *ctx, nb_st_writer *w, const nb_intmodel *m)
+{
+    char number[NB_NUMTEXT];
+    nb_text graph, names;
+    nb_text_init(ctx, &graph);
+    nb_text_init(ctx, &names);
+    nb_status st = nb_st_set_meta(w, "format", NB_INTFILE_FORMAT);
+    if (st == NB_OK)
+        st = set_graph(&graph, w, m);
+    snprintf(number, sizeof number, "%" PRId32, m->classes);
+    if (st == NB_OK)
+        st = nb_st_set_meta(w, "classes", number);
+    if (st == NB_OK && m->class_names)
+        st = set_class_names(&names, w, m);
+    if (st == NB_OK && *m->config)
+        st = nb_st_set_meta(w, "config", m->config);
+    if (st == NB_OK && m->accuracy >= 0)
+        st = nb_st_set_meta(w, "accuracy", nb_double_text(number, m->accuracy));
+    nb_text_free(&graph);
+    nb_text_free(&names);
+    return st;
+}
+
+/* ---- tensors ---- */
+
+typedef struct {
+    nb_st_writer *w;
+    nb_arena *arena;  /* names and packed weights, until the file is written */
+    const char *step; /* the current one */
+} sink;
+
+static nb_status add(const sink *o, const char *what, nb_st_dtype dtype, int64_t n, const void *data)
+{
+    const char *name = nb_arena_printf(o->arena, "%s.%s", o->step, what);
+    return name ? nb_st_add(o->w, name, dtype, 1, &n, data) : NB_E_NOMEM;
+}
+
+static nb_status add_weights(const sink *o, const nb_estep *s, int32_t bits)
+{
+    const nb_geom *g = &s->geom;
+    const int64_t shape[4] = {g->oc, g->kh, g->kw, g->c / g->groups};
+    const int64_t n = shape[0] * shape[1] * shape[2] * shape[3];
+    if (nb_pack_per_byte(bits) > 1) {
+        uint8_t *packed = nb_arena_alloc(o->arena, nb_pack_bytes(n, bits));
+        if (!packed)
+            return NB_E_NOMEM;
+        nb_pack(packed, s->weights, n, bits);
+        return add(o, "weight", NB_ST_U8, (int64_t)nb_pack_bytes(n, bits), packed);
+    }
+    const char *name = nb_arena_printf(o->arena, "%s.weight", o->step);
+    return name ? nb_st_add(o->w, name, NB_ST_I8, 4, shape, s->weights) : NB_E_NOMEM;
+}
+
+static nb_status add_step(const sink *o, const nb_intmodel *m, int32_t i)
+{
+    const nb_estep *s = &m->e.steps[i];
+    const nb_intstep lengths = {.kind = s->kind, .n_in = s->n_in, .geom = s->geom};
+    if (s->kind == NB_STEP_TABLE) {
+        const int64_t shape[2] = {m->e.tensors[s->out].c, 256};
+        const char *name = nb_arena_printf(o->arena, "%s.table", o->step);
+        return name ? nb_st_add(o->w, name, NB_ST_U8, 2, shape, s->table) : NB_E_NOMEM;
+    }
+    if (s->kind == NB_STEP_CONV) {
+        NB_TRY(add_weights(o, s, m->steps[i].weight_bits));
+        NB_TRY(add(o, "bias", NB_ST_I32, s->geom.oc, s->bias));
+        NB_TRY(add(o, "weight_scale", NB_ST_F32, m->steps[i].n_scale, m->steps[i].weight_scale));
+    }
+    if (s->mult) {
+        NB_TRY(add(o, "mult", NB_ST_I32, nb_int_mults(&lengths), s->mult));
+        NB_TRY(add(o, "shift", NB_ST_I32, nb_int_shifts(&lengths), s->shift));
+    }
+    return NB_OK;
+}
+
+nb_status nb_intmodel_save(nb_ctx *ctx, const nb_intmodel *m, const char *path)
+{
+    sink o = {0};
+    NB_TRY(nb_st_writer_create(ctx, &o.w));
+    nb_status st = nb_arena_create(ctx, &o.arena);
+    if (st == NB_OK)
+        st = set_metadata(ctx, o.w, m);
+    for (int32_t i = 0; st == NB_OK && i < m->e.n_steps; i++) {
+        o.step = m->steps[i].name;
+        st = add_step(&o, m, i);
+    }
+    if (st == NB_OK)
+        st = nb_st_save(o.w, path);
+    nb_st_writer_free(o.w);
+    nb_arena_free(o.arena);
+    return st;
+}

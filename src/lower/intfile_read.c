@@ -1,0 +1,439 @@
+/* intfile_read.c - reads an integer checkpoint, trusting nothing; the format is specified in intfile.c.
+ *
+ * Three layers of checks: the container (base/safetensors.c: sizes, dtypes, overlaps), the fields here (every key
+ * present once and of its type, every tensor of the dtype and shape its step asks for, none left over), the model in
+ * intbuild.c (order, geometry, codes, accumulator bounds, arena, nb_engine_check). Shapes are checked before any length
+ * is computed from them. */
+#include "lower/intfile.h"
+
+#include "base/check.h"
+#include "base/safetensors.h"
+#include "lower/intcheck.h"
+#include "lower/pack.h"
+
+#include <cjson/cJSON.h>
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct {
+    nb_ctx *ctx;
+    const char *file; /* name for messages */
+    const nb_st_file *st;
+    int32_t used; /* tensors of the file some step asked for */
+    nb_inttensor *tensors;
+    int32_t n_tensors;
+    nb_intbuilder *builder;
+} reader;
+
+/* Where a JSON object stands, for messages: "tensor 3", "step 5", "step 5 geom". */
+typedef struct {
+    reader *r;
+    const cJSON *json;
+    const char *what;
+    int32_t index;
+} object;
+
+static nb_status bad(const reader *r, const char *fmt, ...) NB_PRINTF(2, 3);
+static nb_status bad(const reader *r, const char *fmt, ...)
+{
+    char why[768];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(why, sizeof why, fmt, ap);
+    va_end(ap);
+    return nb_fail(r->ctx, NB_E_FORMAT, "%s: %s", r->file, why);
+}
+
+/* ---- JSON fields ---- */
+
+static nb_status expect_object(const object *o, int32_t n_keys)
+{
+    if (!cJSON_IsObject(o->json))
+        return bad(o->r, "graph: %s %" PRId32 ": must be an object", o->what, o->index);
+    if (cJSON_GetArraySize(o->json) != n_keys)
+        return bad(o->r, "graph: %s %" PRId32 ": has %d keys: must have %" PRId32, o->what, o->index,
+                   cJSON_GetArraySize(o->json), n_keys);
+    return NB_OK;
+}
+
+static nb_status get_double(const object *o, const char *key, double *out)
+{
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(o->json, key);
+    if (!cJSON_IsNumber(v) || !isfinite(v->valuedouble))
+        return bad(o->r, "graph: %s %" PRId32 ": \"%s\" must be a number", o->what, o->index, key);
+    *out = v->valuedouble;
+    return NB_OK;
+}
+
+static nb_status whole(const object *o, const char *key, double v, double min, double max)
+{
+    if (!(v >= min && v <= max) || v != floor(v))
+        return bad(o->r, "graph: %s %" PRId32 ": %s: %.17g: must be a whole number in %.17g..%.17g", o->what, o->index,
+                   key, v, min, max);
+    return NB_OK;
+}
+
+static nb_status get_int(const object *o, const char *key, int32_t *out)
+{
+    double v = 0;
+    NB_TRY(get_double(o, key, &v));
+    NB_TRY(whole(o, key, v, INT32_MIN, INT32_MAX));
+    *out = (int32_t)v;
+    return NB_OK;
+}
+
+static nb_status get_text(const object *o, const char *key, const char **out)
+{
+    const cJSON *v = cJSON_GetObjectItemCaseSensitive(o->json, key);
+    if (!cJSON_IsString(v))
+        return bad(o->r, "graph: %s %" PRId32 ": \"%s\" must be a string", o->what, o->index, key);
+    *out = v->valuestring;
+    return NB_OK;
+}
+
+static nb_status get_choice(const object *o, const char *key, const char *const *names, int32_t n, int32_t *out)
+{
+    const char *s = NULL;
+    NB_TRY(get_text(o, key, &s));
+    for (*out = 0; *out < n; ++*out)
+        if (strcmp(names[*out], s) == 0)
+            return NB_OK;
+    return bad(o->r, "graph: %s %" PRId32 ": %s: \"%.100s\" is unknown", o->what, o->index, key, s);
+}
+
+/* ---- the graph ---- */
+
+static nb_status read_tensor(const object *o, nb_inttensor *t)
+{
+    double scale = 0, offset = 0;
+    NB_TRY(expect_object(o, 9));
+    NB_TRY(get_text(o, "name", &t->name));
+    NB_TRY(get_int(o, "h", &t->h));
+    NB_TRY(get_int(o, "w", &t->w));
+    NB_TRY(get_int(o, "c", &t->c));
+    NB_TRY(get_choice(o, "type", nb_etype_names, 3, &t->type));
+    NB_TRY(get_int(o, "bits", &t->bits));
+    NB_TRY(get_double(o, "scale", &scale));
+    NB_TRY(get_int(o, "zero", &t->zero));
+    NB_TRY(get_double(o, "offset", &offset));
+    NB_TRY(whole(o, "offset", offset, 0, 9007199254740992.0)); /* 2^53: beyond it a double skips integers */
+    if (scale < 0 || scale > FLT_MAX)
+        return bad(o->r, "graph: tensor %" PRId32 ": scale: %g: must be a positive float", o->index, scale);
+    t->scale = (float)scale;
+    t->offset = (uint64_t)offset;
+    return NB_OK;
+}
+
+static nb_status read_tensors(reader *r, const cJSON *list)
+{
+    const int32_t n = cJSON_IsArray(list) ? cJSON_GetArraySize(list) : 0;
+    if (n < 1 || n > NB_INT_MAX_TENSORS)
+        return bad(r, "graph: \"tensors\" must be a list of 1..%d", NB_INT_MAX_TENSORS);
+    r->tensors = nb_alloc(r->ctx, (size_t)n * sizeof *r->tensors);
+    if (!r->tensors)
+        return NB_E_NOMEM;
+    const cJSON *item;
+    int32_t index;
+    cJSON_ArrayForEach(item, list)
+    {
+        const object o = {r, item, "tensor", r->n_tensors};
+        NB_TRY(read_tensor(&o, &r->tensors[r->n_tensors]));
+        NB_TRY(nb_intbuilder_tensor(r->builder, &r->tensors[r->n_tensors], &index));
+        r->n_tensors++;
+    }
+    return NB_OK;
+}
+
+static nb_status read_geom(const object *step, nb_geom *g)
+{
+    const object o = {step->r, cJSON_GetObjectItemCaseSensitive(step->json, "geom"), "geom of step", step->index};
+    NB_TRY(expect_object(&o, 12));
+    NB_TRY(get_int(&o, "h", &g->h));
+    NB_TRY(get_int(&o, "w", &g->w));
+    NB_TRY(get_int(&o, "c", &g->c));
+    NB_TRY(get_int(&o, "oh", &g->oh));
+    NB_TRY(get_int(&o, "ow", &g->ow));
+    NB_TRY(get_int(&o, "oc", &g->oc));
+    NB_TRY(get_int(&o, "kh", &g->kh));
+    NB_TRY(get_int(&o, "kw", &g->kw));
+    NB_TRY(get_int(&o, "stride", &g->stride));
+    NB_TRY(get_int(&o, "pad", &g->pad));
+    NB_TRY(get_int(&o, "dilation", &g->dilation));
+    return get_int(&o, "groups", &g->groups);
+}
+
+static nb_status read_inputs(const object *o, nb_intstep *s)
+{
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(o->json, "in"), *item;
+    if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) > NB_ENGINE_MAX_IN)
+        return bad(o->r, "graph: step %" PRId32 ": \"in\" must be a list of at most %d", o->index, NB_ENGINE_MAX_IN);
+    cJSON_ArrayForEach(item, list)
+    {
+        if (!cJSON_IsNumber(item))
+            return bad(o->r, "graph: step %" PRId32 ": \"in\" must hold numbers", o->index);
+        NB_TRY(whole(o, "in", item->valuedouble, 0, o->r->n_tensors - 1));
+        s->in[s->n_in++] = (int32_t)item->valuedouble;
+    }
+    return NB_OK;
+}
+
+static nb_status read_packing(const object *o, nb_intstep *s)
+{
+    const char *packing = NULL;
+    NB_TRY(get_int(o, "weight_bits", &s->weight_bits));
+    NB_TRY(get_text(o, "packing", &packing));
+    if (s->weight_bits < NB_PACK_MIN_BITS || s->weight_bits > NB_PACK_MAX_BITS)
+        return bad(o->r, "graph: step %" PRId32 ": weight_bits: %" PRId32 ": must be 2..8", o->index, s->weight_bits);
+    if (strcmp(packing, nb_pack_name(s->weight_bits)) != 0)
+        return bad(o->r, "graph: step %" PRId32 ": packing: \"%.100s\": must be \"%s\" for %" PRId32 " bits", o->index,
+                   packing, nb_pack_name(s->weight_bits), s->weight_bits);
+    return NB_OK;
+}
+
+static nb_status read_fields(const object *o, nb_intstep *s)
+{
+    if (!cJSON_IsObject(o->json))
+        return bad(o->r, "graph: step %" PRId32 ": must be an object", o->index);
+    NB_TRY(get_choice(o, "kind", nb_step_names, NB_STEP_KINDS, &s->kind));
+    NB_TRY(expect_object(o, s->kind == NB_STEP_CONV ? 9 : nb_step_has_geom(s->kind) ? 7 : 6));
+    NB_TRY(get_text(o, "name", &s->name));
+    NB_TRY(read_inputs(o, s));
+    NB_TRY(get_int(o, "out", &s->out));
+    NB_TRY(get_int(o, "lo", &s->lo));
+    NB_TRY(get_int(o, "hi", &s->hi));
+    if (nb_step_has_geom(s->kind))
+        NB_TRY(read_geom(o, &s->geom));
+    return s->kind == NB_STEP_CONV ? read_packing(o, s) : NB_OK;
+}
+
+/* ---- arrays ---- */
+
+static const char *const dtype_names[] = {"F32", "I8", "U8", "I32", "I64", "F64", "another type"};
+
+/* What a step expects of the file: "<step>.<what>". */
+typedef struct {
+    const char *what;
+    nb_st_dtype dtype;
+    int32_t ndim;
+    int64_t shape[4];
+} wanted;
+
+static const nb_st_tensor *find(const reader *r, const nb_intstep *s, const char *what)
+{
+    char name[NB_INT_MAX_NAME + 32];
+    snprintf(name, sizeof name, "%s.%s", s->name, what);
+    return nb_st_find(r->st, name);
+}
+
+static nb_status get_array(reader *r, const nb_intstep *s, const wanted *w, const nb_st_tensor **out)
+{
+    const nb_st_tensor *t = find(r, s, w->what);
+    if (!t)
+        return bad(r, "tensor \"%s.%s\" is missing", s->name, w->what);
+    if (t->dtype != w->dtype)
+        return bad(r, "tensor \"%s.%s\" is %s: must be %s", s->name, w->what, dtype_names[t->dtype],
+                   dtype_names[w->dtype]);
+    bool same = t->ndim == w->ndim;
+    for (int32_t i = 0; same && i < t->ndim; i++)
+        same = t->shape[i] == w->shape[i];
+    if (!same)
+        return bad(
+            r, "tensor \"%s.%s\" has %" PRId64 " values: must have %" PRId64 " x %" PRId64 " in %" PRId32 " dimensions",
+            s->name, w->what, t->count, w->shape[0],
+            w->ndim == 4   ? w->shape[1] * w->shape[2] * w->shape[3]
+            : w->ndim == 2 ? w->shape[1]
+                           : 1,
+            w->ndim);
+    r->used++;
+    *out = t;
+    return NB_OK;
+}
+
+static nb_status get_i32(reader *r, const nb_intstep *s, const char *what, int32_t n, const int32_t **out)
+{
+    const nb_st_tensor *t = NULL;
+    NB_TRY(get_array(r, s, &(wanted){what, NB_ST_I32, 1, {n}}, &t));
+    *out = t->data;
+    return NB_OK;
+}
+
+/* *unpacked is freed by the caller; NULL when the codes are used where they lie. */
+static nb_status get_weights(reader *r, nb_intstep *s, int8_t **unpacked)
+{
+    const nb_geom *g = &s->geom;
+    const nb_st_tensor *t = NULL;
+    const int64_t n = nb_int_weights(s);
+    if (nb_pack_per_byte(s->weight_bits) == 1) {
+        NB_TRY(get_array(r, s,
+                         &(wanted){
+                             "weight", NB_ST_I8, 4, {g->oc, g->kh, g->kw, g->c / g->groups}
+        },
+                         &t));
+        s->weights = t->data;
+        return NB_OK;
+    }
+    NB_TRY(get_array(r, s, &(wanted){"weight", NB_ST_U8, 1, {(int64_t)nb_pack_bytes(n, s->weight_bits)}}, &t));
+    *unpacked = nb_alloc(r->ctx, (size_t)n);
+    if (!*unpacked)
+        return NB_E_NOMEM;
+    if (!nb_unpack(*unpacked, t->data, n, s->weight_bits))
+        return bad(r, "tensor \"%s.weight\": unused bits of the last byte must be 0", s->name);
+    s->weights = *unpacked;
+    return NB_OK;
+}
+
+static nb_status get_conv(reader *r, nb_intstep *s, int8_t **unpacked)
+{
+    const nb_st_tensor *t = find(r, s, "weight_scale");
+    NB_TRY(get_weights(r, s, unpacked));
+    NB_TRY(get_i32(r, s, "bias", s->geom.oc, &s->bias));
+    s->n_scale = t && t->count == 1 ? 1 : s->geom.oc;
+    NB_TRY(get_array(r, s, &(wanted){"weight_scale", NB_ST_F32, 1, {s->n_scale}}, &t));
+    s->weight_scale = t->data;
+    return NB_OK;
+}
+
+static nb_status get_arrays(reader *r, nb_intstep *s, int8_t **unpacked)
+{
+    const nb_st_tensor *t = NULL;
+    if (s->kind == NB_STEP_TABLE) {
+        NB_TRY(get_array(r, s,
+                         &(wanted){
+                             "table", NB_ST_U8, 2, {r->tensors[s->out].c, 256}
+        },
+                         &t));
+        s->table = t->data;
+    }
+    if (s->kind == NB_STEP_CONV)
+        NB_TRY(get_conv(r, s, unpacked));
+    const bool raw = r->tensors[s->out].type == NB_EI_S32 && !find(r, s, "mult") && !find(r, s, "shift");
+    if (nb_int_mults(s) > 0 && !raw) {
+        NB_TRY(get_i32(r, s, "mult", nb_int_mults(s), &s->mult));
+        NB_TRY(get_i32(r, s, "shift", nb_int_shifts(s), &s->shift));
+    }
+    return NB_OK;
+}
+
+static nb_status read_step(reader *r, const cJSON *json, int32_t index)
+{
+    const object o = {r, json, "step", index};
+    nb_intstep s = {0};
+    int8_t *unpacked = NULL;
+    NB_TRY(read_fields(&o, &s));
+    NB_TRY(nb_intcheck_shape(&(nb_intplace){r->ctx, r->file, index}, &s, r->tensors, r->n_tensors));
+    nb_status st = get_arrays(r, &s, &unpacked);
+    if (st == NB_OK)
+        st = nb_intbuilder_step(r->builder, &s);
+    nb_free(r->ctx, unpacked);
+    return st;
+}
+
+static nb_status read_graph(reader *r, const cJSON *graph)
+{
+    const cJSON *steps = cJSON_GetObjectItemCaseSensitive(graph, "steps"), *item;
+    if (!cJSON_IsObject(graph) || cJSON_GetArraySize(graph) != 2)
+        return bad(r, "__metadata__ graph: must be a JSON object with \"tensors\" and \"steps\"");
+    NB_TRY(read_tensors(r, cJSON_GetObjectItemCaseSensitive(graph, "tensors")));
+    if (!cJSON_IsArray(steps))
+        return bad(r, "graph: \"steps\" must be a list");
+    int32_t index = 0;
+    cJSON_ArrayForEach(item, steps) NB_TRY(read_step(r, item, index++));
+    if (r->used != nb_st_count(r->st))
+        return bad(r, "%" PRId32 " tensors belong to no step", nb_st_count(r->st) - r->used);
+    return NB_OK;
+}
+
+/* ---- the rest of __metadata__ ---- */
+
+/* A whole JSON document that is one number. */
+static nb_status meta_number(const reader *r, const char *key, double min, double max, double *out)
+{
+    const char *text = nb_st_meta(r->st, key);
+    cJSON *v = text ? cJSON_ParseWithOpts(text, NULL, 1) : NULL;
+    const bool good = cJSON_IsNumber(v) && v->valuedouble >= min && v->valuedouble <= max;
+    if (good)
+        *out = v->valuedouble;
+    cJSON_Delete(v);
+    return good ? NB_OK : bad(r, "__metadata__ %s: must be a number in %g..%g", key, min, max);
+}
+
+/* names: one allocation of pointers into json, freed by the caller. */
+static nb_status read_class_names(const reader *r, const cJSON *json, int32_t classes, const char ***names)
+{
+    if (!cJSON_IsArray(json) || cJSON_GetArraySize(json) != classes)
+        return bad(r, "__metadata__ class_names: must be a list of %" PRId32 " strings", classes);
+    *names = nb_alloc(r->ctx, (size_t)classes * sizeof **names);
+    if (!*names)
+        return NB_E_NOMEM;
+    int32_t i = 0;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, json)
+    {
+        if (!cJSON_IsString(item))
+            return bad(r, "__metadata__ class_names: must be a list of %" PRId32 " strings", classes);
+        (*names)[i++] = item->valuestring;
+    }
+    return NB_OK;
+}
+
+static nb_status finish(reader *r, nb_intmodel **out)
+{
+    const char *text = nb_st_meta(r->st, "class_names"), **names = NULL;
+    double classes = 0;
+    nb_intmeta meta = {.config = nb_st_meta(r->st, "config"), .accuracy = -1};
+    NB_TRY(meta_number(r, "classes", 1, NB_INT_MAX_CLASSES, &classes));
+    meta.classes = (int32_t)classes;
+    if (meta.classes != classes)
+        return bad(r, "__metadata__ classes: must be a whole number");
+    if (nb_st_meta(r->st, "accuracy"))
+        NB_TRY(meta_number(r, "accuracy", 0, 1, &meta.accuracy));
+    cJSON *json = text ? cJSON_ParseWithOpts(text, NULL, 1) : NULL;
+    nb_status st = text ? read_class_names(r, json, meta.classes, &names) : NB_OK;
+    meta.class_names = names;
+    if (st == NB_OK)
+        st = nb_intbuilder_finish(r->builder, NB_INT_PLACED, &meta, out);
+    nb_free(r->ctx, names);
+    cJSON_Delete(json);
+    return st;
+}
+
+static nb_status read_file(nb_ctx *ctx, const nb_st_file *file, nb_intmodel **out)
+{
+    reader r = {.ctx = ctx, .file = nb_st_name(file), .st = file};
+    const char *format = nb_st_meta(file, "format"), *text = nb_st_meta(file, "graph");
+    if (!format || strcmp(format, NB_INTFILE_FORMAT) != 0)
+        return bad(&r, "__metadata__ format: \"%.100s\": must be \"%s\": not an integer checkpoint of this version",
+                   format ? format : "", NB_INTFILE_FORMAT);
+    NB_TRY(nb_intbuilder_create(ctx, r.file, &r.builder));
+    cJSON *graph = text ? cJSON_ParseWithOpts(text, NULL, 1) : NULL;
+    nb_status st = read_graph(&r, graph);
+    if (st == NB_OK)
+        st = finish(&r, out);
+    cJSON_Delete(graph);
+    nb_free(ctx, r.tensors);
+    nb_intbuilder_free(r.builder);
+    /* What would be a mistake of ours while lowering is here the file's. */
+    return st == NB_E_SHAPE || st == NB_E_RANGE ? NB_E_FORMAT : st;
+}
+
+nb_status nb_intmodel_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, nb_intmodel **out)
+{
+    nb_st_file *file = NULL;
+    NB_TRY(nb_st_parse(ctx, name, bytes, len, &file));
+    nb_status st = read_file(ctx, file, out);
+    nb_st_close(ctx, file);
+    return st;
+}
+
+nb_status nb_intmodel_load(nb_ctx *ctx, const char *path, nb_intmodel **out)
+{
+    nb_st_file *file = NULL;
+    NB_TRY(nb_st_open(ctx, path, &file));
+    nb_status st = read_file(ctx, file, out);
+    nb_st_close(ctx, file);
+    return st;
+}
