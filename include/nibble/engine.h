@@ -1,13 +1,17 @@
-/* engine.h - the integer run time: no float, no malloc, no stdio, no libc beyond memcpy/memset. Builds freestanding, on its own.
+/* engine.h - the integer run time: no float, no malloc, no stdio, no libc beyond memcpy/memset. Builds freestanding, on
+ * its own (tests/e2e/engine_freestanding.sh).
  *
- * A model is a list of steps on integer tensors that live in one arena. Arithmetic (src/kernels/rescale.h):
- *   conv    acc = sum w*x (codes; padding holds the input's zero point) + bias[c]; bias already contains -zero_x * sum w
- *           y = clamp(rescale(acc, mult[c], shift[c]) + zero_y, lo, hi)
- *   add     y = clamp(((a - za) * m0 + (b - zb) * m1 + half) >> shift) + zero_y   (one 64-bit sum, one rounding)
- *   concat  every input rescaled to the output's grid: clamp(rescale(x - zx) + zero_y)
- *   maxpool, clamp: codes stay on their grid; avgpool: clamp(rescale(sum (x - z)) + z)
- *   table   y = table[c][pixel]
- * The last step's output are the logits: codes, or int32 with one common scale. */
+ * A model is a list of steps on integer tensors that live in one arena. Every step clamps to its lo..hi. Arithmetic
+ * (src/kernels/rescale.h): table   y = table[c][pixel], codes within lo..hi. Step 0 and only step 0; it has no input
+ * tensor conv    acc = sum w*x (codes; padding holds the input's zero point) + bias[c]; bias already contains -zero_x *
+ * sum w y = clamp(rescale(acc, mult[c], shift[c]) + zero_y); s32 output (last step only): zero_y = 0, and without mult
+ * and shift y = acc add     y = clamp((((a - za) * m0 + (b - zb) * m1 + half) >> shift) + zero_y)   (one 64-bit sum,
+ * one rounding); m0, m1 >= 0 concat  every input rescaled to the output's grid: clamp(rescale(x - zx) + zero_y); same
+ * rows and columns maxpool, clamp: codes stay on their grid (same type and zero point); padding is ignored (pad < kh,
+ * kw), no dilation avgpool y = clamp(rescale(sum (x - zx), mult[0], shift[0]) + zero_y); no padding, no dilation mult
+ * is in [2^30, 2^31) except for add, shift in [1, 62]. Conv and pools may read a tensor as another shape of the same
+ * number of values (flatten): their geom counts. A tensor is written by one step, read by later ones, and keeps its
+ * bytes until its last reader has run. The last step's output are the logits: codes, or int32 with one common scale. */
 #ifndef NIBBLE_ENGINE_H
 #define NIBBLE_ENGINE_H
 
@@ -16,16 +20,22 @@
 
 #include <nibble/geom.h>
 
+#if defined(__GNUC__)
+#    define NB_ENGINE_API __attribute__((visibility("default")))
+#else
+#    define NB_ENGINE_API
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-enum { NB_ENGINE_MAX_IN = 8 };
+enum { NB_ENGINE_MAX_IN = 8, NB_ENGINE_MAX_STEPS = 4096, NB_ENGINE_MAX_TENSORS = 4096 };
 
 typedef enum { NB_EI_U8, NB_EI_S8, NB_EI_S32 } nb_etype;
 typedef enum {
-    NB_STEP_TABLE,   /* pixels -> codes; must be first */
-    NB_STEP_CONV,    /* conv (any groups) and linear (1x1 on a 1x1 image) */
+    NB_STEP_TABLE, /* pixels -> codes; must be first */
+    NB_STEP_CONV,  /* conv (any groups) and linear (1x1 on a 1x1 image) */
     NB_STEP_ADD,
     NB_STEP_CONCAT,
     NB_STEP_MAXPOOL, /* also a plain clamp, as a 1x1 window */
@@ -35,46 +45,54 @@ typedef enum {
 
 typedef struct {
     int32_t h, w, c;
-    int32_t type;   /* nb_etype */
-    int32_t zero;   /* zero point; 0 for s32 */
+    int32_t type;    /* nb_etype */
+    int32_t zero;    /* zero point; 0 for s32 */
     uint64_t offset; /* bytes into the arena, multiple of 64 */
 } nb_etensor;
 
 typedef struct {
-    int32_t kind; /* nb_step_kind */
+    int32_t kind;                            /* nb_step_kind */
     int32_t n_in, in[NB_ENGINE_MAX_IN], out; /* tensor indices */
-    int32_t lo, hi;         /* clamp of the output codes (fused relu included) */
-    nb_geom geom;           /* conv and pools */
-    const uint8_t *table;   /* TABLE: [c][256] codes (reinterpreted for s8) */
-    const void *packed;     /* CONV: prepared weights, from nb_engine_prepare */
-    const int8_t *weights;  /* CONV: one code per byte, OHWI */
-    const int32_t *bias;    /* CONV: [oc] */
-    const int32_t *mult;    /* CONV: [oc]; ADD, CONCAT: [n_in]; AVGPOOL: [1] */
-    const int32_t *shift;   /* same length; ADD: one common shift [0] */
+    int32_t lo, hi;                          /* clamp of the output codes (fused relu included) */
+    nb_geom geom;                            /* conv and pools */
+    const uint8_t *table;                    /* TABLE: [c][256] codes (reinterpreted for s8) */
+    const void *packed;                      /* CONV: prepared weights, from nb_engine_prepare */
+    const int8_t *weights;                   /* CONV: one code per byte, OHWI */
+    const int32_t *bias;                     /* CONV: [oc] */
+    const int32_t *mult;  /* CONV: [oc], may be NULL for s32 output; ADD, CONCAT: [n_in]; AVGPOOL: [1] */
+    const int32_t *shift; /* same length; ADD: one common shift [0] */
 } nb_estep;
 
 typedef struct {
     int32_t n_tensors, n_steps;
     const nb_etensor *tensors;
-    nb_estep *steps;        /* prepare writes `packed` */
-    uint64_t tensor_bytes;  /* arena for tensors; scratch comes on top */
+    nb_estep *steps;       /* prepare writes `packed` */
+    uint64_t tensor_bytes; /* arena for tensors; scratch comes on top */
 } nb_emodel;
 
-/* 0 when the model is sound (indices, shapes, types, arena bounds and overlaps of live tensors, shifts, grids, accumulator bounds), else
- * 1 + the index of the first bad step or 1 + n_steps + the index of the first bad tensor. After a 0, run() needs no checks. */
-int32_t nb_engine_check(const nb_emodel *m);
-/* Bytes for the prepared weights of all conv steps, and the preparation into caller's 64-byte aligned memory. */
-size_t nb_engine_packed_bytes(const nb_emodel *m);
-void nb_engine_prepare(nb_emodel *m, void *mem);
-/* Bytes of arena one concurrent run needs: tensors + scratch. */
-size_t nb_engine_arena_bytes(const nb_emodel *m);
-/* One image: u8 pixels [h, w, c] -> the output tensor (inside the arena; valid until the next run). arena is 64-byte aligned.
- * Several threads may run one prepared model at once, each with its own arena. */
-const void *nb_engine_run(const nb_emodel *m, void *arena, const uint8_t *pixels);
-/* The same but stops after step `last`; used by verify and profile to look inside. Tensors that share memory with later ones are valid until overwritten. */
-const void *nb_engine_run_step(const nb_emodel *m, void *arena, int32_t step);
+/* 0 when the model is sound (indices, shapes, types, arena bounds and overlaps of live tensors, shifts, grids,
+ * accumulator bounds), else 1 + the index of the first bad step or 1 + n_steps + the index of the first bad tensor.
+ * After a 0, run() needs no checks. Trusts only that the arrays are as long as the geometry says; looks at every weight
+ * once. */
+NB_ENGINE_API int32_t nb_engine_check(const nb_emodel *m);
+/* Bytes for the prepared weights of all conv steps, and the preparation into caller's 64-byte aligned memory. The model
+ * must be sound. */
+NB_ENGINE_API size_t nb_engine_packed_bytes(const nb_emodel *m);
+NB_ENGINE_API void nb_engine_prepare(nb_emodel *m, void *mem);
+/* Bytes of arena one concurrent run needs: tensors + scratch. SIZE_MAX (as for packed bytes): more than this machine
+ * can address. */
+NB_ENGINE_API size_t nb_engine_arena_bytes(const nb_emodel *m);
+/* One image: u8 pixels [h, w, c] -> the output tensor (inside the arena; valid until the next run). arena is 64-byte
+ * aligned; its contents do not matter. Several threads may run one prepared model at once, each with its own arena. */
+NB_ENGINE_API const void *nb_engine_run(const nb_emodel *m, void *arena, const uint8_t *pixels);
+/* One step only, on what its input tensors hold now; returns its output tensor. pixels is read by the table step alone.
+ * Running all steps in order is nb_engine_run; verify and profile look inside, or put codes of their own into
+ * nb_engine_tensor first. Codes must be on their grid. */
+NB_ENGINE_API const void *nb_engine_run_step(const nb_emodel *m, void *arena, int32_t step, const uint8_t *pixels);
+/* Where a tensor lives. Tensors share memory: valid from its step until a later step overwrites it. */
+NB_ENGINE_API void *nb_engine_tensor(const nb_emodel *m, void *arena, int32_t tensor);
 /* Index of the largest output, ties to the lowest index. */
-int32_t nb_engine_argmax(const nb_emodel *m, const void *out);
+NB_ENGINE_API int32_t nb_engine_argmax(const nb_emodel *m, const void *out);
 
 #ifdef __cplusplus
 }

@@ -245,6 +245,9 @@ void nb_iconv_requantize(uint8_t *codes, const int32_t *acc, const nb_irequant *
 void nb_iconv_requantize_s32(int32_t *codes, const int32_t *acc, const nb_irequant *q, int64_t rows, int32_t c)
 {
     for (int64_t r = 0; r < rows; r++, acc += c, codes += c)
-        for (int32_t i = 0; i < c; i++)
-            codes[i] = nb_rescale(acc[i] + q->bias[i], q->mult[i], q->shift[i], q->zero, q->lo, q->hi);
+        for (int32_t i = 0; i < c; i++) {
+            const int32_t v = acc[i] + q->bias[i];
+            codes[i] = q->mult ? nb_rescale(v, q->mult[i], q->shift[i], q->zero, q->lo, q->hi)
+                               : nb_clamp_code(v, q->lo, q->hi);
+        }
 }

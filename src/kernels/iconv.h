@@ -46,7 +46,8 @@ typedef struct {                        /* how accumulators become codes: per ch
 /* codes[r][i] = nb_rescale(acc[r][i] + bias[i], mult[i], shift[i], zero, lo, hi), stored as one byte (u8 or s8 bit
  * pattern). acc + bias must fit in 32 bits. */
 void nb_iconv_requantize(uint8_t *codes, const int32_t *acc, const nb_irequant *q, int64_t rows, int32_t c);
-/* The same kept as int32 (logits): zero is 0, lo and hi any int32. codes may be acc. */
+/* The same kept as int32 (logits): zero is 0, lo and hi any int32; mult == NULL: acc + bias as it is, clamped. codes
+ * may be acc. */
 void nb_iconv_requantize_s32(int32_t *codes, const int32_t *acc, const nb_irequant *q, int64_t rows, int32_t c);
 
 #endif

@@ -1,0 +1,206 @@
+/* engine.c - runs an integer model that nb_engine_check has accepted. It checks nothing itself.
+ *
+ * The arena is [tensors][scratch]. Scratch serves one conv at a time: [padded image][accumulators of one block of
+ * pixels]. A block is small, so accumulators become codes while they are in the nearest cache; int32 outputs are
+ * computed in place. */
+#include <nibble/engine.h>
+
+#include "kernels/ibytes.h"
+#include "kernels/iconv.h"
+#include "kernels/ipool.h"
+
+enum {
+    ACC_BLOCK = 4096, /* int32 values: 16 KB, half of a usual first-level cache */
+    TILE = 12         /* pixels: a multiple of every kernel's tile, so that blocks leave no remainders */
+};
+
+static size_t align64(size_t n)
+{
+    return (n + 63) & ~(size_t)63;
+}
+
+/* a + b, or SIZE_MAX when that does not fit: then no allocation succeeds. */
+static size_t add_bytes(size_t a, size_t b)
+{
+    return a > SIZE_MAX - b ? SIZE_MAX : a + b;
+}
+
+static int32_t block_pixels(const nb_geom *g)
+{
+    const int32_t n = ACC_BLOCK / g->oc / TILE * TILE, pixels = g->oh * g->ow;
+    const int32_t block = n < TILE ? TILE : n;
+    return block < pixels ? block : pixels;
+}
+
+static size_t conv_scratch_bytes(const nb_emodel *m, const nb_estep *s)
+{
+    const size_t acc = (size_t)block_pixels(&s->geom) * (size_t)s->geom.oc * sizeof(int32_t);
+    return nb_iconv_scratch_bytes(&s->geom) + (m->tensors[s->out].type == NB_EI_S32 ? 0 : align64(acc));
+}
+
+size_t nb_engine_packed_bytes(const nb_emodel *m)
+{
+    size_t bytes = 0;
+    for (int32_t i = 0; i < m->n_steps; i++)
+        if (m->steps[i].kind == NB_STEP_CONV)
+            bytes = add_bytes(bytes, nb_iconv_packed_bytes(&m->steps[i].geom));
+    return bytes;
+}
+
+void nb_engine_prepare(nb_emodel *m, void *mem)
+{
+    char *to = mem;
+    for (int32_t i = 0; i < m->n_steps; i++) {
+        nb_estep *s = &m->steps[i];
+        if (s->kind != NB_STEP_CONV)
+            continue;
+        nb_iconv_pack(to, s->weights, &s->geom);
+        s->packed = to;
+        to += nb_iconv_packed_bytes(&s->geom);
+    }
+}
+
+size_t nb_engine_arena_bytes(const nb_emodel *m)
+{
+    size_t scratch = 0;
+    for (int32_t i = 0; i < m->n_steps; i++) {
+        if (m->steps[i].kind != NB_STEP_CONV)
+            continue;
+        const size_t need = conv_scratch_bytes(m, &m->steps[i]);
+        scratch = need > scratch ? need : scratch;
+    }
+    return add_bytes(align64((size_t)m->tensor_bytes), scratch);
+}
+
+void *nb_engine_tensor(const nb_emodel *m, void *arena, int32_t tensor)
+{
+    return (char *)arena + m->tensors[tensor].offset;
+}
+
+static void run_table(uint8_t *y, const uint8_t *pixels, const nb_estep *s, const nb_etensor *out)
+{
+    const int64_t n = (int64_t)out->h * out->w;
+    for (int64_t p = 0; p < n; p++, y += out->c, pixels += out->c)
+        for (int32_t c = 0; c < out->c; c++)
+            y[c] = s->table[c * 256 + pixels[c]];
+}
+
+static void run_conv(const nb_emodel *m, void *arena, const nb_estep *s)
+{
+    const nb_etensor *in = &m->tensors[s->in[0]], *out = &m->tensors[s->out];
+    const nb_geom *g = &s->geom;
+    const nb_irequant q = {
+        .bias = s->bias, .mult = s->mult, .shift = s->shift, .zero = out->zero, .lo = s->lo, .hi = s->hi};
+    char *image = (char *)arena + align64((size_t)m->tensor_bytes);
+    const int32_t pixels = g->oh * g->ow, block = block_pixels(g);
+    nb_iconv_load(image, nb_engine_tensor(m, arena, s->in[0]), in->type == NB_EI_S8, in->zero, g);
+    if (out->type == NB_EI_S32) {
+        int32_t *y = nb_engine_tensor(m, arena, s->out);
+        nb_iconv_pixels(y, 0, pixels, s->packed, g, image);
+        nb_iconv_requantize_s32(y, y, &q, pixels, g->oc);
+        return;
+    }
+    int32_t *acc = (int32_t *)(void *)(image + nb_iconv_scratch_bytes(g));
+    uint8_t *y = nb_engine_tensor(m, arena, s->out);
+    for (int32_t first = 0; first < pixels; first += block) {
+        const int32_t n = pixels - first < block ? pixels - first : block;
+        nb_iconv_pixels(acc, first, n, s->packed, g, image);
+        nb_iconv_requantize(y + (int64_t)first * g->oc, acc, &q, n, g->oc);
+    }
+}
+
+static void run_add(const nb_emodel *m, void *arena, const nb_estep *s)
+{
+    const nb_etensor *a = &m->tensors[s->in[0]], *b = &m->tensors[s->in[1]], *out = &m->tensors[s->out];
+    const nb_iadd p = {
+        .x_signed = {a->type == NB_EI_S8, b->type == NB_EI_S8},
+        .zero = {a->zero,             b->zero            },
+        .mult = {s->mult[0],          s->mult[1]         },
+        .shift = s->shift[0],
+        .y_zero = out->zero,
+        .lo = s->lo,
+        .hi = s->hi
+    };
+    nb_k_add_codes(nb_engine_tensor(m, arena, s->out), nb_engine_tensor(m, arena, s->in[0]),
+                   nb_engine_tensor(m, arena, s->in[1]), (int64_t)out->h * out->w * out->c, &p);
+}
+
+static nb_regrid regrid_of(const nb_emodel *m, const nb_estep *s, int32_t k)
+{
+    const nb_etensor *in = &m->tensors[s->in[k]], *out = &m->tensors[s->out];
+    return (nb_regrid){.x_signed = in->type == NB_EI_S8,
+                       .x_zero = in->zero,
+                       .mult = s->mult[k],
+                       .shift = s->shift[k],
+                       .y_zero = out->zero,
+                       .lo = s->lo,
+                       .hi = s->hi};
+}
+
+static void run_concat(const nb_emodel *m, void *arena, const nb_estep *s)
+{
+    const nb_etensor *out = &m->tensors[s->out];
+    uint8_t *y = nb_engine_tensor(m, arena, s->out);
+    for (int32_t k = 0; k < s->n_in; k++) {
+        const nb_regrid r = regrid_of(m, s, k);
+        const int32_t c = m->tensors[s->in[k]].c;
+        nb_k_concat_codes(y, out->c, nb_engine_tensor(m, arena, s->in[k]), (int64_t)out->h * out->w, c, &r);
+        y += c;
+    }
+}
+
+const void *nb_engine_run_step(const nb_emodel *m, void *arena, int32_t step, const uint8_t *pixels)
+{
+    const nb_estep *s = &m->steps[step];
+    uint8_t *y = nb_engine_tensor(m, arena, s->out);
+    switch ((nb_step_kind)s->kind) {
+    case NB_STEP_TABLE:
+        run_table(y, pixels, s, &m->tensors[s->out]);
+        break;
+    case NB_STEP_CONV:
+        run_conv(m, arena, s);
+        break;
+    case NB_STEP_ADD:
+        run_add(m, arena, s);
+        break;
+    case NB_STEP_CONCAT:
+        run_concat(m, arena, s);
+        break;
+    case NB_STEP_MAXPOOL:
+        nb_k_maxpool_codes(y, nb_engine_tensor(m, arena, s->in[0]), m->tensors[s->in[0]].type == NB_EI_S8, s->lo, s->hi,
+                           &s->geom);
+        break;
+    case NB_STEP_AVGPOOL: {
+        const nb_regrid r = regrid_of(m, s, 0);
+        nb_k_avgpool_codes(y, nb_engine_tensor(m, arena, s->in[0]), &r, &s->geom);
+        break;
+    }
+    case NB_STEP_KINDS:
+        break;
+    }
+    return y;
+}
+
+const void *nb_engine_run(const nb_emodel *m, void *arena, const uint8_t *pixels)
+{
+    const void *y = arena;
+    for (int32_t i = 0; i < m->n_steps; i++)
+        y = nb_engine_run_step(m, arena, i, pixels);
+    return y;
+}
+
+static int32_t value_at(const void *out, int32_t type, int64_t i)
+{
+    return type == NB_EI_S32 ? ((const int32_t *)out)[i] : nb_code(((const uint8_t *)out)[i], type == NB_EI_S8);
+}
+
+int32_t nb_engine_argmax(const nb_emodel *m, const void *out)
+{
+    const nb_etensor *t = &m->tensors[m->steps[m->n_steps - 1].out];
+    const int64_t n = (int64_t)t->h * t->w * t->c;
+    int64_t best = 0;
+    for (int64_t i = 1; i < n; i++)
+        if (value_at(out, t->type, i) > value_at(out, t->type, best))
+            best = i;
+    return (int32_t)best;
+}

@@ -1,0 +1,26 @@
+/* random_model.h - sound integer models from a seed: chains of all kinds of steps with residual adds, concats,
+ * flattening, strides, groups, both code types, any zero points, tensors that share the arena as tightly as their
+ * lifetimes allow. */
+#ifndef NB_REF_RANDOM_MODEL_H
+#define NB_REF_RANDOM_MODEL_H
+
+#include <nibble/engine.h>
+
+typedef struct {
+    nb_emodel e; /* e.steps' arrays are single blocks of malloc, exactly as long as they must be */
+    nb_etensor *tensors;
+    uint8_t *pixels; /* one image that fits */
+} ref_model;
+
+/* Stops the test when there is no memory. */
+ref_model *ref_model_random(uint64_t seed);
+void ref_model_free(ref_model *m);
+/* First-fit offsets from lifetimes; sets e.tensor_bytes. */
+void ref_model_place(ref_model *m);
+/* Sizes in bytes of a step's arrays; -1 when its geometry is not one that could be allocated. */
+typedef struct {
+    int64_t table, weights, bias, mult, shift;
+} ref_step_bytes;
+ref_step_bytes ref_model_step_bytes(const nb_emodel *m, const nb_estep *s);
+
+#endif

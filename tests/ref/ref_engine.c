@@ -1,0 +1,170 @@
+/* ref_engine.c - a naive interpreter of integer models. */
+#include "ref/ref_engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* floor((v + 2^(shift-1)) / 2^shift), with the flooring spelled out instead of shifted. */
+static int64_t round_shift(int64_t v, int32_t shift)
+{
+    const int64_t unit = (int64_t)1 << shift, sum = v + unit / 2;
+    return sum >= 0 ? sum / unit : -((-sum + unit - 1) / unit);
+}
+
+static int64_t clamp(int64_t v, const nb_estep *s)
+{
+    if (v > s->hi)
+        v = s->hi;
+    if (v < s->lo)
+        v = s->lo;
+    return v;
+}
+
+typedef struct {
+    const nb_emodel *m;
+    const nb_estep *s;
+    const nb_etensor *in, *out; /* first input */
+    const int64_t *x;
+    int64_t *y;
+} frame;
+
+static void run_conv(const frame *f)
+{
+    const nb_geom *g = &f->s->geom;
+    const int64_t cg = g->c / g->groups, ocg = g->oc / g->groups;
+    for (int64_t oy = 0; oy < g->oh; oy++)
+        for (int64_t ox = 0; ox < g->ow; ox++)
+            for (int64_t oc = 0; oc < g->oc; oc++) {
+                int64_t acc = f->s->bias[oc];
+                for (int64_t ky = 0; ky < g->kh; ky++)
+                    for (int64_t kx = 0; kx < g->kw; kx++)
+                        for (int64_t c = 0; c < cg; c++) {
+                            const int64_t iy = oy * g->stride + ky * g->dilation - g->pad,
+                                          ix = ox * g->stride + kx * g->dilation - g->pad;
+                            int64_t x = f->in->zero;
+                            if (iy >= 0 && ix >= 0 && iy < g->h && ix < g->w)
+                                x = f->x[(iy * g->w + ix) * g->c + oc / ocg * cg + c];
+                            acc += x * f->s->weights[((oc * g->kh + ky) * g->kw + kx) * cg + c];
+                        }
+                if (f->s->mult)
+                    acc = round_shift(acc * f->s->mult[oc], f->s->shift[oc]) + f->out->zero;
+                f->y[(oy * g->ow + ox) * g->oc + oc] = clamp(acc, f->s);
+            }
+}
+
+static void run_pool(const frame *f)
+{
+    const nb_geom *g = &f->s->geom;
+    for (int64_t oy = 0; oy < g->oh; oy++)
+        for (int64_t ox = 0; ox < g->ow; ox++)
+            for (int64_t c = 0; c < g->c; c++) {
+                int64_t sum = 0, most = INT64_MIN;
+                for (int64_t ky = 0; ky < g->kh; ky++)
+                    for (int64_t kx = 0; kx < g->kw; kx++) {
+                        const int64_t iy = oy * g->stride + ky - g->pad, ix = ox * g->stride + kx - g->pad;
+                        if (iy < 0 || ix < 0 || iy >= g->h || ix >= g->w)
+                            continue;
+                        const int64_t v = f->x[(iy * g->w + ix) * g->c + c];
+                        sum += v - f->in->zero;
+                        if (v > most)
+                            most = v;
+                    }
+                int64_t y = most;
+                if (f->s->kind == NB_STEP_AVGPOOL)
+                    y = round_shift(sum * f->s->mult[0], f->s->shift[0]) + f->out->zero;
+                f->y[(oy * g->ow + ox) * g->oc + c] = clamp(y, f->s);
+            }
+}
+
+static void run_add(const frame *f, const int64_t *b)
+{
+    const int64_t n = (int64_t)f->out->h * f->out->w * f->out->c, za = f->in->zero,
+                  zb = f->m->tensors[f->s->in[1]].zero;
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t sum = (f->x[i] - za) * f->s->mult[0] + (b[i] - zb) * f->s->mult[1];
+        f->y[i] = clamp(round_shift(sum, f->s->shift[0]) + f->out->zero, f->s);
+    }
+}
+
+static void run_concat(const frame *f, int64_t *const *value)
+{
+    const int64_t pixels = (int64_t)f->out->h * f->out->w;
+    int64_t at = 0;
+    for (int32_t k = 0; k < f->s->n_in; k++) {
+        const nb_etensor *in = &f->m->tensors[f->s->in[k]];
+        for (int64_t p = 0; p < pixels; p++)
+            for (int64_t c = 0; c < in->c; c++) {
+                const int64_t v = value[f->s->in[k]][p * in->c + c] - in->zero;
+                f->y[p * f->out->c + at + c] =
+                    clamp(round_shift(v * f->s->mult[k], f->s->shift[k]) + f->out->zero, f->s);
+            }
+        at += in->c;
+    }
+}
+
+static void run_table(const frame *f, const uint8_t *pixels)
+{
+    const int64_t n = (int64_t)f->out->h * f->out->w * f->out->c;
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t byte = f->s->table[i % f->out->c * 256 + pixels[i]];
+        f->y[i] = f->out->type == NB_EI_S8 && byte > 127 ? byte - 256 : byte;
+    }
+}
+
+ref_values ref_engine_run(const nb_emodel *m, const uint8_t *pixels)
+{
+    ref_values v = {.n = m->n_tensors, .value = calloc((size_t)m->n_tensors, sizeof *v.value)};
+    if (!v.value)
+        abort();
+    for (int32_t t = 0; t < m->n_tensors; t++) {
+        const nb_etensor *e = &m->tensors[t];
+        v.value[t] = calloc((size_t)e->h * (size_t)e->w * (size_t)e->c, sizeof **v.value);
+        if (!v.value[t])
+            abort();
+    }
+    for (int32_t i = 0; i < m->n_steps; i++) {
+        const nb_estep *s = &m->steps[i];
+        frame f = {.m = m, .s = s, .out = &m->tensors[s->out], .y = v.value[s->out]};
+        if (s->n_in > 0) {
+            f.in = &m->tensors[s->in[0]];
+            f.x = v.value[s->in[0]];
+        }
+        if (s->kind == NB_STEP_TABLE)
+            run_table(&f, pixels);
+        else if (s->kind == NB_STEP_CONV)
+            run_conv(&f);
+        else if (s->kind == NB_STEP_ADD)
+            run_add(&f, v.value[s->in[1]]);
+        else if (s->kind == NB_STEP_CONCAT)
+            run_concat(&f, v.value);
+        else
+            run_pool(&f);
+    }
+    return v;
+}
+
+void ref_values_free(ref_values *v)
+{
+    for (int32_t t = 0; t < v->n; t++)
+        free(v->value[t]);
+    free(v->value);
+    *v = (ref_values){0};
+}
+
+bool ref_engine_equal(const nb_emodel *m, const ref_values *v, int32_t t, const void *bytes)
+{
+    const nb_etensor *e = &m->tensors[t];
+    const int64_t n = (int64_t)e->h * e->w * e->c;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t got;
+        if (e->type == NB_EI_S32)
+            got = ((const int32_t *)bytes)[i];
+        else if (e->type == NB_EI_S8)
+            got = ((const int8_t *)bytes)[i];
+        else
+            got = ((const uint8_t *)bytes)[i];
+        if (got != v->value[t][i])
+            return false;
+    }
+    return true;
+}
