@@ -101,7 +101,7 @@ typedef struct nb_train_plan {
     bool any_quant; /* some phase is quantized: only those compete for the best checkpoint */
     struct nb_arena *arena;
 } nb_train_plan;
-/* train: the config's section (NULL: an error that says what is missing). */
+/* train: the config's section. */
 NB_API nb_status nb_train_plan_create(nb_ctx *ctx, const nb_conf *train, nb_train_plan **out);
 NB_API void nb_train_plan_free(nb_ctx *ctx, nb_train_plan *p);
 /* Learning rate of step t of n within a phase. */

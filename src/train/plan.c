@@ -34,7 +34,12 @@ const nb_key nb_optimizer_common_keys[] = {
 const nb_key nb_train_section_keys[] = {
     NB_KEY_INT(nb_train_keys, batch, "128", 1, 65536, "images per step"),
     NB_KEY_NODE(nb_train_keys, optimizer, "{name: sgd, ...}", "optimizer and its keys; default sgd"),
-    NB_KEY_NODE(nb_train_keys, phases, "[{name: float, ...}, ...]", "the phases of training, in order; required"),
+    {.name = "phases",
+                                                                                           .dflt = NB_REQUIRED,
+                                                                                           .choices = "[{epochs: 8, lr: 0.1, ...}, ...]",
+                                                                                           .help = "the phases of training, in order",
+                                                                                           .kind = NB_K_NODE,
+                                                                                           .offset = offsetof(nb_train_keys, phases)},
     NB_KEY_FLOAT(nb_train_keys, ema, "0", 0, 0.999999, "decay of the averaged weights that are evaluated; 0 = off"),
     NB_KEY_FLOAT(nb_train_keys, label_smoothing, "0", 0, 0.999, "share of the target spread over all classes"),
     NB_KEY_INT(nb_train_keys, save_steps, "0", 0, 1e9, "also save every so many steps; 0 = only after epochs"),
@@ -80,23 +85,16 @@ static const char *section_name(const nb_conf *c, const char *dflt, const nb_con
     if (!c)
         return dflt;
     if (nb_conf_is_scalar(c))
-        return nb_conf_text(c);
+        return *nb_conf_text(c) ? nb_conf_text(c) : dflt;
     *map = c;
     const nb_conf *name = nb_conf_is_map(c) ? nb_conf_get(c, "name") : NULL;
     return name && nb_conf_is_scalar(name) ? nb_conf_text(name) : dflt;
 }
 
-static nb_status unknown(nb_ctx *ctx, const nb_conf *c, const char *where, const char *name, const char *const *names,
-                         int32_t n)
+/* The scalar that section_name() took the name from. */
+static const nb_conf *named_by(const nb_conf *c)
 {
-    const char *near = nb_closest(name, names, n);
-    char all[256] = "";
-    for (int32_t i = 0; i < n; i++) {
-        size_t len = strlen(all);
-        snprintf(all + len, sizeof all - len, "%s%s", i ? ", " : "", names[i]);
-    }
-    return nb_fail(ctx, NB_E_CONFIG, "%s:%d: %s: %s: must be one of %s%s%s%s", nb_conf_path(c), nb_conf_line(c), where,
-                   name, all, near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
+    return nb_conf_is_map(c) ? nb_conf_get(c, "name") : c;
 }
 
 enum { MAX_NAMES = 32 };
@@ -111,7 +109,7 @@ static nb_status bind_optimizer(nb_ctx *ctx, nb_train_plan *p)
         int32_t n = 0;
         for (; nb_optimizers[n] && n < MAX_NAMES; n++)
             names[n] = nb_optimizers[n]->name;
-        return unknown(ctx, c, "train.optimizer", name, names, n);
+        return nb_conf_unknown(ctx, named_by(c), "train.optimizer", "optimizer", names, n);
     }
     p->optimizer_attr = nb_arena_alloc(p->arena, p->optimizer->attr_size);
     if (!p->optimizer_attr)
@@ -142,7 +140,7 @@ static nb_status bind_schedule(nb_ctx *ctx, nb_train_plan *p, nb_phase *ph, cons
         int32_t n = 0;
         for (; nb_schedules[n] && n < MAX_NAMES; n++)
             names[n] = nb_schedules[n]->name;
-        return unknown(ctx, c, where, name, names, n);
+        return nb_conf_unknown(ctx, named_by(c), where, "schedule", names, n);
     }
     ph->schedule_attr = nb_arena_alloc(p->arena, ph->schedule->attr_size);
     if (!ph->schedule_attr)
@@ -170,19 +168,20 @@ static nb_status bind_phase(nb_ctx *ctx, nb_train_plan *p, int32_t i)
     if (!where)
         return NB_E_NOMEM;
     if (!nb_conf_is_map(c))
-        return nb_fail(ctx, NB_E_CONFIG, "%s:%d: %s: must be a map like {name: float, epochs: 8, lr: 0.1}",
-                       nb_conf_path(c), nb_conf_line(c), where);
+        return nb_conf_fail(ctx, c, where, NB_E_CONFIG, "must be a map like {name: float, epochs: 8, lr: 0.1}");
     NB_TRY(nb_conf_bind(ctx, c, where, &(nb_binding){nb_phase_table, &ph->keys}, 1));
     if (!*ph->keys.name)
         ph->keys.name = nb_arena_printf(p->arena, "phase%d", i + 1);
     if (!ph->keys.name)
         return NB_E_NOMEM;
     if (!plain_name(ph->keys.name))
-        return nb_fail(ctx, NB_E_CONFIG, "%s:%d: %s.name: %s: must be at most %d letters, digits, or one of . _ + -",
-                       nb_conf_path(c), nb_conf_line(c), where, ph->keys.name, MAX_PHASE_NAME);
+        return nb_conf_fail(ctx, nb_conf_get(c, "name"), where, NB_E_CONFIG,
+                            "name: %s: must be at most %d letters, digits, or one of . _ + -", ph->keys.name,
+                            MAX_PHASE_NAME);
     if (ph->keys.warmup >= (float)ph->keys.epochs)
-        return nb_fail(ctx, NB_E_CONFIG, "%s:%d: %s.warmup: %g: must be below the phase's %d epochs", nb_conf_path(c),
-                       nb_conf_line(c), where, (double)ph->keys.warmup, ph->keys.epochs);
+        return nb_conf_fail(ctx, nb_conf_get(c, "warmup"), where, NB_E_CONFIG,
+                            "warmup: %g: must be below the phase's %d epochs", (double)ph->keys.warmup,
+                            ph->keys.epochs);
     p->any_quant = p->any_quant || ph->keys.quant;
     return bind_schedule(ctx, p, ph, where);
 }
@@ -192,9 +191,8 @@ static nb_status bind_all(nb_ctx *ctx, const nb_conf *train, nb_train_plan *p)
     NB_TRY(nb_conf_bind(ctx, train, "train", &(nb_binding){nb_train_section_keys, &p->keys}, 1));
     NB_TRY(bind_optimizer(ctx, p));
     const nb_conf *c = p->keys.phases;
-    if (!c || !nb_conf_is_list(c) || nb_conf_count(c) < 1 || nb_conf_count(c) > MAX_PHASES)
-        return nb_fail(ctx, NB_E_CONFIG, "%s:%d: train.phases: must be a list of 1..%d phases", nb_conf_path(train),
-                       nb_conf_line(c ? c : train), MAX_PHASES);
+    if (!nb_conf_is_list(c) || nb_conf_count(c) < 1 || nb_conf_count(c) > MAX_PHASES)
+        return nb_conf_fail(ctx, c, "train.phases", NB_E_CONFIG, "must be a list of 1..%d phases", MAX_PHASES);
     p->n_phases = nb_conf_count(c);
     p->phase = nb_arena_array(p->arena, (size_t)p->n_phases, sizeof(nb_phase));
     if (!p->phase)
@@ -206,9 +204,6 @@ static nb_status bind_all(nb_ctx *ctx, const nb_conf *train, nb_train_plan *p)
 
 nb_status nb_train_plan_create(nb_ctx *ctx, const nb_conf *train, nb_train_plan **out)
 {
-    if (!train)
-        return nb_fail(ctx, NB_E_CONFIG,
-                       "train: the section is missing; it needs at least phases: [{epochs: 8, lr: 0.1}]");
     nb_arena *arena;
     NB_TRY(nb_arena_create(ctx, &arena));
     nb_train_plan *p = nb_arena_alloc(arena, sizeof *p);

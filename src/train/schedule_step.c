@@ -34,11 +34,9 @@ static nb_status add_milestone(void *ud, const char *text, const nb_conf *node)
     char *end;
     double v = strtod(text, &end);
     if (end == text || *end || !(v > 0) || v > 1e6)
-        return nb_fail(a->ctx, NB_E_CONFIG, "%s:%d: %s.milestones: %s: must be a number above 0", nb_conf_path(node),
-                       nb_conf_line(node), a->where, text);
+        return nb_conf_fail(a->ctx, node, a->where, NB_E_CONFIG, "milestones: %s: must be a number above 0", text);
     if (a->attr->n == MAX_MILESTONES)
-        return nb_fail(a->ctx, NB_E_CONFIG, "%s:%d: %s.milestones: more than %d", nb_conf_path(node),
-                       nb_conf_line(node), a->where, MAX_MILESTONES);
+        return nb_conf_fail(a->ctx, node, a->where, NB_E_CONFIG, "milestones: more than %d", MAX_MILESTONES);
     a->attr->at[a->attr->n++] = v;
     return NB_OK;
 }
