@@ -1,0 +1,171 @@
+/* export_text.c - the whole integer model as a listing for people and diff: one line per channel, one per row of
+ * weights.
+ *
+ * Columns have fixed widths, so a change of one number changes one line. Nothing in it depends on time, place or
+ * locale. */
+#include <nibble/export.h>
+
+#include "base/check.h"
+#include "base/files.h"
+#include "lower/intcheck.h"
+#include "lower/numtext.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { TABLE_ROW = 16 };
+
+/* Texts that come from configs and data sets: no control characters reach the listing. */
+static void put_clean(FILE *f, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        fputc((unsigned char)s[i] < 0x20 || s[i] == 0x7f ? '?' : s[i], f);
+}
+
+static void put_head(FILE *f, const nb_intmodel *m)
+{
+    const nb_etensor *in = &m->e.tensors[nb_intmodel_input(m)];
+    char number[NB_NUMTEXT];
+    int64_t macs = 0;
+    for (int32_t i = 0; i < m->e.n_steps; i++)
+        macs += m->steps[i].macs;
+    fprintf(f, "nibble integer model, listing 1\n\n");
+    fprintf(f, "input     %" PRId32 "x%" PRId32 "x%" PRId32 " u8 pixels\n", in->h, in->w, in->c);
+    fprintf(f, "classes   %" PRId32 "\n", m->classes);
+    fprintf(f, "accuracy  %s\n", m->accuracy < 0 ? "not measured" : nb_double_text(number, m->accuracy));
+    fprintf(f, "macs      %" PRId64 "\n", macs);
+    fprintf(f, "arena     %" PRIu64 " bytes for tensors\n", m->e.tensor_bytes);
+    if (m->class_names) {
+        fprintf(f, "\nclass names\n");
+        for (int32_t i = 0; i < m->classes; i++) {
+            fprintf(f, "%6" PRId32 "  ", i);
+            put_clean(f, m->class_names[i], strlen(m->class_names[i]));
+            fputc('\n', f);
+        }
+    }
+}
+
+static void put_config(FILE *f, const char *config)
+{
+    fprintf(f, "%s", *config ? "\nconfig\n" : "");
+    while (*config) {
+        size_t n = strcspn(config, "\n");
+        fprintf(f, "%s", n ? "  | " : "  |");
+        put_clean(f, config, n);
+        fputc('\n', f);
+        config += n + (config[n] == '\n');
+    }
+}
+
+static void put_tensors(FILE *f, const nb_intmodel *m)
+{
+    char size[64], scale[NB_NUMTEXT];
+    fprintf(f, "\ntensors: real = scale * (code - zero)\n");
+    fprintf(f, "%6s  %-28s %-14s %-4s %4s %16s %6s %10s\n", "index", "name", "size", "type", "bits", "scale", "zero",
+            "offset");
+    for (int32_t i = 0; i < m->e.n_tensors; i++) {
+        const nb_etensor *t = &m->e.tensors[i];
+        snprintf(size, sizeof size, "%" PRId32 "x%" PRId32 "x%" PRId32, t->h, t->w, t->c);
+        fprintf(f, "%6" PRId32 "  %-28s %-14s %-4s %4" PRId32 " %16s %6" PRId32 " %10" PRIu64 "\n", i,
+                m->tensors[i].name, size, nb_etype_names[t->type], m->tensors[i].bits,
+                nb_float_text(scale, m->tensors[i].scale), t->zero, t->offset);
+    }
+}
+
+static void put_table(FILE *f, const nb_etensor *out, const uint8_t *table)
+{
+    for (int32_t c = 0; c < out->c; c++) {
+        fprintf(f, "  table of channel %" PRId32 ": pixel value -> code\n", c);
+        for (int32_t v = 0; v < 256; v++) {
+            int32_t code = table[c * 256 + v];
+            if (out->type == NB_EI_S8)
+                code = (int8_t)table[c * 256 + v];
+            if (v % TABLE_ROW == 0)
+                fprintf(f, "%6" PRId32 "  ", v);
+            fprintf(f, "%5" PRId32 "%s", code, v % TABLE_ROW == TABLE_ROW - 1 ? "\n" : "");
+        }
+    }
+}
+
+static void put_channels(FILE *f, const nb_estep *s, const nb_sinfo *info)
+{
+    char scale[NB_NUMTEXT];
+    fprintf(f, "  %8s %11s %11s %6s %16s\n", "channel", "bias", "mult", "shift", "weight scale");
+    for (int32_t c = 0; c < s->geom.oc; c++) {
+        fprintf(f, "  %8" PRId32 " %11" PRId32, c, s->bias[c]);
+        if (s->mult)
+            fprintf(f, " %11" PRId32 " %6" PRId32, s->mult[c], s->shift[c]);
+        else
+            fprintf(f, " %11s %6s", "-", "-");
+        fprintf(f, " %16s\n", nb_float_text(scale, info->weight_scale[info->n_scale > 1 ? c : 0]));
+    }
+}
+
+static void put_weights(FILE *f, const nb_estep *s, const nb_sinfo *info)
+{
+    const nb_geom *g = &s->geom;
+    const int32_t inputs = g->c / g->groups, width = info->weight_bits > 4 ? 5 : 3;
+    const int8_t *w = s->weights;
+    fprintf(f, "  weights: output channel, kernel row, kernel column: input channels\n");
+    for (int32_t c = 0; c < g->oc; c++)
+        for (int32_t y = 0; y < g->kh; y++)
+            for (int32_t x = 0; x < g->kw; x++) {
+                fprintf(f, "  %8" PRId32 " %3" PRId32 " %3" PRId32 ":", c, y, x);
+                for (int32_t i = 0; i < inputs; i++)
+                    fprintf(f, "%*d", width, *w++);
+                fputc('\n', f);
+            }
+}
+
+static void put_geom(FILE *f, const nb_geom *g)
+{
+    fprintf(f, "  %" PRId32 "x%" PRId32 "x%" PRId32 " -> %" PRId32 "x%" PRId32 "x%" PRId32, g->h, g->w, g->c, g->oh,
+            g->ow, g->oc);
+    fprintf(f,
+            ", window %" PRId32 "x%" PRId32 ", stride %" PRId32 ", pad %" PRId32 ", dilation %" PRId32
+            ", groups %" PRId32 "\n",
+            g->kh, g->kw, g->stride, g->pad, g->dilation, g->groups);
+}
+
+static void put_step(FILE *f, const nb_intmodel *m, int32_t i)
+{
+    const nb_estep *s = &m->e.steps[i];
+    const nb_sinfo *info = &m->steps[i];
+    const nb_intstep lengths = {.kind = s->kind, .n_in = s->n_in, .geom = s->geom};
+    fprintf(f, "\nstep %" PRId32 ": %s %s\n", i, nb_step_names[s->kind], info->name);
+    for (int32_t k = 0; k < s->n_in; k++)
+        fprintf(f, "  reads     %" PRId32 " %s\n", s->in[k], m->tensors[s->in[k]].name);
+    fprintf(f, "  writes    %" PRId32 " %s, clamp %" PRId32 "..%" PRId32 "\n", s->out, m->tensors[s->out].name, s->lo,
+            s->hi);
+    if (s->kind == NB_STEP_TABLE)
+        put_table(f, &m->e.tensors[s->out], s->table);
+    if (s->geom.kh > 0)
+        put_geom(f, &s->geom);
+    if (s->kind == NB_STEP_CONV) {
+        fprintf(f, "  %" PRId32 " bits, %" PRId64 " weights, %" PRId64 " macs, |accumulator| <= %" PRId64 "\n",
+                info->weight_bits, nb_int_weights(&lengths), info->macs, info->acc_bound);
+        put_channels(f, s, info);
+        put_weights(f, s, info);
+        return;
+    }
+    for (int32_t k = 0, n = nb_int_mults(&lengths); k < n; k++)
+        fprintf(f, "  rescale   mult %10" PRId32 "  shift %2" PRId32 "\n", s->mult[k],
+                s->shift[nb_int_shifts(&lengths) > 1 ? k : 0]);
+}
+
+static nb_status write_text(nb_ctx *ctx, const nb_intmodel *m, const char *path)
+{
+    nb_atomic a;
+    NB_TRY(nb_atomic_open(ctx, path, &a));
+    put_head(a.f, m);
+    put_config(a.f, m->config);
+    put_tensors(a.f, m);
+    for (int32_t i = 0; i < m->e.n_steps; i++)
+        put_step(a.f, m, i);
+    return nb_atomic_commit(&a); /* looks at the stream's error flag: a full disk is noticed here */
+}
+
+const nb_exporter nb_exporter_text = {.name = "text",
+                                      .ext = ".txt",
+                                      .help = "readable listing of every integer, for people and diff",
+                                      .write = write_text};
