@@ -10,8 +10,8 @@
 extern "C" {
 #endif
 
-/* Lowers a quantized graph (frozen or not; it is only read, nothing is run): proves per output channel that no accumulator can overflow, or refuses.
- * config: the experiment's text, stored in the model; "" is fine. */
+/* Lowers a quantized graph (frozen or not; it is only read, nothing is run): proves per output channel that no
+ * accumulator can overflow, or refuses. config: the experiment's text, stored in the model; "" is fine. */
 NB_API nb_status nb_lower(const nb_graph *g, const char *config, nb_intmodel **out);
 
 /* Runs the engine over images indices[0..n-1] of data (NULL: images 0..n-1), in parallel; the result does not depend on
@@ -20,6 +20,27 @@ NB_API nb_status nb_intmodel_evaluate(nb_ctx *ctx, const nb_intmodel *m, const n
                                       int32_t n, nb_eval *out);
 /* One image: u8 pixels [h, w, c] of the input tensor's size -> dequantized logits [classes]. */
 NB_API nb_status nb_intmodel_logits(nb_ctx *ctx, const nb_intmodel *m, const uint8_t *pixels, float *logits);
+
+/* One step of the integer model against the float reference graph, in codes (units of the output's scale for int32
+ * logits). */
+typedef struct {
+    const char *name;        /* the layer */
+    int64_t outputs;         /* values compared */
+    int64_t differ, differ2; /* off by 1 or more, by 2 or more, when the step is fed the reference's codes */
+    int32_t largest;
+    int64_t differ_run; /* the same for the engine running on its own codes from the pixels on */
+    int32_t largest_run;
+} nb_verify_row;
+
+typedef struct {
+    nb_verify_row *rows; /* [m->e.n_steps]; nb_free */
+    int32_t images, same_top1;
+} nb_verify_report;
+
+/* Runs the first n images through the graph (quantized, frozen for inference, the one m was lowered from: node by node
+ * in floats) and through the engine. A step is sound when no code differs by more than 1: float rounds twice where the
+ * integers round once. */
+NB_API nb_status nb_verify(nb_graph *g, const nb_intmodel *m, const nb_data *data, int32_t n, nb_verify_report *out);
 
 #ifdef __cplusplus
 }

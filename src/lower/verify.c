@@ -1,0 +1,228 @@
+/* verify.c - the engine against the float reference graph, layer by layer.
+ *
+ * Every tensor of the integer model is the value of one node of the graph (they share the name). The graph runs node by
+ * node over a batch; each such value is copied while it is alive. Then every step of the engine is run twice per image:
+ * on the reference's codes (what can this layer alone do wrong?) and on the engine's own (what does it add up to?).
+ * Images run in parallel; counts are integers, so their order does not matter. */
+#include <nibble/lower.h>
+
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/parallel.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    const nb_intmodel *m;
+    const nb_node **node; /* [n_tensors] */
+    int32_t *image_codes; /* [batch][stride]: reference codes of all tensors */
+    int64_t *at, stride;  /* where a tensor's codes start */
+    uint8_t *pixels;
+    int32_t *labels;
+    int64_t image_bytes;
+    unsigned char *arenas; /* two per thread: fed, running */
+    size_t arena_bytes;
+    nb_verify_row *rows; /* [threads][n_steps] */
+    int64_t *same_top1;  /* [threads] */
+} verify_job;
+
+static int64_t tensor_count(const nb_etensor *t)
+{
+    return (int64_t)t->h * t->w * t->c;
+}
+
+static int32_t code_at(const nb_etensor *t, const void *data, int64_t i)
+{
+    if (t->type == NB_EI_S32)
+        return ((const int32_t *)data)[i];
+    return t->type == NB_EI_S8 ? ((const int8_t *)data)[i] : ((const uint8_t *)data)[i];
+}
+
+/* The node's value for the whole batch as integers: its codes, or for float logits what they would be on the engine's
+ * scale. */
+static void keep_value(verify_job *j, int32_t t, const nb_node *n, int32_t batch)
+{
+    const nb_etensor *e = &j->m->e.tensors[t];
+    int64_t count = tensor_count(e);
+    double scale = j->m->tensors[t].scale;
+    for (int32_t b = 0; b < batch; b++) {
+        int32_t *to = j->image_codes + b * j->stride + j->at[t];
+        for (int64_t i = 0; i < count; i++) {
+            if (n->out.q)
+                to[i] = code_at(e, n->out.data, b * count + i);
+            else
+                to[i] = (int32_t)fmax(fmin(nearbyint(((const float *)n->out.data)[b * count + i] / scale), INT32_MAX),
+                                      INT32_MIN);
+        }
+    }
+}
+
+static void run_graph(verify_job *j, nb_graph *g, int32_t batch)
+{
+    nb_graph_set_batch(g, batch);
+    nb_run r = {.pixels = j->pixels};
+    for (int32_t i = 0; i < g->n; i++) {
+        nb_node *n = g->node[i];
+        if (n->op->forward)
+            n->op->forward(n, &r);
+        for (int32_t t = 0; t < j->m->e.n_tensors; t++)
+            if (j->node[t] == n)
+                keep_value(j, t, n, batch);
+    }
+}
+
+static void feed(const nb_etensor *e, void *to, const int32_t *codes)
+{
+    for (int64_t i = 0, n = tensor_count(e); i < n; i++) {
+        if (e->type == NB_EI_S32)
+            ((int32_t *)to)[i] = codes[i];
+        else
+            ((uint8_t *)to)[i] = (uint8_t)codes[i];
+    }
+}
+
+static void count_differences(const nb_etensor *e, const void *got, const int32_t *want, int64_t *differ,
+                              int64_t *differ2, int32_t *largest)
+{
+    for (int64_t i = 0, n = tensor_count(e); i < n; i++) {
+        int64_t d = llabs((long long)code_at(e, got, i) - want[i]);
+        *differ += d >= 1;
+        *differ2 += d >= 2;
+        int32_t capped = d > INT32_MAX ? INT32_MAX : (int32_t)d;
+        *largest = *largest > capped ? *largest : capped;
+    }
+}
+
+static int32_t argmax(const int32_t *v, int64_t n)
+{
+    int32_t best = 0;
+    for (int64_t i = 1; i < n; i++)
+        best = v[i] > v[best] ? (int32_t)i : best;
+    return best;
+}
+
+static void one_image(void *arg, int64_t image, int32_t thread)
+{
+    verify_job *j = arg;
+    const nb_emodel *e = &j->m->e;
+    nb_verify_row *rows = j->rows + (int64_t)thread * e->n_steps;
+    unsigned char *fed = j->arenas + 2 * (size_t)thread * j->arena_bytes, *running = fed + j->arena_bytes;
+    const int32_t *codes = j->image_codes + image * j->stride;
+    const uint8_t *pixels = j->pixels + image * j->image_bytes;
+    const void *own = NULL;
+    int64_t unused = 0;
+    for (int32_t s = 0; s < e->n_steps; s++) {
+        const nb_estep *step = &e->steps[s];
+        const nb_etensor *y = &e->tensors[step->out];
+        for (int32_t k = 0; k < step->n_in; k++)
+            feed(&e->tensors[step->in[k]], nb_engine_tensor(e, fed, step->in[k]), codes + j->at[step->in[k]]);
+        const void *alone = nb_engine_run_step(e, fed, s, pixels);
+        own = nb_engine_run_step(e, running, s, pixels);
+        nb_verify_row *row = &rows[s];
+        row->outputs += tensor_count(y);
+        count_differences(y, alone, codes + j->at[step->out], &row->differ, &row->differ2, &row->largest);
+        count_differences(y, own, codes + j->at[step->out], &row->differ_run, &unused, &row->largest_run);
+    }
+    int32_t last = e->steps[e->n_steps - 1].out;
+    j->same_top1[thread] += nb_engine_argmax(e, own) == argmax(codes + j->at[last], tensor_count(&e->tensors[last]));
+}
+
+static nb_status find_nodes(verify_job *j, const nb_graph *g)
+{
+    for (int32_t t = 0; t < j->m->e.n_tensors; t++) {
+        const char *name = j->m->tensors[t].name;
+        int32_t written = 0;
+        for (int32_t s = 0; s < j->m->e.n_steps; s++)
+            written |= j->m->e.steps[s].out == t;
+        if (written && !(j->node[t] = nb_graph_find(g, name)))
+            return nb_fail(g->ctx, NB_E_SHAPE,
+                           "the graph has no node %s: the integers were lowered from another network", name);
+        if (written && nb_count(&j->node[t]->out) != tensor_count(&j->m->e.tensors[t]) * g->batch)
+            return nb_fail(g->ctx, NB_E_SHAPE, "%s: the graph's tensor has another size than the integers'", name);
+    }
+    return NB_OK;
+}
+
+static nb_status prepare(verify_job *j, const nb_graph *g, nb_arena *a)
+{
+    const nb_emodel *e = &j->m->e;
+    size_t threads = (size_t)nb_threads();
+    j->node = nb_arena_array(a, (size_t)e->n_tensors, sizeof(void *));
+    j->at = nb_arena_array(a, (size_t)e->n_tensors, sizeof(int64_t));
+    if (!j->node || !j->at)
+        return NB_E_NOMEM;
+    for (int32_t t = 0; t < e->n_tensors; t++) {
+        j->at[t] = j->stride;
+        j->stride += tensor_count(&e->tensors[t]);
+    }
+    NB_TRY(find_nodes(j, g));
+    j->image_bytes = (int64_t)g->info.h * g->info.w * g->info.c;
+    j->arena_bytes = (nb_engine_arena_bytes(e) + 63) / 64 * 64;
+    j->image_codes = nb_arena_array(a, (size_t)(g->max_batch * j->stride), sizeof(int32_t));
+    j->pixels = nb_arena_array(a, (size_t)g->max_batch, (size_t)j->image_bytes);
+    j->labels = nb_arena_array(a, (size_t)g->max_batch, sizeof(int32_t));
+    j->arenas = nb_arena_array(a, 2 * threads, j->arena_bytes);
+    j->rows = nb_arena_array(a, threads * (size_t)e->n_steps, sizeof *j->rows);
+    j->same_top1 = nb_arena_array(a, threads, sizeof *j->same_top1);
+    bool got = j->image_codes && j->pixels && j->labels && j->arenas && j->rows && j->same_top1;
+    return got ? NB_OK : NB_E_NOMEM;
+}
+
+static void collect(const verify_job *j, nb_verify_report *out)
+{
+    int32_t steps = j->m->e.n_steps;
+    for (int32_t s = 0; s < steps; s++)
+        out->rows[s].name = j->m->steps[s].name;
+    for (int32_t k = 0; k < nb_threads() * steps; k++) {
+        nb_verify_row *to = &out->rows[k % steps];
+        const nb_verify_row *from = &j->rows[k];
+        to->outputs += from->outputs;
+        to->differ += from->differ;
+        to->differ2 += from->differ2;
+        to->differ_run += from->differ_run;
+        to->largest = to->largest > from->largest ? to->largest : from->largest;
+        to->largest_run = to->largest_run > from->largest_run ? to->largest_run : from->largest_run;
+    }
+    for (int32_t k = 0; k < nb_threads(); k++)
+        out->same_top1 += (int32_t)j->same_top1[k];
+}
+
+static nb_status verify_in(nb_graph *g, verify_job *j, nb_arena *a, const nb_data *data, int32_t n,
+                           nb_verify_report *out)
+{
+    NB_TRY(prepare(j, g, a));
+    out->rows = nb_alloc(g->ctx, (size_t)j->m->e.n_steps * sizeof *out->rows);
+    if (!out->rows)
+        return NB_E_NOMEM;
+    for (int32_t from = 0; from < n; from += g->max_batch) {
+        int32_t batch = n - from < g->max_batch ? n - from : g->max_batch;
+        for (int32_t b = 0; b < batch; b++)
+            nb_data_get(data, from + b, j->pixels + b * j->image_bytes, &j->labels[b]);
+        run_graph(j, g, batch);
+        nb_parallel_for(batch, one_image, j);
+    }
+    out->images = n;
+    collect(j, out);
+    return NB_OK;
+}
+
+nb_status nb_verify(nb_graph *g, const nb_intmodel *m, const nb_data *data, int32_t n, nb_verify_report *out)
+{
+    NB_ASSERT(g->frozen && g->quantized && n >= 1 && n <= nb_data_info(data)->count);
+    const nb_dsinfo *info = nb_data_info(data);
+    if (info->h != g->info.h || info->w != g->info.w || info->c != g->info.c)
+        return nb_fail(g->ctx, NB_E_SHAPE, "the data set's images have another size than the network's input");
+    nb_arena *a;
+    NB_TRY(nb_arena_create(g->ctx, &a));
+    verify_job j = {.m = m};
+    nb_verify_report r = {0};
+    nb_status st = verify_in(g, &j, a, data, n, &r);
+    nb_arena_free(a);
+    if (st == NB_OK)
+        *out = r;
+    else
+        nb_free(g->ctx, r.rows);
+    return st;
+}
