@@ -8,8 +8,12 @@
 #define NB_BASE_SAFETENSORS_H
 
 #include <nibble/context.h>
+#include <stdbool.h>
 
-enum { NB_ST_MAX_DIM = 8 };
+enum {
+    NB_ST_MAX_DIM = 8,
+    NB_ST_MAX_HEADER = 8 << 20 /* bytes; cJSON needs up to 32 times as much, real headers stay far below 1 MiB */
+};
 
 typedef enum { NB_ST_F32, NB_ST_I8, NB_ST_U8, NB_ST_I32, NB_ST_I64, NB_ST_F64, NB_ST_OTHER } nb_st_dtype;
 
@@ -43,5 +47,10 @@ nb_status nb_st_add(nb_st_writer *w, const char *name, nb_st_dtype dtype, int32_
 nb_status nb_st_set_meta(nb_st_writer *w, const char *key, const char *value);
 nb_status nb_st_save(nb_st_writer *w, const char *path);
 void nb_st_writer_free(nb_st_writer *w);
+
+/* ---- shared by the two halves, safetensors.c and safewriter.c ---- */
+const char *nb_st_dtype_name(nb_st_dtype t); /* "F32"; NULL for OTHER */
+size_t nb_st_dtype_bytes(nb_st_dtype t);     /* 0 for OTHER */
+bool nb_utf8_valid(const char *s, size_t len);
 
 #endif

@@ -1,0 +1,228 @@
+/* safewriter.c - the writer of safetensors.h.
+ *
+ * The file is a function of what was added, in that order: no dates, no hash order. The header's text is produced twice
+ * by the same code, once to count its bytes and once to write them. Sizes and names given by our own code are asserted,
+ * not reported. */
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/files.h"
+#include "base/safetensors.h"
+
+#include <string.h>
+
+enum { LENGTH_BYTES = 8, HEADER_ALIGN = 8 };
+
+typedef struct entry {
+    struct entry *next;
+    nb_st_tensor t;
+} entry;
+
+typedef struct meta {
+    struct meta *next;
+    const char *key, *value;
+} meta;
+
+struct nb_st_writer {
+    nb_ctx *ctx;
+    nb_arena *arena;
+    entry *first, **last;
+    meta *first_meta, **last_meta;
+};
+
+nb_status nb_st_writer_create(nb_ctx *ctx, nb_st_writer **out)
+{
+    nb_st_writer *w = nb_alloc(ctx, sizeof *w);
+    if (!w)
+        return NB_E_NOMEM;
+    nb_status st = nb_arena_create(ctx, &w->arena);
+    if (st != NB_OK) {
+        nb_free(ctx, w);
+        return st;
+    }
+    w->ctx = ctx;
+    w->last = &w->first;
+    w->last_meta = &w->first_meta;
+    *out = w;
+    return NB_OK;
+}
+
+void nb_st_writer_free(nb_st_writer *w)
+{
+    if (!w)
+        return;
+    nb_arena_free(w->arena);
+    nb_free(w->ctx, w);
+}
+
+static nb_status check_text(nb_st_writer *w, const char *what, const char *name, const char *text)
+{
+    if (nb_utf8_valid(text, strlen(text)))
+        return NB_OK;
+    return nb_fail(w->ctx, NB_E_FORMAT, "%s \"%.100s\" is not valid UTF-8 and cannot be stored", what, name);
+}
+
+nb_status nb_st_add(nb_st_writer *w, const char *name, nb_st_dtype dtype, int32_t ndim, const int64_t *shape,
+                    const void *data)
+{
+    NB_ASSERT(dtype < NB_ST_OTHER && ndim >= 0 && ndim <= NB_ST_MAX_DIM && strcmp(name, "__metadata__") != 0);
+    NB_TRY(check_text(w, "tensor name", name, name));
+    for (const entry *e = w->first; e; e = e->next)
+        if (strcmp(e->t.name, name) == 0)
+            return nb_fail(w->ctx, NB_E_FORMAT,
+                           "two tensors are called \"%.100s\": give one of the layers another name", name);
+    entry *e = nb_arena_alloc(w->arena, sizeof *e);
+    char *copy = nb_arena_strdup(w->arena, name);
+    if (!e || !copy)
+        return NB_E_NOMEM;
+    e->t = (nb_st_tensor){.name = copy, .dtype = dtype, .ndim = ndim, .count = 1, .data = data};
+    for (int32_t i = 0; i < ndim; i++) {
+        NB_ASSERT(shape[i] >= 0 && (shape[i] == 0 || e->t.count <= ((int64_t)1 << 48) / shape[i]));
+        e->t.shape[i] = shape[i];
+        e->t.count *= shape[i];
+    }
+    e->t.bytes = (size_t)e->t.count * nb_st_dtype_bytes(dtype);
+    *w->last = e;
+    w->last = &e->next;
+    return NB_OK;
+}
+
+nb_status nb_st_set_meta(nb_st_writer *w, const char *key, const char *value)
+{
+    NB_TRY(check_text(w, "metadata key", key, key));
+    NB_TRY(check_text(w, "metadata value of", key, value));
+    meta *m = w->first_meta;
+    while (m && strcmp(m->key, key) != 0)
+        m = m->next;
+    char *text = nb_arena_strdup(w->arena, value);
+    if (!text)
+        return NB_E_NOMEM;
+    if (m) {
+        m->value = text;
+        return NB_OK;
+    }
+    m = nb_arena_alloc(w->arena, sizeof *m);
+    char *name = nb_arena_strdup(w->arena, key);
+    if (!m || !name)
+        return NB_E_NOMEM;
+    *m = (meta){.key = name, .value = text};
+    *w->last_meta = m;
+    w->last_meta = &m->next;
+    return NB_OK;
+}
+
+/* ---- the header's text; to == NULL only counts ---- */
+typedef struct {
+    char *to;
+    size_t len;
+} text;
+
+static void put(text *o, const char *s, size_t n)
+{
+    if (o->to)
+        memcpy(o->to + o->len, s, n);
+    o->len += n;
+}
+
+static void put_text(text *o, const char *s)
+{
+    put(o, s, strlen(s));
+}
+
+static void put_integer(text *o, int64_t v)
+{
+    char digits[24];
+    put(o, digits, (size_t)snprintf(digits, sizeof digits, "%jd", (intmax_t)v));
+}
+
+static void put_string(text *o, const char *s)
+{
+    put_text(o, "\"");
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+        char escape[8];
+        if (c == '"' || c == '\\')
+            put(o, escape, (size_t)snprintf(escape, sizeof escape, "\\%c", c));
+        else if (c < 0x20)
+            put(o, escape, (size_t)snprintf(escape, sizeof escape, "\\u%04x", (unsigned)c));
+        else
+            put(o, s, 1);
+    }
+    put_text(o, "\"");
+}
+
+static void put_meta(text *o, const meta *m)
+{
+    put_text(o, "\"__metadata__\":{");
+    for (; m; m = m->next) {
+        put_string(o, m->key);
+        put_text(o, ":");
+        put_string(o, m->value);
+        put_text(o, m->next ? "," : "}");
+    }
+}
+
+static void put_tensor(text *o, const nb_st_tensor *t, int64_t at)
+{
+    put_string(o, t->name);
+    put_text(o, ":{\"dtype\":\"");
+    put_text(o, nb_st_dtype_name(t->dtype));
+    put_text(o, "\",\"shape\":[");
+    for (int32_t i = 0; i < t->ndim; i++) {
+        put_text(o, i ? "," : "");
+        put_integer(o, t->shape[i]);
+    }
+    put_text(o, "],\"data_offsets\":[");
+    put_integer(o, at);
+    put_text(o, ",");
+    put_integer(o, at + (int64_t)t->bytes);
+    put_text(o, "]}");
+}
+
+static void put_header(text *o, const nb_st_writer *w)
+{
+    put_text(o, "{");
+    if (w->first_meta)
+        put_meta(o, w->first_meta);
+    int64_t at = 0;
+    for (const entry *e = w->first; e; at += (int64_t)e->t.bytes, e = e->next) {
+        put_text(o, e != w->first || w->first_meta ? "," : "");
+        put_tensor(o, &e->t, at);
+    }
+    put_text(o, "}");
+    while (o->len % HEADER_ALIGN)
+        put_text(o, " ");
+}
+
+/* Errors of fwrite stay in the stream until commit reports them. */
+static void write_all(const nb_st_writer *w, const text *header, FILE *f)
+{
+    uint8_t length[LENGTH_BYTES];
+    for (int i = 0; i < LENGTH_BYTES; i++)
+        length[i] = (uint8_t)((uint64_t)header->len >> (8 * i));
+    fwrite(length, 1, sizeof length, f);
+    fwrite(header->to, 1, header->len, f);
+    for (const entry *e = w->first; e; e = e->next)
+        if (e->t.bytes)
+            fwrite(e->t.data, 1, e->t.bytes, f);
+}
+
+nb_status nb_st_save(nb_st_writer *w, const char *path)
+{
+    text header = {0};
+    put_header(&header, w);
+    if (header.len > NB_ST_MAX_HEADER)
+        return nb_fail(w->ctx, NB_E_UNSUPPORTED, "%s: a header of %zu bytes, more than the %d allowed", path,
+                       header.len, NB_ST_MAX_HEADER);
+    header = (text){.to = nb_alloc(w->ctx, header.len)};
+    if (!header.to)
+        return NB_E_NOMEM;
+    put_header(&header, w);
+    nb_atomic a;
+    nb_status st = nb_atomic_open(w->ctx, path, &a);
+    if (st == NB_OK) {
+        write_all(w, &header, a.f);
+        st = nb_atomic_commit(&a);
+    }
+    nb_free(w->ctx, header.to);
+    return st;
+}
