@@ -5,6 +5,8 @@
  * also evaluation, and what lower() says. saved:  double partial sums, then mean[c], rstd[c] and three coefficient
  * vectors. Sums are taken in double over a number of row ranges that depends on sizes alone, and added in order: the
  * same bits for any number of threads. */
+#include <nibble/quant.h>
+
 #include "layer.h"
 
 #include "base/check.h"
@@ -70,7 +72,8 @@ static nb_status bn_build(nb_graph *g, nb_node *n)
         ((float *)gamma->out.data)[c] = ((const bn_attr *)n->attr)->zero_init ? 0.0f : 1.0f;
         ((float *)var->out.data)[c] = 1.0f;
     }
-    n->priv = nb_graph_alloc(g, 2 * (size_t)per_channel.d[0] * sizeof(double)); /* mul and add of the affine map */
+    /* mul and add of the affine map, and three more for the accumulator's unit */
+    n->priv = nb_graph_alloc(g, 5 * (size_t)per_channel.d[0] * sizeof(double));
     return n->priv ? NB_OK : NB_E_NOMEM;
 }
 
@@ -158,6 +161,17 @@ static bool uses_batch(const nb_run *r)
     return r->train && !r->freeze_bn;
 }
 
+/* After integers, the frozen shift becomes an int32 bias in accumulator units: what evaluation shows is what that bias
+ * gives. */
+static void round_shift(const nb_node *n, const double *mul, double *add, int32_t c)
+{
+    double *unit = add + c;
+    if (!nb_accumulator_unit(n->in[0], unit, unit + c, unit + 2 * c))
+        return;
+    for (int32_t i = 0; i < c; i++)
+        add[i] = nb_round_to_unit(add[i], mul[i] * unit[i]);
+}
+
 static void bn_forward(nb_node *n, const nb_run *r)
 {
     bn_job j = make_job(n);
@@ -171,6 +185,7 @@ static void bn_forward(nb_node *n, const nb_run *r)
     } else {
         running_statistics(&j);
         bn_affine(n, mul, add);
+        round_shift(n, mul, add, j.c);
     }
     for (int32_t c = 0; c < j.c; c++) {
         j.mul[c] = (float)mul[c];

@@ -11,6 +11,8 @@
  * shift. */
 #include "mac.h"
 
+#include <nibble/quant.h>
+
 #include "layer.h"
 
 #include "base/check.h"
@@ -208,7 +210,7 @@ static const float *real_weights(const mac_job *j)
 }
 
 /* Integer panels, and what takes a channel's sum to a real value: the zero point leaves the sum while it is still
- * exact. */
+ * exact, the bias is a whole number of accumulator units as in the integers. */
 static void pack_codes(const mac_job *j)
 {
     const nb_tensor *x = &j->n->in[0]->out, *w = &j->n->in[1]->out;
@@ -221,9 +223,10 @@ static void pack_codes(const mac_job *j)
         int64_t sum = 0;
         for (int64_t i = 0; i < j->p->k; i++)
             sum += codes[c * j->p->k + i];
+        double unit = (double)x->q->scale[0] * (double)w->q->scale[w->q->n == 1 ? 0 : c];
         bias[c] = (int32_t)(-x->q->zero[0] * sum);
-        scale[c] = x->q->scale[0] * w->q->scale[w->q->n == 1 ? 0 : c];
-        shift[c] = b ? b[c] : 0.0f;
+        scale[c] = (float)unit;
+        shift[c] = b ? (float)nb_round_to_unit((double)b[c], unit) : 0.0f;
     }
 }
 

@@ -69,6 +69,12 @@ extern const nb_op nb_op_dequantize; /* codes -> float, for layers that only tak
 NB_API int32_t nb_fakequant_channels(const nb_node *fq);
 NB_API nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, nb_qparams *q, int8_t *codes);
 
+/* Real value of one accumulator unit of an open value that stems from integers (a MAC on codes, or batch norms after it), per channel; false for other
+ * values. mul and add [channels] are work space. Valid during a forward pass, after n's inputs ran. */
+NB_API bool nb_accumulator_unit(const nb_node *n, double *unit, double *mul, double *add);
+/* v to the nearest whole number of units, as a bias is stored; v itself when that would not fit an int32. */
+NB_API double nb_round_to_unit(double v, double unit);
+
 /* Puts fake-quant nodes on the edges of an unfrozen float graph: the input, every MAC's weight, values after the fused activation, after
  * joins; pools keep their input's grid. Removes TRAIN_ONLY nodes. quant: the config's section, may be NULL for defaults. */
 NB_API nb_status nb_quant_place(nb_graph *g, const nb_conf *quant);

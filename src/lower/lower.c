@@ -87,7 +87,7 @@ nb_status nb_lower_mac(nb_lowering *lo, const nb_node *n, const nb_geom *geom)
     const float *bias = n->n_in > 2 ? n->in[2]->out.data : NULL;
     for (int32_t c = 0; c < oc; c++) {
         v.scale[c] = (double)x->t.scale * q.scale[q.n > 1 ? c : 0];
-        v.bias[c] = bias ? bias[c] : 0.0;
+        v.bias[c] = bias ? nb_round_to_unit(bias[c], v.scale[c]) : 0.0;
     }
     lo->val[n->id] = v;
     return NB_OK;
@@ -132,7 +132,7 @@ nb_status nb_lower_affine(nb_lowering *lo, const nb_node *n, const double *mul, 
         return not_codes(lo, n, n->in[0]);
     for (int32_t c = 0; c < v.geom.oc; c++) {
         v.scale[c] *= mul[c];
-        v.bias[c] = v.bias[c] * mul[c] + add[c];
+        v.bias[c] = v.bias[c] * mul[c] + nb_round_to_unit(add[c], v.scale[c]);
     }
     lo->val[n->id] = v;
     return NB_OK;
