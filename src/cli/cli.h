@@ -1,0 +1,65 @@
+/* cli.h - what the commands share: parsed arguments, exit codes, help.
+ *
+ * A command is one file cmd_<name>.c plus one line in commands.def. Only this folder prints or exits. Results go to
+ * stdout, progress and the one sentence of an error to stderr. Exit codes: 0 ok, 1 the work failed, 2 wrong usage or
+ * config. */
+#ifndef NB_CLI_CLI_H
+#define NB_CLI_CLI_H
+
+#include <nibble/nibble.h>
+
+typedef struct {
+    const char *name; /* "--json"; an alias follows a comma: "--output,-o" */
+    const char *arg;  /* name of its value for help, or NULL: a flag */
+    const char *help;
+} cli_option;
+
+typedef struct cli cli;
+
+typedef struct {
+    const char *name;
+    const char *usage;         /* arguments, without options: "FILE IMAGE.png..." */
+    const char *help;          /* one line */
+    const char *more;          /* paragraphs for --help, or NULL */
+    const cli_option *options; /* ends with {0}; beside --help */
+    int32_t min_args, max_args;
+    nb_status (*run)(cli *c);
+} cli_command;
+
+struct cli {
+    nb_ctx *ctx;
+    const cli_command *command;
+    const char *const *arg; /* positional arguments */
+    int32_t n_args;
+    const char *const *set; /* KEY=VALUE of every --set, in order */
+    int32_t n_sets;
+    const char **value; /* by place in command->options; a flag that was given is "" */
+};
+
+extern const cli_command *const cli_commands[]; /* ends with NULL */
+
+/* Parses argv[2..] for the command and runs it; returns the exit code. */
+int cli_run(nb_ctx *ctx, const cli_command *command, int argc, char **argv);
+void cli_overview(void);
+void cli_help(const cli_command *command);
+
+/* The value of an option; NULL when it was not given. */
+const char *cli_value(const cli *c, const char *option);
+bool cli_flag(const cli *c, const char *option);
+/* Wrong usage: the sentence, with status NB_E_CONFIG. */
+nb_status cli_usage(cli *c, const char *fmt, ...) NB_PRINTF(2, 3);
+
+#define CLI_JSON                                                                                                       \
+    {                                                                                                                  \
+        "--json", NULL, "print one JSON object instead of a table"                                                     \
+    }
+#define CLI_SET                                                                                                        \
+    {                                                                                                                  \
+        "--set", "KEY=VALUE", "override a key of the config; may be repeated"                                          \
+    }
+#define CLI_THREADS                                                                                                    \
+    {                                                                                                                  \
+        "--threads", "N", "use N threads (default: OMP_NUM_THREADS, or all processors)"                                \
+    }
+
+#endif

@@ -1,0 +1,70 @@
+/* cmd_eval.c - accuracy of a checkpoint on images; quantized networks are run by the integer engine. */
+#include "cli/json.h"
+#include "cli/open_model.h"
+#include "cli/progress.h"
+
+#include "base/check.h"
+
+enum { BATCH = 64 };
+
+static nb_status print_json(cli *c, const cli_model *m, const cli_images *im, const nb_eval *e, double seconds)
+{
+    char kind[32];
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "file", m->path);
+    cJSON_AddStringToObject(o, "kind", cli_model_kind(m, kind, sizeof kind));
+    cJSON_AddStringToObject(o, "split", im->name);
+    cJSON_AddNumberToObject(o, "images", e->n);
+    cJSON_AddNumberToObject(o, "correct", e->correct);
+    cJSON_AddNumberToObject(o, "accuracy", e->accuracy);
+    cJSON_AddNumberToObject(o, "loss", e->loss);
+    cJSON_AddNumberToObject(o, "seconds", seconds);
+    return cli_json_print(c, o);
+}
+
+static nb_status evaluate(cli *c, cli_model *m)
+{
+    cli_images images;
+    nb_eval e;
+    char kind[32];
+    NB_TRY(cli_model_open(c, c->arg[0], BATCH, m));
+    if (!m->experiment.config)
+        return nb_fail(c->ctx, NB_E_UNSUPPORTED, "%s: holds no config, so its data set is not known", m->path);
+    NB_TRY(cli_experiment_split(c, &m->experiment, cli_value(c, "--split"), &images));
+    double start = cli_now();
+    NB_TRY(cli_model_evaluate(c, m, &images, &e));
+    double seconds = cli_now() - start;
+    if (cli_flag(c, "--json"))
+        return print_json(c, m, &images, &e, seconds);
+    printf("%s: %s on %d %s images: accuracy %.2f %%, loss %.4f (%.0f images/s)\n", m->path,
+           cli_model_kind(m, kind, sizeof kind), e.n, images.name, 100 * e.accuracy, e.loss,
+           (double)e.n / (seconds > 1e-9 ? seconds : 1e-9));
+    return NB_OK;
+}
+
+static nb_status run(cli *c)
+{
+    cli_model m = {0};
+    nb_status st = evaluate(c, &m);
+    cli_model_close(c, &m);
+    return st;
+}
+
+static const cli_option options[] = {
+    {"--split",                              "NAME", "test (default), validation or train"},
+    CLI_SET, CLI_THREADS, CLI_JSON, {0}
+};
+
+const cli_command cli_command_eval = {
+    .name = "eval",
+    .usage = "FILE",
+    .help = "accuracy and loss of a checkpoint on its test images",
+    .more = "FILE is a training checkpoint (last.safetensors, best.safetensors) or an integer one "
+            "(model.int.safetensors).\n"
+            "A quantized network is lowered and run by the integer engine: the accuracy is the one that ships.\n"
+            "The data set is the one in the file's config; --set data.path=DIR says where it lies on this machine.\n",
+    .options = options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};

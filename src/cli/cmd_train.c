@@ -1,0 +1,259 @@
+/* cmd_train.c - trains an experiment into its run folder.
+ *
+ * Everything that can be wrong is looked at before the first step: config, data, both forms of the network, whether the
+ * folder can be written. A folder that holds a run is never overwritten: it is resumed, or moved aside by --force. */
+#include "cli/open_model.h"
+#include "cli/progress.h"
+
+#include "base/check.h"
+#include "base/files.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+enum { PATH_BYTES = 4096, MAX_OLD = 10000 };
+
+static volatile sig_atomic_t stop_asked;
+
+static void on_signal(int signal_number)
+{
+    (void)signal_number;
+    stop_asked = 1;
+}
+
+/* The first Ctrl-C asks the trainer to save and stop; a second one ends the process at once. */
+static void catch_signals(void)
+{
+    struct sigaction a = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&a.sa_mask);
+    sigaction(SIGINT, &a, NULL);
+    sigaction(SIGTERM, &a, NULL);
+}
+
+typedef struct {
+    cli *c;
+    cli_experiment e;
+    nb_train_plan *plan;
+    cli_progress progress;
+    cli_images eval; /* what is evaluated after every epoch */
+} session;
+
+/* ---- the trainer's questions ---- */
+
+static nb_status evaluate(void *ud, nb_graph *g, nb_eval *out)
+{
+    session *s = ud;
+    if (!g->quantized)
+        return nb_evaluate_graph(g, s->eval.data, s->eval.indices, s->eval.n, out);
+    nb_intmodel *m;
+    NB_TRY(nb_lower(g, "", &m));
+    nb_status st = nb_intmodel_evaluate(s->c->ctx, m, s->eval.data, s->eval.indices, s->eval.n, out);
+    nb_intmodel_free(s->c->ctx, m);
+    return st;
+}
+
+static void on_step(void *ud, const nb_progress *p)
+{
+    cli_progress_step(&((session *)ud)->progress, p);
+}
+
+static void on_epoch(void *ud, const nb_epoch_report *r)
+{
+    cli_progress_epoch(&((session *)ud)->progress, r);
+}
+
+/* ---- the run folder ---- */
+
+static nb_status file_in(cli *c, const char *folder, const char *name, char *path)
+{
+    int len = snprintf(path, PATH_BYTES, "%s/%s", folder, name);
+    if (len > 0 && len < PATH_BYTES)
+        return NB_OK;
+    return nb_fail(c->ctx, NB_E_CONFIG, "%.64s...: the path is longer than %d bytes", folder, PATH_BYTES);
+}
+
+static nb_status move_aside(cli *c, const char *out)
+{
+    char old[PATH_BYTES];
+    for (int32_t i = 1; i <= MAX_OLD; i++) {
+        int len = snprintf(old, sizeof old, "%s.old%d", out, i);
+        if (len < 0 || (size_t)len >= sizeof old || nb_file_exists(old))
+            continue;
+        if (rename(out, old) != 0)
+            return nb_fail(c->ctx, NB_E_IO, "%s: cannot be moved to %s: %s", out, old, strerror(errno));
+        fprintf(stderr, "nibble: the earlier run was moved to %s\n", old);
+        return NB_OK;
+    }
+    return nb_fail(c->ctx, NB_E_IO, "%s: there are too many earlier runs beside it", out);
+}
+
+/* Makes the folder and writes config.yaml, which also proves that it can be written. *resume: there is a checkpoint to
+ * go on from. */
+static nb_status prepare_folder(session *s, bool *resume)
+{
+    cli *c = s->c;
+    char last[PATH_BYTES], metrics[PATH_BYTES], config[PATH_BYTES];
+    NB_TRY(file_in(c, s->e.out, "last.safetensors", last));
+    NB_TRY(file_in(c, s->e.out, "metrics.csv", metrics));
+    NB_TRY(file_in(c, s->e.out, "config.yaml", config));
+    bool run = nb_file_exists(last) || nb_file_exists(metrics);
+    *resume = cli_flag(c, "--resume") && nb_file_exists(last);
+    if (*resume)
+        return NB_OK; /* config.yaml is of this run: the trainer compares configs */
+    if (run && cli_flag(c, "--force"))
+        NB_TRY(move_aside(c, s->e.out));
+    else if (run)
+        return nb_fail(
+            c->ctx, NB_E_CONFIG,
+            "%s: holds a run already; continue it with --resume, start over with --force (which moves it aside), or "
+            "choose another folder with --set out=DIR",
+            s->e.out);
+    NB_TRY(nb_make_dirs(c->ctx, s->e.out));
+    return nb_file_write(c->ctx, config, s->e.text, strlen(s->e.text));
+}
+
+/* Builds both forms of the network once, small, so that a mistake in `quant` does not surface after hours of float
+ * training. */
+static nb_status check_networks(session *s)
+{
+    nb_graph *g;
+    NB_TRY(nb_model_build(s->c->ctx, &s->e.exp, nb_data_info(s->e.train), 1, &g));
+    nb_status st = s->plan->any_quant ? nb_model_quantize(g, s->e.exp.quant) : NB_OK;
+    nb_graph_free(g);
+    return st;
+}
+
+/* ---- the end ---- */
+
+typedef struct {
+    char file[PATH_BYTES];     /* the checkpoint that was taken */
+    char integers[PATH_BYTES]; /* "" when the network is a float one */
+    nb_eval test;
+} final_model;
+
+/* The result is the last epoch's network. With validation images it is the best one by those: the choice then has not
+ * seen the test images, on which it is measured here. */
+static nb_status make_final(session *s, final_model *f)
+{
+    cli *c = s->c;
+    bool best = s->e.n_validation > 0 && s->plan->phase[s->plan->n_phases - 1].keys.quant == s->plan->any_quant;
+    cli_images test;
+    cli_model m = {0};
+    NB_TRY(file_in(c, s->e.out, best ? "best.safetensors" : "last.safetensors", f->file));
+    NB_TRY(cli_experiment_split(c, &s->e, "test", &test));
+    nb_status st = cli_model_open(c, f->file, 64, &m);
+    if (st == NB_OK)
+        st = cli_model_evaluate(c, &m, &test, &f->test);
+    if (st == NB_OK && m.integers) {
+        m.integers->accuracy = f->test.accuracy;
+        st = file_in(c, s->e.out, "model.int.safetensors", f->integers);
+        if (st == NB_OK)
+            st = nb_intmodel_save(c->ctx, m.integers, f->integers);
+    }
+    cli_model_close(c, &m);
+    return st;
+}
+
+static void print_results(const session *s, const nb_train_result *r, const final_model *f)
+{
+    char bits[16], time[32];
+    printf("\n%-12s %-7s %7s %11s %8s %8s %10s\n", "phase", "bits", "epochs", "train loss", "train", "eval", "time");
+    for (int32_t i = 0; i < s->plan->n_phases; i++) {
+        const nb_phase_keys *k = &s->plan->phase[i].keys;
+        const nb_phase_result *p = &r->phase[i];
+        printf("%-12s %-7s %7d %11.4f %6.2f %% %6.2f %% %10s\n", k->name,
+               cli_bits_text(&s->e, k->quant, bits, sizeof bits), p->epochs_done, p->loss, 100 * p->train_accuracy,
+               100 * p->accuracy, cli_duration(p->seconds, time, sizeof time));
+    }
+    printf("\ntest accuracy %.2f %% on %d images, by %s\n", 100 * f->test.accuracy, f->test.n,
+           *f->integers ? "the integer engine" : "the float network");
+    printf("checkpoint    %s\n", f->file);
+    if (*f->integers)
+        printf("integers      %s\n", f->integers);
+    printf("also in %s: config.yaml, metrics.csv, timing.csv, last and best.safetensors\n", s->e.out);
+}
+
+/* ---- all of it ---- */
+
+static nb_status train(session *s, bool resume, nb_train_result *result)
+{
+    nb_train_job job = {.experiment = &s->e.exp,
+                        .plan = s->plan,
+                        .config_text = s->e.text,
+                        .out = s->e.out,
+                        .data = s->e.train,
+                        .indices = s->e.order,
+                        .n_indices = s->e.n_train,
+                        .resume = resume,
+                        .evaluate = evaluate,
+                        .on_step = on_step,
+                        .on_epoch = on_epoch,
+                        .ud = s,
+                        .stop = &stop_asked};
+    cli_progress_init(&s->progress, cli_flag(s->c, "--quiet"));
+    catch_signals();
+    nb_status st = nb_train(s->c->ctx, &job, result);
+    cli_progress_clear(&s->progress);
+    return st;
+}
+
+static nb_status run_session(session *s, nb_train_result *result)
+{
+    cli *c = s->c;
+    bool resume;
+    final_model f = {0};
+    if (cli_flag(c, "--resume") && cli_flag(c, "--force"))
+        return cli_usage(c, "--resume and --force exclude each other");
+    NB_TRY(cli_experiment_load(c, c->arg[0], &s->e));
+    NB_TRY(nb_train_plan_create(c->ctx, s->e.exp.train, &s->plan));
+    NB_TRY(cli_experiment_open_train(c, &s->e));
+    NB_TRY(cli_experiment_open_test(c, &s->e));
+    NB_TRY(cli_experiment_split(c, &s->e, s->e.n_validation ? "validation" : "test", &s->eval));
+    NB_TRY(check_networks(s));
+    NB_TRY(prepare_folder(s, &resume));
+    if (cli_flag(c, "--resume") && !resume)
+        fprintf(stderr, "nibble: %s: no checkpoint yet, starting from the beginning\n", s->e.out);
+    NB_TRY(train(s, resume, result));
+    NB_TRY(make_final(s, &f));
+    print_results(s, result, &f);
+    return NB_OK;
+}
+
+static nb_status run(cli *c)
+{
+    session *s = nb_alloc(c->ctx, sizeof *s);
+    if (!s)
+        return NB_E_NOMEM;
+    s->c = c;
+    nb_train_result result = {0};
+    nb_status st = run_session(s, &result);
+    nb_free(c->ctx, result.phase);
+    nb_train_plan_free(c->ctx, s->plan);
+    cli_experiment_close(c, &s->e);
+    nb_free(c->ctx, s);
+    return st;
+}
+
+static const cli_option options[] = {
+    CLI_SET,
+    {"--resume",                                                                                NULL, "continue from the run folder's last checkpoint (from the beginning when there is none)"},
+    {"--force", NULL, "start over: an earlier run in the folder is moved aside"},
+    {"--quiet",                                                                                 NULL, "only the table at the end"},
+    CLI_THREADS,
+    {0                               }
+};
+
+const cli_command cli_command_train = {
+    .name = "train",
+    .usage = "CONFIG",
+    .help = "train an experiment; ends with the integers when its last phase is quantized",
+    .more =
+        "The run folder (key `out`) receives the resolved config, metrics.csv, last and best.safetensors, and\n"
+        "model.int.safetensors. Ctrl-C saves a checkpoint first; so do the keys train.save_steps and save_seconds.\n"
+        "The same config gives the same bytes again: with any number of threads, interrupted and resumed or not.\n",
+    .options = options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};

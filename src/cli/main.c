@@ -1,0 +1,70 @@
+/* main.c - nibble: finds the command and runs it. */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_COMMANDS = 64 };
+
+static const cli_command *find(const char *name)
+{
+    for (const cli_command *const *c = cli_commands; *c; c++)
+        if (!strcmp((*c)->name, name))
+            return *c;
+    return NULL;
+}
+
+static int unknown_command(const char *name)
+{
+    const char *names[MAX_COMMANDS];
+    int32_t n = 0;
+    for (; cli_commands[n] && n < MAX_COMMANDS; n++)
+        names[n] = cli_commands[n]->name;
+    const char *near = nb_closest(name, names, n);
+    fprintf(stderr, "nibble: %s: unknown command%s%s%s; `nibble help` lists them\n", name,
+            near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
+    return 2;
+}
+
+static int help(const char *name)
+{
+    const cli_command *command = name ? find(name) : NULL;
+    if (name && !command)
+        return unknown_command(name);
+    if (command)
+        cli_help(command);
+    else
+        cli_overview();
+    return 0;
+}
+
+static int dispatch(int argc, char **argv)
+{
+    if (argc < 2 || !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+        return help(argc > 2 ? argv[2] : NULL);
+    if (!strcmp(argv[1], "--version")) {
+        printf("nibble %s\n", NB_VERSION);
+        return 0;
+    }
+    const cli_command *command = find(argv[1]);
+    if (!command)
+        return unknown_command(argv[1]);
+    nb_ctx *ctx = nb_ctx_create();
+    if (!ctx) {
+        fprintf(stderr, "nibble: out of memory\n");
+        return 1;
+    }
+    int code = cli_run(ctx, command, argc, argv);
+    nb_ctx_destroy(ctx);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    int code = dispatch(argc, argv);
+    if (fflush(stdout) != 0 || ferror(stdout)) { /* a full disk behind > must not look like success */
+        fprintf(stderr, "nibble: standard output could not be written\n");
+        return code ? code : 1;
+    }
+    return code;
+}

@@ -1,0 +1,125 @@
+/* open_experiment.c - config -> bound experiment -> open data sets, with the checks that need both splits. */
+#include "cli/open_experiment.h"
+
+#include "base/check.h"
+#include "train/loader.h"
+
+#include <string.h>
+
+/* runs/<file name without folder and suffix> */
+static char *default_out(nb_ctx *ctx, const char *path)
+{
+    const char *base = strrchr(path, '/');
+    base = base ? base + 1 : path;
+    size_t stem = strcspn(base, "."), size = stem + sizeof "runs/";
+    char *out = nb_alloc(ctx, size);
+    if (out)
+        snprintf(out, size, "runs/%.*s", (int)stem, base);
+    return out;
+}
+
+static nb_status bind(cli *c, const char *name, cli_experiment *e)
+{
+    NB_TRY(nb_experiment_bind(c->ctx, e->config, &e->exp));
+    NB_TRY(nb_config_print(c->ctx, e->config, &e->text));
+    e->out = *e->exp.out ? nb_strdup(c->ctx, e->exp.out) : default_out(c->ctx, name);
+    return e->out ? NB_OK : NB_E_NOMEM;
+}
+
+nb_status cli_experiment_load(cli *c, const char *path, cli_experiment *e)
+{
+    NB_TRY(nb_config_load(c->ctx, path, c->set, c->n_sets, &e->config));
+    return bind(c, path, e);
+}
+
+nb_status cli_experiment_parse(cli *c, const char *name, const char *text, cli_experiment *e)
+{
+    NB_TRY(nb_config_parse(c->ctx, name, text, strlen(text), c->set, c->n_sets, &e->config));
+    return bind(c, name, e);
+}
+
+static nb_status check_splits_agree(cli *c, const cli_experiment *e)
+{
+    if (!e->train || !e->test)
+        return NB_OK;
+    const nb_dsinfo *a = nb_data_info(e->train), *b = nb_data_info(e->test);
+    if (a->h == b->h && a->w == b->w && a->c == b->c && a->classes == b->classes)
+        return NB_OK;
+    return nb_fail(c->ctx, NB_E_SHAPE,
+                   "data: training images are %dx%dx%d in %d classes, test images are %dx%dx%d in %d classes", a->h,
+                   a->w, a->c, a->classes, b->h, b->w, b->c, b->classes);
+}
+
+nb_status cli_experiment_open_test(cli *c, cli_experiment *e)
+{
+    if (!e->test)
+        NB_TRY(nb_data_open(c->ctx, e->exp.data, "test", &e->test));
+    return check_splits_agree(c, e);
+}
+
+nb_status cli_experiment_open_train(cli *c, cli_experiment *e)
+{
+    if (e->train)
+        return NB_OK;
+    NB_TRY(nb_data_open(c->ctx, e->exp.data, "train", &e->train));
+    int32_t count = nb_data_info(e->train)->count;
+    e->n_validation = nb_data_common(e->train)->validation;
+    if (e->n_validation > 0)
+        NB_TRY(nb_split_order(c->ctx, count, e->n_validation, e->exp.seed, &e->order));
+    e->n_train = count - e->n_validation;
+    return check_splits_agree(c, e);
+}
+
+void cli_experiment_close(cli *c, cli_experiment *e)
+{
+    nb_free(c->ctx, e->order);
+    nb_data_close(c->ctx, e->train);
+    nb_data_close(c->ctx, e->test);
+    nb_free(c->ctx, e->out);
+    nb_free(c->ctx, e->text);
+    nb_config_free(c->ctx, e->config);
+    *e = (cli_experiment){0};
+}
+
+nb_status cli_experiment_split(cli *c, cli_experiment *e, const char *split, cli_images *out)
+{
+    if (!split || !strcmp(split, "test")) {
+        NB_TRY(cli_experiment_open_test(c, e));
+        *out = (cli_images){.name = "test", .data = e->test, .n = nb_data_info(e->test)->count};
+        return NB_OK;
+    }
+    if (strcmp(split, "train") != 0 && strcmp(split, "validation") != 0)
+        return cli_usage(c, "--split: %s: must be test, validation or train", split);
+    NB_TRY(cli_experiment_open_train(c, e));
+    if (!strcmp(split, "train")) {
+        *out = (cli_images){.name = "train", .data = e->train, .indices = e->order, .n = e->n_train};
+        return NB_OK;
+    }
+    if (!e->n_validation)
+        return nb_fail(c->ctx, NB_E_CONFIG,
+                       "--split validation: this experiment has no validation images (data.validation is 0)");
+    *out = (cli_images){"validation", e->train, e->order + e->n_train, e->n_validation};
+    return NB_OK;
+}
+
+static const char *bits_of(const nb_conf *quant, const char *section, const nb_key *keys)
+{
+    const nb_conf *s = quant && nb_conf_is_map(quant) ? nb_conf_get(quant, section) : NULL;
+    const nb_conf *bits = s && nb_conf_is_map(s) ? nb_conf_get(s, "bits") : NULL;
+    if (bits && nb_conf_text(bits))
+        return nb_conf_text(bits);
+    for (const nb_key *k = keys; k->name; k++)
+        if (!strcmp(k->name, "bits"))
+            return k->dflt;
+    return "?";
+}
+
+const char *cli_bits_text(const cli_experiment *e, bool quant, char *buf, size_t len)
+{
+    if (quant)
+        snprintf(buf, len, "W%.4sA%.4s", bits_of(e->exp.quant, "weights", nb_quant_weight_keys),
+                 bits_of(e->exp.quant, "activations", nb_quant_act_keys));
+    else
+        snprintf(buf, len, "float");
+    return buf;
+}

@@ -1,0 +1,38 @@
+/* open_experiment.h - an experiment's config and data, opened for a command. */
+#ifndef NB_CLI_OPEN_EXPERIMENT_H
+#define NB_CLI_OPEN_EXPERIMENT_H
+
+#include "cli/cli.h"
+
+typedef struct {
+    nb_config *config;
+    nb_experiment exp;
+    char *text;            /* canonical, overrides applied */
+    char *out;             /* the run folder: `out:`, or runs/<name of the config file> */
+    nb_data *train, *test; /* NULL until opened */
+    int32_t *order;        /* with a validation split: a permutation of the training images, validation last */
+    int32_t n_train, n_validation;
+} cli_experiment;
+
+/* From a file, or from text (then name stands in messages), with the command's --set applied. *e is zeroed by the
+ * caller, and closed by it after a failure too. */
+nb_status cli_experiment_load(cli *c, const char *path, cli_experiment *e);
+nb_status cli_experiment_parse(cli *c, const char *name, const char *text, cli_experiment *e);
+/* Opens what is not open yet: the split "test", and "train" with its validation split. */
+nb_status cli_experiment_open_test(cli *c, cli_experiment *e);
+nb_status cli_experiment_open_train(cli *c, cli_experiment *e);
+void cli_experiment_close(cli *c, cli_experiment *e);
+
+/* The images that --split asks for. */
+typedef struct {
+    const char *name; /* "test", "validation" or "train" */
+    const nb_data *data;
+    const int32_t *indices; /* NULL: 0..n-1 */
+    int32_t n;
+} cli_images;
+nb_status cli_experiment_split(cli *c, cli_experiment *e, const char *split, cli_images *out);
+
+/* "W4A8" as the config's quant section says, or "float"; into buf. */
+const char *cli_bits_text(const cli_experiment *e, bool quant, char *buf, size_t len);
+
+#endif

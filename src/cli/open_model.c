@@ -1,0 +1,89 @@
+/* open_model.c - tells the two kinds of checkpoint apart by their metadata and opens either. */
+#include "cli/open_model.h"
+
+#include "base/check.h"
+#include "base/safetensors.h"
+
+#include <string.h>
+
+static nb_status is_training_checkpoint(cli *c, const char *path, bool *yes)
+{
+    nb_st_file *f;
+    NB_TRY(nb_st_open(c->ctx, path, &f));
+    const char *format = nb_st_meta(f, "format");
+    *yes = format && !strncmp(format, "nibble-checkpoint", strlen("nibble-checkpoint"));
+    nb_st_close(c->ctx, f);
+    return NB_OK;
+}
+
+static nb_status open_checkpoint(cli *c, const char *path, int32_t max_batch, cli_model *m)
+{
+    NB_TRY(nb_checkpoint_open(c->ctx, path, &m->checkpoint));
+    m->info = m->checkpoint->info;
+    NB_TRY(cli_experiment_parse(c, path, m->checkpoint->config, &m->experiment));
+    nb_graph_spec spec = {.experiment = &m->experiment.exp,
+                          .info = &m->info,
+                          .max_batch = max_batch,
+                          .quant = m->checkpoint->quantized,
+                          .plan = NB_PLAN_INFER};
+    nb_params_source from = {.file = m->checkpoint, .mode = NB_PARAMS_MODEL};
+    NB_TRY(nb_graph_open(c->ctx, &spec, &from, &m->graph));
+    return m->checkpoint->quantized ? nb_lower(m->graph, m->experiment.text, &m->integers) : NB_OK;
+}
+
+static nb_status open_integers(cli *c, const char *path, cli_model *m)
+{
+    NB_TRY(nb_intmodel_load(c->ctx, path, &m->integers));
+    const nb_etensor *in = &m->integers->e.tensors[nb_intmodel_input(m->integers)];
+    m->info = (nb_dsinfo){.h = in->h, .w = in->w, .c = in->c, .classes = m->integers->classes};
+    m->info.class_names = m->integers->class_names;
+    if (*m->integers->config)
+        return cli_experiment_parse(c, path, m->integers->config, &m->experiment);
+    return NB_OK;
+}
+
+nb_status cli_model_open(cli *c, const char *path, int32_t max_batch, cli_model *m)
+{
+    bool training;
+    *m = (cli_model){.path = path};
+    NB_TRY(is_training_checkpoint(c, path, &training));
+    return training ? open_checkpoint(c, path, max_batch, m) : open_integers(c, path, m);
+}
+
+void cli_model_close(cli *c, cli_model *m)
+{
+    nb_intmodel_free(c->ctx, m->integers);
+    nb_graph_free(m->graph);
+    cli_experiment_close(c, &m->experiment);
+    nb_checkpoint_close(c->ctx, m->checkpoint);
+    *m = (cli_model){0};
+}
+
+const char *cli_model_kind(const cli_model *m, char *buf, size_t len)
+{
+    char bits[16] = "";
+    if (m->experiment.config)
+        cli_bits_text(&m->experiment, true, bits, sizeof bits);
+    if (m->integers)
+        snprintf(buf, len, "integers%s%s", *bits ? " " : "", bits);
+    else
+        snprintf(buf, len, "float");
+    return buf;
+}
+
+nb_status cli_model_evaluate(cli *c, const cli_model *m, const cli_images *images, nb_eval *out)
+{
+    if (m->integers)
+        return nb_intmodel_evaluate(c->ctx, m->integers, images->data, images->indices, images->n, out);
+    return nb_evaluate_graph(m->graph, images->data, images->indices, images->n, out);
+}
+
+nb_status cli_model_logits(cli *c, const cli_model *m, const uint8_t *pixels, float *logits)
+{
+    if (m->integers)
+        return nb_intmodel_logits(c->ctx, m->integers, pixels, logits);
+    nb_graph_set_batch(m->graph, 1);
+    nb_forward(m->graph, &(nb_run){.pixels = pixels});
+    memcpy(logits, nb_graph_logits(m->graph), (size_t)m->info.classes * sizeof *logits);
+    return NB_OK;
+}

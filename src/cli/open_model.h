@@ -1,0 +1,28 @@
+/* open_model.h - a model of either kind from a file: training checkpoints (float or quantized) and integer checkpoints.
+ */
+#ifndef NB_CLI_OPEN_MODEL_H
+#define NB_CLI_OPEN_MODEL_H
+
+#include "cli/open_experiment.h"
+
+typedef struct {
+    const char *path;
+    cli_experiment experiment; /* from the file's own config, --set applied; all zero when the file has none */
+    nb_checkpoint *checkpoint; /* NULL for an integer checkpoint */
+    nb_graph *graph;           /* the network of a training checkpoint, for inference; NULL for an integer checkpoint */
+    nb_intmodel *integers; /* the integer checkpoint, or what the quantized graph lowers to; NULL for a float network */
+    nb_dsinfo info;        /* image size, classes, names */
+} cli_model;
+
+/* max_batch: of the graph. *m is closed by the caller, after a failure too. */
+nb_status cli_model_open(cli *c, const char *path, int32_t max_batch, cli_model *m);
+void cli_model_close(cli *c, cli_model *m);
+/* "integers W4A8" or "float"; into buf. */
+const char *cli_model_kind(const cli_model *m, char *buf, size_t len);
+
+/* Accuracy on data, by the integer engine when there are integers. */
+nb_status cli_model_evaluate(cli *c, const cli_model *m, const cli_images *images, nb_eval *out);
+/* Logits [classes] of one image [h, w, c]. */
+nb_status cli_model_logits(cli *c, const cli_model *m, const uint8_t *pixels, float *logits);
+
+#endif
