@@ -14,6 +14,7 @@
 #include <nibble/intmodel.h>
 #include <nibble/lower.h>
 #include <nibble/lowering.h>
+#include <nibble/model.h>
 #include <nibble/quant.h>
 #include <nibble/tensor.h>
 #include <nibble/train.h>
