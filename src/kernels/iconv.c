@@ -4,23 +4,17 @@
  * (iconv_isa.h). Everything else follows from the geometry (layout_of), so the blob has no header that could disagree
  * with it. The padded image holds just the rows and columns that some window reads. */
 #include "kernels/iconv.h"
+
+#include "base/cpu.h"
 #include "kernels/ibytes.h"
 #include "kernels/iconv_isa.h"
 #include "kernels/rescale.h"
-
-#ifdef NB_FREESTANDING
-enum { NB_CPU_AVX2 = 1 };
-#else
-#    include "base/cpu.h"
-#endif
 
 enum {
     LANES = NB_ICONV_LANES,
     MAX_SIZE = 1 << 20,   /* of one dimension; keeps nb_geom_out in 32 bits */
     MAX_WINDOW = 1 << 10, /* of kernel and dilation */
-    MAX_COUNT =
-        1
-        << 28 /* of padded image, packed weights and output: offsets fit in int32, bytes in size_t on 32-bit machines */
+    MAX_COUNT = 1 << 28   /* of each array: offsets fit in int32, bytes in the size_t of 32-bit machines */
 };
 
 typedef struct {
@@ -124,10 +118,16 @@ static void pack_dense(int16_t *panel, const int8_t *w, const nb_geom *g, const 
         for (int32_t c0 = 0; c0 < l->ocg; c0 += LANES, panel += l->panel_len)
             for (int32_t lane = 0; lane < LANES && c0 + lane < l->ocg; lane++) {
                 const int8_t *from = w + ((int64_t)grp * l->ocg + c0 + lane) * per_oc;
+                int16_t *to = panel + 2 * lane;
                 for (int32_t r = 0; r < l->n_runs; r++) {
-                    int16_t *to = panel + (int64_t)r * l->pairs * 2 * LANES + 2 * lane;
-                    for (int32_t k = 0; k < l->run_len; k++)
-                        to[k / 2 * (2 * LANES) + k % 2] = *from++;
+                    for (int32_t k = 0; k < l->run_len / 2; k++, from += 2, to += 2 * LANES) {
+                        to[0] = from[0];
+                        to[1] = from[1];
+                    }
+                    if (l->run_len % 2) {
+                        to[0] = *from++;
+                        to += 2 * LANES;
+                    }
                 }
             }
 }
