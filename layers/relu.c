@@ -95,12 +95,12 @@ static void backward_chunk(void *arg, int64_t chunk, int32_t thread)
     }
     const float *y = n->out.data, *dy = n->out.grad, cap = ((const relu_attr *)n->attr)->cap;
     float *dx = n->in[0]->out.grad;
-    if (nb_layer_fresh(n, 0))
-        for (int64_t i = first; i < end; i++)
-            dx[i] = y[i] > 0.0f && y[i] < cap ? dy[i] : 0.0f;
-    else
-        for (int64_t i = first; i < end; i++)
-            dx[i] += y[i] > 0.0f && y[i] < cap ? dy[i] : 0.0f;
+    bool fresh = nb_layer_fresh(n, 0);
+    for (int64_t i = first; i < end; i++) {
+        /* both comparisons and both loads always happen: a select, not a branch to mispredict */
+        float pass = (float)((y[i] > 0.0f) & (y[i] < cap)), d = dy[i];
+        dx[i] = fresh ? (pass > 0.0f ? d : 0.0f) : dx[i] + (pass > 0.0f ? d : 0.0f);
+    }
 }
 
 static void relu_backward(nb_node *n, const nb_run *r)
