@@ -1,9 +1,9 @@
 /* synth.c - procedural images that can be learned: for tests, demonstrations and timing, in any size.
  *
  * A class is a direction and a spacing of stripes (and with three channels a tint); an image adds its own shift of the
- * stripes, its own contrast and brightness, and noise. The shift spans half a period, so that class means differ and a
- * linear classifier does better than chance, but not well: what tells the classes apart is the texture, which
- * convolution sees. Every image is a pure function of (seed, split, index) in integer arithmetic, the same bytes
+ * stripes, its own contrast and brightness, and noise. The shift spans three quarters of a period, so that class means
+ * differ and a linear classifier does better than chance, but not well: what tells the classes apart is the texture,
+ * which convolution sees. Every image is a pure function of (seed, split, index) in integer arithmetic, the same bytes
  * everywhere. */
 #include <nibble/dataset.h>
 
@@ -74,7 +74,7 @@ static void synth_get(const void *st, int32_t index, uint8_t *hwc, int32_t *labe
     const synth_state *s = st;
     nb_rng r = nb_rng_make(s->stream, (uint64_t)index);
     const int32_t k = index % s->classes;
-    const uint32_t phase = nb_rng_u32(&r) >> 1; /* half a period */
+    const uint32_t phase = (uint32_t)((uint64_t)nb_rng_u32(&r) * 3 / 4);
     const int32_t contrast = 64 + (int32_t)nb_rng_below(&r, 65), brightness = 96 + (int32_t)nb_rng_below(&r, 65);
     uint32_t noise = 0;
     int64_t at = 0;

@@ -1,0 +1,82 @@
+/* test_dataset.c - the registry and the common keys. */
+#include "ref/data_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void every_set_has_a_unique_name_help_and_functions(void **state)
+{
+    (void)state;
+    int32_t n = 0;
+    for (; nb_datasets[n]; n++) {
+        const nb_dataset *s = nb_datasets[n];
+        assert_ptr_equal(nb_dataset_find(s->name), s);
+        assert_true(s->help && s->open && s->get && s->close);
+        for (const nb_key *k = s->keys; k && k->name; k++) {
+            assert_non_null(k->help);
+            for (const nb_key *common = nb_data_common_keys; common->name; common++)
+                assert_string_not_equal(k->name, common->name);
+        }
+    }
+    assert_true(n >= 7);
+    assert_null(nb_dataset_find("imagenet"));
+}
+
+static void expect(data_fixture *f, const char *text, const char *sentence)
+{
+    nb_data *d;
+    assert_int_equal(data_fixture_open(f, text, "train", &d), NB_E_CONFIG);
+    if (!strstr(nb_ctx_error(f->ctx), sentence))
+        fail_msg("wanted \"%s\", got: %s", sentence, nb_ctx_error(f->ctx));
+}
+
+static void mistakes_in_the_section_have_place_and_remedy(void **state)
+{
+    data_fixture *f = *state;
+    expect(f, "{name: fashion-mnits}",
+           "test.yaml:1: data.name: fashion-mnits: unknown data set (did you mean \"fashion-mnist\"?)");
+    expect(f, "{name: imagenet}", "unknown data set: must be one of fashion-mnist, mnist, cifar10");
+    expect(f, "{path: x}", "test.yaml:1: data: must be a map with a name");
+    expect(f, "cifar10", "test.yaml:1: data: must be a map with a name");
+    expect(f, "[cifar10]", "test.yaml:1: data: must be a map with a name");
+    expect(f, "{name: [cifar10]}", "test.yaml:1: data: must be a map with a name");
+    expect(f, "{name: synth, hieght: 3}", "did you mean \"height\"?");
+    expect(f, "{name: synth, validation: -1}", "data.validation");
+    expect(f, "{name: mnist, height: 3}", "height");
+    nb_data *d;
+    assert_int_equal(nb_data_open(f->ctx, NULL, "train", &d), NB_E_CONFIG);
+    assert_non_null(strstr(nb_ctx_error(f->ctx), "data: missing section"));
+}
+
+static void common_keys_are_handed_out(void **state)
+{
+    data_fixture *f = *state;
+    nb_data *d;
+    assert_int_equal(data_fixture_open(f, "{name: synth, augment: [flip, crop4], validation: 12}", "train", &d), NB_OK);
+    const nb_data_keys *k = nb_data_common(d);
+    assert_string_equal(k->name, "synth");
+    assert_string_equal(k->path, "");
+    assert_int_equal(nb_conf_count(k->augment), 2);
+    assert_int_equal(k->validation, 12);
+    nb_data_close(f->ctx, d);
+    nb_data_close(f->ctx, NULL);
+    assert_int_equal(data_fixture_open(f, "{name: synth}", "test", &d), NB_OK);
+    assert_null(nb_data_common(d)->augment);
+    nb_data_close(f->ctx, d);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, data_fixture_setup, data_fixture_teardown)
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_set_has_a_unique_name_help_and_functions),
+        T(mistakes_in_the_section_have_place_and_remedy),
+        T(common_keys_are_handed_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
