@@ -4,6 +4,8 @@
  * Numbers do not depend on the locale of the program that embeds us. */
 #include "config/config_tree.h"
 
+#include "base/check.h"
+
 #include <errno.h>
 #include <float.h>
 #include <limits.h>
@@ -107,25 +109,38 @@ const char *nb_key_allowed(const nb_key *k, char *buf, size_t size)
     return buf;
 }
 
+/* "must be a number in 0..1", "must be >= 0", "must be an integer" from a noun (or NULL) and what is allowed. */
+static void must_be(char *why, size_t size, const char *noun, const char *allowed)
+{
+    bool any = strncmp(allowed, "any ", 4) == 0, relation = *allowed == '>' || *allowed == '<';
+    snprintf(why, size, "must be%s%s%s%s", noun ? " " : "", noun ? noun : "",
+             any        ? ""
+             : relation ? " "
+                        : " in ",
+             any ? "" : allowed);
+}
+
 static bool to_int(const nb_key *k, const char *text, void *dst, char *why, size_t size)
 {
     const char *digits = text + (*text == '-' || *text == '+');
     size_t n = strspn(digits, "0123456789");
     char allowed[64];
     if (!n || digits[n]) {
-        bool any = !strcmp(allowed_int(k, allowed, sizeof allowed), "any integer");
-        snprintf(why, size, "must be an integer%s%s", any ? "" : *allowed == '>' ? " " : " in ", any ? "" : allowed);
+        must_be(why, size, "an integer", allowed_int(k, allowed, sizeof allowed));
         return false;
     }
     long long lo = 0, hi = 0;
     int_bounds(k, &lo, &hi);
     errno = 0;
     long long v = strtoll(text, NULL, 10);
-    if (errno == ERANGE || v < lo || v > hi) {
-        if (hi == INT32_MAX && v >= lo)
-            snprintf(why, size, "must be at most %lld", hi);
-        else
-            snprintf(why, size, "must be %s%s", hi == INT32_MAX ? "" : "in ", allowed_int(k, allowed, sizeof allowed));
+    if (v < lo) {
+        must_be(why, size, NULL, allowed_int(k, allowed, sizeof allowed));
+        if (lo == INT32_MIN)
+            snprintf(why, size, "must be in %lld..%lld", lo, hi);
+        return false;
+    }
+    if (v > hi || errno == ERANGE) {
+        snprintf(why, size, "must be in %lld..%lld", lo, hi);
         return false;
     }
     *(int32_t *)dst = (int32_t)v;
@@ -174,30 +189,44 @@ static bool is_infinity(const char *s)
     return !strcmp(s, "inf");
 }
 
+/* False when the C locale cannot be had (out of memory). Too small for a double is NaN here: it is not 0. */
+static bool read_decimal(const char *text, double *v)
+{
+    locale_t c = (locale_t)0, before = use_c_locale(&c);
+    if (!c)
+        return false;
+    errno = 0;
+    *v = strtod(text, NULL);
+    if (errno == ERANGE && *v == 0)
+        *v = (double)NAN;
+    leave_c_locale(c, before);
+    return true;
+}
+
 static bool to_float(const nb_key *k, const char *text, void *dst, char *why, size_t size)
 {
-    double lo = 0, hi = 0, v = *text == '-' ? -(double)INFINITY : (double)INFINITY;
-    float_bounds(k, &lo, &hi);
-    bool infinite = is_infinity(text), is_number = infinite || is_decimal(text);
-    if (is_number && !infinite) {
-        locale_t c = (locale_t)0, before = use_c_locale(&c);
-        if (!c) {
-            snprintf(why, size, "cannot be read: out of memory");
-            return false;
-        }
-        v = strtod(text, NULL);
-        leave_c_locale(c, before);
-    }
     char allowed[64];
+    double lo = 0, hi = 0;
+    float_bounds(k, &lo, &hi);
     allowed_float(k, allowed, sizeof allowed);
-    if (!is_number || v < lo || v > hi) {
-        const char *in = *allowed == '>' || *allowed == '<' ? " " : !strcmp(allowed, "any number") ? NULL : " in ";
-        const char *what = !is_number ? " a number" : "";
-        snprintf(why, size, "must be%s%s%s%s", in ? what : " a finite number", in ? in : "", in ? allowed : "",
-                 hi > FLT_MAX && !is_number ? " or inf" : "");
+    bool infinite = is_infinity(text), takes_inf = hi > (double)FLT_MAX;
+    double v = *text == '-' ? -(double)INFINITY : (double)INFINITY;
+    if (!infinite && !is_decimal(text)) {
+        must_be(why, size, is_unbounded(k) ? "a finite number" : "a number", allowed);
+        size_t n = strlen(why);
+        if (takes_inf)
+            snprintf(why + n, size - n, " or inf");
         return false;
     }
-    if (!infinite && (fabs(v) > (double)FLT_MAX || (v != 0 && fabs(v) < (double)FLT_MIN))) {
+    if (!infinite && !read_decimal(text, &v)) {
+        snprintf(why, size, "cannot be read: out of memory");
+        return false;
+    }
+    if (v < lo || v > hi) {
+        must_be(why, size, is_unbounded(k) ? "a finite number" : NULL, allowed);
+        return false;
+    }
+    if (!infinite && !(v == 0 || (fabs(v) <= (double)FLT_MAX && fabs(v) >= (double)FLT_MIN))) {
         snprintf(why, size, "must be a number a 32-bit float can hold, 1.2e-38 to 3.4e38 in size");
         return false;
     }
@@ -225,8 +254,10 @@ static bool to_enum(const nb_key *k, const char *text, void *dst, char *why, siz
     char words[MAX_CHOICES_BYTES], *next = words;
     const char *names[MAX_CHOICES];
     int32_t n = 0;
-    snprintf(words, sizeof words, "%s", k->choices);
-    while (next && n < MAX_CHOICES) {
+    NB_ASSERT(strlen(k->choices) < sizeof words);
+    memcpy(words, k->choices, strlen(k->choices) + 1);
+    while (next) {
+        NB_ASSERT(n < MAX_CHOICES);
         names[n++] = next;
         next = strchr(next, '|');
         if (next)

@@ -178,6 +178,8 @@ static nb_status on_event(builder *b, const yaml_event_t *e)
     case YAML_DOCUMENT_START_EVENT:
         if (b->n_documents++)
             return fail_at(b, line, "a second document starts here: one file is one experiment");
+        if (e->data.document_start.tag_directives.start != e->data.document_start.tag_directives.end)
+            return fail_at(b, line, "tag directives (%TAG) are not supported");
         return NB_OK;
     case YAML_ALIAS_EVENT:
         return fail_at(b, line, "aliases (*name) are not supported; quote a text that starts with *");
@@ -212,14 +214,33 @@ static nb_status read_events(builder *b)
     }
 }
 
+/* libyaml compares each %TAG directive with all before it: 200,000 of them, 3 MB, keep it busy for half a minute. They
+ * are refused anyway (as tags are), but it reports them only when all are read. */
+static bool has_many_tag_directives(const char *text, size_t len)
+{
+    enum { MANY = 16 };
+    int32_t n = 0;
+    const char *end = text + len;
+    for (const char *s = text; (s = memchr(s, '%', (size_t)(end - s))) != NULL; s++)
+        n += end - s > 4 && memcmp(s, "%TAG", 4) == 0;
+    return n > MANY;
+}
+
 nb_status nb_conf_parse(nb_ctx *ctx, nb_config *cfg, const conf_source *src, nb_conf **out)
 {
     builder b = {.ctx = ctx, .cfg = cfg, .src = src};
     if (src->len > NB_CONFIG_MAX_BYTES)
         return fail_at(&b, 1, "larger than 4 MiB: this is not an experiment file");
+    if (has_many_tag_directives(src->text, src->len))
+        return fail_at(&b, 1, "tag directives (%TAG) are not supported");
     if (!yaml_parser_initialize(&b.yaml))
         return nb_fail(ctx, NB_E_NOMEM, "%s: out of memory", src->path);
-    yaml_parser_set_input_string(&b.yaml, (const unsigned char *)src->text, src->len);
+    yaml_parser_set_encoding(&b.yaml,
+                             YAML_UTF8_ENCODING); /* so that bytes mean what we and the reader of the file think */
+    size_t bom = src->len >= 3 && memcmp(src->text, "\xef\xbb\xbf", 3) == 0
+                     ? 3
+                     : 0; /* libyaml would indent the first line by it */
+    yaml_parser_set_input_string(&b.yaml, (const unsigned char *)src->text + bom, src->len - bom);
     nb_status st = read_events(&b);
     yaml_parser_delete(&b.yaml);
     if (st == NB_OK && !b.root) /* nothing but comments */

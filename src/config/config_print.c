@@ -30,18 +30,14 @@ static bool is_plain(const char *s)
     return true;
 }
 
-/* One UTF-8 character of a text libyaml has checked. */
-static size_t decode(const unsigned char *s, uint32_t *cp)
+/* One character of a text that is known to be UTF-8. */
+static size_t decode(const char *s, uint32_t *cp)
 {
-    size_t n = *s < 0x80 ? 1 : *s < 0xe0 ? 2 : *s < 0xf0 ? 3 : 4;
-    *cp = n == 1 ? *s : *s & (0x7fu >> n);
-    for (size_t i = 1; i < n; i++) {
-        if ((s[i] & 0xc0) != 0x80) { /* a key set on the command line may be anything */
-            *cp = *s;
-            return 1;
-        }
-        *cp = *cp << 6 | (s[i] & 0x3f);
-    }
+    unsigned char first = (unsigned char)*s;
+    size_t n = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    *cp = n == 1 ? first : first & (0x7fu >> n);
+    for (size_t i = 1; i < n; i++)
+        *cp = *cp << 6 | ((unsigned char)s[i] & 0x3f);
     return n;
 }
 
@@ -57,7 +53,7 @@ static void print_quoted(nb_text *t, const char *text)
     nb_text_add(t, "\"");
     for (const char *s = text; *s;) {
         uint32_t cp = 0;
-        size_t n = decode((const unsigned char *)s, &cp);
+        size_t n = decode(s, &cp);
         if (cp == '"' || cp == '\\')
             nb_text_printf(t, "\\%c", (int)cp);
         else if (cp == '\n')

@@ -17,30 +17,32 @@ typedef struct {
     int32_t n;
 } override;
 
-/* Cuts "a.b[2].c" at unescaped dots and brackets; text is taken apart in place. */
+/* Cuts "a.b[2].c" into a, b, 2, c; text is taken apart in place. */
 static nb_status split_path(override *o, char *text)
 {
-    char *to = text, *start = text;
-    bool after_index = false; /* a dot after "]" separates nothing new */
-    for (const char *s = text;; s++) {
-        bool end = !*s, cut = end || *s == '.' || *s == '[' || *s == ']';
-        if (!cut) {
-            s += *s == '\\' && s[1];
-            *to++ = *s;
-            continue;
+    const char *s = text;
+    char *to = text;
+    bool index = *s == '[';
+    s += index;
+    for (;;) {
+        char *start = to;
+        while (*s && (index ? *s != ']' : *s != '.' && *s != '[')) {
+            s += !index && *s == '\\' && s[1];
+            *to++ = *s++;
         }
-        if (to > start || !after_index) {
-            if (to == start || o->n == NB_CONFIG_MAX_DEPTH)
-                return nb_fail(o->ctx, NB_E_CONFIG, "%s: %s", o->here.place,
-                               to == start ? "a key is empty; write section.key=value"
-                                           : "nested deeper than 64 levels");
-            o->segment[o->n++] = start;
-        }
-        after_index = *s == ']';
+        if (index && (*s != ']' || (s[1] && s[1] != '.' && s[1] != '[')))
+            return nb_fail(o->ctx, NB_E_CONFIG, "%s: an index is written [3] or .3", o->here.place);
+        if (to == start)
+            return nb_fail(o->ctx, NB_E_CONFIG, "%s: a key is empty; write section.key=value", o->here.place);
+        if (o->n == NB_CONFIG_MAX_DEPTH)
+            return nb_fail(o->ctx, NB_E_CONFIG, "%s: nested deeper than 64 levels", o->here.place);
+        o->segment[o->n++] = start;
+        s += index;
+        char separator = *s++; /* read before the next line can write over it */
         *to++ = '\0';
-        start = to;
-        if (end)
+        if (!separator)
             return NB_OK;
+        index = separator == '[';
     }
 }
 
@@ -51,6 +53,9 @@ static nb_status list_slot(const override *o, const nb_conf *list, const char *s
     for (const char *s = segment; i < INT32_MAX && *s >= '0' && *s <= '9'; s++)
         i = i * 10 + (*s - '0');
     char shown[CONF_SHOWN];
+    if (list->n == 0)
+        return nb_fail(o->ctx, NB_E_CONFIG, "%s: %s: there is no such element: the list at %s is empty", o->here.place,
+                       nb_conf_show(shown, segment), list->place);
     if (!digits || segment[digits] || i >= list->n)
         return nb_fail(o->ctx, NB_E_CONFIG, "%s: %s: must be an index, 0..%d, of the list at %s", o->here.place,
                        nb_conf_show(shown, segment), (int)list->n - 1, list->place);
@@ -108,6 +113,28 @@ static nb_status replace(override *o, nb_conf *value)
     return NB_OK;
 }
 
+/* Strict UTF-8: keys are printed into files that must be readable again. The value is checked by libyaml. */
+static bool is_utf8(const char *text, size_t len)
+{
+    const unsigned char *s = (const unsigned char *)text, *end = s + len;
+    while (s < end) {
+        static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+        size_t n = *s < 0x80 ? 1 : *s < 0xc0 ? 0 : *s < 0xe0 ? 2 : *s < 0xf0 ? 3 : *s < 0xf8 ? 4 : 0;
+        if (n == 0 || n > (size_t)(end - s))
+            return false;
+        uint32_t cp = n == 1 ? *s : *s & (0x7fu >> n);
+        for (size_t i = 1; i < n; i++) {
+            if ((s[i] & 0xc0) != 0x80)
+                return false;
+            cp = cp << 6 | (s[i] & 0x3f);
+        }
+        if (cp < smallest[n] || cp > 0x10ffff || (cp >= 0xd800 && cp < 0xe000))
+            return false;
+        s += n;
+    }
+    return true;
+}
+
 /* The first '=' that no backslash precedes, or NULL. */
 static const char *find_equals(const char *s)
 {
@@ -128,6 +155,8 @@ nb_status nb_conf_set(nb_ctx *ctx, nb_config *cfg, const char *set)
     const char *equals = find_equals(set);
     if (!equals)
         return nb_fail(ctx, NB_E_CONFIG, "%s: must be section.key=value", o.here.place);
+    if (!is_utf8(set, (size_t)(equals - set)))
+        return nb_fail(ctx, NB_E_CONFIG, "%s: the key is not UTF-8", o.here.place);
     char *path = nb_arena_strdup(cfg->arena, set);
     if (!path)
         return NB_E_NOMEM;
