@@ -1,0 +1,273 @@
+/* test_layers_codes.c - layers fed with codes: each must do to codes what it does to the real values they stand for. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/parallel.h"
+#include "quant/fakequant.h"
+#include "ref/node_check.h"
+#include "ref/small_model.h"
+
+#include <math.h>
+
+static nb_ctx *ctx;
+
+static int setup(void **state)
+{
+    (void)state;
+    ctx = nb_ctx_create();
+    return ctx ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    nb_ctx_destroy(ctx);
+    return 0;
+}
+
+#define assert_ok(e)                                                                                                   \
+    do {                                                                                                               \
+        if ((e) != NB_OK)                                                                                              \
+            fail_msg("%s", nb_ctx_error(ctx));                                                                         \
+    } while (0)
+
+static nb_node *build(small_model *m, const char *layer, const char *example, int32_t batch)
+{
+    char text[1024];
+    small_model_around(text, sizeof text, nb_layer_find(layer), example);
+    assert_ok(small_model_build(m, ctx, text, batch));
+    return nb_graph_find(m->g, "x");
+}
+
+/* How one edge is quantized; bits 0 leaves it float. */
+typedef struct {
+    int32_t bits;
+    nb_scheme scheme;
+    bool weights, per_channel;
+} edge;
+
+static void quantize_edge(nb_graph *g, nb_node *reader, int32_t k, edge e)
+{
+    char name[64];
+    if (!e.bits)
+        return;
+    nb_fakequant_attr a = {.method = nb_quantizer_find("minmax"), .bits = e.bits, .scheme = e.scheme};
+    a.weights = e.weights;
+    a.per_channel = e.per_channel;
+    snprintf(name, sizeof name, "%s.in%d.fq", reader->name, k);
+    assert_ok(nb_graph_insert(g, reader->id, &nb_op_fakequant, name, &a, &reader->in[k], 1, &reader->in[k]));
+}
+
+static const edge off = {0};
+static const edge asymmetric8 = {.bits = 8, .scheme = NB_SCHEME_ASYMMETRIC};
+static const edge asymmetric3 = {.bits = 3, .scheme = NB_SCHEME_ASYMMETRIC};
+static const edge symmetric8 = {.bits = 8, .scheme = NB_SCHEME_SYMMETRIC};
+static const edge channel8 = {.bits = 8, .scheme = NB_SCHEME_SYMMETRIC, .weights = true, .per_channel = true};
+static const edge tensor4 = {.bits = 4, .scheme = NB_SCHEME_SYMMETRIC, .weights = true};
+
+static void check_mac(const char *layer, const char *example, edge x, edge w, int32_t batch)
+{
+    small_model m;
+    node_error e;
+    nb_node *n = build(&m, layer, example, batch);
+    for (int32_t i = 0; n->n_in > 2 && i < nb_count(&n->in[2]->out); i++)
+        ((float *)n->in[2]->out.data)[i] = 0.1f * (float)(i + 1);
+    quantize_edge(m.g, n, 0, x);
+    quantize_edge(m.g, n, 1, w);
+    assert_ok(nb_graph_freeze(m.g, NB_PLAN_TRAIN));
+    assert_true(node_check(m.g, n, &m.run, 24, &e));
+    if (e.forward > 1e-6 || e.backward > 1e-5)
+        fail_msg("%s, x %d bits, w %d bits, batch %d: forward %g, backward %g", example, x.bits, w.bits, batch,
+                 e.forward, e.backward);
+    small_model_free(&m);
+}
+
+static void macs_multiply_codes_as_the_real_numbers_they_stand_for(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"conv2d",   "conv2d: {out: 6, pad: 1}"                                   },
+        {"conv2d",   "conv2d: {out: 6, kernel: 5, pad: 4, stride: 2, bias: no}"   },
+        {"conv2d",   "conv2d: {out: 4, groups: 2, kernel: 2, dilation: 2, pad: 1}"},
+        {"dwconv2d", "dwconv2d: {pad: 1, multiplier: 2}"                          },
+        {"linear",   "linear: {out: 5}"                                           },
+    };
+    const edge xs[] = {asymmetric8, asymmetric3, symmetric8, off}, ws[] = {channel8, tensor4, off};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (size_t k = 0; k < 12; k++)
+            check_mac(cases[i][0], cases[i][1], xs[k / 3], ws[k % 3], k % 2 ? 3 : 17);
+}
+
+static void joins_add_and_concatenate_codes_of_different_grids(void **state)
+{
+    (void)state;
+    const char *layers[] = {"add", "concat"};
+    for (int32_t i = 0; i < 2; i++) {
+        small_model m;
+        node_error e;
+        nb_node *n = build(&m, layers[i], layers[i], 3);
+        quantize_edge(m.g, n, 0, asymmetric8);
+        quantize_edge(m.g, n, 1, symmetric8);
+        assert_ok(nb_graph_freeze(m.g, NB_PLAN_TRAIN));
+        assert_true(node_check(m.g, n, &m.run, 40, &e));
+        assert_true(n->out.dtype == NB_F32 && e.forward < 1e-6 && e.backward < 1e-5);
+        small_model_free(&m);
+    }
+}
+
+/* Loss and parameter gradients of the network with x on codes, or on the same values expanded first. */
+static void step(const char *layer, const char *example, edge e, bool expand, double *loss, float *grad)
+{
+    small_model m;
+    nb_node *n = build(&m, layer, example, 5);
+    quantize_edge(m.g, n, 0, e);
+    if (expand)
+        assert_ok(nb_graph_insert(m.g, n->id, &nb_op_dequantize, "real", NULL, &n->in[0], 1, &n->in[0]));
+    assert_ok(nb_graph_freeze(m.g, NB_PLAN_TRAIN));
+    assert_true(expand || n->out.dtype == n->in[0]->out.dtype);
+    assert_true(expand || n->out.q == n->in[0]->out.q);
+    nb_forward(m.g, &m.run);
+    *loss = (double)nb_graph_loss(m.g);
+    nb_backward(m.g, &m.run);
+    nb_node *w = nb_graph_find(m.g, "pre.weight");
+    memcpy(grad, w->out.grad, (size_t)nb_count(&w->out) * sizeof *grad);
+    small_model_free(&m);
+}
+
+static void relu_and_maxpool_do_to_codes_what_they_do_to_values(void **state)
+{
+    (void)state;
+    const edge edges[] = {asymmetric8, symmetric8, asymmetric3};
+    const char *cases[][2] = {
+        {"relu",    "relu"                                   },
+        {"maxpool", "maxpool"                                },
+        {"maxpool", "maxpool: {kernel: 3, stride: 2, pad: 1}"}
+    };
+    enum { WEIGHTS = 4 * 9 * SMALL_C };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (size_t k = 0; k < sizeof edges / sizeof *edges; k++) {
+            double loss[2], size = 0;
+            float grad[2][WEIGHTS];
+            for (int32_t expand = 0; expand < 2; expand++)
+                step(cases[i][0], cases[i][1], edges[k], expand, &loss[expand], grad[expand]);
+            assert_true(fabs(loss[0] - loss[1]) < 1e-6);
+            for (int32_t j = 0; j < WEIGHTS; j++)
+                size = fmax(size, fabs((double)grad[1][j]));
+            for (int32_t j = 0; j < WEIGHTS; j++)
+                assert_true(fabs((double)grad[0][j] - (double)grad[1][j]) < 1e-5 * size);
+        }
+}
+
+static void a_cap_on_codes_is_the_nearest_code(void **state)
+{
+    (void)state;
+    small_model m;
+    nb_node *n = build(&m, "relu", "relu: {cap: 0.7}", 3);
+    quantize_edge(m.g, n, 0, asymmetric8);
+    assert_ok(nb_graph_freeze(m.g, NB_PLAN_TRAIN));
+    for (int32_t i = 0; i <= n->id; i++)
+        if (m.g->node[i]->op->forward)
+            m.g->node[i]->op->forward(m.g->node[i], &m.run);
+    double *x = node_values(&n->in[0]->out), *y = node_values(&n->out), step_size = (double)n->out.q->scale[0], max = 0;
+    assert_true(x && y);
+    for (int64_t i = 0; i < nb_count(&n->out); i++) {
+        assert_true(y[i] >= 0 && fabs(y[i] - fmin(fmax(x[i], 0), 0.7)) <= 0.5001 * step_size);
+        max = fmax(max, y[i]);
+    }
+    assert_true(fabs(max - 0.7) <= 0.5001 * step_size);
+    free(x);
+    free(y);
+    small_model_free(&m);
+}
+
+static void avgpool_on_codes_is_within_half_a_step_and_passes_gradients_straight(void **state)
+{
+    (void)state;
+    const char *cases[] = {"avgpool: {global: yes}", "avgpool: {kernel: 3, stride: 2}"};
+    const edge edges[] = {asymmetric8, symmetric8};
+    for (int32_t i = 0; i < 4; i++) {
+        small_model m;
+        node_error e;
+        nb_node *n = build(&m, "avgpool", cases[i % 2], 3);
+        quantize_edge(m.g, n, 0, edges[i / 2]);
+        assert_ok(nb_graph_freeze(m.g, NB_PLAN_TRAIN));
+        assert_true(node_check(m.g, n, &m.run, 40, &e));
+        double *y = node_values(&n->out), max = 0;
+        assert_non_null(y);
+        for (int64_t k = 0; k < nb_count(&n->out); k++)
+            max = fmax(max, fabs(y[k]));
+        double half = 0.5001 * (double)n->out.q->scale[0];
+        assert_true(e.forward * (max - half) <= half);
+        assert_true(e.backward < 1e-5);
+        free(y);
+        small_model_free(&m);
+    }
+}
+
+static void check_quantized(const nb_op *op, const char *example)
+{
+    float loss[2];
+    for (int32_t threads = 1; threads <= 3; threads += 2) {
+        small_model m;
+        nb_set_threads(threads);
+        nb_node *n = build(&m, op->name, example, 5);
+        assert_ok(nb_model_quantize(m.g, NULL));
+        assert_ok(nb_graph_freeze(m.g, NB_PLAN_TRAIN));
+        for (int32_t s = 0; s < 2; s++) {
+            nb_forward(m.g, &m.run);
+            nb_backward(m.g, &m.run);
+        }
+        loss[threads / 2] = nb_graph_loss(m.g);
+        node_error e = {0};
+        bool linear = op->role == NB_ROLE_MAC || op->role == NB_ROLE_JOIN;
+        if (linear && node_check(m.g, n, &m.run, 10, &e) && (e.forward > 1e-6 || e.backward > 1e-5))
+            fail_msg("%s: forward %g, backward %g", example, e.forward, e.backward);
+        small_model_free(&m);
+    }
+    nb_set_threads(1);
+    if (!isfinite(loss[0]) || loss[0] != loss[1])
+        fail_msg("%s: loss %.9g with 1 thread, %.9g with 3", example, (double)loss[0], (double)loss[1]);
+}
+
+static void every_example_trains_in_a_quantized_network_with_the_same_bits_on_1_and_3_threads(void **state)
+{
+    (void)state;
+    for (int32_t i = 0; nb_layers[i]; i++)
+        for (int32_t k = 0; nb_layers[i]->examples[k]; k++)
+            check_quantized(nb_layers[i], nb_layers[i]->examples[k]);
+}
+
+static void sums_that_could_leave_32_bits_are_refused(void **state)
+{
+    (void)state;
+    small_model m;
+    const char *text = "model:\n- input\n- conv2d: {name: pre, out: 1700, pad: 1}\n- linear: {name: x, out: 4}\n";
+    assert_ok(small_model_build(&m, ctx, text, 1));
+    nb_node *n = nb_graph_find(m.g, "x"); /* 1700 * 7 * 6 products of up to 127 * 255 */
+    quantize_edge(m.g, n, 0, asymmetric8);
+    quantize_edge(m.g, n, 1, channel8);
+    assert_int_equal(nb_graph_freeze(m.g, NB_PLAN_TRAIN), NB_E_RANGE);
+    assert_non_null(strstr(nb_ctx_error(ctx), "71400 products of 8-bit weights and 8-bit inputs"));
+    small_model_free(&m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(macs_multiply_codes_as_the_real_numbers_they_stand_for),
+        cmocka_unit_test(joins_add_and_concatenate_codes_of_different_grids),
+        cmocka_unit_test(relu_and_maxpool_do_to_codes_what_they_do_to_values),
+        cmocka_unit_test(a_cap_on_codes_is_the_nearest_code),
+        cmocka_unit_test(avgpool_on_codes_is_within_half_a_step_and_passes_gradients_straight),
+        cmocka_unit_test(every_example_trains_in_a_quantized_network_with_the_same_bits_on_1_and_3_threads),
+        cmocka_unit_test(sums_that_could_leave_32_bits_are_refused),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
