@@ -8,35 +8,37 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *with_point(char *buf)
+static const char *with_point(char *out, const char *in)
 {
-    char *out = buf;
-    for (const char *in = buf; *in; in++) {
+    char *o = out;
+    for (; *in; in++) {
         if (strchr("0123456789+-eEinfa", *in))
-            *out++ = *in;
-        else if (out == buf || out[-1] != '.')
-            *out++ = '.';
+            *o++ = *in;
+        else if (o == out || o[-1] != '.')
+            *o++ = '.';
     }
-    *out = '\0';
-    return buf;
+    *o = '\0';
+    return out;
 }
 
 const char *nb_float_text(char buf[NB_NUMTEXT], float v)
 {
+    char text[NB_NUMTEXT];
     for (int digits = 1; digits <= 9; digits++) {
-        snprintf(buf, NB_NUMTEXT, "%.*g", digits, (double)v);
-        if (strtof(buf, NULL) == v)
+        snprintf(text, sizeof text, "%.*g", digits, (double)v);
+        if (strtof(text, NULL) == v)
             break;
     }
-    return with_point(buf);
+    return with_point(buf, text);
 }
 
 const char *nb_double_text(char buf[NB_NUMTEXT], double v)
 {
+    char text[NB_NUMTEXT];
     for (int digits = 1; digits <= 17; digits++) {
-        snprintf(buf, NB_NUMTEXT, "%.*g", digits, v);
-        if (strtod(buf, NULL) == v)
+        snprintf(text, sizeof text, "%.*g", digits, v);
+        if (strtod(text, NULL) == v)
             break;
     }
-    return with_point(buf);
+    return with_point(buf, text);
 }

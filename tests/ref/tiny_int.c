@@ -1,0 +1,137 @@
+/* tiny_int.c - small integer models made by hand. */
+#include "ref/tiny_int.h"
+
+#include "base/check.h"
+
+#include <string.h>
+
+enum { ONE = 1 << 30 }; /* mult ONE with shift 30 is a factor of 1 */
+
+static const char *const classes[4] = {"cat", "dog", "\"quoted\" \\ name", "\xc3\xa9t\xc3\xa9"};
+
+static void fill_tensors(ref_tiny *t)
+{
+    static const nb_inttensor tensors[9] = {
+        {"in.fq",  5, 5, 2, NB_EI_U8,  8,  0.0078125f,      128, 0},
+        {"c1.fq",  5, 5, 3, NB_EI_U8,  8,  0.1f,            3,   0},
+        {"pool",   2, 2, 3, NB_EI_U8,  8,  0.1f,            3,   0},
+        {"dw.fq",  2, 2, 3, NB_EI_S8,  4,  0.3333333f,      -1,  0},
+        {"sum.fq", 2, 2, 3, NB_EI_U8,  8,  0.2f,            100, 0},
+        {"cat.fq", 2, 2, 6, NB_EI_S8,  8,  0.25f,           7,   0},
+        {"clamp",  2, 2, 6, NB_EI_S8,  8,  0.25f,           7,   0},
+        {"mean",   1, 1, 6, NB_EI_S8,  8,  0.25f,           7,   0},
+        {"logits", 1, 1, 4, NB_EI_S32, 32, 1.17549435e-38f, 0,   0},
+    };
+    memcpy(t->tensors, tensors, sizeof tensors);
+    t->n_tensors = 9;
+}
+
+static void fill_arrays(ref_tiny *t, int32_t weight_bits)
+{
+    const int32_t limit = (1 << (weight_bits - 1)) - 1;
+    for (int32_t i = 0; i < 512; i++)
+        t->table[i] = (uint8_t)(i < 256 ? i : 255 - i % 256);
+    for (int32_t i = 0; i < 54; i++)
+        t->conv1[i] = (int8_t)(i * 37 % (2 * limit + 1) - limit);
+    for (int32_t i = 0; i < 24; i++)
+        t->last[i] = (int8_t)(i * 11 % 255 - 127);
+    for (int32_t i = 0; i < 4; i++) {
+        t->bias[i] = i * 1000 - 1500;
+        t->mult[i] = ONE + i * 12345;
+        t->shift[i] = 36 + i;
+        t->scales[i] = 0.001f * (float)(i + 1);
+    }
+    memcpy(t->depthwise, (int8_t[]){1, -1, 0}, 3);
+}
+
+/* A square window on a square image. */
+static nb_geom window(int32_t size, int32_t c, int32_t oc, int32_t k, int32_t stride, int32_t pad, int32_t groups)
+{
+    const int32_t out = nb_geom_out(size, k, stride, pad, 1);
+    return (nb_geom){size, size, c, out, out, oc, k, k, stride, pad, 1, groups};
+}
+
+static nb_intstep step(nb_step_kind kind, const char *name, int32_t in, int32_t out, int32_t lo, int32_t hi)
+{
+    nb_intstep s = {.kind = (int32_t)kind, .name = name, .n_in = 1, .out = out, .lo = lo, .hi = hi};
+    s.in[0] = in;
+    return s;
+}
+
+static void set_conv(const ref_tiny *t, nb_intstep *s, const int8_t *weights, int32_t bits, nb_geom g)
+{
+    s->geom = g;
+    s->weights = weights;
+    s->weight_bits = bits;
+    s->bias = t->bias;
+    s->mult = t->mult;
+    s->shift = t->shift;
+    s->weight_scale = t->scales;
+    s->n_scale = g.oc;
+}
+
+static void fill_steps(ref_tiny *t, int32_t weight_bits)
+{
+    nb_intstep *s = t->steps;
+    s[0] = step(NB_STEP_TABLE, "in", 0, 0, 0, 255);
+    s[0].n_in = 0;
+    s[0].table = t->table;
+    s[1] = step(NB_STEP_CONV, "c1", 0, 1, 3, 255); /* relu: codes from the zero point up */
+    set_conv(t, &s[1], t->conv1, weight_bits, window(5, 2, 3, 3, 1, 1, 1));
+    s[2] = step(NB_STEP_MAXPOOL, "pool", 1, 2, 3, 255);
+    s[2].geom = window(5, 3, 3, 2, 2, 0, 3);
+    s[3] = step(NB_STEP_CONV, "dw", 2, 3, -8, 7);
+    set_conv(t, &s[3], t->depthwise, 2, window(2, 3, 3, 1, 1, 0, 3));
+    s[3].n_scale = 1;
+    s[4] = step(NB_STEP_ADD, "sum", 2, 4, 0, 255);
+    s[4].in[s[4].n_in++] = 3;
+    s[4].mult = t->mult;
+    s[4].shift = t->shift + 1;
+    s[5] = step(NB_STEP_CONCAT, "cat", 4, 5, -128, 127);
+    s[5].in[s[5].n_in++] = 3;
+    s[5].mult = t->mult;
+    s[5].shift = t->shift;
+    s[6] = step(NB_STEP_MAXPOOL, "clamp", 5, 6, 7, 31);
+    s[6].geom = window(2, 6, 6, 1, 1, 0, 6);
+    s[7] = step(NB_STEP_AVGPOOL, "mean", 6, 7, 7, 31);
+    s[7].geom = window(2, 6, 6, 2, 1, 0, 6);
+    s[7].mult = t->mult;
+    s[7].shift = t->shift;
+    s[8] = step(NB_STEP_CONV, "fc", 7, 8, INT32_MIN, INT32_MAX);
+    set_conv(t, &s[8], t->last, 8, window(1, 6, 4, 1, 1, 0, 1));
+    s[8].mult = s[8].shift = NULL; /* plain int32 sums */
+    t->n_steps = 9;
+}
+
+void ref_tiny_fill(ref_tiny *t, int32_t weight_bits)
+{
+    *t = (ref_tiny){0};
+    fill_tensors(t);
+    fill_arrays(t, weight_bits);
+    fill_steps(t, weight_bits);
+    t->meta = (nb_intmeta){
+        .classes = 4, .class_names = classes, .config = "seed: 7\n# \"text\" \\ of\tthe config\n", .accuracy = 0.1};
+}
+
+nb_status ref_tiny_build(nb_ctx *ctx, const ref_tiny *t, nb_intmodel **out)
+{
+    nb_intbuilder *b;
+    NB_TRY(nb_intbuilder_create(ctx, "tiny", &b));
+    nb_status st = NB_OK;
+    int32_t index;
+    for (int32_t i = 0; st == NB_OK && i < t->n_tensors; i++)
+        st = nb_intbuilder_tensor(b, &t->tensors[i], &index);
+    for (int32_t i = 0; st == NB_OK && i < t->n_steps; i++)
+        st = nb_intbuilder_step(b, &t->steps[i]);
+    if (st == NB_OK)
+        st = nb_intbuilder_finish(b, NB_INT_PLAN, &t->meta, out);
+    nb_intbuilder_free(b);
+    return st;
+}
+
+nb_status ref_tiny_model(nb_ctx *ctx, int32_t weight_bits, nb_intmodel **out)
+{
+    ref_tiny t;
+    ref_tiny_fill(&t, weight_bits);
+    return ref_tiny_build(ctx, &t, out);
+}

@@ -1,0 +1,26 @@
+/* tiny_int.h - small integer models made by hand, one step of every kind in the first. */
+#ifndef NB_REF_TINY_INT_H
+#define NB_REF_TINY_INT_H
+
+#include "lower/intbuild.h"
+
+/* What a test may bend before the builder sees it. */
+typedef struct {
+    nb_inttensor tensors[9];
+    nb_intstep steps[9];
+    int32_t n_tensors, n_steps;
+    nb_intmeta meta;
+    uint8_t table[2 * 256];
+    int8_t conv1[3 * 3 * 3 * 2], depthwise[3], last[4 * 6];
+    int32_t bias[4], mult[4], shift[4];
+    float scales[4];
+} ref_tiny;
+
+/* table 5x5x2 u8 -> conv 3x3 pad 1 (3 channels) -> maxpool 2x2 -> depthwise 1x1 -> add -> concat -> clamp -> avgpool ->
+ * conv (4 classes, int32). Weights of the first conv have weight_bits and fill its grid. */
+void ref_tiny_fill(ref_tiny *t, int32_t weight_bits);
+/* Everything in t through the builder; *out belongs to the caller. */
+nb_status ref_tiny_build(nb_ctx *ctx, const ref_tiny *t, nb_intmodel **out);
+nb_status ref_tiny_model(nb_ctx *ctx, int32_t weight_bits, nb_intmodel **out);
+
+#endif

@@ -1,0 +1,90 @@
+/* test_pack.c - weight codes of b bits come back from their bytes, in the documented order. */
+#include "lower/pack.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void every_width_and_count_comes_back(void **state)
+{
+    (void)state;
+    int8_t codes[67], back[67];
+    uint8_t packed[68];
+    for (int32_t bits = NB_PACK_MIN_BITS; bits <= NB_PACK_MAX_BITS; bits++)
+        for (int32_t n = 0; n <= 67; n++) {
+            const int32_t limit = (1 << (bits - 1)) - 1;
+            for (int32_t i = 0; i < n; i++)
+                codes[i] = (int8_t)((i * 29 + bits) % (2 * limit + 1) - limit);
+            memset(packed, 0xA5, sizeof packed);
+            memset(back, 0x55, sizeof back);
+            const size_t bytes = nb_pack_bytes(n, bits);
+            nb_pack(packed, codes, n, bits);
+            assert_int_equal(packed[bytes], 0xA5);
+            assert_true(nb_unpack(back, packed, n, bits));
+            assert_memory_equal(back, codes, (size_t)n);
+        }
+}
+
+static void four_bits_stand_two_per_byte_low_nibble_first(void **state)
+{
+    (void)state;
+    const int8_t codes[3] = {1, -2, 7};
+    uint8_t packed[2];
+    assert_string_equal(nb_pack_name(3), "s4");
+    assert_string_equal(nb_pack_name(4), "s4");
+    assert_int_equal(nb_pack_bytes(3, 4), 2);
+    nb_pack(packed, codes, 3, 4);
+    assert_int_equal(packed[0], 0xE1);
+    assert_int_equal(packed[1], 0x07);
+}
+
+static void two_bits_stand_four_per_byte_low_bits_first(void **state)
+{
+    (void)state;
+    const int8_t codes[5] = {1, -1, 0, 1, -1};
+    uint8_t packed[2];
+    assert_string_equal(nb_pack_name(2), "s2");
+    assert_int_equal(nb_pack_bytes(5, 2), 2);
+    nb_pack(packed, codes, 5, 2);
+    assert_int_equal(packed[0], 0x4D); /* 01 00 11 01 */
+    assert_int_equal(packed[1], 0x03);
+}
+
+static void five_to_eight_bits_stand_one_per_byte(void **state)
+{
+    (void)state;
+    const int8_t codes[2] = {-127, 15};
+    uint8_t packed[2];
+    for (int32_t bits = 5; bits <= 8; bits++) {
+        assert_string_equal(nb_pack_name(bits), "i8");
+        assert_int_equal(nb_pack_bytes(2, bits), 2);
+        nb_pack(packed, codes, 2, bits);
+        assert_int_equal(packed[0], 0x81);
+        assert_int_equal(packed[1], 15);
+    }
+}
+
+static void set_bits_after_the_last_code_are_refused(void **state)
+{
+    (void)state;
+    int8_t codes[8];
+    assert_true(nb_unpack(codes, (const uint8_t[]){0x0F}, 1, 4));
+    assert_false(nb_unpack(codes, (const uint8_t[]){0x1F}, 1, 4));
+    assert_true(nb_unpack(codes, (const uint8_t[]){0x3F}, 3, 2));
+    assert_false(nb_unpack(codes, (const uint8_t[]){0x40}, 3, 2));
+    assert_true(nb_unpack(codes, (const uint8_t[]){0xFF}, 4, 2));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_width_and_count_comes_back),
+        cmocka_unit_test(four_bits_stand_two_per_byte_low_nibble_first),
+        cmocka_unit_test(two_bits_stand_four_per_byte_low_bits_first),
+        cmocka_unit_test(five_to_eight_bits_stand_one_per_byte),
+        cmocka_unit_test(set_bits_after_the_last_code_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
