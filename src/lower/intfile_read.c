@@ -212,8 +212,6 @@ static nb_status read_fields(const object *o, nb_intstep *s)
 
 /* ---- arrays ---- */
 
-static const char *const dtype_names[] = {"F32", "I8", "U8", "I32", "I64", "F64", "another type"};
-
 /* What a step expects of the file: "<step>.<what>". */
 typedef struct {
     const char *what;
@@ -235,8 +233,9 @@ static nb_status get_array(reader *r, const nb_intstep *s, const wanted *w, cons
     if (!t)
         return bad(r, "tensor \"%s.%s\" is missing", s->name, w->what);
     if (t->dtype != w->dtype)
-        return bad(r, "tensor \"%s.%s\" is %s: must be %s", s->name, w->what, dtype_names[t->dtype],
-                   dtype_names[w->dtype]);
+        return bad(r, "tensor \"%s.%s\" is %s: must be %s", s->name, w->what,
+                   t->dtype == NB_ST_OTHER ? "of another dtype" : nb_st_dtype_name(t->dtype),
+                   nb_st_dtype_name(w->dtype));
     bool same = t->ndim == w->ndim;
     for (int32_t i = 0; same && i < t->ndim; i++)
         same = t->shape[i] == w->shape[i];
