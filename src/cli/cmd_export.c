@@ -1,0 +1,58 @@
+/* cmd_export.c - an integer model in another format. */
+#include "cli/open_model.h"
+
+#include "base/check.h"
+
+#include <stdio.h>
+
+static nb_status unknown_format(cli *c, const char *format)
+{
+    char all[256] = "";
+    size_t at = 0;
+    for (int32_t i = 0; nb_exporters[i] && at < sizeof all; i++)
+        at += (size_t)snprintf(all + at, sizeof all - at, "%s%s", i ? ", " : "", nb_exporters[i]->name);
+    return cli_usage(c, "--format: %s: must be one of %s", format, all);
+}
+
+static nb_status export_model(cli *c, cli_model *m)
+{
+    const char *format = cli_value(c, "--format"), *out = cli_value(c, "--output");
+    const nb_exporter *e = nb_exporter_find(format ? format : "text");
+    if (!e)
+        return unknown_format(c, format);
+    if (!out)
+        return cli_usage(c, "-o OUT is missing: where to write");
+    NB_TRY(cli_model_open(c, c->arg[0], 1, m));
+    if (!m->integers)
+        return nb_fail(c->ctx, NB_E_UNSUPPORTED, "%s: is a float network; only a quantized one has integers to export",
+                       m->path);
+    NB_TRY(e->write(c->ctx, m->integers, out));
+    printf("%s\n", out);
+    return NB_OK;
+}
+
+static nb_status run(cli *c)
+{
+    cli_model m = {0};
+    nb_status st = export_model(c, &m);
+    cli_model_close(c, &m);
+    return st;
+}
+
+static const cli_option options[] = {
+    {"--format",                            "NAME", "text (default): a readable listing"},
+    {"--output,-o", "OUT", "the file to write"},
+    CLI_SET,
+    {0                        }
+};
+
+const cli_command cli_command_export = {
+    .name = "export",
+    .usage = "FILE -o OUT",
+    .help = "the integers in another format",
+    .more = "FILE is an integer checkpoint, or a quantized training checkpoint, which is lowered first.\n",
+    .options = options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};

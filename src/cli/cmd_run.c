@@ -1,0 +1,136 @@
+/* cmd_run.c - what a model says about PNG files: the five most probable classes of each. */
+#include "cli/json.h"
+#include "cli/open_model.h"
+
+#include "base/check.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { TOP = 5, MAX_IMAGES = 1 << 20 };
+
+typedef struct {
+    int32_t label;
+    double probability;
+} guess;
+
+/* Softmax, then the TOP largest in order, ties to the lower label; returns how many. */
+static int32_t rank(const float *logits, int32_t classes, guess *top)
+{
+    double max = logits[0], sum = 0;
+    for (int32_t i = 1; i < classes; i++)
+        max = fmax(max, (double)logits[i]);
+    for (int32_t i = 0; i < classes; i++)
+        sum += exp((double)logits[i] - max);
+    int32_t n = 0;
+    for (int32_t i = 0; i < classes; i++) {
+        guess g = {i, exp((double)logits[i] - max) / sum};
+        int32_t at = n < TOP ? n : TOP;
+        while (at > 0 && top[at - 1].probability < g.probability)
+            at--;
+        if (at == TOP)
+            continue;
+        n = n < TOP ? n + 1 : TOP;
+        memmove(&top[at + 1], &top[at], (size_t)(n - 1 - at) * sizeof *top);
+        top[at] = g;
+    }
+    return n;
+}
+
+static const char *class_name(const nb_dsinfo *info, int32_t label, char *buf, size_t len)
+{
+    if (info->class_names)
+        return info->class_names[label];
+    snprintf(buf, len, "%d", label);
+    return buf;
+}
+
+static void print_text(const cli_model *m, const char *path, const guess *top, int32_t n)
+{
+    char buf[16];
+    printf("%s\n", path);
+    for (int32_t i = 0; i < n; i++)
+        printf("  %6.2f %%  %s\n", 100 * top[i].probability, class_name(&m->info, top[i].label, buf, sizeof buf));
+}
+
+static void add_json(cJSON *list, const cli_model *m, const char *path, const guess *top, int32_t n)
+{
+    char buf[16];
+    cJSON *o = cJSON_CreateObject(), *tops = cJSON_CreateArray();
+    cJSON_AddStringToObject(o, "image", path);
+    for (int32_t i = 0; i < n; i++) {
+        cJSON *t = cJSON_CreateObject();
+        cJSON_AddNumberToObject(t, "label", top[i].label);
+        cJSON_AddStringToObject(t, "class", class_name(&m->info, top[i].label, buf, sizeof buf));
+        cJSON_AddNumberToObject(t, "probability", top[i].probability);
+        cJSON_AddItemToArray(tops, t);
+    }
+    cJSON_AddItemToObject(o, "top", tops);
+    cJSON_AddItemToArray(list, o);
+}
+
+static nb_status run_images(cli *c, const cli_model *m, uint8_t *pixels, float *logits, cJSON *list)
+{
+    nb_png_spec spec = {.h = m->info.h, .w = m->info.w, .c = m->info.c, .resize = cli_flag(c, "--resize")};
+    for (int32_t i = 1; i < c->n_args; i++) {
+        guess top[TOP + 1];
+        NB_TRY(nb_png_load(c->ctx, c->arg[i], &spec, pixels));
+        NB_TRY(cli_model_logits(c, m, pixels, logits));
+        int32_t n = rank(logits, m->info.classes, top);
+        if (list)
+            add_json(list, m, c->arg[i], top, n);
+        else
+            print_text(m, c->arg[i], top, n);
+    }
+    return NB_OK;
+}
+
+static nb_status run(cli *c)
+{
+    cli_model m = {0};
+    nb_status st = cli_model_open(c, c->arg[0], 1, &m);
+    if (st == NB_OK && m.info.c != 1 && m.info.c != 3)
+        st = nb_fail(c->ctx, NB_E_UNSUPPORTED, "%s: takes images of %d channels; PNG files have 1 or 3", m.path,
+                     m.info.c);
+    uint8_t *pixels = NULL;
+    float *logits = NULL;
+    cJSON *o = NULL, *list = NULL;
+    if (st == NB_OK) {
+        pixels = nb_alloc(c->ctx, (size_t)m.info.h * (size_t)m.info.w * (size_t)m.info.c);
+        logits = nb_alloc(c->ctx, (size_t)m.info.classes * sizeof *logits);
+        st = pixels && logits ? NB_OK : NB_E_NOMEM;
+    }
+    if (st == NB_OK && cli_flag(c, "--json")) {
+        o = cJSON_CreateObject();
+        list = cJSON_AddArrayToObject(o, "images");
+        st = list ? NB_OK : nb_fail(c->ctx, NB_E_NOMEM, "out of memory");
+    }
+    if (st == NB_OK)
+        st = run_images(c, &m, pixels, logits, list);
+    if (st == NB_OK && list)
+        st = cli_json_print(c, o);
+    else
+        cJSON_Delete(o);
+    nb_free(c->ctx, logits);
+    nb_free(c->ctx, pixels);
+    cli_model_close(c, &m);
+    return st;
+}
+
+static const cli_option options[] = {
+    {"--resize",                                       NULL, "scale images of another size to the network's"},
+    CLI_SET, CLI_THREADS, CLI_JSON, {0}
+};
+
+const cli_command cli_command_run = {
+    .name = "run",
+    .usage = "FILE IMAGE.png...",
+    .help = "the five most probable classes of images",
+    .more = "FILE is a checkpoint of either kind. Grey, colour, palette and transparent PNG files are converted to "
+            "what the\n"
+            "network takes. Probabilities are the softmax of the logits.\n",
+    .options = options,
+    .min_args = 2,
+    .max_args = MAX_IMAGES,
+    .run = run,
+};

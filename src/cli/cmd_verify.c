@@ -1,0 +1,171 @@
+/* cmd_verify.c - the integers against the float network they were lowered from, layer by layer. */
+#include "cli/json.h"
+#include "cli/open_model.h"
+
+#include "base/check.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH = 32, DEFAULT_IMAGES = 256, PATH_BYTES = 4096 };
+
+/* More than this share of codes off by one is not rounding any more. */
+#define ALLOWED_SHARE 0.005
+
+static nb_status count_images(cli *c, int32_t available, int32_t *n)
+{
+    const char *text = cli_value(c, "--images");
+    *n = DEFAULT_IMAGES < available ? DEFAULT_IMAGES : available;
+    if (!text)
+        return NB_OK;
+    char *end;
+    long v = strtol(text, &end, 10);
+    if (end == text || *end || v < 1 || v > available)
+        return cli_usage(c, "--images: %s: must be in 1..%d", text, available);
+    *n = (int32_t)v;
+    return NB_OK;
+}
+
+static void print_table(const nb_verify_report *r, int32_t steps)
+{
+    int32_t width = 5;
+    for (int32_t i = 0; i < steps; i++) {
+        int32_t len = (int32_t)strlen(r->rows[i].name);
+        width = len > width ? len : width;
+    }
+    printf("%-*s %12s | fed the reference's codes   | on its own codes\n", (int)width, "", "");
+    printf("%-*s %12s | %9s %9s %7s | %9s %7s\n", (int)width, "layer", "outputs", "differ", "share", "largest",
+           "differ", "largest");
+    for (int32_t i = 0; i < steps; i++) {
+        const nb_verify_row *w = &r->rows[i];
+        printf("%-*s %12" PRId64 " | %9" PRId64 " %7.4f %% %7d | %9" PRId64 " %7d\n", (int)width, w->name, w->outputs,
+               w->differ, 100.0 * (double)w->differ / (double)w->outputs, w->largest, w->differ_run, w->largest_run);
+    }
+    printf("\n%d images, the same first choice on %d\n", r->images, r->same_top1);
+}
+
+static nb_status print_json(cli *c, const cli_model *m, const nb_verify_report *r, int32_t steps)
+{
+    cJSON *o = cJSON_CreateObject(), *layers = cJSON_AddArrayToObject(o, "layers");
+    cJSON_AddStringToObject(o, "file", m->path);
+    cJSON_AddNumberToObject(o, "images", r->images);
+    cJSON_AddNumberToObject(o, "same_top1", r->same_top1);
+    for (int32_t i = 0; i < steps; i++) {
+        const nb_verify_row *w = &r->rows[i];
+        cJSON *l = cJSON_CreateObject();
+        cJSON_AddStringToObject(l, "layer", w->name);
+        cJSON_AddNumberToObject(l, "outputs", (double)w->outputs);
+        cJSON_AddNumberToObject(l, "differ", (double)w->differ);
+        cJSON_AddNumberToObject(l, "differ_by_2", (double)w->differ2);
+        cJSON_AddNumberToObject(l, "largest", w->largest);
+        cJSON_AddNumberToObject(l, "differ_running", (double)w->differ_run);
+        cJSON_AddNumberToObject(l, "largest_running", w->largest_run);
+        cJSON_AddItemToArray(layers, l);
+    }
+    return cli_json_print(c, o);
+}
+
+static nb_status judge(cli *c, const nb_verify_report *r, int32_t steps)
+{
+    for (int32_t i = 0; i < steps; i++) {
+        const nb_verify_row *w = &r->rows[i];
+        double share = (double)w->differ / (double)w->outputs;
+        if (w->largest > 1)
+            return nb_fail(c->ctx, NB_E_RANGE,
+                           "%s: the engine is off by %d codes on %" PRId64 " of %" PRId64
+                           " outputs; at most 1 is rounding",
+                           w->name, w->largest, w->differ2, w->outputs);
+        if (share > ALLOWED_SHARE)
+            return nb_fail(
+                c->ctx, NB_E_RANGE,
+                "%s: the engine is off by one code on %.2f %% of the outputs; more than %.1f %% is not rounding",
+                w->name, 100 * share, 100 * ALLOWED_SHARE);
+    }
+    return NB_OK;
+}
+
+/* The network behind an integer checkpoint: --from, or what `nibble train` lowered: the last one, with validation
+ * images the best. */
+static nb_status open_reference(cli *c, const cli_model *m, cli_model *reference)
+{
+    const nb_conf *data = m->experiment.exp.data;
+    const nb_conf *validation = nb_conf_is_map(data) ? nb_conf_get(data, "validation") : NULL;
+    bool best = validation && nb_conf_text(validation) && strcmp(nb_conf_text(validation), "0") != 0;
+    char beside[PATH_BYTES];
+    const char *from = cli_value(c, "--from"), *path = m->path, *slash = strrchr(path, '/');
+    if (!from) {
+        int len = snprintf(beside, sizeof beside, "%.*s%s.safetensors", slash ? (int)(slash + 1 - path) : 0, path,
+                           best ? "best" : "last");
+        if (len < 0 || (size_t)len >= sizeof beside)
+            return nb_fail(c->ctx, NB_E_CONFIG, "%.64s...: the path is too long", path);
+        from = beside;
+    }
+    NB_TRY(cli_model_open(c, from, BATCH, reference));
+    if (!reference->graph || !reference->integers)
+        return nb_fail(c->ctx, NB_E_UNSUPPORTED,
+                       "%s: is not a quantized training checkpoint: there is nothing to compare with", from);
+    return NB_OK;
+}
+
+static nb_status verify(cli *c, cli_model *m, cli_model *reference)
+{
+    NB_TRY(cli_model_open(c, c->arg[0], BATCH, m));
+    cli_model *from = m;
+    if (!m->graph) {
+        NB_TRY(open_reference(c, m, reference));
+        from = reference;
+    }
+    if (!m->integers)
+        return nb_fail(c->ctx, NB_E_UNSUPPORTED, "%s: is a float network; it has no integers to verify", m->path);
+    cli_images images;
+    nb_verify_report r;
+    int32_t n, steps = m->integers->e.n_steps;
+    NB_TRY(cli_experiment_split(c, &from->experiment, "test", &images));
+    NB_TRY(count_images(c, images.n, &n));
+    NB_TRY(nb_verify(from->graph, m->integers, images.data, n, &r));
+    nb_status st = NB_OK;
+    if (cli_flag(c, "--json"))
+        st = print_json(c, m, &r, steps);
+    else
+        print_table(&r, steps);
+    if (st == NB_OK)
+        st = judge(c, &r, steps);
+    nb_free(c->ctx, r.rows);
+    return st;
+}
+
+static nb_status run(cli *c)
+{
+    cli_model m = {0}, reference = {0};
+    nb_status st = verify(c, &m, &reference);
+    cli_model_close(c, &reference);
+    cli_model_close(c, &m);
+    return st;
+}
+
+static const cli_option options[] = {
+    {"--images",                                          "N", "compare on the first N test images (default 256)"},
+    {"--from", "CKPT", "for an integer checkpoint: the training checkpoint it was lowered from"},
+    CLI_SET,
+    CLI_THREADS,
+    CLI_JSON,
+    {0                                           }
+};
+
+const cli_command cli_command_verify = {
+    .name = "verify",
+    .usage = "FILE",
+    .help = "integers against the float network, layer by layer: how many codes differ, by how much",
+    .more = "FILE is a quantized training checkpoint, or an integer one (then its training checkpoint is read too: "
+            "--from, by\n"
+            "default the one beside it that it was lowered from). Every layer is fed the float network's codes, and "
+            "runs on the "
+            "engine's own.\n"
+            "Float rounds twice where the integers round once, so a code may differ by 1; more is an error (exit code "
+            "1).\n",
+    .options = options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};
