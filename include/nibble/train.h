@@ -67,7 +67,6 @@ typedef struct {
     int32_t batch;
     const nb_conf *optimizer, *phases;
     float ema;             /* decay of the averaged weights used for evaluation; 0 = off */
-    float label_smoothing; /* of the loss that is appended when the model does not end in softmax_xent */
     int32_t save_steps;    /* also write last.safetensors every so many steps; 0 = off */
     int32_t save_seconds;  /* and when so many seconds have passed since it was written; 0 = off */
 } nb_train_keys;

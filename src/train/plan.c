@@ -41,7 +41,6 @@ const nb_key nb_train_section_keys[] = {
                                                                                            .kind = NB_K_NODE,
                                                                                            .offset = offsetof(nb_train_keys, phases)},
     NB_KEY_FLOAT(nb_train_keys, ema, "0", 0, 0.999999, "decay of the averaged weights that are evaluated; 0 = off"),
-    NB_KEY_FLOAT(nb_train_keys, label_smoothing, "0", 0, 0.999, "share of the target spread over all classes"),
     NB_KEY_INT(nb_train_keys, save_steps, "0", 0, 1e9, "also save every so many steps; 0 = only after epochs"),
     NB_KEY_INT(nb_train_keys, save_seconds, "60", 0, 1e6, "also save after so many seconds; 0 = only after epochs"),
     {0},
