@@ -129,7 +129,8 @@ static void plan_saved(nb_node *n, mac_priv *p)
 nb_status nb_mac_prepare(nb_graph *g, nb_node *n, const nb_geom *geom, int32_t per)
 {
     size_t plan_bytes;
-    if (!nb_fconv_plan_bytes(geom, &plan_bytes))
+    bool integer = nb_layer_is_codes(&n->in[0]->out) && nb_layer_is_codes(&n->in[1]->out);
+    if (!nb_fconv_plan_bytes(geom, &plan_bytes) || (integer && !nb_iconv_supports(geom)))
         return nb_node_fail(g, n, NB_E_SHAPE, "one image is too large to convolve");
     mac_priv *p = nb_graph_alloc(g, sizeof *p);
     void *mem = nb_graph_alloc(g, plan_bytes);
@@ -138,7 +139,7 @@ nb_status nb_mac_prepare(nb_graph *g, nb_node *n, const nb_geom *geom, int32_t p
     p->geom = *geom;
     p->plan = nb_fconv_plan_init(mem, geom);
     p->per = per;
-    p->integer = nb_layer_is_codes(&n->in[0]->out) && nb_layer_is_codes(&n->in[1]->out);
+    p->integer = integer;
     p->x_item = (int64_t)geom->h * geom->w * geom->c / per;
     p->y_item = (int64_t)geom->oh * geom->ow * geom->oc / per;
     p->k = (int64_t)geom->kh * geom->kw * (geom->c / geom->groups);
