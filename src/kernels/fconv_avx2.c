@@ -1,0 +1,22 @@
+/* fconv_avx2.c - rows times taps with AVX2 and FMA: 6 rows x 16 columns are 12 of 16 registers. */
+#include "fkernels.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#    include <immintrin.h>
+
+#    define V              __m256
+#    define V_WIDTH        8
+#    define V_LOAD(p)      _mm256_load_ps(p)
+#    define V_LOADU(p)     _mm256_loadu_ps(p)
+#    define V_STOREU(p, v) _mm256_storeu_ps(p, v)
+#    define V_SET1(p)      _mm256_broadcast_ss(p)
+#    define V_ADD(a, b)    _mm256_add_ps(a, b)
+#    define V_FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
+#    define TILE_ROWS      6
+#    define TILE_TARGET    __attribute__((target("avx2,fma")))
+#    define DENSE          nb_k_dense_f32__avx2
+#    define DEPTH          nb_k_depth_f32__avx2
+#    include "fconv_tile.h"
+#else
+typedef int nb_not_here; /* ISO C wants a declaration */
+#endif
