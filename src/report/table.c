@@ -1,0 +1,403 @@
+/* table.c - collects typed cells in an arena and renders them twice: aligned for a terminal, exact for JSON.
+ *
+ * A cell keeps its value, not its text, because JSON wants all digits and a terminal a few. Every row has one cell per
+ * column. */
+#include "report/table.h"
+
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/textbuf.h"
+#include "lower/numtext.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { CELL_BYTES = 64, GAP = 2 };
+
+typedef enum { CELL_BLANK, CELL_TEXT, CELL_INT, CELL_REAL, CELL_BYTE_COUNT } cell_kind;
+
+typedef struct {
+    cell_kind kind;
+    int32_t decimals;
+    int64_t whole;
+    double real;
+    const char *text;
+} cell;
+
+typedef struct row {
+    struct row *next;
+    bool footer;
+    cell cells[]; /* one per column */
+} row;
+
+typedef struct {
+    const char *key, *header;
+    nb_table_align align;
+} column;
+
+struct nb_table {
+    nb_ctx *ctx;
+    nb_arena *arena;
+    column columns[NB_TABLE_MAX_COLUMNS];
+    int32_t n_columns, n_cells; /* n_cells: of the last row */
+    row *first, *last;
+    nb_status st;
+};
+
+nb_status nb_table_create(nb_ctx *ctx, nb_table **out)
+{
+    nb_arena *arena = NULL;
+    NB_TRY(nb_arena_create(ctx, &arena));
+    nb_table *t = nb_arena_alloc(arena, sizeof *t);
+    if (!t) {
+        nb_arena_free(arena);
+        return NB_E_NOMEM;
+    }
+    t->ctx = ctx;
+    t->arena = arena;
+    *out = t;
+    return NB_OK;
+}
+
+void nb_table_free(nb_table *t)
+{
+    if (t)
+        nb_arena_free(t->arena);
+}
+
+void nb_table_column(nb_table *t, const char *key, const char *header, nb_table_align align)
+{
+    NB_ASSERT(!t->first && t->n_columns < NB_TABLE_MAX_COLUMNS);
+    t->columns[t->n_columns++] = (column){key, header, align};
+}
+
+static void begin(nb_table *t, bool footer)
+{
+    row *r = t->st == NB_OK ? nb_arena_alloc(t->arena, sizeof *r + (size_t)t->n_columns * sizeof(cell)) : NULL;
+    if (!r) {
+        t->st = NB_E_NOMEM;
+        return;
+    }
+    r->footer = footer;
+    if (t->last)
+        t->last->next = r;
+    else
+        t->first = r;
+    t->last = r;
+    t->n_cells = 0;
+}
+
+void nb_table_row(nb_table *t)
+{
+    begin(t, false);
+}
+
+void nb_table_footer(nb_table *t)
+{
+    begin(t, true);
+}
+
+static void add(nb_table *t, cell c)
+{
+    if (t->st != NB_OK)
+        return;
+    NB_ASSERT(t->last && t->n_cells < t->n_columns);
+    t->last->cells[t->n_cells++] = c;
+}
+
+void nb_table_add_text(nb_table *t, const char *text)
+{
+    const char *copy = t->st == NB_OK ? nb_arena_strdup(t->arena, text) : NULL;
+    if (copy)
+        add(t, (cell){.kind = CELL_TEXT, .text = copy});
+    else
+        t->st = NB_E_NOMEM;
+}
+
+void nb_table_add_int(nb_table *t, int64_t v)
+{
+    add(t, (cell){.kind = CELL_INT, .whole = v});
+}
+
+void nb_table_add_real(nb_table *t, double v, int32_t decimals)
+{
+    NB_ASSERT(decimals >= 0 && decimals <= 17);
+    add(t, (cell){.kind = CELL_REAL, .real = v, .decimals = decimals});
+}
+
+void nb_table_add_bytes(nb_table *t, int64_t v)
+{
+    add(t, (cell){.kind = CELL_BYTE_COUNT, .whole = v});
+}
+
+void nb_table_add_blank(nb_table *t)
+{
+    add(t, (cell){.kind = CELL_BLANK});
+}
+
+/* ---- UTF-8 ---- */
+
+enum { BROKEN = 0xfffd };
+
+/* The next character of s (not at its end) and its length; a broken sequence is one BROKEN per byte. */
+static size_t decode(const char *s, uint32_t *cp)
+{
+    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
+    unsigned char first = (unsigned char)*s;
+    size_t n = first < 0x80 ? 1 : first < 0xc0 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf8 ? 4 : 0;
+    uint32_t c = n <= 1 ? first : first & (0x7fu >> n);
+    for (size_t i = 1; i < n; i++) {
+        unsigned char next = (unsigned char)s[i]; /* a NUL ends the loop too: it is no continuation */
+        if ((next & 0xc0) != 0x80) {
+            n = 0;
+            break;
+        }
+        c = c << 6 | (next & 0x3f);
+    }
+    bool good = n > 0 && c >= smallest[n] && c <= 0x10ffff && (c < 0xd800 || c > 0xdfff);
+    *cp = good ? c : BROKEN;
+    return good ? n : 1;
+}
+
+static bool is_control(uint32_t cp)
+{
+    return cp < 0x20 || (cp >= 0x7f && cp < 0xa0);
+}
+
+typedef struct {
+    uint32_t first, last;
+} range;
+
+static bool within(uint32_t cp, const range *r, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (cp >= r[i].first && cp <= r[i].last)
+            return true;
+    return false;
+}
+
+/* wcwidth() would depend on the locale the program runs in; these are the blocks that matter for names of classes and
+ * files. */
+static int32_t columns_of(uint32_t cp)
+{
+    static const range none[] = {
+        {0x300,  0x36f },
+        {0x483,  0x489 },
+        {0x591,  0x5bd },
+        {0x610,  0x61a },
+        {0x64b,  0x65f },
+        {0x1ab0, 0x1aff},
+        {0x1dc0, 0x1dff},
+        {0x200b, 0x200f},
+        {0x20d0, 0x20ff},
+        {0xfe00, 0xfe0f},
+        {0xfe20, 0xfe2f},
+        {0xfeff, 0xfeff}
+    };
+    static const range two[] = {
+        {0x1100,  0x115f },
+        {0x2e80,  0x303e },
+        {0x3041,  0xa4cf },
+        {0xac00,  0xd7a3 },
+        {0xf900,  0xfaff },
+        {0xfe30,  0xfe6f },
+        {0xff00,  0xff60 },
+        {0xffe0,  0xffe6 },
+        {0x1f300, 0x1f64f},
+        {0x1f680, 0x1f6ff},
+        {0x1f900, 0x1f9ff},
+        {0x20000, 0x3fffd}
+    };
+    if (cp < 0x300)
+        return 1;
+    return within(cp, none, sizeof none / sizeof *none) ? 0 : within(cp, two, sizeof two / sizeof *two) ? 2 : 1;
+}
+
+int32_t nb_text_columns(const char *utf8)
+{
+    int32_t n = 0;
+    for (uint32_t cp = 0; *utf8;) {
+        utf8 += decode(utf8, &cp);
+        n += columns_of(cp);
+    }
+    return n;
+}
+
+/* ---- text ---- */
+
+static void render_bytes(char buf[CELL_BYTES], int64_t v)
+{
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double scaled = (double)v;
+    size_t unit = 0;
+    if (v > -1024 && v < 1024) {
+        snprintf(buf, CELL_BYTES, "%" PRId64 " B", v);
+        return;
+    }
+    for (scaled /= 1024; fabs(scaled) >= 1023.95 && unit < 5; unit++) /* 1023.95 would print as 1024.0 */
+        scaled /= 1024;
+    snprintf(buf, CELL_BYTES, "%.1f %s", scaled, units[unit]);
+}
+
+/* What stands in the cell on a terminal, before replacements; buf is used for numbers. */
+static const char *render(const cell *c, char buf[CELL_BYTES])
+{
+    *buf = '\0';
+    switch (c->kind) {
+    case CELL_TEXT:
+        return c->text;
+    case CELL_INT:
+        snprintf(buf, CELL_BYTES, "%" PRId64, c->whole);
+        break;
+    case CELL_REAL:
+        if (isfinite(c->real) && fabs(c->real) >= 1e15) /* %f would print up to 309 digits that mean nothing */
+            snprintf(buf, CELL_BYTES, "%.*e", (int)c->decimals, c->real);
+        else
+            snprintf(buf, CELL_BYTES, "%.*f", (int)c->decimals, c->real);
+        break;
+    case CELL_BYTE_COUNT:
+        render_bytes(buf, c->whole);
+        break;
+    case CELL_BLANK:
+        break;
+    }
+    return buf;
+}
+
+static void put_safe(nb_text *out, const char *s)
+{
+    for (uint32_t cp = 0; *s;) {
+        size_t n = decode(s, &cp);
+        if (is_control(cp))
+            nb_text_add(out, "?");
+        else if (cp == BROKEN)
+            nb_text_add(out, "\xef\xbf\xbd");
+        else
+            nb_text_bytes(out, s, n);
+        s += n;
+    }
+}
+
+/* Trailing spaces are kept back in *owed until something follows them. */
+static void put_cell(nb_text *out, const char *s, int32_t width, nb_table_align align, size_t *owed)
+{
+    int32_t room = width - nb_text_columns(s);
+    size_t spaces = room > 0 ? (size_t)room : 0;
+    if (align == NB_RIGHT)
+        *owed += spaces;
+    if (*s) {
+        nb_text_fill(out, ' ', *owed);
+        *owed = 0;
+        put_safe(out, s);
+    }
+    if (align == NB_LEFT)
+        *owed += spaces;
+    *owed += GAP;
+}
+
+static void measure(const nb_table *t, int32_t widths[NB_TABLE_MAX_COLUMNS])
+{
+    char buf[CELL_BYTES];
+    for (int32_t i = 0; i < t->n_columns; i++) {
+        widths[i] = nb_text_columns(t->columns[i].header);
+        for (const row *r = t->first; r; r = r->next) {
+            int32_t w = nb_text_columns(render(&r->cells[i], buf));
+            widths[i] = w > widths[i] ? w : widths[i];
+        }
+    }
+}
+
+static void put_rule(nb_text *out, const nb_table *t, const int32_t *widths)
+{
+    for (int32_t i = 0; i < t->n_columns; i++) {
+        nb_text_fill(out, ' ', i ? GAP : 0);
+        nb_text_fill(out, '-', (size_t)widths[i]);
+    }
+    nb_text_add(out, "\n");
+}
+
+nb_status nb_table_print(const nb_table *t, char **out)
+{
+    if (t->st != NB_OK)
+        return t->st;
+    int32_t widths[NB_TABLE_MAX_COLUMNS];
+    char buf[CELL_BYTES];
+    size_t owed = 0;
+    nb_text text;
+    nb_text_init(t->ctx, &text);
+    measure(t, widths);
+    for (int32_t i = 0; i < t->n_columns; i++)
+        put_cell(&text, t->columns[i].header, widths[i], t->columns[i].align, &owed);
+    nb_text_add(&text, "\n");
+    put_rule(&text, t, widths);
+    bool below = false;
+    for (const row *r = t->first; r; r = r->next) {
+        if (r->footer && !below)
+            put_rule(&text, t, widths);
+        below = r->footer;
+        owed = 0;
+        for (int32_t i = 0; i < t->n_columns; i++)
+            put_cell(&text, render(&r->cells[i], buf), widths[i], t->columns[i].align, &owed);
+        nb_text_add(&text, "\n");
+    }
+    return nb_text_take(&text, out);
+}
+
+/* ---- JSON ---- */
+
+static void put_json_text(nb_text *out, const char *s)
+{
+    nb_text_add(out, "\"");
+    for (uint32_t cp = 0; *s;) {
+        size_t n = decode(s, &cp);
+        if (cp == '"' || cp == '\\')
+            nb_text_printf(out, "\\%c", (int)cp);
+        else if (is_control(cp) || cp == BROKEN)
+            nb_text_printf(out, "\\u%04x", (unsigned)cp);
+        else
+            nb_text_bytes(out, s, n);
+        s += n;
+    }
+    nb_text_add(out, "\"");
+}
+
+static void put_json_cell(nb_text *out, const cell *c)
+{
+    char number[NB_NUMTEXT];
+    if (c->kind == CELL_TEXT)
+        put_json_text(out, c->text);
+    else if (c->kind == CELL_INT || c->kind == CELL_BYTE_COUNT)
+        nb_text_printf(out, "%" PRId64, c->whole);
+    else if (c->kind == CELL_REAL && isfinite(c->real))
+        nb_text_add(out, nb_double_text(number, c->real));
+    else
+        nb_text_add(out, "null");
+}
+
+nb_status nb_table_print_json(const nb_table *t, char **out)
+{
+    if (t->st != NB_OK)
+        return t->st;
+    nb_text text;
+    nb_text_init(t->ctx, &text);
+    nb_text_add(&text, "[");
+    const char *between = "\n";
+    for (const row *r = t->first; r; r = r->next) {
+        if (r->footer)
+            continue;
+        nb_text_add(&text, between);
+        between = ",\n";
+        for (int32_t i = 0; i < t->n_columns; i++) {
+            nb_text_add(&text, i ? ", " : "  {");
+            put_json_text(&text, t->columns[i].key);
+            nb_text_add(&text, ": ");
+            put_json_cell(&text, &r->cells[i]);
+        }
+        nb_text_add(&text, "}");
+    }
+    nb_text_add(&text, *between == ',' ? "\n]\n" : "]\n");
+    return nb_text_take(&text, out);
+}

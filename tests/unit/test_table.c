@@ -1,0 +1,242 @@
+/* test_table.c - aligned text and JSON from the same cells. */
+#include "report/table.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <cJSON.h>
+
+static int setup(void **state)
+{
+    *state = nb_ctx_create();
+    return *state ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    nb_ctx_destroy(*state);
+    return 0;
+}
+
+static void assert_text(nb_ctx *ctx, const nb_table *t, const char *want)
+{
+    char *got = NULL;
+    assert_int_equal(nb_table_print(t, &got), NB_OK);
+    assert_string_equal(got, want);
+    nb_free(ctx, got);
+}
+
+static void assert_json(nb_ctx *ctx, const nb_table *t, const char *want)
+{
+    char *got = NULL;
+    assert_int_equal(nb_table_print_json(t, &got), NB_OK);
+    assert_string_equal(got, want);
+    nb_free(ctx, got);
+}
+
+static nb_table *layers(nb_ctx *ctx)
+{
+    nb_table *t = NULL;
+    assert_int_equal(nb_table_create(ctx, &t), NB_OK);
+    nb_table_column(t, "layer", "layer", NB_LEFT);
+    nb_table_column(t, "macs", "MACs", NB_RIGHT);
+    nb_table_column(t, "sqnr", "SQNR", NB_RIGHT);
+    nb_table_column(t, "bytes", "weights", NB_RIGHT);
+    nb_table_column(t, "note", "note", NB_LEFT);
+    nb_table_row(t);
+    nb_table_add_text(t, "conv1");
+    nb_table_add_int(t, 112896);
+    nb_table_add_real(t, 31.0625, 1);
+    nb_table_add_bytes(t, 1536);
+    nb_table_add_text(t, "first");
+    nb_table_row(t);
+    nb_table_add_text(t, "fc");
+    nb_table_add_int(t, 40);
+    nb_table_add_blank(t);
+    nb_table_add_bytes(t, 40);
+    nb_table_footer(t);
+    nb_table_add_text(t, "total");
+    nb_table_add_int(t, 112936);
+    return t;
+}
+
+static void columns_are_aligned_and_lines_have_no_trailing_spaces(void **state)
+{
+    nb_table *t = layers(*state);
+    assert_text(*state, t,
+                "layer    MACs  SQNR  weights  note\n"
+                "-----  ------  ----  -------  -----\n"
+                "conv1  112896  31.1  1.5 KiB  first\n"
+                "fc         40           40 B\n"
+                "-----  ------  ----  -------  -----\n"
+                "total  112936\n");
+    nb_table_free(t);
+}
+
+static void json_has_exact_values_and_no_totals(void **state)
+{
+    nb_table *t = layers(*state);
+    assert_json(*state, t,
+                "[\n"
+                "  {\"layer\": \"conv1\", \"macs\": 112896, \"sqnr\": 31.0625, \"bytes\": 1536, \"note\": \"first\"},\n"
+                "  {\"layer\": \"fc\", \"macs\": 40, \"sqnr\": null, \"bytes\": 40, \"note\": null}\n"
+                "]\n");
+    nb_table_free(t);
+}
+
+static void a_table_without_rows_is_a_header_and_an_empty_array(void **state)
+{
+    nb_table *t = NULL;
+    assert_int_equal(nb_table_create(*state, &t), NB_OK);
+    nb_table_column(t, "a", "a", NB_LEFT);
+    nb_table_column(t, "b", "long", NB_RIGHT);
+    assert_text(*state, t, "a  long\n-  ----\n");
+    assert_json(*state, t, "[]\n");
+    nb_table_footer(t);
+    assert_json(*state, t, "[]\n");
+    nb_table_free(t);
+}
+
+static void width_counts_characters_and_not_bytes(void **state)
+{
+    assert_int_equal(nb_text_columns("abc"), 3);
+    assert_int_equal(nb_text_columns("\xc3\xa9t\xc3\xa9"), 3);                    /* precomposed */
+    assert_int_equal(nb_text_columns("e\xcc\x81"), 1);                            /* combining acute */
+    assert_int_equal(nb_text_columns("\xe7\x8c\xab"), 2);                         /* a cat in Chinese */
+    assert_int_equal(nb_text_columns("\xf0\x9f\x90\xb1"), 2);                     /* and as an emoji */
+    assert_int_equal(nb_text_columns("\xff\xc3"), 2);                             /* broken: one mark per byte */
+    assert_int_equal(nb_text_columns("\xe2\x82"), 2);                             /* cut at the end */
+    assert_int_equal(nb_text_columns("\xc0\xaf\xed\xa0\x80\xf4\x90\x80\x80"), 9); /* overlong, surrogate, too large */
+    nb_table *t = NULL;
+    assert_int_equal(nb_table_create(*state, &t), NB_OK);
+    nb_table_column(t, "class", "class", NB_RIGHT);
+    nb_table_column(t, "n", "n", NB_RIGHT);
+    nb_table_row(t);
+    nb_table_add_text(t, "\xe7\x8c\xab");
+    nb_table_add_int(t, 1);
+    nb_table_row(t);
+    nb_table_add_text(t, "\xc3\xa9t\xc3\xa9");
+    nb_table_add_int(t, -2);
+    assert_text(*state, t,
+                "class   n\n"
+                "-----  --\n"
+                "   \xe7\x8c\xab   1\n"
+                "  \xc3\xa9t\xc3\xa9  -2\n");
+    nb_table_free(t);
+}
+
+static void hostile_texts_harm_neither_terminal_nor_json(void **state)
+{
+    nb_table *t = NULL;
+    assert_int_equal(nb_table_create(*state, &t), NB_OK);
+    nb_table_column(t, "x", "x", NB_LEFT);
+    nb_table_row(t);
+    nb_table_add_text(t, "a\x1b[31m\n\"\\\xc2\x9b\xff");
+    assert_text(*state, t, "x\n-----------\na?[31m?\"\\?\xef\xbf\xbd\n");
+    assert_json(*state, t, "[\n  {\"x\": \"a\\u001b[31m\\u000a\\\"\\\\\\u009b\\ufffd\"}\n]\n");
+    nb_table_free(t);
+}
+
+static void numbers_of_any_size_are_printed_and_valid_json(void **state)
+{
+    nb_table *t = NULL;
+    assert_int_equal(nb_table_create(*state, &t), NB_OK);
+    nb_table_column(t, "v", "v", NB_LEFT);
+    const double reals[] = {0.1, -0.0, 1e300, 5e-324, 123456789.125, (double)NAN, -(double)INFINITY};
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
+        nb_table_row(t);
+        nb_table_add_real(t, reals[i], 3);
+    }
+    nb_table_row(t);
+    nb_table_add_int(t, INT64_MIN);
+    char *text = NULL, *json = NULL;
+    assert_int_equal(nb_table_print(t, &text), NB_OK);
+    assert_non_null(strstr(text, "\n0.100\n-0.000\n1.000e+300\n0.000\n123456789.125\n"));
+    assert_non_null(strstr(text, "\nnan\n-inf\n-9223372036854775808\n"));
+    assert_int_equal(nb_table_print_json(t, &json), NB_OK);
+    cJSON *root = cJSON_Parse(json);
+    assert_non_null(root);
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
+        const cJSON *v = cJSON_GetObjectItem(cJSON_GetArrayItem(root, (int)i), "v");
+        if (isfinite(reals[i]))
+            assert_true(cJSON_IsNumber(v) && v->valuedouble == reals[i]);
+        else
+            assert_true(cJSON_IsNull(v));
+    }
+    cJSON_Delete(root);
+    nb_free(*state, text);
+    nb_free(*state, json);
+    nb_table_free(t);
+}
+
+static void byte_counts_are_told_in_binary_units(void **state)
+{
+    nb_table *t = NULL;
+    assert_int_equal(nb_table_create(*state, &t), NB_OK);
+    nb_table_column(t, "n", "n", NB_LEFT);
+    const int64_t counts[] = {0, 1023, 1024, 1048575, 1048576, (int64_t)5 << 30, INT64_MAX, -2048, INT64_MIN};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        nb_table_row(t);
+        nb_table_add_bytes(t, counts[i]);
+    }
+    assert_text(*state, t,
+                "n\n--------\n0 B\n1023 B\n1.0 KiB\n1.0 MiB\n1.0 MiB\n5.0 GiB\n8.0 EiB\n-2.0 KiB\n-8.0 EiB\n");
+    nb_table_free(t);
+}
+
+static nb_status whole_table(nb_ctx *ctx)
+{
+    nb_table *t = NULL;
+    char *text = NULL, *json = NULL;
+    nb_status st = nb_table_create(ctx, &t);
+    if (st == NB_OK) {
+        nb_table_column(t, "a", "a", NB_LEFT);
+        nb_table_column(t, "b", "b", NB_RIGHT);
+        for (int32_t i = 0; i < 20; i++) {
+            nb_table_row(t);
+            nb_table_add_text(t, "a rather long text that makes the buffer grow");
+            nb_table_add_int(t, i);
+        }
+        st = nb_table_print(t, &text);
+    }
+    if (st == NB_OK)
+        st = nb_table_print_json(t, &json);
+    nb_free(ctx, text);
+    nb_free(ctx, json);
+    nb_table_free(t);
+    return st;
+}
+
+static void every_failing_allocation_comes_out_of_the_print(void **state)
+{
+    for (int64_t n = 1;; n++) {
+        nb_ctx_fail_alloc_at(*state, n);
+        nb_status st = whole_table(*state);
+        nb_ctx_fail_alloc_at(*state, 0);
+        if (st == NB_OK) {
+            assert_true(n > 40);
+            break;
+        }
+        assert_int_equal(st, NB_E_NOMEM);
+        assert_true(n < 1000);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(columns_are_aligned_and_lines_have_no_trailing_spaces, setup, teardown),
+        cmocka_unit_test_setup_teardown(json_has_exact_values_and_no_totals, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_table_without_rows_is_a_header_and_an_empty_array, setup, teardown),
+        cmocka_unit_test_setup_teardown(width_counts_characters_and_not_bytes, setup, teardown),
+        cmocka_unit_test_setup_teardown(hostile_texts_harm_neither_terminal_nor_json, setup, teardown),
+        cmocka_unit_test_setup_teardown(numbers_of_any_size_are_printed_and_valid_json, setup, teardown),
+        cmocka_unit_test_setup_teardown(byte_counts_are_told_in_binary_units, setup, teardown),
+        cmocka_unit_test_setup_teardown(every_failing_allocation_comes_out_of_the_print, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
