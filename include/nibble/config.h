@@ -137,6 +137,10 @@ typedef struct {
 } nb_binding;
 NB_API nb_status nb_conf_bind(nb_ctx *ctx, const nb_conf *map, const char *where, const nb_binding *b, int32_t n);
 
+/* One scalar as k's kind into *(its type *)dst, by the rules and in the words of nb_conf_bind: for lists of numbers.
+ * k's name and default play no part; where names the value in messages ("model[0] input.mean"). */
+NB_API nb_status nb_conf_value(nb_ctx *ctx, const nb_conf *c, const char *where, const nb_key *k, void *dst);
+
 /* A list of plain strings, or one scalar taken as a list of one (NULL or empty: none): item(ud, text, node) for each.
  */
 NB_API nb_status nb_conf_each_text(nb_ctx *ctx, const nb_conf *c, const char *where,

@@ -69,13 +69,29 @@ nb_status nb_conf_unknown(nb_ctx *ctx, const nb_conf *c, const char *where, cons
                         hint);
 }
 
-static nb_status fail_value(nb_ctx *ctx, const nb_conf *c, const char *where, const nb_key *k, const char *value,
+/* "section.key: value: why", with the place of c in front; name may be NULL */
+static nb_status fail_value(nb_ctx *ctx, const nb_conf *c, const char *where, const char *name, const char *value,
                             const char *why)
 {
     char shown[CONF_SHOWN];
     const char *place = nb_conf_place(c);
-    return nb_fail(ctx, NB_E_CONFIG, "%s%s%s%s%s: %s: %s", place, *place ? ": " : "", where ? where : "", dot(where),
-                   k->name, nb_conf_show(shown, value), why);
+    return nb_fail(ctx, NB_E_CONFIG, "%s%s%s%s%s: %s: %s", place, *place ? ": " : "", where ? where : "",
+                   name ? dot(where) : "", name ? name : "", nb_conf_show(shown, value), why);
+}
+
+static nb_status convert(nb_ctx *ctx, const nb_conf *c, const char *where, const char *name, const nb_key *k, void *dst)
+{
+    char why[WHY_BYTES];
+    if (!nb_conf_is_scalar(c))
+        return fail_value(ctx, c, where, name, nb_conf_is_map(c) ? "a section" : "a list", "must be a single value");
+    if (!nb_conf_convert(k, c->text, dst, why, sizeof why))
+        return fail_value(ctx, c, where, name, c->text, why);
+    return NB_OK;
+}
+
+nb_status nb_conf_value(nb_ctx *ctx, const nb_conf *c, const char *where, const nb_key *k, void *dst)
+{
+    return convert(ctx, c, where, NULL, k, dst);
 }
 
 static nb_status fail_missing(nb_ctx *ctx, const nb_conf *map, const char *where, const nb_key *k)
@@ -90,24 +106,17 @@ static nb_status fail_missing(nb_ctx *ctx, const nb_conf *map, const char *where
 static nb_status bind_key(nb_ctx *ctx, const nb_conf *map, const char *where, const nb_key *k, char *dst)
 {
     const nb_conf *c = nb_conf_get(map, k->name);
-    char why[WHY_BYTES];
+    if (!c && (k->kind == NB_K_NODE ? k->dflt != NULL : k->dflt == NULL))
+        return fail_missing(ctx, map, where, k);
     if (k->kind == NB_K_NODE) {
-        if (!c && k->dflt)
-            return fail_missing(ctx, map, where, k);
         memcpy(dst + k->offset, &c, sizeof(const nb_conf *));
         return NB_OK;
     }
-    if (!c) {
-        if (!k->dflt)
-            return fail_missing(ctx, map, where, k);
-        if (!nb_conf_convert(k, k->dflt, dst + k->offset, why, sizeof why))
-            return fail_value(ctx, map, where, k, k->dflt, "is a wrong default; this is an error in Nibble");
-        return NB_OK;
-    }
-    if (c->type != CONF_SCALAR)
-        return fail_value(ctx, c, where, k, c->type == CONF_MAP ? "a section" : "a list", "must be a single value");
-    if (!nb_conf_convert(k, c->text, dst + k->offset, why, sizeof why))
-        return fail_value(ctx, c, where, k, c->text, why);
+    if (c)
+        return convert(ctx, c, where, k->name, k, dst + k->offset);
+    char why[WHY_BYTES];
+    if (!nb_conf_convert(k, k->dflt, dst + k->offset, why, sizeof why))
+        return fail_value(ctx, map, where, k->name, k->dflt, "is a wrong default; this is an error in Nibble");
     return NB_OK;
 }
 

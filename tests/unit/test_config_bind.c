@@ -212,6 +212,22 @@ static void lists_of_words_may_be_one_word_or_empty(void **state)
     case_close(&t);
 }
 
+static void single_values_follow_the_same_rules(void **state)
+{
+    (void)state;
+    static const nb_key share = {.kind = NB_K_FLOAT, .min = 0, .max = 1};
+    config_case t = case_open("[0.5, 2, [1], nan]", NULL);
+    float v = 0;
+    assert_int_equal(nb_conf_value(t.ctx, nb_conf_at(t.root, 0), "step.milestones", &share, &v), NB_OK);
+    assert_true(v == 0.5f);
+    assert_int_equal(nb_conf_value(t.ctx, nb_conf_at(t.root, 1), "step.milestones", &share, &v), NB_E_CONFIG);
+    assert_string_equal(nb_ctx_error(t.ctx), "x.yaml:1: step.milestones: 2: must be in 0..1");
+    assert_int_equal(nb_conf_value(t.ctx, nb_conf_at(t.root, 2), "step.milestones", &share, &v), NB_E_CONFIG);
+    assert_string_equal(nb_ctx_error(t.ctx), "x.yaml:1: step.milestones: a list: must be a single value");
+    assert_int_equal(nb_conf_value(t.ctx, nb_conf_at(t.root, 3), "step.milestones", &share, &v), NB_E_CONFIG);
+    case_close(&t);
+}
+
 static void an_unknown_name_suggests_or_lists(void **state)
 {
     (void)state;
@@ -264,6 +280,7 @@ int main(void)
         cmocka_unit_test(tables_share_a_section_and_may_share_keys),
         cmocka_unit_test(a_wrong_default_is_reported_as_ours),
         cmocka_unit_test(lists_of_words_may_be_one_word_or_empty),
+        cmocka_unit_test(single_values_follow_the_same_rules),
         cmocka_unit_test(an_unknown_name_suggests_or_lists),
         cmocka_unit_test(an_experiment_needs_data_and_a_model),
     };
