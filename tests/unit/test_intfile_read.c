@@ -1,0 +1,344 @@
+/* test_intfile_read.c - no damaged integer checkpoint is accepted, and each kind of damage has its sentence. */
+#include "base/files.h"
+#include "base/safetensors.h"
+#include "lower/intfile.h"
+#include "ref/tiny_int.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+typedef struct {
+    nb_ctx *ctx;
+    char dir[64], path[96];
+} sandbox;
+
+static int setup(void **state)
+{
+    sandbox *s = calloc(1, sizeof *s);
+    s->ctx = nb_ctx_create();
+    strcpy(s->dir, "/tmp/nibble-intread-XXXXXX");
+    *state = s;
+    if (!mkdtemp(s->dir))
+        return -1;
+    snprintf(s->path, sizeof s->path, "%s/a.int.safetensors", s->dir);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    sandbox *s = *state;
+    unlink(s->path);
+    int rc = rmdir(s->dir);
+    nb_ctx_destroy(s->ctx);
+    free(s);
+    return rc;
+}
+
+typedef struct {
+    char *header; /* NUL-terminated JSON */
+    size_t header_len;
+    uint8_t *bytes; /* the whole file */
+    size_t len;
+} file;
+
+static file open_tiny(sandbox *s)
+{
+    nb_intmodel *m;
+    file f = {0};
+    assert_int_equal(ref_tiny_model(s->ctx, 4, &m), NB_OK);
+    assert_int_equal(nb_intmodel_save(s->ctx, m, s->path), NB_OK);
+    nb_intmodel_free(s->ctx, m);
+    assert_int_equal(nb_file_read(s->ctx, s->path, 1 << 20, &f.bytes, &f.len), NB_OK);
+    for (int i = 7; i >= 0; i--)
+        f.header_len = f.header_len << 8 | f.bytes[i];
+    f.header = calloc(1, f.header_len + 1);
+    memcpy(f.header, f.bytes + 8, f.header_len);
+    return f;
+}
+
+static void close_tiny(sandbox *s, file *f)
+{
+    free(f->header);
+    nb_free(s->ctx, f->bytes);
+}
+
+/* Parses the file with the first `from` of the header replaced by `to`. */
+static nb_status parse_edited(sandbox *s, const file *f, const char *from, const char *to)
+{
+    const char *at = strstr(f->header, from);
+    if (!at)
+        fail_msg("%s is not in the header", from);
+    const size_t head = (size_t)(at - f->header), skip = head + strlen(from);
+    const size_t header_len = f->header_len - strlen(from) + strlen(to), data = f->len - 8 - f->header_len;
+    uint8_t *edited = malloc(8 + header_len + data), *p = edited + 8;
+    for (int i = 0; i < 8; i++)
+        edited[i] = (uint8_t)(header_len >> (8 * i));
+    memcpy(p, f->header, head);
+    memcpy(p + head, to, strlen(to));
+    memcpy(p + head + strlen(to), f->header + skip, f->header_len - skip);
+    memcpy(p + header_len, f->bytes + 8 + f->header_len, data);
+    nb_intmodel *m = NULL;
+    nb_status st = nb_intmodel_parse(s->ctx, "edited", edited, 8 + header_len + data, &m);
+    nb_intmodel_free(s->ctx, m);
+    free(edited);
+    return st;
+}
+
+#define Q(x) "\\\"" x "\\\"" /* a quoted string inside the graph, which is a string itself */
+
+static const struct {
+    const char *from, *to, *sentence;
+} edits[] = {
+    {"nibble-int 1",                                     "nibble-int 2",                                     "__metadata__ format: \"nibble-int 2\": must be \"nibble-int 1\""      },
+    {"\"format\"",                                       "\"fromat\"",                                       "__metadata__ format: \"\""                                            },
+    {"\"graph\"",                                        "\"graphs\"",                                       "__metadata__ graph: must be a JSON object"                            },
+    {"{" Q("tensors"),                                   "{{" Q("tensors"),                                  "__metadata__ graph: must be a JSON object"                            },
+    {"]}\"",                                             "]} x\"",                                           "__metadata__ graph: must be a JSON object"                            },
+    {"{" Q("tensors"),                                   "{" Q("more") ":1," Q("tensors"),                   "must be a JSON object with \"tensors\" and \"steps\""                 },
+    {Q("tensors") ":[",                                  Q("tensors") ":[4,",                                "tensor 0: must be an object"                                          },
+    {Q("tensors") ":[",                                  Q("tensors") ":[{},",                               "tensor 0: has 0 keys: must have 9"                                    },
+    {Q("h") ":5",                                        Q("h") ":5," Q("x") ":1",                           "tensor 0: has 10 keys"                                                },
+    {Q("h") ":5",                                        Q("hh") ":5",                                       "tensor 0: \"h\" must be a number"                                     },
+    {Q("h") ":5",                                        Q("h") ":" Q("5"),                                  "tensor 0: \"h\" must be a number"                                     },
+    {Q("h") ":5",                                        Q("h") ":5.5",                                      "h: 5.5: must be a whole number"                                       },
+    {Q("h") ":5",                                        Q("h") ":1e10",                                     "h: 10000000000: must be a whole number"                               },
+    {Q("h") ":5",                                        Q("h") ":1e999",                                    "\"h\" must be a number"                                               },
+    {Q("h") ":5",                                        Q("h") ":-5",                                       "tensor 0 \"in.fq\": size -5x5x2"                                      },
+    {Q("h") ":5",                                        Q("h") ":6",                                        "reads 5x5x2, but \"in.fq\" is 6x5x2"                                  },
+    {Q("name") ":" Q("in.fq"),                           Q("name") ":7",                                     "tensor 0: \"name\" must be a string"                                  },
+    {Q("name") ":" Q("in.fq"),                           Q("name") ":" Q(""),                                "has no name"                                                          },
+    {Q("u8"),                                            Q("u9"),                                            "tensor 0: type: \"u9\" is unknown"                                    },
+    {Q("u8"),                                            Q("s8"),                                            "zero point 128"                                                       },
+    {Q("bits") ":8",                                     Q("bits") ":0",                                     "bits: 0: must be 2..8"                                                },
+    {Q("scale") ":0.0078125",                            Q("scale") ":1e39",                                 "scale: 1e+39: must be a positive float"                               },
+    {Q("scale") ":0.0078125",                            Q("scale") ":-1",                                   "scale: -1: must be a positive float"                                  },
+    {Q("scale") ":0.0078125",                            Q("scale") ":1e-39",                                "must be a positive normal number"                                     },
+    {Q("offset") ":0",                                   Q("offset") ":-64",                                 "offset: -64: must be a whole number"                                  },
+    {Q("offset") ":0",                                   Q("offset") ":32",                                  "must be a multiple of 64"                                             },
+    {Q("offset") ":0",                                   Q("offset") ":1e300",                               "must be a whole number in"                                            },
+    {Q("offset") ":0",                                   Q("offset") ":4503599627370496",                    "must be at most 1073741824"                                           },
+    {Q("steps") ":[",                                    Q("steps") ":[7,",                                  "step 0: must be an object"                                            },
+    {Q("kind") ":" Q("conv"),                            Q("kind") ":" Q("fold"),                            "step 1: kind: \"fold\" is unknown"                                    },
+    {Q("kind") ":" Q("table"),                           Q("kind") ":" Q("concat"),                          "step 0 \"in\": 0 inputs: must be 1..8"                                },
+    {Q("in") ":[0]",                                     Q("in") ":0",                                       "step 1: \"in\" must be a list"                                        },
+    {Q("in") ":[0]",                                     Q("in") ":[0,0,0,0,0,0,0,0,0]",                     "\"in\" must be a list of at most 8"                                   },
+    {Q("in") ":[0]",                                     Q("in") ":[" Q("0") "]",                            "\"in\" must hold numbers"                                             },
+    {Q("in") ":[0]",                                     Q("in") ":[9]",                                     "in: 9: must be a whole number in 0..8"                                },
+    {Q("in") ":[0]",                                     Q("in") ":[-1]",                                    "in: -1: must be a whole number"                                       },
+    {Q("in") ":[0]",                                     Q("in") ":[1]",                                     "reads the tensor it writes"                                           },
+    {Q("in") ":[2]",                                     Q("in") ":[4]",                                     "step 3 \"dw\": reads a tensor no earlier step has written: \"sum.fq\""},
+    {Q("out") ":1",                                      Q("out") ":99",                                     "tensor 99: there are 9"                                               },
+    {Q("out") ":1",                                      Q("out") ":4294967297",                             "out: 4294967297: must be a whole number"                              },
+    {Q("hi") ":255",                                     Q("hi") ":256",                                     "clamp 0..256"                                                         },
+    {Q("geom") ":{",                                     Q("geom") ":{" Q("z") ":0,",                        "geom of step 1: has 13 keys: must have 12"                            },
+    {Q("kh") ":3",                                       Q("kh") ":0",                                       "window 0x3"                                                           },
+    {Q("kh") ":3",                                       Q("kh") ":2147483647",                              "window 2147483647x3"                                                  },
+    {Q("oc") ":3",                                       Q("oc") ":2147483647",                              "channels: 2147483647"                                                 },
+    {Q("groups") ":1",                                   Q("groups") ":0",                                   "groups: 0"                                                            },
+    {Q("stride") ":1",                                   Q("stride") ":0",                                   "stride 0"                                                             },
+    {Q("weight_bits") ":4",                              Q("weight_bits") ":9",                              "weight_bits: 9: must be 2..8"                                         },
+    {Q("weight_bits") ":4",                              Q("weight_bits") ":2",                              "packing: \"s4\": must be \"s2\" for 2 bits"                           },
+    {Q("weight_bits") ":4",                              Q("weight_bits") ":3",                              "must be -3..3 (3 bits)"                                               },
+    {"\"c1.weight\"",                                    "\"c1.weights\"",                                   "tensor \"c1.weight\" is missing"                                      },
+    {"\"c1.bias\"",                                      "\"c1.boas\"",                                      "tensor \"c1.bias\" is missing"                                        },
+    {"\"sum.shift\"",                                    "\"sum.shaft\"",                                    "tensor \"sum.shift\" is missing"                                      },
+    {"\"in.table\"",                                     "\"in.cable\"",                                     "tensor \"in.table\" is missing"                                       },
+    {"\"c1.weight_scale\"",                              "\"c1.weight_scales\"",                             "tensor \"c1.weight_scale\" is missing"                                },
+    {"\"c1.bias\":{\"dtype\":\"I32\"",                   "\"c1.bias\":{\"dtype\":\"F32\"",                   "tensor \"c1.bias\" is F32: must be I32"                               },
+    {"\"c1.bias\":{\"dtype\":\"I32\"",                   "\"c1.bias\":{\"dtype\":\"U32\"",
+     "tensor \"c1.bias\" is of another dtype: must be I32"                                                                                                                          },
+    {"\"c1.weight\":{\"dtype\":\"U8\"",                  "\"c1.weight\":{\"dtype\":\"I8\"",                  "tensor \"c1.weight\" is I8: must be U8"                               },
+    {"\"c1.weight\":{\"dtype\":\"U8\",\"shape\":[27]",   "\"c1.weight\":{\"dtype\":\"U8\",\"shape\":[27,1]",
+     "in 1 dimensions"                                                                                                                                                              },
+    {"\"c1.weight\":{\"dtype\":\"U8\",\"shape\":[27]",   "\"c1.weight\":{\"dtype\":\"U8\",\"shape\":[26]",
+     "tensor \"c1.weight\": data_offsets"                                                                                                                                           },
+    {"\"in.table\":{\"dtype\":\"U8\",\"shape\":[2,256]", "\"in.table\":{\"dtype\":\"U8\",\"shape\":[256,2]",
+     "must have 2 x 256"                                                                                                                                                            },
+    {"\"classes\":\"4\"",                                "\"classes\":\"5\"",                                "class_names: must be a list of 5 strings"                             },
+    {"\"classes\":\"4\"",                                "\"classes\":\"4.5\"",                              "classes: must be a whole number"                                      },
+    {"\"classes\":\"4\"",                                "\"classes\":\"four\"",                             "classes: must be a number in 1..1.04858e+06"                          },
+    {"\"classes\":\"4\"",                                "\"class\":\"4\"",                                  "classes: must be a number"                                            },
+    {"[" Q("cat"),                                       "[3",                                               "class_names: must be a list of 4 strings"                             },
+    {"\"accuracy\":\"0.1\"",                             "\"accuracy\":\"1.1\"",                             "accuracy: must be a number in 0..1"                                   },
+    {"\"accuracy\":\"0.1\"",                             "\"accuracy\":\"\"",                                "accuracy: must be a number in 0..1"                                   },
+};
+
+static void every_edit_of_the_header_gives_its_sentence(void **state)
+{
+    sandbox *s = *state;
+    file f = open_tiny(s);
+    assert_int_equal(parse_edited(s, &f, "in.fq", "xy.fq"), NB_OK); /* the editing itself is sound */
+    for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
+        nb_status st = parse_edited(s, &f, edits[i].from, edits[i].to);
+        if (st != NB_E_FORMAT || !strstr(nb_ctx_error(s->ctx), edits[i].sentence) ||
+            strncmp(nb_ctx_error(s->ctx), "edited: ", 8) != 0)
+            fail_msg("%s -> %s: status %d, want \"%s\", got \"%s\"", edits[i].from, edits[i].to, st, edits[i].sentence,
+                     nb_ctx_error(s->ctx));
+    }
+    close_tiny(s, &f);
+}
+
+static void two_tensors_in_one_place_are_refused(void **state)
+{
+    sandbox *s = *state;
+    file f = open_tiny(s);
+    assert_int_equal(parse_edited(s, &f, Q("offset") ":128", Q("offset") ":0"), NB_E_FORMAT);
+    assert_non_null(strstr(nb_ctx_error(s->ctx), "overlap in the arena"));
+    close_tiny(s, &f);
+}
+
+static void an_extra_tensor_is_refused(void **state)
+{
+    sandbox *s = *state;
+    file f = open_tiny(s);
+    char from[64], to[128];
+    const char *last = strrchr(f.header, '[');
+    const char *comma = strchr(last, ',');
+    snprintf(from, sizeof from, "%s", last);
+    from[strcspn(from, " ")] = '\0'; /* "[a,b]}}" */
+    const long end = strtol(comma + 1, NULL, 10);
+    snprintf(to, sizeof to, "%.*s},\"spare\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[%ld,%ld]}}",
+             (int)(strcspn(from, "}")), from, end, end);
+    assert_int_equal(parse_edited(s, &f, from, to), NB_E_FORMAT);
+    assert_string_equal(nb_ctx_error(s->ctx), "edited: 1 tensors belong to no step");
+    close_tiny(s, &f);
+}
+
+/* Where a tensor's data stand in the file. */
+static size_t data_at(sandbox *s, const file *f, const char *name)
+{
+    nb_st_file *st;
+    assert_int_equal(nb_st_parse(s->ctx, "x", f->bytes, f->len, &st), NB_OK);
+    size_t at = 8 + f->header_len;
+    for (int32_t i = 0; i < nb_st_count(st) && strcmp(nb_st_at(st, i)->name, name) != 0; i++)
+        at += nb_st_at(st, i)->bytes;
+    nb_st_close(s->ctx, st);
+    return at;
+}
+
+static void codes_and_numbers_outside_their_bounds_are_refused(void **state)
+{
+    sandbox *s = *state;
+    static const struct {
+        const char *tensor;
+        size_t offset;
+        uint8_t value;
+        const char *sentence;
+    } data[] = {
+        {"c1.weight",       3, 0x88, "weight[0][6]: -8: must be -7..7 (4 bits)"      },
+        {"dw.weight",       0, 0xC0, "unused bits of the last byte must be 0"        },
+        {"dw.weight",       0, 0x02, "weight[0][0]: -2: must be -1..1 (2 bits)"      },
+        {"fc.weight",       0, 0x80, "weight[0][0]: -128: must be -127..127 (8 bits)"},
+        {"c1.mult",         3, 0x00, "mult[0]:"                                      },
+        {"c1.mult",         3, 0xC0, "mult[0]: -"                                    },
+        {"c1.shift",        4, 63,   "shift[1]: 63"                                  },
+        {"c1.shift",        7, 0xFF, "shift[1]: -"                                   },
+        {"c1.bias",         3, 0x7F, "the accumulator could reach"                   },
+        {"c1.weight_scale", 3, 0xFF, "weight_scale[0]:"                              },
+    };
+    file f = open_tiny(s);
+    for (size_t i = 0; i < sizeof data / sizeof *data; i++) {
+        const size_t at = data_at(s, &f, data[i].tensor) + data[i].offset;
+        const uint8_t was = f.bytes[at];
+        nb_intmodel *m = NULL;
+        f.bytes[at] = data[i].value;
+        nb_status st = nb_intmodel_parse(s->ctx, "bent", f.bytes, f.len, &m);
+        f.bytes[at] = was;
+        if (st != NB_E_FORMAT || !strstr(nb_ctx_error(s->ctx), data[i].sentence))
+            fail_msg("%s: status %d, want \"%s\", got \"%s\"", data[i].tensor, st, data[i].sentence,
+                     nb_ctx_error(s->ctx));
+        assert_null(m);
+    }
+    close_tiny(s, &f);
+}
+
+static void every_truncation_is_an_error(void **state)
+{
+    sandbox *s = *state;
+    file f = open_tiny(s);
+    for (size_t len = 0; len < f.len; len += len < 64 ? 1 : 13) {
+        nb_intmodel *m = NULL;
+        uint8_t *cut = malloc(len + 1); /* its own block: the sanitizer sees reads behind it */
+        memcpy(cut, f.bytes, len);
+        assert_int_equal(nb_intmodel_parse(s->ctx, "cut", cut, len, &m), NB_E_FORMAT);
+        assert_true(strlen(nb_ctx_error(s->ctx)) > 10);
+        free(cut);
+    }
+    close_tiny(s, &f);
+}
+
+static void every_flipped_byte_is_an_error_or_a_model_that_runs(void **state)
+{
+    sandbox *s = *state;
+    file f = open_tiny(s);
+    uint8_t pixels[4096] = {0};
+    int accepted = 0;
+    for (size_t i = 0; i < f.len; i++) {
+        nb_intmodel *m = NULL;
+        f.bytes[i] ^= (uint8_t)(1u << (i % 8));
+        if (nb_intmodel_parse(s->ctx, "flipped", f.bytes, f.len, &m) == NB_OK) {
+            void *arena = nb_alloc(s->ctx, nb_engine_arena_bytes(&m->e));
+            const nb_etensor *in = &m->e.tensors[nb_intmodel_input(m)];
+            if (arena && (int64_t)in->h * in->w * in->c <= (int64_t)sizeof pixels)
+                nb_engine_run(&m->e, arena, pixels);
+            nb_free(s->ctx, arena);
+            accepted++;
+        }
+        nb_intmodel_free(s->ctx, m);
+        f.bytes[i] ^= (uint8_t)(1u << (i % 8));
+    }
+    assert_true(accepted > 500); /* the table alone has 512 bytes, nearly all codes are as good as others */
+    close_tiny(s, &f);
+}
+
+static void a_header_of_absurd_length_is_refused(void **state)
+{
+    sandbox *s = *state;
+    file f = open_tiny(s);
+    for (int byte = 3; byte < 8; byte++) {
+        nb_intmodel *m = NULL;
+        f.bytes[byte] = 0xFF;
+        assert_int_equal(nb_intmodel_parse(s->ctx, "absurd", f.bytes, f.len, &m), NB_E_FORMAT);
+        f.bytes[byte] = 0;
+    }
+    close_tiny(s, &f);
+}
+
+static void a_failing_allocation_anywhere_in_load_is_an_error_and_leaks_nothing(void **state)
+{
+    sandbox *s = *state;
+    file f = open_tiny(s);
+    nb_status st = NB_E_NOMEM;
+    int32_t n = 0;
+    while (st != NB_OK) {
+        nb_intmodel *m = NULL;
+        nb_ctx_fail_alloc_at(s->ctx, ++n);
+        st = nb_intmodel_load(s->ctx, s->path, &m);
+        nb_ctx_fail_alloc_at(s->ctx, 0);
+        assert_true(st == NB_OK || (st == NB_E_NOMEM && !m));
+        nb_intmodel_free(s->ctx, m);
+    }
+    assert_true(n > 10);
+    close_tiny(s, &f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_edit_of_the_header_gives_its_sentence),
+        cmocka_unit_test(two_tensors_in_one_place_are_refused),
+        cmocka_unit_test(an_extra_tensor_is_refused),
+        cmocka_unit_test(codes_and_numbers_outside_their_bounds_are_refused),
+        cmocka_unit_test(every_truncation_is_an_error),
+        cmocka_unit_test(every_flipped_byte_is_an_error_or_a_model_that_runs),
+        cmocka_unit_test(a_header_of_absurd_length_is_refused),
+        cmocka_unit_test(a_failing_allocation_anywhere_in_load_is_an_error_and_leaks_nothing),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
