@@ -1,48 +1,141 @@
-# Nibble. `make help` lists the targets; knobs: MODE=release|debug SAN=address,undefined OMP=0|1 WERROR=1 V=1 CC CFLAGS PREFIX DESTDIR
+# Nibble. `make help` lists the targets. Knobs, on the command line:
+#   MODE=release|debug SAN=address,undefined OMP=0|1 WERROR=1 V=1 CC CFLAGS PREFIX DESTDIR FUZZ_SECONDS
+# Nothing is written outside build/ and runs/; every combination of compiler and flags has its own folder below build/.
 .DEFAULT_GOAL := all
 VERSION := $(shell sed -n 's/^\#define NB_VERSION "\(.*\)"/\1/p' include/nibble/nibble.h)
 MODE ?= release# release | debug
 OMP  ?= 1
-Q     = $(if $(filter 1,$(V)),,@)
-WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wcast-qual \
-        -Wpointer-arith -Wwrite-strings -Wundef -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror)
+BLAS ?= none
+PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 60
+Q = $(if $(filter 1,$(V)),,@)
+ifneq ($(BLAS),none)
+$(error BLAS=$(BLAS): Nibble brings its own matrix kernels and has no BLAS path, so the only value is BLAS=none)
+endif
+ifeq ($(filter release debug,$(MODE)),)
+$(error MODE=$(MODE): must be release or debug)
+endif
+
+# Warnings are for plain builds: under a sanitizer gcc warns about its own instrumentation.
+WARN := $(if $(SAN),,-Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wcast-qual \
+        -Wpointer-arith -Wwrite-strings -Wundef -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror))
 OPT_release := -O3 -g
 OPT_debug   := -Og -g3 -DNB_DEBUG=1
-DEPS := libpng zlib yaml-0.1 libcjson
+DEPS        := libpng zlib yaml-0.1 libcjson
+DEPS_CFLAGS := $(shell pkg-config --cflags $(DEPS) 2>/dev/null)
+LIBS        := $(shell pkg-config --libs $(DEPS) 2>/dev/null) -lpthread -lm
 FLAGS = -std=c11 -D_XOPEN_SOURCE=700 -ffp-contract=off -fvisibility=hidden $(WARN) $(OPT_$(MODE)) \
         $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(if $(filter 1,$(OMP)),-fopenmp) \
-        -Iinclude -Isrc $(shell pkg-config --cflags $(DEPS) 2>/dev/null)
-LIBS  = $(shell pkg-config --libs $(DEPS) 2>/dev/null) -lpthread -lm
+        -Iinclude -Isrc $(DEPS_CFLAGS)
+# The engine on its own: no libc, no float library, no threads.
+FLAGS_FREESTANDING = -std=c11 -ffreestanding -DNB_FREESTANDING -fvisibility=hidden $(WARN) $(OPT_$(MODE)) -Iinclude -Isrc
+
 # One object folder per distinct compiler and flags: an ASan object is never linked into a release.
 KEY := $(shell printf '%s' '$(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS)' | cksum | cut -d' ' -f1)
 B   := build/$(MODE)-$(KEY)
-LIB_SRC  := $(sort $(filter-out src/cli/%,$(wildcard src/*/*.c)) $(wildcard layers/*.c datasets/*.c))
-CLI_SRC  := $(sort $(wildcard src/cli/*.c))
-TEST_SRC := $(sort $(wildcard tests/unit/test_*.c tests/prop/test_*.c))
-REF_SRC  := $(sort $(wildcard tests/ref/*.c))
-obj      = $(1:%.c=$(B)/%.o)
-TESTS    = $(TEST_SRC:%.c=$(B)/%)
+LIB_SRC    := $(sort $(filter-out src/cli/%,$(wildcard src/*/*.c)) $(wildcard layers/*.c datasets/*.c))
+CLI_SRC    := $(sort $(wildcard src/cli/*.c))
+ENGINE_SRC := $(sort $(wildcard src/engine/*.c src/kernels/i*.c))
+TEST_SRC   := $(sort $(wildcard tests/unit/test_*.c tests/prop/test_*.c))
+REF_SRC    := $(sort $(wildcard tests/ref/*.c))
+FUZZ_SRC   := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+ALL_SRC    := $(LIB_SRC) $(CLI_SRC) $(TEST_SRC) $(REF_SRC) $(FUZZ_SRC) tests/fuzz/replay.c
+HEADERS    := $(sort $(wildcard include/nibble/*.h))
+FORMATTED   = $(ALL_SRC) $(HEADERS) $(wildcard src/*/*.h layers/*.h datasets/*.h tests/*/*.h)
+obj         = $(1:%.c=$(B)/%.o)
+TESTS       = $(TEST_SRC:%.c=$(B)/%)
+FUZZERS     = $(FUZZ_SRC:%.c=$(B)/%)
+# Tests that reach kernels, for the runs under each instruction set.
+ISA_TESTS   = $(patsubst %.c,$(B)/%,$(shell grep -lE 'kernels/|nibble/engine' $(TEST_SRC) /dev/null))
+PRODUCTS    = $(if $(CLI_SRC),$(B)/nibble) $(B)/libnibble.a $(B)/libnibble_engine.a
 
-all: $(if $(CLI_SRC),$(B)/nibble) $(B)/libnibble.a      ## library and command line tool
+all: $(PRODUCTS)                        ## library, engine library and command line tool
 	@ln -sfn $(notdir $(B)) build/current
+
+# ---- rules ----
 $(B)/libnibble.a: $(call obj,$(LIB_SRC))
-	@rm -f $@ && $(AR) rcsD $@ $^
 $(B)/libref.a: $(call obj,$(REF_SRC))
+$(B)/libnibble_engine.a: $(ENGINE_SRC:%.c=$(B)/freestanding/%.o)
+$(B)/%.a:
 	@rm -f $@ && $(AR) rcsD $@ $^
 $(B)/nibble: $(call obj,$(CLI_SRC)) $(B)/libnibble.a
-	$(Q)$(CC) $(FLAGS) $(CFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 $(TESTS): $(B)/%: $(B)/%.o $(B)/libref.a $(B)/libnibble.a
-	$(Q)$(CC) $(FLAGS) $(CFLAGS) -o $@ $^ $(LIBS) -lcmocka
+	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+# With SAN=fuzzer-no-link,... the engine brings main(); else replay.c does.
+$(FUZZERS): $(B)/%: $(B)/%.o $(if $(findstring fuzzer,$(SAN)),,$(B)/tests/fuzz/replay.o) $(B)/libref.a $(B)/libnibble.a
+	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) $(if $(findstring fuzzer,$(SAN)),-fsanitize=fuzzer) -o $@ $^ $(LIBS)
 $(B)/tests/%.o: FLAGS += -Itests
+$(B)/freestanding/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(FLAGS_FREESTANDING) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 $(B)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
-check-fast: $(TESTS)               ## unit and property tests of this build
-	@for t in $(TESTS); do $$t || exit 1; done
-help:                              ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /  \1	/p' $(MAKEFILE_LIST)
-clean:                             ## remove build/
+
+# ---- what a newcomer types ----
+deps:                                   ## install the Debian packages that are missing (root), or print the command
+	@scripts/deps.sh test
+demo:                                   ## train, quantize and check the demo network (about 3 minutes)
+	@scripts/deps.sh demo
+	@$(MAKE) --no-print-directory -j$(shell nproc) all
+	@scripts/demo.sh build/current/nibble
+test: deps                              ## everything: builds, tests, sanitizers, fuzz corpus, end to end, lint (under 10 minutes)
+	@MAKE='$(MAKE)' tests/all.sh
+
+# ---- parts of `make test`, for work in progress ----
+check-fast: $(TESTS)                    ## unit and property tests of this build
+	@tests/run.sh $(TESTS)
+check-isa: $(ISA_TESTS)                 ## kernel and engine tests under each level of NB_CPU
+	@for cpu in scalar $(if $(filter aarch64,$(shell uname -m)),neon,avx2 avx512); do \
+	    NB_CPU=$$cpu tests/run.sh $(ISA_TESTS) || exit 1; done
+check-threads: $(TESTS)                 ## unit and property tests on 1, 2 and 4 threads
+	@for n in 1 2 4; do OMP_NUM_THREADS=$$n tests/run.sh $(TESTS) || exit 1; done
+check-san:                              ## unit and property tests under ASan and UBSan, gcc and clang
+	@for cc in gcc clang; do $(MAKE) --no-print-directory CC=$$cc SAN=address,undefined OMP=0 check-fast || exit 1; done
+check-e2e: $(PRODUCTS)                  ## scripts that run the command line tool
+	@NIBBLE=$(CURDIR)/$(B)/nibble tests/run.sh $(sort $(wildcard tests/e2e/*.sh))
+check-bad: $(PRODUCTS)                  ## those of them that feed it bad input (also run under sanitizers)
+	@NIBBLE=$(CURDIR)/$(B)/nibble tests/run.sh $(sort $(wildcard tests/e2e/bad*.sh))
+check-install: $(PRODUCTS)              ## install into a temporary place, build a program against it, uninstall
+	@MAKE='$(MAKE)' CC='$(CC)' tests/install.sh
+fuzz-replay: $(FUZZERS)                 ## every fuzz target on its committed corpus, no engine needed
+	@for t in $(FUZZERS); do $$t tests/fuzz/corpus/$${t##*/} || exit 1; done
+fuzz:                                   ## every fuzz target for FUZZ_SECONDS with libFuzzer
+	@$(MAKE) --no-print-directory CC=clang SAN=fuzzer-no-link,address,undefined OMP=0 fuzz-run
+fuzz-run: $(FUZZERS)
+	@tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZERS)
+lint: $(B)/libnibble_engine.a           ## layering, sizes, names, comments, what must not be called
+	@ENGINE=$(B)/libnibble_engine.a tests/run.sh $(sort $(wildcard tests/lint/*.sh))
+tidy:                                   ## clang-tidy over the library and the tool
+	clang-tidy --quiet $(LIB_SRC) $(CLI_SRC) -- $(filter-out -fopenmp,$(FLAGS))
+format:                                 ## clang-format (version 14) over all C files
+	clang-format -i $(FORMATTED)
+format-check:                           ## fails when `make format` would change something
+	clang-format --dry-run -Werror $(FORMATTED)
+
+# ---- install ----
+DEST = $(DESTDIR)$(PREFIX)
+install: $(PRODUCTS)                    ## tool, libraries, headers and nibble.pc below $(DESTDIR)$(PREFIX)
+	install -d $(DEST)/bin $(DEST)/lib/pkgconfig $(DEST)/include/nibble
+	install -m 755 $(B)/nibble $(DEST)/bin/nibble
+	install -m 644 $(B)/libnibble.a $(B)/libnibble_engine.a $(DEST)/lib
+	install -m 644 $(HEADERS) $(DEST)/include/nibble
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@OPENMP@|$(if $(filter 1,$(OMP)),-fopenmp)|' nibble.pc.in \
+	    > $(DEST)/lib/pkgconfig/nibble.pc
+	chmod 644 $(DEST)/lib/pkgconfig/nibble.pc
+uninstall:                              ## remove what install put there
+	rm -f $(DEST)/bin/nibble $(DEST)/lib/libnibble.a $(DEST)/lib/libnibble_engine.a $(DEST)/lib/pkgconfig/nibble.pc
+	rm -f $(HEADERS:include/%=$(DEST)/include/%)
+	-rmdir $(DEST)/include/nibble
+
+help:                                   ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1	/p' $(MAKEFILE_LIST) | expand -t 18
+clean:                                  ## remove build/
 	rm -rf build
-.PHONY: all check-fast help clean
+print-B:
+	@echo $(B)
+.PHONY: all deps demo test check-fast check-isa check-threads check-san check-e2e check-bad check-install fuzz-replay fuzz fuzz-run \
+        lint tidy format format-check install uninstall help clean print-B
 .SECONDARY:
--include $(patsubst %.o,%.d,$(call obj,$(LIB_SRC) $(CLI_SRC) $(TEST_SRC) $(REF_SRC)))
+-include $(patsubst %.c,$(B)/%.d,$(ALL_SRC)) $(ENGINE_SRC:%.c=$(B)/freestanding/%.d)

@@ -123,6 +123,7 @@ struct nb_graph {
     bool quantized, frozen;
 };
 
+/* An empty graph for samples like info's, at most max_batch at a time. */
 NB_API nb_status nb_graph_create(nb_ctx *ctx, const nb_dsinfo *info, int32_t max_batch, nb_graph **out);
 NB_API void nb_graph_free(nb_graph *g);
 

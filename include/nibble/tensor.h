@@ -38,6 +38,7 @@ typedef struct {
     const nb_qparams *q;  /* for u8 and s8 tensors of codes; NULL for float and raw bytes */
 } nb_tensor;
 
+/* Of one element. */
 static inline size_t nb_dtype_bytes(nb_dtype t)
 {
     return t == NB_F32 || t == NB_S32 ? 4 : 1;

@@ -1,5 +1,5 @@
 /* close.c - closing an open value: multiplier, shift, int32 bias and zero point of one engine step. */
-#include "lower/lowering.h"
+#include "lower/lower_value.h"
 
 #include "base/check.h"
 #include "quant/requant.h"

@@ -3,7 +3,7 @@
  *
  * The graph is only read: weight codes and scales come from parameters and quantizer state, not from the last forward.
  * Scales stay in double until they become multiplier and shift (quant/requant.h). */
-#include "lower/lowering.h"
+#include "lower/lower_value.h"
 
 #include <nibble/lower.h>
 #include <nibble/quant.h>

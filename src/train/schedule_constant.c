@@ -1,5 +1,5 @@
 /* schedule_constant.c - the phase's learning rate all the way. */
-#include "train/plan.h"
+#include "train/train_plan.h"
 
 static double constant_factor(const void *attr, const nb_schedule_at *at)
 {

@@ -1,5 +1,5 @@
 /* schedule_cosine.c - half a cosine from 1 down to `final` (Loshchilov and Hutter 2017), step by step. */
-#include "train/plan.h"
+#include "train/train_plan.h"
 #include <math.h>
 
 typedef struct {

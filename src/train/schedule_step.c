@@ -3,7 +3,7 @@
  * A milestone below 1 is a share of the phase, one of 1 and above counts epochs from the start of the phase (warm-up
  * included). */
 #include "base/check.h"
-#include "train/plan.h"
+#include "train/train_plan.h"
 #include <math.h>
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-/* test_evaluate.c - accuracy, loss and logits of an integer model against plain loops over the same images. */
+/* test_evaluate_int.c - accuracy, loss and logits of an integer model against plain loops over the same images. */
 #include <nibble/lower.h>
 
 #include "base/parallel.h"

@@ -1,6 +1,6 @@
-/* plan.h - the registry of schedules, for the files that make it up. */
-#ifndef NB_TRAIN_PLAN_H
-#define NB_TRAIN_PLAN_H
+/* train_plan.h - the registry of schedules, for the files that make it up. */
+#ifndef NB_TRAIN_TRAIN_PLAN_H
+#define NB_TRAIN_TRAIN_PLAN_H
 
 #include <nibble/train.h>
 

@@ -1,4 +1,4 @@
-/* evaluate.c - the float evaluator: forward in evaluation mode, loss and accuracy from the logits.
+/* evaluate_float.c - the float evaluator: forward in evaluation mode, loss and accuracy from the logits.
  *
  * The loss is the plain cross entropy (no label smoothing), in double, image by image in order: comparable with the
  * engine's. */

@@ -1,4 +1,4 @@
-/* evaluate.c - the integer model on images: accuracy and loss over a data set, logits of one image.
+/* evaluate_int.c - the integer model on images: accuracy and loss over a data set, logits of one image.
  *
  * Images go through the engine in chunks of fixed size; each chunk has its own sums, added in chunk order, so the
  * result is the same for any number of threads. One arena and one image per thread are allocated before the first image

@@ -1,6 +1,6 @@
-/* lowering.h - what the parts of lowering share: the value each node has on the integer side. */
-#ifndef NB_LOWER_LOWERING_H
-#define NB_LOWER_LOWERING_H
+/* lower_value.h - what the parts of lowering share: the value each node has on the integer side. */
+#ifndef NB_LOWER_LOWER_VALUE_H
+#define NB_LOWER_LOWER_VALUE_H
 
 #include <nibble/lowering.h>
 

@@ -1,8 +1,8 @@
-/* plan.c - the `train` section: keys, optimizer, phases; bound and checked as a whole before anything runs.
+/* train_plan.c - the `train` section: keys, optimizer, phases; bound and checked as a whole before anything runs.
  *
  * optimizer and schedule are written as a name (`schedule: cosine`) or as a map with a name (`{name: step, gamma:
  * 0.2}`). */
-#include "train/plan.h"
+#include "train/train_plan.h"
 #include "base/arena.h"
 #include "base/check.h"
 #include "train/optim.h"
