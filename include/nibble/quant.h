@@ -69,7 +69,10 @@ extern const nb_op nb_op_dequantize; /* codes -> float, for layers that only tak
 NB_API int32_t nb_fakequant_channels(const nb_node *fq);
 NB_API nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, nb_qparams *q, int8_t *codes);
 
-/* Real value of one accumulator unit of an open value that stems from integers (a MAC on codes, or batch norms after it), per channel; false for other
+/* A batch norm on codes becomes a depthwise convolution with this constant weight: the largest, so that its bias is as fine as can be. */
+enum { NB_IDENTITY_WEIGHT = 127 };
+
+/* Real value of one accumulator unit of an open value that stems from integers (a MAC on codes or dequantized codes, or batch norms after them), per channel; false for other
  * values. mul and add [channels] are work space. Valid during a forward pass, after n's inputs ran. */
 NB_API bool nb_accumulator_unit(const nb_node *n, double *unit, double *mul, double *add);
 /* v to the nearest whole number of units, as a bias is stored; v itself when that would not fit an int32. */

@@ -35,8 +35,6 @@ static nb_status prepare_all(nb_graph *g)
         nb_node *n = g->node[i];
         if (n->flags & NB_NODE_LEAF)
             continue;
-        if (nb_node_consumers(g, n) == 0 && n->op->role != NB_ROLE_LOSS)
-            return nb_node_fail(g, n, NB_E_CONFIG, "its output is never used: remove the layer or name it in an `in`");
         n->out.dtype = n->op->flags & NB_OP_VIEW ? n->in[0]->out.dtype : NB_F32;
         n->out.q = n->op->flags & NB_OP_VIEW ? n->in[0]->out.q : NULL;
         if (n->op->prepare)

@@ -93,7 +93,7 @@ nb_status nb_lower_mac(nb_lowering *lo, const nb_node *n, const nb_geom *geom)
     return NB_OK;
 }
 
-/* Codes that an affine layer reads: an identity depthwise convolution with weights 1 opens the accumulator. */
+/* Codes that an affine layer reads: an depthwise convolution with one constant weight opens the accumulator. */
 static nb_status open_identity(nb_lowering *lo, const nb_node *n, const nb_lval *x, nb_lval *v)
 {
     *v = open_value(NB_LVAL_MAC, n);
@@ -110,13 +110,13 @@ static nb_status open_identity(nb_lowering *lo, const nb_node *n, const nb_lval 
                         .stride = 1,
                         .dilation = 1,
                         .groups = x->t.c};
-    v->weight_bits = 2;
+    v->weight_bits = 8;
     v->n_weight_scale = 1;
     NB_TRY(alloc_channels(lo, v, x->t.c, x->t.c));
-    v->weight_scale[0] = 1.0f;
+    v->weight_scale[0] = 1.0f / NB_IDENTITY_WEIGHT;
     for (int32_t c = 0; c < x->t.c; c++) {
-        v->weights[c] = 1;
-        v->scale[c] = x->t.scale;
+        v->weights[c] = NB_IDENTITY_WEIGHT;
+        v->scale[c] = (double)x->t.scale / NB_IDENTITY_WEIGHT;
     }
     return NB_OK;
 }

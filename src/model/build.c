@@ -203,6 +203,10 @@ static nb_status check_ends(nb_model_builder *b, const nb_conf *model)
         NB_TRY(nb_model_layer(b, "softmax_xent", "loss", "", &b->last, 1, &b->last));
     if (g->loss->id != g->n - 1)
         return nb_node_fail(g, g->loss, NB_E_CONFIG, "must be the last layer");
+    for (int32_t i = 0; i < g->n - 1; i++)
+        if (!(g->node[i]->flags & NB_NODE_LEAF) && nb_node_consumers(g, g->node[i]) == 0)
+            return nb_node_fail(g, g->node[i], NB_E_CONFIG,
+                                "its output is never used: remove the layer or name it in an `in`");
     const nb_shape *s = &g->loss->in[0]->out.shape;
     int64_t per_image = nb_shape_count(s) / s->d[0];
     if (per_image != g->info.classes || s->d[s->ndim - 1] != g->info.classes)

@@ -13,6 +13,11 @@ bool nb_accumulator_unit(const nb_node *n, double *unit, double *mul, double *ad
             unit[c] = (double)x->scale[0] * (double)w->scale[w->n > 1 ? c : 0];
         return x && w;
     }
+    if (n->op == &nb_op_dequantize) { /* lowered as a depthwise convolution with this weight */
+        for (int32_t c = 0; c < channels; c++)
+            unit[c] = (double)n->in[0]->out.q->scale[0] / NB_IDENTITY_WEIGHT;
+        return true;
+    }
     if (n->op->role != NB_ROLE_AFFINE || !n->op->affine || !nb_accumulator_unit(n->in[0], unit, mul, add))
         return false;
     n->op->affine(n, mul, add);
