@@ -265,7 +265,8 @@ nb_status nb_lower_close(nb_lowering *lo, const nb_node *n)
     return NB_OK;
 }
 
-/* Open logits get int32 codes with one scale: that of the coarsest channel, so no channel's accumulator is widened. */
+/* Open logits get int32 codes with one scale: that of the coarsest channel, so no channel's accumulator is widened; 24
+ * bits are enough for biases of a layer whose weights are next to nothing. */
 nb_status nb_lower_output(nb_lowering *lo, const nb_node *n)
 {
     const nb_node *x = n->in[0];
@@ -279,13 +280,14 @@ nb_status nb_lower_output(nb_lowering *lo, const nb_node *n)
     nb_inttensor t = tensor_of(x);
     t.type = NB_EI_S32;
     t.bits = 32;
-    double scale = 0, reach = 0;
+    double scale = 0, reach = 0, bias = 0;
     int64_t per = (int64_t)v->geom.kh * v->geom.kw * (v->geom.c / v->geom.groups);
     for (int32_t c = 0; c < v->geom.oc; c++) {
         scale = fmax(scale, fabs(v->scale[c]));
+        bias = fmax(bias, fabs(v->bias[c]));
         reach = fmax(reach, fabs(v->scale[c]) * 127.0 * 255.0 * (double)per + fabs(v->bias[c]));
     }
-    t.scale = (float)fmax(fmax(scale, ldexp(reach, -30)), 0x1p-100);
+    t.scale = (float)fmax(fmax(scale, ldexp(reach, -30)), fmax(ldexp(bias, -24), 0x1p-100));
     int32_t tensor;
     return nb_lval_close(lo, v, &t, INT32_MIN, INT32_MAX, &tensor);
 }

@@ -207,13 +207,6 @@ static nb_status check_ends(nb_model_builder *b, const nb_conf *model)
         if (!(g->node[i]->flags & NB_NODE_LEAF) && nb_node_consumers(g, g->node[i]) == 0)
             return nb_node_fail(g, g->node[i], NB_E_CONFIG,
                                 "its output is never used: remove the layer or name it in an `in`");
-    const nb_shape *s = &g->loss->in[0]->out.shape;
-    int64_t per_image = nb_shape_count(s) / s->d[0];
-    if (per_image != g->info.classes || s->d[s->ndim - 1] != g->info.classes)
-        return nb_node_fail(
-            g, g->loss->in[0], NB_E_CONFIG,
-            "the model ends with %lld values per image, the data set has %d classes: end with linear: {out: %d}",
-            (long long)per_image, g->info.classes, g->info.classes);
     return NB_OK;
 }
 

@@ -6,6 +6,9 @@
 #include <math.h>
 #include <string.h>
 
+/* A range below this was never used (a dead layer, pruned weights): any scale represents its zeros, and a huge one keeps the units of
+ * accumulators, and with them int32 biases, in proportion. */
+static const float RANGE_MIN = 0x1p-20f;
 /* A scale outside these would make products of scales leave the range of normal floats: 2^-40 * 2^-40 * 2^-40 is still
  * normal. */
 static const float SCALE_MIN = 0x1p-40f, SCALE_MAX = 0x1p40f;
@@ -46,6 +49,8 @@ void nb_qparams_set(nb_qparams *q, int32_t c, nb_scheme scheme, float lo, float 
 {
     lo = fminf(lo, 0.0f); /* real 0 is always a code; fminf and fmaxf drop a NaN */
     hi = fmaxf(hi, 0.0f);
+    if (hi - lo < RANGE_MIN)
+        hi = 1.0f;
     if (q->lo == 0 && scheme == NB_SCHEME_ASYMMETRIC) {
         float s = sound_scale((hi - lo) / (float)q->hi);
         float z = nearbyintf(-lo / s);

@@ -1,0 +1,84 @@
+/* test_build.c - config to graph: names, inputs, blocks, and a sentence for each mistake (build.c, block_resblock.c).
+ */
+#include "ref/street.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define DATA "data: {name: synth, count: 64, height: 8, width: 8, channels: 3, classes: 3}\n"
+
+static void expect(const char *model, nb_status want, const char *sentence)
+{
+    char yaml[1024];
+    snprintf(yaml, sizeof yaml, DATA "model:\n%s", model);
+    ref_street s;
+    nb_status st = ref_street_open(&s, yaml, 2, REF_FLOAT);
+    if (st != want || !strstr(nb_ctx_error(s.ctx), sentence))
+        print_error("got %d: %s\nwant: %s\n", (int)st, nb_ctx_error(s.ctx), sentence);
+    assert_int_equal(st, want);
+    assert_non_null(strstr(nb_ctx_error(s.ctx), sentence));
+    ref_street_close(&s);
+}
+
+static void each_mistake_names_place_and_remedy(void **state)
+{
+    (void)state;
+    expect("  - conv2d: {out: 3}\n", NB_E_CONFIG, "conv2d");
+    expect("  - input\n  - conv3d: {out: 3}\n", NB_E_CONFIG,
+           "test.yaml:4: model[1]: conv3d: unknown layer (did you mean \"conv2d\"?)");
+    expect("  - input\n  - conv2d: {out: 3, strde: 2}\n", NB_E_CONFIG, "did you mean \"stride\"?");
+    expect("  - input\n  - conv2d: {out: 3, in: nowhere}\n", NB_E_CONFIG, "no layer above has this name");
+    expect("  - input\n  - conv2d: {name: a, out: 3}\n  - conv2d: {name: a, out: 3}\n", NB_E_CONFIG, "already taken");
+    expect("  - input\n  - conv2d: {out: 3, kernel: 9}\n", NB_E_SHAPE, "test.yaml:4: conv2d conv2d1");
+    expect("  - input\n  - avgpool: {global: yes}\n  - linear: {out: 4}\n", NB_E_SHAPE, "the data have 3 classes");
+    expect("  - input\n  - conv2d: {name: a, out: 3}\n  - avgpool: {global: yes, in: input1}\n", NB_E_CONFIG,
+           "conv2d a: its output is never used");
+    expect("  - input\n  - linear: {out: 3}\n  - softmax_xent\n  - linear: {out: 3, in: linear1}\n", NB_E_CONFIG, "must be the last layer");
+    expect("  - input\n  - {conv2d: {out: 3}, relu: {}}\n", NB_E_CONFIG, "must be a layer's name");
+    expect("  - input\n  - resblock: {out: 0}\n", NB_E_CONFIG, "must be in 1..65536");
+}
+
+static void a_resblock_has_a_projection_only_where_shapes_change(void **state)
+{
+    (void)state;
+    ref_street s;
+    assert_int_equal(ref_street_open(&s,
+                                     DATA "model:\n  - input\n  - conv2d: {out: 4}\n  - resblock: {name: r, out: 4}\n"
+                                          "  - resblock: {name: q, out: 8, stride: 2, repeat: 2}\n"
+                                          "  - avgpool: {global: yes}\n  - linear: {out: 3}\n",
+                                     2, REF_FLOAT),
+                     NB_OK);
+    assert_null(nb_graph_find(s.graph, "r.short"));
+    assert_non_null(nb_graph_find(s.graph, "q.1.short"));
+    assert_null(nb_graph_find(s.graph, "q.2.short"));
+    assert_int_equal(nb_graph_find(s.graph, "q.2.relu")->out.shape.d[3], 8);
+    ref_street_close(&s);
+}
+
+static void the_same_seed_gives_the_same_weights_with_and_without_fake_quant(void **state)
+{
+    (void)state;
+    static const char yaml[] = DATA "model: [input, conv2d: {name: c, out: 3}, avgpool: {global: yes}]\n";
+    ref_street a, b;
+    assert_int_equal(ref_street_open(&a, yaml, 2, REF_FLOAT), NB_OK);
+    assert_int_equal(ref_street_open(&b, yaml, 2, REF_QUANTIZED), NB_OK);
+    const nb_tensor *x = &nb_graph_find(a.graph, "c.weight")->out, *y = &nb_graph_find(b.graph, "c.weight")->out;
+    assert_memory_equal(x->data, y->data, (size_t)nb_count(x) * sizeof(float));
+    ref_street_close(&a);
+    ref_street_close(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_mistake_names_place_and_remedy),
+        cmocka_unit_test(a_resblock_has_a_projection_only_where_shapes_change),
+        cmocka_unit_test(the_same_seed_gives_the_same_weights_with_and_without_fake_quant),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

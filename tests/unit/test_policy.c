@@ -1,0 +1,167 @@
+/* test_policy.c - where fake-quant nodes go, what single layers override, static folding (policy.c, rules.c, fold.c).
+ */
+#include "ref/street.h"
+
+#include "quant/fakequant.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define DATA "data: {name: synth, count: 64, height: 8, width: 8, channels: 3, classes: 3}\n"
+#define NET                                                                                                            \
+    DATA "model:\n"                                                                                                    \
+         "  - input\n"                                                                                                 \
+         "  - conv2d: {name: c1, out: 4, kernel: 3, pad: 1, bias: no}\n"                                               \
+         "  - batchnorm: {name: bn}\n"                                                                                 \
+         "  - relu: {name: r1}\n"                                                                                      \
+         "  - conv2d: {name: c2, out: 4, kernel: 3, pad: 1}\n"                                                         \
+         "  - add: {name: sum, in: [c2, r1]}\n"                                                                        \
+         "  - relu: {name: r2}\n"                                                                                      \
+         "  - maxpool: {name: mp, kernel: 2}\n"                                                                        \
+         "  - dropout: {name: drop}\n"                                                                                 \
+         "  - linear: {name: fc, out: 3}\n"
+
+static void open_with(ref_street *s, const char *quant)
+{
+    char yaml[2048];
+    snprintf(yaml, sizeof yaml, NET "%s", quant);
+    nb_status st = ref_street_open(s, yaml, 2, REF_QUANTIZED);
+    if (st != NB_OK)
+        print_error("%s\n", nb_ctx_error(s->ctx));
+    assert_int_equal(st, NB_OK);
+}
+
+static const nb_fakequant_attr *rule(const ref_street *s, const char *name)
+{
+    const nb_node *n = nb_graph_find(s->graph, name);
+    assert_non_null(n);
+    return n->attr;
+}
+
+static void every_chain_is_closed_once_at_its_end(void **state)
+{
+    (void)state;
+    ref_street s;
+    open_with(&s, "quant: {weights: {bits: 4}, activations: {bits: 6}}\n");
+    static const char *const wanted[] = {"input1.fq", "c1.weight.fq", "r1.fq",       "c2.weight.fq",
+                                         "c2.fq",     "r2.fq",        "fc.weight.fq"};
+    int32_t count = 0;
+    for (int32_t i = 0; i < s.graph->n; i++)
+        count += s.graph->node[i]->op == &nb_op_fakequant;
+    assert_int_equal(count, 7);
+    for (size_t i = 0; i < 7; i++)
+        assert_non_null(nb_graph_find(s.graph, wanted[i]));
+    assert_null(nb_graph_find(s.graph, "drop")); /* train-only */
+    assert_ptr_equal(nb_graph_find(s.graph, "mp")->in[0], nb_graph_find(s.graph, "r2.fq"));
+    assert_ptr_equal(s.graph->loss->in[0], nb_graph_find(s.graph, "fc")); /* logits stay open */
+    ref_street_close(&s);
+}
+
+static void the_first_and_the_last_layer_keep_eight_bits(void **state)
+{
+    (void)state;
+    ref_street s;
+    open_with(&s, "quant: {weights: {bits: 4}, activations: {bits: 4}}\n");
+    assert_int_equal(rule(&s, "input1.fq")->bits, 8);
+    assert_int_equal(rule(&s, "c1.weight.fq")->bits, 8);
+    assert_int_equal(rule(&s, "r1.fq")->bits, 4);
+    assert_int_equal(rule(&s, "c2.weight.fq")->bits, 4);
+    assert_int_equal(rule(&s, "r2.fq")->bits, 8); /* what enters fc, through the pool */
+    assert_int_equal(rule(&s, "fc.weight.fq")->bits, 8);
+    ref_street_close(&s);
+    open_with(&s, "quant: {weights: {bits: 4}, activations: {bits: 5}, first_last_bits: 0, output_bits: 7}\n");
+    assert_int_equal(rule(&s, "input1.fq")->bits, 5);
+    assert_int_equal(rule(&s, "fc.weight.fq")->bits, 4);
+    assert_int_equal(rule(&s, "fc.fq")->bits, 7);
+    ref_street_close(&s);
+}
+
+static void a_layer_overrides_only_what_it_names(void **state)
+{
+    (void)state;
+    ref_street s;
+    open_with(
+        &s, "quant:\n  weights: {bits: 4, granularity: tensor}\n  activations: {bits: 6, scheme: unsigned}\n"
+            "  layers: {c2: {weights: {bits: 3}, activations: {scheme: asymmetric}}, c1: {activations: {bits: 5}}}\n");
+    assert_int_equal(rule(&s, "c2.weight.fq")->bits, 3);
+    assert_false(rule(&s, "c2.weight.fq")->per_channel);
+    assert_int_equal(rule(&s, "c2.fq")->bits, 6);
+    assert_int_equal(rule(&s, "c2.fq")->scheme, NB_SCHEME_ASYMMETRIC);
+    assert_int_equal(rule(&s, "r1.fq")->bits, 5); /* the chain that c1 opens */
+    assert_int_equal(rule(&s, "r1.fq")->scheme, NB_SCHEME_UNSIGNED);
+    assert_int_equal(rule(&s, "input1.fq")->scheme, NB_SCHEME_SYMMETRIC); /* pixels can be negative */
+    ref_street_close(&s);
+}
+
+static void mistakes_in_the_quant_section_are_named(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"quant: {weights: {bits: 9}}\n",                 "quant.weights.bits: 9: must be in 2..8"},
+        {"quant: {weights: {range: emma}}\n",             "did you mean \"ema\"?"                 },
+        {"quant: {layers: {c3: {weights: {bits: 4}}}}\n", "the model has no such layer"           },
+        {"quant: {layers: {c1: {wieghts: {bits: 4}}}}\n", "did you mean \"weights\"?"             },
+        {"quant: {activations: {momentum: 2}}\n",         "momentum"                              },
+        {"quant: {weights: {momentum: 0.1}}\n",           "unknown key"                           },
+        {"quant: {first_last_bits: 1}\n",                 "first_last_bits"                       },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char yaml[2048];
+        snprintf(yaml, sizeof yaml, NET "%s", cases[i][0]);
+        ref_street s;
+        nb_status st = ref_street_open(&s, yaml, 2, REF_QUANTIZED);
+        if (st != NB_E_CONFIG || !strstr(nb_ctx_error(s.ctx), cases[i][1]))
+            print_error("%s: got %d: %s\n", cases[i][0], (int)st, nb_ctx_error(s.ctx));
+        assert_int_equal(st, NB_E_CONFIG);
+        assert_non_null(strstr(nb_ctx_error(s.ctx), cases[i][1]));
+        ref_street_close(&s);
+    }
+}
+
+static void folding_moves_batch_norm_into_weights_without_changing_the_function(void **state)
+{
+    (void)state;
+    ref_street s;
+    assert_int_equal(ref_street_open(&s, NET, 4, REF_FLOAT), NB_OK);
+    ref_street_steps(&s, 5, 0.05f, false); /* statistics away from 0 and 1 */
+    nb_graph *plain, *folded;
+    assert_int_equal(ref_street_copy(&s, 4, REF_FLOAT, &plain), NB_OK);
+    assert_int_equal(nb_model_build(s.ctx, &s.exp, nb_data_info(s.train), 4, &folded), NB_OK);
+    for (int32_t i = 0; i < folded->n; i++)
+        if (folded->node[i]->flags & NB_NODE_LEAF)
+            memcpy(folded->node[i]->out.data, nb_graph_find(s.graph, folded->node[i]->name)->out.data,
+                   (size_t)nb_count(&folded->node[i]->out) * sizeof(float));
+    assert_int_equal(nb_quant_fold(folded), NB_OK);
+    assert_null(nb_graph_find(folded, "bn"));
+    assert_non_null(nb_graph_find(folded, "c1.bias"));
+    assert_int_equal(nb_graph_freeze(folded, NB_PLAN_INFER), NB_OK);
+    uint8_t pixels[4 * 192];
+    int32_t label;
+    for (int32_t b = 0; b < 4; b++)
+        nb_data_get(s.train, b, pixels + b * 192, &label);
+    nb_forward(plain, &(nb_run){.pixels = pixels});
+    nb_forward(folded, &(nb_run){.pixels = pixels});
+    for (int32_t i = 0; i < 12; i++)
+        assert_float_equal(nb_graph_logits(plain)[i], nb_graph_logits(folded)[i], 1e-4);
+    nb_graph_free(plain);
+    nb_graph_free(folded);
+    ref_street_close(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_chain_is_closed_once_at_its_end),
+        cmocka_unit_test(the_first_and_the_last_layer_keep_eight_bits),
+        cmocka_unit_test(a_layer_overrides_only_what_it_names),
+        cmocka_unit_test(mistakes_in_the_quant_section_are_named),
+        cmocka_unit_test(folding_moves_batch_norm_into_weights_without_changing_the_function),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
