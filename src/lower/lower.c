@@ -287,7 +287,7 @@ nb_status nb_lower_output(nb_lowering *lo, const nb_node *n)
         bias = fmax(bias, fabs(v->bias[c]));
         reach = fmax(reach, fabs(v->scale[c]) * 127.0 * 255.0 * (double)per + fabs(v->bias[c]));
     }
-    t.scale = (float)fmax(fmax(scale, ldexp(reach, -30)), fmax(ldexp(bias, -24), 0x1p-100));
+    t.scale = (float)fmax(fmax(scale, ldexp(reach, -30)), fmax(ldexp(bias, -20), 0x1p-100));
     int32_t tensor;
     return nb_lval_close(lo, v, &t, INT32_MIN, INT32_MAX, &tensor);
 }
