@@ -175,7 +175,8 @@ static void check_against_graph(const ref_street *s, nb_graph *g, const nb_intmo
     nb_free(s->ctx, r.rows);
 }
 
-static void one_network(int32_t seed)
+/* False when lowering refused: a bias in units of next to nothing cannot be proven to fit. */
+static bool one_network(int32_t seed)
 {
     writer w = {.rng = nb_rng_make(0x6e657473, (uint64_t)seed), .text = calloc(1, YAML_BYTES)};
     assert_non_null(w.text);
@@ -194,13 +195,15 @@ static void one_network(int32_t seed)
     assert_int_equal(ref_street_copy(&s, BATCH, REF_QUANTIZED, &g), NB_OK);
     nb_intmodel *m = NULL, *again = NULL;
     st = nb_lower(g, "", &m);
-    if (st != NB_OK)
+    if (st != NB_OK && st != NB_E_RANGE)
         print_error("%s\n%s\n", w.text, nb_ctx_error(s.ctx));
-    assert_int_equal(st, NB_OK);
-    check_against_graph(&s, g, m, w.text);
-    check_against_interpreter(&s, m);
-    assert_int_equal(nb_lower(g, "", &again), NB_OK); /* the graph was only read: same integers after it ran */
-    for (int32_t i = 0; i < m->e.n_steps; i++)
+    assert_true(st == NB_OK || st == NB_E_RANGE);
+    if (st == NB_OK) {
+        check_against_graph(&s, g, m, w.text);
+        check_against_interpreter(&s, m);
+        assert_int_equal(nb_lower(g, "", &again), NB_OK); /* the graph was only read: same integers after it ran */
+    }
+    for (int32_t i = 0; st == NB_OK && i < m->e.n_steps; i++)
         if (m->e.steps[i].kind == NB_STEP_CONV)
             assert_memory_equal(m->e.steps[i].bias, again->e.steps[i].bias, (size_t)m->e.steps[i].geom.oc * 4);
     nb_intmodel_free(s.ctx, m);
@@ -208,6 +211,7 @@ static void one_network(int32_t seed)
     nb_graph_free(g);
     ref_street_close(&s);
     free(w.text);
+    return st == NB_OK;
 }
 
 static void random_networks_are_the_same_in_floats_and_integers(void **state)
@@ -215,8 +219,10 @@ static void random_networks_are_the_same_in_floats_and_integers(void **state)
     (void)state;
     const char *from = getenv("NB_TEST_SEED"), *count = getenv("NB_TEST_NETWORKS");
     int32_t first = from ? atoi(from) : 0, n = count ? atoi(count) : NETWORKS;
+    int32_t refused = 0;
     for (int32_t i = first; i < first + n; i++)
-        one_network(i);
+        refused += !one_network(i);
+    assert_true(refused * 50 <= n); /* at most 2 % */
 }
 
 int main(void)
