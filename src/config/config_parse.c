@@ -214,15 +214,24 @@ static nb_status read_events(builder *b)
     }
 }
 
+/* Whether a line break of YAML 1.1 (LF, CR, NEL, LS, PS) ends right before s. */
+static bool starts_line(const char *text, const char *s)
+{
+    size_t before = (size_t)(s - text);
+    return before == 0 || s[-1] == '\n' || s[-1] == '\r' || (before >= 2 && memcmp(s - 2, "\xc2\x85", 2) == 0) ||
+           (before >= 3 && (memcmp(s - 3, "\xe2\x80\xa8", 3) == 0 || memcmp(s - 3, "\xe2\x80\xa9", 3) == 0));
+}
+
 /* libyaml compares each %TAG directive with all before it: 200,000 of them, 3 MB, keep it busy for half a minute. They
- * are refused anyway (as tags are), but it reports them only when all are read. */
+ * are refused anyway (as tags are), but it reports them only when all are read. Nothing we print starts a line with
+ * '%'. */
 static bool has_many_tag_directives(const char *text, size_t len)
 {
     enum { MANY = 16 };
     int32_t n = 0;
     const char *end = text + len;
     for (const char *s = text; (s = memchr(s, '%', (size_t)(end - s))) != NULL; s++)
-        n += end - s > 4 && memcmp(s, "%TAG", 4) == 0;
+        n += end - s > 4 && memcmp(s, "%TAG", 4) == 0 && starts_line(text, s);
     return n > MANY;
 }
 

@@ -147,6 +147,33 @@ static void a_flood_of_tag_directives_does_not_hang(void **state) /* libyaml com
     free(text);
 }
 
+static void a_text_may_say_tag_as_often_as_it_likes(
+    void **state) /* found by fuzzing: a print that could not be read again */
+{
+    (void)state;
+    char text[256] = "a: \"";
+    for (int32_t i = 0; i < 20; i++)
+        strcat(text, "\xc3\xa9%TAG ");
+    strcat(text, "\"\n");
+    config_case t = case_open(text, NULL);
+    case_close(&t);
+}
+
+static void every_kind_of_line_break_is_seen_by_the_flood_guard(void **state)
+{
+    (void)state;
+    static const char *const breaks[] = {"\n", "\r", "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
+    for (size_t b = 0; b < sizeof breaks / sizeof *breaks; b++) {
+        char text[512] = "";
+        for (int32_t i = 0; i < 20; i++) {
+            char line[32];
+            snprintf(line, sizeof line, "%%TAG !a%d! b%s", (int)i, breaks[b]);
+            strcat(text, line);
+        }
+        assert_refused(text, NULL, "x.yaml:1: tag directives (%TAG) are not supported");
+    }
+}
+
 static void a_missing_file_is_an_io_error_that_names_it(void **state)
 {
     (void)state;
@@ -187,6 +214,8 @@ int main(void)
         cmocka_unit_test(long_keys_many_keys_and_many_values_are_refused),
         cmocka_unit_test(a_file_larger_than_4_MiB_is_refused),
         cmocka_unit_test(a_flood_of_tag_directives_does_not_hang),
+        cmocka_unit_test(a_text_may_say_tag_as_often_as_it_likes),
+        cmocka_unit_test(every_kind_of_line_break_is_seen_by_the_flood_guard),
         cmocka_unit_test(a_missing_file_is_an_io_error_that_names_it),
         cmocka_unit_test(a_file_loads_under_its_own_name),
     };
