@@ -11,7 +11,7 @@
 #include <base/rng.h>
 #include <string.h>
 
-enum { MAX_CLASSES = 64, DIRECTIONS = 8, SIDE_MAX = 512 };
+enum { MAX_CLASSES = 64, DIRECTIONS = 5, SIDE_MAX = 512 };
 
 typedef struct {
     int32_t height, width, channels, classes, count, test_count, noise; /* keys */
@@ -21,16 +21,14 @@ typedef struct {
     int32_t step_x[MAX_CLASSES], step_y[MAX_CLASSES]; /* phase a pixel advances; 2^32 is a period */
 } synth_state;
 
-/* cos and sin of k * 180/8 degrees, times 2^14 */
+/* cos and sin of k * 22.5 degrees, times 2^14; only a quarter turn, so that no class is the mirror image of another and
+ * flipping is harmless */
 static const int32_t direction[DIRECTIONS][2] = {
-    {16384,  0    },
-    {15137,  6270 },
-    {11585,  11585},
-    {6270,   15137},
-    {0,      16384},
-    {-6270,  15137},
-    {-11585, 11585},
-    {-15137, 6270 }
+    {16384, 0    },
+    {15137, 6270 },
+    {11585, 11585},
+    {6270,  15137},
+    {0,     16384}
 };
 
 static nb_status synth_open(nb_ctx *ctx, void *st, const char *path, const char *split, nb_dsinfo *info)
@@ -103,7 +101,7 @@ static const nb_key synth_keys[] = {
     NB_KEY_INT(synth_state, width, "16", 1, SIDE_MAX, "width in pixels"),
     NB_KEY_INT(synth_state, channels, "1", 1, NB_MAX_CHANNELS, "1, 3 or 4"),
     NB_KEY_INT(synth_state, classes, "10", 1, MAX_CLASSES,
-               "number of classes: stripes in so many directions and spacings"),
+               "number of classes: stripes in five directions, every five classes wider; many need large images"),
     NB_KEY_INT(synth_state, count, "2000", 1, 100000000, "training images"),
     NB_KEY_INT(synth_state, test_count, "500", 1, 100000000, "test images"),
     NB_KEY_INT(synth_state, noise, "48", 0, 255, "largest noise, in grey levels"),
