@@ -161,25 +161,31 @@ static void check_against_interpreter(const ref_street *s, const nb_intmodel *m)
     free(pixels);
 }
 
-static void check_against_graph(const ref_street *s, nb_graph *g, const nb_intmodel *m, const char *yaml)
+typedef struct {
+    int64_t outputs, differ;
+    int32_t refused;
+} totals;
+
+static void check_against_graph(const ref_street *s, nb_graph *g, const nb_intmodel *m, const char *yaml, totals *t)
 {
     nb_verify_report r;
     assert_int_equal(nb_verify(g, m, s->test, 16, &r), NB_OK);
     for (int32_t i = 0; i < m->e.n_steps; i++) {
-        /* a unit of int32 logits can be finer than what a float resolves: there, only the size counts */
-        if (m->e.tensors[m->e.steps[i].out].type == NB_EI_S32)
-            r.rows[i].differ = 0;
-        if (r.rows[i].differ2 || r.rows[i].differ * 200 > r.rows[i].outputs + 600)
+        if (r.rows[i].differ2)
             print_error("%s\n%s: %lld of %lld differ, by %d\n", yaml, r.rows[i].name, (long long)r.rows[i].differ,
                         (long long)r.rows[i].outputs, r.rows[i].largest);
         assert_int_equal(r.rows[i].differ2, 0);
-        assert_true(r.rows[i].differ * 200 <= r.rows[i].outputs + 600);
+        /* a unit of int32 logits can be finer than what a float resolves: there, only the size counts */
+        if (m->e.tensors[m->e.steps[i].out].type == NB_EI_S32)
+            continue;
+        t->outputs += r.rows[i].outputs;
+        t->differ += r.rows[i].differ;
     }
     nb_free(s->ctx, r.rows);
 }
 
-/* False when lowering refused: a bias in units of next to nothing cannot be proven to fit. */
-static bool one_network(int32_t seed)
+/* Lowering may refuse: a bias in units of next to nothing cannot be proven to fit. */
+static void one_network(int32_t seed, totals *t)
 {
     writer w = {.rng = nb_rng_make(0x6e657473, (uint64_t)seed), .text = calloc(1, YAML_BYTES)};
     assert_non_null(w.text);
@@ -202,7 +208,7 @@ static bool one_network(int32_t seed)
         print_error("%s\n%s\n", w.text, nb_ctx_error(s.ctx));
     assert_true(st == NB_OK || st == NB_E_RANGE);
     if (st == NB_OK) {
-        check_against_graph(&s, g, m, w.text);
+        check_against_graph(&s, g, m, w.text, t);
         check_against_interpreter(&s, m);
         assert_int_equal(nb_lower(g, "", &again), NB_OK); /* the graph was only read: same integers after it ran */
     }
@@ -214,7 +220,7 @@ static bool one_network(int32_t seed)
     nb_graph_free(g);
     ref_street_close(&s);
     free(w.text);
-    return st == NB_OK;
+    t->refused += st == NB_E_RANGE;
 }
 
 static void random_networks_are_the_same_in_floats_and_integers(void **state)
@@ -222,10 +228,13 @@ static void random_networks_are_the_same_in_floats_and_integers(void **state)
     (void)state;
     const char *from = getenv("NB_TEST_SEED"), *count = getenv("NB_TEST_NETWORKS");
     int32_t first = from ? atoi(from) : 0, n = count ? atoi(count) : NETWORKS;
-    int32_t refused = 0;
+    totals t = {0};
     for (int32_t i = first; i < first + n; i++)
-        refused += !one_network(i);
-    assert_true(refused * 50 <= n); /* at most 2 % */
+        one_network(i, &t);
+    assert_true(t.refused * 50 <= n); /* at most 2 % */
+    print_message("%lld of %lld codes differ by one, %d networks refused\n", (long long)t.differ, (long long)t.outputs,
+                  t.refused);
+    assert_true(t.differ * 1000 <= t.outputs); /* at most 0.1 %: ties, which floats send to even and integers up */
 }
 
 int main(void)
