@@ -155,6 +155,9 @@ NB_API void nb_graph_set_batch(nb_graph *g, int32_t batch); /* 1..max_batch */
 
 NB_API void nb_forward(nb_graph *g, const nb_run *r);
 NB_API void nb_backward(nb_graph *g, const nb_run *r); /* d(loss)/d(loss) = 1; clears parameter gradients first */
+/* nb_backward in pieces, for who wants to look in between: begin, then nodes n-1 .. 0. */
+NB_API void nb_backward_begin(nb_graph *g);
+NB_API void nb_backward_node(nb_graph *g, int32_t i, const nb_run *r);
 /* After a forward: mean loss and number of correct answers of the batch. */
 NB_API float nb_graph_loss(const nb_graph *g);
 NB_API int32_t nb_graph_correct(const nb_graph *g);

@@ -23,7 +23,7 @@ static void clear(nb_tensor *t)
     memset(t->grad, 0, (size_t)nb_count(t) * sizeof(float));
 }
 
-void nb_backward(nb_graph *g, const nb_run *r)
+void nb_backward_begin(nb_graph *g)
 {
     NB_ASSERT(g->frozen && g->loss && g->loss->out.grad);
     for (int32_t i = 0; i < g->n; i++)
@@ -31,15 +31,24 @@ void nb_backward(nb_graph *g, const nb_run *r)
             clear(&g->node[i]->out);
     clear(&g->loss->out);
     g->loss->out.grad[0] = 1.0f;
-    for (int32_t i = g->n - 1; i >= 0; i--) {
-        nb_node *n = g->node[i];
-        if (!n->op->backward || !n->out.grad)
-            continue;
-        for (int32_t k = 0; k < n->n_in && !(n->op->flags & NB_OP_BWD_SETS); k++)
-            if ((n->fresh >> k & 1) && n->in[k]->out.grad)
-                clear(&n->in[k]->out);
-        n->op->backward(n, r);
-    }
+}
+
+void nb_backward_node(nb_graph *g, int32_t i, const nb_run *r)
+{
+    nb_node *n = g->node[i];
+    if (!n->op->backward || !n->out.grad)
+        return;
+    for (int32_t k = 0; k < n->n_in && !(n->op->flags & NB_OP_BWD_SETS); k++)
+        if ((n->fresh >> k & 1) && n->in[k]->out.grad)
+            clear(&n->in[k]->out);
+    n->op->backward(n, r);
+}
+
+void nb_backward(nb_graph *g, const nb_run *r)
+{
+    nb_backward_begin(g);
+    for (int32_t i = g->n - 1; i >= 0; i--)
+        nb_backward_node(g, i, r);
 }
 
 float nb_graph_loss(const nb_graph *g)

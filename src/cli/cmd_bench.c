@@ -1,0 +1,304 @@
+/* cmd_bench.c - how fast is this experiment here: training steps in float and quantized, and the integer engine.
+ *
+ * All contenders take turns, one step each, so that a busy machine hits them alike; medians are shown. A step is
+ * forward, backward and update on one batch that is already in memory. Nothing is learned from and nothing is written.
+ */
+#include "cli/json.h"
+#include "cli/open_experiment.h"
+#include "cli/progress.h"
+
+#include <nibble/lower.h>
+#include <nibble/model.h>
+#include <nibble/quant.h>
+
+#include "base/check.h"
+#include "base/parallel.h"
+#include "report/table.h"
+#include "train/optim.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WARM_UP = 3 };
+
+typedef struct {
+    nb_graph *graph;
+    nb_optim *optim;
+    double *seconds;            /* [rounds] */
+    double *forward, *backward; /* per node, summed over counted rounds */
+} contender;
+
+typedef struct {
+    cli *c;
+    cli_experiment exp;
+    nb_train_plan *plan;
+    contender train[2]; /* float, quantized */
+    nb_intmodel *integers;
+    void *arena;
+    double *engine_batch, *engine_one; /* [rounds] */
+    uint8_t *pixels;
+    int32_t *labels;
+    int32_t batch, rounds;
+    bool layers;
+} bench;
+
+static nb_status parse_rounds(cli *c, int32_t *rounds)
+{
+    const char *text = cli_value(c, "--steps");
+    *rounds = 20;
+    if (!text)
+        return NB_OK;
+    char *end;
+    long v = strtol(text, &end, 10);
+    if (*end || end == text || v < 1 || v > 100000)
+        return cli_usage(c, "--steps: %s: must be in 1..100000", text);
+    *rounds = (int32_t)v;
+    return NB_OK;
+}
+
+static nb_status open_contender(bench *b, contender *t, bool quantized)
+{
+    nb_ctx *ctx = b->c->ctx;
+    NB_TRY(nb_model_build(ctx, &b->exp.exp, nb_data_info(b->exp.train), b->batch, &t->graph));
+    nb_graph_init(t->graph, b->exp.exp.seed);
+    if (quantized)
+        NB_TRY(nb_model_quantize(t->graph, b->exp.exp.quant));
+    NB_TRY(nb_graph_freeze(t->graph, NB_PLAN_TRAIN));
+    NB_TRY(nb_optim_create(ctx, b->plan, t->graph, &t->optim));
+    t->seconds = nb_alloc(ctx, (size_t)b->rounds * sizeof(double));
+    t->forward = nb_alloc(ctx, 2 * (size_t)t->graph->n * sizeof(double));
+    if (!t->seconds || !t->forward)
+        return NB_E_NOMEM;
+    t->backward = t->forward + t->graph->n;
+    return NB_OK;
+}
+
+static nb_status open_all(bench *b)
+{
+    cli *c = b->c;
+    NB_TRY(parse_rounds(c, &b->rounds));
+    b->layers = cli_flag(c, "--layers");
+    NB_TRY(cli_experiment_load(c, c->arg[0], &b->exp));
+    NB_TRY(cli_experiment_open_train(c, &b->exp));
+    NB_TRY(nb_train_plan_create(c->ctx, b->exp.exp.train, &b->plan));
+    const nb_dsinfo *d = nb_data_info(b->exp.train);
+    b->batch = b->plan->keys.batch;
+    size_t image = (size_t)d->h * (size_t)d->w * (size_t)d->c;
+    b->pixels = nb_alloc(c->ctx, (size_t)b->batch * image);
+    b->labels = nb_alloc(c->ctx, (size_t)b->batch * sizeof *b->labels);
+    b->engine_batch = nb_alloc(c->ctx, (size_t)b->rounds * sizeof(double));
+    b->engine_one = nb_alloc(c->ctx, (size_t)b->rounds * sizeof(double));
+    if (!b->pixels || !b->labels || !b->engine_batch || !b->engine_one)
+        return NB_E_NOMEM;
+    for (int32_t i = 0; i < b->batch; i++)
+        nb_data_get(b->exp.train, i % d->count, b->pixels + (size_t)i * image, &b->labels[i]);
+    NB_TRY(open_contender(b, &b->train[0], false));
+    return open_contender(b, &b->train[1], true);
+}
+
+/* nb_forward and nb_backward, node by node with a clock; clears fresh gradients as autograd.c does. */
+static void clocked_pass(contender *t, const nb_run *r)
+{
+    nb_graph *g = t->graph;
+    for (int32_t i = 0; i < g->n; i++) {
+        double start = cli_now();
+        if (g->node[i]->op->forward)
+            g->node[i]->op->forward(g->node[i], r);
+        t->forward[i] += cli_now() - start;
+    }
+    for (int32_t i = g->n - 1; i >= 0; i--) {
+        double start = cli_now();
+        nb_backward_node(g, i, r);
+        t->backward[i] += cli_now() - start;
+    }
+}
+
+static void train_step(bench *b, contender *t, int32_t round)
+{
+    nb_run r = {
+        .train = true, .seed = 1, .step = (uint64_t)(round + WARM_UP), .pixels = b->pixels, .labels = b->labels};
+    double start = cli_now();
+    if (b->layers && round >= 0) {
+        nb_backward_begin(t->graph);
+        clocked_pass(t, &r);
+    } else {
+        nb_forward(t->graph, &r);
+        nb_backward(t->graph, &r);
+    }
+    nb_optim_step(t->optim, 1e-3, round + WARM_UP + 1, nb_optim_grad_norm(t->optim));
+    if (round >= 0)
+        t->seconds[round] = cli_now() - start;
+}
+
+static void one_image(void *arg, int64_t i, int32_t thread)
+{
+    const bench *b = arg;
+    const nb_dsinfo *d = nb_data_info(b->exp.train);
+    unsigned char *arena =
+        (unsigned char *)b->arena + (size_t)thread * ((nb_engine_arena_bytes(&b->integers->e) + 63) / 64 * 64);
+    nb_engine_run(&b->integers->e, arena, b->pixels + (size_t)i * (size_t)d->h * (size_t)d->w * (size_t)d->c);
+}
+
+static void engine_step(bench *b, int32_t round)
+{
+    double start = cli_now();
+    nb_parallel_for(b->batch, one_image, b);
+    double middle = cli_now();
+    one_image(b, 0, 0);
+    if (round < 0)
+        return;
+    b->engine_batch[round] = middle - start;
+    b->engine_one[round] = cli_now() - middle;
+}
+
+static nb_status run_all(bench *b)
+{
+    for (int32_t round = -WARM_UP; round < b->rounds; round++) {
+        train_step(b, &b->train[0], round);
+        train_step(b, &b->train[1], round);
+        if (!b->integers) { /* ranges are known after the first quantized step */
+            NB_TRY(nb_lower(b->train[1].graph, "", &b->integers));
+            size_t arena = (nb_engine_arena_bytes(&b->integers->e) + 63) / 64 * 64;
+            b->arena = nb_alloc(b->c->ctx, arena * (size_t)nb_threads());
+            if (!b->arena)
+                return NB_E_NOMEM;
+        }
+        engine_step(b, round);
+    }
+    return NB_OK;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *v, int32_t n)
+{
+    qsort(v, (size_t)n, sizeof *v, by_value);
+    return n % 2 ? v[n / 2] : 0.5 * (v[n / 2 - 1] + v[n / 2]);
+}
+
+static void add_row(nb_table *t, const char *what, double seconds, double items, double base)
+{
+    nb_table_row(t);
+    nb_table_add_text(t, what);
+    nb_table_add_real(t, 1e3 * seconds, seconds < 1e-3 ? 4 : 2);
+    nb_table_add_real(t, items / seconds, 0);
+    if (base > 0)
+        nb_table_add_real(t, seconds / base, 2);
+}
+
+static nb_status print_table(bench *b, nb_table *t)
+{
+    char *text = NULL;
+    nb_status st = cli_flag(b->c, "--json") ? nb_table_print_json(t, &text) : nb_table_print(t, &text);
+    if (st == NB_OK)
+        fputs(text, stdout);
+    nb_free(b->c->ctx, text);
+    nb_table_free(t);
+    return st;
+}
+
+static nb_status print_totals(bench *b)
+{
+    nb_table *t;
+    NB_TRY(nb_table_create(b->c->ctx, &t));
+    nb_table_column(t, "what", "", NB_LEFT);
+    nb_table_column(t, "ms", "ms", NB_RIGHT);
+    nb_table_column(t, "per_second", "images/s", NB_RIGHT);
+    nb_table_column(t, "ratio", "to float", NB_RIGHT);
+    char bits[32], what[64];
+    double base = median(b->train[0].seconds, b->rounds);
+    add_row(t, "training step, float", base, b->batch, base);
+    snprintf(what, sizeof what, "training step, %s", cli_bits_text(&b->exp, true, bits, sizeof bits));
+    add_row(t, what, median(b->train[1].seconds, b->rounds), b->batch, base);
+    snprintf(what, sizeof what, "integer engine, %d images", b->batch);
+    add_row(t, what, median(b->engine_batch, b->rounds), b->batch, 0);
+    add_row(t, "integer engine, one image", median(b->engine_one, b->rounds), 1, 0);
+    if (!cli_flag(b->c, "--json"))
+        printf("batch %d, %d threads, median of %d interleaved rounds\n\n", b->batch, nb_threads(), b->rounds);
+    return print_table(b, t);
+}
+
+static nb_status print_layers(bench *b, const contender *k, const char *title)
+{
+    nb_table *t;
+    NB_TRY(nb_table_create(b->c->ctx, &t));
+    nb_table_column(t, "layer", title, NB_LEFT);
+    nb_table_column(t, "kind", "kind", NB_LEFT);
+    nb_table_column(t, "forward_ms", "forward ms", NB_RIGHT);
+    nb_table_column(t, "backward_ms", "backward ms", NB_RIGHT);
+    nb_table_column(t, "gmacs", "forward GMAC/s", NB_RIGHT);
+    for (int32_t i = 0; i < k->graph->n; i++) {
+        const nb_node *n = k->graph->node[i];
+        if (!n->op->forward)
+            continue;
+        double forward = k->forward[i] / b->rounds;
+        nb_table_row(t);
+        nb_table_add_text(t, n->name);
+        nb_table_add_text(t, n->op->name);
+        nb_table_add_real(t, 1e3 * forward, 3);
+        nb_table_add_real(t, 1e3 * k->backward[i] / b->rounds, 3);
+        if (n->op->macs && forward > 0)
+            nb_table_add_real(t, 1e-9 * (double)n->op->macs(n) * b->batch / forward, 1);
+    }
+    if (!cli_flag(b->c, "--json"))
+        printf("\n");
+    return print_table(b, t);
+}
+
+static nb_status bench_all(bench *b)
+{
+    NB_TRY(open_all(b));
+    NB_TRY(run_all(b));
+    NB_TRY(print_totals(b));
+    if (!b->layers)
+        return NB_OK;
+    NB_TRY(print_layers(b, &b->train[0], "float"));
+    return print_layers(b, &b->train[1], "quantized");
+}
+
+static nb_status run(cli *c)
+{
+    bench b = {.c = c};
+    nb_status st = bench_all(&b);
+    for (int32_t i = 0; i < 2; i++) {
+        nb_optim_free(c->ctx, b.train[i].optim);
+        nb_graph_free(b.train[i].graph);
+        nb_free(c->ctx, b.train[i].seconds);
+        nb_free(c->ctx, b.train[i].forward);
+    }
+    nb_intmodel_free(c->ctx, b.integers);
+    nb_free(c->ctx, b.arena);
+    nb_free(c->ctx, b.pixels);
+    nb_free(c->ctx, b.labels);
+    nb_free(c->ctx, b.engine_batch);
+    nb_free(c->ctx, b.engine_one);
+    nb_train_plan_free(c->ctx, b.plan);
+    cli_experiment_close(c, &b.exp);
+    return st;
+}
+
+static const cli_option options[] = {
+    {"--steps",                                "N", "measure N steps of each (default: 20)"},
+    {"--layers", NULL, "also show every layer's forward and backward time"},
+    CLI_SET,
+    CLI_THREADS,
+    CLI_JSON,
+    {0                              }
+};
+
+const cli_command cli_command_bench = {
+    .name = "bench",
+    .usage = "CONFIG",
+    .help = "speed of an experiment here: training steps in float and quantized, integer inference",
+    .more = "Contenders take turns and medians are shown, so ratios hold on a busy machine.\n"
+            "A training step is forward, backward and update on one batch in memory; nothing is written.\n",
+    .options = options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};
