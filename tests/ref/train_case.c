@@ -1,0 +1,106 @@
+/* train_case.c - see train_case.h. */
+#include "ref/train_case.h"
+
+#include <nibble/lower.h>
+
+#include "base/check.h"
+
+#include <string.h>
+
+enum { EVAL_IMAGES = 32 };
+
+const char train_case_head[] =
+    "seed: 3\n"
+    "data: {name: synth, count: 96, test_count: 32, height: 8, width: 8, channels: 1, classes: 3, augment: [flip]}\n"
+    "model:\n"
+    "  - input\n"
+    "  - conv2d: {name: c1, out: 4, kernel: 3, pad: 1, bias: no}\n"
+    "  - batchnorm: {name: bn1}\n"
+    "  - relu\n"
+    "  - avgpool: {kernel: 2}\n"
+    "  - conv2d: {name: c2, out: 6, kernel: 3, pad: 1, bias: no}\n"
+    "  - batchnorm: {name: bn2}\n"
+    "  - relu\n"
+    "  - avgpool: {global: yes}\n"
+    "  - linear: {name: fc, out: 3}\n";
+
+nb_status train_case_open(train_case *t, nb_ctx *ctx, const char *out, const char *text)
+{
+    *t = (train_case){.ctx = ctx, .out = out};
+    NB_TRY(nb_config_parse(ctx, "test.yaml", text, strlen(text), NULL, 0, &t->cfg));
+    NB_TRY(nb_config_print(ctx, t->cfg, &t->text));
+    NB_TRY(nb_experiment_bind(ctx, t->cfg, &t->exp));
+    NB_TRY(nb_train_plan_create(ctx, t->exp.train, &t->plan));
+    NB_TRY(nb_data_open(ctx, t->exp.data, "train", &t->train));
+    return nb_data_open(ctx, t->exp.data, "test", &t->test);
+}
+
+void train_case_close(train_case *t)
+{
+    nb_free(t->ctx, t->result.phase);
+    nb_data_close(t->ctx, t->train);
+    nb_data_close(t->ctx, t->test);
+    nb_train_plan_free(t->ctx, t->plan);
+    nb_free(t->ctx, t->text);
+    nb_config_free(t->ctx, t->cfg);
+    *t = (train_case){0};
+}
+
+static nb_status evaluate(void *ud, nb_graph *g, nb_eval *out)
+{
+    const train_case *t = ud;
+    if (!g->quantized)
+        return nb_evaluate_graph(g, t->test, NULL, EVAL_IMAGES, out);
+    nb_intmodel *m;
+    NB_TRY(nb_lower(g, "", &m));
+    nb_status st = nb_intmodel_evaluate(t->ctx, m, t->test, NULL, EVAL_IMAGES, out);
+    nb_intmodel_free(t->ctx, m);
+    return st;
+}
+
+static void on_step(void *ud, const nb_progress *p)
+{
+    (void)p;
+    train_case *t = ud;
+    t->steps_seen++;
+    t->n_steps++;
+    if (t->stop_after && t->n_steps >= t->stop_after)
+        t->stop = 1;
+}
+
+static void on_epoch(void *ud, const nb_epoch_report *r)
+{
+    train_case *t = ud;
+    t->epochs_seen++;
+    t->last = *r;
+}
+
+nb_status train_case_run(train_case *t, bool resume)
+{
+    nb_train_job job = {.experiment = &t->exp,
+                        .plan = t->plan,
+                        .config_text = t->text,
+                        .out = t->out,
+                        .data = t->train,
+                        .resume = resume,
+                        .evaluate = evaluate,
+                        .on_step = on_step,
+                        .on_epoch = on_epoch,
+                        .ud = t,
+                        .stop = &t->stop};
+    nb_free(t->ctx, t->result.phase);
+    t->result = (nb_train_result){0};
+    t->n_steps = 0;
+    t->stop = 0;
+    return nb_train(t->ctx, &job, &t->result);
+}
+
+nb_status train_case_graph(train_case *t, bool quant, const nb_params_source *from, nb_graph **out)
+{
+    nb_graph_spec spec = {.experiment = &t->exp,
+                          .info = nb_data_info(t->train),
+                          .max_batch = t->plan->keys.batch,
+                          .quant = quant,
+                          .plan = NB_PLAN_TRAIN};
+    return nb_graph_open(t->ctx, &spec, from, out);
+}

@@ -1,0 +1,35 @@
+/* train_case.h - a whole experiment for tests of training: 96 synthetic images, a network of a few hundred parameters.
+ */
+#ifndef NB_TESTS_TRAIN_CASE_H
+#define NB_TESTS_TRAIN_CASE_H
+
+#include <nibble/train.h>
+
+/* All but the `train` section. */
+extern const char train_case_head[];
+
+typedef struct {
+    nb_ctx *ctx;
+    const char *out; /* run folder */
+    nb_config *cfg;
+    nb_experiment exp;
+    nb_train_plan *plan;
+    char *text;
+    nb_data *train, *test;
+    nb_train_result result;
+    int32_t steps_seen, epochs_seen; /* by the callbacks, over all runs */
+    int32_t stop_after;              /* steps of one run; 0 = never */
+    int32_t n_steps;                 /* of the run under way */
+    volatile sig_atomic_t stop;
+    nb_epoch_report last;
+} train_case;
+
+/* text: the whole config. out must exist and is borrowed. The caller closes, after a failure too. */
+nb_status train_case_open(train_case *t, nb_ctx *ctx, const char *out, const char *text);
+void train_case_close(train_case *t);
+/* Float graphs are evaluated in float, quantized ones by the engine, on 32 test images. */
+nb_status train_case_run(train_case *t, bool resume);
+/* A frozen graph of the experiment, for training. */
+nb_status train_case_graph(train_case *t, bool quant, const nb_params_source *from, nb_graph **out);
+
+#endif
