@@ -26,7 +26,9 @@ const char train_case_head[] =
 
 nb_status train_case_open(train_case *t, nb_ctx *ctx, const char *out, const char *text)
 {
-    *t = (train_case){.ctx = ctx, .out = out};
+    *t = (train_case){.ctx = ctx, .out = nb_strdup(ctx, out)};
+    if (!t->out)
+        return NB_E_NOMEM;
     NB_TRY(nb_config_parse(ctx, "test.yaml", text, strlen(text), NULL, 0, &t->cfg));
     NB_TRY(nb_config_print(ctx, t->cfg, &t->text));
     NB_TRY(nb_experiment_bind(ctx, t->cfg, &t->exp));
@@ -38,6 +40,7 @@ nb_status train_case_open(train_case *t, nb_ctx *ctx, const char *out, const cha
 void train_case_close(train_case *t)
 {
     nb_free(t->ctx, t->result.phase);
+    nb_free(t->ctx, t->out);
     nb_data_close(t->ctx, t->train);
     nb_data_close(t->ctx, t->test);
     nb_train_plan_free(t->ctx, t->plan);

@@ -10,7 +10,7 @@ extern const char train_case_head[];
 
 typedef struct {
     nb_ctx *ctx;
-    const char *out; /* run folder */
+    char *out; /* run folder */
     nb_config *cfg;
     nb_experiment exp;
     nb_train_plan *plan;
@@ -24,7 +24,7 @@ typedef struct {
     nb_epoch_report last;
 } train_case;
 
-/* text: the whole config. out must exist and is borrowed. The caller closes, after a failure too. */
+/* text: the whole config. out must exist. The caller closes, after a failure too. */
 nb_status train_case_open(train_case *t, nb_ctx *ctx, const char *out, const char *text);
 void train_case_close(train_case *t);
 /* Float graphs are evaluated in float, quantized ones by the engine, on 32 test images. */

@@ -1,0 +1,267 @@
+/* test_params.c - values by name from files and graphs; what does not fit is refused with both shapes. */
+#include "ref/data_fixture.h"
+#include "ref/train_case.h"
+#include "train/checkpoint.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char train_section[] =
+    "train: {batch: 8, ema: 0.9, optimizer: sgd, phases: [{epochs: 1, lr: 0.1}, {epochs: 1, lr: 0.1, quant: on}]}\n";
+
+/* Opens the experiment head + extra + train section. */
+static void open_case(void **state, train_case *t, const char *extra)
+{
+    data_fixture *f = *state;
+    char text[2048];
+    snprintf(text, sizeof text, "%s%s%s", train_case_head, extra, train_section);
+    assert_int_equal(train_case_open(t, f->ctx, f->dir, text), NB_OK);
+}
+
+static nb_graph *graph_of(train_case *t, bool quant)
+{
+    nb_graph *g;
+    assert_int_equal(train_case_graph(t, quant, &(nb_params_source){0}, &g), NB_OK);
+    return g;
+}
+
+static float *values(const nb_graph *g, const char *leaf)
+{
+    const nb_node *n = nb_graph_find(g, leaf);
+    assert_non_null(n);
+    return n->out.data;
+}
+
+/* A checkpoint of g; with the optimizer's averages when o is given. */
+static nb_checkpoint *checkpoint_of(data_fixture *f, const nb_graph *g, const nb_optim *o)
+{
+    const char *path = data_fixture_path(f, "c.safetensors");
+    nb_checkpoint_spec s = {.graph = g, .optim = o, .config = "", .metrics = "", .phase_name = "p", .accuracy = -1};
+    nb_checkpoint *c;
+    s.at.best_accuracy = -1;
+    assert_int_equal(nb_checkpoint_save(f->ctx, path, &s), NB_OK);
+    assert_int_equal(nb_checkpoint_open(f->ctx, path, &c), NB_OK);
+    return c;
+}
+
+static void fill(nb_graph *g, float base)
+{
+    for (int32_t i = 0; i < g->n; i++)
+        if (g->node[i]->flags & (NB_NODE_PARAM | NB_NODE_BUFFER))
+            for (int64_t k = 0; k < nb_count(&g->node[i]->out); k++)
+                ((float *)g->node[i]->out.data)[k] = base + 0.001f * (float)(i * 100 + k);
+}
+
+static void all_leaves_come_back_from_a_file(void **state)
+{
+    train_case t;
+    open_case(state, &t, "");
+    for (int quant = 0; quant < 2; quant++) {
+        nb_graph *a = graph_of(&t, quant), *b;
+        fill(a, 1);
+        nb_checkpoint *c = checkpoint_of(*state, a, NULL);
+        assert_int_equal(c->quantized, quant);
+        assert_int_equal(train_case_graph(&t, quant, &(nb_params_source){.file = c, .mode = NB_PARAMS_EXACT}, &b),
+                         NB_OK);
+        for (int32_t i = 0; i < a->n; i++)
+            if (a->node[i]->flags & (NB_NODE_PARAM | NB_NODE_BUFFER))
+                assert_memory_equal(a->node[i]->out.data, values(b, a->node[i]->name),
+                                    (size_t)nb_count(&a->node[i]->out) * sizeof(float));
+        nb_checkpoint_close(t.ctx, c);
+        nb_graph_free(a);
+        nb_graph_free(b);
+    }
+    train_case_close(&t);
+}
+
+static void a_quantized_graph_takes_float_values_and_has_observed_nothing(void **state)
+{
+    train_case t;
+    nb_graph *q;
+    open_case(state, &t, "");
+    nb_graph *a = graph_of(&t, false);
+    fill(a, 2);
+    assert_int_equal(train_case_graph(&t, true, &(nb_params_source){.graph = a, .mode = NB_PARAMS_START}, &q), NB_OK);
+    assert_true(q->quantized);
+    assert_true(values(q, "c2.weight")[3] == values(a, "c2.weight")[3]);
+    assert_true(values(q, "bn1.var")[1] == values(a, "bn1.var")[1]);
+    for (int32_t i = 0; i < q->n; i++)
+        if (strstr(q->node[i]->name, ".state"))
+            for (int64_t k = 0; k < nb_count(&q->node[i]->out); k++)
+                assert_true(((float *)q->node[i]->out.data)[k] == 0);
+    nb_graph_free(q);
+    nb_graph_free(a);
+    train_case_close(&t);
+}
+
+static void a_batch_norm_is_folded_on_the_way_into_a_graph_that_folds(void **state)
+{
+    train_case t;
+    nb_graph *q;
+    open_case(state, &t, "quant: {batchnorm: fold}\n");
+    nb_graph *a = graph_of(&t, false);
+    fill(a, 2);
+    nb_checkpoint *c = checkpoint_of(*state, a, NULL);
+    assert_int_equal(train_case_graph(&t, true, &(nb_params_source){.file = c, .mode = NB_PARAMS_START}, &q), NB_OK);
+    assert_null(nb_graph_find(q, "bn1"));
+    double mul[4], add[4];
+    const nb_node *bn = nb_graph_find(a, "bn1");
+    bn->op->affine(bn, mul, add);
+    for (int ch = 0; ch < 4; ch++) {
+        for (int k = 0; k < 9; k++)
+            assert_true(fabs((double)values(q, "c1.weight")[ch * 9 + k] -
+                             mul[ch] * (double)values(a, "c1.weight")[ch * 9 + k]) < 1e-5);
+        assert_true(fabs((double)values(q, "c1.bias")[ch] - add[ch]) < 1e-5);
+    }
+    nb_checkpoint_close(t.ctx, c);
+    nb_graph_free(q);
+    nb_graph_free(a);
+    train_case_close(&t);
+}
+
+static void averages_are_taken_for_a_model_and_not_for_resuming(void **state)
+{
+    train_case t;
+    nb_optim *o;
+    open_case(state, &t, "");
+    nb_graph *a = graph_of(&t, false);
+    fill(a, 1);
+    assert_int_equal(nb_optim_create(t.ctx, t.plan, a, &o), NB_OK);
+    nb_optim_slot(o, 0)->average[0] = 77;
+    nb_checkpoint *c = checkpoint_of(*state, a, o);
+    for (int mode = NB_PARAMS_EXACT; mode <= NB_PARAMS_START; mode++) {
+        nb_graph *b;
+        nb_params_source from = {.file = c, .mode = (nb_params_mode)mode};
+        assert_int_equal(train_case_graph(&t, false, &from, &b), NB_OK);
+        assert_true(values(b, "c1.weight")[0] == (mode == NB_PARAMS_EXACT ? values(a, "c1.weight")[0] : 77.0f));
+        nb_graph_free(b);
+    }
+    nb_checkpoint_close(t.ctx, c);
+    nb_optim_free(t.ctx, o);
+    nb_graph_free(a);
+    train_case_close(&t);
+}
+
+/* A checkpoint of the float network of `theirs` into the network of `ours` gives this status and sentence. */
+static void refuses(void **state, const char *theirs, const char *ours, nb_status want, const char *sentence)
+{
+    data_fixture *f = *state;
+    char a_text[2048], b_text[2048];
+    const char *data = "data: {name: synth, count: 96, height: 8, width: 8, channels: 1, classes: 3}\n";
+    snprintf(a_text, sizeof a_text, "%smodel: %s\n%s", data, theirs, train_section);
+    snprintf(b_text, sizeof b_text, "%smodel: %s\n%s", data, ours, train_section);
+    train_case a, b;
+    nb_graph *g = NULL;
+    assert_int_equal(train_case_open(&a, f->ctx, f->dir, a_text), NB_OK);
+    assert_int_equal(train_case_open(&b, f->ctx, f->dir, b_text), NB_OK);
+    nb_graph *from = graph_of(&a, false);
+    nb_checkpoint *c = checkpoint_of(f, from, NULL);
+    assert_int_equal(train_case_graph(&b, false, &(nb_params_source){.file = c, .mode = NB_PARAMS_START}, &g), want);
+    const char *said = strstr(nb_ctx_error(f->ctx), "c.safetensors: ");
+    assert_non_null(said);
+    assert_string_equal(said, sentence);
+    nb_checkpoint_close(f->ctx, c);
+    nb_graph_free(from);
+    train_case_close(&a);
+    train_case_close(&b);
+}
+
+static void a_wrong_shape_is_told_with_both(void **state)
+{
+    refuses(state, "[input, conv2d: {name: c1, out: 4, kernel: 3}, linear: {name: fc, out: 3}]",
+            "[input, conv2d: {name: c1, out: 5, kernel: 3}, linear: {name: fc, out: 3}]", NB_E_SHAPE,
+            "c.safetensors: tensor c1.weight is 4x3x3x1, the network has 5x3x3x1");
+}
+
+static void a_missing_tensor_means_another_network(void **state)
+{
+    refuses(state, "[input, linear: {name: fc, out: 3}]",
+            "[input, conv2d: {name: c1, out: 1, kernel: 1}, linear: {name: fc, out: 3}]", NB_E_FORMAT,
+            "c.safetensors: tensor c1.weight is missing: it is a checkpoint of another network");
+}
+
+static void a_tensor_too_many_means_another_network(void **state)
+{
+    refuses(state, "[input, conv2d: {name: c1, out: 1, kernel: 1}, linear: {name: fc, out: 3}]",
+            "[input, linear: {name: fc, out: 3}]", NB_E_FORMAT,
+            "c.safetensors: has a tensor c1.weight, which the network has not: it is a checkpoint of another network");
+}
+
+static void range_states_of_another_granularity_start_anew(void **state)
+{
+    train_case a, b;
+    nb_graph *g = NULL;
+    open_case(state, &a, "quant: {weights: {granularity: channel}}\n");
+    open_case(state, &b, "quant: {weights: {granularity: tensor}}\n");
+    nb_graph *from = graph_of(&a, true);
+    fill(from, 3);
+    nb_checkpoint *c = checkpoint_of(*state, from, NULL);
+    assert_int_equal(train_case_graph(&b, true, &(nb_params_source){.file = c, .mode = NB_PARAMS_START}, &g), NB_OK);
+    assert_true(values(g, "c1.weight.fq.state")[0] == 0);
+    assert_true(values(g, "bn1.gamma")[0] == values(from, "bn1.gamma")[0]);
+    nb_graph_free(g);
+    assert_int_equal(train_case_graph(&b, true, &(nb_params_source){.file = c, .mode = NB_PARAMS_MODEL}, &g),
+                     NB_E_SHAPE);
+    nb_checkpoint_close(a.ctx, c);
+    nb_graph_free(from);
+    train_case_close(&a);
+    train_case_close(&b);
+}
+
+static void a_quantized_checkpoint_starts_a_float_network(void **state)
+{
+    train_case t;
+    nb_graph *g;
+    open_case(state, &t, "");
+    nb_graph *q = graph_of(&t, true);
+    fill(q, 1);
+    nb_checkpoint *c = checkpoint_of(*state, q, NULL);
+    assert_int_equal(train_case_graph(&t, false, &(nb_params_source){.file = c, .mode = NB_PARAMS_START}, &g), NB_OK);
+    assert_true(values(g, "fc.weight")[2] == values(q, "fc.weight")[2]);
+    nb_graph_free(g);
+    nb_checkpoint_close(t.ctx, c);
+    nb_graph_free(q);
+    train_case_close(&t);
+}
+
+static void running_out_of_memory_anywhere_is_an_error(void **state)
+{
+    train_case t;
+    nb_graph *g;
+    open_case(state, &t, "quant: {batchnorm: fold}\n");
+    nb_graph *from = graph_of(&t, false);
+    for (int64_t n = 1;; n++) {
+        nb_ctx_fail_alloc_at(t.ctx, n);
+        nb_status st = train_case_graph(&t, true, &(nb_params_source){.graph = from, .mode = NB_PARAMS_START}, &g);
+        if (st == NB_OK)
+            break;
+        assert_int_equal(st, NB_E_NOMEM);
+    }
+    nb_ctx_fail_alloc_at(t.ctx, 0);
+    nb_graph_free(g);
+    nb_graph_free(from);
+    train_case_close(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(x) cmocka_unit_test_setup_teardown(x, data_fixture_setup, data_fixture_teardown)
+        TEST(all_leaves_come_back_from_a_file),
+        TEST(a_quantized_graph_takes_float_values_and_has_observed_nothing),
+        TEST(a_batch_norm_is_folded_on_the_way_into_a_graph_that_folds),
+        TEST(averages_are_taken_for_a_model_and_not_for_resuming),
+        TEST(a_wrong_shape_is_told_with_both),
+        TEST(a_missing_tensor_means_another_network),
+        TEST(a_tensor_too_many_means_another_network),
+        TEST(range_states_of_another_granularity_start_anew),
+        TEST(a_quantized_checkpoint_starts_a_float_network),
+        TEST(running_out_of_memory_anywhere_is_an_error),
+    };
+    return cmocka_run_group_tests_name("params", tests, NULL, NULL);
+}
