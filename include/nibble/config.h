@@ -55,31 +55,31 @@ typedef struct nb_key {
 
 #define NB_KEY_INT(T, f, d, lo, hi, h)                                                                                 \
     {                                                                                                                  \
-        .name = #f, .dflt = d, .help = h, .kind = NB_K_INT, .offset = offsetof(T, f), .min = lo, .max = hi             \
+        .name = #f, .dflt = (d), .help = (h), .kind = NB_K_INT, .offset = offsetof(T, f), .min = (lo), .max = (hi)     \
     }
 #define NB_KEY_FLOAT(T, f, d, lo, hi, h)                                                                               \
     {                                                                                                                  \
-        .name = #f, .dflt = d, .help = h, .kind = NB_K_FLOAT, .offset = offsetof(T, f), .min = lo, .max = hi           \
+        .name = #f, .dflt = (d), .help = (h), .kind = NB_K_FLOAT, .offset = offsetof(T, f), .min = (lo), .max = (hi)   \
     }
 #define NB_KEY_BOOL(T, f, d, h)                                                                                        \
     {                                                                                                                  \
-        .name = #f, .dflt = d, .help = h, .kind = NB_K_BOOL, .offset = offsetof(T, f)                                  \
+        .name = #f, .dflt = (d), .help = (h), .kind = NB_K_BOOL, .offset = offsetof(T, f)                              \
     }
 #define NB_KEY_ENUM(T, f, d, ch, h)                                                                                    \
     {                                                                                                                  \
-        .name = #f, .dflt = d, .choices = ch, .help = h, .kind = NB_K_ENUM, .offset = offsetof(T, f)                   \
+        .name = #f, .dflt = (d), .choices = (ch), .help = (h), .kind = NB_K_ENUM, .offset = offsetof(T, f)             \
     }
 #define NB_KEY_STRING(T, f, d, h)                                                                                      \
     {                                                                                                                  \
-        .name = #f, .dflt = d, .help = h, .kind = NB_K_STRING, .offset = offsetof(T, f)                                \
+        .name = #f, .dflt = (d), .help = (h), .kind = NB_K_STRING, .offset = offsetof(T, f)                            \
     }
 #define NB_KEY_UINT64(T, f, d, h)                                                                                      \
     {                                                                                                                  \
-        .name = #f, .dflt = d, .help = h, .kind = NB_K_UINT64, .offset = offsetof(T, f)                                \
+        .name = #f, .dflt = (d), .help = (h), .kind = NB_K_UINT64, .offset = offsetof(T, f)                            \
     }
 #define NB_KEY_NODE(T, f, what, h)                                                                                     \
     {                                                                                                                  \
-        .name = #f, .choices = what, .help = h, .kind = NB_K_NODE, .offset = offsetof(T, f)                            \
+        .name = #f, .choices = (what), .help = (h), .kind = NB_K_NODE, .offset = offsetof(T, f)                        \
     }
 /* A table ends with {0}. */
 

@@ -51,7 +51,8 @@ static nb_status fail_unknown_key(nb_ctx *ctx, const nb_conf *c, const char *whe
     for (int32_t i = 0; i < n; i++)
         for (const nb_key *k = b[i].keys; k && k->name && count < MAX_NAMES; k++)
             names[count++] = k->name;
-    char hint[LIST_BYTES], shown[CONF_SHOWN];
+    char hint[LIST_BYTES];
+    char shown[CONF_SHOWN];
     suggest(hint, sizeof hint, c->key, names, count);
     return nb_fail(ctx, NB_E_CONFIG, "%s: %s%s%s: unknown key (%s)", c->key_place, where ? where : "", dot(where),
                    nb_conf_show(shown, c->key), hint);
@@ -63,7 +64,8 @@ nb_status nb_conf_unknown(nb_ctx *ctx, const nb_conf *c, const char *where, cons
     const char *word = nb_conf_text(c);
     if (!word && nb_conf_is_map(c) && c->n)
         word = c->child[0]->key;
-    char hint[LIST_BYTES], shown[CONF_SHOWN];
+    char hint[LIST_BYTES];
+    char shown[CONF_SHOWN];
     suggest(hint, sizeof hint, word ? word : "", names, n);
     return nb_conf_fail(ctx, c, where, NB_E_CONFIG, "%s: unknown %s (%s)", nb_conf_show(shown, word ? word : ""), what,
                         hint);

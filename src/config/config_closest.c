@@ -16,14 +16,16 @@ static char fold(char c) /* learning-rate, Learning_Rate */
 static int32_t distance(const char *a, const char *b)
 {
     int32_t rows[3][MAX_WORD + 1];
-    size_t la = strlen(a), lb = strlen(b);
+    size_t la = strlen(a);
+    size_t lb = strlen(b);
     if (la > MAX_WORD || lb > MAX_WORD)
         return FAR;
     for (size_t j = 0; j <= lb; j++)
         rows[0][j] = (int32_t)j;
     for (size_t i = 1; i <= la; i++) {
         int32_t *row = rows[i % 3];
-        const int32_t *up = rows[(i + 2) % 3], *up2 = rows[(i + 1) % 3];
+        const int32_t *up = rows[(i + 2) % 3];
+        const int32_t *up2 = rows[(i + 1) % 3];
         row[0] = (int32_t)i;
         for (size_t j = 1; j <= lb; j++) {
             int32_t best = up[j - 1] + (fold(a[i - 1]) != fold(b[j - 1]));
@@ -42,7 +44,9 @@ static int32_t distance(const char *a, const char *b)
 
 static bool starts_alike(const char *a, const char *b) /* kernel_size and kernel, pad and padding */
 {
-    size_t la = strlen(a), lb = strlen(b), n = la < lb ? la : lb;
+    size_t la = strlen(a);
+    size_t lb = strlen(b);
+    size_t n = la < lb ? la : lb;
     return n >= 3 && strncmp(a, b, n) == 0;
 }
 

@@ -51,7 +51,8 @@ static void float_bounds(const nb_key *k, double *lo, double *hi)
 
 static char *allowed_int(const nb_key *k, char *buf, size_t size)
 {
-    long long lo = 0, hi = 0;
+    long long lo = 0;
+    long long hi = 0;
     int_bounds(k, &lo, &hi);
     if (lo == INT32_MIN && hi == INT32_MAX)
         snprintf(buf, size, "any integer");
@@ -64,9 +65,11 @@ static char *allowed_int(const nb_key *k, char *buf, size_t size)
 
 static char *allowed_float(const nb_key *k, char *buf, size_t size)
 {
-    double lo = 0, hi = 0;
+    double lo = 0;
+    double hi = 0;
     float_bounds(k, &lo, &hi);
-    locale_t c = (locale_t)0, before = use_c_locale(&c);
+    locale_t c = (locale_t)0;
+    locale_t before = use_c_locale(&c);
     if (lo <= -FLT_MAX && hi >= FLT_MAX)
         snprintf(buf, size, "any number");
     else if (hi >= FLT_MAX)
@@ -129,7 +132,8 @@ static bool to_int(const nb_key *k, const char *text, void *dst, char *why, size
         must_be(why, size, "an integer", allowed_int(k, allowed, sizeof allowed));
         return false;
     }
-    long long lo = 0, hi = 0;
+    long long lo = 0;
+    long long hi = 0;
     int_bounds(k, &lo, &hi);
     errno = 0;
     long long v = strtoll(text, NULL, 10);
@@ -164,7 +168,8 @@ static bool to_uint64(const char *text, void *dst, char *why, size_t size)
 static bool is_decimal(const char *s)
 {
     s += *s == '-' || *s == '+';
-    size_t whole = strspn(s, "0123456789"), fraction = 0;
+    size_t whole = strspn(s, "0123456789");
+    size_t fraction = 0;
     s += whole;
     if (*s == '.') {
         fraction = strspn(s + 1, "0123456789");
@@ -192,7 +197,8 @@ static bool is_infinity(const char *s)
 /* False when the C locale cannot be had (out of memory). Too small for a double is NaN here: it is not 0. */
 static bool read_decimal(const char *text, double *v)
 {
-    locale_t c = (locale_t)0, before = use_c_locale(&c);
+    locale_t c = (locale_t)0;
+    locale_t before = use_c_locale(&c);
     if (!c)
         return false;
     errno = 0;
@@ -206,7 +212,8 @@ static bool read_decimal(const char *text, double *v)
 static bool to_float(const nb_key *k, const char *text, void *dst, char *why, size_t size)
 {
     char allowed[64];
-    double lo = 0, hi = 0;
+    double lo = 0;
+    double hi = 0;
     float_bounds(k, &lo, &hi);
     allowed_float(k, allowed, sizeof allowed);
     bool infinite = is_infinity(text), takes_inf = hi > (double)FLT_MAX;
@@ -251,7 +258,8 @@ enum { MAX_CHOICES = 32, MAX_CHOICES_BYTES = 512 };
 
 static bool to_enum(const nb_key *k, const char *text, void *dst, char *why, size_t size)
 {
-    char words[MAX_CHOICES_BYTES], *next = words;
+    char words[MAX_CHOICES_BYTES];
+    char *next = words;
     const char *names[MAX_CHOICES];
     int32_t n = 0;
     NB_ASSERT(strlen(k->choices) < sizeof words);

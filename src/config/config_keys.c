@@ -42,7 +42,8 @@ static void cell(nb_text *t, const char *s, size_t width)
 nb_status nb_keys_print(nb_ctx *ctx, const nb_key *keys, void (*line)(void *ud, const char *text), void *ud)
 {
     char allowed[ALLOWED_BYTES];
-    size_t name = NAME_WIDTH, dflt = DEFAULT_WIDTH;
+    size_t name = NAME_WIDTH;
+    size_t dflt = DEFAULT_WIDTH;
     for (const nb_key *k = keys; k && k->name; k++) {
         name = wider(name, k->name);
         dflt = wider(dflt, nb_key_default(k));

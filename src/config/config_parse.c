@@ -125,7 +125,8 @@ static nb_status on_key(builder *b, const char *text, size_t len, int32_t line)
     const nb_conf *map = b->open[b->n_open - 1];
     const nb_conf *first = nb_conf_get(map, text);
     if (first) {
-        char sentence[256], shown[CONF_SHOWN];
+        char sentence[256];
+        char shown[CONF_SHOWN];
         snprintf(sentence, sizeof sentence, "%s: repeated key, first given on line %d", nb_conf_show(shown, text),
                  (int)first->key_line);
         return fail_at(b, line, sentence);

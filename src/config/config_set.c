@@ -116,7 +116,8 @@ static nb_status replace(override *o, nb_conf *value)
 /* Strict UTF-8: keys are printed into files that must be readable again. The value is checked by libyaml. */
 static bool is_utf8(const char *text, size_t len)
 {
-    const unsigned char *s = (const unsigned char *)text, *end = s + len;
+    const unsigned char *s = (const unsigned char *)text;
+    const unsigned char *end = s + len;
     while (s < end) {
         static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
         size_t n = *s < 0x80 ? 1 : *s < 0xc0 ? 0 : *s < 0xe0 ? 2 : *s < 0xf0 ? 3 : *s < 0xf8 ? 4 : 0;

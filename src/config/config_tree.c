@@ -12,7 +12,8 @@ const char *nb_conf_show(char buf[CONF_SHOWN], const char *text)
     static const char more[] = "...";
     if (!*text)
         text = "\"\"";
-    size_t len = strlen(text), n = len;
+    size_t len = strlen(text);
+    size_t n = len;
     if (len >= CONF_SHOWN) {
         n = CONF_SHOWN - sizeof more;
         while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80) /* not in the middle of a UTF-8 character */
@@ -54,11 +55,11 @@ nb_status nb_conf_append(nb_ctx *ctx, nb_config *cfg, nb_conf *parent, nb_conf *
                        (int)NB_CONFIG_MAX_KEYS);
     if (parent->n == parent->cap) {
         int32_t cap = parent->cap ? parent->cap * 2 : 8;
-        nb_conf **grown = nb_arena_array(cfg->arena, (size_t)cap, sizeof *grown);
+        nb_conf **grown = nb_arena_array(cfg->arena, (size_t)cap, sizeof(nb_conf *)); /* NOLINT: an array of pointers */
         if (!grown)
             return NB_E_NOMEM;
         if (parent->n)
-            memcpy(grown, parent->child, (size_t)parent->n * sizeof *grown);
+            memcpy(grown, parent->child, (size_t)parent->n * sizeof(nb_conf *)); /* NOLINT: an array of pointers */
         parent->child = grown;
         parent->cap = cap;
     }
@@ -144,7 +145,8 @@ bool nb_conf_equal(const nb_conf *a, const nb_conf *b) /* recursion is bounded b
     if (a->type == CONF_SCALAR)
         return strcmp(a->text, b->text) == 0;
     for (int32_t i = 0; i < a->n; i++) {
-        const nb_conf *x = a->child[i], *y = b->child[i];
+        const nb_conf *x = a->child[i];
+        const nb_conf *y = b->child[i];
         if (a->type == CONF_MAP && strcmp(x->key, y->key) != 0)
             return false;
         if (!nb_conf_equal(x, y))
