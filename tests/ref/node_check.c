@@ -24,6 +24,12 @@ double *node_values(const nb_tensor *t)
     return v;
 }
 
+/* Aligned as planned memory is. */
+static float *take_floats(int64_t count)
+{
+    return aligned_alloc(64, ((size_t)count * sizeof(float) + 63) / 64 * 64);
+}
+
 typedef struct {
     nb_node *n;
     const nb_run *r;
@@ -104,7 +110,7 @@ static bool take_memory(check *c)
     bool ok = true;
     for (int32_t k = 0; k < c->n->n_in; k++) {
         c->in[k] = node_values(&c->n->in[k]->out);
-        c->grad[k] = malloc((size_t)nb_count(&c->n->in[k]->out) * sizeof(float));
+        c->grad[k] = take_floats(nb_count(&c->n->in[k]->out));
         ok = ok && c->in[k] && c->grad[k];
         c->keep_grad[k] = c->n->in[k]->out.grad;
     }
@@ -112,7 +118,7 @@ static bool take_memory(check *c)
     c->keep_fresh = c->n->fresh;
     c->dy = malloc((size_t)count * sizeof *c->dy);
     c->y = malloc((size_t)count * sizeof *c->y);
-    c->dy_float = malloc((size_t)count * sizeof *c->dy_float);
+    c->dy_float = take_floats(count);
     return ok && c->dy && c->y && c->dy_float;
 }
 

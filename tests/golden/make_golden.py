@@ -1,0 +1,243 @@
+#!/usr/bin/env python3
+"""make_golden.py - numbers from PyTorch that tests/unit/test_golden.c compares with. Run it in this folder; needs torch.
+
+Layers are computed in double and stored as float; activations are stored NHWC and weights OHWI, as Nibble keeps them.
+A file holds several cases: tensors "<case>.x", "<case>.y", ... and in the metadata "<case>.layer", the layer as a config names it.
+train.safetensors: a network, its initial parameters, 20 batches and the loss of each of 20 float steps.
+"""
+import json
+import struct
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+CODES = {np.dtype(np.float32): "F32", np.dtype(np.int32): "I32", np.dtype(np.uint8): "U8"}
+
+
+def save(path, tensors, meta):
+    """safetensors by hand: length, JSON, bytes; wide types first, so that everything is aligned."""
+    header, blob = {"__metadata__": meta}, b""
+    for name, a in sorted(tensors.items(), key=lambda t: (-t[1].dtype.itemsize, t[0])):
+        raw = np.ascontiguousarray(a).tobytes()
+        header[name] = {"dtype": CODES[a.dtype], "shape": list(a.shape), "data_offsets": [len(blob), len(blob) + len(raw)]}
+        blob += raw
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    assert 8 + len(text) + len(blob) < 50000, (path, len(blob))
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + blob)
+
+
+def f32(t):
+    return t.detach().numpy().astype(np.float32)
+
+
+def nhwc(t):
+    return f32(t.permute(0, 2, 3, 1) if t.dim() == 4 else t)
+
+
+def leaf(*shape, scale=1.0, shift=0.0):
+    """Random double values that floats hold exactly: what Nibble reads is what PyTorch computed with."""
+    t = (torch.randn(*shape, dtype=torch.float64) * scale + shift).to(torch.float32).to(torch.float64)
+    return t.requires_grad_()
+
+
+class Cases:
+    """Collects cases of one file: inputs and their gradients by Nibble's name of the leaf."""
+
+    def __init__(self, path):
+        self.path, self.n, self.tensors, self.meta = path, 0, {}, {}
+
+    def add(self, layer, inputs, y, extra=(), dy=None):
+        """inputs: name -> tensor; names x, x1, x2 are activations. extra: name -> tensor stored as it is."""
+        dy = leaf(*y.shape).detach() if dy is None else dy
+        grads = torch.autograd.grad(y, list(inputs.values()), dy)
+        p = f"{self.n}."
+        self.meta[p + "layer"] = layer
+        for (name, t), g in zip(inputs.items(), grads):
+            self.tensors[p + name] = nhwc(t)
+            self.tensors[p + "d." + name] = nhwc(g)
+        self.tensors[p + "y"], self.tensors[p + "dy"] = nhwc(y), nhwc(dy)
+        for name, t in dict(extra).items():
+            self.tensors[p + name] = t if isinstance(t, np.ndarray) else f32(t)
+        self.n += 1
+
+    def close(self):
+        save(self.path, self.tensors, self.meta)
+
+
+def conv_cases():
+    c = Cases("conv2d.safetensors")
+    for n, h, w, ci, co, k, s, p, d, g, bias in [
+        (2, 6, 5, 3, 8, 3, 1, 1, 1, 1, True),
+        (1, 7, 6, 4, 6, 3, 2, 1, 1, 2, True),
+        (2, 5, 5, 5, 9, 1, 1, 0, 1, 1, False),
+        (1, 8, 8, 2, 3, 3, 1, 2, 2, 1, True),
+        (1, 5, 7, 3, 17, 5, 3, 4, 1, 1, True),
+    ]:
+        x, wt, b = leaf(n, ci, h, w), leaf(co, ci // g, k, k, scale=0.3), leaf(co)
+        y = F.conv2d(x, wt, b if bias else None, s, p, d, g)
+        text = f"conv2d: {{out: {co}, kernel: {k}, stride: {s}, pad: {p}, dilation: {d}, groups: {g}, bias: {'yes' if bias else 'no'}}}"
+        c.add(text, {"x": x, "weight": wt, **({"bias": b} if bias else {})}, y)
+    c.close()
+
+    c = Cases("dwconv2d.safetensors")
+    for n, h, w, ci, m, k, s, p in [(2, 6, 5, 5, 1, 3, 1, 1), (1, 7, 7, 3, 2, 3, 2, 1), (1, 6, 6, 16, 1, 5, 1, 2)]:
+        x, wt, b = leaf(n, ci, h, w), leaf(ci * m, 1, k, k, scale=0.3), leaf(ci * m)
+        y = F.conv2d(x, wt, b, s, p, 1, ci)
+        c.add(f"dwconv2d: {{kernel: {k}, stride: {s}, pad: {p}, multiplier: {m}}}", {"x": x, "weight": wt, "bias": b}, y)
+    c.close()
+
+
+def linear_cases():
+    c = Cases("linear.safetensors")
+    for n, k, o in [(3, 20, 10), (17, 9, 5)]:
+        x, w, b = leaf(n, k), leaf(o, k), leaf(o)
+        y = F.linear(x, w, b)
+        w4 = w.reshape(o, k, 1, 1)  # OHWI: [out, 1, 1, in]
+        y = F.linear(x, w4.reshape(o, k), b)
+        c.add(f"linear: {{out: {o}}}", {"x": x, "weight": w4, "bias": b}, y)
+    c.close()
+
+
+def batchnorm_cases():
+    c = Cases("batchnorm.safetensors")
+    for shape, eps, momentum, train in [
+        ((4, 6, 3, 5), 1e-5, 0.1, True),
+        ((8, 7), 1e-3, 0.25, True),
+        ((3, 4, 5, 2), 1e-5, 0.1, False),
+    ]:
+        ch = shape[1]
+        x, gamma, beta = leaf(*shape, scale=2, shift=1), leaf(ch), leaf(ch)
+        mean, var = leaf(ch).detach(), leaf(ch).detach().abs() + 0.5
+        var = var.to(torch.float32).to(torch.float64)
+        after_mean, after_var = mean.clone(), var.clone()
+        y = F.batch_norm(x, after_mean, after_var, gamma, beta, train, momentum, eps)
+        extra = {"mean": mean, "var": var, "after.mean": after_mean, "after.var": after_var,
+                 "train": np.array([train], np.int32)}
+        c.add(f"batchnorm: {{eps: {eps}, momentum: {momentum}}}", {"x": x, "gamma": gamma, "beta": beta}, y, extra)
+    c.close()
+
+
+def simple_cases():
+    c = Cases("simple.safetensors")
+    x = leaf(2, 5, 4, 3)
+    c.add("relu: {}", {"x": x}, F.relu(x))
+    x = leaf(2, 5, 4, 3, scale=5)
+    c.add("relu: {cap: 6}", {"x": x}, F.relu6(x))
+    x = leaf(2, 3, 7, 6)
+    c.add("maxpool: {kernel: 2}", {"x": x}, F.max_pool2d(x, 2))
+    x = leaf(2, 3, 7, 6)
+    c.add("maxpool: {kernel: 3, stride: 2, pad: 1}", {"x": x}, F.max_pool2d(x, 3, 2, 1))
+    x = leaf(2, 3, 7, 6)
+    c.add("avgpool: {kernel: 3, stride: 2}", {"x": x}, F.avg_pool2d(x, 3, 2))
+    x = leaf(2, 3, 7, 6)
+    c.add("avgpool: {global: yes}", {"x": x}, F.adaptive_avg_pool2d(x, 1))
+    a, b = leaf(2, 3, 4, 5), leaf(2, 3, 4, 5)
+    c.add("add: {}", {"x": a, "x1": b}, a + b)
+    a, b, d = leaf(2, 3, 4, 5), leaf(2, 1, 4, 5), leaf(2, 4, 4, 5)
+    c.add("concat: {}", {"x": a, "x1": b, "x2": d}, torch.cat([a, b, d], 1))
+    for classes, smoothing in [(10, 0.0), (7, 0.1)]:
+        x, labels = leaf(6, classes, scale=3), torch.randint(classes, (6,))
+        loss = F.cross_entropy(x, labels, label_smoothing=smoothing)
+        correct = (x.argmax(1) == labels).sum().to(torch.float64).reshape(1)
+        y = torch.cat([loss.reshape(1), correct])
+        dy = torch.tensor([1.0, 0.0], dtype=torch.float64)
+        c.add(f"softmax_xent: {{smoothing: {smoothing}}}", {"x": x}, y, {"labels": labels.numpy().astype(np.int32)}, dy)
+    c.close()
+
+
+def qparams(lo, hi, bits, weights):
+    """Scale and zero point in float, as src/quant/qparams.c says."""
+    lo, hi = np.float32(min(lo, 0)), np.float32(max(hi, 0))
+    if weights:
+        qmax = 2 ** (bits - 1) - 1
+        return max(-lo, hi) / np.float32(qmax), 0, -qmax, qmax
+    qmax = 2**bits - 1
+    s = (hi - lo) / np.float32(qmax)
+    return s, int(np.rint(-lo / s)), 0, qmax
+
+
+def fakequant_cases():
+    """Forward and straight-through gradient. Ranges are narrower than the data, so that both ends clip."""
+    tensors, meta, n = {}, {}, 0
+    for bits, weights, channels in [(8, True, 1), (4, True, 1), (2, True, 1), (8, True, 6), (3, True, 6), (8, False, 1), (4, False, 1), (2, False, 1)]:
+        x = torch.randn(6, 40).requires_grad_()
+        dy = torch.randn(6, 40)
+        lows = [np.float32(-(1.2 + 0.1 * i)) for i in range(channels)]
+        highs = [np.float32(1.2 + 0.1 * i) if weights else np.float32(1.9) for i in range(channels)]
+        q = [qparams(lo, hi, bits, weights) for lo, hi in zip(lows, highs)]
+        scale = torch.tensor(np.array([v[0] for v in q], np.float32))
+        zero = torch.tensor([v[1] for v in q], dtype=torch.int32)
+        if channels == 1:
+            y = torch.fake_quantize_per_tensor_affine(x, float(scale[0]), int(zero[0]), q[0][2], q[0][3])
+        else:
+            y = torch.fake_quantize_per_channel_affine(x, scale, zero, 0, q[0][2], q[0][3])
+        (dx,) = torch.autograd.grad(y, x, dy)
+        # PyTorch multiplies by 1/s, Nibble divides by s: keep the data away from where that could matter
+        steps = x.detach() / (scale[:, None] if channels > 1 else scale[0])
+        assert ((steps - steps.floor() - 0.5).abs() > 1e-5).all()
+        p = f"{n}."
+        meta[p + "fakequant"] = f"{bits} {'weights' if weights else 'activations'} {channels}"
+        tensors.update({p + "x": f32(x), p + "dy": f32(dy), p + "y": f32(y), p + "d.x": f32(dx), p + "scale": f32(scale),
+                        p + "zero": zero.numpy(), p + "lo": np.array(lows), p + "hi": np.array(highs)})
+        n += 1
+    save("fakequant.safetensors", tensors, meta)
+
+
+MODEL = """model:
+- input: {mean: 0.5, std: 0.25}
+- conv2d: {name: c1, out: 8, kernel: 3, pad: 1, bias: no}
+- batchnorm: {name: b1}
+- relu
+- conv2d: {name: c2, out: 12, kernel: 3, pad: 1, stride: 2, bias: no}
+- batchnorm: {name: b2}
+- relu
+- avgpool: {global: yes}
+- linear: {name: fc, out: 4}
+- softmax_xent
+"""
+
+
+def train_case():
+    steps, batch, size, classes = 20, 8, 9, 4
+    net = torch.nn.ModuleDict({
+        "c1": torch.nn.Conv2d(3, 8, 3, padding=1, bias=False), "b1": torch.nn.BatchNorm2d(8),
+        "c2": torch.nn.Conv2d(8, 12, 3, padding=1, stride=2, bias=False), "b2": torch.nn.BatchNorm2d(12),
+        "fc": torch.nn.Linear(12, classes)})
+    weights = [net["c1"].weight, net["c2"].weight, net["fc"].weight]
+    others = [net["b1"].weight, net["b1"].bias, net["b2"].weight, net["b2"].bias, net["fc"].bias]
+    tensors = {"c1.weight": f32(net["c1"].weight.permute(0, 2, 3, 1)), "c2.weight": f32(net["c2"].weight.permute(0, 2, 3, 1)),
+               "fc.weight": f32(net["fc"].weight.reshape(classes, 1, 1, 12)), "fc.bias": f32(net["fc"].bias)}
+    opt = torch.optim.SGD([{"params": weights, "weight_decay": 5e-4}, {"params": others, "weight_decay": 0}],
+                          lr=0.1, momentum=0.9, nesterov=True)
+    labels = torch.randint(classes, (steps, batch))
+    pixels = torch.randint(256, (steps, batch, size, size, 3), dtype=torch.int32)
+    stripes = 60 * ((torch.arange(size)[None, :] * (labels.flatten()[:, None] + 1)) % 3 - 1)  # something to learn
+    pixels = (pixels + stripes.reshape(steps, batch, size, 1, 1)).clamp(0, 255).to(torch.uint8)
+    losses = []
+    for s in range(steps):
+        x = (pixels[s].to(torch.float32) / 255 - 0.5) / 0.25
+        x = F.relu(net["b1"](net["c1"](x.permute(0, 3, 1, 2))))
+        x = F.relu(net["b2"](net["c2"](x)))
+        loss = F.cross_entropy(net["fc"](x.mean((2, 3))), labels[s])
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        losses.append(loss.item())
+    tensors.update({"losses": np.array(losses, np.float32), "pixels": pixels.numpy(), "labels": labels.numpy().astype(np.int32),
+                    "after.fc.weight": f32(net["fc"].weight), "after.b2.var": f32(net["b2"].running_var)})
+    save("train.safetensors", tensors, {"model": MODEL, "lr": "0.1", "momentum": "0.9", "weight_decay": "5e-4"})
+    print("losses", " ".join(f"{v:.4f}" for v in losses))
+
+
+if __name__ == "__main__":
+    torch.manual_seed(2024)
+    torch.set_num_threads(1)
+    conv_cases()
+    linear_cases()
+    batchnorm_cases()
+    simple_cases()
+    fakequant_cases()
+    train_case()
