@@ -66,9 +66,9 @@ NB_API const nb_schedule *nb_schedule_find(const char *name); /* NULL when unkno
 typedef struct {
     int32_t batch;
     const nb_conf *optimizer, *phases;
-    float ema;             /* decay of the averaged weights used for evaluation; 0 = off */
-    int32_t save_steps;    /* also write last.safetensors every so many steps; 0 = off */
-    int32_t save_seconds;  /* and when so many seconds have passed since it was written; 0 = off */
+    float ema;            /* decay of the averaged weights used for evaluation; 0 = off */
+    int32_t save_steps;   /* also write last.safetensors every so many steps; 0 = off */
+    int32_t save_seconds; /* and when so many seconds have passed since it was written; 0 = off */
 } nb_train_keys;
 extern NB_API const nb_key nb_train_section_keys[];
 
@@ -164,6 +164,9 @@ typedef struct {
     int32_t best_phase, best_epoch;
 } nb_train_result;
 
+/* Looks at everything that can be wrong before the run folder is touched: augmentation, batch size, the network of
+ * every kind of phase, the checkpoint of `init`. */
+NB_API nb_status nb_train_check(nb_ctx *ctx, const nb_train_job *job);
 /* Writes metrics.csv, timing.csv, last.safetensors and best.safetensors into the run folder. NB_E_STOPPED: state was
  * saved. NB_E_DIVERGED: the last good checkpoint is still there. */
 NB_API nb_status nb_train(nb_ctx *ctx, const nb_train_job *job, nb_train_result *out);

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/files.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -88,6 +89,23 @@ static nb_status move_aside(cli *c, const char *out)
     return nb_fail(c->ctx, NB_E_IO, "%s: there are too many earlier runs beside it", out);
 }
 
+/* Half-written files that a killed process left behind: "<name>.tmp.<pid>". */
+static void remove_leftovers(const char *out)
+{
+    DIR *d = opendir(out);
+    if (!d)
+        return;
+    for (const struct dirent *e; (e = readdir(d));) {
+        char path[PATH_BYTES];
+        const char *tmp = strstr(e->d_name, ".tmp.");
+        bool ours = tmp && tmp[5] && strspn(tmp + 5, "0123456789") == strlen(tmp + 5);
+        int len = snprintf(path, sizeof path, "%s/%s", out, e->d_name);
+        if (ours && len > 0 && (size_t)len < sizeof path)
+            remove(path);
+    }
+    closedir(d);
+}
+
 /* Makes the folder and writes config.yaml, which also proves that it can be written. *resume: there is a checkpoint to
  * go on from. */
 static nb_status prepare_folder(session *s, bool *resume)
@@ -99,6 +117,8 @@ static nb_status prepare_folder(session *s, bool *resume)
     NB_TRY(file_in(c, s->e.out, "config.yaml", config));
     bool run = nb_file_exists(last) || nb_file_exists(metrics);
     *resume = cli_flag(c, "--resume") && nb_file_exists(last);
+    if (*resume || cli_flag(c, "--resume"))
+        remove_leftovers(s->e.out);
     if (*resume)
         return NB_OK; /* config.yaml is of this run: the trainer compares configs */
     if (run && cli_flag(c, "--force"))
@@ -111,17 +131,6 @@ static nb_status prepare_folder(session *s, bool *resume)
             s->e.out);
     NB_TRY(nb_make_dirs(c->ctx, s->e.out));
     return nb_file_write(c->ctx, config, s->e.text, strlen(s->e.text));
-}
-
-/* Builds both forms of the network once, small, so that a mistake in `quant` does not surface after hours of float
- * training. */
-static nb_status check_networks(session *s)
-{
-    nb_graph *g;
-    NB_TRY(nb_model_build(s->c->ctx, &s->e.exp, nb_data_info(s->e.train), 1, &g));
-    nb_status st = s->plan->any_quant ? nb_model_quantize(g, s->e.exp.quant) : NB_OK;
-    nb_graph_free(g);
-    return st;
 }
 
 /* ---- the end ---- */
@@ -176,24 +185,33 @@ static void print_results(const session *s, const nb_train_result *r, const fina
 
 /* ---- all of it ---- */
 
-static nb_status train(session *s, bool resume, nb_train_result *result)
+static nb_train_job job_of(session *s)
 {
-    nb_train_job job = {.experiment = &s->e.exp,
-                        .plan = s->plan,
-                        .config_text = s->e.text,
-                        .out = s->e.out,
-                        .data = s->e.train,
-                        .indices = s->e.order,
-                        .n_indices = s->e.n_train,
-                        .resume = resume,
-                        .evaluate = evaluate,
-                        .on_step = on_step,
-                        .on_epoch = on_epoch,
-                        .ud = s,
-                        .stop = &stop_asked};
-    cli_progress_init(&s->progress, cli_flag(s->c, "--quiet"));
+    return (nb_train_job){.experiment = &s->e.exp,
+                          .plan = s->plan,
+                          .config_text = s->e.text,
+                          .out = s->e.out,
+                          .data = s->e.train,
+                          .indices = s->e.order,
+                          .n_indices = s->e.n_train,
+                          .evaluate = evaluate,
+                          .on_step = on_step,
+                          .on_epoch = on_epoch,
+                          .ud = s,
+                          .stop = &stop_asked};
+}
+
+static nb_status train(session *s, nb_train_result *result)
+{
+    cli *c = s->c;
+    nb_train_job job = job_of(s);
+    NB_TRY(nb_train_check(c->ctx, &job));
+    NB_TRY(prepare_folder(s, &job.resume));
+    if (cli_flag(c, "--resume") && !job.resume)
+        fprintf(stderr, "nibble: %s: no checkpoint yet, starting from the beginning\n", s->e.out);
+    cli_progress_init(&s->progress, cli_flag(c, "--quiet"));
     catch_signals();
-    nb_status st = nb_train(s->c->ctx, &job, result);
+    nb_status st = nb_train(c->ctx, &job, result);
     cli_progress_clear(&s->progress);
     return st;
 }
@@ -201,7 +219,6 @@ static nb_status train(session *s, bool resume, nb_train_result *result)
 static nb_status run_session(session *s, nb_train_result *result)
 {
     cli *c = s->c;
-    bool resume;
     final_model f = {0};
     if (cli_flag(c, "--resume") && cli_flag(c, "--force"))
         return cli_usage(c, "--resume and --force exclude each other");
@@ -210,11 +227,7 @@ static nb_status run_session(session *s, nb_train_result *result)
     NB_TRY(cli_experiment_open_train(c, &s->e));
     NB_TRY(cli_experiment_open_test(c, &s->e));
     NB_TRY(cli_experiment_split(c, &s->e, s->e.n_validation ? "validation" : "test", &s->eval));
-    NB_TRY(check_networks(s));
-    NB_TRY(prepare_folder(s, &resume));
-    if (cli_flag(c, "--resume") && !resume)
-        fprintf(stderr, "nibble: %s: no checkpoint yet, starting from the beginning\n", s->e.out);
-    NB_TRY(train(s, resume, result));
+    NB_TRY(train(s, result));
     NB_TRY(make_final(s, &f));
     print_results(s, result, &f);
     return NB_OK;

@@ -361,17 +361,15 @@ static nb_status begin(trainer *t)
     return st;
 }
 
-static nb_status open_loader(trainer *t)
+static nb_status open_loader(nb_ctx *ctx, const nb_train_job *job, nb_loader **out)
 {
-    nb_loader_spec s = {.batch = t->plan->keys.batch,
+    nb_loader_spec s = {.batch = job->plan->keys.batch,
                         .flags = NB_LOAD_SHUFFLE | NB_LOAD_DROP_LAST,
-                        .seed = t->job->experiment->seed,
-                        .augment = nb_data_common(t->job->data)->augment,
-                        .subset = t->job->indices,
-                        .n_subset = t->job->n_indices};
-    NB_TRY(nb_loader_open(t->ctx, t->job->data, &s, &t->loader));
-    t->steps = nb_loader_steps_per_epoch(t->loader);
-    return NB_OK;
+                        .seed = job->experiment->seed,
+                        .augment = nb_data_common(job->data)->augment,
+                        .subset = job->indices,
+                        .n_subset = job->n_indices};
+    return nb_loader_open(ctx, job->data, &s, out);
 }
 
 static nb_status set_path(trainer *t, char *path, const char *name)
@@ -399,6 +397,28 @@ static nb_status fill_result(const trainer *t, nb_train_result *out)
     return NB_OK;
 }
 
+nb_status nb_train_check(nb_ctx *ctx, const nb_train_job *job)
+{
+    const char *init = job->experiment->init;
+    nb_loader *loader;
+    nb_checkpoint *c = NULL;
+    NB_TRY(open_loader(ctx, job, &loader));
+    nb_loader_close(ctx, loader);
+    nb_status st = *init && !job->resume ? nb_checkpoint_open(ctx, init, &c) : NB_OK;
+    for (int32_t i = 0; i < job->plan->n_phases && st == NB_OK; i++) {
+        bool quant = job->plan->phase[i].keys.quant;
+        if (i > 0 && quant == job->plan->phase[i - 1].keys.quant)
+            continue;
+        nb_graph_spec spec = {job->experiment, nb_data_info(job->data), 1, quant, NB_PLAN_INFER};
+        nb_params_source from = {.file = i == 0 ? c : NULL, .mode = NB_PARAMS_START};
+        nb_graph *g = NULL;
+        st = nb_graph_open(ctx, &spec, &from, &g);
+        nb_graph_free(g);
+    }
+    nb_checkpoint_close(ctx, c);
+    return st;
+}
+
 nb_status nb_train(nb_ctx *ctx, const nb_train_job *job, nb_train_result *out)
 {
     trainer *t = nb_alloc(ctx, sizeof *t);
@@ -413,9 +433,11 @@ nb_status nb_train(nb_ctx *ctx, const nb_train_job *job, nb_train_result *out)
     if (st == NB_OK)
         st = set_path(t, t->timing_csv, "timing.csv");
     if (st == NB_OK)
-        st = open_loader(t);
-    if (st == NB_OK)
+        st = open_loader(ctx, job, &t->loader);
+    if (st == NB_OK) {
+        t->steps = nb_loader_steps_per_epoch(t->loader);
         st = begin(t);
+    }
     if (st == NB_OK)
         st = run_phases(t);
     if (st == NB_OK)

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# street.sh - from a config to integers, and everything one can ask about them.
+set -eu
+. tests/e2e/common.bash
+cd "$WORK"
+small_config >tiny.yaml
+
+run 0 train tiny.yaml
+for file in config.yaml metrics.csv timing.csv last.safetensors best.safetensors model.int.safetensors; do
+    [ -s "run/$file" ] || die "run/$file is missing"
+done
+says "by the integer engine"
+[ "$(wc -l <run/metrics.csv)" = 7 ] || die "metrics.csv must have a head and 6 epochs"
+
+# The accuracy of the last quantized epoch, of its checkpoint and of its integers is one number.
+last=$(tail -n 1 run/metrics.csv | cut -d, -f9)
+run 0 eval run/model.int.safetensors --json
+says "\"accuracy\":$last"
+run 0 eval run/last.safetensors --json
+says "\"accuracy\":$last"
+says '"kind":"integers W4A8"'
+run 0 eval run/last.safetensors --split train
+says "240 train images"
+
+run 0 info tiny.yaml
+says "quantized phase"
+run 0 info run/last.safetensors --json
+says '"layer":"b1.c1"'
+run 0 info run/model.int.safetensors
+says "12x12x8"
+run 0 verify run/last.safetensors --images 50
+says "50 images"
+run 0 verify run/model.int.safetensors --json
+says '"largest":'
+run 0 export run/model.int.safetensors --format text -o listing.txt
+[ -s listing.txt ] || die "no listing"
+run 0 export run/last.safetensors -o listing2.txt
+
+# A run is never overwritten by accident.
+before=$(cksum <run/last.safetensors)
+run 2 train tiny.yaml
+says "holds a run already"
+run 0 train tiny.yaml --resume # nothing is left to do
+[ "$(cksum <run/last.safetensors)" = "$before" ] || die "resuming a finished run changed it"
+run 0 train tiny.yaml --force --quiet
+same_run run run.old1
+
+# From a checkpoint; a float network has no integers.
+run 0 train tiny.yaml --set out=tuned --set init=run/last.safetensors \
+    --set 'train.phases=[{name: more, epochs: 1, lr: 0.01, quant: on}]'
+run 0 train tiny.yaml --set out=plain --set 'train.phases=[{name: float, epochs: 1, lr: 0.1}]' --set data.validation=40
+says "by the float network"
+[ ! -e plain/model.int.safetensors ] || die "a float run must not leave integers"
+run 0 eval plain/best.safetensors --split validation
+says "40 validation images"
+run 1 export plain/last.safetensors -o x.txt
+says "is a float network"
+run 1 verify plain/last.safetensors
+
+# Help is everywhere and costs nothing.
+for command in train eval run info verify export keys; do
+    run 0 "$command" --help
+    says "usage: nibble $command"
+done
+run 0
+says "usage: nibble COMMAND"
+run 0 help keys
+run 0 --version
+run 0 keys
+says "weight_decay"
+run 0 keys conv2d
+says "stride"
