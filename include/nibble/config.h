@@ -81,6 +81,10 @@ typedef struct nb_key {
     {                                                                                                                  \
         .name = #f, .choices = (what), .help = (h), .kind = NB_K_NODE, .offset = offsetof(T, f)                        \
     }
+#define NB_KEY_SECTION(T, f, what, h) /* a node that must be there */                                                  \
+    {                                                                                                                  \
+        .name = #f, .dflt = NB_REQUIRED, .choices = (what), .help = (h), .kind = NB_K_NODE, .offset = offsetof(T, f)   \
+    }
 /* A table ends with {0}. */
 
 /* Reads and parses; applies n_sets overrides "a.b.c=value" in order. List elements go by index (model.3.conv2d.out=8 or

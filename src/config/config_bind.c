@@ -159,22 +159,11 @@ const nb_key nb_experiment_keys[] = {
     NB_KEY_UINT64(nb_experiment, seed, "1", "of everything random; the same seed gives the same bytes"),
     NB_KEY_STRING(nb_experiment, out, "", "run folder; empty: runs/<name of the config>"),
     NB_KEY_STRING(nb_experiment, init, "", "checkpoint to start from; empty: random weights"),
-    {.name = "data",
-                                                                                  .dflt = NB_REQUIRED,
-                                                                                  .choices = "{name: ..., ...}",
-                                                                                  .help = "the images",
-                                                                                  .kind = NB_K_NODE,
-                                                                                  .offset = offsetof(nb_experiment, data)},
-    {.name = "model",
-                                                                                  .dflt = NB_REQUIRED,
-                                                                                  .choices = "[layer, ...]",
-                                                                                  .help = "layers in execution order",
-                                                                                  .kind = NB_K_NODE,
-                                                                                  .offset = offsetof(nb_experiment, model)},
+    NB_KEY_SECTION(nb_experiment, data, "{name: ..., ...}", "the images"),
+    NB_KEY_SECTION(nb_experiment, model, "[layer, ...]", "layers in execution order"),
     NB_KEY_NODE(nb_experiment, quant, "{...}", "how values become integers"),
     NB_KEY_NODE(nb_experiment, train, "{...}", "optimizer and phases"),
-    {0            }
-};
+    {0}};
 
 nb_status nb_experiment_bind(nb_ctx *ctx, const nb_config *cfg, nb_experiment *out)
 {
