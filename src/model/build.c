@@ -54,34 +54,26 @@ typedef struct {
     char where[64]; /* "model[3] conv2d" */
 } entry;
 
-static nb_status unknown_kind(nb_model_builder *b, const nb_conf *e, int32_t i, const char *kind)
+static nb_status unknown_kind(nb_model_builder *b, const nb_conf *e, int32_t i)
 {
     const char *names[2 * MAX_KINDS];
+    char where[32];
     int32_t n = 0;
     for (int32_t k = 0; nb_layers[k] && n < MAX_KINDS; k++)
         if (!(nb_layers[k]->flags & NB_OP_INTERNAL))
             names[n++] = nb_layers[k]->name;
     for (int32_t k = 0; nb_blocks[k] && n < 2 * MAX_KINDS; k++)
         names[n++] = nb_blocks[k]->name;
-    const char *near = nb_closest(kind, names, n);
-    return nb_fail(b->ctx, NB_E_CONFIG, "%s:%d: model[%d]: %s: unknown layer%s%s%s; `nibble keys layers` lists them",
-                   nb_conf_path(e), nb_conf_line(e), i, kind, near ? " (did you mean \"" : "", near ? near : "",
-                   near ? "\"?)" : "");
+    snprintf(where, sizeof where, "model[%d]", i);
+    return nb_conf_unknown(b->ctx, e, where, "layer", names, n);
 }
 
 static nb_status find_kind(nb_model_builder *b, const nb_conf *e, int32_t i, entry *out)
 {
-    *out = (entry){.conf = e, .kind = nb_conf_text(e)};
-    if (nb_conf_is_map(e) && nb_conf_count(e) == 1) {
-        out->kind = nb_conf_key_at(e, 0);
-        out->map = nb_conf_at(e, 0);
-        if (nb_conf_is_scalar(out->map) && nb_conf_text(out->map)[0] == '\0')
-            out->map = NULL; /* "relu:" with nothing behind */
-    }
-    if (!out->kind)
-        return nb_fail(b->ctx, NB_E_CONFIG,
-                       "%s:%d: model[%d]: must be a layer's name, or one name with its keys, like conv2d: {out: 16}",
-                       nb_conf_path(e), nb_conf_line(e), i);
+    char where[32];
+    snprintf(where, sizeof where, "model[%d]", i);
+    *out = (entry){.conf = e};
+    NB_TRY(nb_conf_named(b->ctx, e, where, &out->kind, &out->map));
     for (int32_t k = 0; nb_layers[k]; k++)
         if (strcmp(nb_layers[k]->name, out->kind) == 0 && !(nb_layers[k]->flags & NB_OP_INTERNAL)) {
             out->op = nb_layers[k];
@@ -94,7 +86,7 @@ static nb_status find_kind(nb_model_builder *b, const nb_conf *e, int32_t i, ent
         }
     NB_ASSERT(out->kind_index < MAX_KINDS);
     snprintf(out->where, sizeof out->where, "model[%d] %s", i, out->kind);
-    return out->op || out->block ? NB_OK : unknown_kind(b, e, i, out->kind);
+    return out->op || out->block ? NB_OK : unknown_kind(b, e, i);
 }
 
 typedef struct {
@@ -108,9 +100,10 @@ static nb_status add_input(void *ud, const char *text, const nb_conf *node)
 {
     in_list *l = ud;
     nb_graph *g = l->b->g;
+    char where[80];
+    snprintf(where, sizeof where, "%s.in", l->e->where);
     if (l->n == NB_MAX_IN)
-        return nb_fail(g->ctx, NB_E_CONFIG, "%s:%d: %s.in: more than %d inputs", nb_conf_path(node), nb_conf_line(node),
-                       l->e->where, NB_MAX_IN);
+        return nb_conf_fail(g->ctx, node, where, NB_E_CONFIG, "more than %d inputs", NB_MAX_IN);
     nb_node *x = nb_graph_find(g, text);
     if (x && !(x->flags & NB_NODE_LEAF)) {
         l->in[l->n++] = x;
@@ -123,10 +116,7 @@ static nb_status add_input(void *ud, const char *text, const nb_conf *node)
     for (int32_t i = 0; i < g->n; i++)
         if (!(g->node[i]->flags & NB_NODE_LEAF))
             names[n++] = g->node[i]->name;
-    const char *near = nb_closest(text, names, n);
-    nb_status st = nb_fail(g->ctx, NB_E_CONFIG, "%s:%d: %s.in: %s: no layer above has this name%s%s%s",
-                           nb_conf_path(node), nb_conf_line(node), l->e->where, text, near ? " (did you mean \"" : "",
-                           near ? near : "", near ? "\"?)" : "");
+    nb_status st = nb_conf_unknown(g->ctx, node, where, "layer above", names, n);
     nb_free(g->ctx, names);
     return st;
 }
@@ -158,19 +148,17 @@ static nb_status build_entry(nb_model_builder *b, const entry *e)
     int len = common.name[0] ? snprintf(name, sizeof name, "%s", common.name)
                              : snprintf(name, sizeof name, "%s%d", e->kind, ++b->counts[e->kind_index]);
     if (len < 0 || (size_t)len >= sizeof name || strchr(name, '/'))
-        return nb_fail(b->ctx, NB_E_CONFIG, "%s:%d: %s.name: must be shorter than %d bytes and without '/'",
-                       nb_conf_path(e->conf), nb_conf_line(e->conf), e->where, MAX_NAME);
-    char where[512];
-    snprintf(where, sizeof where, "%s:%d", nb_conf_path(e->conf), nb_conf_line(e->conf));
-    b->where = where;
+        return nb_conf_fail(b->ctx, e->map, e->where, NB_E_CONFIG,
+                            "name: must be shorter than %d bytes and without '/'", MAX_NAME);
+    b->where = nb_conf_place(e->conf);
     in_list l;
     NB_TRY(collect_inputs(b, e, common.in, &l));
     if (e->op && e->op->role == NB_ROLE_INPUT)
         l.n = common.in ? l.n : 0;
     if (e->op)
-        return nb_graph_add(b->g, e->op, name, where, attr, l.in, l.n, &b->last);
+        return nb_graph_add(b->g, e->op, name, b->where, attr, l.in, l.n, &b->last);
     if (l.n != 1)
-        return nb_fail(b->ctx, NB_E_CONFIG, "%s: %s: takes one input", where, e->where);
+        return nb_conf_fail(b->ctx, e->conf, e->where, NB_E_CONFIG, "takes one input");
     return e->block->expand(b, name, attr, l.in[0], &b->last);
 }
 
@@ -197,8 +185,7 @@ static nb_status check_ends(nb_model_builder *b, const nb_conf *model)
 {
     nb_graph *g = b->g;
     if (!g->input)
-        return nb_fail(b->ctx, NB_E_CONFIG, "%s:%d: model: must begin with `- input`", nb_conf_path(model),
-                       nb_conf_line(model));
+        return nb_conf_fail(b->ctx, model, "model", NB_E_CONFIG, "must begin with `- input`");
     if (!g->loss)
         NB_TRY(nb_model_layer(b, "softmax_xent", "loss", "", &b->last, 1, &b->last));
     if (g->loss->id != g->n - 1)
@@ -213,8 +200,7 @@ static nb_status check_ends(nb_model_builder *b, const nb_conf *model)
 static nb_status build_all(nb_model_builder *b, const nb_conf *model)
 {
     if (!model || !nb_conf_is_list(model) || nb_conf_count(model) == 0)
-        return nb_fail(b->ctx, NB_E_CONFIG, "%s:%d: model: must be a list of layers",
-                       model ? nb_conf_path(model) : "config", model ? nb_conf_line(model) : 0);
+        return nb_conf_fail(b->ctx, model, "model", NB_E_CONFIG, "must be a list of layers");
     for (int32_t i = 0; i < nb_conf_count(model); i++) {
         entry e;
         NB_TRY(find_kind(b, nb_conf_at(model, i), i, &e));

@@ -45,10 +45,7 @@ static nb_status bind_part(nb_graph *g, const nb_conf *map, const char *where, b
         int32_t n = 0;
         for (; nb_quantizers[n] && n < 64; n++)
             names[n] = nb_quantizers[n]->name;
-        const char *near = nb_closest(name ? name : "", names, n);
-        return nb_fail(g->ctx, NB_E_CONFIG, "%s:%d: %s.range: %s: unknown range method (did you mean \"%s\"?)",
-                       nb_conf_path(named), nb_conf_line(named), where, name ? name : "not a word",
-                       near ? near : nb_quantizers[0]->name);
+        return nb_conf_unknown(g->ctx, named, where, "range method", names, n);
     }
     nb_quant_keys keys = {0};
     void *attr = method->attr_size ? nb_graph_alloc(g, method->attr_size) : NULL;
@@ -74,8 +71,7 @@ nb_status nb_quant_rules_bind(nb_graph *g, const nb_conf *quant, nb_quant_rules 
     nb_binding b = {nb_quant_section_keys, &r.section};
     NB_TRY(nb_conf_bind(g->ctx, quant, "quant", &b, 1));
     if (r.section.first_last_bits == 1 || r.section.output_bits == 1)
-        return nb_fail(g->ctx, NB_E_CONFIG, "%s:%d: quant: first_last_bits and output_bits must be 0 or 2..8",
-                       nb_conf_path(quant), nb_conf_line(quant));
+        return nb_conf_fail(g->ctx, quant, "quant", NB_E_CONFIG, "first_last_bits and output_bits must be 0 or 2..8");
     NB_TRY(bind_part(g, r.section.weights, "quant.weights", true, &r.weights));
     NB_TRY(bind_part(g, r.section.activations, "quant.activations", false, &r.activations));
     *out = r;
@@ -127,8 +123,8 @@ nb_status nb_quant_rules_check_names(const nb_quant_rules *rules)
     const nb_graph *g = rules->g;
     const nb_conf *layers = rules->section.layers;
     if (layers && !nb_conf_is_map(layers))
-        return nb_fail(g->ctx, NB_E_CONFIG, "%s:%d: quant.layers: must be a map from layer names to their rules",
-                       nb_conf_path(layers), nb_conf_line(layers));
+        return nb_conf_fail(g->ctx, layers, "quant.layers", NB_E_CONFIG,
+                            "must be a map from layer names to their rules");
     for (int32_t i = 0; layers && i < nb_conf_count(layers); i++) {
         const char *layer = nb_conf_key_at(layers, i);
         NB_TRY(check_layer_map(rules, nb_conf_at(layers, i), layer));
@@ -142,9 +138,11 @@ nb_status nb_quant_rules_check_names(const nb_quant_rules *rules)
             if (!(g->node[k]->flags & NB_NODE_LEAF))
                 names[n++] = g->node[k]->name;
         const char *near = nb_closest(layer, names, n);
-        nb_status st = nb_fail(g->ctx, NB_E_CONFIG, "%s:%d: quant.layers.%s: the model has no such layer%s%s%s",
-                               nb_conf_path(layers), nb_conf_line(nb_conf_at(layers, i)), layer,
-                               near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
+        char where[160];
+        snprintf(where, sizeof where, "quant.layers.%s", layer);
+        nb_status st =
+            nb_conf_fail(g->ctx, nb_conf_at(layers, i), where, NB_E_CONFIG, "the model has no such layer%s%s%s",
+                         near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
         nb_free(g->ctx, names);
         return st;
     }

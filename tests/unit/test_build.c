@@ -32,14 +32,15 @@ static void each_mistake_names_place_and_remedy(void **state)
     expect("  - input\n  - conv3d: {out: 3}\n", NB_E_CONFIG,
            "test.yaml:4: model[1]: conv3d: unknown layer (did you mean \"conv2d\"?)");
     expect("  - input\n  - conv2d: {out: 3, strde: 2}\n", NB_E_CONFIG, "did you mean \"stride\"?");
-    expect("  - input\n  - conv2d: {out: 3, in: nowhere}\n", NB_E_CONFIG, "no layer above has this name");
+    expect("  - input\n  - conv2d: {out: 3, in: nowhere}\n", NB_E_CONFIG, "unknown layer above");
     expect("  - input\n  - conv2d: {name: a, out: 3}\n  - conv2d: {name: a, out: 3}\n", NB_E_CONFIG, "already taken");
     expect("  - input\n  - conv2d: {out: 3, kernel: 9}\n", NB_E_SHAPE, "test.yaml:4: conv2d conv2d1");
     expect("  - input\n  - avgpool: {global: yes}\n  - linear: {out: 4}\n", NB_E_SHAPE, "the data have 3 classes");
     expect("  - input\n  - conv2d: {name: a, out: 3}\n  - avgpool: {global: yes, in: input1}\n", NB_E_CONFIG,
            "conv2d a: its output is never used");
-    expect("  - input\n  - linear: {out: 3}\n  - softmax_xent\n  - linear: {out: 3, in: linear1}\n", NB_E_CONFIG, "must be the last layer");
-    expect("  - input\n  - {conv2d: {out: 3}, relu: {}}\n", NB_E_CONFIG, "must be a layer's name");
+    expect("  - input\n  - linear: {out: 3}\n  - softmax_xent\n  - linear: {out: 3, in: linear1}\n", NB_E_CONFIG,
+           "must be the last layer");
+    expect("  - input\n  - {conv2d: {out: 3}, relu: {}}\n", NB_E_CONFIG, "must be one name");
     expect("  - input\n  - resblock: {out: 0}\n", NB_E_CONFIG, "must be in 1..65536");
 }
 
