@@ -5,8 +5,8 @@
 set -eu
 here=$(cd "$(dirname "$0")/../.." && pwd)
 command -v curl >/dev/null || {
-    echo "skipped: no curl"
-    exit 0
+    echo "no curl"
+    exit 77
 }
 t=$(mktemp -d)
 trap 'rm -rf "$t"' EXIT
