@@ -87,8 +87,9 @@ static void check_info(const nb_dsinfo *i)
 nb_status nb_data_open(nb_ctx *ctx, const nb_conf *data, const char *split, nb_data **out)
 {
     NB_ASSERT(strcmp(split, "train") == 0 || strcmp(split, "test") == 0);
-    const nb_dataset *set;
+    const nb_dataset *set = NULL;
     NB_TRY(choose(ctx, data, &set));
+    NB_ASSERT(set);
     nb_data *d = nb_alloc(ctx, sizeof *d);
     if (!d)
         return NB_E_NOMEM;

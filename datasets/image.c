@@ -95,6 +95,7 @@ static taps make_taps(int32_t *w, int32_t i, int32_t n_in, int32_t n_out)
         w[t.n++] = (int32_t)(reach - distance);
         t.sum += reach - distance;
     }
+    NB_ASSERT(t.sum > 0); /* the sample nearest to the centre is always within reach */
     return t;
 }
 
@@ -158,6 +159,7 @@ nb_status nb_png_decode(nb_ctx *ctx, const char *name, const uint8_t *bytes, siz
     }
     uint8_t *px = NULL;
     NB_TRY(decode_rgba(ctx, name, &im, &px));
+    NB_ASSERT(px);
     flatten(px, (int64_t)h * w, spec->c, spec->background);
     nb_status st = NB_OK;
     if (same)

@@ -235,6 +235,7 @@ static nb_status decide_size(nb_ctx *ctx, pngdir_state *s, const entries *train)
         return nb_fail(ctx, NB_E_CONFIG,
                        "data.height: %d with data.width: %d: set both (to have images resized) or neither", s->height,
                        s->width);
+    NB_ASSERT(train->n > 0 && train->at); /* or scan() had failed */
     int32_t h, w, c;
     s->first = train->at[0].path;
     NB_TRY(nb_png_size(ctx, s->first, &h, &w, &c));
@@ -253,8 +254,7 @@ static nb_status load_one(nb_ctx *ctx, const pngdir_state *s, const char *path, 
     if (!s->spec.resize && (h != s->spec.h || w != s->spec.w))
         return nb_fail(ctx, NB_E_FORMAT,
                        "%s: %d pixels high, %d wide, but %s has %dx%d: make them one size, or set data.height and "
-                       "data.width to have "
-                       "them resized",
+                       "data.width to have them resized",
                        path, h, w, s->first, s->spec.h, s->spec.w);
     if (!s->channels && c != s->spec.c)
         return nb_fail(ctx, NB_E_FORMAT,

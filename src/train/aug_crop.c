@@ -32,27 +32,29 @@ static int32_t mirror(int32_t i, int32_t n)
     return i < 0 ? -i : i >= n ? 2 * n - 2 - i : i;
 }
 
-static void reflect_row(uint8_t *dst, const uint8_t *row, int32_t dx, int32_t w, int32_t c)
+static void reflect_row(uint8_t *dst, const uint8_t *row, int32_t dx, int32_t w, size_t c)
 {
     for (int32_t x = 0; x < w; x++)
-        memcpy(dst + x * c, row + mirror(x + dx, w) * c, (size_t)c);
+        memcpy(dst + (size_t)x * c, row + (size_t)mirror(x + dx, w) * c, c);
 }
 
-static void zero_row(uint8_t *dst, const uint8_t *row, int32_t dx, int32_t w, int32_t c)
+static void zero_row(uint8_t *dst, const uint8_t *row, int32_t dx, int32_t w, size_t c)
 {
-    const int32_t from = dx > 0 ? dx : 0, to = dx > 0 ? 0 : -dx, n = w - (from + to);
-    memset(dst, 0, (size_t)(to * c));
-    memcpy(dst + to * c, row + from * c, (size_t)(n * c));
-    memset(dst + (to + n) * c, 0, (size_t)(from * c));
+    const size_t before = dx < 0 ? (size_t)-dx * c : 0, after = dx > 0 ? (size_t)dx * c : 0;
+    const size_t kept = (size_t)w * c - before - after;
+    memset(dst, 0, before);
+    memcpy(dst + before, row + after, kept);
+    memset(dst + before + kept, 0, after);
 }
 
 static void crop_apply(const void *attr, const nb_dsinfo *info, nb_rng *rng, uint8_t *dst, const uint8_t *src)
 {
     const crop_attr *a = attr;
-    const int32_t h = info->h, w = info->w, c = info->c, places = 2 * a->pad + 1;
+    const int32_t h = info->h, w = info->w, places = 2 * a->pad + 1;
+    const size_t c = (size_t)info->c;
     const int32_t dy = (int32_t)nb_rng_below(rng, (uint32_t)places) - a->pad,
                   dx = (int32_t)nb_rng_below(rng, (uint32_t)places) - a->pad;
-    const int64_t row = (int64_t)w * c;
+    const int64_t row = (int64_t)w * info->c;
     for (int32_t y = 0; y < h; y++) {
         const int32_t sy = y + dy;
         uint8_t *out = dst + y * row;
