@@ -1,0 +1,48 @@
+#!/bin/sh
+# python_reads_integers.sh - the README's example: an integer checkpoint of `nibble train`, read by plain Python without any package,
+# holds the weights that `nibble export` lists. 8-, 4- and 2-bit layers.
+set -eu
+command -v python3 >/dev/null || {
+    echo "skipped: no python3"
+    exit 77
+}
+"$NIBBLE" train configs/synth-tiny.yaml --set out="$WORK/run" --set data.count=256 --set data.test_count=64 \
+    --set 'quant.layers={b1.c2: {weights: {bits: 2}}}' \
+    --set 'train.phases=[{name: qat, epochs: 1, lr: 0.05, quant: on}]' >"$WORK/log" 2>&1 || {
+    cat "$WORK/log"
+    exit 1
+}
+"$NIBBLE" export "$WORK/run/model.int.safetensors" -o "$WORK/listing.txt"
+
+cat >"$WORK/read.py" <<'PYTHON'
+import json, re, struct, sys
+
+# ---- this is all it takes ----
+raw = open(sys.argv[1], "rb").read()
+size = struct.unpack("<Q", raw[:8])[0]
+head, data = json.loads(raw[8:8 + size]), raw[8 + size:]
+graph = json.loads(head["__metadata__"]["graph"])
+
+def weights(step):
+    begin, end = head[step["name"] + ".weight"]["data_offsets"]
+    width = {"i8": 8, "s4": 4, "s2": 2}[step["packing"]]     # bits per code, first code in the lowest
+    half, g = 1 << width - 1, step["geom"]
+    codes = [((byte >> s & 2 * half - 1) ^ half) - half for byte in data[begin:end] for s in range(0, 8, width)]
+    return codes[:g["oc"] * g["kh"] * g["kw"] * g["c"] // g["groups"]]     # [oc][kh][kw][c / groups]
+# ----
+
+listed, name = {}, None
+for line in open(sys.argv[2], encoding="utf-8"):
+    if line.startswith("step "):
+        name = line.split()[3]
+    row = re.match(r" +\d+ +\d+ +\d+:((?: +-?\d+)+)$", line)
+    if row:
+        listed.setdefault(name, []).extend(map(int, row.group(1).split()))
+convs = [s for s in graph["steps"] if s["kind"] == "conv"]
+assert convs and {s["packing"] for s in convs} == {"i8", "s4", "s2"}, [s["packing"] for s in convs]
+for s in convs:
+    assert weights(s) == listed[s["name"]], s["name"]
+    assert any(weights(s)), s["name"] + " is all zero"
+print("%d layers, %d weights" % (len(convs), sum(len(weights(s)) for s in convs)))
+PYTHON
+python3 "$WORK/read.py" "$WORK/run/model.int.safetensors" "$WORK/listing.txt"
