@@ -7,8 +7,8 @@
 
 #include "base/check.h"
 #include "base/files.h"
+#include "base/numtext.h"
 #include "lower/intcheck.h"
-#include "lower/numtext.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -43,10 +43,10 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/numtext.h"
 #include "base/safetensors.h"
 #include "base/textbuf.h"
 #include "lower/intcheck.h"
-#include "lower/numtext.h"
 #include "lower/pack.h"
 
 #include <inttypes.h>

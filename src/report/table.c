@@ -6,8 +6,8 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/numtext.h"
 #include "base/textbuf.h"
-#include "lower/numtext.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -1,6 +1,6 @@
 /* test_numtext.c - numbers as text read back as the same number, short where they can be, with a point in any locale.
  */
-#include "lower/numtext.h"
+#include "base/numtext.h"
 
 #include "base/rng.h"
 

@@ -1,6 +1,6 @@
 /* numtext.h - numbers as text that reads back as the same number, whatever the locale. */
-#ifndef NB_LOWER_NUMTEXT_H
-#define NB_LOWER_NUMTEXT_H
+#ifndef NB_BASE_NUMTEXT_H
+#define NB_BASE_NUMTEXT_H
 
 enum { NB_NUMTEXT = 32 };
 

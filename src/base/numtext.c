@@ -2,7 +2,7 @@
  *
  * printf and strtod write and read the locale's decimal separator, so the search for the shortest text runs in the
  * locale and the separator becomes a point at the end. It may be longer than one byte. */
-#include "lower/numtext.h"
+#include "base/numtext.h"
 
 #include <stdio.h>
 #include <stdlib.h>
