@@ -223,6 +223,9 @@ static nb_status run_session(session *s, nb_train_result *result)
     if (cli_flag(c, "--resume") && cli_flag(c, "--force"))
         return cli_usage(c, "--resume and --force exclude each other");
     NB_TRY(cli_experiment_load(c, c->arg[0], &s->e));
+    if (!s->e.exp.train)
+        return nb_conf_fail(c->ctx, nb_config_root(s->e.config), "train", NB_E_CONFIG,
+                            "required key is missing (optimizer and phases: {phases: [{epochs: 8, lr: 0.1}], ...})");
     NB_TRY(nb_train_plan_create(c->ctx, s->e.exp.train, &s->plan));
     NB_TRY(cli_experiment_open_train(c, &s->e));
     NB_TRY(cli_experiment_open_test(c, &s->e));
