@@ -4,7 +4,6 @@
 #include <nibble/dataset.h>
 
 #include <base/check.h>
-#include <stdio.h>
 #include <string.h>
 
 #define NB_DATASET(id) extern const nb_dataset nb_dataset_##id;
@@ -44,21 +43,12 @@ const nb_dataset *nb_dataset_find(const char *name)
     return NULL;
 }
 
-static nb_status unknown_set(nb_ctx *ctx, const nb_conf *node, const char *name)
+static nb_status unknown_set(nb_ctx *ctx, const nb_conf *node)
 {
     const char *names[N_DATASETS];
-    char list[256] = "";
-    size_t used = 0;
-    for (int32_t i = 0; i < N_DATASETS; i++) {
+    for (int32_t i = 0; i < N_DATASETS; i++)
         names[i] = nb_datasets[i]->name;
-        int n = snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", names[i]);
-        if (n > 0 && (size_t)n < sizeof list - used)
-            used += (size_t)n;
-    }
-    const char *near = nb_closest(name, names, N_DATASETS);
-    return nb_fail(ctx, NB_E_CONFIG, "%s:%d: data.name: %s: unknown data set%s%s%s: must be one of %s",
-                   nb_conf_path(node), nb_conf_line(node), name, near ? " (did you mean \"" : "", near ? near : "",
-                   near ? "\"?)" : "", list);
+    return nb_conf_unknown(ctx, node, "data.name", "data set", names, N_DATASETS);
 }
 
 /* The key tables are known only once the name is, so the name is read before the section is bound. */
@@ -69,10 +59,9 @@ static nb_status choose(nb_ctx *ctx, const nb_conf *data, const nb_dataset **out
     const nb_conf *node = nb_conf_is_map(data) ? nb_conf_get(data, "name") : NULL;
     const char *name = node ? nb_conf_text(node) : NULL;
     if (!name)
-        return nb_fail(ctx, NB_E_CONFIG, "%s:%d: data: must be a map with a name, like {name: fashion-mnist}",
-                       nb_conf_path(data), nb_conf_line(data));
+        return nb_conf_fail(ctx, data, "data", NB_E_CONFIG, "must be a map with a name, like {name: fashion-mnist}");
     *out = nb_dataset_find(name);
-    return *out ? NB_OK : unknown_set(ctx, node, name);
+    return *out ? NB_OK : unknown_set(ctx, node);
 }
 
 /* Whatever a loader read from files, the rest of the program may rely on these. */

@@ -7,8 +7,7 @@
 
 #include <nibble/lowering.h>
 
-#include <math.h>
-#include <stdlib.h>
+#include <stdio.h>
 
 typedef struct {
     const nb_conf *mean, *std;
@@ -22,39 +21,38 @@ static const nb_key input_keys[] = {
 
 typedef struct {
     nb_graph *g;
-    const nb_node *n;
-    const char *key;
-    float *values, low;
+    char where[128]; /* "input input1.mean" */
+    nb_key number;   /* what each of them must be */
+    float *values;
     int32_t count;
 } number_list;
 
 static nb_status read_number(void *ud, const char *text, const nb_conf *node)
 {
+    (void)text;
     number_list *l = ud;
-    char *end;
-    float v = strtof(text, &end);
-    if (end == text || *end || !isfinite(v) || v < l->low || v > 1000.0f)
-        return nb_node_fail(l->g, l->n, NB_E_CONFIG, "%s: %s: must be a number in %g..1000 (%s:%d)", l->key, text,
-                            (double)l->low, nb_conf_path(node), nb_conf_line(node));
     if (l->count >= l->g->info.c)
-        return nb_node_fail(l->g, l->n, NB_E_CONFIG, "%s: more than %d numbers for %d channels", l->key, l->g->info.c,
-                            l->g->info.c);
-    l->values[l->count++] = v;
-    return NB_OK;
+        return nb_conf_fail(l->g->ctx, node, l->where, NB_E_CONFIG, "more than %d numbers for %d channels",
+                            l->g->info.c, l->g->info.c);
+    return nb_conf_value(l->g->ctx, node, l->where, &l->number, &l->values[l->count++]);
 }
 
 /* Overwrites values[0..c) when the key is given; one number stands for all channels. */
-static nb_status read_numbers(nb_graph *g, const nb_node *n, const char *key, const nb_conf *list, float low,
+static nb_status read_numbers(nb_graph *g, const nb_node *n, const char *key, const nb_conf *list, double low,
                               float *values)
 {
     if (!list)
         return NB_OK;
-    number_list l = {.g = g, .n = n, .key = key, .values = values, .low = low};
-    NB_TRY(nb_conf_each_text(g->ctx, list, key, read_number, &l));
+    number_list l = {
+        .g = g, .number = {.kind = NB_K_FLOAT, .min = low, .max = 1000},
+             .values = values
+    };
+    snprintf(l.where, sizeof l.where, "input %.96s.%s", n->name, key);
+    NB_TRY(nb_conf_each_text(g->ctx, list, l.where, read_number, &l));
     for (int32_t c = 1; c < g->info.c && l.count == 1; c++)
         values[c] = values[0];
     if (l.count != 1 && l.count != g->info.c)
-        return nb_node_fail(g, n, NB_E_CONFIG, "%s: %d numbers for %d channels", key, l.count, g->info.c);
+        return nb_conf_fail(g->ctx, list, l.where, NB_E_CONFIG, "%d numbers for %d channels", l.count, g->info.c);
     return NB_OK;
 }
 
@@ -70,8 +68,8 @@ static nb_status input_build(nb_graph *g, nb_node *n)
         mean[c] = d->mean[c];
         std[c] = d->std[c];
     }
-    NB_TRY(read_numbers(g, n, "mean", a->mean, -1000.0f, mean));
-    NB_TRY(read_numbers(g, n, "std", a->std, 1e-6f, std));
+    NB_TRY(read_numbers(g, n, "mean", a->mean, -1000, mean));
+    NB_TRY(read_numbers(g, n, "std", a->std, 1e-6, std));
     float *real = nb_graph_alloc(g, (size_t)d->c * 256 * sizeof *real);
     if (!real)
         return NB_E_NOMEM;

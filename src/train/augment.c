@@ -15,7 +15,11 @@ const nb_augmentation *const nb_augmentations[] = {
     NULL};
 #undef NB_AUGMENTATION
 
-enum { N_AUGMENTATIONS = sizeof nb_augmentations / sizeof nb_augmentations[0] - 1, MAX_WHERE = 64, MAX_SECTION = 2 * MAX_WHERE };
+enum {
+    N_AUGMENTATIONS = sizeof nb_augmentations / sizeof nb_augmentations[0] - 1,
+    MAX_WHERE = 64,
+    MAX_SECTION = 2 * MAX_WHERE
+};
 
 typedef struct {
     const nb_augmentation *op;
@@ -38,21 +42,12 @@ static const nb_augmentation *find(const char *text, size_t len)
     return NULL;
 }
 
-static nb_status unknown(nb_ctx *ctx, const nb_conf *node, const char *where, const char *text)
+static nb_status unknown(nb_ctx *ctx, const nb_conf *node, const char *where)
 {
     const char *names[N_AUGMENTATIONS];
-    char list[128] = "";
-    size_t used = 0;
-    for (int32_t i = 0; i < N_AUGMENTATIONS; i++) {
+    for (int32_t i = 0; i < N_AUGMENTATIONS; i++)
         names[i] = nb_augmentations[i]->name;
-        int n = snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", names[i]);
-        if (n > 0 && (size_t)n < sizeof list - used)
-            used += (size_t)n;
-    }
-    const char *near = nb_closest(text, names, N_AUGMENTATIONS);
-    return nb_fail(ctx, NB_E_CONFIG, "%s:%d: %s: %s: unknown augmentation%s%s%s: must be one of %s", nb_conf_path(node),
-                   nb_conf_line(node), where, text, near ? " (did you mean \"" : "", near ? near : "",
-                   near ? "\"?)" : "", list);
+    return nb_conf_unknown(ctx, node, where, "augmentation", names, N_AUGMENTATIONS);
 }
 
 /* Writes the number of "crop4" into the key it is short for. */
@@ -65,8 +60,8 @@ static nb_status set_number(nb_ctx *ctx, const nb_conf *node, const char *where,
     for (const char *p = digits; *p && v <= INT32_MAX; p++)
         v = 10 * v + (*p - '0');
     if ((double)v < k->min || (double)v > k->max)
-        return nb_fail(ctx, NB_E_CONFIG, "%s:%d: %s: %s%s: %s must be in %g..%g", nb_conf_path(node),
-                       nb_conf_line(node), where, l->op->name, digits, k->name, k->min, k->max);
+        return nb_conf_fail(ctx, node, where, NB_E_CONFIG, "%s%s: %s must be in %g..%g", l->op->name, digits, k->name,
+                            k->min, k->max);
     const int32_t value = (int32_t)v;
     memcpy((char *)l->attr + k->offset, &value, sizeof value);
     return NB_OK;
@@ -92,7 +87,7 @@ static nb_status bind_name(nb_ctx *ctx, const nb_conf *node, const char *where, 
     const char *digits = text + len;
     l->op = find(text, len);
     if (!l->op || (*digits && !l->op->number_key))
-        return unknown(ctx, node, where, text);
+        return unknown(ctx, node, where);
     NB_TRY(bind(ctx, l, NULL, where));
     return *digits ? set_number(ctx, node, where, l, digits) : NB_OK;
 }
@@ -102,19 +97,18 @@ static nb_status bind_map(nb_ctx *ctx, const nb_conf *node, const char *where, l
     const char *name = nb_conf_key_at(node, 0);
     l->op = find(name, strlen(name));
     if (!l->op)
-        return unknown(ctx, node, where, name);
+        return unknown(ctx, node, where);
     const nb_conf *keys = nb_conf_at(node, 0);
     if (!nb_conf_is_map(keys))
-        return nb_fail(ctx, NB_E_CONFIG, "%s:%d: %s: %s: must be followed by a map of keys, or stand alone",
-                       nb_conf_path(keys), nb_conf_line(keys), where, name);
+        return nb_conf_fail(ctx, keys, where, NB_E_CONFIG, "%s: must be followed by a map of keys, or stand alone",
+                            name);
     return bind(ctx, l, keys, where);
 }
 
 static nb_status add(nb_ctx *ctx, nb_augment *a, const nb_conf *node, int32_t i)
 {
     if (a->n == NB_MAX_AUGMENT)
-        return nb_fail(ctx, NB_E_CONFIG, "%s:%d: data.augment: at most %d augmentations", nb_conf_path(node),
-                       nb_conf_line(node), NB_MAX_AUGMENT);
+        return nb_conf_fail(ctx, node, "data.augment", NB_E_CONFIG, "at most %d augmentations", NB_MAX_AUGMENT);
     char where[MAX_WHERE];
     snprintf(where, sizeof where, "data.augment[%d]", i);
     link *l = &a->at[a->n++]; /* counted first, so that a failed one is freed */
@@ -123,14 +117,13 @@ static nb_status add(nb_ctx *ctx, nb_augment *a, const nb_conf *node, int32_t i)
     else if (nb_conf_is_map(node) && nb_conf_count(node) == 1)
         NB_TRY(bind_map(ctx, node, where, l));
     else
-        return nb_fail(ctx, NB_E_CONFIG,
-                       "%s:%d: %s: must be a name, like crop4, or one name with keys, like {crop: {pad: 4}}",
-                       nb_conf_path(node), nb_conf_line(node), where);
+        return nb_conf_fail(ctx, node, where, NB_E_CONFIG,
+                            "must be a name, like crop4, or one name with keys, like {crop: {pad: 4}}");
     l->key = nb_mix(nb_hash_text(l->op->name), (uint64_t)i);
     if (!l->op->check)
         return NB_OK;
     char place[MAX_SECTION + 256];
-    snprintf(place, sizeof place, "%s:%d: %s", nb_conf_path(node), nb_conf_line(node), where);
+    snprintf(place, sizeof place, "%s: %s", nb_conf_place(node), where);
     return l->op->check(ctx, l->attr, &a->info, place);
 }
 

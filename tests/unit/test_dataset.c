@@ -40,7 +40,7 @@ static void mistakes_in_the_section_have_place_and_remedy(void **state)
     data_fixture *f = *state;
     expect(f, "{name: fashion-mnits}",
            "test.yaml:1: data.name: fashion-mnits: unknown data set (did you mean \"fashion-mnist\"?)");
-    expect(f, "{name: imagenet}", "unknown data set: must be one of fashion-mnist, mnist, cifar10");
+    expect(f, "{name: imagenet}", "unknown data set (there are: fashion-mnist, mnist, cifar10");
     expect(f, "{path: x}", "test.yaml:1: data: must be a map with a name");
     expect(f, "cifar10", "test.yaml:1: data: must be a map with a name");
     expect(f, "[cifar10]", "test.yaml:1: data: must be a map with a name");

@@ -32,12 +32,12 @@ static void what_is_no_milestone_has_its_sentence(void **state)
 {
     (void)state;
     plan_refuses("{phases: [{epochs: 1, lr: 1, schedule: {name: step, milestones: [1, x]}}]}",
-                 "x.yaml:1: train.phases[0].schedule: milestones: x: must be a number above 0");
+                 "x.yaml:1: train.phases[0].schedule.milestones: x: must be a number in 1e-06..1e+06");
     plan_refuses("{phases: [{epochs: 1, lr: 1, schedule: {name: step, milestones: [0]}}]}",
-                 "x.yaml:1: train.phases[0].schedule: milestones: 0: must be a number above 0");
+                 "x.yaml:1: train.phases[0].schedule.milestones: 0: must be in 1e-06..1e+06");
     plan_refuses(
         "{phases: [{epochs: 1, lr: 1, schedule: {name: step, milestones: [1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]}}]}",
-        "x.yaml:1: train.phases[0].schedule: milestones: more than 16");
+        "x.yaml:1: train.phases[0].schedule.milestones: more than 16");
 }
 
 int main(void)
