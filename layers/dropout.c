@@ -10,7 +10,7 @@
 
 #include <nibble/lowering.h>
 
-#include <string.h>
+#include <math.h>
 
 typedef struct {
     float p;
@@ -23,7 +23,7 @@ typedef struct {
     const float *from;
     int64_t count;
     uint64_t key;
-    uint32_t below; /* words below this drop their value */
+    uint32_t below; /* 16-bit words below this drop their value */
     float scale;
     bool add;
 } dropout_job;
@@ -46,11 +46,12 @@ static void drop_chunk(void *arg, int64_t chunk, int32_t thread)
     (void)thread;
     const dropout_job *j = arg;
     int64_t end = nb_chunk_end(j->count, NB_LAYER_GRAIN, chunk);
-    for (int64_t i = chunk * NB_LAYER_GRAIN; i < end; i += 4) { /* the grain is a multiple of 4: blocks are whole */
+    for (int64_t i = chunk * NB_LAYER_GRAIN; i < end; i += 8) { /* the grain is a multiple of 8: blocks are whole */
         uint32_t word[4];
-        nb_philox(word, j->key, (uint64_t)i / 4, 0);
-        for (int64_t k = 0; k < 4 && i + k < end; k++) {
-            float v = word[k] < j->below ? 0.0f : j->from[i + k] * j->scale;
+        nb_philox(word, j->key, (uint64_t)i / 8, 0);
+        for (int64_t k = 0; k < 8 && i + k < end; k++) {
+            /* a product, not a branch: the predictor cannot learn random bits */
+            float v = j->from[i + k] * (j->scale * (float)((word[k / 2] >> k % 2 * 16 & 0xffff) >= j->below));
             j->to[i + k] = j->add ? j->to[i + k] + v : v;
         }
     }
@@ -64,9 +65,9 @@ static void drop(const nb_node *n, const nb_run *r, float *to, const float *from
         nb_layer_pass_grad(to, from, count, !add);
         return;
     }
-    dropout_job j = {.to = to, .from = from, .count = count, .below = (uint32_t)(p * 4294967296.0), .add = add};
+    dropout_job j = {.to = to, .from = from, .count = count, .below = (uint32_t)lround(p * 65536), .add = add};
     j.key = nb_mix(nb_mix(r->seed, r->step), nb_hash_text(n->name));
-    j.scale = (float)(1.0 / (1.0 - p));
+    j.scale = (float)(65536.0 / (65536.0 - j.below)); /* what is really kept */
     nb_parallel_for(nb_chunks(count, NB_LAYER_GRAIN), drop_chunk, &j);
 }
 

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+enum { BLOCK = 64 /* channels at work at once */ };
+
 typedef struct {
     int32_t kernel, stride, pad;
 } maxpool_attr;
@@ -65,69 +67,88 @@ static nb_status maxpool_prepare(nb_graph *g, nb_node *n)
     return NB_OK;
 }
 
-static void take_floats(float *y, uint8_t *best, const float *x, int32_t c, uint8_t tap)
+/* Winners are counted in the width of the values while a block of channels is at work: equal widths vectorize. */
+static void take_floats(float *restrict y, int32_t *restrict best, const float *restrict x, int32_t c, int32_t tap)
 {
     for (int32_t i = 0; i < c; i++) {
-        bool wins = x[i] > y[i] || x[i] != x[i];
+        bool wins = (x[i] > y[i]) | (x[i] != x[i]);
         y[i] = wins ? x[i] : y[i];
         best[i] = wins ? tap : best[i];
     }
 }
 
 /* flip is 0x80 for s8: it orders their bit patterns like u8. */
-static void take_codes(uint8_t *y, uint8_t *best, const uint8_t *x, int32_t c, uint8_t tap, uint8_t flip)
+static void take_codes(uint8_t *restrict y, uint8_t *restrict best, const uint8_t *restrict x, int32_t c, uint8_t tap,
+                       uint8_t flip)
 {
     for (int32_t i = 0; i < c; i++) {
-        bool wins = (x[i] ^ flip) > (y[i] ^ flip);
+        bool wins = (uint8_t)(x[i] ^ flip) > (uint8_t)(y[i] ^ flip);
         y[i] = wins ? x[i] : y[i];
         best[i] = wins ? tap : best[i];
     }
 }
 
+/* The taps of one window that lie inside the image: offsets of their first channel. */
 typedef struct {
-    const nb_geom *q;
-    size_t size; /* bytes of a value */
-    uint8_t flip;
-} max_kind;
+    int32_t n;
+    uint8_t tap[15 * 15];
+    int64_t at[15 * 15];
+} window;
 
-/* One output pixel: y and best are [c]. */
-static void max_window(unsigned char *y, uint8_t *best, const unsigned char *x, int32_t oy, int32_t ox,
-                       const max_kind *k)
+static void find_taps(window *w, const nb_geom *q, int32_t oy, int32_t ox)
 {
-    const nb_geom *q = k->q;
-    bool any = false;
+    w->n = 0;
     for (int32_t ky = 0; ky < q->kh; ky++)
         for (int32_t kx = 0; kx < q->kw; kx++) {
             int32_t iy = oy * q->stride - q->pad + ky, ix = ox * q->stride - q->pad + kx;
             if (iy < 0 || iy >= q->h || ix < 0 || ix >= q->w)
                 continue;
-            const unsigned char *pixel = x + (size_t)(((int64_t)iy * q->w + ix) * q->c) * k->size;
-            uint8_t tap = (uint8_t)(ky * q->kw + kx);
-            if (!any) {
-                memcpy(y, pixel, (size_t)q->c * k->size);
-                memset(best, tap, (size_t)q->c);
-                any = true;
-            } else if (k->size == 1) {
-                take_codes(y, best, pixel, q->c, tap, k->flip);
-            } else {
-                take_floats((float *)(void *)y, best, (const float *)(const void *)pixel, q->c, tap);
-            }
+            w->tap[w->n] = (uint8_t)(ky * q->kw + kx);
+            w->at[w->n++] = ((int64_t)iy * q->w + ix) * q->c;
         }
+}
+
+static void max_floats(float *y, uint8_t *best, const float *x, int32_t c, const window *w)
+{
+    int32_t winner[BLOCK];
+    for (int32_t first = 0; first < c; first += BLOCK) {
+        int32_t n = c - first < BLOCK ? c - first : BLOCK;
+        memcpy(y + first, x + w->at[0] + first, (size_t)n * sizeof *y);
+        for (int32_t i = 0; i < n; i++)
+            winner[i] = w->tap[0];
+        for (int32_t t = 1; t < w->n; t++)
+            take_floats(y + first, winner, x + w->at[t] + first, n, w->tap[t]);
+        for (int32_t i = 0; i < n; i++)
+            best[first + i] = (uint8_t)winner[i];
+    }
+}
+
+static void max_codes(uint8_t *y, uint8_t *best, const uint8_t *x, int32_t c, const window *w, uint8_t flip)
+{
+    memcpy(y, x + w->at[0], (size_t)c);
+    memset(best, w->tap[0], (size_t)c);
+    for (int32_t t = 1; t < w->n; t++)
+        take_codes(y, best, x + w->at[t], c, w->tap[t], flip);
 }
 
 static void forward_image(void *arg, int64_t image, int32_t thread)
 {
     (void)thread;
     nb_node *n = arg;
+    const nb_geom *q = n->priv;
     const nb_tensor *x = &n->in[0]->out;
-    max_kind k = {.q = n->priv, .size = nb_dtype_bytes(x->dtype), .flip = x->dtype == NB_S8 ? 0x80 : 0};
-    const nb_geom *q = k.q;
-    int64_t at_y = image * q->oh * q->ow * q->c;
-    const unsigned char *in = (const unsigned char *)x->data + (size_t)(image * q->h * q->w * q->c) * k.size;
+    int64_t at_y = image * q->oh * q->ow * q->c, at_x = image * q->h * q->w * q->c;
+    uint8_t *best = n->saved;
+    window w;
     for (int32_t oy = 0; oy < q->oh; oy++)
-        for (int32_t ox = 0; ox < q->ow; ox++, at_y += q->c)
-            max_window((unsigned char *)n->out.data + (size_t)at_y * k.size, (uint8_t *)n->saved + at_y, in, oy, ox,
-                       &k);
+        for (int32_t ox = 0; ox < q->ow; ox++, at_y += q->c) {
+            find_taps(&w, q, oy, ox);
+            if (nb_layer_is_codes(x))
+                max_codes((uint8_t *)n->out.data + at_y, best + at_y, (const uint8_t *)x->data + at_x, q->c, &w,
+                          x->dtype == NB_S8 ? 0x80 : 0);
+            else
+                max_floats((float *)n->out.data + at_y, best + at_y, (const float *)x->data + at_x, q->c, &w);
+        }
 }
 
 static void maxpool_forward(nb_node *n, const nb_run *r)
