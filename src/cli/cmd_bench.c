@@ -3,7 +3,6 @@
  * All contenders take turns, one step each, so that a busy machine hits them alike; medians are shown. A step is
  * forward, backward and update on one batch that is already in memory. Nothing is learned from and nothing is written.
  */
-#include "cli/json.h"
 #include "cli/open_experiment.h"
 #include "cli/progress.h"
 

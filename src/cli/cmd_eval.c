@@ -1,6 +1,6 @@
 /* cmd_eval.c - accuracy of a checkpoint on images; quantized networks are run by the integer engine. */
-#include "cli/json.h"
 #include "cli/open_model.h"
+#include "cli/output.h"
 #include "cli/progress.h"
 
 #include "base/check.h"
@@ -19,7 +19,7 @@ static nb_status print_json(cli *c, const cli_model *m, const cli_images *im, co
     cJSON_AddNumberToObject(o, "accuracy", e->accuracy);
     cJSON_AddNumberToObject(o, "loss", e->loss);
     cJSON_AddNumberToObject(o, "seconds", seconds);
-    return cli_json_print(c, o);
+    return cli_json_print(c->ctx, o);
 }
 
 static nb_status evaluate(cli *c, cli_model *m)

@@ -1,10 +1,9 @@
 /* cmd_info.c - what a config or a checkpoint is made of: layers, shapes, bits, parameters, MACs, bytes, memory. */
-#include "cli/json.h"
 #include "cli/open_model.h"
+#include "cli/output.h"
 
 #include "base/check.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 typedef struct {
@@ -193,7 +192,7 @@ static nb_status of_checkpoint(cli *c, const char *path, summary *s)
 
 static row total(const summary *s)
 {
-    row t = {.kind = ""};
+    row t = {.name = "all"};
     for (int32_t i = 0; i < s->n; i++) {
         t.parameters += s->rows[i].parameters;
         t.macs += s->rows[i].macs;
@@ -202,12 +201,47 @@ static row total(const summary *s)
     return t;
 }
 
-static const char *bits_text(int32_t bits, char *buf, size_t len)
+static void add_bits(nb_table *t, int32_t bits)
 {
-    if (bits == 0)
-        return "-";
-    snprintf(buf, len, "%d", bits);
-    return buf;
+    if (bits > 0)
+        nb_table_add_int(t, bits);
+    else
+        nb_table_add_blank(t);
+}
+
+static void add_cells(nb_table *t, const row *r)
+{
+    nb_table_add_text(t, r->name);
+    nb_table_add_text(t, r->kind ? r->kind : "");
+    nb_table_add_text(t, r->output);
+    add_bits(t, r->weight_bits);
+    add_bits(t, r->output_bits);
+    nb_table_add_int(t, r->parameters);
+    nb_table_add_int(t, r->macs);
+    nb_table_add_int(t, r->bytes);
+}
+
+static nb_status make_table(cli *c, const summary *s, nb_table **out)
+{
+    nb_table *t;
+    NB_TRY(nb_table_create(c->ctx, &t));
+    nb_table_column(t, "layer", "layer", NB_LEFT);
+    nb_table_column(t, "kind", "kind", NB_LEFT);
+    nb_table_column(t, "output", "output", NB_LEFT);
+    nb_table_column(t, "weight_bits", "weight bits", NB_RIGHT);
+    nb_table_column(t, "output_bits", "output bits", NB_RIGHT);
+    nb_table_column(t, "parameters", "parameters", NB_RIGHT);
+    nb_table_column(t, "macs", "MACs", NB_RIGHT);
+    nb_table_column(t, "bytes", "bytes", NB_RIGHT);
+    for (int32_t i = 0; i < s->n; i++) {
+        nb_table_row(t);
+        add_cells(t, &s->rows[i]);
+    }
+    row all = total(s);
+    nb_table_footer(t);
+    add_cells(t, &all);
+    *out = t;
+    return NB_OK;
 }
 
 static void print_memory(const char *what, int64_t bytes)
@@ -216,26 +250,11 @@ static void print_memory(const char *what, int64_t bytes)
         printf("%-34s %10.2f MiB\n", what, (double)bytes / (1 << 20));
 }
 
-static void print_text(const char *path, const summary *s)
+static nb_status print_text(cli *c, const summary *s, nb_table *t)
 {
-    int32_t width = 5;
-    char a[16], b[16];
-    for (int32_t i = 0; i < s->n; i++) {
-        int32_t len = (int32_t)strlen(s->rows[i].name);
-        width = len > width ? len : width;
-    }
-    printf("%s: %s, %s\n\n", path, s->kind, s->data);
-    printf("%-*s %-10s %-12s %7s %8s %11s %13s %11s\n", (int)width, "layer", "kind", "output", "w bits", "out bits",
-           "parameters", "MACs", "bytes");
-    for (int32_t i = 0; i < s->n; i++) {
-        const row *r = &s->rows[i];
-        printf("%-*s %-10s %-12s %7s %8s %11" PRId64 " %13" PRId64 " %11" PRId64 "\n", (int)width, r->name, r->kind,
-               r->output, bits_text(r->weight_bits, a, sizeof a), bits_text(r->output_bits, b, sizeof b), r->parameters,
-               r->macs, r->bytes);
-    }
-    row t = total(s);
-    printf("%-*s %-10s %-12s %7s %8s %11" PRId64 " %13" PRId64 " %11" PRId64 "\n\n", (int)width, "all", "", "", "", "",
-           t.parameters, t.macs, t.bytes);
+    printf("%s: %s, %s\n\n", c->arg[0], s->kind, s->data);
+    NB_TRY(cli_table_print(c->ctx, t));
+    printf("\n");
     if (s->batch)
         printf("memory of a training step, planned, batch %d:\n", s->batch);
     print_memory("  float phase", s->train_bytes[0]);
@@ -244,30 +263,18 @@ static void print_text(const char *path, const summary *s)
     print_memory("integer engine, one image", s->engine_bytes);
     if (s->accuracy >= 0)
         printf("accuracy when it was written: %.2f %%\n", 100 * s->accuracy);
+    return NB_OK;
 }
 
-static nb_status print_json(cli *c, const char *path, const summary *s)
+static nb_status print_json(cli *c, const summary *s, nb_table *t)
 {
-    cJSON *o = cJSON_CreateObject(), *layers = cJSON_AddArrayToObject(o, "layers");
-    for (int32_t i = 0; i < s->n; i++) {
-        const row *r = &s->rows[i];
-        cJSON *l = cJSON_CreateObject();
-        cJSON_AddStringToObject(l, "layer", r->name);
-        cJSON_AddStringToObject(l, "kind", r->kind);
-        cJSON_AddStringToObject(l, "output", r->output);
-        cJSON_AddNumberToObject(l, "weight_bits", r->weight_bits);
-        cJSON_AddNumberToObject(l, "output_bits", r->output_bits);
-        cJSON_AddNumberToObject(l, "parameters", (double)r->parameters);
-        cJSON_AddNumberToObject(l, "macs", (double)r->macs);
-        cJSON_AddNumberToObject(l, "bytes", (double)r->bytes);
-        cJSON_AddItemToArray(layers, l);
-    }
-    row t = total(s);
-    cJSON_AddStringToObject(o, "file", path);
+    cJSON *o = cJSON_CreateObject();
+    row all = total(s);
+    cJSON_AddStringToObject(o, "file", c->arg[0]);
     cJSON_AddStringToObject(o, "kind", s->kind);
-    cJSON_AddNumberToObject(o, "parameters", (double)t.parameters);
-    cJSON_AddNumberToObject(o, "macs", (double)t.macs);
-    cJSON_AddNumberToObject(o, "bytes", (double)t.bytes);
+    cJSON_AddNumberToObject(o, "parameters", (double)all.parameters);
+    cJSON_AddNumberToObject(o, "macs", (double)all.macs);
+    cJSON_AddNumberToObject(o, "bytes", (double)all.bytes);
     cJSON_AddNumberToObject(o, "batch", s->batch);
     cJSON_AddNumberToObject(o, "float_step_bytes", (double)s->train_bytes[0]);
     cJSON_AddNumberToObject(o, "quantized_step_bytes", (double)s->train_bytes[1]);
@@ -275,18 +282,22 @@ static nb_status print_json(cli *c, const char *path, const summary *s)
     cJSON_AddNumberToObject(o, "engine_bytes", (double)s->engine_bytes);
     if (s->accuracy >= 0)
         cJSON_AddNumberToObject(o, "accuracy", s->accuracy);
-    return cli_json_print(c, o);
+    nb_status st = cli_json_table(c->ctx, o, "layers", t);
+    if (st == NB_OK)
+        return cli_json_print(c->ctx, o);
+    cJSON_Delete(o);
+    return st;
 }
 
 static nb_status run(cli *c)
 {
     summary s = {.accuracy = -1};
-    const char *path = c->arg[0];
-    nb_status st = is_config(path) ? of_config(c, path, &s) : of_checkpoint(c, path, &s);
-    if (st == NB_OK && cli_flag(c, "--json"))
-        st = print_json(c, path, &s);
-    else if (st == NB_OK)
-        print_text(path, &s);
+    nb_table *t = NULL;
+    nb_status st = is_config(c->arg[0]) ? of_config(c, c->arg[0], &s) : of_checkpoint(c, c->arg[0], &s);
+    if (st == NB_OK)
+        st = make_table(c, &s, &t);
+    if (st == NB_OK)
+        st = cli_flag(c, "--json") ? print_json(c, &s, t) : print_text(c, &s, t);
     nb_free(c->ctx, s.rows);
     return st;
 }
@@ -300,7 +311,8 @@ const cli_command cli_command_info = {
     .more =
         "Of a config (.yaml), a training checkpoint or an integer one. Bytes are what is deployed: packed weights with "
         "int32\n"
-        "biases, multipliers and shifts, or floats. Out bits are missing where a layer is merged into the next one.\n"
+        "biases, multipliers and shifts, or floats. Output bits are missing where a layer is merged into the next "
+        "one.\n"
         "Planned memory depends a little on the number of threads (--threads).\n",
     .options = options,
     .min_args = 1,

@@ -1,6 +1,6 @@
 /* cmd_run.c - what a model says about PNG files: the five most probable classes of each. */
-#include "cli/json.h"
 #include "cli/open_model.h"
+#include "cli/output.h"
 
 #include "base/check.h"
 
@@ -108,7 +108,7 @@ static nb_status run(cli *c)
     if (st == NB_OK)
         st = run_images(c, &m, pixels, logits, list);
     if (st == NB_OK && list)
-        st = cli_json_print(c, o);
+        st = cli_json_print(c->ctx, o);
     else
         cJSON_Delete(o);
     nb_free(c->ctx, logits);

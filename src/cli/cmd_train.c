@@ -3,6 +3,7 @@
  * Everything that can be wrong is looked at before the first step: config, data, both forms of the network, whether the
  * folder can be written. A folder that holds a run is never overwritten: it is resumed, or moved aside by --force. */
 #include "cli/open_model.h"
+#include "cli/output.h"
 #include "cli/progress.h"
 
 #include "base/check.h"
@@ -164,23 +165,39 @@ static nb_status make_final(session *s, final_model *f)
     return st;
 }
 
-static void print_results(const session *s, const nb_train_result *r, const final_model *f)
+static nb_status print_results(const session *s, const nb_train_result *r, const final_model *f)
 {
-    char bits[16], time[32];
-    printf("\n%-12s %-7s %7s %11s %8s %8s %10s\n", "phase", "bits", "epochs", "train loss", "train", "eval", "time");
+    char text[32];
+    nb_table *t;
+    NB_TRY(nb_table_create(s->c->ctx, &t));
+    nb_table_column(t, "phase", "phase", NB_LEFT);
+    nb_table_column(t, "bits", "bits", NB_LEFT);
+    nb_table_column(t, "epochs", "epochs", NB_RIGHT);
+    nb_table_column(t, "train_loss", "train loss", NB_RIGHT);
+    nb_table_column(t, "train_percent", "train %", NB_RIGHT);
+    nb_table_column(t, "eval_percent", "eval %", NB_RIGHT);
+    nb_table_column(t, "time", "time", NB_RIGHT);
     for (int32_t i = 0; i < s->plan->n_phases; i++) {
         const nb_phase_keys *k = &s->plan->phase[i].keys;
         const nb_phase_result *p = &r->phase[i];
-        printf("%-12s %-7s %7d %11.4f %6.2f %% %6.2f %% %10s\n", k->name,
-               cli_bits_text(&s->e, k->quant, bits, sizeof bits), p->epochs_done, p->loss, 100 * p->train_accuracy,
-               100 * p->accuracy, cli_duration(p->seconds, time, sizeof time));
+        nb_table_row(t);
+        nb_table_add_text(t, k->name);
+        nb_table_add_text(t, cli_bits_text(&s->e, k->quant, text, sizeof text));
+        nb_table_add_int(t, p->epochs_done);
+        nb_table_add_real(t, p->loss, 4);
+        nb_table_add_real(t, 100 * p->train_accuracy, 2);
+        nb_table_add_real(t, 100 * p->accuracy, 2);
+        nb_table_add_text(t, cli_duration(p->seconds, text, sizeof text));
     }
+    printf("\n");
+    NB_TRY(cli_table_print(s->c->ctx, t));
     printf("\ntest accuracy %.2f %% on %d images, by %s\n", 100 * f->test.accuracy, f->test.n,
            *f->integers ? "the integer engine" : "the float network");
     printf("checkpoint    %s\n", f->file);
     if (*f->integers)
         printf("integers      %s\n", f->integers);
     printf("also in %s: config.yaml, metrics.csv, timing.csv, last and best.safetensors\n", s->e.out);
+    return NB_OK;
 }
 
 /* ---- all of it ---- */
@@ -232,8 +249,7 @@ static nb_status run_session(session *s, nb_train_result *result)
     NB_TRY(cli_experiment_split(c, &s->e, s->e.n_validation ? "validation" : "test", &s->eval));
     NB_TRY(train(s, result));
     NB_TRY(make_final(s, &f));
-    print_results(s, result, &f);
-    return NB_OK;
+    return print_results(s, result, &f);
 }
 
 static nb_status run(cli *c)

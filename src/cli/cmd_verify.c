@@ -1,6 +1,6 @@
 /* cmd_verify.c - the integers against the float network they were lowered from, layer by layer. */
-#include "cli/json.h"
 #include "cli/open_model.h"
+#include "cli/output.h"
 
 #include "base/check.h"
 
@@ -27,43 +27,53 @@ static nb_status count_images(cli *c, int32_t available, int32_t *n)
     return NB_OK;
 }
 
-static void print_table(const nb_verify_report *r, int32_t steps)
+static nb_status make_table(cli *c, const nb_verify_report *r, int32_t steps, nb_table **out)
 {
-    int32_t width = 5;
-    for (int32_t i = 0; i < steps; i++) {
-        int32_t len = (int32_t)strlen(r->rows[i].name);
-        width = len > width ? len : width;
-    }
-    printf("%-*s %12s | fed the reference's codes   | on its own codes\n", (int)width, "", "");
-    printf("%-*s %12s | %9s %9s %7s | %9s %7s\n", (int)width, "layer", "outputs", "differ", "share", "largest",
-           "differ", "largest");
+    nb_table *t;
+    NB_TRY(nb_table_create(c->ctx, &t));
+    nb_table_column(t, "layer", "layer", NB_LEFT);
+    nb_table_column(t, "outputs", "outputs", NB_RIGHT);
+    nb_table_column(t, "differ", "differ", NB_RIGHT);
+    nb_table_column(t, "percent", "%", NB_RIGHT);
+    nb_table_column(t, "differ_by_2", "by 2", NB_RIGHT);
+    nb_table_column(t, "largest", "largest", NB_RIGHT);
+    nb_table_column(t, "differ_running", "differ, running", NB_RIGHT);
+    nb_table_column(t, "largest_running", "largest, running", NB_RIGHT);
     for (int32_t i = 0; i < steps; i++) {
         const nb_verify_row *w = &r->rows[i];
-        printf("%-*s %12" PRId64 " | %9" PRId64 " %7.4f %% %7d | %9" PRId64 " %7d\n", (int)width, w->name, w->outputs,
-               w->differ, 100.0 * (double)w->differ / (double)w->outputs, w->largest, w->differ_run, w->largest_run);
+        nb_table_row(t);
+        nb_table_add_text(t, w->name);
+        nb_table_add_int(t, w->outputs);
+        nb_table_add_int(t, w->differ);
+        nb_table_add_real(t, 100.0 * (double)w->differ / (double)w->outputs, 4);
+        nb_table_add_int(t, w->differ2);
+        nb_table_add_int(t, w->largest);
+        nb_table_add_int(t, w->differ_run);
+        nb_table_add_int(t, w->largest_run);
     }
-    printf("\n%d images, the same first choice on %d\n", r->images, r->same_top1);
+    *out = t;
+    return NB_OK;
 }
 
-static nb_status print_json(cli *c, const cli_model *m, const nb_verify_report *r, int32_t steps)
+static nb_status print(cli *c, const cli_model *m, const nb_verify_report *r, nb_table *t)
 {
-    cJSON *o = cJSON_CreateObject(), *layers = cJSON_AddArrayToObject(o, "layers");
+    if (!cli_flag(c, "--json")) {
+        NB_TRY(cli_table_print(c->ctx, t));
+        printf(
+            "\ncodes that differ from the float network's, each layer fed with its codes; running: from the pixels on\n"
+            "%d images, the same first choice on %d\n",
+            r->images, r->same_top1);
+        return NB_OK;
+    }
+    cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "file", m->path);
     cJSON_AddNumberToObject(o, "images", r->images);
     cJSON_AddNumberToObject(o, "same_top1", r->same_top1);
-    for (int32_t i = 0; i < steps; i++) {
-        const nb_verify_row *w = &r->rows[i];
-        cJSON *l = cJSON_CreateObject();
-        cJSON_AddStringToObject(l, "layer", w->name);
-        cJSON_AddNumberToObject(l, "outputs", (double)w->outputs);
-        cJSON_AddNumberToObject(l, "differ", (double)w->differ);
-        cJSON_AddNumberToObject(l, "differ_by_2", (double)w->differ2);
-        cJSON_AddNumberToObject(l, "largest", w->largest);
-        cJSON_AddNumberToObject(l, "differ_running", (double)w->differ_run);
-        cJSON_AddNumberToObject(l, "largest_running", w->largest_run);
-        cJSON_AddItemToArray(layers, l);
-    }
-    return cli_json_print(c, o);
+    nb_status st = cli_json_table(c->ctx, o, "layers", t);
+    if (st == NB_OK)
+        return cli_json_print(c->ctx, o);
+    cJSON_Delete(o);
+    return st;
 }
 
 static nb_status judge(cli *c, const nb_verify_report *r, int32_t steps)
@@ -124,11 +134,10 @@ static nb_status verify(cli *c, cli_model *m, cli_model *reference)
     NB_TRY(cli_experiment_split(c, &from->experiment, "test", &images));
     NB_TRY(count_images(c, images.n, &n));
     NB_TRY(nb_verify(from->graph, m->integers, images.data, n, &r));
-    nb_status st = NB_OK;
-    if (cli_flag(c, "--json"))
-        st = print_json(c, m, &r, steps);
-    else
-        print_table(&r, steps);
+    nb_table *t = NULL;
+    nb_status st = make_table(c, &r, steps, &t);
+    if (st == NB_OK)
+        st = print(c, m, &r, t);
     if (st == NB_OK)
         st = judge(c, &r, steps);
     nb_free(c->ctx, r.rows);

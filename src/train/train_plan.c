@@ -34,12 +34,7 @@ const nb_key nb_optimizer_common_keys[] = {
 const nb_key nb_train_section_keys[] = {
     NB_KEY_INT(nb_train_keys, batch, "128", 1, 65536, "images per step"),
     NB_KEY_NODE(nb_train_keys, optimizer, "{name: sgd, ...}", "optimizer and its keys; default sgd"),
-    {.name = "phases",
-                                                                                           .dflt = NB_REQUIRED,
-                                                                                           .choices = "[{epochs: 8, lr: 0.1, ...}, ...]",
-                                                                                           .help = "the phases of training, in order",
-                                                                                           .kind = NB_K_NODE,
-                                                                                           .offset = offsetof(nb_train_keys, phases)},
+    NB_KEY_SECTION(nb_train_keys, phases, "[{epochs: 8, lr: 0.1, ...}, ...]", "the phases of training, in order"),
     NB_KEY_FLOAT(nb_train_keys, ema, "0", 0, 0.999999, "decay of the averaged weights that are evaluated; 0 = off"),
     NB_KEY_INT(nb_train_keys, save_steps, "0", 0, 1e9, "also save every so many steps; 0 = only after epochs"),
     NB_KEY_INT(nb_train_keys, save_seconds, "60", 0, 1e6, "also save after so many seconds; 0 = only after epochs"),

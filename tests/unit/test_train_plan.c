@@ -1,4 +1,4 @@
-/* test_plan.c - the train section: defaults, both ways to write a name, every kind of mistake, warm-up. */
+/* test_train_plan.c - the train section: defaults, both ways to write a name, every kind of mistake, warm-up. */
 #include "plan_case.h"
 
 static void a_phase_is_enough(void **state)
@@ -128,5 +128,5 @@ int main(void)
         cmocka_unit_test(every_method_is_found_by_its_name),
         cmocka_unit_test(running_out_of_memory_anywhere_is_an_error),
     };
-    return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("train_plan", tests, NULL, NULL);
 }

@@ -1,0 +1,41 @@
+/* output.c - printing. cJSON's builders return NULL without memory and ignore what is added after; the end of the
+ * process is near then anyway, so one check at the end must do. */
+#include "cli/output.h"
+
+#include <stdio.h>
+
+nb_status cli_table_print(nb_ctx *ctx, nb_table *t)
+{
+    char *text = NULL;
+    nb_status st = nb_table_print(t, &text);
+    if (st == NB_OK)
+        fputs(text, stdout);
+    nb_free(ctx, text);
+    nb_table_free(t);
+    return st;
+}
+
+nb_status cli_json_table(nb_ctx *ctx, cJSON *o, const char *name, nb_table *t)
+{
+    char *text = NULL;
+    nb_status st = nb_table_print_json(t, &text);
+    cJSON *rows = st == NB_OK ? cJSON_Parse(text) : NULL; /* printed again without its line breaks */
+    if (st == NB_OK && !rows)
+        st = nb_fail(ctx, NB_E_NOMEM, "out of memory");
+    if (rows)
+        cJSON_AddItemToObject(o, name, rows);
+    nb_free(ctx, text);
+    nb_table_free(t);
+    return st;
+}
+
+nb_status cli_json_print(nb_ctx *ctx, cJSON *o)
+{
+    char *text = o ? cJSON_PrintUnformatted(o) : NULL;
+    cJSON_Delete(o);
+    if (!text)
+        return nb_fail(ctx, NB_E_NOMEM, "out of memory");
+    printf("%s\n", text);
+    cJSON_free(text);
+    return NB_OK;
+}

@@ -1,0 +1,18 @@
+/* output.h - results on stdout: tables for people, one JSON object for scripts. */
+#ifndef NB_CLI_OUTPUT_H
+#define NB_CLI_OUTPUT_H
+
+#include "cli/cli.h"
+
+#include "report/table.h"
+
+#include <cJSON.h>
+
+/* Prints t and frees it. */
+nb_status cli_table_print(nb_ctx *ctx, nb_table *t);
+/* The rows of t as o's array `name`; frees t. */
+nb_status cli_json_table(nb_ctx *ctx, cJSON *o, const char *name, nb_table *t);
+/* Prints o as one line and deletes it. A NULL object is NB_E_NOMEM. */
+nb_status cli_json_print(nb_ctx *ctx, cJSON *o);
+
+#endif
