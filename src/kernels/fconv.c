@@ -13,6 +13,10 @@
 #include <nibble/tensor.h>
 #include <string.h>
 
+/* Pixels the weight gradient sums in one go: 16 KB of output gradient stay in the first-level cache while all taps pass
+ * over them. */
+enum { PIXEL_BLOCK = 256 };
+
 static size_t round64(size_t floats)
 {
     return (floats * sizeof(float) + 63) / 64 * 64;
@@ -42,20 +46,40 @@ size_t nb_fconv_scratch_bytes(const nb_fconv_plan *p)
     return both > dy ? both : dy;
 }
 
+static int32_t at_most(int32_t n, int32_t limit)
+{
+    return n < limit ? n : limit;
+}
+
+/* n <= NB_PANEL floats and zeros after them; the constant size of the common case is worth a branch. */
+static void copy_panel_row(float *out, const float *from, int32_t n)
+{
+    if (n == NB_PANEL) {
+        memcpy(out, from, NB_PANEL * sizeof *out);
+        return;
+    }
+    for (int32_t j = 0; j < NB_PANEL; j++)
+        out[j] = j < n ? from[j] : 0.0f;
+}
+
 /* ---- weights ---- */
+
+/* Panel [k][NB_PANEL] from n rows of `taps` floats. Goes by blocks of 16 x 16 so that both sides stay in cache. */
+static void pack_panel(float *out, const float *w, int32_t n, int32_t taps)
+{
+    for (int32_t k0 = 0; k0 < taps; k0 += NB_PANEL) {
+        int32_t end = at_most(taps, k0 + NB_PANEL);
+        for (int32_t j = 0; j < NB_PANEL; j++)
+            for (int32_t k = k0; k < end; k++)
+                out[k * NB_PANEL + j] = j < n ? w[(int64_t)j * taps + k] : 0.0f;
+    }
+}
 
 static void pack_forward(const nb_fconv_plan *p, float *out, const float *w)
 {
     for (int32_t g = 0; g < p->groups; g++)
-        for (int32_t j0 = 0; j0 < p->ocg; j0 += NB_PANEL, out += (int64_t)p->n_taps * NB_PANEL) {
-            int32_t n = p->ocg - j0 < NB_PANEL ? p->ocg - j0 : NB_PANEL;
-            const float *from = w + (int64_t)(g * p->ocg + j0) * p->n_taps;
-            if (n < NB_PANEL)
-                memset(out, 0, (size_t)p->n_taps * NB_PANEL * sizeof *out);
-            for (int32_t k = 0; k < p->n_taps; k++)
-                for (int32_t j = 0; j < n; j++)
-                    out[k * NB_PANEL + j] = from[(int64_t)j * p->n_taps + k];
-        }
+        for (int32_t j = 0; j < p->ocg; j += NB_PANEL, out += (int64_t)p->n_taps * NB_PANEL)
+            pack_panel(out, w + (int64_t)(g * p->ocg + j) * p->n_taps, at_most(p->ocg - j, NB_PANEL), p->n_taps);
 }
 
 /* One group of one phase: element [tap][ci] is w[oc][position][ci], so the columns are already contiguous. */
@@ -66,9 +90,7 @@ static void pack_phase(const nb_fconv_plan *p, const nb_fphase *f, float *out, c
         int32_t n = p->cg - j0 < NB_PANEL ? p->cg - j0 : NB_PANEL;
         for (int32_t t = 0; t < f->n_pos; t++)
             for (int32_t oc = 0; oc < p->ocg; oc++, out += NB_PANEL) {
-                memset(out, 0, NB_PANEL * sizeof *out);
-                memcpy(out, w + ((int64_t)oc * positions + p->dy_pos[f->first_pos + t]) * p->cg + j0,
-                       (size_t)n * sizeof *out);
+                copy_panel_row(out, w + ((int64_t)oc * positions + p->dy_pos[f->first_pos + t]) * p->cg + j0, n);
             }
     }
 }
@@ -140,11 +162,6 @@ static const float *padded(const nb_fborder *b, const nb_fconv_image *x, float *
 }
 
 /* ---- the three passes ---- */
-
-static int32_t at_most(int32_t n, int32_t limit)
-{
-    return n < limit ? n : limit;
-}
 
 /* All products of a pass, block by block of columns. r holds what they share: tables, bias, add, and the start of out,
  * in and b. Groups are `in_step` floats apart in `in` and `columns` in out. */
@@ -220,11 +237,9 @@ static const float *gradient_columns(const nb_fconv_plan *p, const float *dy, fl
             continue;
         }
         for (int32_t j = 0; j < p->ocg; j += NB_PANEL) {
-            size_t n = (size_t)at_most(p->ocg - j, NB_PANEL);
-            for (int32_t i = 0; i < p->n_pixels; i++, out += NB_PANEL) {
-                memcpy(out, dy + (int64_t)i * p->g.oc + (int64_t)g * p->ocg + j, n * sizeof *out);
-                memset(out + n, 0, (NB_PANEL - n) * sizeof *out);
-            }
+            int32_t n = at_most(p->ocg - j, NB_PANEL);
+            for (int32_t i = 0; i < p->n_pixels; i++, out += NB_PANEL)
+                copy_panel_row(out, dy + (int64_t)i * p->g.oc + (int64_t)g * p->ocg + j, n);
         }
     }
     return start;
@@ -249,28 +264,42 @@ void nb_fconv_weight_grad(const nb_fconv_plan *p, void *slot, const nb_fconv_ima
             r.out = (float *)slot + (p->depthwise ? j : panel * p->n_taps * NB_PANEL);
             r.b = b + (p->depthwise ? j : panel * p->n_pixels * NB_PANEL);
             r.in = in + (p->depthwise ? j : (int64_t)g * p->cg);
-            (p->depthwise ? p->depth : p->dense)(&r);
+            for (int32_t at = 0; at < p->n_pixels; at += PIXEL_BLOCK) {
+                nb_frows block = r;
+                block.n_sum = at_most(p->n_pixels - at, PIXEL_BLOCK);
+                block.sum_off += at;
+                block.b += (int64_t)at * r.ldb;
+                (p->depthwise ? p->depth : p->dense)(&block);
+            }
         }
 }
 
-/* Where weight (output channel j of the product, tap k) lies in its product's slot. */
-static int64_t slot_index(const nb_fconv_plan *p, int32_t g, int32_t j, int32_t k)
+/* n columns of one panel of the slots, `taps` rows of `stride` floats from `base` on, into n rows of dw. */
+static void finish_panel(const nb_fconv_plan *p, float *dw, float scale, void *const *slots, int32_t n_slots,
+                         int64_t base, int32_t n)
 {
-    if (p->depthwise)
-        return (int64_t)k * p->x.stride + j;
-    int64_t panel = (int64_t)g * nb_fpanels(p->ocg) + j / NB_PANEL;
-    return (panel * p->n_taps + k) * NB_PANEL + j % NB_PANEL;
+    const int32_t stride = p->depthwise ? p->x.stride : NB_PANEL;
+    for (int32_t k0 = 0; k0 < p->n_taps; k0 += NB_PANEL) {
+        float sum[NB_PANEL][NB_PANEL] = {{0}};
+        const int32_t rows = at_most(p->n_taps - k0, NB_PANEL);
+        for (int32_t i = 0; i < n_slots; i++) {
+            const float *from = (const float *)slots[i] + base + (int64_t)k0 * stride;
+            for (int32_t k = 0; k < rows; k++, from += stride)
+                for (int32_t j = 0; j < NB_PANEL; j++)
+                    sum[k][j] += from[j];
+        }
+        for (int32_t j = 0; j < n; j++)
+            for (int32_t k = 0; k < rows; k++)
+                dw[(int64_t)j * p->n_taps + k0 + k] += scale * sum[k][j];
+    }
 }
 
 void nb_fconv_weight_grad_finish(const nb_fconv_plan *p, float *dw, float scale, void *const *slots, int32_t n_slots)
 {
     for (int32_t g = 0; g < p->groups; g++)
-        for (int32_t j = 0; j < p->ocg; j++)
-            for (int32_t k = 0; k < p->n_taps; k++, dw++) {
-                int64_t at = slot_index(p, g, j, k);
-                float sum = 0.0f;
-                for (int32_t i = 0; i < n_slots; i++)
-                    sum += ((const float *)slots[i])[at];
-                *dw += scale * sum;
-            }
+        for (int32_t j = 0; j < p->ocg; j += NB_PANEL) {
+            int64_t panel = (int64_t)g * nb_fpanels(p->ocg) + j / NB_PANEL;
+            finish_panel(p, dw + (int64_t)(g * p->ocg + j) * p->n_taps, scale, slots, n_slots,
+                         p->depthwise ? j : panel * p->n_taps * NB_PANEL, at_most(p->ocg - j, NB_PANEL));
+        }
 }

@@ -6,9 +6,8 @@
 
 #    define V              __m256
 #    define V_WIDTH        8
-#    define V_LOAD(p)      _mm256_load_ps(p)
-#    define V_LOADU(p)     _mm256_loadu_ps(p)
-#    define V_STOREU(p, v) _mm256_storeu_ps(p, v)
+#    define V_LOAD(p)      _mm256_loadu_ps(p)
+#    define V_STORE(p, v)  _mm256_storeu_ps(p, v)
 #    define V_SET1(p)      _mm256_broadcast_ss(p)
 #    define V_ADD(a, b)    _mm256_add_ps(a, b)
 #    define V_FMA(a, b, c) _mm256_fmadd_ps(a, b, c)

@@ -7,9 +7,8 @@
 
 #    define V              __m512
 #    define V_WIDTH        16
-#    define V_LOAD(p)      _mm512_load_ps(p)
-#    define V_LOADU(p)     _mm512_loadu_ps(p)
-#    define V_STOREU(p, v) _mm512_storeu_ps(p, v)
+#    define V_LOAD(p)      _mm512_loadu_ps(p)
+#    define V_STORE(p, v)  _mm512_storeu_ps(p, v)
 #    define V_SET1(p)      _mm512_set1_ps(*(p))
 #    define V_ADD(a, b)    _mm512_add_ps(a, b)
 #    define V_FMA(a, b, c) _mm512_fmadd_ps(a, b, c)

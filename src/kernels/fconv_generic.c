@@ -8,13 +8,12 @@ typedef float vec4_any __attribute__((vector_size(16), aligned(4), may_alias)); 
 
 #    define V              vec4
 #    define V_WIDTH        4
-#    define V_LOAD(p)      (*(const vec4 *)(const void *)(p))
-#    define V_LOADU(p)     ((vec4) * (const vec4_any *)(p))
-#    define V_STOREU(p, v) ((void)(*(vec4_any *)(p) = (v)))
+#    define V_LOAD(p)      ((vec4) * (const vec4_any *)(p))
+#    define V_STORE(p, v)  ((void)(*(vec4_any *)(p) = (v)))
 #    define V_SET1(p)      ((vec4){*(p), *(p), *(p), *(p)})
 #    define V_ADD(a, b)    ((a) + (b))
 #    define V_FMA(a, b, c) ((a) * (b) + (c))
-#    define TILE_ROWS 2
+#    define TILE_ROWS      2
 #    define TILE_TARGET
 #    define DENSE nb_k_dense_f32__generic
 #    define DEPTH nb_k_depth_f32__generic

@@ -7,8 +7,7 @@
 #    define V              float32x4_t
 #    define V_WIDTH        4
 #    define V_LOAD(p)      vld1q_f32(p)
-#    define V_LOADU(p)     vld1q_f32(p)
-#    define V_STOREU(p, v) vst1q_f32(p, v)
+#    define V_STORE(p, v)  vst1q_f32(p, v)
 #    define V_SET1(p)      vld1q_dup_f32(p)
 #    define V_ADD(a, b)    vaddq_f32(a, b)
 #    define V_FMA(a, b, c) vfmaq_f32(c, a, b)

@@ -3,7 +3,7 @@
  *
  * Wanted before the include:
  *   V, V_WIDTH                          a vector of floats and how many (4, 8 or 16)
- *   V_LOAD(p) V_LOADU(p) V_STOREU(p, v) aligned and unaligned
+ *   V_LOAD(p) V_STORE(p, v)            from and to any floats
  *   V_SET1(p)                           *p in every lane
  *   V_ADD(a, b) V_FMA(a, b, c)          a + b, a * b + c
  *   TILE_ROWS                           rows of a whole tile, at most 8
@@ -45,13 +45,13 @@ TILE_INLINE void store(float *out, const V *acc, const int vectors, int32_t n_co
     if (n_cols == vectors * V_WIDTH) {
         TILE_UNROLL
         for (int v = 0; v < vectors; v++)
-            V_STOREU(out + v * V_WIDTH, add ? V_ADD(V_LOADU(out + v * V_WIDTH), acc[v]) : acc[v]);
+            V_STORE(out + v * V_WIDTH, add ? V_ADD(V_LOAD(out + v * V_WIDTH), acc[v]) : acc[v]);
         return;
     }
     float part[NB_PANEL];
     TILE_UNROLL
     for (int v = 0; v < vectors; v++)
-        V_STOREU(part + v * V_WIDTH, acc[v]);
+        V_STORE(part + v * V_WIDTH, acc[v]);
     store_part(out, part, n_cols, add);
 }
 
@@ -70,7 +70,7 @@ TILE_INLINE void tile(const nb_frows *r, const float *bias, int32_t row, const i
         TILE_KEEP(in[i]);
         TILE_UNROLL
         for (int v = 0; v < vectors; v++)
-            acc[i][v] = V_LOADU(bias + v * V_WIDTH);
+            acc[i][v] = V_LOAD(bias + v * V_WIDTH);
     }
     for (ptrdiff_t s = 0, n = r->n_sum; s < n; s++, b += ldb) {
         const ptrdiff_t off = sum_off[s];
@@ -82,7 +82,7 @@ TILE_INLINE void tile(const nb_frows *r, const float *bias, int32_t row, const i
             const float *const x = in[i] + off;
             TILE_UNROLL
             for (int v = 0; v < vectors; v++)
-                acc[i][v] = V_FMA(depth ? V_LOADU(x + v * V_WIDTH) : V_SET1(x), w[v], acc[i][v]);
+                acc[i][v] = V_FMA(depth ? V_LOAD(x + v * V_WIDTH) : V_SET1(x), w[v], acc[i][v]);
         }
     }
     TILE_UNROLL

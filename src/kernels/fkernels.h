@@ -14,8 +14,7 @@ enum { NB_PANEL = 16 }; /* columns of a weight panel: two AVX2 vectors, one of A
  *   depth:  out[out_off[i] + j] (+)= bias[j] + sum over s of in[row_off[i] + sum_off[s] + j] * b[s * ldb + j]
  * Forward: rows are output pixels, the sum runs over taps. Weight gradient: rows are taps, the sum runs over pixels.
  * NB_PANEL floats are read at every row of b, and by depth also of `in`, whatever n_cols is; only n_cols are written.
- * The sum is taken in the order of s, starting from bias, so a row's value does not depend on its neighbours. b is
- * 64-byte aligned, ldb a multiple of 16. */
+ * The sum is taken in the order of s, starting from bias, so a row's value does not depend on its neighbours. */
 typedef struct {
     float *out;
     const float *in, *b, *bias; /* bias may be NULL */

@@ -332,6 +332,59 @@ static void padding_may_exceed_the_image(void **state)
     check_geom(&r, &g, NB_S8);
 }
 
+static float *linear(const float *x, const float *w, int32_t rows, bool grad)
+{
+    const nb_geom g = {.h = 1,
+                       .w = rows,
+                       .c = 37,
+                       .oh = 1,
+                       .ow = rows,
+                       .oc = 21,
+                       .kh = 1,
+                       .kw = 1,
+                       .stride = 1,
+                       .dilation = 1,
+                       .groups = 1};
+    size_t bytes;
+    assert_true(nb_fconv_plan_bytes(&g, &bytes));
+    ref_guard mem = ref_guard_alloc(bytes, GUARD_BEGIN);
+    nb_fconv_plan *p = nb_fconv_plan_init(mem.data, &g);
+    ref_guard panels = ref_guard_alloc(nb_fconv_panel_bytes(p), GUARD_BEGIN);
+    ref_guard scratch = ref_guard_alloc(nb_fconv_scratch_bytes(p), GUARD_BEGIN);
+    float *out = calloc((size_t)rows * 37, sizeof *out);
+    assert_non_null(out);
+    nb_fconv_pack(p, panels.data, w);
+    if (grad)
+        nb_fconv_input_grad(p, out, false, x, panels.data, scratch.data);
+    else
+        nb_fconv_forward(p, out, &(nb_fconv_image){x, NB_F32, 0}, panels.data, NULL, scratch.data);
+    ref_guard_free(&mem);
+    ref_guard_free(&panels);
+    ref_guard_free(&scratch);
+    return out;
+}
+
+static void a_row_is_bit_equal_whatever_rows_are_beside_it(void **state)
+{
+    (void)state;
+    nb_rng r = nb_rng_make(6, 1);
+    float x[40 * 37], w[21 * 37];
+    for (size_t i = 0; i < sizeof x / sizeof *x; i++)
+        x[i] = nb_rng_normal(&r);
+    for (size_t i = 0; i < sizeof w / sizeof *w; i++)
+        w[i] = nb_rng_normal(&r);
+    for (int grad = 0; grad <= 1; grad++) {
+        const size_t in = grad ? 21 : 37, out = grad ? 37 : 21;
+        float *all = linear(x, w, 40, grad);
+        for (size_t row = 0; row < 40; row++) {
+            float *one = linear(x + row * in, w, 1, grad);
+            assert_memory_equal(one, all + row * out, out * sizeof *one);
+            free(one);
+        }
+        free(all);
+    }
+}
+
 static void geometries_that_make_no_sense_or_are_too_large_are_refused(void **state)
 {
     (void)state;
@@ -360,6 +413,7 @@ int main(void)
         cmocka_unit_test(every_count_of_pixels_works),
         cmocka_unit_test(input_pixels_that_no_window_reads_get_no_gradient),
         cmocka_unit_test(padding_may_exceed_the_image),
+        cmocka_unit_test(a_row_is_bit_equal_whatever_rows_are_beside_it),
         cmocka_unit_test(geometries_that_make_no_sense_or_are_too_large_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
