@@ -19,7 +19,7 @@ endif
 # Warnings are for plain builds: under a sanitizer gcc warns about its own instrumentation.
 WARN := $(if $(SAN),,-Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wcast-qual \
         -Wpointer-arith -Wwrite-strings -Wundef -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror))
-OPT_release := -O3 -g
+OPT_release := $(if $(SAN),-O1,-O3) -g# sanitizers look at the same code at any level
 OPT_debug   := -Og -g3 -DNB_DEBUG=1
 DEPS        := libpng zlib yaml-0.1 libcjson
 DEPS_CFLAGS := $(shell pkg-config --cflags $(DEPS) 2>/dev/null)

@@ -1,60 +1,73 @@
 #!/usr/bin/env bash
-# run.sh - runs test programs (cmocka binaries, or scripts that count as one test each), prints what they print, counts.
-# Exits with 1 if any failed.
+# run.sh - runs test programs (cmocka binaries, or scripts that count as one test each), prints what they print in the order they
+# were named, and counts. Exits with 1 if any failed.
 #
 # usage: tests/run.sh PROGRAM...
 #   NB_QUIET=1        of passing programs show one line only
 #   NB_RESULTS=FILE   append "passed failed" to FILE
 #   NB_TIMEOUT=300    seconds a program may take
-# Scripts run in the repository's root with NIBBLE (the tool) in the environment and an empty folder of their own in WORK; they say
-# in the end what went wrong and exit non-zero, or print nothing of note. Exit 77 means skipped.
+#   NB_JOBS=N         programs at a time; the number of processors
+# A script runs in the repository's root with NIBBLE (the tool) and WORK (an empty folder of its own) in the environment; it exits
+# with 0, with 77 when it had to be skipped, or else has failed.
 set -u
+
+run_one() { # run_one FOLDER NUMBER PROGRAM: leaves NUMBER.out, NUMBER.rc, NUMBER.seconds
+    local at="$1/$2" program=$3 start
+    case $program in */*) ;; *) program=./$program ;; esac
+    export WORK="$at.work"
+    mkdir "$WORK"
+    start=$(date +%s)
+    timeout -k 10 "${NB_TIMEOUT:-300}" "$program" >"$at.out" 2>&1 </dev/null
+    echo $? >"$at.rc"
+    echo $(($(date +%s) - start)) >"$at.seconds"
+    rm -rf "$WORK"
+}
+
+if [ "${1:-}" = --one ]; then
+    run_one "$2" "$3" "$4"
+    exit 0
+fi
+
 export LC_ALL=C UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-passed=0 failed=0 skipped=0 bad=""
+i=0
+for program in "$@"; do
+    printf '%d\0%s\0' $((i++)) "$program"
+done | xargs -0 -r -n 2 -P "${NB_JOBS:-$(nproc)}" "$0" --one "$scratch"
 
-sum() { # numbers from lines that match $1, added
-    sed -n "s/$1/\1/p" "$scratch/out" | awk '{ n += $1 } END { print n + 0 }'
+# Sets ok, skip and wrong from a cmocka report. A test that crashes its program never reports: what was announced and did not pass
+# has failed.
+count_report() {
+    ok=$(grep -c '^\[       OK \]' "$1")
+    skip=$(grep -c '^\[  SKIPPED \] [^0-9]' "$1")
+    wrong=$(sed -n 's/^\[==========\].* Running \([0-9]*\) test(s).*/\1/p' "$1" | awk '{ n += $1 } END { print n + 0 }')
+    wrong=$((wrong - ok - skip))
+    [ "$rc" = 0 ] && wrong=0
+    [ "$rc" != 0 ] && [ "$wrong" -le 0 ] && wrong=1
 }
 
+passed=0 failed=0 skipped=0 bad="" i=0
 for program in "$@"; do
-    export WORK="$scratch/work"
-    rm -rf "$WORK" && mkdir "$WORK"
-    case $program in */*) ;; *) program=./$program ;; esac
-    start=$(date +%s)
-    timeout -k 10 "${NB_TIMEOUT:-300}" "$program" >"$scratch/out" 2>&1 </dev/null
-    rc=$?
-    seconds=$(($(date +%s) - start))
-    ok=0 skip=0 wrong=0
+    out="$scratch/$i.out" rc=$(cat "$scratch/$i.rc") seconds=$(cat "$scratch/$i.seconds")
+    i=$((i + 1)) ok=0 skip=0 wrong=0
     case $program in
-    *.sh)
-        case $rc in 0) ok=1 ;; 77) skip=1 ;; *) wrong=1 ;; esac
-        ;;
-    *)
-        # A test that crashes its program never reports: what was announced and did not pass has failed.
-        ok=$(grep -c '^\[       OK \]' "$scratch/out")
-        skip=$(grep -c '^\[  SKIPPED \] [^0-9]' "$scratch/out")
-        wrong=$(($(sum '^\[==========\].* Running \([0-9]*\) test(s).*') - ok - skip))
-        [ "$rc" != 0 ] && [ "$wrong" -le 0 ] && wrong=1
-        [ "$rc" = 0 ] && wrong=0
-        ;;
+    *.sh) case $rc in 0) ok=1 ;; 77) skip=1 rc=0 ;; *) wrong=1 ;; esac ;;
+    *) count_report "$out" ;;
     esac
-    if [ "$rc" != 0 ] && [ "$rc" != 77 ]; then
+    if [ "$rc" != 0 ]; then
         bad="$bad $program"
-        cat "$scratch/out"
+        cat "$out"
         [ "$rc" = 124 ] && echo "$program: stopped after ${NB_TIMEOUT:-300} s"
         echo "FAILED $program (exit $rc)"
-    elif [ "${NB_QUIET:-0}" = 1 ]; then
-        echo "  ok ${program##*/}: $ok passed$([ "$skip" != 0 ] && echo ", $skip skipped") (${seconds} s)"
     else
-        cat "$scratch/out"
-        case $program in *.sh) echo "  ok ${program##*/} (${seconds} s)" ;; esac
+        [ "${NB_QUIET:-0}" = 1 ] || cat "$out"
+        echo "  ok ${program##*/}: $ok passed$([ "$skip" = 0 ] || echo ", $skip skipped") ($seconds s)"
     fi
     passed=$((passed + ok)) failed=$((failed + wrong)) skipped=$((skipped + skip))
 done
 
-echo "$passed passed, $failed failed$([ "$skipped" != 0 ] && echo ", $skipped skipped")"
+echo "$passed passed, $failed failed$([ "$skipped" = 0 ] || echo ", $skipped skipped")"
 [ -n "${NB_RESULTS:-}" ] && echo "$passed $failed" >>"$NB_RESULTS"
 [ -z "$bad" ] && exit 0
 echo "failed:$bad"
