@@ -28,6 +28,8 @@ if [ "${1:-}" = --one ]; then
     exit 0
 fi
 
+# Programs run side by side: waiting threads must sleep, not spin on a processor another test could use.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 export LC_ALL=C UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

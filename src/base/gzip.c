@@ -6,6 +6,7 @@
 #include "base/files.h"
 
 #include <string.h>
+#define ZLIB_CONST /* next_in is const */
 #include <zlib.h>
 
 enum { WINDOW_GZIP = 15 + 16, FIRST_BYTES = 64 * 1024, IN_STEP = 1 << 30 };
@@ -102,7 +103,7 @@ static bool is_gzip(const uint8_t *p, size_t len)
 /* All members; tape padding (zeros) may follow the last one, anything else is damage. */
 static nb_status inflate_all(growing *g, const uint8_t *in, size_t len)
 {
-    z_stream z = {.zalloc = z_alloc, .zfree = z_free, .opaque = g->ctx, .next_in = (z_const Bytef *)(uintptr_t)in};
+    z_stream z = {.zalloc = z_alloc, .zfree = z_free, .opaque = g->ctx, .next_in = in};
     int rc = inflateInit2(&z, WINDOW_GZIP);
     if (rc != Z_OK)
         return damaged(g, &z, rc);
