@@ -66,7 +66,25 @@ static nb_geom window(int32_t h, int32_t c, int32_t oh, int32_t oc, int32_t k, i
                      .groups = 1};
 }
 
-static int32_t run(const int32_t *want)
+/* 0 when the model gives these logits. */
+static int32_t run(nb_emodel *m, const int32_t *want)
+{
+    uint8_t pixels[PIXELS];
+    for (int32_t i = 0; i < PIXELS; i++)
+        pixels[i] = (uint8_t)(i * 7);
+    if (nb_engine_check(m) != 0)
+        return 2;
+    if (nb_engine_arena_bytes(m) > sizeof arena || nb_engine_packed_bytes(m) > sizeof packed)
+        return 3;
+    nb_engine_prepare(m, packed);
+    const int32_t *y = nb_engine_run(m, arena, pixels);
+    for (int32_t i = 0; i < LOGITS; i++)
+        if (y[i] != want[i])
+            return 4;
+    return nb_engine_argmax(m, y) == 0 ? 0 : 5;
+}
+
+static int32_t build_and_run(const int32_t *want)
 {
     /* table 6x6x1, conv 6x6x9, depthwise 6x6x9, add, concat 6x6x18, maxpool 3x3x18, avgpool 2x2x18, linear 3 */
     const int32_t shapes[STEPS][2] = {
@@ -122,19 +140,7 @@ static int32_t run(const int32_t *want)
     s[7].lo = INT32_MIN;
     s[7].hi = INT32_MAX;
     nb_emodel m = {.n_tensors = STEPS, .n_steps = STEPS, .tensors = t, .steps = s, .tensor_bytes = STEPS * 1024};
-    uint8_t pixels[PIXELS];
-    for (int32_t i = 0; i < PIXELS; i++)
-        pixels[i] = (uint8_t)(i * 7);
-    if (nb_engine_check(&m) != 0)
-        return 2;
-    if (nb_engine_arena_bytes(&m) > sizeof arena || nb_engine_packed_bytes(&m) > sizeof packed)
-        return 3;
-    nb_engine_prepare(&m, packed);
-    const int32_t *y = nb_engine_run(&m, arena, pixels);
-    for (int32_t i = 0; i < LOGITS; i++)
-        if (y[i] != want[i])
-            return 4;
-    return nb_engine_argmax(&m, y) == 0 ? 0 : 5;
+    return run(&m, want);
 }
 
 void _start(void)
@@ -148,5 +154,5 @@ void _start(void)
     }
     for (int32_t i = 0; i < LOGITS * 72; i++)
         linear_w[i] = (int8_t)(i * 91 % 255 - 127);
-    quit(run(want));
+    quit(build_and_run(want));
 }
