@@ -59,7 +59,8 @@ static void put_config(FILE *f, const char *config)
 
 static void put_tensors(FILE *f, const nb_intmodel *m)
 {
-    char size[64], scale[NB_NUMTEXT];
+    char size[64];
+    char scale[NB_NUMTEXT];
     fprintf(f, "\ntensors: real = scale * (code - zero)\n");
     fprintf(f, "%6s  %-28s %-14s %-4s %4s %16s %6s %10s\n", "index", "name", "size", "type", "bits", "scale", "zero",
             "offset");
@@ -77,9 +78,8 @@ static void put_table(FILE *f, const nb_etensor *out, const uint8_t *table)
     for (int32_t c = 0; c < out->c; c++) {
         fprintf(f, "  table of channel %" PRId32 ": pixel value -> code\n", c);
         for (int32_t v = 0; v < 256; v++) {
-            int32_t code = table[c * 256 + v];
-            if (out->type == NB_EI_S8)
-                code = (int8_t)table[c * 256 + v];
+            const uint8_t byte = table[c * 256 + v];
+            const int32_t code = out->type == NB_EI_S8 && byte > 127 ? byte - 256 : byte;
             if (v % TABLE_ROW == 0)
                 fprintf(f, "%6" PRId32 "  ", v);
             fprintf(f, "%5" PRId32 "%s", code, v % TABLE_ROW == TABLE_ROW - 1 ? "\n" : "");
@@ -104,7 +104,8 @@ static void put_channels(FILE *f, const nb_estep *s, const nb_sinfo *info)
 static void put_weights(FILE *f, const nb_estep *s, const nb_sinfo *info)
 {
     const nb_geom *g = &s->geom;
-    const int32_t inputs = g->c / g->groups, width = info->weight_bits > 4 ? 5 : 3;
+    const int32_t inputs = g->c / g->groups;
+    const int32_t width = info->weight_bits > 4 ? 5 : 3;
     const int8_t *w = s->weights;
     fprintf(f, "  weights: output channel, kernel row, kernel column: input channels\n");
     for (int32_t c = 0; c < g->oc; c++)

@@ -40,7 +40,8 @@ static double logit(const nb_intmodel *m, const void *out, int32_t i)
 
 static double cross_entropy(const nb_intmodel *m, const void *out, int32_t label)
 {
-    double max = logit(m, out, 0), sum = 0;
+    double max = logit(m, out, 0);
+    double sum = 0;
     for (int32_t i = 1; i < m->classes; i++)
         max = fmax(max, logit(m, out, i));
     for (int32_t i = 0; i < m->classes; i++)

@@ -86,7 +86,8 @@ static void *grown(nb_ctx *ctx, void *old, int32_t n, int32_t cap, size_t size)
 
 static nb_status grow_tensors(nb_intbuilder *b)
 {
-    const int32_t n = b->n_tensors, cap = n ? 2 * n : 16;
+    const int32_t n = b->n_tensors;
+    const int32_t cap = n ? 2 * n : 16;
     nb_inttensor *t = grown(b->ctx, b->tensors, n, cap, sizeof *t);
     b->tensors = t ? t : b->tensors;
     int32_t *w = t ? grown(b->ctx, b->writer, n, cap, sizeof *w) : NULL;
@@ -99,7 +100,8 @@ static nb_status grow_tensors(nb_intbuilder *b)
 
 static nb_status grow_steps(nb_intbuilder *b)
 {
-    const int32_t n = b->n_steps, cap = n ? 2 * n : 16;
+    const int32_t n = b->n_steps;
+    const int32_t cap = n ? 2 * n : 16;
     nb_intstep *s = grown(b->ctx, b->steps, n, cap, sizeof *s);
     b->steps = s ? s : b->steps;
     int64_t *bounds = s ? grown(b->ctx, b->bounds, n, cap, sizeof *bounds) : NULL;
@@ -164,7 +166,8 @@ static const void *keep(nb_arena *a, const void *array, int64_t count, size_t si
 /* What the kind does not use is zero, so that equal models give equal files. */
 static nb_status copy_step(nb_intbuilder *b, const nb_intstep *s, nb_intstep *copy)
 {
-    const bool conv = s->kind == NB_STEP_CONV, pool = s->kind == NB_STEP_MAXPOOL || s->kind == NB_STEP_AVGPOOL;
+    const bool conv = s->kind == NB_STEP_CONV;
+    const bool pool = s->kind == NB_STEP_MAXPOOL || s->kind == NB_STEP_AVGPOOL;
     const int64_t table = s->kind == NB_STEP_TABLE ? (int64_t)b->tensors[s->out].c * 256 : 0;
     bool failed = false;
     *copy = (nb_intstep){.kind = s->kind, .n_in = s->n_in, .out = s->out, .lo = s->lo, .hi = s->hi};
@@ -368,7 +371,8 @@ static nb_status check_engine(const nb_intbuilder *b, const nb_intmodel *m)
     if (fault > 0)
         return refuse(b, NB_E_SHAPE, "%s step %" PRId32 " \"%s\": the engine cannot run it",
                       nb_step_names[b->steps[fault - 1].kind], fault - 1, b->steps[fault - 1].name);
-    uint64_t arena = nb_engine_arena_bytes(&m->e), packed = nb_engine_packed_bytes(&m->e);
+    const uint64_t arena = nb_engine_arena_bytes(&m->e);
+    const uint64_t packed = nb_engine_packed_bytes(&m->e);
     if (arena > MAX_BYTES || packed > MAX_BYTES)
         return refuse(b, NB_E_SHAPE,
                       "the model needs %" PRIu64 " bytes of arena and %" PRIu64

@@ -20,15 +20,13 @@ static const char *text(const char *s)
     return s ? s : "";
 }
 
-static nb_status refuse(const nb_intplace *p, nb_status st, const char *kind, const char *name, const char *fmt,
-                        va_list ap) NB_PRINTF(5, 0);
-static nb_status refuse(const nb_intplace *p, nb_status st, const char *kind, const char *name, const char *fmt,
-                        va_list ap)
+static void refuse(const nb_intplace *p, nb_status st, const char *kind, const char *name, const char *fmt, va_list ap)
+    NB_PRINTF(5, 0);
+static void refuse(const nb_intplace *p, nb_status st, const char *kind, const char *name, const char *fmt, va_list ap)
 {
     char why[512];
     vsnprintf(why, sizeof why, fmt, ap);
-    return nb_fail(p->ctx, st, "%s%s%s %d \"%.200s\": %s", p->where, *p->where ? ": " : "", kind, p->index, text(name),
-                   why);
+    nb_fail(p->ctx, st, "%s%s%s %d \"%.200s\": %s", p->where, *p->where ? ": " : "", kind, p->index, text(name), why);
 }
 
 static nb_status bad_tensor(const nb_intplace *p, const nb_inttensor *t, const char *fmt, ...) NB_PRINTF(3, 4);
@@ -36,9 +34,9 @@ static nb_status bad_tensor(const nb_intplace *p, const nb_inttensor *t, const c
 {
     va_list ap;
     va_start(ap, fmt);
-    nb_status st = refuse(p, NB_E_SHAPE, "tensor", t->name, fmt, ap);
+    refuse(p, NB_E_SHAPE, "tensor", t->name, fmt, ap);
     va_end(ap);
-    return st;
+    return NB_E_SHAPE;
 }
 
 static nb_status bad_step(const nb_intplace *p, const nb_intstep *s, nb_status status, const char *fmt, ...)
@@ -49,9 +47,9 @@ static nb_status bad_step(const nb_intplace *p, const nb_intstep *s, nb_status s
     snprintf(kind, sizeof kind, "%s step", s->kind >= 0 && s->kind < NB_STEP_KINDS ? nb_step_names[s->kind] : "?");
     va_list ap;
     va_start(ap, fmt);
-    nb_status st = refuse(p, status, kind, s->name, fmt, ap);
+    refuse(p, status, kind, s->name, fmt, ap);
     va_end(ap);
-    return st;
+    return status;
 }
 
 /* Names become JSON keys, safetensors keys and lines of a listing: no control characters. */
@@ -179,7 +177,8 @@ static nb_status check_window(const nb_intplace *p, const nb_intstep *s)
 static nb_status check_geom(const nb_intplace *p, const nb_intstep *s, const nb_inttensor *in, const nb_inttensor *out)
 {
     const nb_geom *g = &s->geom;
-    const int32_t size[] = {g->h, g->w, g->oh, g->ow}, channels[] = {g->c, g->oc};
+    const int32_t size[] = {g->h, g->w, g->oh, g->ow};
+    const int32_t channels[] = {g->c, g->oc};
     for (int32_t i = 0; i < 4; i++)
         if (size[i] < 1 || size[i] > NB_INT_MAX_SIZE)
             return bad_step(p, s, NB_E_SHAPE, "size %" PRId32 ": must be 1..%d", size[i], NB_INT_MAX_SIZE);
@@ -248,7 +247,7 @@ static nb_status check_indices(const nb_intplace *p, const nb_intstep *s, int32_
 nb_status nb_intcheck_shape(const nb_intplace *p, const nb_intstep *s, const nb_inttensor *tensors, int32_t n_tensors)
 {
     NB_TRY(check_indices(p, s, n_tensors));
-    const nb_inttensor *out = &tensors[s->out], *in = s->n_in > 0 ? &tensors[s->in[0]] : NULL;
+    const nb_inttensor *out = &tensors[s->out];
     for (int32_t i = 0; i < s->n_in; i++)
         if (tensors[s->in[i]].type == NB_EI_S32)
             return bad_step(p, s, NB_E_SHAPE, "input \"%s\" is s32: only u8 and s8 can be read",
@@ -264,6 +263,7 @@ nb_status nb_intcheck_shape(const nb_intplace *p, const nb_intstep *s, const nb_
         return check_join(p, s, tensors);
     if (s->kind == NB_STEP_TABLE)
         return NB_OK;
+    const nb_inttensor *in = &tensors[s->in[0]];
     if (s->kind == NB_STEP_MAXPOOL && (in->type != out->type || in->zero != out->zero || in->scale != out->scale))
         return bad_step(p, s, NB_E_SHAPE,
                         "\"%s\" and \"%s\" must have one type, scale and zero point: a maximum keeps its grid",
@@ -305,7 +305,8 @@ static nb_status check_channel(const nb_intplace *p, const nb_intstep *s, nb_int
     const int64_t k = nb_int_weights(s) / s->geom.oc;
     const int8_t *w = s->weights + channel * k;
     const int32_t limit = (1 << (s->weight_bits - 1)) - 1;
-    int64_t positive = 0, negative = 0;
+    int64_t positive = 0;
+    int64_t negative = 0;
     for (int64_t i = 0; i < k; i++) {
         if (w[i] < -limit || w[i] > limit)
             return bad_step(p, s, NB_E_RANGE,
@@ -316,7 +317,8 @@ static nb_status check_channel(const nb_intplace *p, const nb_intstep *s, nb_int
         else
             negative += w[i];
     }
-    const int64_t most = positive * x.hi + negative * x.lo, least = positive * x.lo + negative * x.hi;
+    const int64_t most = positive * x.hi + negative * x.lo;
+    const int64_t least = positive * x.lo + negative * x.hi;
     const int64_t ends[] = {most, -least, most + s->bias[channel], -(least + s->bias[channel])};
     for (int32_t i = 0; i < 4; i++)
         if (ends[i] > *bound)

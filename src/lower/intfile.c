@@ -132,7 +132,8 @@ static nb_status set_class_names(nb_text *b, nb_st_writer *w, const nb_intmodel 
 static nb_status set_metadata(nb_ctx *ctx, nb_st_writer *w, const nb_intmodel *m)
 {
     char number[NB_NUMTEXT];
-    nb_text graph, names;
+    nb_text graph;
+    nb_text names;
     nb_text_init(ctx, &graph);
     nb_text_init(ctx, &names);
     nb_status st = nb_st_set_meta(w, "format", NB_INTFILE_FORMAT);

@@ -48,7 +48,7 @@ static nb_status bad(const reader *r, const char *fmt, ...)
     return nb_fail(r->ctx, NB_E_FORMAT, "%s: %s", r->file, why);
 }
 
-/* ---- JSON fields ---- */
+/* ---- JSON fields; a field that fails leaves something harmless ---- */
 
 static nb_status expect_object(const object *o, int32_t n_keys)
 {
@@ -63,6 +63,7 @@ static nb_status expect_object(const object *o, int32_t n_keys)
 static nb_status get_double(const object *o, const char *key, double *out)
 {
     const cJSON *v = cJSON_GetObjectItemCaseSensitive(o->json, key);
+    *out = 0;
     if (!cJSON_IsNumber(v) || !isfinite(v->valuedouble))
         return bad(o->r, "graph: %s %" PRId32 ": \"%s\" must be a number", o->what, o->index, key);
     *out = v->valuedouble;
@@ -79,7 +80,7 @@ static nb_status whole(const object *o, const char *key, double v, double min, d
 
 static nb_status get_int(const object *o, const char *key, int32_t *out)
 {
-    double v = 0;
+    double v;
     NB_TRY(get_double(o, key, &v));
     NB_TRY(whole(o, key, v, INT32_MIN, INT32_MAX));
     *out = (int32_t)v;
@@ -89,6 +90,7 @@ static nb_status get_int(const object *o, const char *key, int32_t *out)
 static nb_status get_text(const object *o, const char *key, const char **out)
 {
     const cJSON *v = cJSON_GetObjectItemCaseSensitive(o->json, key);
+    *out = "";
     if (!cJSON_IsString(v))
         return bad(o->r, "graph: %s %" PRId32 ": \"%s\" must be a string", o->what, o->index, key);
     *out = v->valuestring;
@@ -97,7 +99,7 @@ static nb_status get_text(const object *o, const char *key, const char **out)
 
 static nb_status get_choice(const object *o, const char *key, const char *const *names, int32_t n, int32_t *out)
 {
-    const char *s = NULL;
+    const char *s;
     NB_TRY(get_text(o, key, &s));
     for (*out = 0; *out < n; ++*out)
         if (strcmp(names[*out], s) == 0)
@@ -109,7 +111,8 @@ static nb_status get_choice(const object *o, const char *key, const char *const 
 
 static nb_status read_tensor(const object *o, nb_inttensor *t)
 {
-    double scale = 0, offset = 0;
+    double scale;
+    double offset;
     NB_TRY(expect_object(o, 9));
     NB_TRY(get_text(o, "name", &t->name));
     NB_TRY(get_int(o, "h", &t->h));
@@ -168,7 +171,8 @@ static nb_status read_geom(const object *step, nb_geom *g)
 
 static nb_status read_inputs(const object *o, nb_intstep *s)
 {
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(o->json, "in"), *item;
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(o->json, "in");
+    const cJSON *item;
     if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) > NB_ENGINE_MAX_IN)
         return bad(o->r, "graph: step %" PRId32 ": \"in\" must be a list of at most %d", o->index, NB_ENGINE_MAX_IN);
     cJSON_ArrayForEach(item, list)
@@ -183,7 +187,7 @@ static nb_status read_inputs(const object *o, nb_intstep *s)
 
 static nb_status read_packing(const object *o, nb_intstep *s)
 {
-    const char *packing = NULL;
+    const char *packing;
     NB_TRY(get_int(o, "weight_bits", &s->weight_bits));
     NB_TRY(get_text(o, "packing", &packing));
     if (s->weight_bits < NB_PACK_MIN_BITS || s->weight_bits > NB_PACK_MAX_BITS)
@@ -229,7 +233,9 @@ static const nb_st_tensor *find(const reader *r, const nb_intstep *s, const char
 
 static nb_status get_array(reader *r, const nb_intstep *s, const wanted *w, const nb_st_tensor **out)
 {
+    static const nb_st_tensor none = {0};
     const nb_st_tensor *t = find(r, s, w->what);
+    *out = &none;
     if (!t)
         return bad(r, "tensor \"%s.%s\" is missing", s->name, w->what);
     if (t->dtype != w->dtype)
@@ -254,7 +260,7 @@ static nb_status get_array(reader *r, const nb_intstep *s, const wanted *w, cons
 
 static nb_status get_i32(reader *r, const nb_intstep *s, const char *what, int32_t n, const int32_t **out)
 {
-    const nb_st_tensor *t = NULL;
+    const nb_st_tensor *t;
     NB_TRY(get_array(r, s, &(wanted){what, NB_ST_I32, 1, {n}}, &t));
     *out = t->data;
     return NB_OK;
@@ -264,7 +270,7 @@ static nb_status get_i32(reader *r, const nb_intstep *s, const char *what, int32
 static nb_status get_weights(reader *r, nb_intstep *s, int8_t **unpacked)
 {
     const nb_geom *g = &s->geom;
-    const nb_st_tensor *t = NULL;
+    const nb_st_tensor *t;
     const int64_t n = nb_int_weights(s);
     if (nb_pack_per_byte(s->weight_bits) == 1) {
         NB_TRY(get_array(r, s,
@@ -298,7 +304,7 @@ static nb_status get_conv(reader *r, nb_intstep *s, int8_t **unpacked)
 
 static nb_status get_arrays(reader *r, nb_intstep *s, int8_t **unpacked)
 {
-    const nb_st_tensor *t = NULL;
+    const nb_st_tensor *t;
     if (s->kind == NB_STEP_TABLE) {
         NB_TRY(get_array(r, s,
                          &(wanted){
@@ -333,7 +339,8 @@ static nb_status read_step(reader *r, const cJSON *json, int32_t index)
 
 static nb_status read_graph(reader *r, const cJSON *graph)
 {
-    const cJSON *steps = cJSON_GetObjectItemCaseSensitive(graph, "steps"), *item;
+    const cJSON *steps = cJSON_GetObjectItemCaseSensitive(graph, "steps");
+    const cJSON *item;
     if (!cJSON_IsObject(graph) || cJSON_GetArraySize(graph) != 2)
         return bad(r, "__metadata__ graph: must be a JSON object with \"tensors\" and \"steps\"");
     NB_TRY(read_tensors(r, cJSON_GetObjectItemCaseSensitive(graph, "tensors")));
@@ -353,9 +360,8 @@ static nb_status meta_number(const reader *r, const char *key, double min, doubl
 {
     const char *text = nb_st_meta(r->st, key);
     cJSON *v = text ? cJSON_ParseWithOpts(text, NULL, 1) : NULL;
-    const bool good = cJSON_IsNumber(v) && v->valuedouble >= min && v->valuedouble <= max;
-    if (good)
-        *out = v->valuedouble;
+    const bool good = v && cJSON_IsNumber(v) && v->valuedouble >= min && v->valuedouble <= max;
+    *out = good ? v->valuedouble : min;
     cJSON_Delete(v);
     return good ? NB_OK : bad(r, "__metadata__ %s: must be a number in %g..%g", key, min, max);
 }
@@ -381,8 +387,9 @@ static nb_status read_class_names(const reader *r, const cJSON *json, int32_t cl
 
 static nb_status finish(reader *r, nb_intmodel **out)
 {
-    const char *text = nb_st_meta(r->st, "class_names"), **names = NULL;
-    double classes = 0;
+    const char *text = nb_st_meta(r->st, "class_names");
+    const char **names = NULL;
+    double classes;
     nb_intmeta meta = {.config = nb_st_meta(r->st, "config"), .accuracy = -1};
     NB_TRY(meta_number(r, "classes", 1, NB_INT_MAX_CLASSES, &classes));
     meta.classes = (int32_t)classes;
@@ -403,7 +410,8 @@ static nb_status finish(reader *r, nb_intmodel **out)
 static nb_status read_file(nb_ctx *ctx, const nb_st_file *file, nb_intmodel **out)
 {
     reader r = {.ctx = ctx, .file = nb_st_name(file), .st = file};
-    const char *format = nb_st_meta(file, "format"), *text = nb_st_meta(file, "graph");
+    const char *format = nb_st_meta(file, "format");
+    const char *text = nb_st_meta(file, "graph");
     if (!format || strcmp(format, NB_INTFILE_FORMAT) != 0)
         return bad(&r, "__metadata__ format: \"%.100s\": must be \"%s\": not an integer checkpoint of this version",
                    format ? format : "", NB_INTFILE_FORMAT);

@@ -24,7 +24,8 @@ size_t nb_pack_bytes(int64_t n, int32_t bits)
 
 void nb_pack(uint8_t *out, const int8_t *codes, int64_t n, int32_t bits)
 {
-    const int32_t w = width(bits), per = 8 / w;
+    const int32_t w = width(bits);
+    const int32_t per = 8 / w;
     const unsigned mask = (1u << w) - 1;
     for (int64_t i = 0; i < n; i += per) {
         unsigned byte = 0;
@@ -36,8 +37,10 @@ void nb_pack(uint8_t *out, const int8_t *codes, int64_t n, int32_t bits)
 
 bool nb_unpack(int8_t *codes, const uint8_t *in, int64_t n, int32_t bits)
 {
-    const int32_t w = width(bits), per = 8 / w;
-    const int32_t range = 1 << w, half = range >> 1;
+    const int32_t w = width(bits);
+    const int32_t per = 8 / w;
+    const int32_t range = 1 << w;
+    const int32_t half = range >> 1;
     for (int64_t i = 0; i < n; i++) {
         int32_t v = (in[i / per] >> (i % per * w)) & (range - 1);
         codes[i] = (int8_t)(v >= half ? v - range : v);
