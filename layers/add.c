@@ -8,8 +8,10 @@
 
 static nb_status add_build(nb_graph *g, nb_node *n)
 {
-    const nb_tensor *a = &n->in[0]->out, *b = &n->in[1]->out;
-    char left[64], right[64];
+    const nb_tensor *a = &n->in[0]->out;
+    const nb_tensor *b = &n->in[1]->out;
+    char left[64];
+    char right[64];
     if (!nb_shape_equal(&a->shape, &b->shape))
         return nb_node_fail(g, n, NB_E_SHAPE, "%s is %s, but %s is %s: both must be equal", n->in[0]->name,
                             nb_shape_text(&a->shape, left, sizeof left), n->in[1]->name,
@@ -29,8 +31,10 @@ static nb_status add_prepare(nb_graph *g, nb_node *n)
 static void forward_chunk(void *arg, int64_t chunk, int32_t thread)
 {
     nb_node *n = arg;
-    int64_t first = chunk * NB_LAYER_GRAIN, count = nb_chunk_end(nb_count(&n->out), NB_LAYER_GRAIN, chunk) - first;
-    float *buf = nb_node_scratch(n, thread), *y = (float *)n->out.data + first;
+    int64_t first = chunk * NB_LAYER_GRAIN;
+    int64_t count = nb_chunk_end(nb_count(&n->out), NB_LAYER_GRAIN, chunk) - first;
+    float *buf = nb_node_scratch(n, thread);
+    float *y = (float *)n->out.data + first;
     const float *a = nb_layer_values(buf, &n->in[0]->out, first, count);
     const float *b = nb_layer_values(buf + NB_LAYER_GRAIN, &n->in[1]->out, first, count);
     for (int64_t i = 0; i < count; i++)
@@ -47,7 +51,8 @@ static void backward_chunk(void *arg, int64_t chunk, int32_t thread)
 {
     (void)thread;
     const nb_node *n = arg;
-    int64_t first = chunk * NB_LAYER_GRAIN, count = nb_chunk_end(nb_count(&n->out), NB_LAYER_GRAIN, chunk) - first;
+    int64_t first = chunk * NB_LAYER_GRAIN;
+    int64_t count = nb_chunk_end(nb_count(&n->out), NB_LAYER_GRAIN, chunk) - first;
     for (int32_t k = 0; k < 2; k++)
         if (n->in[k]->out.grad)
             nb_layer_pass_grad(n->in[k]->out.grad + first, n->out.grad + first, count, nb_layer_fresh(n, k));

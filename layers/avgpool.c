@@ -87,7 +87,8 @@ static void forward_image(void *arg, int64_t image, int32_t thread)
     nb_node *n = arg;
     const nb_geom *q = n->priv;
     const nb_tensor *x = &n->in[0]->out;
-    int64_t at_x = image * q->h * q->w * q->c, at_y = image * q->oh * q->ow * q->c;
+    int64_t at_x = image * q->h * q->w * q->c;
+    int64_t at_y = image * q->oh * q->ow * q->c;
     if (!nb_layer_is_codes(x)) {
         mean_image((float *)n->out.data + at_y, (const float *)x->data + at_x, q);
         return;

@@ -63,7 +63,8 @@ static nb_status bn_build(nb_graph *g, nb_node *n)
     const nb_shape *s = &n->in[0]->out.shape;
     n->out.shape = *s;
     nb_shape per_channel = nb_shape_of(1, s->d[s->ndim - 1], 0, 0, 0);
-    nb_node *gamma, *var;
+    nb_node *gamma;
+    nb_node *var;
     NB_TRY(nb_graph_leaf(g, n, "gamma", per_channel, NB_NODE_PARAM, &gamma));
     NB_TRY(nb_graph_leaf(g, n, "beta", per_channel, NB_NODE_PARAM, NULL));
     NB_TRY(nb_graph_leaf(g, n, "mean", per_channel, NB_NODE_BUFFER, NULL));
@@ -93,7 +94,8 @@ static void sum_range(void *arg, int64_t range, int32_t thread)
 {
     (void)thread;
     const bn_job *j = arg;
-    int64_t first = range * j->rows / j->n_ranges, last = (range + 1) * j->rows / j->n_ranges;
+    int64_t first = range * j->rows / j->n_ranges;
+    int64_t last = (range + 1) * j->rows / j->n_ranges;
     double *sum = j->sums + range * 2 * j->c;
     clear_sums(j, range);
     nb_k_channel_sums(sum, sum + j->c, (const float *)j->n->in[0]->out.data + first * j->c, last - first, j->c);
@@ -112,13 +114,17 @@ static void totals(const bn_job *j, int32_t c, double *first, double *second)
 static void batch_statistics(bn_job *j)
 {
     const bn_attr *a = j->n->attr;
-    double rows = (double)j->rows, m = (double)a->momentum;
-    float *mean = leaf(j->n, MEAN), *var = leaf(j->n, VAR);
+    double rows = (double)j->rows;
+    double m = (double)a->momentum;
+    float *mean = leaf(j->n, MEAN);
+    float *var = leaf(j->n, VAR);
     nb_parallel_for(j->n_ranges, sum_range, j);
     for (int32_t c = 0; c < j->c; c++) {
-        double sum, squares;
+        double sum;
+        double squares;
         totals(j, c, &sum, &squares);
-        double mu = sum / rows, biased = squares / rows - mu * mu;
+        double mu = sum / rows;
+        double biased = squares / rows - mu * mu;
         biased = biased < 0.0 ? 0.0 : biased; /* rounding; a NaN stays */
         double unbiased = j->rows > 1 ? biased * rows / (rows - 1) : biased;
         j->mean[c] = (float)mu;
@@ -151,7 +157,8 @@ static void affine_chunk(void *arg, int64_t chunk, int32_t thread)
 {
     (void)thread;
     const bn_job *j = arg;
-    int64_t first = chunk * j->grain, rows = nb_chunk_end(j->rows, j->grain, chunk) - first;
+    int64_t first = chunk * j->grain;
+    int64_t rows = nb_chunk_end(j->rows, j->grain, chunk) - first;
     nb_k_channel_affine((float *)j->n->out.data + first * j->c, (const float *)j->n->in[0]->out.data + first * j->c,
                         j->mul, j->add, rows, j->c);
 }
@@ -175,7 +182,8 @@ static void round_shift(const nb_node *n, const double *mul, double *add, int32_
 static void bn_forward(nb_node *n, const nb_run *r)
 {
     bn_job j = make_job(n);
-    double *mul = n->priv, *add = mul + j.c;
+    double *mul = n->priv;
+    double *add = mul + j.c;
     if (uses_batch(r)) {
         batch_statistics(&j);
         for (int32_t c = 0; c < j.c; c++) {
@@ -198,7 +206,8 @@ static void grad_range(void *arg, int64_t range, int32_t thread)
 {
     (void)thread;
     const bn_job *j = arg;
-    int64_t first = range * j->rows / j->n_ranges, last = (range + 1) * j->rows / j->n_ranges;
+    int64_t first = range * j->rows / j->n_ranges;
+    int64_t last = (range + 1) * j->rows / j->n_ranges;
     double *sum = j->sums + range * 2 * j->c;
     clear_sums(j, range);
     nb_k_channel_grad_sums(sum, sum + j->c, j->n->out.grad + first * j->c,
@@ -209,7 +218,8 @@ static void grad_chunk(void *arg, int64_t chunk, int32_t thread)
 {
     (void)thread;
     const bn_job *j = arg;
-    int64_t first = chunk * j->grain, rows = nb_chunk_end(j->rows, j->grain, chunk) - first;
+    int64_t first = chunk * j->grain;
+    int64_t rows = nb_chunk_end(j->rows, j->grain, chunk) - first;
     const nb_tensor *x = &j->n->in[0]->out;
     nb_k_channel_grad(x->grad + first * j->c, j->n->out.grad + first * j->c, (const float *)x->data + first * j->c,
                       j->mul, j->add, j->off, rows, j->c, !nb_layer_fresh(j->n, 0));
@@ -228,7 +238,11 @@ static void bn_backward(nb_node *n, const nb_run *r)
     bn_job j = make_job(n);
     nb_parallel_for(j.n_ranges, grad_range, &j);
     for (int32_t c = 0; c < j.c; c++) {
-        double dy, dyx, rows = (double)j.rows, rstd = (double)j.rstd[c], mul = (double)leaf(n, GAMMA)[c] * rstd;
+        double dy;
+        double dyx;
+        double rows = (double)j.rows;
+        double rstd = (double)j.rstd[c];
+        double mul = (double)leaf(n, GAMMA)[c] * rstd;
         totals(&j, c, &dy, &dyx);
         double add = uses_batch(r) ? -mul * rstd * rstd * dyx / rows : 0.0;
         double off = uses_batch(r) ? -mul * dy / rows - add * (double)j.mean[c] : 0.0;
@@ -244,7 +258,8 @@ static void bn_backward(nb_node *n, const nb_run *r)
 
 static nb_status bn_lower(nb_lowering *lo, const nb_node *n)
 {
-    double *mul = n->priv, *add = mul + nb_channels(&n->out);
+    double *mul = n->priv;
+    double *add = mul + nb_channels(&n->out);
     bn_affine(n, mul, add);
     return nb_lower_affine(lo, n, mul, add);
 }

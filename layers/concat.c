@@ -18,7 +18,8 @@ static nb_status concat_build(nb_graph *g, nb_node *n)
         nonnegative &= n->in[k]->flags;
         other.d[other.ndim - 1] = s.d[s.ndim - 1];
         if (!nb_shape_equal(&s, &other)) {
-            char left[64], right[64];
+            char left[64];
+            char right[64];
             return nb_node_fail(g, n, NB_E_SHAPE, "%s is %s, but %s is %s: all must be equal but for channels",
                                 n->in[0]->name, nb_shape_text(&s, left, sizeof left), n->in[k]->name,
                                 nb_shape_text(&n->in[k]->out.shape, right, sizeof right));
@@ -48,8 +49,11 @@ static nb_status concat_prepare(nb_graph *g, nb_node *n)
 static void forward_chunk(void *arg, int64_t chunk, int32_t thread)
 {
     nb_node *n = arg;
-    int64_t grain = rows_per_chunk(n), first = chunk * grain, end = nb_chunk_end(nb_rows(&n->out), grain, chunk);
-    int32_t all = nb_channels(&n->out), at = 0;
+    int64_t grain = rows_per_chunk(n);
+    int64_t first = chunk * grain;
+    int64_t end = nb_chunk_end(nb_rows(&n->out), grain, chunk);
+    int32_t all = nb_channels(&n->out);
+    int32_t at = 0;
     for (int32_t k = 0; k < n->n_in; k++) {
         int32_t c = nb_channels(&n->in[k]->out);
         const float *x = nb_layer_values(nb_node_scratch(n, thread), &n->in[k]->out, first * c, (end - first) * c);
@@ -69,8 +73,10 @@ static void backward_chunk(void *arg, int64_t chunk, int32_t thread)
 {
     (void)thread;
     const nb_node *n = arg;
-    int64_t grain = rows_per_chunk(n), end = nb_chunk_end(nb_rows(&n->out), grain, chunk);
-    int32_t all = nb_channels(&n->out), at = 0;
+    int64_t grain = rows_per_chunk(n);
+    int64_t end = nb_chunk_end(nb_rows(&n->out), grain, chunk);
+    int32_t all = nb_channels(&n->out);
+    int32_t at = 0;
     for (int32_t k = 0; k < n->n_in; k++) {
         int32_t c = nb_channels(&n->in[k]->out);
         float *dx = n->in[k]->out.grad;

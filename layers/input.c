@@ -60,7 +60,8 @@ static nb_status input_build(nb_graph *g, nb_node *n)
 {
     const input_attr *a = n->attr;
     const nb_dsinfo *d = &g->info;
-    float mean[NB_MAX_CHANNELS] = {0}, std[NB_MAX_CHANNELS] = {0};
+    float mean[NB_MAX_CHANNELS] = {0};
+    float std[NB_MAX_CHANNELS] = {0};
     if (d->c < 1 || d->c > NB_MAX_CHANNELS || d->h < 1 || d->w < 1)
         return nb_node_fail(g, n, NB_E_SHAPE, "images of %d x %d x %d: must have 1..%d channels", d->h, d->w, d->c,
                             NB_MAX_CHANNELS);

@@ -66,7 +66,8 @@ void nb_mac_init_he(nb_node *n, uint64_t seed, double fan)
 {
     nb_tensor *w = &nb_layer_leaf(n, 1)->out;
     nb_rng rng = nb_rng_make(seed, 0);
-    float std = (float)sqrt(2.0 / fan), *data = w->data;
+    float std = (float)sqrt(2.0 / fan);
+    float *data = w->data;
     for (int64_t i = 0, count = nb_count(w); i < count; i++)
         data[i] = std * nb_rng_normal(&rng);
 }
@@ -75,7 +76,8 @@ void nb_mac_init_he(nb_node *n, uint64_t seed, double fan)
  */
 static nb_status check_sums(nb_graph *g, const nb_node *n, int64_t k)
 {
-    const nb_qparams *x = n->in[0]->out.q, *w = n->in[1]->out.q;
+    const nb_qparams *x = n->in[0]->out.q;
+    const nb_qparams *w = n->in[1]->out.q;
     double bound = (double)k * w->hi * ((double)x->hi - x->lo);
     if (bound < 2147483648.0)
         return NB_OK;
@@ -88,12 +90,13 @@ static nb_status check_sums(nb_graph *g, const nb_node *n, int64_t k)
 
 static void plan_scratch(nb_node *n, mac_priv *p)
 {
-    size_t at = 0, kernel = nb_fconv_scratch_bytes(p->plan);
+    size_t at = 0;
+    size_t kernel = nb_fconv_scratch_bytes(p->plan);
     if (p->integer && nb_iconv_scratch_bytes(&p->geom) > kernel)
         kernel = nb_iconv_scratch_bytes(&p->geom);
     take(&at, kernel);
-    size_t x_bytes = (size_t)(p->per * p->x_item) * sizeof(float),
-           y_bytes = (size_t)(p->per * p->y_item) * sizeof(float);
+    size_t x_bytes = (size_t)(p->per * p->x_item) * sizeof(float);
+    size_t y_bytes = (size_t)(p->per * p->y_item) * sizeof(float);
     bool expands = nb_layer_is_codes(&n->in[0]->out) && !p->integer;
     p->at_x = take(&at, p->per > 1 || expands ? x_bytes : 0);
     p->at_y = take(&at, p->per > 1 || p->integer ? y_bytes : 0);
@@ -114,7 +117,8 @@ static void plan_scratch(nb_node *n, mac_priv *p)
 
 static void plan_saved(nb_node *n, mac_priv *p)
 {
-    size_t at = 0, oc = (size_t)p->geom.oc;
+    size_t at = 0;
+    size_t oc = (size_t)p->geom.oc;
     take(&at, nb_fconv_panel_bytes(p->plan));
     p->at_weights = take(&at, nb_layer_is_codes(&n->in[1]->out) ? oc * (size_t)p->k * sizeof(float) : 0);
     if (p->integer) {
@@ -154,7 +158,8 @@ nb_status nb_mac_prepare(nb_graph *g, nb_node *n, const nb_geom *geom, int32_t p
 static mac_job make_job(nb_node *n)
 {
     const mac_priv *p = n->priv;
-    int64_t batch = n->out.shape.d[0], chunks = nb_chunks(batch, p->per);
+    int64_t batch = n->out.shape.d[0];
+    int64_t chunks = nb_chunks(batch, p->per);
     return (mac_job){
         .n = n, .p = p, .batch = batch, .n_chunks = chunks, .n_slots = chunks < p->n_slots ? chunks : p->n_slots};
 }
@@ -175,7 +180,9 @@ static nb_fconv_image chunk_input(const mac_job *j, int64_t chunk, bool expand, 
 {
     const mac_priv *p = j->p;
     const nb_tensor *x = &j->n->in[0]->out;
-    int64_t from = chunk * p->per * p->x_item, want = p->per * p->x_item, have = chunk_items(j, chunk) * p->x_item;
+    int64_t from = chunk * p->per * p->x_item;
+    int64_t want = p->per * p->x_item;
+    int64_t have = chunk_items(j, chunk) * p->x_item;
     if (!nb_layer_is_codes(x) || expand) {
         float *whole = buf;
         const float *part = nb_layer_values(whole, x, from, have);
@@ -214,11 +221,13 @@ static const float *real_weights(const mac_job *j)
  * exact, the bias is a whole number of accumulator units as in the integers. */
 static void pack_codes(const mac_job *j)
 {
-    const nb_tensor *x = &j->n->in[0]->out, *w = &j->n->in[1]->out;
+    const nb_tensor *x = &j->n->in[0]->out;
+    const nb_tensor *w = &j->n->in[1]->out;
     const int8_t *codes = w->data;
     const float *b = j->n->n_in > 2 ? j->n->in[2]->out.data : NULL;
     int32_t *bias = saved_at(j, j->p->at_bias);
-    float *scale = saved_at(j, j->p->at_scale), *shift = saved_at(j, j->p->at_shift);
+    float *scale = saved_at(j, j->p->at_scale);
+    float *shift = saved_at(j, j->p->at_shift);
     nb_iconv_pack(saved_at(j, j->p->at_ipanels), codes, &j->p->geom);
     for (int32_t c = 0; c < j->p->geom.oc; c++) {
         int64_t sum = 0;
@@ -289,7 +298,8 @@ static void input_grad(const mac_job *j, int64_t chunk, const float *dy, unsigne
 {
     const mac_priv *p = j->p;
     bool fresh = nb_layer_fresh(j->n, 0);
-    float *dx = j->n->in[0]->out.grad + chunk * p->per * p->x_item, *whole = (void *)(scratch + p->at_x);
+    float *dx = j->n->in[0]->out.grad + chunk * p->per * p->x_item;
+    float *whole = (void *)(scratch + p->at_x);
     int64_t items = chunk_items(j, chunk);
     if (items == p->per) {
         nb_fconv_input_grad(p->plan, dx, !fresh, dy, j->n->saved, scratch);
@@ -312,7 +322,8 @@ static void backward_slot(void *arg, int64_t slot, int32_t thread)
     memset(grad, 0, need_w ? p->grad_bytes : 0);
     memset(sums, 0, (size_t)p->geom.oc * sizeof *sums);
     for (int64_t chunk = slot * j->n_chunks / j->n_slots; chunk < (slot + 1) * j->n_chunks / j->n_slots; chunk++) {
-        int64_t have = chunk_items(j, chunk) * p->y_item, want = p->per * p->y_item;
+        int64_t have = chunk_items(j, chunk) * p->y_item;
+        int64_t want = p->per * p->y_item;
         const float *dy = n->out.grad + chunk * want;
         if (need_b)
             bias_sums(sums, dy, have / p->geom.oc, p->geom.oc);

@@ -100,12 +100,14 @@ static void find_taps(window *w, const nb_geom *q, int32_t oy, int32_t ox)
     w->n = 0;
     for (int32_t ky = 0; ky < q->kh; ky++)
         for (int32_t kx = 0; kx < q->kw; kx++) {
-            int32_t iy = oy * q->stride - q->pad + ky, ix = ox * q->stride - q->pad + kx;
+            int32_t iy = oy * q->stride - q->pad + ky;
+            int32_t ix = ox * q->stride - q->pad + kx;
             if (iy < 0 || iy >= q->h || ix < 0 || ix >= q->w)
                 continue;
             w->tap[w->n] = (uint8_t)(ky * q->kw + kx);
             w->at[w->n++] = ((int64_t)iy * q->w + ix) * q->c;
         }
+    NB_ASSERT(w->n > 0); /* pad < kernel: every window touches the image */
 }
 
 static void max_floats(float *y, uint8_t *best, const float *x, int32_t c, const window *w)
@@ -137,7 +139,8 @@ static void forward_image(void *arg, int64_t image, int32_t thread)
     nb_node *n = arg;
     const nb_geom *q = n->priv;
     const nb_tensor *x = &n->in[0]->out;
-    int64_t at_y = image * q->oh * q->ow * q->c, at_x = image * q->h * q->w * q->c;
+    int64_t at_y = image * q->oh * q->ow * q->c;
+    int64_t at_x = image * q->h * q->w * q->c;
     uint8_t *best = n->saved;
     window w;
     for (int32_t oy = 0; oy < q->oh; oy++)
@@ -171,7 +174,8 @@ static void backward_image(void *arg, int64_t image, int32_t thread)
     for (int32_t oy = 0; oy < q->oh; oy++)
         for (int32_t ox = 0; ox < q->ow; ox++, dy += q->c, best += q->c)
             for (int32_t c = 0; c < q->c; c++) {
-                int32_t iy = oy * q->stride - q->pad + best[c] / q->kw, ix = ox * q->stride - q->pad + best[c] % q->kw;
+                int32_t iy = oy * q->stride - q->pad + best[c] / q->kw;
+                int32_t ix = ox * q->stride - q->pad + best[c] % q->kw;
                 dx[((int64_t)iy * q->w + ix) * q->c + c] += dy[c];
             }
 }

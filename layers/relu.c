@@ -47,9 +47,11 @@ static void forward_chunk(void *arg, int64_t chunk, int32_t thread)
 {
     (void)thread;
     nb_node *n = arg;
-    int64_t first = chunk * NB_LAYER_GRAIN, end = nb_chunk_end(nb_count(&n->out), NB_LAYER_GRAIN, chunk);
+    int64_t first = chunk * NB_LAYER_GRAIN;
+    int64_t end = nb_chunk_end(nb_count(&n->out), NB_LAYER_GRAIN, chunk);
     if (nb_layer_is_codes(&n->out)) {
-        int32_t lo, hi;
+        int32_t lo;
+        int32_t hi;
         code_range(n, &lo, &hi);
         for (int64_t i = first; i < end; i++) {
             int32_t v = code_at(&n->in[0]->out, i);
@@ -57,7 +59,8 @@ static void forward_chunk(void *arg, int64_t chunk, int32_t thread)
         }
         return;
     }
-    const float *x = n->in[0]->out.data, cap = ((const relu_attr *)n->attr)->cap;
+    const float *x = n->in[0]->out.data;
+    const float cap = ((const relu_attr *)n->attr)->cap;
     float *y = n->out.data;
     for (int64_t i = first; i < end; i++) {
         float v = x[i] < 0.0f ? 0.0f : x[i];
@@ -73,7 +76,8 @@ static void relu_forward(nb_node *n, const nb_run *r)
 
 static void backward_codes(const nb_node *n, int64_t first, int64_t end)
 {
-    int32_t lo, hi;
+    int32_t lo;
+    int32_t hi;
     code_range(n, &lo, &hi);
     bool capped = hi < n->out.q->hi, fresh = nb_layer_fresh(n, 0);
     float *dx = n->in[0]->out.grad;
@@ -88,17 +92,21 @@ static void backward_chunk(void *arg, int64_t chunk, int32_t thread)
 {
     (void)thread;
     const nb_node *n = arg;
-    int64_t first = chunk * NB_LAYER_GRAIN, end = nb_chunk_end(nb_count(&n->out), NB_LAYER_GRAIN, chunk);
+    int64_t first = chunk * NB_LAYER_GRAIN;
+    int64_t end = nb_chunk_end(nb_count(&n->out), NB_LAYER_GRAIN, chunk);
     if (nb_layer_is_codes(&n->out)) {
         backward_codes(n, first, end);
         return;
     }
-    const float *y = n->out.data, *dy = n->out.grad, cap = ((const relu_attr *)n->attr)->cap;
+    const float *y = n->out.data;
+    const float *dy = n->out.grad;
+    const float cap = ((const relu_attr *)n->attr)->cap;
     float *dx = n->in[0]->out.grad;
     bool fresh = nb_layer_fresh(n, 0);
     for (int64_t i = first; i < end; i++) {
         /* both comparisons and both loads always happen: a select, not a branch to mispredict */
-        float pass = (float)((y[i] > 0.0f) & (y[i] < cap)), d = dy[i];
+        float pass = (float)((y[i] > 0.0f) & (y[i] < cap));
+        float d = dy[i];
         dx[i] = fresh ? (pass > 0.0f ? d : 0.0f) : dx[i] + (pass > 0.0f ? d : 0.0f);
     }
 }

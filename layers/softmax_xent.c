@@ -77,12 +77,15 @@ static void forward_row(const xent_job *j, int64_t row)
     int64_t best = 0;
     for (int64_t c = 1; c < j->classes; c++)
         best = x[c] > x[best] ? c : best;
-    double max = (double)x[best], sum = 0, loss = 0;
+    double max = (double)x[best];
+    double sum = 0;
+    double loss = 0;
     for (int64_t c = 0; c < j->classes; c++)
         sum += exp((double)x[c] - max);
     double log_sum = max + log(sum);
     for (int64_t c = 0; c < j->classes; c++) {
-        double log_p = (double)x[c] - log_sum, share = target(j, row, c);
+        double log_p = (double)x[c] - log_sum;
+        double share = target(j, row, c);
         prob[c] = (float)exp(log_p);
         loss -= share != 0.0 ? share * log_p : 0.0; /* a share of 0 times log 0 is nothing */
     }
