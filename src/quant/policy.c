@@ -169,6 +169,7 @@ nb_status nb_quant_place(nb_graph *g, const nb_conf *quant)
     }
     if (last)
         NB_TRY(widen_last_input(&rules, last));
+    NB_TRY(nb_quant_rules_check_used(&rules));
     g->quantized = true;
     return NB_OK;
 }

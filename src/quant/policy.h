@@ -8,6 +8,7 @@ typedef struct {
     nb_graph *g;
     nb_quant_section section;
     nb_fakequant_attr weights, activations; /* the general rules */
+    bool *used; /* [2 * count of section.layers]: its weights, its activations were asked for */
 } nb_quant_rules;
 
 nb_status nb_quant_rules_bind(nb_graph *g, const nb_conf *quant, nb_quant_rules *out);
@@ -16,5 +17,7 @@ nb_status nb_quant_rules_override(const nb_quant_rules *rules, const char *layer
                                   nb_fakequant_attr *attr);
 /* Every name under `layers` must be a layer of the graph: else an error with a suggestion. */
 nb_status nb_quant_rules_check_names(const nb_quant_rules *rules);
+/* After placement: a rule under `layers` that nothing asked for is a mistake, as an unknown key is. */
+nb_status nb_quant_rules_check_used(const nb_quant_rules *rules);
 
 #endif

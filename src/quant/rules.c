@@ -45,7 +45,9 @@ static nb_status bind_part(nb_graph *g, const nb_conf *map, const char *where, b
         int32_t n = 0;
         for (; nb_quantizers[n] && n < 64; n++)
             names[n] = nb_quantizers[n]->name;
-        return nb_conf_unknown(g->ctx, named, where, "range method", names, n);
+        char place[224];
+        snprintf(place, sizeof place, "%s.range", where);
+        return nb_conf_unknown(g->ctx, named, place, "range method", names, n);
     }
     nb_quant_keys keys = {0};
     void *attr = method->attr_size ? nb_graph_alloc(g, method->attr_size) : NULL;
@@ -70,12 +72,28 @@ nb_status nb_quant_rules_bind(nb_graph *g, const nb_conf *quant, nb_quant_rules 
     nb_quant_rules r = {.g = g};
     nb_binding b = {nb_quant_section_keys, &r.section};
     NB_TRY(nb_conf_bind(g->ctx, quant, "quant", &b, 1));
-    if (r.section.first_last_bits == 1 || r.section.output_bits == 1)
-        return nb_conf_fail(g->ctx, quant, "quant", NB_E_CONFIG, "first_last_bits and output_bits must be 0 or 2..8");
+    static const char *const zero_or_bits[] = {"first_last_bits", "output_bits"};
+    for (int32_t i = 0; i < 2; i++)
+        if ((i == 0 ? r.section.first_last_bits : r.section.output_bits) == 1)
+            return nb_conf_fail(g->ctx, nb_conf_get(quant, zero_or_bits[i]), "quant", NB_E_CONFIG,
+                                "%s: 1: must be 0 or in 2..8", zero_or_bits[i]);
+    r.used = nb_graph_alloc(g, 2 * ((size_t)nb_conf_count(r.section.layers) + 1) * sizeof *r.used);
+    if (!r.used)
+        return NB_E_NOMEM;
     NB_TRY(bind_part(g, r.section.weights, "quant.weights", true, &r.weights));
     NB_TRY(bind_part(g, r.section.activations, "quant.activations", false, &r.activations));
     *out = r;
     return NB_OK;
+}
+
+/* The place of a layer's part in `used`. */
+static bool *used_mark(const nb_quant_rules *rules, const char *layer, bool weights)
+{
+    const nb_conf *layers = rules->section.layers;
+    for (int32_t i = 0; i < nb_conf_count(layers); i++)
+        if (strcmp(nb_conf_key_at(layers, i), layer) == 0)
+            return &rules->used[2 * i + !weights];
+    return NULL;
 }
 
 nb_status nb_quant_rules_override(const nb_quant_rules *rules, const char *layer, const char *part,
@@ -85,6 +103,7 @@ nb_status nb_quant_rules_override(const nb_quant_rules *rules, const char *layer
     const nb_conf *own = map ? nb_conf_get(map, part) : NULL;
     if (!own)
         return NB_OK;
+    *used_mark(rules, layer, attr->weights) = true;
     char where[192];
     snprintf(where, sizeof where, "quant.layers.%s.%s", layer, part);
     nb_fakequant_attr a;
@@ -146,5 +165,24 @@ nb_status nb_quant_rules_check_names(const nb_quant_rules *rules)
         nb_free(g->ctx, names);
         return st;
     }
+    return NB_OK;
+}
+
+nb_status nb_quant_rules_check_used(const nb_quant_rules *rules)
+{
+    static const char *const parts[] = {"weights", "activations"};
+    static const char *const why[] = {"it has no weights that are quantized",
+                                      "its output is not quantized (pools keep the grid of their input, the last layer "
+                                      "gives int32 logits unless output_bits is set)"};
+    const nb_conf *layers = rules->section.layers;
+    for (int32_t i = 0; i < nb_conf_count(layers); i++)
+        for (int32_t k = 0; k < 2; k++) {
+            const nb_conf *own = nb_conf_get(nb_conf_at(layers, i), parts[k]);
+            if (!own || rules->used[2 * i + k])
+                continue;
+            char where[192];
+            snprintf(where, sizeof where, "quant.layers.%s.%s", nb_conf_key_at(layers, i), parts[k]);
+            return nb_conf_fail(rules->g->ctx, own, where, NB_E_CONFIG, "changes nothing: %s", why[k]);
+        }
     return NB_OK;
 }
