@@ -145,8 +145,12 @@ nb_status nb_graph_add(nb_graph *g, const nb_op *op, const char *name, const cha
         return NB_E_NOMEM;
     if (nb_graph_find(g, name))
         return nb_node_fail(g, n, NB_E_CONFIG, "this name is already taken: give one of the two another `name`");
-    if (n_in < op->min_in || n_in > op->max_in || n_in > NB_MAX_IN)
-        return nb_node_fail(g, n, NB_E_CONFIG, "has %d inputs, takes %d..%d", n_in, op->min_in, op->max_in);
+    if (n_in < op->min_in || n_in > op->max_in || n_in > NB_MAX_IN) {
+        char most[16] = "";
+        if (op->max_in > op->min_in)
+            snprintf(most, sizeof most, "..%d", op->max_in);
+        return nb_node_fail(g, n, NB_E_CONFIG, "has %d inputs, takes %d%s", n_in, op->min_in, most);
+    }
     n->n_in = n_in;
     n->flags = op->role == NB_ROLE_INPUT ? NB_NODE_BATCHED : 0;
     for (int32_t i = 0; i < n_in; i++) {

@@ -181,12 +181,10 @@ nb_status nb_model_layer(nb_model_builder *b, const char *op, const char *name, 
     return st;
 }
 
-static nb_status check_ends(nb_model_builder *b, const nb_conf *model)
+static nb_status check_ends(nb_model_builder *b)
 {
     nb_graph *g = b->g;
-    if (!g->input)
-        return nb_conf_fail(b->ctx, model, "model", NB_E_CONFIG, "must begin with `- input`");
-    if (!g->loss)
+    if (!g->loss) /* it stands, for messages, where the last layer does */
         NB_TRY(nb_model_layer(b, "softmax_xent", "loss", "", &b->last, 1, &b->last));
     if (g->loss->id != g->n - 1)
         return nb_node_fail(g, g->loss, NB_E_CONFIG, "must be the last layer");
@@ -204,10 +202,14 @@ static nb_status build_all(nb_model_builder *b, const nb_conf *model)
     for (int32_t i = 0; i < nb_conf_count(model); i++) {
         entry e;
         NB_TRY(find_kind(b, nb_conf_at(model, i), i, &e));
+        const bool input = e.op && e.op->role == NB_ROLE_INPUT;
+        if (input != (i == 0))
+            return nb_conf_fail(b->ctx, e.conf, e.where, NB_E_CONFIG,
+                                input ? "only the first layer is the input: name it in an `in` to read it again"
+                                      : "the first layer must be `input`");
         NB_TRY(build_entry(b, &e));
     }
-    b->where = "";
-    return check_ends(b, model);
+    return check_ends(b);
 }
 
 nb_status nb_model_build(nb_ctx *ctx, const nb_experiment *exp, const nb_dsinfo *info, int32_t max_batch,

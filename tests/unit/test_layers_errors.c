@@ -56,7 +56,7 @@ static const mistake mistakes[] = {
      "a is 2x5x4x3, but input1 is 2x7x6x3"                                                                                                                                                             },
     {"- conv2d: {name: a, out: 3}\n- concat: {in: [a, input1]}\n",                                            NB_E_SHAPE,  "test.yaml:4: concat",
      "all must be equal but for channels"                                                                                                                                                              },
-    {"- add\n",                                                                                               NB_E_CONFIG, "test.yaml:3: add",          "has 1 inputs, takes 2..2"                     },
+    {"- add\n",                                                                                               NB_E_CONFIG, "test.yaml:3: add",          "has 1 inputs, takes 2"                        },
     {"- linear: {out: 5}\n- softmax_xent\n",                                                                  NB_E_SHAPE,  "test.yaml:4: softmax_xent",
      "linear1 gives 5 values per image, the data h"                                                                                                                                                    },
     {"- dwconv2d: {multiplier: 64}\n- dwconv2d: {multiplier: 64}\n- dwconv2d: {multiplier: 64, kernel: 1}\n",
