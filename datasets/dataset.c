@@ -94,6 +94,8 @@ nb_status nb_data_open(nb_ctx *ctx, const nb_conf *data, const char *split, nb_d
     if (st == NB_OK) {
         d->set = set; /* from here on close() has something to close */
         st = set->open(ctx, d->state, d->common.path, split, &d->info);
+        if (st == NB_E_CONFIG) /* a loader knows its keys' values, not where they stand */
+            nb_conf_fail(ctx, data, NULL, st, "%s", nb_ctx_error(ctx));
     }
     if (st != NB_OK) {
         nb_data_close(ctx, d);

@@ -64,6 +64,9 @@ nb_status cli_experiment_open_train(cli *c, cli_experiment *e)
     NB_TRY(nb_data_open(c->ctx, e->exp.data, "train", &e->train));
     int32_t count = nb_data_info(e->train)->count;
     e->n_validation = nb_data_common(e->train)->validation;
+    if (e->n_validation >= count)
+        return nb_conf_fail(c->ctx, nb_conf_get(e->exp.data, "validation"), "data.validation", NB_E_CONFIG,
+                            "%d: must be less than %d, the number of training images", e->n_validation, count);
     if (e->n_validation > 0)
         NB_TRY(nb_split_order(c->ctx, count, e->n_validation, e->exp.seed, &e->order));
     e->n_train = count - e->n_validation;

@@ -369,6 +369,11 @@ static nb_status open_loader(nb_ctx *ctx, const nb_train_job *job, nb_loader **o
                         .augment = nb_data_common(job->data)->augment,
                         .subset = job->indices,
                         .n_subset = job->n_indices};
+    int32_t images = job->indices ? job->n_indices : nb_data_info(job->data)->count;
+    const nb_conf *train = job->experiment->train, *batch = nb_conf_get(train, "batch");
+    if (s.batch > images)
+        return nb_conf_fail(ctx, batch ? batch : train, "train.batch", NB_E_CONFIG,
+                            "%d: must be at most %d, the number of training images", s.batch, images);
     return nb_loader_open(ctx, job->data, &s, out);
 }
 
