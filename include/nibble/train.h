@@ -200,6 +200,9 @@ typedef struct nb_checkpoint {
     struct nb_arena *arena;
 } nb_checkpoint;
 NB_API nb_status nb_checkpoint_open(nb_ctx *ctx, const char *path, nb_checkpoint **out);
+/* From memory (copied); name stands in messages. */
+NB_API nb_status nb_checkpoint_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len,
+                                     nb_checkpoint **out);
 NB_API void nb_checkpoint_close(nb_ctx *ctx, nb_checkpoint *c); /* NULL is fine */
 
 typedef enum {

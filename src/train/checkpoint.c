@@ -265,21 +265,19 @@ static nb_status read_all(nb_ctx *ctx, nb_checkpoint *c)
     return read_info(ctx, c);
 }
 
-nb_status nb_checkpoint_open(nb_ctx *ctx, const char *path, nb_checkpoint **out)
+/* Takes the file, which is closed after a failure too. */
+static nb_status from_file(nb_ctx *ctx, nb_st_file *file, nb_checkpoint **out)
 {
-    nb_arena *arena;
-    NB_TRY(nb_arena_create(ctx, &arena));
-    nb_checkpoint *c = nb_arena_alloc(arena, sizeof *c);
+    nb_arena *arena = NULL;
+    nb_status st = nb_arena_create(ctx, &arena);
+    nb_checkpoint *c = st == NB_OK ? nb_arena_alloc(arena, sizeof *c) : NULL;
     if (!c) {
         nb_arena_free(arena);
+        nb_st_close(ctx, file);
         return NB_E_NOMEM;
     }
-    c->arena = arena;
-    nb_status st = nb_st_open(ctx, path, &c->file);
-    if (st == NB_OK) {
-        c->path = nb_st_name(c->file);
-        st = read_all(ctx, c);
-    }
+    *c = (nb_checkpoint){.file = file, .path = nb_st_name(file), .arena = arena};
+    st = read_all(ctx, c);
     if (st == NB_OK)
         *out = c;
     else
@@ -287,12 +285,25 @@ nb_status nb_checkpoint_open(nb_ctx *ctx, const char *path, nb_checkpoint **out)
     return st;
 }
 
+nb_status nb_checkpoint_open(nb_ctx *ctx, const char *path, nb_checkpoint **out)
+{
+    nb_st_file *file;
+    NB_TRY(nb_st_open(ctx, path, &file));
+    return from_file(ctx, file, out);
+}
+
+nb_status nb_checkpoint_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, nb_checkpoint **out)
+{
+    nb_st_file *file;
+    NB_TRY(nb_st_parse(ctx, name, bytes, len, &file));
+    return from_file(ctx, file, out);
+}
+
 void nb_checkpoint_close(nb_ctx *ctx, nb_checkpoint *c)
 {
     if (!c)
         return;
-    if (c->file)
-        nb_st_close(ctx, c->file);
+    nb_st_close(ctx, c->file);
     nb_arena_free(c->arena);
 }
 
