@@ -86,6 +86,23 @@ static void gradients_agree_with_differences_of_the_loss(void **state)
     ref_street_close(&s);
 }
 
+static void gradients_agree_with_frozen_batch_norm_too(void **state)
+{
+    (void)state;
+    ref_street s;
+    assert_int_equal(ref_street_open(&s, SMALL, 4, REF_FLOAT), NB_OK);
+    ref_street_steps(&s, 3, 0.05f, false); /* running statistics away from 0 and 1 */
+    uint8_t pixels[4 * 8 * 8 * 3];
+    int32_t labels[4];
+    for (int32_t b = 0; b < 4; b++)
+        nb_data_get(s.train, b, pixels + b * 192, &labels[b]);
+    nb_run r = {.train = true, .freeze_bn = true, .pixels = pixels, .labels = labels};
+    double worst;
+    assert_int_equal(nb_grad_check(s.graph, &r, 4, 1e-3, &worst), NB_OK);
+    assert_true(worst < 0.02);
+    ref_street_close(&s);
+}
+
 static void a_value_read_twice_gets_both_gradients(void **state)
 {
     (void)state;
@@ -152,6 +169,7 @@ int main(void)
         cmocka_unit_test(a_leaf_that_comes_late_stands_right_before_its_node),
         cmocka_unit_test(two_tensors_never_share_memory_while_both_live),
         cmocka_unit_test(gradients_agree_with_differences_of_the_loss),
+        cmocka_unit_test(gradients_agree_with_frozen_batch_norm_too),
         cmocka_unit_test(a_value_read_twice_gets_both_gradients),
         cmocka_unit_test(a_smaller_batch_runs_in_the_same_plan),
         cmocka_unit_test(inference_needs_less_memory_than_training),
