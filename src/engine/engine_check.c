@@ -10,8 +10,7 @@
 #include "kernels/iconv.h"
 
 enum {
-    MAX_COUNT = 1 << 28,  /* values of one tensor: bytes and sums of two fit in 32 bits */
-    MAX_WINDOW = 1 << 22, /* of an average pool: 383 * 2^22 < 2^31 (kernels/ipool.h) */
+    MAX_COUNT = 1 << 28, /* values of one tensor: bytes and sums of two fit in 32 bits */
     MULT_MIN = 1 << 30,
     SHIFT_MAX = 62
 };
@@ -49,8 +48,7 @@ static uint64_t bytes_of(const nb_etensor *t)
 
 static bool tensor_ok(const nb_emodel *m, const nb_etensor *t)
 {
-    if (t->h < 1 || t->w < 1 || t->c < 1 || t->h > MAX_COUNT || t->w > MAX_COUNT / t->h ||
-        t->c > MAX_COUNT / (t->h * t->w))
+    if (t->h < 1 || t->w < 1 || t->c < 1 || t->w > MAX_COUNT / t->h || t->c > MAX_COUNT / (t->h * t->w))
         return false;
     if (t->type != NB_EI_U8 && t->type != NB_EI_S8 && (t->type != NB_EI_S32 || t->zero != 0))
         return false;
@@ -94,7 +92,8 @@ static int32_t clobbered_by(const nb_emodel *m, int32_t i)
     return -1;
 }
 
-/* Indices in range, inputs written by earlier steps and readable, one writer per tensor, kind where it may stand. */
+/* Indices in range, inputs written by earlier steps, one writer per tensor, kind where it may stand. s32 comes out of
+ * the last step only, so nobody reads it. */
 static bool wiring_ok(const nb_emodel *m, int32_t step)
 {
     static const int32_t min_in[NB_STEP_KINDS] = {0, 1, 2, 1, 1, 1},
@@ -105,9 +104,7 @@ static bool wiring_ok(const nb_emodel *m, int32_t step)
     if (s->n_in < min_in[s->kind] || s->n_in > max_in[s->kind] || s->out < 0 || s->out >= m->n_tensors ||
         producer(m, s->out) != step)
         return false;
-    for (int32_t k = 0; k < s->n_in; k++) {
-        if (s->in[k] < 0 || s->in[k] >= m->n_tensors || m->tensors[s->in[k]].type == NB_EI_S32)
-            return false;
+    for (int32_t k = 0; k < s->n_in; k++) { /* the output of an earlier step is an index that has been checked */
         const int32_t from = producer(m, s->in[k]);
         if (from < 0 || from >= step)
             return false;
@@ -193,13 +190,14 @@ static bool pool_ok(const nb_emodel *m, const nb_estep *s)
     const nb_etensor *in = &m->tensors[s->in[0]], *out = &m->tensors[s->out];
     nb_geom g = s->geom;
     g.groups = g.c; /* as a depthwise convolution; pools leave groups unset */
-    if (g.c < 1 || g.oc != g.c || g.dilation != 1 || !nb_iconv_supports(&g))
+    if (g.oc != g.c || g.dilation != 1 || !nb_iconv_supports(&g))
         return false;
     if (count_of(in) != (int64_t)g.h * g.w * g.c || count_of(out) != (int64_t)g.oh * g.ow * g.oc)
         return false;
     if (s->kind == NB_STEP_MAXPOOL)
         return g.pad < g.kh && g.pad < g.kw && in->type == out->type && in->zero == out->zero;
-    return g.pad == 0 && (int64_t)g.kh * g.kw <= MAX_WINDOW && rescales_ok(s->mult, s->shift, 1, 1, MULT_MIN);
+    /* kh, kw <= 2^10 (nb_iconv_supports): no sum of codes reaches 2^31 */
+    return g.pad == 0 && rescales_ok(s->mult, s->shift, 1, 1, MULT_MIN);
 }
 
 static bool join_ok(const nb_emodel *m, const nb_estep *s)

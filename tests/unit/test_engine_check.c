@@ -25,7 +25,7 @@ typedef struct {
     uint8_t table[2 * 256];
     int8_t conv_w[2 * 9 * 2], linear_w[3 * 16];
     int32_t bias[3], mult[3], shift[3], add_mult[2], add_shift[1];
-    nb_etensor t[TENSORS];
+    nb_etensor t[TENSORS + 1]; /* one more that no step writes */
     nb_estep s[STEPS];
     nb_emodel e;
 } sample;
@@ -68,6 +68,7 @@ static void make_sample(sample *m)
     for (int32_t i = 0; i < TENSORS; i++)
         m->t[i] = (nb_etensor){.h = size[i][0], .w = size[i][1], .c = size[i][2], .offset = (uint64_t)i * 64};
     m->t[G].type = NB_EI_S32;
+    m->t[TENSORS] = m->t[F];
     const int32_t kinds[STEPS] = {NB_STEP_TABLE,   NB_STEP_CONV,    NB_STEP_ADD, NB_STEP_CONCAT,
                                   NB_STEP_MAXPOOL, NB_STEP_AVGPOOL, NB_STEP_CONV};
     for (int32_t i = 0; i < STEPS; i++) {
@@ -130,8 +131,10 @@ static void steps_that_read_or_write_the_wrong_things_are_named(void **state)
     HURT(C, m->s[C].n_in = 1);
     HURT(B, m->s[B].in[0] = -1);
     HURT(B, m->s[B].in[0] = TENSORS);
-    HURT(B, m->s[B].in[0] = B); /* reads what it writes */
-    HURT(C, m->s[C].in[1] = D); /* reads what is not there yet */
+    HURT(B, m->s[B].in[0] = B);                         /* reads what it writes */
+    HURT(C, m->s[C].in[1] = D);                         /* reads what is not there yet */
+    HURT(G, m->e.n_tensors++; m->s[G].in[0] = TENSORS); /* reads what nobody writes */
+    HURT(C, m->e.n_steps = C + 1; m->t[C].type = NB_EI_S32);
     HURT(B, m->s[B].out = -1);
     HURT(B, m->s[B].out = TENSORS);
     HURT(C, m->s[C].out = B); /* a second writer */
@@ -171,6 +174,7 @@ static void geometries_that_do_not_fit_are_named(void **state)
     (void)state;
     sample samples[1], *m = samples;
     HURT(B, m->s[B].geom.h = 5);
+    HURT(F, m->s[F].geom.h = m->s[F].geom.w = 5);
     HURT(B, m->s[B].geom.c = 0);
     HURT(B, m->s[B].geom.oh = 3);
     HURT(B, m->s[B].geom.stride = 0);
@@ -185,9 +189,14 @@ static void geometries_that_do_not_fit_are_named(void **state)
     HURT(B, m->s[B].geom.groups = INT32_MIN);
     HURT(B, m->s[B].geom.kh = m->s[B].geom.kw = 5; m->s[B].geom.pad = 1);
     HURT(E, m->s[E].geom.oc = 3);
+    HURT(E, m->s[E].geom.oc = m->t[E].c = 8; m->t[E].offset = 512; m->e.tensor_bytes = 1024);
     HURT(E, m->s[E].geom.dilation = m->s[E].geom.pad = 2);
     HURT(E, m->s[E].geom = square(4, 4, 6, 4, 1, 1, 1); /* windows of padding alone */
          m->t[E].h = m->t[E].w = 6; m->t[E].offset = 512; m->e.tensor_bytes = 1024);
+    HURT(E, m->s[E].geom = square(4, 4, 6, 4, 3, 1, 1); m->s[E].geom.kh = 1; m->s[E].geom.ow = m->t[E].w = 4;
+         m->t[E].h = 6; m->t[E].offset = 512; m->e.tensor_bytes = 1024);
+    HURT(E, m->s[E].geom = square(4, 4, 6, 4, 3, 1, 1); m->s[E].geom.kw = 1; m->s[E].geom.oh = m->t[E].h = 4;
+         m->t[E].w = 6; m->t[E].offset = 512; m->e.tensor_bytes = 1024);
     HURT(F, m->s[F].geom.pad = 1; m->s[F].geom.kh = m->s[F].geom.kw = 4); /* averages have no padding */
     HURT(FINE, m->s[F].geom.groups = 7);                                  /* pools do not look at groups */
 }
@@ -196,12 +205,16 @@ static void tensors_of_wrong_shape_type_or_place_are_named(void **state)
 {
     (void)state;
     sample samples[1], *m = samples;
-    HURT(E, m->t[E].type = NB_EI_S8); /* a maximum keeps its grid */
+    HURT(E, m->t[E].type = NB_EI_S8; m->s[E].hi = 100); /* a maximum keeps its grid */
     HURT(E, m->t[E].zero = 1);
     HURT(FINE, m->t[F].zero = 1); /* an average may change it */
     HURT(C, m->t[C].h = 3);
     HURT(C, m->t[C].h = 2; m->t[C].w = 8);
     HURT(D, m->t[D].c = 3);
+    HURT(D, m->s[D].kind = NB_STEP_ADD);
+    HURT(TENSOR + B, m->t[B].c = 0);
+    HURT(TENSOR + B, m->t[B].c = BIG / 8; m->e.tensor_bytes = BIG * 4u);
+    HURT(TENSOR + TENSORS, m->e.n_tensors++);
     HURT(G, m->t[G].c = 4);
     HURT(TENSOR + B, m->t[B].h = 0);
     HURT(TENSOR + B, m->t[B].c = -2);
@@ -268,6 +281,9 @@ static int32_t check_sum(const sum_case *c)
     return fault;
 }
 
+/* In the order of the cases: 66310 * 127 * 255 = 2147449350 is 34297 below 2^31 - 1; sums that fit only together with
+ * their bias; few bits allow more weights, unless padding brings a far zero point; sums whose first half does not fit
+ * although the whole does, (128 - 100) * 133000 * 127 and (255 - 100) * 90000 * 127. */
 static void sums_are_accepted_to_the_last_unit_and_no_further(void **state)
 {
     (void)state;
@@ -275,22 +291,19 @@ static void sums_are_accepted_to_the_last_unit_and_no_further(void **state)
         sum_case c;
         int32_t fault;
     } cases[] = {
-  /* 66310 * 127 * 255 = 2147449350, 34297 below 2^31 - 1 */
-        {{.n = 66310, .weight = 127, .hi = 255, .bias = 34297},                                 0},
-        {{.n = 66310, .weight = 127, .hi = 255, .bias = 34298},                                 2},
-        {{.n = 66310, .weight = -127, .hi = 255, .bias = -34298},                               0},
-        {{.n = 66310, .weight = -127, .hi = 255, .bias = -34299},                               2},
- /* a sum that does not fit, although it would together with its bias */
-        {{.n = 90000, .weight = 127, .hi = 255, .bias = -1000000000},                           2},
-        {{.n = 90000, .weight = -127, .hi = 255, .bias = 1000000000},                           2},
- /* codes of few bits allow more weights, unless padding brings a far zero point */
-        {{.n = 90000, .weight = 127, .hi = 15},                                                 0},
-        {{.n = 90000, .weight = 127, .hi = 15, .zero = 255},                                    2},
-        {{.n = 140000, .weight = 127, .hi = 15, .type = NB_EI_S8},                              0},
-        {{.n = 140000, .weight = 127, .hi = 15, .type = NB_EI_S8, .zero = -128},                2},
- /* the whole sum fits, (255 - 100) * 90000 * 127, but the first half of it does not */
-        {{.n = 180000, .weight = 127, .zero = 100, .lo = 100, .hi = 255, .n_negative = 90000},  2},
-        {{.n = 180000, .weight = -127, .zero = 100, .lo = 100, .hi = 255, .n_negative = 90000}, 2},
+        {{.n = 66310, .weight = 127, .hi = 255, .bias = 34297},                                                      0},
+        {{.n = 66310, .weight = 127, .hi = 255, .bias = 34298},                                                      2},
+        {{.n = 66310, .weight = -127, .hi = 255, .bias = -34298},                                                    0},
+        {{.n = 66310, .weight = -127, .hi = 255, .bias = -34299},                                                    2},
+        {{.n = 90000, .weight = 127, .hi = 255, .bias = -1000000000},                                                2},
+        {{.n = 90000, .weight = -127, .hi = 255, .bias = 1000000000},                                                2},
+        {{.n = 90000, .weight = 127, .hi = 15},                                                                      0},
+        {{.n = 90000, .weight = 127, .hi = 15, .zero = 255},                                                         2},
+        {{.n = 140000, .weight = 127, .hi = 15, .type = NB_EI_S8},                                                   0},
+        {{.n = 140000, .weight = 127, .hi = 15, .type = NB_EI_S8, .zero = -128},                                     2},
+        {{.n = 266000, .weight = 127, .zero = -100, .lo = -128, .hi = -100, .n_negative = 133000, .type = NB_EI_S8}, 2},
+        {{.n = 180000, .weight = 127, .zero = 100, .lo = 100, .hi = 255, .n_negative = 90000},                       2},
+        {{.n = 180000, .weight = -127, .zero = 100, .lo = 100, .hi = 255, .n_negative = 90000},                      2},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (check_sum(&cases[i].c) != cases[i].fault)
