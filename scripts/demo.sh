@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# demo.sh - the demo: trains a W4A8 network on Fashion-MNIST, evaluates its integers and verifies them.
+# demo.sh - the demo: trains a W4A8 network on Fashion-MNIST, evaluates its integers on all test images and verifies them.
 #
 # usage: scripts/demo.sh path/to/nibble
 set -eu
 nibble=$1
 config=configs/fmnist-cnn.yaml
-out=$(sed -n 's/^out: *//p' "$config")
-"$nibble" train "$config"
+out=$(sed -n 's/^out: *\([^ #]*\).*/\1/p' "$config")
+"$nibble" train "$config" --force # an earlier demo is moved aside
 "$nibble" eval "$out/model.int.safetensors"
-"$nibble" verify "$out/last.safetensors"
+"$nibble" verify "$out/model.int.safetensors"
+"$nibble" info "$out/model.int.safetensors"
+echo
+echo "The integers are in $out/model.int.safetensors; \`build/current/nibble export $out/model.int.safetensors -o model.txt\` lists them."
