@@ -57,6 +57,22 @@ run 1 export plain/last.safetensors -o x.txt
 says "is a float network"
 run 1 verify plain/last.safetensors
 
+# Images from files: one that fits, one that must be resized.
+base64 -d >stripes.png <<'END'
+iVBORw0KGgoAAAANSUhEUgAAAAwAAAAMCAIAAADZF8uwAAAAFklEQVR42mPQAIMTYICLzTCqaDAqAgAR7sqBPJBTZQAAAABJRU5ErkJggg==
+END
+base64 -d >small.png <<'END'
+iVBORw0KGgoAAAANSUhEUgAAAAcAAAAFCAIAAAAG+GGPAAAAE0lEQVR42mPQAIMTYABnM9BIFABZ7SyJzg1B3gAAAABJRU5ErkJggg==
+END
+run 0 run run/model.int.safetensors stripes.png
+[ "$(grep -c ' %  ' out)" = 4 ] || die "four classes, so four lines of probabilities"
+awk '/%/ { s += $1 } END { exit !(s > 99.9 && s < 100.1) }' out || die "probabilities must add up to 1"
+run 0 run plain/last.safetensors stripes.png --json
+says '"probability":'
+run 1 run run/model.int.safetensors small.png
+says "small.png"
+run 0 run run/model.int.safetensors small.png stripes.png --resize
+
 # Help is everywhere and costs nothing.
 for command in train eval run info verify export keys; do
     run 0 "$command" --help

@@ -63,8 +63,9 @@ static nb_status evaluate(void *ud, nb_graph *g, nb_eval *out)
 
 static void on_step(void *ud, const nb_progress *p)
 {
-    (void)p;
     train_case *t = ud;
+    if (t->starve)
+        nb_ctx_fail_alloc_at(t->ctx, p->step < p->steps ? 1 : 0);
     t->steps_seen++;
     t->n_steps++;
     if (t->stop_after && t->n_steps >= t->stop_after)

@@ -20,6 +20,7 @@ typedef struct {
     int32_t steps_seen, epochs_seen; /* by the callbacks, over all runs */
     int32_t stop_after;              /* steps of one run; 0 = never */
     int32_t n_steps;                 /* of the run under way */
+    bool starve;                     /* from the first step to the last of every epoch no allocation succeeds */
     volatile sig_atomic_t stop;
     nb_epoch_report last;
 } train_case;

@@ -306,6 +306,16 @@ static void a_run_folder_that_was_moved_can_be_resumed(void **state)
     train_case_close(&t);
 }
 
+static void no_step_allocates(void **state)
+{
+    train_case t;
+    open_case(*state, &t, "a", BOTH_PHASES);
+    t.starve = true;
+    run(&t, false);
+    assert_int_equal(t.steps_seen, 24);
+    train_case_close(&t);
+}
+
 static void running_out_of_memory_anywhere_is_an_error(void **state)
 {
     data_fixture *f = *state;
@@ -339,6 +349,7 @@ int main(void)
         TEST(divergence_names_place_and_remedy_and_keeps_the_last_good_state),
         TEST(resuming_with_another_config_is_refused_with_the_line),
         TEST(a_run_folder_that_was_moved_can_be_resumed),
+        TEST(no_step_allocates),
         TEST(running_out_of_memory_anywhere_is_an_error),
     };
     return cmocka_run_group_tests_name("trainer", tests, NULL, NULL);
