@@ -1,6 +1,8 @@
-/* eltwise.h - sweeps over floats and codes: ranges, quantization, batch-norm statistics. Each works on one contiguous
- * chunk; callers cut tensors into fixed chunks (base/parallel.h), so results do not depend on the thread count. rows x
- * c: channels last. */
+/* eltwise.h - sweeps over floats and codes: ranges, quantization, batch-norm statistics.
+ *
+ * Each works on one contiguous chunk; callers cut tensors into fixed chunks (base/parallel.h), so results do not depend
+ * on the thread count. Every sweep is bit-equal on every instruction set: same operations, same order per value,
+ * nothing contracted. Sums over rows go row by row. rows x c: channels last. */
 #ifndef NB_KERNELS_ELTWISE_H
 #define NB_KERNELS_ELTWISE_H
 
@@ -11,7 +13,7 @@ void nb_k_minmax(float *min, float *max, const float *x, int64_t n);
 
 /* codes[i] = clamp(round_half_even(x[i] / scale) + zero, lo, hi) as u8 or s8 bytes. Infinities clamp; NaN gives zero.
  * If mask is not NULL, bit i%8 of mask[i/8] is 1 where the unclamped code was inside [lo, hi] (straight-through
- * estimator). n <= 2^40. */
+ * estimator), 0 for NaN and past the end. lo <= zero <= hi; n <= 2^40. */
 void nb_k_quantize(uint8_t *codes, uint8_t *mask, const float *x, int64_t n, float scale, int32_t zero, int32_t lo,
                    int32_t hi);
 /* y[i] = scale * (code - zero); is_signed: codes are s8. */
