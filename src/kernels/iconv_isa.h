@@ -1,14 +1,16 @@
 /* iconv_isa.h - what a variant of the integer convolution provides; for iconv.c, its variants, their tests and
  * benchmarks.
  *
- * All variants share one memory layout, so a blob packed by one runs on any other:
- *   dense       per group and per 16 of its output channels one panel: s16 [n_runs][pairs][16 channels][2 consecutive
- * k] depthwise   per 16 channels one panel: s16 [pairs of taps][16 channels][2 taps] Missing channels, the second half
- * of an odd run and of the last odd tap are zero weights; what they multiply is read, but does not matter. */
+ * All variants share one memory layout, so a blob packed by one runs on any other. One panel serves 16 output channels:
+ *   dense       (panels of a group follow each other)  s16 [n_runs][pairs][16 channels][2 consecutive k]
+ *   depthwise                                          s16 [pairs of taps][16 channels][2 taps]
+ * Missing channels, the second half of an odd run and of the last odd tap are zero weights; what they multiply is read,
+ * but does not matter. */
 #ifndef NB_KERNELS_ICONV_ISA_H
 #define NB_KERNELS_ICONV_ISA_H
 
 #include "kernels/iconv.h"
+#include "kernels/ipool.h"
 
 enum { NB_ICONV_LANES = 16, NB_ICONV_SLACK = 32 }; /* channels per panel; s16 values readable behind the padded image */
 
@@ -31,6 +33,7 @@ typedef struct {
     void (*dense)(const nb_iconv_job *j);
     void (*depthwise)(const nb_iconv_job *j);
     void (*requantize)(uint8_t *codes, const int32_t *acc, const nb_irequant *q, int64_t rows, int32_t c);
+    void (*add)(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_iadd *p); /* nb_k_add_codes */
 } nb_iconv_isa;
 
 #define ICONV(name, needs) extern const nb_iconv_isa nb_iconv_##name;

@@ -217,12 +217,12 @@ AVX2_INLINE __m256i rescale8(__m256i acc, const channels8 *k)
     return _mm256_sub_epi32(_mm256_blend_epi32(e, _mm256_slli_epi64(o, 32), 0xAA), k->sub);
 }
 
-/* Two vectors of 8 to 16 codes. Saturating to s16 first changes nothing: lo - zero and hi - zero are within -383..383.
- */
-AVX2_INLINE __m128i codes16(__m256i a, __m256i b, const channels8 *k)
+/* Two vectors of 8 rescaled sums to 16 codes. Saturating to s16 first changes nothing: lo and hi, which are limits
+ * minus the zero point, are within -383..383. */
+AVX2_INLINE __m128i codes16(__m256i a, __m256i b, __m256i lo, __m256i hi, __m256i zero)
 {
     __m256i y = _mm256_packs_epi32(a, b); /* a0-3 b0-3 | a4-7 b4-7 */
-    y = _mm256_add_epi16(_mm256_min_epi16(_mm256_max_epi16(y, k->lo), k->hi), k->zero);
+    y = _mm256_add_epi16(_mm256_min_epi16(_mm256_max_epi16(y, lo), hi), zero);
     y = _mm256_and_si256(y, _mm256_set1_epi16(0xff));
     const __m128i bytes =
         _mm_packus_epi16(_mm256_castsi256_si128(y), _mm256_extracti128_si256(y, 1)); /* a0-3 b0-3 a4-7 b4-7 */
@@ -240,14 +240,14 @@ AVX2 static void requantize8(uint8_t *codes, const int32_t *acc, const nb_irequa
     acc += c0;
     if (lanes == 8)
         for (; r + 2 <= rows; r += 2, acc += 2 * (int64_t)c, codes += 2 * (int64_t)c) {
-            const __m128i y = codes16(rescale8(load256(acc), &k), rescale8(load256(acc + c), &k), &k);
+            const __m128i y = codes16(rescale8(load256(acc), &k), rescale8(load256(acc + c), &k), k.lo, k.hi, k.zero);
             const int64_t first = _mm_cvtsi128_si64(y), second = _mm_extract_epi64(y, 1);
             memcpy(codes, &first, 8);
             memcpy(codes + c, &second, 8);
         }
     for (; r < rows; r++, acc += c, codes += c) {
         const __m256i y = rescale8(_mm256_maskload_epi32(acc, mask), &k);
-        const int64_t bytes = _mm_cvtsi128_si64(codes16(y, y, &k));
+        const int64_t bytes = _mm_cvtsi128_si64(codes16(y, y, k.lo, k.hi, k.zero));
         memcpy(codes, &bytes, (size_t)lanes);
     }
 }
@@ -273,11 +273,77 @@ static void requantize(uint8_t *codes, const int32_t *acc, const nb_irequant *q,
     }
 }
 
+/* Constants of a residual add. The zero points go into `add`, together with half of the last place and 2^63 (see
+ * channels_at). */
+typedef struct {
+    __m256i mult_a, mult_b, add, sub, lo, hi, zero;
+    __m128i shift;
+} add_constants;
+
+AVX2_INLINE add_constants add_constants_of(const nb_iadd *p)
+{
+    const int64_t zeros = (int64_t)p->zero[0] * p->mult[0] + (int64_t)p->zero[1] * p->mult[1];
+    const uint64_t add = ((uint64_t)1 << (p->shift - 1)) + ((uint64_t)1 << 63) - (uint64_t)zeros;
+    add_constants k = {.mult_a = _mm256_set1_epi64x(p->mult[0]), .mult_b = _mm256_set1_epi64x(p->mult[1])};
+    k.add = _mm256_set1_epi64x((int64_t)add);
+    k.shift = _mm_cvtsi32_si128(p->shift);
+    k.sub = _mm256_set1_epi32((int32_t)(uint32_t)((uint64_t)1 << (63 - p->shift)));
+    k.lo = _mm256_set1_epi16((int16_t)(p->lo - p->y_zero));
+    k.hi = _mm256_set1_epi16((int16_t)(p->hi - p->y_zero));
+    k.zero = _mm256_set1_epi16((int16_t)p->y_zero);
+    return k;
+}
+
+/* 8 codes each, widened to 32 bits, to 8 rounded sums. */
+AVX2_INLINE __m256i add8(__m256i a, __m256i b, const add_constants *k)
+{
+    __m256i e = _mm256_add_epi64(_mm256_mul_epi32(a, k->mult_a), _mm256_mul_epi32(b, k->mult_b));
+    __m256i o = _mm256_add_epi64(_mm256_mul_epi32(_mm256_shuffle_epi32(a, 0xF5), k->mult_a),
+                                 _mm256_mul_epi32(_mm256_shuffle_epi32(b, 0xF5), k->mult_b));
+    e = _mm256_srl_epi64(_mm256_add_epi64(e, k->add), k->shift);
+    o = _mm256_srl_epi64(_mm256_add_epi64(o, k->add), k->shift);
+    return _mm256_sub_epi32(_mm256_blend_epi32(e, _mm256_slli_epi64(o, 32), 0xAA), k->sub);
+}
+
+AVX2_INLINE __m256i widen8(const uint8_t *x, int32_t is_signed)
+{
+    const __m128i v = _mm_loadl_epi64((const void *)x);
+    return is_signed ? _mm256_cvtepi8_epi32(v) : _mm256_cvtepu8_epi32(v);
+}
+
+AVX2_INLINE int64_t add_blocks(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_iadd *p,
+                               const int32_t a_signed, const int32_t b_signed)
+{
+    const add_constants k = add_constants_of(p);
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        const __m256i lo = add8(widen8(a + i, a_signed), widen8(b + i, b_signed), &k);
+        const __m256i hi = add8(widen8(a + i + 8, a_signed), widen8(b + i + 8, b_signed), &k);
+        _mm_storeu_si128((void *)(y + i), codes16(lo, hi, k.lo, k.hi, k.zero));
+    }
+    return i;
+}
+
+/* |sum| + half < 2^40 + 2^(shift-1): with shift >= 10 the rounded sum fits in 32 bits. */
+AVX2 static void add(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_iadd *p)
+{
+    int64_t done = 0;
+    if (p->shift >= 10) {
+        if (p->x_signed[0])
+            done = p->x_signed[1] ? add_blocks(y, a, b, n, p, 1, 1) : add_blocks(y, a, b, n, p, 1, 0);
+        else
+            done = p->x_signed[1] ? add_blocks(y, a, b, n, p, 0, 1) : add_blocks(y, a, b, n, p, 0, 0);
+    }
+    if (done < n)
+        nb_iconv_scalar.add(y + done, a + done, b + done, n - done, p);
+}
+
 const nb_iconv_isa nb_iconv_avx2 = {.name = "avx2",
                                     .needs = NB_CPU_AVX2,
                                     .widen = widen,
                                     .dense = dense,
                                     .depthwise = depthwise,
-                                    .requantize = requantize};
+                                    .requantize = requantize,
+                                    .add = add};
 
 #endif

@@ -4,6 +4,7 @@
  * is put into a table of 256 entries first: the same arithmetic, done once per code instead of once per element. */
 #include "kernels/ipool.h"
 #include "kernels/ibytes.h"
+#include "kernels/iconv_isa.h"
 #include "kernels/rescale.h"
 
 enum {
@@ -100,13 +101,7 @@ void nb_avgpool_multiplier(int32_t count, int32_t *mult, int32_t *shift)
 
 void nb_k_add_codes(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_iadd *p)
 {
-    int64_t part[2][256];
-    for (int32_t k = 0; k < 2; k++)
-        for (int32_t v = 0; v < 256; v++)
-            part[k][v] = (int64_t)(nb_code((uint8_t)v, p->x_signed[k]) - p->zero[k]) * p->mult[k];
-    for (int64_t i = 0; i < n; i++)
-        y[i] =
-            (uint8_t)nb_clamp_code(nb_rescale_wide(part[0][a[i]] + part[1][b[i]], p->shift) + p->y_zero, p->lo, p->hi);
+    nb_iconv_best()->add(y, a, b, n, p);
 }
 
 void nb_k_concat_codes(uint8_t *y, int64_t y_stride, const uint8_t *x, int64_t rows, int32_t c, const nb_regrid *r)
