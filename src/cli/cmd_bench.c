@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/parallel.h"
+#include "kernels/fbench.h"
 #include "report/table.h"
 #include "train/optim.h"
 
@@ -260,10 +261,37 @@ static nb_status bench_all(bench *b)
     return print_layers(b, &b->train[1], "quantized");
 }
 
+/* The float convolution alone, one thread: GFLOP/s of its three passes for shapes of small networks. */
+static nb_status bench_kernels(bench *b)
+{
+    nb_table *t;
+    NB_TRY(parse_rounds(b->c, &b->rounds));
+    NB_TRY(nb_table_create(b->c->ctx, &t));
+    nb_table_column(t, "shape", "convolution, one thread", NB_LEFT);
+    nb_table_column(t, "forward", "forward GFLOP/s", NB_RIGHT);
+    nb_table_column(t, "input_grad", "input gradient", NB_RIGHT);
+    nb_table_column(t, "weight_grad", "weight gradient", NB_RIGHT);
+    for (const nb_fbench_case *k = nb_fbench_cases; k->name; k++) {
+        double gflops[NB_FBENCH_PASSES];
+        nb_status st = nb_fbench_run(b->c->ctx, &k->geom, b->rounds, gflops);
+        if (st != NB_OK) {
+            nb_table_free(t);
+            return st;
+        }
+        nb_table_row(t);
+        nb_table_add_text(t, k->name);
+        for (int32_t i = 0; i < NB_FBENCH_PASSES; i++)
+            nb_table_add_real(t, gflops[i], 1);
+    }
+    return print_table(b, t);
+}
+
 static nb_status run(cli *c)
 {
     bench b = {.c = c};
-    nb_status st = bench_all(&b);
+    if (c->n_args == 0 && !cli_flag(c, "--kernels"))
+        return cli_usage(c, "needs a CONFIG, or --kernels");
+    nb_status st = cli_flag(c, "--kernels") ? bench_kernels(&b) : bench_all(&b);
     for (int32_t i = 0; i < 2; i++) {
         nb_optim_free(c->ctx, b.train[i].optim);
         nb_graph_free(b.train[i].graph);
@@ -282,12 +310,13 @@ static nb_status run(cli *c)
 }
 
 static const cli_option options[] = {
-    {"--steps",                                "N", "measure N steps of each (default: 20)"},
-    {"--layers", NULL, "also show every layer's forward and backward time"},
+    {"--steps",                                                          "N", "measure N steps of each (default: 20)"},
+    {"--kernels",                           NULL, "measure the float convolution by shape instead; takes no CONFIG"},
+    {"--layers",                                                        NULL, "also show every layer's forward and backward time"},
     CLI_SET,
     CLI_THREADS,
     CLI_JSON,
-    {0                              }
+    {0}
 };
 
 const cli_command cli_command_bench = {
@@ -297,7 +326,7 @@ const cli_command cli_command_bench = {
     .more = "Contenders take turns and medians are shown, so ratios hold on a busy machine.\n"
             "A training step is forward, backward and update on one batch in memory; nothing is written.\n",
     .options = options,
-    .min_args = 1,
+    .min_args = 0,
     .max_args = 1,
     .run = run,
 };
