@@ -25,7 +25,7 @@ DEPS        := libpng zlib yaml-0.1 libcjson
 DEPS_CFLAGS := $(shell pkg-config --cflags $(DEPS) 2>/dev/null)
 LIBS        := $(shell pkg-config --libs $(DEPS) 2>/dev/null) -lpthread -lm
 FLAGS = -std=c11 -D_XOPEN_SOURCE=700 -ffp-contract=off -fvisibility=hidden $(WARN) $(OPT_$(MODE)) \
-        $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(if $(filter 1,$(OMP)),-fopenmp) \
+        $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(if $(filter 0,$(OMP)),-DNB_SERIAL) \
         -Iinclude -Isrc $(DEPS_CFLAGS)
 # The engine on its own: no libc, no float library, no threads.
 FLAGS_FREESTANDING = -std=c11 -ffreestanding -DNB_FREESTANDING -fvisibility=hidden $(WARN) $(OPT_$(MODE)) -Iinclude -Isrc
@@ -108,7 +108,7 @@ fuzz-run: $(FUZZERS)
 lint: $(B)/libnibble_engine.a           ## layering, sizes, names, comments, what must not be called
 	@ENGINE=$(B)/libnibble_engine.a tests/run.sh $(sort $(wildcard tests/lint/*.sh))
 tidy:                                   ## clang-tidy over the library and the tool
-	clang-tidy --quiet $(LIB_SRC) $(CLI_SRC) -- $(filter-out -fopenmp,$(FLAGS))
+	clang-tidy --quiet $(LIB_SRC) $(CLI_SRC) -- $(FLAGS)
 format:                                 ## clang-format (version 14) over all C files
 	clang-format -i $(FORMATTED)
 format-check:                           ## fails when `make format` would change something
@@ -121,7 +121,7 @@ install: $(PRODUCTS)                    ## tool, libraries, headers and nibble.p
 	install -m 755 $(B)/nibble $(DEST)/bin/nibble
 	install -m 644 $(B)/libnibble.a $(B)/libnibble_engine.a $(DEST)/lib
 	install -m 644 $(HEADERS) $(DEST)/include/nibble
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@OPENMP@|$(if $(filter 1,$(OMP)),-fopenmp)|' nibble.pc.in \
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' nibble.pc.in \
 	    > $(DEST)/lib/pkgconfig/nibble.pc
 	chmod 644 $(DEST)/lib/pkgconfig/nibble.pc
 uninstall:                              ## remove what install put there

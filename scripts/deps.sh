@@ -11,7 +11,7 @@ programs="cc make pkg-config"
 case "${1:-}" in
 demo) ;;
 test)
-    packages="$packages clang libomp-dev libcmocka-dev"
+    packages="$packages clang libcmocka-dev"
     modules="$modules cmocka"
     programs="$programs gcc clang"
     ;;

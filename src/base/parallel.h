@@ -1,5 +1,5 @@
-/* parallel.h - the only user of OpenMP. Work is cut into chunks by the caller from sizes alone, never from the thread
- * count, so results are the same for 1 or 64 threads. Nested calls run serially. */
+/* parallel.h - the only place that starts computing threads. Work is cut into chunks by the caller from sizes alone,
+ * never from the thread count, so results are the same for 1 or 64 threads. Nested calls run serially. */
 #ifndef NB_BASE_PARALLEL_H
 #define NB_BASE_PARALLEL_H
 
@@ -7,8 +7,9 @@
 
 typedef void (*nb_chunk_fn)(void *arg, int64_t chunk, int32_t thread);
 
-int32_t nb_threads(
-    void); /* upper bound of `thread` + 1; OMP_NUM_THREADS or the number of processors; 1 without OpenMP */
+/* Upper bound of `thread` + 1: OMP_NUM_THREADS, or the processors this process may use; 1 in builds with OMP=0. */
+int32_t nb_threads(void);
+/* Not while a parallel_for runs. */
 void nb_set_threads(int32_t n);
 /* fn(arg, 0..n-1, thread) in any order; returns when all are done. */
 void nb_parallel_for(int64_t n, nb_chunk_fn fn, void *arg);

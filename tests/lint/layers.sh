@@ -12,7 +12,7 @@ BEGIN {
     only["kernels"] = "context geom tensor"
     only["engine"] = "engine geom"
     # The one user of each system header that must not spread.
-    owner["omp.h"] = "src/base/parallel.c"
+    owner["sched.h"] = "src/base/parallel.c"
     owner["immintrin.h"] = owner["arm_neon.h"] = "src/kernels/"
     owner["yaml.h"] = "src/config/"
     owner["png.h"] = "datasets/"
