@@ -8,7 +8,7 @@ set -eu
 nibble=${NIBBLE:-build/current/nibble}
 config=configs/fmnist-resnet8.yaml
 float='train.phases=[{name: float, epochs: 12, lr: 0.1, warmup: 1, schedule: cosine, quant: off}]'
-qat='train.phases=[{name: qat, epochs: 6, lr: 0.02, schedule: cosine, quant: on, freeze_bn_at: 5}]'
+qat='train.phases=[{name: qat, epochs: 6, lr: 0.02, schedule: cosine, quant: on}]'
 
 # train DIR ARGUMENT...: unless it is done already
 train() {
