@@ -121,11 +121,11 @@ static void pack_dense(int16_t *panel, const int8_t *w, const nb_geom *g, const 
                 int16_t *to = panel + 2 * lane;
                 for (int32_t r = 0; r < l->n_runs; r++) {
                     for (int32_t k = 0; k < l->run_len / 2; k++, from += 2, to += 2 * LANES) {
-                        to[0] = from[0];
-                        to[1] = from[1];
+                        to[0] = (int16_t)from[0];
+                        to[1] = (int16_t)from[1];
                     }
                     if (l->run_len % 2) {
-                        to[0] = *from++;
+                        to[0] = (int16_t)*from++;
                         to += 2 * LANES;
                     }
                 }
@@ -137,7 +137,7 @@ static void pack_depthwise(int16_t *panels, const int8_t *w, const nb_geom *g, c
     for (int32_t c = 0; c < g->c; c++) {
         int16_t *to = panels + (int64_t)(c / LANES) * l->panel_len + c % LANES * 2;
         for (int32_t t = 0; t < l->n_runs; t++)
-            to[t / 2 * (2 * LANES) + t % 2] = w[(int64_t)c * l->n_runs + t];
+            to[t / 2 * (2 * LANES) + t % 2] = (int16_t)w[(int64_t)c * l->n_runs + t];
     }
 }
 
