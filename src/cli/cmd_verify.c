@@ -3,6 +3,7 @@
 #include "cli/output.h"
 
 #include "base/check.h"
+#include "base/files.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -76,21 +77,21 @@ static nb_status print(cli *c, const cli_model *m, const nb_verify_report *r, nb
     return st;
 }
 
-static nb_status judge(cli *c, const nb_verify_report *r, int32_t steps)
+static nb_status judge(cli *c, const char *path, const nb_verify_report *r, int32_t steps)
 {
     for (int32_t i = 0; i < steps; i++) {
         const nb_verify_row *w = &r->rows[i];
         double share = (double)w->differ / (double)w->outputs;
         if (w->largest > 1)
             return nb_fail(c->ctx, NB_E_RANGE,
-                           "%s: the engine is off by %d codes on %" PRId64 " of %" PRId64
+                           "%s: %s: the engine is off by %d codes on %" PRId64 " of %" PRId64
                            " outputs; at most 1 is rounding",
-                           w->name, w->largest, w->differ2, w->outputs);
+                           path, w->name, w->largest, w->differ2, w->outputs);
         if (share > ALLOWED_SHARE)
             return nb_fail(
                 c->ctx, NB_E_RANGE,
-                "%s: the engine is off by one code on %.2f %% of the outputs; more than %.1f %% is not rounding",
-                w->name, 100 * share, 100 * ALLOWED_SHARE);
+                "%s: %s: the engine is off by one code on %.2f %% of the outputs; more than %.1f %% is not rounding",
+                path, w->name, 100 * share, 100 * ALLOWED_SHARE);
     }
     return NB_OK;
 }
@@ -109,6 +110,11 @@ static nb_status open_reference(cli *c, const cli_model *m, cli_model *reference
                            best ? "best" : "last");
         if (len < 0 || (size_t)len >= sizeof beside)
             return nb_fail(c->ctx, NB_E_CONFIG, "%.64s...: the path is too long", path);
+        if (!nb_file_exists(beside))
+            return nb_fail(c->ctx, NB_E_IO,
+                           "%s: is compared with the training checkpoint it was lowered from, but there is no %s: say "
+                           "--from CKPT",
+                           path, beside);
         from = beside;
     }
     NB_TRY(cli_model_open(c, from, BATCH, reference));
@@ -133,13 +139,15 @@ static nb_status verify(cli *c, cli_model *m, cli_model *reference)
     int32_t n, steps = m->integers->e.n_steps;
     NB_TRY(cli_experiment_split(c, &from->experiment, "test", &images));
     NB_TRY(count_images(c, images.n, &n));
-    NB_TRY(nb_verify(from->graph, m->integers, images.data, n, &r));
+    nb_status st = nb_verify(from->graph, m->integers, images.data, n, &r);
+    if (st != NB_OK)
+        return st == NB_E_NOMEM ? st : nb_fail(c->ctx, st, "%s: %s", m->path, nb_ctx_error(c->ctx));
     nb_table *t = NULL;
-    nb_status st = make_table(c, &r, steps, &t);
+    st = make_table(c, &r, steps, &t);
     if (st == NB_OK)
         st = print(c, m, &r, t);
     if (st == NB_OK)
-        st = judge(c, &r, steps);
+        st = judge(c, m->path, &r, steps);
     nb_free(c->ctx, r.rows);
     return st;
 }

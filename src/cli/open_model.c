@@ -28,7 +28,10 @@ static nb_status open_checkpoint(cli *c, const char *path, int32_t max_batch, cl
                           .plan = NB_PLAN_INFER};
     nb_params_source from = {.file = m->checkpoint, .mode = NB_PARAMS_MODEL};
     NB_TRY(nb_graph_open(c->ctx, &spec, &from, &m->graph));
-    return m->checkpoint->quantized ? nb_lower(m->graph, m->experiment.text, &m->integers) : NB_OK;
+    if (!m->checkpoint->quantized)
+        return NB_OK;
+    nb_status st = nb_lower(m->graph, m->experiment.text, &m->integers);
+    return st == NB_OK || st == NB_E_NOMEM ? st : nb_fail(c->ctx, st, "%s: %s", path, nb_ctx_error(c->ctx));
 }
 
 static nb_status open_integers(cli *c, const char *path, cli_model *m)
@@ -73,9 +76,10 @@ const char *cli_model_kind(const cli_model *m, char *buf, size_t len)
 
 nb_status cli_model_evaluate(cli *c, const cli_model *m, const cli_images *images, nb_eval *out)
 {
-    if (m->integers)
-        return nb_intmodel_evaluate(c->ctx, m->integers, images->data, images->indices, images->n, out);
-    return nb_evaluate_graph(m->graph, images->data, images->indices, images->n, out);
+    nb_status st = m->integers
+                       ? nb_intmodel_evaluate(c->ctx, m->integers, images->data, images->indices, images->n, out)
+                       : nb_evaluate_graph(m->graph, images->data, images->indices, images->n, out);
+    return st == NB_E_SHAPE ? nb_fail(c->ctx, st, "%s: %s", m->path, nb_ctx_error(c->ctx)) : st;
 }
 
 nb_status cli_model_logits(cli *c, const cli_model *m, const uint8_t *pixels, float *logits)

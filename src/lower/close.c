@@ -58,8 +58,8 @@ static nb_status close_mac(nb_lowering *lo, const nb_lval *v, const nb_inttensor
         if (!nb_requant_channel(&spec, w + c * per, per, &r))
             return nb_fail(
                 lo->ctx, NB_E_RANGE,
-                "%s: channel %d: its accumulator could exceed 31 bits (weights, bias %g and scale %g): use fewer "
-                "bits or a smaller layer",
+                "%s: channel %d: its accumulator could exceed 31 bits (bias %g, scale %g): use fewer bits or a smaller "
+                "layer; when these are no sensible numbers, training has diverged or the file is damaged",
                 v->opener->name, c, v->bias[c], v->scale[c]);
         bias[c] = r.bias;
         mult[c] = r.mult;

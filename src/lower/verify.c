@@ -16,9 +16,10 @@
 
 typedef struct {
     const nb_intmodel *m;
-    const nb_node **node; /* [n_tensors] */
-    int32_t *image_codes; /* [batch][stride]: reference codes of all tensors */
-    int64_t *at, stride;  /* where a tensor's codes start */
+    const nb_node **node;    /* [n_tensors] */
+    const nb_estep **writer; /* [n_tensors] */
+    int32_t *image_codes;    /* [batch][stride]: reference codes of all tensors */
+    int64_t *at, stride;     /* where a tensor's codes start */
     uint8_t *pixels;
     int32_t *labels;
     int64_t image_bytes;
@@ -73,13 +74,16 @@ static void run_graph(verify_job *j, nb_graph *g, int32_t batch)
     }
 }
 
-static void feed(const nb_etensor *e, void *to, const int32_t *codes)
+/* What writes the tensor clamps to lo..hi, and the proof that no accumulator overflows relies on it: integers of
+ * another network must not be fed more. */
+static void feed(const nb_etensor *e, const nb_estep *writer, void *to, const int32_t *codes)
 {
     for (int64_t i = 0, n = tensor_count(e); i < n; i++) {
+        int32_t code = codes[i] < writer->lo ? writer->lo : codes[i] > writer->hi ? writer->hi : codes[i];
         if (e->type == NB_EI_S32)
-            ((int32_t *)to)[i] = codes[i];
+            ((int32_t *)to)[i] = code;
         else
-            ((uint8_t *)to)[i] = (uint8_t)codes[i];
+            ((uint8_t *)to)[i] = (uint8_t)code;
     }
 }
 
@@ -117,7 +121,8 @@ static void one_image(void *arg, int64_t image, int32_t thread)
         const nb_estep *step = &e->steps[s];
         const nb_etensor *y = &e->tensors[step->out];
         for (int32_t k = 0; k < step->n_in; k++)
-            feed(&e->tensors[step->in[k]], nb_engine_tensor(e, fed, step->in[k]), codes + j->at[step->in[k]]);
+            feed(&e->tensors[step->in[k]], j->writer[step->in[k]], nb_engine_tensor(e, fed, step->in[k]),
+                 codes + j->at[step->in[k]]);
         const void *alone = nb_engine_run_step(e, fed, s, pixels);
         own = nb_engine_run_step(e, running, s, pixels);
         nb_verify_row *row = &rows[s];
@@ -129,18 +134,28 @@ static void one_image(void *arg, int64_t image, int32_t thread)
     j->same_top1[thread] += nb_engine_argmax(e, own) == argmax(codes + j->at[last], tensor_count(&e->tensors[last]));
 }
 
+/* The engine's tensor holds what the node does: as many values, of the same type. */
+static bool corresponds(const nb_node *n, const nb_etensor *e, int32_t batch)
+{
+    nb_dtype type = e->type == NB_EI_S8 ? NB_S8 : e->type == NB_EI_U8 ? NB_U8 : NB_F32; /* logits are floats there */
+    return !(n->flags & NB_NODE_LEAF) && nb_count(&n->out) == tensor_count(e) * batch && n->out.dtype == type &&
+           (n->out.q != NULL) == (type != NB_F32);
+}
+
 static nb_status find_nodes(verify_job *j, const nb_graph *g)
 {
-    for (int32_t t = 0; t < j->m->e.n_tensors; t++) {
+    for (int32_t s = 0; s < j->m->e.n_steps; s++) {
+        int32_t t = j->m->e.steps[s].out;
         const char *name = j->m->tensors[t].name;
-        int32_t written = 0;
-        for (int32_t s = 0; s < j->m->e.n_steps; s++)
-            written |= j->m->e.steps[s].out == t;
-        if (written && !(j->node[t] = nb_graph_find(g, name)))
+        j->writer[t] = &j->m->e.steps[s];
+        j->node[t] = nb_graph_find(g, name);
+        if (!j->node[t])
             return nb_fail(g->ctx, NB_E_SHAPE,
                            "the graph has no node %s: the integers were lowered from another network", name);
-        if (written && nb_count(&j->node[t]->out) != tensor_count(&j->m->e.tensors[t]) * g->batch)
-            return nb_fail(g->ctx, NB_E_SHAPE, "%s: the graph's tensor has another size than the integers'", name);
+        if (!corresponds(j->node[t], &j->m->e.tensors[t], g->batch))
+            return nb_fail(g->ctx, NB_E_SHAPE,
+                           "%s: has another size or type in the graph: the integers were lowered from another network",
+                           name);
     }
     return NB_OK;
 }
@@ -150,8 +165,9 @@ static nb_status prepare(verify_job *j, const nb_graph *g, nb_arena *a)
     const nb_emodel *e = &j->m->e;
     size_t threads = (size_t)nb_threads();
     j->node = nb_arena_array(a, (size_t)e->n_tensors, sizeof(void *));
+    j->writer = nb_arena_array(a, (size_t)e->n_tensors, sizeof(void *));
     j->at = nb_arena_array(a, (size_t)e->n_tensors, sizeof(int64_t));
-    if (!j->node || !j->at)
+    if (!j->node || !j->writer || !j->at)
         return NB_E_NOMEM;
     for (int32_t t = 0; t < e->n_tensors; t++) {
         j->at[t] = j->stride;

@@ -46,6 +46,8 @@ static bool constant_channel(const nb_requant_spec *s, int8_t *w, int64_t n, dou
 
 bool nb_requant_channel(const nb_requant_spec *s, int8_t *w, int64_t n, nb_requant *out)
 {
+    if (!isfinite(s->scale) || !isfinite(s->bias))
+        return false; /* of damaged statistics: there is no integer for it */
     int64_t sum = 0, size = 0;
     int32_t sign = s->scale < 0 ? -1 : 1;
     for (int64_t i = 0; i < n; i++) {

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/safetensors.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct {
@@ -67,12 +68,24 @@ static bool is_range_state(const nb_graph *g, const nb_node *leaf)
     return false;
 }
 
+/* NaN and infinity would pass through every kernel and come out as some integer. */
+static bool all_finite(const float *v, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(v[i]))
+            return false;
+    return true;
+}
+
 static nb_status load_leaf(nb_graph *g, const source *s, nb_node *leaf)
 {
     view v;
     char theirs[64], ours[64];
     bool found = find(s, leaf->name, &v), fits = found && nb_shape_equal(&v.shape, &leaf->out.shape);
     size_t bytes = (size_t)nb_count(&leaf->out) * sizeof(float);
+    if (fits && s->file && !all_finite(v.data, nb_count(&leaf->out)))
+        return nb_fail(g->ctx, NB_E_FORMAT, "%s: tensor %s holds a value that is not a finite number", s->what,
+                       leaf->name);
     if (fits) {
         memcpy(leaf->out.data, v.data, bytes);
         return NB_OK;

@@ -12,7 +12,7 @@ die() {
 run() {
     local want=$1 code=0
     shift
-    "$NIBBLE" "$@" >"$WORK/out" 2>"$WORK/err" </dev/null || code=$?
+    timeout 60 "$NIBBLE" "$@" >"$WORK/out" 2>"$WORK/err" </dev/null || code=$?
     [ "$code" = "$want" ] || {
         cat "$WORK/out" "$WORK/err" >&2
         die "nibble $*: exit $code, must be $want"
@@ -23,6 +23,22 @@ run() {
         die "nibble $*: must print exactly one sentence"
     fi
     ! grep -qE 'Sanitizer|runtime error' "$WORK/err" || { cat "$WORK/err" >&2; die "nibble $*: sanitizer report"; }
+}
+
+# refuses CODE TEXT ARGS...: as run, and all there is to see is one line on stderr, with TEXT in it.
+refuses() {
+    local want=$1 text=$2 said
+    shift 2
+    run "$want" "$@"
+    said=$(<"$WORK/err")
+    [[ $said == "nibble: "*"$text"* && $said != *$'\n'* && ! -s $WORK/out ]] || {
+        cat "$WORK/out" "$WORK/err" >&2
+        die "nibble $*: must print one line that says: $text"
+    }
+}
+
+sums() { # FOLDER: a checksum of every file in it
+    (cd "$1" && find . -type f -exec cksum {} + | sort)
 }
 
 says() { # TEXT in what was printed last
