@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # bad_config.sh - every kind of mistake in a config: exit code 2, one line that says where it stands and what would be right, and no
 # trace of a run folder.
+# shellcheck disable=SC2015,SC2016 # die does not return; backquotes in messages are meant
 set -eu
 . tests/e2e/common.bash
 cd "$WORK"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # bad_data.sh - damaged, wrong and missing image files: exit code 1 (2 where the config is to blame), one line that names the file
 # and what is wrong with it, and no trace of a run folder.
+# shellcheck disable=SC2015,SC2016 # die does not return; backquotes in messages are meant
 set -eu
 . tests/e2e/common.bash
 cd "$WORK"
@@ -64,7 +65,7 @@ gz=set/t10k-images-idx3-ubyte.gz
 
 size=$(wc -c <$gz)
 for cut in 2 9 11 $((size / 2)) $((size - 9)) $((size - 8)) $((size - 1)); do
-    fresh && head -c "$cut" $gz >cut && mv cut $gz
+    fresh && head -c "$cut" $gz >piece && mv piece $gz
     wrong 1 "$gz: truncated gzip stream"
 done
 fresh && patch $gz $((size - 6)) '\252' && wrong 1 "$gz: damaged gzip stream" # its CRC
@@ -85,7 +86,7 @@ fresh && patch $img 4 '\377\377\377\377' && wrong 1 "$img: header: 4294967295 en
 fresh && patch $img 4 '\177\377\377\377' && wrong 1 "$img: header promises 2147483647 entries"
 fresh && patch $img 8 '\0\0\0\0' && wrong 1 "$img: header: images of 0x5"
 fresh && patch $img 8 '\177\377\377\377' && wrong 1 "$img: header: images of 2147483647x5"
-fresh && head -c 375 $img >cut && mv cut $img && wrong 1 "$img: header promises 12 entries"
+fresh && head -c 375 $img >piece && mv piece $img && wrong 1 "$img: header promises 12 entries"
 fresh && printf 'x' >>$img && wrong 1 "$img: header promises 12 entries"
 fresh && labels 11 >$lab && wrong 1 "$lab: 11 labels, but $img holds 12 images"
 fresh && patch $lab 13 '\004' && wrong 1 "$lab: label 4 of entry 5: must be 0..3"
@@ -121,10 +122,10 @@ config '{name: cifar10, path: set}' | sed 's/out: 4/out: 10/' >cfg.yaml
 fresh && fine
 bin=set/data_batch_3.bin
 fresh && printf '' >$bin && wrong 1 "$bin: 0 bytes: must be a multiple of 3073"
-fresh && head -c 6145 $bin >cut && mv cut $bin && wrong 1 "$bin: 6145 bytes: must be a multiple of 3073"
+fresh && head -c 6145 $bin >piece && mv piece $bin && wrong 1 "$bin: 6145 bytes: must be a multiple of 3073"
 fresh && patch $bin 3073 '\012' && wrong 1 "$bin: label 10 of record 1: must be 0..9"
 fresh && rm $bin && wrong 1 "$bin: no such file"
-fresh && head -c 30 set/test_batch.bin.gz >cut && mv cut set/test_batch.bin.gz && wrong 1 'set/test_batch.bin.gz: truncated gzip stream'
+fresh && head -c 30 set/test_batch.bin.gz >piece && mv piece set/test_batch.bin.gz && wrong 1 'set/test_batch.bin.gz: truncated gzip stream'
 fresh && seq -f 'class%g' 9 >set/batches.meta.txt && wrong 1 'set/batches.meta.txt: 9 class names: must be 10'
 fresh && rm set/batches.meta.txt && wrong 1 'set/batches.meta.txt: no such file'
 
@@ -198,7 +199,7 @@ fresh && rm -r set/train && mkdir set/train && wrong 1 'set/train: holds no fold
 fresh && mv set/train one && wrong 2 'set: has no train folder'
 rm -rf set one && mkdir set && wrong 1 'set: holds no folders'
 rmdir set && wrong 1 'set: '
-printf 'x' >set && wrong 1 'set: '
+printf 'x' >./set && wrong 1 'set: '
 rm set && fresh && mv set/train other && rm -r set && mv other set
 wrong 2 'set: has no train folder: make train/<class>/ and test/<class>/, or set data.test_fraction'
 wrong 1 'set: no images for the test split' --set data.test_fraction=0.3

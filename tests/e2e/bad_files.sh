@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # bad_files.sh - checkpoints that are damaged, of another network, or no checkpoints at all, for every command that opens one: exit
 # code 1 (2 where the config is to blame), one line that names the file, and nothing that was there is touched.
+# shellcheck disable=SC2015,SC2016 # die does not return; backquotes in messages are meant
 set -eu
 . tests/e2e/common.bash
 cd "$WORK"
@@ -67,7 +68,8 @@ done
 # ---- headers that lie ----
 lies() { # TEXT HEADER [BYTES OF DATA, 8]
     head -c "${3:-8}" /dev/zero | st "$2" >lie.safetensors
-    be_refused lie.safetensors "lie.safetensors: $1"
+    refuses 1 "lie.safetensors: $1" eval lie.safetensors
+    refuses 1 "lie.safetensors: $1" train tiny.yaml --set init=lie.safetensors --set out=other
 }
 f32='"dtype":"F32"'
 lies '' ''
