@@ -69,9 +69,19 @@ static void add_json(cJSON *list, const cli_model *m, const char *path, const gu
     cJSON_AddItemToArray(list, o);
 }
 
+/* What stands behind transparent pixels is what stood there in training: the key of pngdir, or its default, white. */
+static nb_status read_background(cli *c, const cli_model *m, int32_t *out)
+{
+    static const nb_key level = {.kind = NB_K_INT, .min = 0, .max = 255};
+    const nb_conf *key = nb_conf_get(m->experiment.exp.data, "background");
+    *out = 255;
+    return key ? nb_conf_value(c->ctx, key, "data.background", &level, out) : NB_OK;
+}
+
 static nb_status run_images(cli *c, const cli_model *m, uint8_t *pixels, float *logits, cJSON *list)
 {
     nb_png_spec spec = {.h = m->info.h, .w = m->info.w, .c = m->info.c, .resize = cli_flag(c, "--resize")};
+    NB_TRY(read_background(c, m, &spec.background));
     for (int32_t i = 1; i < c->n_args; i++) {
         guess top[TOP + 1];
         NB_TRY(nb_png_load(c->ctx, c->arg[i], &spec, pixels));

@@ -141,8 +141,8 @@ chunk() { # TYPE: with standard input in it
     cat "$WORK/chunk"
     crc <"$WORK/chunk"
 }
-png() { # W H COLOUR-TYPE: all black; COLOUR-TYPE 0 grey, 2 RGB. One stored deflate block; of zeros, Adler-32 is easy.
-    local row=$((1 + $1 * ($3 == 2 ? 3 : 1))) n
+png() { # W H COLOUR-TYPE: all zeros; COLOUR-TYPE 0 grey, 2 RGB, 4 grey with alpha. One stored deflate block; of zeros, Adler-32 is easy.
+    local row=$((1 + $1 * ($3 == 2 ? 3 : $3 == 4 ? 2 : 1))) n
     n=$((row * $2))
     printf '\211PNG\r\n\032\n'
     # shellcheck disable=SC2059
@@ -222,6 +222,10 @@ refuses 1 'nowhere: No such file or directory' eval run/last.safetensors --set d
 refuses 1 'wide.png: 5 pixels high, 7 wide: must be 5x6' run run/last.safetensors wide.png
 run 0 run run/last.safetensors wide.png --resize
 run 0 run run/last.safetensors colour.png
+png 6 5 4 >clear.png # nothing but transparent pixels: white as in training, or what the config says
+run 0 run run/last.safetensors grey.png && tail -n +2 out >black
+run 0 run run/last.safetensors clear.png --set data.background=0 && tail -n +2 out | cmp - black
+run 0 run run/last.safetensors clear.png && ! tail -n +2 out | cmp -s - black || die 'what is transparent must be white'
 head -c 60 grey.png >cut.png
 refuses 1 'cut.png: ' run run/last.safetensors cut.png
 refuses 1 'set: is a folder' run run/last.safetensors set
