@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # bad_output.sh - output that cannot be written: no such folder, no permission, something else in the way, a full disk, a limit on
 # file sizes. Exit code 1, one line that names the place, and what was there before is there afterwards.
+# shellcheck disable=SC2015 # die does not return
 set -eu
 . tests/e2e/common.bash
 cd "$WORK"
@@ -53,12 +54,35 @@ for file in config.yaml best.safetensors model.int.safetensors; do
     refuses 1 "way/$file: is a folder, expected a file" train tiny.yaml --quiet --set out=way --set "$short"
     rm -r way
 done
-if [ "$(id -u)" != 0 ]; then
-    mkdir shut && chmod 500 shut
-    refuses 1 'shut/run: cannot make the folder: Permission denied' train tiny.yaml --set out=shut/run
-    refuses 1 'shut/config.yaml: cannot write: Permission denied' train tiny.yaml --set out=shut
-    refuses 1 'shut/x: cannot write: Permission denied' export $model -o shut/x
-    chmod 700 shut
+# Permissions: root has them all, so as root somebody else tries, in a folder everybody can enter.
+open=$(mktemp -d)
+trap 'chmod -R u+rwX "$open"; rm -rf "$open"' EXIT
+mkdir "$open/shut"
+cp "$NIBBLE" "$open/nibble"
+cp tiny.yaml $model run/last.safetensors "$open"
+cp run/last.safetensors "$open/secret.safetensors"
+chmod 644 "$open"/*.yaml "$open"/*.safetensors
+chmod 755 "$open" "$open/nibble"
+chmod 555 "$open/shut"
+chmod 0 "$open/secret.safetensors"
+somebody=""
+[ "$(id -u)" != 0 ] || somebody="setpriv --reuid 65534 --regid 65534 --clear-groups"
+denied() { # PLACE ARGS...: in that folder
+    local place=$1 code=0
+    shift
+    # shellcheck disable=SC2086
+    (cd "$open" && $somebody ./nibble "$@") >out 2>err </dev/null || code=$?
+    [ "$code" = 1 ] && [ "$(cat err)" = "nibble: $place: Permission denied" ] || die "nibble $*: exit $code, $(cat err)"
+}
+# shellcheck disable=SC2086
+if (cd "$open" && $somebody ./nibble --version) >/dev/null 2>&1; then
+    denied 'shut/run: cannot make the folder' train tiny.yaml --set out=shut/run
+    denied 'shut/config.yaml: cannot write' train tiny.yaml --set out=shut
+    denied 'shut/x.txt: cannot write' export model.int.safetensors -o shut/x.txt
+    denied 'secret.safetensors: cannot open' eval secret.safetensors
+    [ -z "$(ls -A "$open/shut")" ] || die "something was written without permission"
+else
+    echo "permissions: skipped, there is no setpriv"
 fi
 
 # ---- a disk that fills up during training ----
@@ -75,7 +99,7 @@ if [ "$(id -u)" != 0 ] || ! mount -t tmpfs -o size=256k tmpfs disk 2>/dev/null; 
     echo "skipped: a full file system needs root and mount"
     exit 0
 fi
-trap 'umount disk' EXIT
+trap 'umount disk; rm -rf "$open"' EXIT
 head -c $(((256 - 72) * 1024)) /dev/zero >disk/fill
 refuses 1 'cannot write: No space left on device' train tiny.yaml --quiet --set out=disk/run --set "$short"
 [ -s disk/run/last.safetensors ] || die "there was room for a first checkpoint"
