@@ -1,0 +1,128 @@
+/* mac_backward.c - backward of multiply-accumulate layers, chunk by chunk.
+ *
+ * The gradient of x uses the weights the forward pass really multiplied with; the gradient of w reads codes as they are
+ * and applies their scale at the end. What a fake-quant node between a parameter and in[1] does with that gradient is
+ * its own affair.
+ *
+ * Weight gradients go to a fixed number of slots, each summing its chunks in order, and slots are added in order: the
+ * same bits for any number of threads. */
+#include "mac.h"
+
+#include <nibble/quant.h>
+
+#include "layer.h"
+#include "mac_job.h"
+
+#include <string.h>
+
+static void *slot_at(const nb_mac_job *j, int64_t slot)
+{
+    const nb_mac_priv *p = j->p;
+    unsigned char *scratch = nb_node_scratch(j->n, (int32_t)(slot / p->slots_per_thread));
+    return scratch + p->at_slots + (size_t)(slot % p->slots_per_thread) * p->slot_bytes;
+}
+
+static double *slot_bias(const nb_mac_job *j, int64_t slot)
+{
+    return (void *)((unsigned char *)slot_at(j, slot) + j->p->slot_bytes -
+                    ((size_t)j->p->geom.oc * sizeof(double) + NB_MAC_ALIGN - 1) / NB_MAC_ALIGN * NB_MAC_ALIGN);
+}
+
+static void bias_sums(double *sum, const float *dy, int64_t rows, int32_t oc)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int32_t c = 0; c < oc; c++)
+            sum[c] += (double)dy[i * oc + c];
+}
+
+/* The chunk's output gradient; a short chunk is completed with zeros in buf, which holds a whole chunk. */
+static const float *chunk_grad(const nb_mac_job *j, int64_t chunk, float *buf)
+{
+    const nb_mac_priv *p = j->p;
+    const int64_t have = nb_mac_chunk_items(j, chunk) * p->y_item;
+    const int64_t want = p->per * p->y_item;
+    const float *dy = j->n->out.grad + chunk * want;
+    if (have == want)
+        return dy;
+    memcpy(buf, dy, (size_t)have * sizeof *buf);
+    memset(buf + have, 0, (size_t)(want - have) * sizeof *buf);
+    return buf;
+}
+
+static void input_grad(const nb_mac_job *j, int64_t chunk, const float *dy, unsigned char *scratch)
+{
+    const nb_mac_priv *p = j->p;
+    bool fresh = nb_layer_fresh(j->n, 0);
+    float *dx = j->n->in[0]->out.grad + chunk * p->per * p->x_item;
+    float *whole = (void *)(scratch + p->at_x);
+    int64_t items = nb_mac_chunk_items(j, chunk);
+    if (items == p->per) {
+        nb_fconv_input_grad(p->plan, dx, !fresh, dy, j->n->saved, scratch);
+        return;
+    }
+    nb_fconv_input_grad(p->plan, whole, false, dy, j->n->saved, scratch);
+    nb_layer_pass_grad(dx, whole, items * p->x_item, fresh);
+}
+
+/* One slot: its chunks in order, all three gradients of a chunk while its dy is in cache. */
+static void backward_slot(void *arg, int64_t slot, int32_t thread)
+{
+    const nb_mac_job *j = arg;
+    const nb_mac_priv *p = j->p;
+    const nb_node *n = j->n;
+    unsigned char *scratch = nb_node_scratch(n, thread);
+    void *grad = slot_at(j, slot);
+    double *sums = slot_bias(j, slot);
+    bool need_x = n->in[0]->out.grad, need_w = n->in[1]->out.grad, need_b = n->n_in > 2 && n->in[2]->out.grad;
+    memset(grad, 0, need_w ? p->grad_bytes : 0);
+    memset(sums, 0, (size_t)p->geom.oc * sizeof *sums);
+    for (int64_t chunk = slot * j->n_chunks / j->n_slots; chunk < (slot + 1) * j->n_chunks / j->n_slots; chunk++) {
+        const float *dy = chunk_grad(j, chunk, (void *)(scratch + p->at_y));
+        if (need_b)
+            bias_sums(sums, dy, nb_mac_chunk_items(j, chunk) * p->y_item / p->geom.oc, p->geom.oc);
+        if (need_w) {
+            nb_fconv_image x = nb_mac_chunk_input(j, chunk, false, scratch + p->at_x);
+            nb_fconv_weight_grad(p->plan, grad, &x, dy, scratch);
+        }
+        if (need_x)
+            input_grad(j, chunk, dy, scratch);
+    }
+}
+
+static void finish_weights(const nb_mac_job *j)
+{
+    nb_tensor *w = &j->n->in[1]->out;
+    const nb_tensor *x = &j->n->in[0]->out;
+    void *slots[NB_MAC_SLOTS];
+    for (int64_t s = 0; s < j->n_slots; s++)
+        slots[s] = slot_at(j, s);
+    if (nb_layer_fresh(j->n, 1))
+        memset(w->grad, 0, (size_t)nb_count(w) * sizeof(float));
+    nb_fconv_weight_grad_finish(j->p->plan, w->grad, nb_layer_is_codes(x) ? x->q->scale[0] : 1.0f, slots,
+                                (int32_t)j->n_slots);
+}
+
+static void finish_bias(const nb_mac_job *j)
+{
+    float *db = j->n->in[2]->out.grad;
+    bool fresh = nb_layer_fresh(j->n, 2);
+    for (int32_t c = 0; c < j->p->geom.oc; c++) {
+        double sum = fresh ? 0.0 : (double)db[c];
+        for (int64_t s = 0; s < j->n_slots; s++)
+            sum += slot_bias(j, s)[c];
+        db[c] = (float)sum;
+    }
+}
+
+void nb_mac_backward(nb_node *n, const nb_run *r)
+{
+    (void)r;
+    nb_mac_job j = nb_mac_make_job(n);
+    if (j.p->integer && n->in[0]->out.grad)
+        nb_fconv_pack(j.p->plan, n->saved, nb_mac_real_weights(&j));
+    nb_parallel_for(j.n_slots, backward_slot, &j);
+    if (n->in[1]->out.grad)
+        finish_weights(&j);
+    if (n->n_in > 2 && n->in[2]->out.grad)
+        finish_bias(&j);
+}

@@ -1,0 +1,40 @@
+/* mac_job.h - a mac layer's tables, and one pass over its batch: what mac.c, mac_forward.c and mac_backward.c share.
+ */
+#ifndef NB_LAYERS_MAC_JOB_H
+#define NB_LAYERS_MAC_JOB_H
+
+#include "mac.h"
+
+#include "kernels/fconv.h"
+
+enum { NB_MAC_SLOTS = 8, NB_MAC_ALIGN = 64 };
+
+typedef struct {
+    nb_geom geom;
+    nb_fconv_plan *plan;
+    int32_t per, n_slots, slots_per_thread;
+    bool integer;                  /* codes times codes */
+    int64_t x_item, y_item;        /* values per batch item */
+    int64_t k;                     /* weights per output channel */
+    size_t slot_bytes, grad_bytes; /* a slot: weight gradient in the kernel's layout, then double[oc] for the bias */
+    size_t at_x, at_y, at_slots;   /* in a thread's scratch; kernels use it from 0 */
+    size_t at_ipanels, at_weights, at_bias, at_scale, at_shift; /* in saved; float panels stand at 0 */
+} nb_mac_priv;
+
+typedef struct {
+    nb_node *n;
+    const nb_mac_priv *p;
+    int64_t batch, n_chunks, n_slots;
+} nb_mac_job;
+
+nb_mac_job nb_mac_make_job(nb_node *n);
+void *nb_mac_saved(const nb_mac_job *j, size_t at);
+/* Batch items of a chunk: `per`, or what is left for the last one. */
+int64_t nb_mac_chunk_items(const nb_mac_job *j, int64_t chunk);
+/* The chunk's input as kernels read it: floats, or codes unless they are to be expanded. A short chunk is completed
+ * with real zeros in buf, which holds a whole chunk. */
+nb_fconv_image nb_mac_chunk_input(const nb_mac_job *j, int64_t chunk, bool expand, void *buf);
+/* Weights as floats: the parameter itself, or its codes expanded. */
+const float *nb_mac_real_weights(const nb_mac_job *j);
+
+#endif
