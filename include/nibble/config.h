@@ -107,6 +107,7 @@ NB_API const nb_conf *nb_config_root(const nb_config *cfg);
 NB_API bool nb_conf_is_map(const nb_conf *c);
 NB_API bool nb_conf_is_list(const nb_conf *c);
 NB_API bool nb_conf_is_scalar(const nb_conf *c);
+NB_API bool nb_conf_is_empty(const nb_conf *c);                         /* NULL, an empty value or an empty map */
 NB_API int32_t nb_conf_count(const nb_conf *c);                         /* entries of a map or list; 0 for a scalar */
 NB_API const nb_conf *nb_conf_at(const nb_conf *c, int32_t i);          /* i-th value */
 NB_API const char *nb_conf_key_at(const nb_conf *map, int32_t i);       /* i-th key, maps only */

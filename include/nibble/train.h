@@ -145,9 +145,11 @@ typedef struct {
     int32_t n_indices;
     bool resume; /* continue from <out>/last.safetensors */
     nb_evaluate_fn evaluate;
+    nb_status (*check)(void *ud, const nb_graph *g);      /* can evaluate take this quantized network? asked by
+                                                             nb_train_check      before training begins; may be NULL */
     void (*on_step)(void *ud, const nb_progress *p);      /* may be NULL */
     void (*on_epoch)(void *ud, const nb_epoch_report *r); /* may be NULL */
-    void *ud;                                             /* of the three functions above */
+    void *ud;                                             /* of the functions above */
     const volatile sig_atomic_t *stop;                    /* looked at between steps; may be NULL */
 } nb_train_job;
 
@@ -165,7 +167,7 @@ typedef struct {
 } nb_train_result;
 
 /* Looks at everything that can be wrong before the run folder is touched: augmentation, batch size, the network of
- * every kind of phase, the checkpoint of `init`. */
+ * every kind of phase, whether it can become integers (job->check), the checkpoint of `init`. */
 NB_API nb_status nb_train_check(nb_ctx *ctx, const nb_train_job *job);
 /* Writes metrics.csv, timing.csv, last.safetensors and best.safetensors into the run folder. NB_E_STOPPED: state was
  * saved. NB_E_DIVERGED: the last good checkpoint is still there. */

@@ -8,6 +8,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool nb_c_locale_enter(nb_c_locale *l)
+{
+    l->before = (locale_t)0;
+    l->c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    if (!l->c)
+        return false;
+    l->before = uselocale(l->c);
+    return true;
+}
+
+void nb_c_locale_leave(nb_c_locale *l)
+{
+    if (!l->c)
+        return;
+    uselocale(l->before);
+    freelocale(l->c);
+}
+
 static const char *with_point(char *out, const char *in)
 {
     char *o = out;

@@ -2,7 +2,18 @@
 #ifndef NB_BASE_NUMTEXT_H
 #define NB_BASE_NUMTEXT_H
 
+#include <locale.h>
+#include <stdbool.h>
+
 enum { NB_NUMTEXT = 32 };
+
+/* Between these two, snprintf and strtod of this thread use a point, whatever locale the program around us has set.
+ * Without memory for a locale nothing changes (enter returns false). */
+typedef struct {
+    locale_t c, before;
+} nb_c_locale;
+bool nb_c_locale_enter(nb_c_locale *l);
+void nb_c_locale_leave(nb_c_locale *l);
 
 /* Shortest of %.1g .. %.9g (.17g) that gives the same float (double) again, always with a point, valid JSON for finite
  * values. Returns buf. */

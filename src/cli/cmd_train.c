@@ -60,6 +60,16 @@ static void on_step(void *ud, const nb_progress *p)
     cli_progress_step(&((session *)ud)->progress, p);
 }
 
+/* A network that cannot become integers is refused before hours of training, not after. */
+static nb_status can_lower(void *ud, const nb_graph *g)
+{
+    const session *s = ud;
+    nb_intmodel *m = NULL;
+    nb_status st = nb_lower(g, "", &m);
+    nb_intmodel_free(s->c->ctx, m);
+    return st;
+}
+
 static void on_epoch(void *ud, const nb_epoch_report *r)
 {
     cli_progress_epoch(&((session *)ud)->progress, r);
@@ -212,6 +222,7 @@ static nb_train_job job_of(session *s)
                           .indices = s->e.order,
                           .n_indices = s->e.n_train,
                           .evaluate = evaluate,
+                          .check = can_lower,
                           .on_step = on_step,
                           .on_epoch = on_epoch,
                           .ud = s,

@@ -5,30 +5,15 @@
 #include "config/config_tree.h"
 
 #include "base/check.h"
+#include "base/numtext.h"
 
 #include <errno.h>
 #include <float.h>
 #include <limits.h>
-#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* snprintf and strtod use the decimal point of the thread's locale; between these two it is '.'. */
-static locale_t use_c_locale(locale_t *c)
-{
-    *c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    return *c ? uselocale(*c) : (locale_t)0;
-}
-
-static void leave_c_locale(locale_t c, locale_t before)
-{
-    if (c) {
-        uselocale(before);
-        freelocale(c);
-    }
-}
 
 static bool is_unbounded(const nb_key *k)
 {
@@ -68,8 +53,8 @@ static char *allowed_float(const nb_key *k, char *buf, size_t size)
     double lo = 0;
     double hi = 0;
     float_bounds(k, &lo, &hi);
-    locale_t c = (locale_t)0;
-    locale_t before = use_c_locale(&c);
+    nb_c_locale locale;
+    nb_c_locale_enter(&locale);
     if (lo <= -FLT_MAX && hi >= FLT_MAX)
         snprintf(buf, size, "any number");
     else if (hi >= FLT_MAX)
@@ -78,7 +63,7 @@ static char *allowed_float(const nb_key *k, char *buf, size_t size)
         snprintf(buf, size, "<= %g", hi);
     else
         snprintf(buf, size, "%g..%g", lo, hi);
-    leave_c_locale(c, before);
+    nb_c_locale_leave(&locale);
     return buf;
 }
 
@@ -197,15 +182,14 @@ static bool is_infinity(const char *s)
 /* False when the C locale cannot be had (out of memory). Too small for a double is NaN here: it is not 0. */
 static bool read_decimal(const char *text, double *v)
 {
-    locale_t c = (locale_t)0;
-    locale_t before = use_c_locale(&c);
-    if (!c)
+    nb_c_locale locale;
+    if (!nb_c_locale_enter(&locale))
         return false;
     errno = 0;
     *v = strtod(text, NULL);
     if (errno == ERANGE && *v == 0)
         *v = (double)NAN;
-    leave_c_locale(c, before);
+    nb_c_locale_leave(&locale);
     return true;
 }
 

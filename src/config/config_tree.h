@@ -40,7 +40,6 @@ const char *nb_conf_show(char buf[CONF_SHOWN], const char *text);
 nb_status nb_conf_new(nb_ctx *ctx, nb_config *cfg, conf_type type, const nb_conf *like, nb_conf **out);
 /* Makes room for one more child and appends it. */
 nb_status nb_conf_append(nb_ctx *ctx, nb_config *cfg, nb_conf *parent, nb_conf *child);
-bool nb_conf_is_empty(const nb_conf *c); /* NULL, an empty value or an empty map */
 
 /* One YAML document into a tree. set: NULL for a file, else the override in whose name messages speak; depth: how deep
  * the tree will hang in another one. */

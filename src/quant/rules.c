@@ -141,7 +141,7 @@ nb_status nb_quant_rules_check_names(const nb_quant_rules *rules)
 {
     const nb_graph *g = rules->g;
     const nb_conf *layers = rules->section.layers;
-    if (layers && !nb_conf_is_map(layers))
+    if (!nb_conf_is_empty(layers) && !nb_conf_is_map(layers))
         return nb_conf_fail(g->ctx, layers, "quant.layers", NB_E_CONFIG,
                             "must be a map from layer names to their rules");
     for (int32_t i = 0; layers && i < nb_conf_count(layers); i++) {

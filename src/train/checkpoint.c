@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/numtext.h"
 #include "base/safetensors.h"
 
 #include <errno.h>
@@ -277,7 +278,9 @@ static nb_status from_file(nb_ctx *ctx, nb_st_file *file, nb_checkpoint **out)
         return NB_E_NOMEM;
     }
     *c = (nb_checkpoint){.file = file, .path = nb_st_name(file), .arena = arena};
-    st = read_all(ctx, c);
+    nb_c_locale locale;
+    st = nb_c_locale_enter(&locale) ? read_all(ctx, c) : nb_fail(ctx, NB_E_NOMEM, "out of memory");
+    nb_c_locale_leave(&locale);
     if (st == NB_OK)
         *out = c;
     else
@@ -316,7 +319,12 @@ static nb_status load_values(nb_ctx *ctx, const nb_checkpoint *c, const char *na
     if (t->dtype != NB_ST_F32 || t->count != n)
         return nb_fail(ctx, NB_E_FORMAT, "%s: tensor %s has %lld values, the network needs %lld floats", c->path, name,
                        (long long)t->count, (long long)n);
-    memcpy(to, t->data, (size_t)n * sizeof(float));
+    const float *values = t->data;
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(values[i]))
+            return nb_fail(ctx, NB_E_FORMAT, "%s: tensor %s: value %lld is not finite: the file is damaged", c->path,
+                           name, (long long)i);
+    memcpy(to, values, (size_t)n * sizeof(float));
     return NB_OK;
 }
 

@@ -154,6 +154,22 @@ static bool plain_name(const char *s)
     return strlen(s) <= MAX_PHASE_NAME && strspn(s, allowed) == strlen(s);
 }
 
+/* Freezing that would never happen is a mistake in the config, not a wish. */
+static nb_status check_freezing(nb_ctx *ctx, const nb_conf *c, const nb_phase *ph, const char *where)
+{
+    const char *const name[] = {"freeze_bn_at", "freeze_ranges_at"};
+    const int32_t at[] = {ph->keys.freeze_bn_at, ph->keys.freeze_ranges_at};
+    for (int32_t i = 0; i < 2; i++)
+        if (at[i] >= ph->keys.epochs)
+            return nb_conf_fail(ctx, nb_conf_get(c, name[i]), where, NB_E_CONFIG,
+                                "%s: %d: must be below the phase's %d epochs (0 = from its start, -1 = never)", name[i],
+                                at[i], ph->keys.epochs);
+    if (at[1] >= 0 && !ph->keys.quant)
+        return nb_conf_fail(ctx, nb_conf_get(c, name[1]), where, NB_E_CONFIG,
+                            "%s: %d: this phase has no ranges to freeze: it needs `quant: on`", name[1], at[1]);
+    return NB_OK;
+}
+
 static nb_status bind_phase(nb_ctx *ctx, nb_train_plan *p, int32_t i)
 {
     const nb_conf *c = nb_conf_at(p->keys.phases, i);
@@ -176,6 +192,7 @@ static nb_status bind_phase(nb_ctx *ctx, nb_train_plan *p, int32_t i)
         return nb_conf_fail(ctx, nb_conf_get(c, "warmup"), where, NB_E_CONFIG,
                             "warmup: %g: must be below the phase's %d epochs", (double)ph->keys.warmup,
                             ph->keys.epochs);
+    NB_TRY(check_freezing(ctx, c, ph, where));
     p->any_quant = p->any_quant || ph->keys.quant;
     return bind_schedule(ctx, p, ph, where);
 }

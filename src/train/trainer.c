@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/files.h"
+#include "base/numtext.h"
 #include "base/rng.h"
 #include "train/checkpoint.h"
 #include "train/diagnose.h"
@@ -24,7 +25,10 @@
 /* No network that learns has a cross entropy like this: uniform guessing among a million classes costs 13.8. */
 #define HOPELESS_LOSS 1e4
 
-enum { PATH_BYTES = 4096, STREAM = 0x6e6f6973 /* keeps the keys of in-graph noise apart from the loader's */ };
+enum {
+    PATH_BYTES = 4096,
+    STREAM = 0x6e6f6973 /* keeps the keys of in-graph noise apart from the loader's */
+};
 
 typedef struct {
     nb_ctx *ctx;
@@ -402,25 +406,40 @@ static nb_status fill_result(const trainer *t, nb_train_result *out)
     return NB_OK;
 }
 
+/* The network of one kind of phase; a quantized one sees one image, so that it has ranges, and must pass job->check.
+ */
+static nb_status check_network(nb_ctx *ctx, const nb_train_job *job, const nb_batch *b, bool quant,
+                               const nb_checkpoint *init)
+{
+    bool run = quant && job->check;
+    nb_graph_spec spec = {job->experiment, nb_data_info(job->data), 1, quant, run ? NB_PLAN_TRAIN : NB_PLAN_INFER};
+    nb_graph *g = NULL;
+    NB_TRY(nb_graph_open(ctx, &spec, &(nb_params_source){.file = init, .mode = NB_PARAMS_START}, &g));
+    nb_status st = NB_OK;
+    if (run) {
+        nb_forward(g, &(nb_run){.train = true, .pixels = b->pixels, .labels = b->labels});
+        st = job->check(job->ud, g);
+    }
+    nb_graph_free(g);
+    return st;
+}
+
 nb_status nb_train_check(nb_ctx *ctx, const nb_train_job *job)
 {
     const char *init = job->experiment->init;
     nb_loader *loader;
     nb_checkpoint *c = NULL;
     NB_TRY(open_loader(ctx, job, &loader));
-    nb_loader_close(ctx, loader);
     nb_status st = *init && !job->resume ? nb_checkpoint_open(ctx, init, &c) : NB_OK;
+    const nb_batch *b = nb_loader_next(loader);
     for (int32_t i = 0; i < job->plan->n_phases && st == NB_OK; i++) {
         bool quant = job->plan->phase[i].keys.quant;
         if (i > 0 && quant == job->plan->phase[i - 1].keys.quant)
             continue;
-        nb_graph_spec spec = {job->experiment, nb_data_info(job->data), 1, quant, NB_PLAN_INFER};
-        nb_params_source from = {.file = i == 0 ? c : NULL, .mode = NB_PARAMS_START};
-        nb_graph *g = NULL;
-        st = nb_graph_open(ctx, &spec, &from, &g);
-        nb_graph_free(g);
+        st = check_network(ctx, job, b, quant, i == 0 ? c : NULL);
     }
     nb_checkpoint_close(ctx, c);
+    nb_loader_close(ctx, loader);
     return st;
 }
 
@@ -430,7 +449,9 @@ nb_status nb_train(nb_ctx *ctx, const nb_train_job *job, nb_train_result *out)
     if (!t)
         return NB_E_NOMEM;
     *t = (trainer){.ctx = ctx, .job = job, .plan = job->plan, .saved_at = now()};
-    nb_status st = set_path(t, t->last, "last.safetensors");
+    nb_c_locale locale; /* numbers in checkpoints and tables have a point */
+    nb_status st = nb_c_locale_enter(&locale) ? set_path(t, t->last, "last.safetensors")
+                                              : nb_fail(ctx, NB_E_NOMEM, "out of memory");
     if (st == NB_OK)
         st = set_path(t, t->best, "best.safetensors");
     if (st == NB_OK)
@@ -453,5 +474,6 @@ nb_status nb_train(nb_ctx *ctx, const nb_train_job *job, nb_train_result *out)
     nb_metrics_deinit(ctx, &t->metrics);
     nb_timing_deinit(ctx, &t->timing);
     nb_free(ctx, t);
+    nb_c_locale_leave(&locale);
     return st;
 }

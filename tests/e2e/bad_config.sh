@@ -164,6 +164,12 @@ wrong 'train.phases[1].epochs: 0: must be in' train.phases.1.epochs=0
 wrong 'train.phases[0].epochs: 1.5: must be an integer' train.phases.0.epochs=1.5
 wrong 'train.phases[0].lr: inf: must be in' train.phases.0.lr=inf
 wrong "warmup: 3: must be below the phase's 3 epochs" train.phases.0.warmup=3
+wrong "freeze_bn_at: 9: must be below the phase's" train.phases.1.freeze_bn_at=9
+wrong 'freeze_ranges_at: 0: this phase has no ranges to freeze' train.phases.0.freeze_ranges_at=0
+# found before training starts, not after it
+refuses 1 'neither a conv nor a linear layer: set quant.output_bits: 8' train tiny.yaml --set out=never --set \
+    'model=[input, flatten, {linear: {out: 4, name: a}}, {linear: {out: 4, name: b, in: flatten1}}, {add: {in: [a, b]}}]'
+untouched 'a network that cannot become integers'
 wrong 'train.phases[0]: name: a,b: must be' train.phases.0.name=a,b
 wrong 'train.phases[0].quant: maybe: must be yes or no' train.phases.0.quant=maybe
 wrong 'train.phases[0].schedule: cosin: unknown schedule (did you mean "cosine"?)' train.phases.0.schedule=cosin

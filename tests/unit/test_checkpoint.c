@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "base/safetensors.h"
 
+#include <locale.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -116,6 +117,41 @@ static void a_model_checkpoint_holds_no_optimizer_and_cannot_be_resumed(void **s
     assert_int_equal(nb_checkpoint_load_optim(f->ctx, c, x.o), NB_E_FORMAT);
     assert_non_null(
         strstr(nb_ctx_error(f->ctx), "tensor opt/c1.weight/0 is missing: this checkpoint cannot be resumed"));
+    nb_checkpoint_close(f->ctx, c);
+    close_test(&x);
+}
+
+static void state_that_is_not_finite_is_not_resumed_from(void **state)
+{
+    data_fixture *f = *state;
+    checkpoint_test x;
+    nb_checkpoint *c;
+    open_test(state, &x);
+    const char *path = data_fixture_path(f, "a.safetensors");
+    nb_optim_slot(x.o, 0)->moment[1][3] = NAN;
+    assert_int_equal(nb_checkpoint_save(f->ctx, path, &x.spec), NB_OK);
+    assert_int_equal(nb_checkpoint_open(f->ctx, path, &c), NB_OK);
+    assert_int_equal(nb_checkpoint_load_optim(f->ctx, c, x.o), NB_E_FORMAT);
+    assert_non_null(strstr(nb_ctx_error(f->ctx), "opt/c1.weight/1: value 3 is not finite"));
+    nb_checkpoint_close(f->ctx, c);
+    close_test(&x);
+}
+
+/* Where the machine has such a locale; the file must be the same and read back the same. */
+static void a_decimal_comma_changes_nothing(void **state)
+{
+    data_fixture *f = *state;
+    checkpoint_test x;
+    nb_checkpoint *c;
+    open_test(state, &x);
+    const char *path = data_fixture_path(f, "a.safetensors");
+    assert_int_equal(nb_checkpoint_save(f->ctx, path, &x.spec), NB_OK);
+    static const char *const comma[] = {"de_DE.UTF-8", "fr_FR.UTF-8", "nl_NL.UTF-8"};
+    for (int i = 0; i < 3 && !setlocale(LC_NUMERIC, comma[i]); i++)
+        ;
+    assert_int_equal(nb_checkpoint_open(f->ctx, path, &c), NB_OK);
+    assert_true(c->accuracy == 0.1 + 0.2 && c->at.loss_sum == 0.1);
+    setlocale(LC_NUMERIC, "C");
     nb_checkpoint_close(f->ctx, c);
     close_test(&x);
 }
@@ -303,6 +339,8 @@ int main(void)
         TEST(everything_written_is_read_back_exactly),
         TEST(moments_and_averages_are_read_back),
         TEST(a_model_checkpoint_holds_no_optimizer_and_cannot_be_resumed),
+        TEST(state_that_is_not_finite_is_not_resumed_from),
+        TEST(a_decimal_comma_changes_nothing),
         TEST(equal_content_gives_equal_bytes),
         TEST(each_missing_field_is_named),
         TEST(each_impossible_value_is_refused),

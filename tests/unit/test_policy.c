@@ -97,6 +97,8 @@ static void a_layer_overrides_only_what_it_names(void **state)
     assert_int_equal(rule(&s, "r1.fq")->scheme, NB_SCHEME_UNSIGNED);
     assert_int_equal(rule(&s, "input1.fq")->scheme, NB_SCHEME_SYMMETRIC); /* pixels can be negative */
     ref_street_close(&s);
+    open_with(&s, "quant:\n  layers:\n"); /* an empty value is an empty section */
+    ref_street_close(&s);
 }
 
 static void mistakes_in_the_quant_section_are_named(void **state)

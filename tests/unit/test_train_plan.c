@@ -54,6 +54,15 @@ static void every_mistake_has_its_sentence(void **state)
     plan_refuses("{phases: []}", "x.yaml:1: train.phases: must be a list of 1..64 phases");
     plan_refuses("{phases: [{epochs: 1, lr: 1, warmup: 1}]}",
                  "x.yaml:1: train.phases[0]: warmup: 1: must be below the phase's 1 epochs");
+    plan_refuses("{phases: [{epochs: 3, lr: 1, freeze_bn_at: 3}]}",
+                 "x.yaml:1: train.phases[0]: freeze_bn_at: 3: must be below the phase's 3 epochs (0 = from its start, "
+                 "-1 = never)");
+    plan_refuses("{phases: [{epochs: 3, lr: 1, quant: on, freeze_ranges_at: 7}]}",
+                 "x.yaml:1: train.phases[0]: freeze_ranges_at: 7: must be below the phase's 3 epochs (0 = from its "
+                 "start, -1 = never)");
+    plan_refuses("{phases: [{epochs: 3, lr: 1, freeze_ranges_at: 0}]}",
+                 "x.yaml:1: train.phases[0]: freeze_ranges_at: 0: this phase has no ranges to freeze: it needs `quant: "
+                 "on`");
     plan_refuses("{phases: [{epochs: 1, lr: 1, name: \"a,b\"}]}",
                  "x.yaml:1: train.phases[0]: name: a,b: must be at most 40 letters, digits, or one of . _ + -");
 }
