@@ -1,7 +1,7 @@
 /* model.h - from the config's `model` section to a graph.
  *
  * The section is a list; a layer reads the one above unless `in` names another. An entry is a word ("relu") or a map with one key
- * ("conv2d: {out: 16, name: c1}"). Blocks (resblock) expand to layers here and leave no trace in the graph. A softmax_xent is
+ * ("conv2d: {out: 16, name: c1}"). Blocks (resblock, invres) expand to layers here and leave no trace in the graph. A softmax_xent is
  * appended when the list does not end in one. */
 #ifndef NIBBLE_MODEL_H
 #define NIBBLE_MODEL_H

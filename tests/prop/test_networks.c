@@ -184,6 +184,29 @@ static void check_against_graph(const ref_street *s, nb_graph *g, const nb_intmo
     nb_free(s->ctx, r.rows);
 }
 
+/* s.graph is quantized: a few steps, then integers that agree with the graph and with the interpreter. Lowering may
+ * refuse. */
+static nb_status train_lower_and_compare(ref_street *s, const char *yaml, totals *t)
+{
+    ref_street_steps(s, 3, 0.01f, false);
+    nb_graph *g;
+    assert_int_equal(ref_street_copy(s, BATCH, REF_QUANTIZED, &g), NB_OK);
+    nb_intmodel *m = NULL, *again = NULL;
+    nb_status st = nb_lower(g, "", &m);
+    if (st == NB_OK) {
+        check_against_graph(s, g, m, yaml, t);
+        check_against_interpreter(s, m);
+        assert_int_equal(nb_lower(g, "", &again), NB_OK); /* the graph was only read: same integers after it ran */
+    }
+    for (int32_t i = 0; st == NB_OK && i < m->e.n_steps; i++)
+        if (m->e.steps[i].kind == NB_STEP_CONV)
+            assert_memory_equal(m->e.steps[i].bias, again->e.steps[i].bias, (size_t)m->e.steps[i].geom.oc * 4);
+    nb_intmodel_free(s->ctx, m);
+    nb_intmodel_free(s->ctx, again);
+    nb_graph_free(g);
+    return st;
+}
+
 /* Lowering may refuse: a bias in units of next to nothing cannot be proven to fit. */
 static void one_network(int32_t seed, totals *t)
 {
@@ -199,25 +222,10 @@ static void one_network(int32_t seed, totals *t)
     if (st != NB_OK)
         print_error("%s\n%s\n", w.text, nb_ctx_error(s.ctx));
     assert_int_equal(st, NB_OK);
-    ref_street_steps(&s, 3, 0.01f, false);
-    nb_graph *g;
-    assert_int_equal(ref_street_copy(&s, BATCH, REF_QUANTIZED, &g), NB_OK);
-    nb_intmodel *m = NULL, *again = NULL;
-    st = nb_lower(g, "", &m);
+    st = train_lower_and_compare(&s, w.text, t);
     if (st != NB_OK && st != NB_E_RANGE)
         print_error("%s\n%s\n", w.text, nb_ctx_error(s.ctx));
     assert_true(st == NB_OK || st == NB_E_RANGE);
-    if (st == NB_OK) {
-        check_against_graph(&s, g, m, w.text, t);
-        check_against_interpreter(&s, m);
-        assert_int_equal(nb_lower(g, "", &again), NB_OK); /* the graph was only read: same integers after it ran */
-    }
-    for (int32_t i = 0; st == NB_OK && i < m->e.n_steps; i++)
-        if (m->e.steps[i].kind == NB_STEP_CONV)
-            assert_memory_equal(m->e.steps[i].bias, again->e.steps[i].bias, (size_t)m->e.steps[i].geom.oc * 4);
-    nb_intmodel_free(s.ctx, m);
-    nb_intmodel_free(s.ctx, again);
-    nb_graph_free(g);
     ref_street_close(&s);
     free(w.text);
     t->refused += st == NB_E_RANGE;
@@ -237,8 +245,42 @@ static void random_networks_are_the_same_in_floats_and_integers(void **state)
     assert_true(t.differ * 1000 <= t.outputs); /* at most 0.1 %: ties, which floats send to even and integers up */
 }
 
+/* Keeps and folds batch norm, per channel and per tensor. */
+static void one_block(const char *example, bool fold, totals *t)
+{
+    char yaml[1024];
+    snprintf(yaml, sizeof yaml,
+             "data: {name: synth, count: 64, height: 9, width: 7, channels: 3, classes: 4}\n"
+             "model: [input, conv2d: {out: 8, kernel: 3, pad: 1}, batchnorm, relu, %s, avgpool: {global: yes}, linear: "
+             "{out: 4}]\n"
+             "quant: {weights: {bits: 8, granularity: %s}, batchnorm: %s}\n",
+             example, fold ? "tensor" : "channel", fold ? "fold" : "keep");
+    ref_street s;
+    nb_status st = ref_street_open(&s, yaml, BATCH, REF_QUANTIZED);
+    st = st == NB_OK ? train_lower_and_compare(&s, yaml, t) : st;
+    if (st != NB_OK)
+        print_error("%s\n%s\n", yaml, nb_ctx_error(s.ctx));
+    assert_int_equal(st, NB_OK);
+    ref_street_close(&s);
+}
+
+static void every_example_of_every_block_is_the_same_in_floats_and_integers(void **state)
+{
+    (void)state;
+    totals t = {0};
+    for (int32_t i = 0; nb_blocks[i]; i++)
+        for (int32_t k = 0; nb_blocks[i]->examples[k]; k++) {
+            one_block(nb_blocks[i]->examples[k], false, &t);
+            one_block(nb_blocks[i]->examples[k], true, &t);
+        }
+    assert_true(t.differ * 1000 <= t.outputs);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(random_networks_are_the_same_in_floats_and_integers)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_networks_are_the_same_in_floats_and_integers),
+        cmocka_unit_test(every_example_of_every_block_is_the_same_in_floats_and_integers),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

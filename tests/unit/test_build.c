@@ -1,7 +1,7 @@
-/* test_build.c - config to graph: names, inputs, blocks, and a sentence for each mistake (build.c, block_resblock.c).
- */
+/* test_build.c - config to graph: names, inputs, blocks, and a sentence for each mistake (build.c, block_*.c). */
 #include "ref/street.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,6 +42,10 @@ static void each_mistake_names_place_and_remedy(void **state)
            "must be the last layer");
     expect("  - input\n  - {conv2d: {out: 3}, relu: {}}\n", NB_E_CONFIG, "must be one name");
     expect("  - input\n  - resblock: {out: 0}\n", NB_E_CONFIG, "must be in 1..65536");
+    expect("  - input\n  - invres: {name: a, out: 4, kernel: 4}\n", NB_E_CONFIG, "invres a: kernel: 4: must be odd");
+    expect("  - input\n  - flatten\n  - invres: {name: a, out: 4}\n", NB_E_SHAPE, "conv2d a.expand");
+    expect("  - input\n  - conv2d: {out: 2048, kernel: 1}\n  - invres: {name: a, out: 4, expand: 64}\n", NB_E_CONFIG,
+           "a.expand.out: 131072: must be in 1..65536");
 }
 
 static void a_resblock_has_a_projection_only_where_shapes_change(void **state)
@@ -59,6 +63,53 @@ static void a_resblock_has_a_projection_only_where_shapes_change(void **state)
     assert_null(nb_graph_find(s.graph, "q.2.short"));
     assert_int_equal(nb_graph_find(s.graph, "q.2.relu")->out.shape.d[3], 8);
     ref_street_close(&s);
+}
+
+static void an_invres_expands_filters_and_projects_and_adds_where_shapes_stay(void **state)
+{
+    (void)state;
+    ref_street s;
+    assert_int_equal(ref_street_open(&s,
+                                     DATA "model:\n  - input\n  - invres: {name: a, out: 3, expand: 1}\n"
+                                          "  - invres: {name: b, out: 5, expand: 4, kernel: 5, stride: 2, repeat: 2}\n"
+                                          "  - avgpool: {global: yes}\n  - linear: {out: 3}\n",
+                                     2, REF_FLOAT),
+                     NB_OK);
+    assert_null(nb_graph_find(s.graph, "a.expand"));
+    assert_non_null(nb_graph_find(s.graph, "a.add")); /* 3 channels stay 3 */
+    assert_null(nb_graph_find(s.graph, "b.1.add"));
+    assert_non_null(nb_graph_find(s.graph, "b.2.add"));
+    const nb_shape *e = &nb_graph_find(s.graph, "b.1.expand.relu")->out.shape,
+                   *d = &nb_graph_find(s.graph, "b.1.depth.relu")->out.shape,
+                   *w = &nb_graph_find(s.graph, "b.2.depth.weight")->out.shape;
+    assert_true(e->d[1] == 8 && e->d[3] == 12);
+    assert_true(d->d[1] == 4 && d->d[3] == 12);
+    assert_true(w->d[0] == 20 && w->d[1] == 5 && w->d[3] == 1);
+    assert_null(nb_graph_find(s.graph, "b.2.project.relu")); /* a linear bottleneck */
+    ref_street_close(&s);
+}
+
+static void an_invres_caps_its_relus_at_6_unless_told_otherwise(void **state)
+{
+    (void)state;
+    static const char *const cap[] = {"", ", cap: 2.5", ", cap: inf"};
+    static const float top[] = {6.0f, 2.5f, INFINITY};
+    for (int i = 0; i < 3; i++) {
+        char yaml[512];
+        snprintf(yaml, sizeof yaml,
+                 DATA "model: [input, invres: {name: a, out: 3, expand: 1%s}, avgpool: {global: yes}]\n", cap[i]);
+        ref_street s;
+        assert_int_equal(ref_street_open(&s, yaml, 2, REF_FLOAT), NB_OK);
+        assert_int_equal(nb_graph_freeze(s.graph, NB_PLAN_TRAIN), NB_OK);
+        const nb_node *relu = nb_graph_find(s.graph, "a.depth.relu");
+        float *x = relu->in[0]->out.data;
+        x[0] = 1e9f;
+        x[1] = -1.0f;
+        relu->op->forward(s.graph->node[relu->id], &(nb_run){.train = true});
+        assert_true(((float *)relu->out.data)[0] == (top[i] < 1e9f ? top[i] : 1e9f));
+        assert_true(((float *)relu->out.data)[1] == 0.0f);
+        ref_street_close(&s);
+    }
 }
 
 static void the_same_seed_gives_the_same_weights_with_and_without_fake_quant(void **state)
@@ -79,6 +130,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_mistake_names_place_and_remedy),
         cmocka_unit_test(a_resblock_has_a_projection_only_where_shapes_change),
+        cmocka_unit_test(an_invres_expands_filters_and_projects_and_adds_where_shapes_stay),
+        cmocka_unit_test(an_invres_caps_its_relus_at_6_unless_told_otherwise),
         cmocka_unit_test(the_same_seed_gives_the_same_weights_with_and_without_fake_quant),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
