@@ -97,6 +97,8 @@ check-e2e: $(PRODUCTS)                  ## scripts that run the command line too
 	@NIBBLE=$(CURDIR)/$(B)/nibble tests/run.sh $(sort $(wildcard tests/e2e/*.sh))
 check-bad: $(PRODUCTS)                  ## those of them that feed it bad input (also run under sanitizers)
 	@NIBBLE=$(CURDIR)/$(B)/nibble tests/run.sh $(sort $(wildcard tests/e2e/bad*.sh))
+check-exported: $(B)/tests/prop/test_exported_c ## random networks as C programs, under several compilers
+	@tests/exported.sh $(B)/tests/prop/test_exported_c
 check-install: $(PRODUCTS)              ## install into a temporary place, build a program against it, uninstall
 	@MAKE='$(MAKE)' CC='$(CC)' tests/install.sh
 fuzz-replay: $(FUZZERS)                 ## every fuzz target on its committed corpus, no engine needed
@@ -135,7 +137,7 @@ clean:                                  ## remove build/
 	rm -rf build
 print-B:
 	@echo $(B)
-.PHONY: all deps demo test check-fast check-isa check-threads check-san check-e2e check-bad check-install fuzz-replay fuzz fuzz-run \
+.PHONY: all deps demo test check-fast check-isa check-threads check-san check-e2e check-bad check-exported check-install fuzz-replay fuzz fuzz-run \
         lint tidy format format-check install uninstall help clean print-B
 .SECONDARY:
 -include $(patsubst %.c,$(B)/%.d,$(ALL_SRC)) $(ENGINE_SRC:%.c=$(B)/freestanding/%.d)

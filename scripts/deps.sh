@@ -11,9 +11,9 @@ programs="cc make pkg-config"
 case "${1:-}" in
 demo) ;;
 test)
-    packages="$packages clang libcmocka-dev"
+    packages="$packages clang tcc libcmocka-dev"
     modules="$modules cmocka"
-    programs="$programs gcc clang"
+    programs="$programs gcc g++ clang tcc"
     ;;
 *)
     echo "usage: scripts/deps.sh demo|test" >&2

@@ -31,6 +31,7 @@ part() {
     part "build, gcc, warnings are errors" $MAKE CC=gcc WERROR=1 all
     part "unit and property tests, gcc" $MAKE CC=gcc WERROR=1 check-fast
     part "lint" $MAKE CC=gcc WERROR=1 lint
+    part "random networks exported as C, several compilers" $MAKE CC=gcc WERROR=1 check-exported
     export NB_QUIET=1
     part "end to end" $MAKE CC=gcc WERROR=1 check-e2e
     part "unit and property tests, clang, warnings are errors" $MAKE CC=clang WERROR=1 all check-fast

@@ -9,10 +9,15 @@
 extern "C" {
 #endif
 
+typedef struct {
+    const char *prefix; /* of the names in a program (format c); NULL: from the file's name */
+} nb_export_options;
+
 typedef struct nb_exporter {
     const char *name, *ext, *help; /* "text", ".txt", one line */
-    /* Writes atomically; equal models give equal bytes. */
-    nb_status (*write)(nb_ctx *ctx, const nb_intmodel *m, const char *path);
+    /* Writes atomically; equal models give equal bytes. options may be NULL. A format that consists of several files
+     * writes them beside path. */
+    nb_status (*write)(nb_ctx *ctx, const nb_intmodel *m, const char *path, const nb_export_options *options);
 } nb_exporter;
 
 extern NB_API const nb_exporter *const nb_exporters[];        /* ends with NULL */

@@ -26,7 +26,7 @@ static nb_status export_model(cli *c, cli_model *m)
     if (!m->integers)
         return nb_fail(c->ctx, NB_E_UNSUPPORTED, "%s: is a float network; only a quantized one has integers to export",
                        m->path);
-    NB_TRY(e->write(c->ctx, m->integers, out));
+    NB_TRY(e->write(c->ctx, m->integers, out, &(nb_export_options){.prefix = cli_value(c, "--prefix")}));
     printf("%s\n", out);
     return NB_OK;
 }
@@ -40,10 +40,11 @@ static nb_status run(cli *c)
 }
 
 static const cli_option options[] = {
-    {"--format",                            "NAME", "text (default): a readable listing"},
-    {"--output,-o", "OUT", "the file to write"},
+    {"--format",                                                                         "NAME", "text (default): a readable listing; c: one freestanding C99 file and its header"},
+    {"--prefix", "NAME", "format c: what its names begin with (default: from the file's name)"},
+    {"--output,-o",                                                                         "OUT", "the file to write"},
     CLI_SET,
-    {0                        }
+    {0            }
 };
 
 const cli_command cli_command_export = {

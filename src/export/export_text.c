@@ -154,8 +154,9 @@ static void put_step(FILE *f, const nb_intmodel *m, int32_t i)
                 s->shift[nb_int_shifts(&lengths) > 1 ? k : 0]);
 }
 
-static nb_status write_text(nb_ctx *ctx, const nb_intmodel *m, const char *path)
+static nb_status write_text(nb_ctx *ctx, const nb_intmodel *m, const char *path, const nb_export_options *options)
 {
+    (void)options;
     nb_atomic a;
     NB_TRY(nb_atomic_open(ctx, path, &a));
     put_head(a.f, m);

@@ -18,6 +18,9 @@ refuses 1 'run: is a folder, expected a file' export $model -o run
 refuses 1 'tiny.yaml/x.txt: cannot write: Not a directory' export $model -o tiny.yaml/x.txt
 refuses 1 ': cannot write: File name too long' export $model -o "$(printf 'a%.0s' {1..300})"
 refuses 2 '-o OUT is missing' export $model
+refuses 2 'listing.txt: must end in .c' export $model --format c -o listing.txt
+refuses 2 'prefix: int x: must be a letter' export $model --format c -o net.c --prefix 'int x'
+refuses 1 'nowhere/net.h: cannot write: No such file or directory' export $model --format c -o nowhere/net.c
 printf 'precious\n' >listing.txt
 small() { # like refuses, but no file may grow beyond a block; SIGXFSZ is for programs that do not look at errors
     (

@@ -44,7 +44,7 @@ static char *listing(sandbox *s, const ref_tiny *t)
     uint8_t *text;
     size_t len;
     assert_int_equal(ref_tiny_build(s->ctx, t, &m), NB_OK);
-    assert_int_equal(nb_exporter_find("text")->write(s->ctx, m, s->path), NB_OK);
+    assert_int_equal(nb_exporter_find("text")->write(s->ctx, m, s->path, NULL), NB_OK);
     nb_intmodel_free(s->ctx, m);
     assert_int_equal(nb_file_read(s->ctx, s->path, 1 << 20, &text, &len), NB_OK);
     assert_int_equal(strlen((char *)text), len);
@@ -132,9 +132,9 @@ static void a_file_that_cannot_be_written_is_an_error(void **state)
     sandbox *s = *state;
     nb_intmodel *m;
     assert_int_equal(ref_tiny_model(s->ctx, 4, &m), NB_OK);
-    assert_int_equal(nb_exporters[0]->write(s->ctx, m, "/nowhere/list.txt"), NB_E_IO);
+    assert_int_equal(nb_exporters[0]->write(s->ctx, m, "/nowhere/list.txt", NULL), NB_E_IO);
     if (access("/dev/full", W_OK) == 0)
-        assert_int_equal(nb_exporters[0]->write(s->ctx, m, "/dev/full"), NB_E_IO);
+        assert_int_equal(nb_exporters[0]->write(s->ctx, m, "/dev/full", NULL), NB_E_IO);
     nb_intmodel_free(s->ctx, m);
 }
 

@@ -1,0 +1,60 @@
+/* cgen.h - the C exporter's parts: what is known of the program to be written, and who writes which piece.
+ *
+ * In texts, '@' becomes the program's prefix and an underscore ("net_"), '$P' the same in capitals ("NET_"), and '$k'
+ * the replacement of key k. */
+#ifndef NB_EXPORT_CGEN_H
+#define NB_EXPORT_CGEN_H
+
+#include <nibble/export.h>
+
+#include "base/textbuf.h"
+
+#include <stdbool.h>
+
+enum {
+    CGEN_IN_LOGITS = -1 /* cgen.offset: the tensor is not in the arena but the caller's array of logits */
+};
+
+typedef struct {
+    char key;
+    const char *value;
+} cgen_sub;
+
+typedef struct {
+    nb_ctx *ctx;
+    const nb_intmodel *m;
+    const char *prefix; /* a C identifier */
+    nb_text out;        /* the source file */
+    int64_t *offset;    /* [n_tensors] bytes in the arena */
+    int64_t *scratch;   /* [n_steps] offset of unpacked weight rows; meaningful where cgen_scratch_bytes > 0 */
+    size_t ram, live;   /* bytes of the arena; the largest simultaneous live set, which no plan can beat */
+    size_t flash;       /* bytes of constants */
+    int32_t *same;      /* [n_steps] the earlier step that has the same function, or the step itself */
+} cgen;
+
+/* ---- cgen_text.c: writing, and the helper functions every program shares ---- */
+void cgen_add(cgen *g, const char *text, const cgen_sub *subs); /* subs end with key 0; NULL is fine */
+void cgen_printf(cgen *g, const char *fmt, ...) NB_PRINTF(2, 3);
+void cgen_helpers(cgen *g);
+
+/* ---- cgen_plan.c ---- */
+/* Offsets, RAM and its bound. Weights of fewer than 8 bits are unpacked a row or two at a time into scratch. */
+nb_status cgen_plan(cgen *g);
+size_t cgen_scratch_bytes(const nb_intmodel *m, int32_t step);
+/* The step that wrote what `step` reads as its k-th input. */
+const nb_estep *cgen_producer(const nb_intmodel *m, int32_t tensor);
+bool cgen_depthwise(const nb_geom *g);
+int64_t cgen_row(const nb_geom *g); /* weights of one output channel */
+
+/* ---- cgen_data.c ---- */
+nb_status cgen_data(cgen *g); /* constant arrays of all steps; sets flash */
+
+/* ---- cgen_steps.c, cgen_conv.c ---- */
+const char *cgen_type(int32_t etype); /* "uint8_t", "int8_t", "int32_t" */
+nb_status cgen_functions(cgen *g);    /* one function per distinct step; sets same */
+void cgen_conv(cgen *g, int32_t step);
+bool cgen_pairs(const nb_geom *geom); /* does it use the dot product of two pixels? */
+nb_geom cgen_view(const nb_geom *g); /* a 1x1 convolution without stride and padding sees the image as one row */
+void cgen_calls(cgen *g);            /* the body of run() */
+
+#endif

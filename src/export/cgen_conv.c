@@ -1,0 +1,276 @@
+/* cgen_conv.c - the convolution of one shape as C.
+ *
+ * dense      output channels in pairs, weights of a pair unpacked once; then pixels in pairs where the windows of both
+ *            lie inside, one by one at the borders. A kernel row is one dot product where its codes are consecutive
+ *            (no groups, no dilation), else every tap is one.
+ * depthwise  pixel by pixel, channel by channel. */
+#include "export/cgen.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+typedef struct {
+    cgen *g;
+    nb_geom geom;
+    const nb_estep *s;
+    const nb_etensor *in, *out;
+    const char *dot;   /* suffix of the dot products */
+    char zero[32];     /* ", 3" or "" */
+    int32_t bits, pad; /* pad: does any window leave the image? */
+    bool pairs;        /* can two neighbours both lie inside? */
+    bool rows;         /* a kernel row is one run */
+    bool far;          /* a window may lie outside altogether */
+} conv;
+
+nb_geom cgen_view(const nb_geom *geom)
+{
+    nb_geom q = *geom;
+    if (q.kh == 1 && q.kw == 1 && q.stride == 1 && q.pad == 0) {
+        q.w = q.ow = q.h * q.w;
+        q.h = q.oh = 1;
+    }
+    return q;
+}
+
+/* From a window's left edge to the last tap of its right neighbour. */
+static int32_t reach(const nb_geom *q)
+{
+    return q->stride + q->dilation * (q->kw - 1);
+}
+
+bool cgen_pairs(const nb_geom *geom)
+{
+    const nb_geom q = cgen_view(geom);
+    return q.ow > 1 && (q.pad == 0 || q.w > reach(&q));
+}
+
+static conv conv_of(cgen *g, int32_t step)
+{
+    conv v = {.g = g, .s = &g->m->e.steps[step], .bits = g->m->steps[step].weight_bits};
+    v.in = &g->m->e.tensors[v.s->in[0]];
+    v.out = &g->m->e.tensors[v.s->out];
+    v.geom = cgen_view(&v.s->geom);
+    const nb_geom *q = &v.geom;
+    v.pad = q->pad > 0;
+    v.pairs = cgen_pairs(&v.s->geom);
+    v.rows = q->groups == 1 && (q->dilation == 1 || q->kw == 1);
+    v.far = q->pad > q->dilation * (q->kw - 1) || q->pad > q->dilation * (q->kh - 1);
+    v.dot = v.in->type == NB_EI_S8 ? (v.in->zero ? "_s8z" : "_s8") : (v.in->zero ? "_u8z" : "_u8");
+    if (v.in->zero)
+        snprintf(v.zero, sizeof v.zero, ", %" PRId32, v.in->zero);
+    return v;
+}
+
+/* The taps of one axis that meet the image: [axis]0 .. [axis]1, from the window's first coordinate `from`. */
+static void put_range(const conv *v, const char *indent, const char *axis, const char *from, int32_t size, int32_t taps)
+{
+    const int32_t d = v->geom.dilation;
+    if (!v->pad)
+        return;
+    if (d == 1) {
+        cgen_printf(v->g, "%sconst int32_t %s0 = %s < 0 ? -%s : 0;\n", indent, axis, from, from);
+        cgen_printf(v->g, "%sconst int32_t %s1 = %s > %" PRId32 " ? %" PRId32 " - %s : %" PRId32 ";\n", indent, axis,
+                    from, size - taps, size, from, taps);
+        return;
+    }
+    cgen_printf(v->g, "%sconst int32_t %s0 = %s < 0 ? (%" PRId32 " - %s) / %" PRId32 " : 0;\n", indent, axis, from,
+                d - 1, from, d);
+    cgen_printf(v->g, "%sconst int32_t %s1 = %s > %" PRId32 " ? (%" PRId32 " - %s) / %" PRId32 " : %" PRId32 ";\n",
+                indent, axis, from, size - 1 - d * (taps - 1), size - 1 + d, from, d, taps);
+}
+
+static void put_loop(const conv *v, const char *indent, const char *axis, int32_t taps)
+{
+    if (v->pad)
+        cgen_printf(v->g, "%sfor (%s = %s0; %s < %s1; %s++)", indent, axis, axis, axis, axis, axis);
+    else
+        cgen_printf(v->g, "%sfor (%s = 0; %s < %" PRId32 "; %s++)", indent, axis, axis, taps, axis);
+}
+
+/* y[at] from an accumulator of channel c. */
+static void put_store(const conv *v, const char *indent, const char *at, const char *acc, const char *c)
+{
+    const nb_estep *s = v->s;
+    const char *type = cgen_type(v->out->type);
+    if (s->mult)
+        cgen_printf(v->g,
+                    "%sy[%s] = (%s)@close((int64_t)%s * mult[%s], shift[%s], %" PRId32 ", %" PRId32 ", %" PRId32 ");\n",
+                    indent, at, type, acc, c, c, v->out->zero, s->lo, s->hi);
+    else if (s->lo == INT32_MIN && s->hi == INT32_MAX)
+        cgen_printf(v->g, "%sy[%s] = %s;\n", indent, at, acc);
+    else
+        cgen_printf(v->g, "%sy[%s] = %s < %" PRId32 " ? %" PRId32 " : %s > %" PRId32 " ? %" PRId32 " : %s;\n", indent,
+                    at, acc, s->lo, s->lo, acc, s->hi, s->hi, acc);
+}
+
+/* ---- dense ---- */
+
+static void put_channel_pair(const conv *v)
+{
+    cgen *g = v->g;
+    const nb_geom *q = &v->geom;
+    const int64_t row = cgen_row(q);
+    const int32_t per_group = q->oc / q->groups;
+    if (per_group % 2 == 0) {
+        cgen_printf(g, "    for (o = 0; o < %" PRId32 "; o += 2) {\n        const int32_t p = o + 1;\n", q->oc);
+    } else if (q->groups == 1) {
+        cgen_printf(g, "    for (o = 0; o < %" PRId32 "; o += 2) {\n", q->oc);
+        cgen_printf(g, "        const int32_t p = o + 1 < %" PRId32 " ? o + 1 : o; /* the last stands alone */\n",
+                    q->oc);
+    } else {
+        cgen_printf(g, "    for (o = 0; o < %" PRId32 "; o++) {\n        const int32_t p = o;\n", q->oc);
+    }
+    if (v->bits > 4) {
+        cgen_printf(g, "        const int8_t *const w0 = w + o * %" PRId64 ", *const w1 = w + p * %" PRId64 ";\n", row,
+                    row);
+        return;
+    }
+    cgen_printf(g, "        const int8_t *const w0 = rows, *const w1 = rows + %" PRId64 ";\n", row);
+    for (int32_t k = 0; k < 2; k++)
+        cgen_printf(g, "        @unpack%d(rows%s, w, %s * %" PRId64 ", %" PRId64 ");\n", v->bits > 2 ? 4 : 2,
+                    k ? " + w_row" : "", k ? "p" : "o", row, row);
+}
+
+/* One dot product of n codes; x at `xat`, weights at `wat`. */
+static void put_dot(const conv *v, const char *indent, const char *n)
+{
+    const nb_geom *q = &v->geom;
+    if (v->pairs) {
+        cgen_printf(v->g, "%sif (pair)\n", indent);
+        cgen_printf(v->g, "%s    @dot2%s(acc, x + at, x + at + %" PRId32 ", w0 + k, w1 + k, %s%s);\n", indent, v->dot,
+                    q->stride * q->c, n, v->zero);
+        cgen_printf(v->g, "%selse\n    ", indent);
+    }
+    cgen_printf(v->g, "%s@dot1%s(acc, x + at, w0 + k, w1 + k, %s%s);\n", indent, v->dot, n, v->zero);
+}
+
+static void put_taps(const conv *v)
+{
+    cgen *g = v->g;
+    const nb_geom *q = &v->geom;
+    const int32_t cg = q->c / q->groups, d = q->dilation;
+    char n[64];
+    put_loop(v, "                ", "ky", q->kh);
+    nb_text_add(&g->out, " {\n");
+    if (v->rows) {
+        const char *kx0 = v->pad ? " + kx0" : "";
+        cgen_printf(g,
+                    "                    const int32_t at = ((top + ky * %" PRId32 ") * %" PRId32
+                    " + left%s) * %" PRId32 ", k = (ky * %" PRId32 "%s) * %" PRId32 ";\n",
+                    d, q->w, kx0, q->c, q->kw, kx0, q->c);
+        snprintf(n, sizeof n, v->pad ? "(kx1 - kx0) * %" PRId32 : "%" PRId32, v->pad ? q->c : q->kw * q->c);
+        put_dot(v, "                    ", n);
+    } else {
+        put_loop(v, "                    ", "kx", q->kw);
+        cgen_printf(g,
+                    " {\n                        const int32_t at = ((top + ky * %" PRId32 ") * %" PRId32
+                    " + left + kx * %" PRId32 ") * %" PRId32,
+                    d, q->w, d, q->c);
+        if (q->groups > 1)
+            cgen_printf(g, " + o / %" PRId32 " * %" PRId32, q->oc / q->groups, cg);
+        cgen_printf(g, ", k = (ky * %" PRId32 " + kx) * %" PRId32 ";\n", q->kw, cg);
+        snprintf(n, sizeof n, "%" PRId32, cg);
+        put_dot(v, "                        ", n);
+        nb_text_add(&g->out, "                    }\n");
+    }
+    nb_text_add(&g->out, "                }\n");
+}
+
+static void put_pixels(const conv *v)
+{
+    cgen *g = v->g;
+    const nb_geom *q = &v->geom;
+    cgen_printf(g, "        for (oy = 0; oy < %" PRId32 "; oy++) {\n", q->oh);
+    cgen_printf(g, "            const int32_t top = oy * %" PRId32 " - %" PRId32 ";\n", q->stride, q->pad);
+    put_range(v, "            ", "ky", "top", q->h, q->kh);
+    cgen_printf(g, "            for (ox = 0; ox < %" PRId32 ";) {\n", q->ow);
+    cgen_printf(g, "                const int32_t left = ox * %" PRId32 " - %" PRId32 ";\n", q->stride, q->pad);
+    put_range(v, "                ", "kx", "left", q->w, q->kw);
+    if (v->pairs && v->pad)
+        cgen_printf(g,
+                    "                const int32_t pair = left >= 0 && left < %" PRId32 " && ox + 1 < %" PRId32 ";\n",
+                    q->w - reach(q), q->ow);
+    else if (v->pairs)
+        cgen_printf(g, "                const int32_t pair = ox + 1 < %" PRId32 ";\n", q->ow);
+    cgen_printf(g, "                const int32_t to = (oy * %" PRId32 " + ox) * %" PRId32 ";\n", q->ow, q->oc);
+    nb_text_add(&g->out, "                int32_t acc[4];\n"
+                         "                acc[0] = acc[2] = bias[o];\n"
+                         "                acc[1] = acc[3] = bias[p];\n");
+    if (v->far && v->rows)
+        nb_text_add(&g->out, "                if (kx0 < kx1)\n");
+    put_taps(v);
+    put_store(v, "                ", "to + o", "acc[0]", "o");
+    put_store(v, "                ", "to + p", "acc[1]", "p");
+    if (v->pairs) {
+        char at[32];
+        nb_text_add(&g->out, "                if (pair) {\n");
+        snprintf(at, sizeof at, "to + %" PRId32 " + o", q->oc);
+        put_store(v, "                    ", at, "acc[2]", "o");
+        snprintf(at, sizeof at, "to + %" PRId32 " + p", q->oc);
+        put_store(v, "                    ", at, "acc[3]", "p");
+        nb_text_add(&g->out, "                }\n");
+    }
+    nb_text_add(&g->out, v->pairs ? "                ox += pair ? 2 : 1;\n" : "                ox++;\n");
+    nb_text_add(&g->out, "            }\n        }\n    }\n");
+}
+
+static void put_dense(const conv *v)
+{
+    if (v->bits <= 4)
+        cgen_printf(v->g, "    enum { w_row = %" PRId64 " };\n", cgen_row(&v->geom));
+    cgen_printf(v->g, "    int32_t o, oy, ox, ky%s;\n", v->rows ? "" : ", kx");
+    put_channel_pair(v);
+    put_pixels(v);
+}
+
+/* ---- depthwise ---- */
+
+static void put_depthwise(const conv *v)
+{
+    cgen *g = v->g;
+    const nb_geom *q = &v->geom;
+    const int64_t row = cgen_row(q);
+    const char *weights = "w";
+    nb_text_add(&g->out, "    int32_t oy, ox, c, ky, kx;\n");
+    if (v->bits <= 4) {
+        cgen_printf(g, "    @unpack%d(rows, w, 0, %" PRId64 ");\n", v->bits > 2 ? 4 : 2, row * q->oc);
+        weights = "rows";
+    }
+    cgen_printf(g, "    for (oy = 0; oy < %" PRId32 "; oy++) {\n", q->oh);
+    cgen_printf(g, "        const int32_t top = oy * %" PRId32 " - %" PRId32 ";\n", q->stride, q->pad);
+    put_range(v, "        ", "ky", "top", q->h, q->kh);
+    cgen_printf(g, "        for (ox = 0; ox < %" PRId32 "; ox++) {\n", q->ow);
+    cgen_printf(g, "            const int32_t left = ox * %" PRId32 " - %" PRId32 ";\n", q->stride, q->pad);
+    put_range(v, "            ", "kx", "left", q->w, q->kw);
+    cgen_printf(g, "            for (c = 0; c < %" PRId32 "; c++) {\n", q->c);
+    cgen_printf(g, "                const int8_t *const wc = %s + c * %" PRId64 ";\n", weights, row);
+    nb_text_add(&g->out, "                int32_t acc = bias[c];\n");
+    put_loop(v, "                ", "ky", q->kh);
+    nb_text_add(&g->out, "\n");
+    put_loop(v, "                    ", "kx", q->kw);
+    nb_text_add(&g->out, v->in->zero ? "\n                        acc += (x[" : "\n                        acc += x[");
+    cgen_printf(g, "((top + ky * %" PRId32 ") * %" PRId32 " + left + kx * %" PRId32 ") * %" PRId32 " + c]", q->dilation,
+                q->w, q->dilation, q->c);
+    if (v->in->zero)
+        cgen_printf(g, " - %" PRId32 ")", v->in->zero);
+    cgen_printf(g, " * wc[ky * %" PRId32 " + kx];\n", q->kw);
+    char at[64];
+    snprintf(at, sizeof at, "(oy * %" PRId32 " + ox) * %" PRId32 " + c", q->ow, q->oc);
+    put_store(v, "                ", at, "acc", "c");
+    nb_text_add(&g->out, "            }\n        }\n    }\n");
+}
+
+void cgen_conv(cgen *g, int32_t step)
+{
+    const conv v = conv_of(g, step);
+    const bool depthwise = cgen_depthwise(&v.s->geom);
+    cgen_printf(g, "static void @step%" PRId32 "(%s *y, const %s *x, %sconst %s *w, const int32_t *bias", step,
+                cgen_type(v.out->type), cgen_type(v.in->type), v.bits > 4 ? "" : "int8_t *rows, ",
+                v.bits > 4 ? "int8_t" : "uint8_t");
+    nb_text_add(&g->out, v.s->mult ? ", const int32_t *mult, const uint8_t *shift)\n{\n" : ")\n{\n");
+    if (depthwise)
+        put_depthwise(&v);
+    else
+        put_dense(&v);
+    nb_text_add(&g->out, "}\n\n");
+}

@@ -1,0 +1,129 @@
+/* cgen_data.c - the constants of an exported program: pixel tables, packed weights, biases, multipliers, shifts.
+ *
+ * Weights are the bytes of the integer checkpoint (lower/pack.h). The engine's bias holds -zero * sum(w) because its
+ * padding holds the zero point; here inputs are taken as (code - zero) and padding is skipped, so that part is taken
+ * out again. The sum of a channel is checked anew in this form: every partial sum fits 32 bits. */
+#include "export/cgen.h"
+
+#include "base/check.h"
+#include "lower/intcheck.h"
+#include "lower/pack.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+static void put_bytes(cgen *g, const char *what, int32_t step, const uint8_t *v, int64_t n, bool is_signed)
+{
+    cgen_printf(g, "static const %s @%s%" PRId32 "[%" PRId64 "] = {", is_signed ? "int8_t" : "uint8_t", what, step, n);
+    for (int64_t i = 0; i < n; i++) {
+        nb_text_add(&g->out, i % 24 == 0 ? "\n    " : " ");
+        nb_text_printf(&g->out, "%d,", is_signed ? (int)(int8_t)v[i] : (int)v[i]);
+    }
+    nb_text_add(&g->out, "\n};\n");
+    g->flash += (size_t)n;
+}
+
+static void put_int32(cgen *g, const char *what, int32_t step, const int32_t *v, int32_t n)
+{
+    cgen_printf(g, "static const int32_t @%s%" PRId32 "[%" PRId32 "] = {", what, step, n);
+    for (int32_t i = 0; i < n; i++) {
+        nb_text_add(&g->out, i % 8 == 0 ? "\n    " : " ");
+        nb_text_printf(&g->out, "%" PRId32 ",", v[i]);
+    }
+    nb_text_add(&g->out, "\n};\n");
+    g->flash += (size_t)n * sizeof *v;
+}
+
+/* Real zero is code 0 in this form, and no partial sum leaves 32 bits. */
+static nb_status real_bias(cgen *g, int32_t step, int32_t *bias)
+{
+    const nb_estep *s = &g->m->e.steps[step];
+    const nb_estep *from = cgen_producer(g->m, s->in[0]);
+    const int32_t zero = g->m->e.tensors[s->in[0]].zero;
+    const int64_t reach = llabs(from->lo - (int64_t)zero) > llabs(from->hi - (int64_t)zero)
+                              ? llabs(from->lo - (int64_t)zero)
+                              : llabs(from->hi - (int64_t)zero);
+    const int64_t row = cgen_row(&s->geom);
+    for (int32_t c = 0; c < s->geom.oc; c++) {
+        int64_t sum = 0, size = 0;
+        for (int64_t i = 0; i < row; i++) {
+            sum += s->weights[c * row + i];
+            size += abs(s->weights[c * row + i]);
+        }
+        const int64_t b = s->bias[c] + zero * sum;
+        if (llabs(b) + size * reach > INT32_MAX)
+            return nb_fail(g->ctx, NB_E_RANGE,
+                           "%s: channel %" PRId32 ": a partial sum could exceed 31 bits in the exported form",
+                           g->m->steps[step].name, c);
+        bias[c] = (int32_t)b;
+    }
+    return NB_OK;
+}
+
+static nb_status put_weights(cgen *g, int32_t step)
+{
+    const nb_estep *s = &g->m->e.steps[step];
+    const int32_t bits = g->m->steps[step].weight_bits;
+    const int64_t n = cgen_row(&s->geom) * s->geom.oc;
+    uint8_t *packed = nb_alloc(g->ctx, nb_pack_bytes(n, bits));
+    if (!packed)
+        return NB_E_NOMEM;
+    nb_pack(packed, s->weights, n, bits);
+    put_bytes(g, "w", step, packed, (int64_t)nb_pack_bytes(n, bits), bits > 4);
+    nb_free(g->ctx, packed);
+    return NB_OK;
+}
+
+static nb_status put_channels(cgen *g, int32_t step)
+{
+    const nb_estep *s = &g->m->e.steps[step];
+    const int32_t n = s->geom.oc;
+    int32_t *bias = nb_alloc(g->ctx, (size_t)n * sizeof *bias);
+    uint8_t *shift = nb_alloc(g->ctx, (size_t)n);
+    nb_status st = bias && shift ? real_bias(g, step, bias) : NB_E_NOMEM;
+    if (st == NB_OK) {
+        put_int32(g, "b", step, bias, n);
+        for (int32_t c = 0; s->mult && c < n; c++)
+            shift[c] = (uint8_t)s->shift[c];
+        if (s->mult) {
+            put_int32(g, "m", step, s->mult, n);
+            put_bytes(g, "s", step, shift, n, false);
+        }
+    }
+    nb_free(g->ctx, bias);
+    nb_free(g->ctx, shift);
+    return st;
+}
+
+/* The sizes the header states, proven by the compiler. */
+static void put_check(cgen *g)
+{
+    const nb_emodel *e = &g->m->e;
+    cgen_add(g, "typedef char @flash_is_as_stated[\n    (0", NULL);
+    for (int32_t i = 0; i < e->n_steps; i++) {
+        const char *names = e->steps[i].kind == NB_STEP_TABLE  ? "t"
+                            : e->steps[i].kind != NB_STEP_CONV ? ""
+                            : e->steps[i].mult                 ? "wbms"
+                                                               : "wb";
+        for (; *names; names++)
+            cgen_printf(g, " + sizeof(@%c%" PRId32 ")", *names, i);
+    }
+    cgen_add(g, ") == $PFLASH_BYTES ? 1 : -1];\n\n", NULL);
+}
+
+nb_status cgen_data(cgen *g)
+{
+    nb_text_add(&g->out,
+                "/* ---- constants: w weights, b biases, m multipliers, s shifts of a step; t a table ---- */\n\n");
+    for (int32_t i = 0; i < g->m->e.n_steps; i++) {
+        const nb_estep *s = &g->m->e.steps[i];
+        if (s->kind == NB_STEP_TABLE)
+            put_bytes(g, "t", i, s->table, (int64_t)g->m->e.tensors[s->out].c * 256, false);
+        if (s->kind != NB_STEP_CONV)
+            continue;
+        NB_TRY(put_weights(g, i));
+        NB_TRY(put_channels(g, i));
+    }
+    put_check(g);
+    return NB_OK;
+}

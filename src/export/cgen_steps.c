@@ -1,0 +1,247 @@
+/* cgen_steps.c - one C function per distinct step, its shape written out in constants, and the calls.
+ *
+ * Layers of one shape and one arithmetic share a function: what differs between them, weights and per-channel numbers,
+ * are arguments. */
+#include "export/cgen.h"
+
+#include "base/check.h"
+#include "lower/intcheck.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+const char *cgen_type(int32_t etype)
+{
+    return etype == NB_EI_S32 ? "int32_t" : etype == NB_EI_S8 ? "int8_t" : "uint8_t";
+}
+
+static const nb_etensor *input(const cgen *g, const nb_estep *s, int32_t k)
+{
+    return &g->m->e.tensors[s->in[k]];
+}
+
+static const nb_etensor *output(const cgen *g, const nb_estep *s)
+{
+    return &g->m->e.tensors[s->out];
+}
+
+static int32_t values(const nb_etensor *t)
+{
+    return t->h * t->w * t->c;
+}
+
+/* "x - 3" without the noise of "x - 0". */
+static void put_less(cgen *g, const char *x, int32_t zero)
+{
+    if (zero)
+        cgen_printf(g, "(%s - %" PRId32 ")", x, zero);
+    else
+        cgen_printf(g, "%s", x);
+}
+
+static void put_close(cgen *g, const nb_estep *s, int32_t shift)
+{
+    cgen_printf(g, ", %" PRId32 ", %" PRId32 ", %" PRId32 ", %" PRId32 ");\n", shift, output(g, s)->zero, s->lo, s->hi);
+}
+
+static void put_table(cgen *g, const nb_estep *s, int32_t i)
+{
+    const nb_etensor *out = output(g, s);
+    cgen_printf(g, "static void @step%" PRId32 "(%s *y, const uint8_t *pixels, const uint8_t *table)\n{\n", i,
+                cgen_type(out->type));
+    cgen_printf(g, "    int32_t i;\n    for (i = 0; i < %" PRId32 "; i++)\n        y[i] = (%s)table[", values(out),
+                cgen_type(out->type));
+    if (out->c > 1)
+        cgen_printf(g, "i %% %" PRId32 " * 256 + ", out->c);
+    nb_text_add(&g->out, "pixels[i]];\n}\n\n");
+}
+
+static void put_add(cgen *g, const nb_estep *s, int32_t i)
+{
+    const nb_etensor *a = input(g, s, 0), *b = input(g, s, 1), *out = output(g, s);
+    cgen_printf(g, "static void @step%" PRId32 "(%s *y, const %s *a, const %s *b)\n{\n", i, cgen_type(out->type),
+                cgen_type(a->type), cgen_type(b->type));
+    cgen_printf(g, "    int32_t i;\n    for (i = 0; i < %" PRId32 "; i++)\n        y[i] = (%s)@close((int64_t)",
+                values(out), cgen_type(out->type));
+    put_less(g, "a[i]", a->zero);
+    cgen_printf(g, " * %" PRId32 " + (int64_t)", s->mult[0]);
+    put_less(g, "b[i]", b->zero);
+    cgen_printf(g, " * %" PRId32, s->mult[1]);
+    put_close(g, s, s->shift[0]);
+    nb_text_add(&g->out, "}\n\n");
+}
+
+static void put_concat(cgen *g, const nb_estep *s, int32_t i)
+{
+    const nb_etensor *out = output(g, s);
+    int32_t at = 0;
+    cgen_printf(g, "static void @step%" PRId32 "(%s *y", i, cgen_type(out->type));
+    for (int32_t k = 0; k < s->n_in; k++)
+        cgen_printf(g, ", const %s *x%" PRId32, cgen_type(input(g, s, k)->type), k);
+    cgen_printf(g, ")\n{\n    int32_t i, c;\n    for (i = 0; i < %" PRId32 "; i++, y += %" PRId32 ") {\n",
+                out->h * out->w, out->c);
+    for (int32_t k = 0; k < s->n_in; k++) {
+        const nb_etensor *x = input(g, s, k);
+        char name[32];
+        snprintf(name, sizeof name, "x%" PRId32 "[i * %" PRId32 " + c]", k, x->c);
+        cgen_printf(g,
+                    "        for (c = 0; c < %" PRId32 "; c++)\n            y[%" PRId32 " + c] = (%s)@close((int64_t)",
+                    x->c, at, cgen_type(out->type));
+        put_less(g, name, x->zero);
+        cgen_printf(g, " * %" PRId32, s->mult[k]);
+        put_close(g, s, s->shift[k]);
+        at += x->c;
+    }
+    nb_text_add(&g->out, "    }\n}\n\n");
+}
+
+/* Loops over pixels, channels and a window; `inner` runs for each tap, with `at` its index in x. */
+static void put_window(cgen *g, const nb_geom *q, const char *begin, const char *inner)
+{
+    cgen_printf(g, "    int32_t oy, ox, c, ky, kx;\n    for (oy = 0; oy < %" PRId32 "; oy++)\n", q->oh);
+    cgen_printf(g, "        for (ox = 0; ox < %" PRId32 "; ox++)\n            for (c = 0; c < %" PRId32 "; c++) {\n",
+                q->ow, q->c);
+    cgen_printf(g, "                %s\n", begin);
+    cgen_printf(g, "                for (ky = 0; ky < %" PRId32 "; ky++)\n", q->kh);
+    cgen_printf(g, "                    for (kx = 0; kx < %" PRId32 "; kx++) {\n", q->kw);
+    cgen_printf(g,
+                "                        const int32_t iy = oy * %" PRId32 " + ky - %" PRId32 ", ix = ox * %" PRId32
+                " + kx - %" PRId32 ";\n",
+                q->stride, q->pad, q->stride, q->pad);
+    if (q->pad > 0)
+        cgen_printf(g,
+                    "                        if (iy < 0 || iy >= %" PRId32 " || ix < 0 || ix >= %" PRId32
+                    ")\n                            continue;\n",
+                    q->h, q->w);
+    cgen_printf(g, "                        const int32_t at = (iy * %" PRId32 " + ix) * %" PRId32 " + c;\n", q->w,
+                q->c);
+    cgen_printf(g, "                        %s\n                    }\n", inner);
+}
+
+static void put_pool_head(cgen *g, const nb_estep *s, int32_t i)
+{
+    cgen_printf(g, "static void @step%" PRId32 "(%s *y, const %s *x)\n{\n", i, cgen_type(output(g, s)->type),
+                cgen_type(input(g, s, 0)->type));
+}
+
+static void put_maxpool(cgen *g, const nb_estep *s, int32_t i)
+{
+    put_pool_head(g, s, i);
+    put_window(g, &s->geom, "int32_t most = -129;", "most = x[at] > most ? x[at] : most;");
+    cgen_printf(g,
+                "                *y++ = (%s)(most < %" PRId32 " ? %" PRId32 " : most > %" PRId32 " ? %" PRId32
+                " : most);\n            }\n}\n\n",
+                cgen_type(output(g, s)->type), s->lo, s->lo, s->hi, s->hi);
+}
+
+static void put_avgpool(cgen *g, const nb_estep *s, int32_t i)
+{
+    char begin[64];
+    snprintf(begin, sizeof begin, "int32_t sum = %" PRId32 ";", -input(g, s, 0)->zero * s->geom.kh * s->geom.kw);
+    put_pool_head(g, s, i);
+    put_window(g, &s->geom, begin, "sum += x[at];");
+    cgen_printf(g, "                *y++ = (%s)@close((int64_t)sum * %" PRId32, cgen_type(output(g, s)->type),
+                s->mult[0]);
+    put_close(g, s, s->shift[0]);
+    nb_text_add(&g->out, "            }\n}\n\n");
+}
+
+static void put_function(cgen *g, int32_t i)
+{
+    const nb_estep *s = &g->m->e.steps[i];
+    switch ((nb_step_kind)s->kind) {
+    case NB_STEP_TABLE:
+        put_table(g, s, i);
+        break;
+    case NB_STEP_CONV:
+        cgen_conv(g, i);
+        break;
+    case NB_STEP_ADD:
+        put_add(g, s, i);
+        break;
+    case NB_STEP_CONCAT:
+        put_concat(g, s, i);
+        break;
+    case NB_STEP_MAXPOOL:
+        put_maxpool(g, s, i);
+        break;
+    case NB_STEP_AVGPOOL:
+        put_avgpool(g, s, i);
+        break;
+    case NB_STEP_KINDS:
+        break;
+    }
+}
+
+nb_status cgen_functions(cgen *g)
+{
+    const int32_t n = g->m->e.n_steps;
+    size_t *from = nb_alloc(g->ctx, 2 * (size_t)n * sizeof *from), *to = from + n;
+    if (!from)
+        return NB_E_NOMEM;
+    nb_text_add(&g->out, "/* ---- steps: one function per shape ---- */\n\n");
+    for (int32_t i = 0; i < n && g->out.st == NB_OK; i++) {
+        size_t start = g->out.len;
+        put_function(g, i);
+        if (g->out.st != NB_OK)
+            break;
+        from[i] = start + (size_t)(strchr(g->out.s + start, '(') - (g->out.s + start));
+        to[i] = g->out.len;
+        g->same[i] = i;
+        for (int32_t k = 0; k < i && g->same[i] == i; k++)
+            if (g->same[k] == k && to[k] - from[k] == to[i] - from[i] &&
+                memcmp(g->out.s + from[k], g->out.s + from[i], to[i] - from[i]) == 0)
+                g->same[i] = k;
+        if (g->same[i] != i)
+            g->out.len = start;
+    }
+    nb_free(g->ctx, from);
+    return g->out.st;
+}
+
+static void put_tensor(cgen *g, int32_t t, bool is_const)
+{
+    const int32_t type = g->m->e.tensors[t].type;
+    if (g->offset[t] == CGEN_IN_LOGITS)
+        nb_text_add(&g->out, "logits");
+    else if (type == NB_EI_U8)
+        cgen_printf(g, "a + %" PRId64, g->offset[t]);
+    else
+        cgen_printf(g, "(%sint8_t *)(a + %" PRId64 ")", is_const ? "const " : "", g->offset[t]);
+}
+
+/* Names come from configs: only what cannot end a comment or start a trigraph. */
+static void put_name(cgen *g, const char *name)
+{
+    for (; *name; name++) {
+        const char c =
+            strchr("*/\\?$@%", *name) || (unsigned char)*name < 0x20 || (unsigned char)*name > 0x7e ? '_' : *name;
+        nb_text_bytes(&g->out, &c, 1);
+    }
+}
+
+void cgen_calls(cgen *g)
+{
+    const nb_intmodel *m = g->m;
+    for (int32_t i = 0; i < m->e.n_steps; i++) {
+        const nb_estep *s = &m->e.steps[i];
+        cgen_printf(g, "    @step%" PRId32 "(", g->same[i]);
+        put_tensor(g, s->out, false);
+        for (int32_t k = 0; k < s->n_in; k++) {
+            nb_text_add(&g->out, ", ");
+            put_tensor(g, s->in[k], true);
+        }
+        if (s->kind == NB_STEP_TABLE)
+            cgen_printf(g, ", pixels, @t%" PRId32, i);
+        if (s->kind == NB_STEP_CONV) {
+            if (cgen_scratch_bytes(m, i))
+                cgen_printf(g, ", (int8_t *)(a + %" PRId64 ")", g->scratch[i]);
+            cgen_printf(g, ", @w%" PRId32 ", @b%" PRId32, i, i);
+            if (s->mult)
+                cgen_printf(g, ", @m%" PRId32 ", @s%" PRId32, i, i);
+        }
+        nb_text_add(&g->out, "); /* ");
+        put_name(g, m->steps[i].name);
+        nb_text_add(&g->out, " */\n");
+    }
+}

@@ -1,0 +1,284 @@
+/* export_c.c - the integer model as one freestanding C99 file and its header, for microcontrollers.
+ *
+ * No libc beyond stdint, no malloc, no float, no interpreter: one function per distinct layer shape, weights packed as
+ * in the integer checkpoint, tensors in one static arena planned here. The arithmetic is the engine's
+ * (kernels/rescale.h), so the logits are the engine's bit for bit; selftest() proves it on the target with images it
+ * makes itself and the logits the engine gave for them at export. */
+#include "export/cgen.h"
+
+#include "base/check.h"
+#include "base/files.h"
+#include "base/numtext.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <string.h>
+
+enum { MAX_PREFIX = 40, PATH_BYTES = 4096, VECTORS = 4 };
+
+/* ---- names ---- */
+
+static bool is_identifier(const char *s)
+{
+    size_t n = strlen(s);
+    if (n == 0 || n > MAX_PREFIX || !isalpha((unsigned char)s[0]))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!isalnum((unsigned char)s[i]) && s[i] != '_')
+            return false;
+    return true;
+}
+
+/* "out/net.c" -> "out/net.h", and "net" as the prefix when none is given. */
+static nb_status names_of(nb_ctx *ctx, const char *path, const char *given, char *header, char *prefix)
+{
+    size_t n = strlen(path);
+    const char *slash = strrchr(path, '/');
+    const char *stem = slash ? slash + 1 : path;
+    if (n < 3 || n >= PATH_BYTES || strcmp(path + n - 2, ".c") != 0 || !stem[2])
+        return nb_fail(ctx, NB_E_CONFIG, "%s: must end in .c (its header is written beside it)", path);
+    memcpy(header, path, n + 1);
+    header[n - 1] = 'h';
+    size_t len = n - 2 - (size_t)(stem - path);
+    snprintf(prefix, MAX_PREFIX + 2, "%.*s", (int)(len > MAX_PREFIX ? MAX_PREFIX + 1 : len), stem);
+    if (!given && is_identifier(prefix))
+        return NB_OK;
+    if (!given)
+        return nb_fail(ctx, NB_E_CONFIG,
+                       "%s: the file's name cannot begin C names: give a prefix of at most %d letters, digits and _",
+                       path, MAX_PREFIX);
+    if (!is_identifier(given))
+        return nb_fail(ctx, NB_E_CONFIG, "prefix: %s: must be a letter and at most %d more letters, digits or _", given,
+                       MAX_PREFIX - 1);
+    snprintf(prefix, MAX_PREFIX + 1, "%s", given);
+    return NB_OK;
+}
+
+/* ---- the header ---- */
+
+static void put_define(cgen *g, const char *name, uint64_t v, const char *comment)
+{
+    cgen_printf(g, "#define $P%-14s %" PRIu64 "%s%s%s\n", name, v, *comment ? " /* " : "", comment,
+                *comment ? " */" : "");
+}
+
+static void put_header(cgen *g)
+{
+    const nb_intmodel *m = g->m;
+    const nb_etensor *in = &m->e.tensors[nb_intmodel_input(m)];
+    const int32_t out = nb_intmodel_output(m);
+    char scale[NB_NUMTEXT];
+    nb_text_add(&g->out, "/* Written by nibble export --format c. What to know is in the .c file. */\n");
+    cgen_add(g, "#ifndef $PH\n#define $PH\n\n#include <stdint.h>\n\n", NULL);
+    put_define(g, "HEIGHT", (uint64_t)in->h, "of an image");
+    put_define(g, "WIDTH", (uint64_t)in->w, "");
+    put_define(g, "CHANNELS", (uint64_t)in->c, "");
+    put_define(g, "INPUT_BYTES", (uint64_t)in->h * (uint64_t)in->w * (uint64_t)in->c,
+               "u8 pixels as they come from the camera or file, row by row, channels together");
+    put_define(g, "CLASSES", (uint64_t)m->classes, "");
+    put_define(g, "RAM_BYTES", g->ram, "static arena");
+    put_define(g, "FLASH_BYTES", g->flash, "constants, without code and selftest");
+    cgen_printf(g, "#define $P%-14s ((float)%s) /* a logit is worth so much; argmax needs no scale */\n\n",
+                "LOGIT_SCALE", nb_float_text(scale, m->tensors[out].scale));
+    cgen_add(
+        g,
+        "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
+        "/* One image: $PINPUT_BYTES pixels -> $PCLASSES logits. Not reentrant: tensors live in one static arena. */\n"
+        "void @run(const uint8_t *pixels, int32_t *logits);\n"
+        "/* Index of the largest logit, ties to the lowest index. */\n"
+        "int32_t @argmax(const int32_t *logits);\n"
+        "/* 0 when this build gives the logits that Nibble's engine gave, else 1 + the number of the first image\n"
+        " * that differs. pixels: $PINPUT_BYTES bytes to make images in, logits: $PCLASSES. */\n"
+        "int32_t @selftest(uint8_t *pixels, int32_t *logits);\n\n"
+        "#ifdef __cplusplus\n}\n#endif\n#endif\n",
+        NULL);
+}
+
+/* ---- self-test ---- */
+
+/* Noise, or waves; test_image_text is the same in the program. */
+static void test_image(uint8_t *pixels, int32_t n, uint32_t k)
+{
+    uint32_t seed = k * 2654435761u + 12345u;
+    for (int32_t i = 0; i < n; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        pixels[i] = (uint8_t)(k & 1u ? ((uint32_t)i * (k + 2u)) ^ (seed >> 30) : seed >> 24);
+    }
+}
+
+static const char test_image_text[] = "static void @test_image(uint8_t *pixels, uint32_t k)\n"
+                                      "{\n"
+                                      "    uint32_t seed = k * 2654435761u + 12345u;\n"
+                                      "    int32_t i;\n"
+                                      "    for (i = 0; i < $PINPUT_BYTES; i++) {\n"
+                                      "        seed = seed * 1664525u + 1013904223u;\n"
+                                      "        pixels[i] = (uint8_t)(k & 1u ? ((uint32_t)i * (k + 2u)) ^ (seed >> 30) "
+                                      ": seed >> 24);\n"
+                                      "    }\n"
+                                      "}\n\n";
+
+static int32_t logit_of(const nb_etensor *t, const void *out, int32_t i)
+{
+    return t->type == NB_EI_S32  ? ((const int32_t *)out)[i]
+           : t->type == NB_EI_S8 ? ((const int8_t *)out)[i] - t->zero
+                                 : ((const uint8_t *)out)[i] - t->zero;
+}
+
+static nb_status put_expected(cgen *g)
+{
+    const nb_intmodel *m = g->m;
+    const nb_etensor *in = &m->e.tensors[nb_intmodel_input(m)], *out = &m->e.tensors[nb_intmodel_output(m)];
+    const int32_t n = in->h * in->w * in->c;
+    void *arena = nb_alloc(g->ctx, nb_engine_arena_bytes(&m->e) + 64);
+    uint8_t *pixels = nb_alloc(g->ctx, (size_t)n);
+    nb_status st = arena && pixels ? NB_OK : NB_E_NOMEM;
+    cgen_printf(g, "static const int32_t @expected[%d][$PCLASSES] = {\n", VECTORS);
+    for (uint32_t k = 0; st == NB_OK && k < VECTORS; k++) {
+        test_image(pixels, n, k);
+        const void *y = nb_engine_run(&m->e, (void *)(((uintptr_t)arena + 63) & ~(uintptr_t)63), pixels);
+        nb_text_add(&g->out, "    {");
+        for (int32_t i = 0; i < m->classes; i++)
+            nb_text_printf(&g->out, "%s%" PRId32 ",", i ? i % 8 ? " " : "\n     " : "", logit_of(out, y, i));
+        nb_text_add(&g->out, "},\n");
+    }
+    nb_text_add(&g->out, "};\n\n");
+    nb_free(g->ctx, arena);
+    nb_free(g->ctx, pixels);
+    return st;
+}
+
+static nb_status put_selftest(cgen *g)
+{
+    nb_text_add(&g->out, "/* ---- self-test: images made here, logits as the engine gave them ---- */\n\n");
+    cgen_add(g, test_image_text, NULL);
+    NB_TRY(put_expected(g));
+    cgen_add(g,
+             "int32_t @selftest(uint8_t *pixels, int32_t *logits)\n"
+             "{\n"
+             "    int32_t k, i;\n",
+             NULL);
+    cgen_printf(g, "    for (k = 0; k < %d; k++) {\n", VECTORS);
+    cgen_add(g,
+             "        @test_image(pixels, (uint32_t)k);\n"
+             "        @run(pixels, logits);\n"
+             "        for (i = 0; i < $PCLASSES; i++)\n"
+             "            if (logits[i] != @expected[k][i])\n"
+             "                return 1 + k;\n"
+             "    }\n"
+             "    return 0;\n"
+             "}\n",
+             NULL);
+    return NB_OK;
+}
+
+/* ---- the source ---- */
+
+static void put_arena(cgen *g)
+{
+    cgen_add(g,
+             "/* int32_t first: the arena is aligned to 4 bytes. */\n"
+             "static union {\n    int32_t align;\n    uint8_t bytes[$PRAM_BYTES];\n} @arena;\n"
+             "typedef char @arena_is_as_planned[sizeof(@arena) == $PRAM_BYTES ? 1 : -1];\n"
+             "typedef char @shift_right_is_arithmetic[(-1 >> 1) == -1 ? 1 : -1];\n\n",
+             NULL);
+}
+
+static void put_run(cgen *g)
+{
+    const nb_intmodel *m = g->m;
+    const int32_t t = nb_intmodel_output(m);
+    const nb_etensor *out = &m->e.tensors[t];
+    cgen_add(g, "void @run(const uint8_t *pixels, int32_t *logits)\n{\n    uint8_t *const a = @arena.bytes;\n", NULL);
+    if (g->offset[t] != CGEN_IN_LOGITS)
+        nb_text_add(&g->out, "    int32_t i;\n");
+    cgen_calls(g);
+    if (g->offset[t] != CGEN_IN_LOGITS)
+        cgen_printf(g,
+                    "    for (i = 0; i < %" PRId32 "; i++)\n        logits[i] = ((const %s *)(a + %" PRId64
+                    "))[i] - %" PRId32 ";\n",
+                    m->classes, cgen_type(out->type), g->offset[t], out->zero);
+    cgen_add(g,
+             "}\n\n"
+             "int32_t @argmax(const int32_t *logits)\n"
+             "{\n"
+             "    int32_t i, best = 0;\n"
+             "    for (i = 1; i < $PCLASSES; i++)\n"
+             "        if (logits[i] > logits[best])\n"
+             "            best = i;\n"
+             "    return best;\n"
+             "}\n\n",
+             NULL);
+}
+
+static void put_top(cgen *g, const char *header)
+{
+    const char *slash = strrchr(header, '/');
+    int64_t macs = 0;
+    for (int32_t i = 0; i < g->m->e.n_steps; i++)
+        macs += g->m->steps[i].macs;
+    cgen_printf(
+        g,
+        "/* Written by nibble export --format c. Freestanding C99 (and C++): integers only, no libc.\n"
+        " *\n"
+        " * flash   %zu bytes of constants (checked below), plus code\n"
+        " * RAM     %zu bytes, static; the largest set of tensors alive at once is %zu\n"
+        " * work    %" PRId64 " multiply-accumulates per image\n"
+        " *\n"
+        " * Results do not depend on compiler, options or instruction set: SMLAD and Helium paths add the same\n"
+        " * integers. @selftest() returns 0 where that holds. Without it (linker: --gc-sections) it costs nothing. "
+        "*/\n",
+        g->flash, g->ram, g->live, macs);
+    nb_text_add(&g->out, "#include \"");
+    nb_text_add(&g->out, slash ? slash + 1 : header);
+    nb_text_add(&g->out, "\"\n\n");
+}
+
+/* The pieces, in an order that lets sizes be known before they are printed. */
+static nb_status generate(cgen *g, const char *header, char **source, char **declarations)
+{
+    char *data = NULL;
+    NB_TRY(cgen_plan(g));
+    NB_TRY(cgen_data(g));
+    NB_TRY(nb_text_take(&g->out, &data));
+    nb_text_init(g->ctx, &g->out);
+    put_top(g, header);
+    put_arena(g);
+    nb_text_add(&g->out, data);
+    nb_free(g->ctx, data);
+    cgen_helpers(g);
+    NB_TRY(cgen_functions(g));
+    put_run(g);
+    NB_TRY(put_selftest(g));
+    NB_TRY(nb_text_take(&g->out, source));
+    nb_text_init(g->ctx, &g->out);
+    put_header(g);
+    return nb_text_take(&g->out, declarations);
+}
+
+static nb_status write_c(nb_ctx *ctx, const nb_intmodel *m, const char *path, const nb_export_options *options)
+{
+    char header[PATH_BYTES], prefix[MAX_PREFIX + 2], *source = NULL, *declarations = NULL;
+    NB_TRY(names_of(ctx, path, options ? options->prefix : NULL, header, prefix));
+    const size_t n = (size_t)m->e.n_tensors, steps = (size_t)m->e.n_steps;
+    int64_t *places = nb_alloc(ctx, (n + 2 * steps) * sizeof *places);
+    if (!places)
+        return NB_E_NOMEM;
+    cgen g = {.ctx = ctx, .m = m, .prefix = prefix, .offset = places, .scratch = places + n};
+    g.same = (int32_t *)(void *)(places + n + steps);
+    nb_text_init(ctx, &g.out);
+    nb_status st = generate(&g, header, &source, &declarations);
+    nb_text_free(&g.out);
+    if (st == NB_OK)
+        st = nb_file_write(ctx, header, declarations, strlen(declarations));
+    if (st == NB_OK)
+        st = nb_file_write(ctx, path, source, strlen(source));
+    nb_free(ctx, source);
+    nb_free(ctx, declarations);
+    nb_free(ctx, places);
+    return st;
+}
+
+const nb_exporter nb_exporter_c = {.name = "c",
+                                   .ext = ".c",
+                                   .help = "one freestanding C99 file and its header, for microcontrollers",
+                                   .write = write_c};

@@ -1,0 +1,164 @@
+/* random_network.c - random networks from a seed. */
+#include "ref/random_network.h"
+
+#include "base/rng.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+typedef struct {
+    nb_rng rng;
+    char *text;
+    size_t at;
+    int32_t h, w, c, layer;
+} writer;
+
+static int32_t pick(writer *w, int32_t lo, int32_t hi)
+{
+    return lo + (int32_t)nb_rng_below(&w->rng, (uint32_t)(hi - lo + 1));
+}
+
+static void put(writer *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void put(writer *w, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(w->text + w->at, REF_NETWORK_BYTES - w->at, fmt, ap);
+    va_end(ap);
+    assert_true(n >= 0 && w->at + (size_t)n < REF_NETWORK_BYTES);
+    w->at += (size_t)n;
+}
+
+static void maybe_norm_and_relu(writer *w)
+{
+    if (pick(w, 0, 2))
+        put(w, "  - batchnorm\n");
+    if (pick(w, 0, 2))
+        put(w, pick(w, 0, 3) ? "  - relu\n" : "  - relu: {cap: 2}\n");
+}
+
+static void conv(writer *w)
+{
+    int32_t k = pick(w, 0, 2) ? 3 : 1, d = k == 3 ? pick(w, 1, 2) : 1, pad = k == 3 ? d : pick(w, 0, 1);
+    int32_t stride = w->h > 6 && w->w > 6 ? pick(w, 1, 2) : 1, out = pick(w, 1, 20), groups = 1;
+    if (w->c % 2 == 0 && pick(w, 0, 3) == 0) {
+        groups = 2;
+        out += out % 2;
+    }
+    put(w, "  - conv2d: {out: %d, kernel: %d, stride: %d, pad: %d, dilation: %d, groups: %d, bias: %s}\n", out, k,
+        stride, pad, d, groups, pick(w, 0, 1) ? "yes" : "no");
+    w->h = (w->h + 2 * pad - d * (k - 1) - 1) / stride + 1;
+    w->w = (w->w + 2 * pad - d * (k - 1) - 1) / stride + 1;
+    w->c = out;
+    maybe_norm_and_relu(w);
+}
+
+static void depthwise(writer *w)
+{
+    put(w, "  - dwconv2d: {kernel: 3, pad: 1, bias: %s}\n", pick(w, 0, 1) ? "yes" : "no");
+    maybe_norm_and_relu(w);
+}
+
+static void pool(writer *w)
+{
+    if (w->h < 4 || w->w < 4)
+        return;
+    int32_t pad = pick(w, 0, 1);
+    if (pick(w, 0, 1)) {
+        put(w, "  - maxpool: {kernel: 3, stride: 2, pad: %d}\n", pad);
+        w->h = (w->h + 2 * pad - 3) / 2 + 1;
+        w->w = (w->w + 2 * pad - 3) / 2 + 1;
+    } else {
+        put(w, "  - avgpool: {kernel: 2}\n");
+        w->h = (w->h - 2) / 2 + 1;
+        w->w = (w->w - 2) / 2 + 1;
+    }
+}
+
+/* Two branches off a conv: joined by add (same channels) or concat. */
+static void join(writer *w)
+{
+    int32_t id = w->layer++, out = pick(w, 2, 9), other = pick(w, 0, 1) ? out : pick(w, 1, 9);
+    put(w, "  - conv2d: {name: j%d, out: %d, kernel: 3, pad: 1}\n", id, out);
+    put(w, "  - conv2d: {name: j%da, in: j%d, out: %d, kernel: 1, bias: no}\n  - batchnorm: {name: j%dn}\n", id, id,
+        other, id);
+    put(w, "  - %s: {in: [j%d, j%dn]}\n", other == out && pick(w, 0, 1) ? "add" : "concat", id, id);
+    bool added = strstr(w->text + w->at - 40, "- add") != NULL;
+    w->c = added ? out : out + other;
+    if (pick(w, 0, 1))
+        put(w, "  - relu\n");
+}
+
+static void write_network(writer *w)
+{
+    w->h = pick(w, 5, 12);
+    w->w = pick(w, 5, 12);
+    w->c = pick(w, 0, 1) ? 3 : 1;
+    put(w,
+        "seed: %d\ndata: {name: synth, count: 64, height: %d, width: %d, channels: %d, classes: 4}\nmodel:\n  - "
+        "input\n",
+        pick(w, 1, 1000), w->h, w->w, w->c);
+    conv(w);
+    for (int32_t i = 0, n = pick(w, 1, 5); i < n; i++) {
+        static void (*const kinds[])(writer *) = {conv, depthwise, pool, join};
+        kinds[pick(w, 0, 3)](w);
+    }
+    put(w, pick(w, 0, 1) ? "  - avgpool: {global: yes}\n" : "  - flatten\n");
+    put(w, "  - linear: {out: 4}\n");
+    static const char *const schemes[] = {"asymmetric", "symmetric", "unsigned"};
+    put(w, "quant:\n  weights: {bits: %d, granularity: %s}\n  activations: {bits: %d, scheme: %s}\n", pick(w, 2, 8),
+        pick(w, 0, 1) ? "channel" : "tensor", pick(w, 2, 8), schemes[pick(w, 0, 2)]);
+    put(w, "  first_last_bits: %d\n  output_bits: %d\n  batchnorm: %s\n", pick(w, 0, 1) ? 8 : 0, pick(w, 0, 1) ? 8 : 0,
+        pick(w, 0, 1) ? "keep" : "fold");
+}
+
+/* Batch norms as training seldom leaves them: negative, zero and nearly zero gamma. */
+static void disturb(nb_graph *g, writer *w)
+{
+    for (int32_t i = 0; i < g->n; i++) {
+        const char *dot = strrchr(g->node[i]->name, '.');
+        if (!dot || strcmp(dot, ".gamma") != 0)
+            continue;
+        float *gamma = g->node[i]->out.data;
+        for (int64_t c = 0; c < nb_count(&g->node[i]->out); c++) {
+            static const float odd[] = {0, 1e-12f, -1e-3f};
+            int32_t kind = pick(w, 0, 7);
+            gamma[c] = kind < 3 ? odd[kind] : kind < 5 ? -gamma[c] : gamma[c];
+        }
+    }
+}
+
+void ref_network_text(int32_t seed, char *text)
+{
+    writer w = {.rng = nb_rng_make(0x6e657473, (uint64_t)seed), .text = text};
+    write_network(&w);
+}
+
+void ref_network_open(int32_t seed, const char *text, ref_street *s)
+{
+    writer w = {.rng = nb_rng_make(0x67616d6d, (uint64_t)seed)};
+    nb_status st = ref_street_open(s, text, REF_NETWORK_BATCH, REF_FLOAT);
+    if (st == NB_OK) {
+        disturb(s->graph, &w);
+        st = nb_model_quantize(s->graph, s->exp.quant);
+    }
+    if (st != NB_OK)
+        fail_msg("%s\n%s", text, nb_ctx_error(s->ctx));
+}
+
+nb_status ref_network_integers(ref_street *s, nb_intmodel **out)
+{
+    nb_graph *g;
+    ref_street_steps(s, 3, 0.01f, false);
+    nb_status st = ref_street_copy(s, REF_NETWORK_BATCH, REF_QUANTIZED, &g);
+    if (st == NB_OK)
+        st = nb_lower(g, "", out);
+    nb_graph_free(g);
+    return st;
+}

@@ -1,0 +1,166 @@
+/* test_export_c.c - the C exporter: names, what the header says, that the self-test can fail, that networks link
+ * together. That the programs compute what the engine computes is tests/prop/test_exported_c.c. */
+#include "ref/data_fixture.h"
+#include "ref/tiny_int.h"
+
+#include "base/files.h"
+
+#include <nibble/export.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static nb_status export_tiny(data_fixture *f, int32_t bits, const char *path, const char *prefix)
+{
+    nb_intmodel *m;
+    assert_int_equal(ref_tiny_model(f->ctx, bits, &m), NB_OK);
+    nb_status st = nb_exporter_find("c")->write(f->ctx, m, path, &(nb_export_options){.prefix = prefix});
+    nb_intmodel_free(f->ctx, m);
+    return st;
+}
+
+static char *text_of(data_fixture *f, const char *name)
+{
+    uint8_t *text;
+    size_t len;
+    assert_int_equal(nb_file_read(f->ctx, data_fixture_path(f, name), 1 << 24, &text, &len), NB_OK);
+    return (char *)text;
+}
+
+static void contains(const char *text, const char *what)
+{
+    if (!strstr(text, what))
+        fail_msg("\"%s\" is not in:\n%.3000s", what, text);
+}
+
+static int shell(data_fixture *f, const char *command)
+{
+    char whole[1024];
+    snprintf(whole, sizeof whole, "cd '%s' && %s", f->dir, command);
+    return system(whole);
+}
+
+static void the_header_states_sizes_and_scale(void **state)
+{
+    data_fixture *f = *state;
+    assert_int_equal(export_tiny(f, 4, data_fixture_path(f, "net.c"), NULL), NB_OK);
+    char *h = text_of(f, "net.h");
+    contains(h, "#define NET_INPUT_BYTES    50 ");
+    contains(h, "#define NET_CLASSES        4\n");
+    /* the widest moment: pixels' codes 50, c1 75, two unpacked rows of 18 */
+    contains(h, "#define NET_RAM_BYTES      164 ");
+    /* table 512; weights 27 + 1 + 24; bias 4 * (3 + 3 + 4); mult and shift 5 * (3 + 3) */
+    contains(h, "#define NET_FLASH_BYTES    634 ");
+    contains(h, "#define NET_LOGIT_SCALE    ((float)1.1754944e-38)");
+    contains(h, "void net_run(const uint8_t *pixels, int32_t *logits);");
+    nb_free(f->ctx, h);
+}
+
+static void weights_stand_packed_as_trained(void **state)
+{
+    data_fixture *f = *state;
+    static const char *const size[][2] = {
+        {"2", "const uint8_t net_w1[14]"},
+        {"4", "const uint8_t net_w1[27]"},
+        {"8", "const int8_t net_w1[54]" }
+    };
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(export_tiny(f, atoi(size[i][0]), data_fixture_path(f, "net.c"), NULL), NB_OK);
+        char *c = text_of(f, "net.c");
+        contains(c, size[i][1]);
+        contains(c, "const uint8_t net_w3[1]"); /* depthwise, 2 bits */
+        nb_free(f->ctx, c);
+    }
+}
+
+static void two_networks_link_and_pass_their_self_tests(void **state)
+{
+    data_fixture *f = *state;
+    static const char program[] =
+        "#include <stdio.h>\n#include \"one.h\"\n#include \"two.h\"\nint main(void)\n{\n"
+        "    static uint8_t pixels[ONE_INPUT_BYTES];\n    static int32_t logits[ONE_CLASSES];\n"
+        "    return one_selftest(pixels, logits) + 10 * B_selftest(pixels, logits);\n}\n";
+    if (system("command -v cc >/dev/null") != 0)
+        skip();
+    assert_int_equal(export_tiny(f, 4, data_fixture_path(f, "one.c"), NULL), NB_OK);
+    assert_int_equal(export_tiny(f, 8, data_fixture_path(f, "two.c"), "B"), NB_OK);
+    assert_int_equal(nb_file_write(f->ctx, data_fixture_path(f, "main.c"), program, strlen(program)), NB_OK);
+    assert_int_equal(shell(f, "cc -std=c99 -Wall -Wextra -Werror -c one.c two.c main.c"), 0);
+    assert_int_equal(shell(f, "cc -o both one.o two.o main.o && ./both"), 0);
+    /* and they can fail: biases that are off */
+    assert_int_equal(shell(f, "sed '/int32_t one_b8/,/;/s/,/1,/g' one.c >broken.c && ! cmp -s one.c broken.c"), 0);
+    assert_int_not_equal(shell(f, "cc -o both broken.c two.o main.o && ./both"), 0);
+}
+
+static void a_wrong_name_is_refused_and_nothing_is_written(void **state)
+{
+    data_fixture *f = *state;
+    static const char *const cases[][3] = {
+        {"net.txt", NULL,                                         "must end in .c"               },
+        {".c",      NULL,                                         "must end in .c"               },
+        {"1net.c",  NULL,                                         "cannot begin C names"         },
+        {"a-b.c",   NULL,                                         "cannot begin C names"         },
+        {"net.c",   "a b",                                        "prefix: a b: must be a letter"},
+        {"net.c",   "",                                           "prefix: : must be a letter"   },
+        {"net.c",   "_x",                                         "prefix: _x: must be a letter" },
+        {"net.c",   "a23456789012345678901234567890123456789012", "must be a letter and at most" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *path = data_fixture_path(f, cases[i][0]);
+        assert_int_equal(export_tiny(f, 4, path, cases[i][1]), NB_E_CONFIG);
+        contains(nb_ctx_error(f->ctx), cases[i][2]);
+        assert_false(nb_file_exists(path));
+    }
+    assert_int_equal(export_tiny(f, 4, "/nowhere/net.c", NULL), NB_E_IO);
+}
+
+static void equal_models_give_equal_bytes(void **state)
+{
+    data_fixture *f = *state;
+    assert_int_equal(export_tiny(f, 4, data_fixture_path(f, "a.c"), "n"), NB_OK);
+    char *first = text_of(f, "a.c");
+    assert_int_equal(export_tiny(f, 4, data_fixture_path(f, "a.c"), "n"), NB_OK);
+    char *again = text_of(f, "a.c");
+    assert_string_equal(first, again);
+    nb_free(f->ctx, first);
+    nb_free(f->ctx, again);
+}
+
+static void running_out_of_memory_anywhere_is_an_error(void **state)
+{
+    data_fixture *f = *state;
+    nb_intmodel *m;
+    char path[512];
+    snprintf(path, sizeof path, "%s", data_fixture_path(f, "mem.c"));
+    assert_int_equal(ref_tiny_model(f->ctx, 4, &m), NB_OK);
+    nb_status st = NB_E_NOMEM;
+    for (int64_t n = 1; st == NB_E_NOMEM; n++) {
+        nb_ctx_fail_alloc_at(f->ctx, n);
+        st = nb_exporter_find("c")->write(f->ctx, m, path, NULL);
+        assert_true(n < 1000);
+    }
+    nb_ctx_fail_alloc_at(f->ctx, 0);
+    assert_int_equal(st, NB_OK);
+    nb_intmodel_free(f->ctx, m);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, data_fixture_setup, data_fixture_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_header_states_sizes_and_scale),
+        TEST(weights_stand_packed_as_trained),
+        TEST(two_networks_link_and_pass_their_self_tests),
+        TEST(a_wrong_name_is_refused_and_nothing_is_written),
+        TEST(equal_models_give_equal_bytes),
+        TEST(running_out_of_memory_anywhere_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
