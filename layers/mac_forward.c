@@ -22,7 +22,7 @@ static void pack_codes(const nb_mac_job *j)
     int32_t *bias = nb_mac_saved(j, j->p->at_bias);
     float *scale = nb_mac_saved(j, j->p->at_scale);
     float *shift = nb_mac_saved(j, j->p->at_shift);
-    nb_iconv_pack(nb_mac_saved(j, j->p->at_ipanels), codes, &j->p->geom);
+    nb_iconv_pack(nb_mac_saved(j, j->p->at_ipanels), codes, (nb_icodes){x->q->lo, x->q->hi}, &j->p->geom);
     for (int32_t c = 0; c < j->p->geom.oc; c++) {
         int64_t sum = 0;
         for (int64_t i = 0; i < j->p->k; i++)

@@ -1,18 +1,12 @@
 /* engine.c - runs an integer model that nb_engine_check has accepted. It checks nothing itself.
  *
- * The arena is [tensors][scratch]. Scratch serves one conv at a time: [padded image][accumulators of one block of
- * pixels]. A block is small, so accumulators become codes while they are in the nearest cache; int32 outputs are
- * computed in place. */
+ * The arena is [tensors][scratch]. Scratch serves one conv at a time; int32 outputs are computed in place. */
 #include <nibble/engine.h>
+#include <stdbool.h>
 
 #include "kernels/ibytes.h"
 #include "kernels/iconv.h"
 #include "kernels/ipool.h"
-
-enum {
-    ACC_BLOCK = 4096, /* int32 values: 16 KB, half of a usual first-level cache */
-    TILE = 12         /* pixels: a multiple of every kernel's tile, so that blocks leave no remainders */
-};
 
 static size_t align64(size_t n)
 {
@@ -25,19 +19,6 @@ static size_t add_bytes(size_t a, size_t b)
     return a > SIZE_MAX - b ? SIZE_MAX : a + b;
 }
 
-static int32_t block_pixels(const nb_geom *g)
-{
-    const int32_t n = ACC_BLOCK / g->oc / TILE * TILE, pixels = g->oh * g->ow;
-    const int32_t block = n < TILE ? TILE : n;
-    return block < pixels ? block : pixels;
-}
-
-static size_t conv_scratch_bytes(const nb_emodel *m, const nb_estep *s)
-{
-    const size_t acc = (size_t)block_pixels(&s->geom) * (size_t)s->geom.oc * sizeof(int32_t);
-    return nb_iconv_scratch_bytes(&s->geom) + (m->tensors[s->out].type == NB_EI_S32 ? 0 : align64(acc));
-}
-
 size_t nb_engine_packed_bytes(const nb_emodel *m)
 {
     size_t bytes = 0;
@@ -47,6 +28,19 @@ size_t nb_engine_packed_bytes(const nb_emodel *m)
     return bytes;
 }
 
+/* What tensor t may hold: the grid its writer clamps to, and the zero point, which pads it. */
+static nb_icodes codes_of(const nb_emodel *m, int32_t t)
+{
+    const int32_t zero = m->tensors[t].zero;
+    nb_icodes codes = {.lo = zero, .hi = zero};
+    for (int32_t i = 0; i < m->n_steps; i++)
+        if (m->steps[i].out == t) {
+            codes.lo = m->steps[i].lo < zero ? m->steps[i].lo : zero;
+            codes.hi = m->steps[i].hi > zero ? m->steps[i].hi : zero;
+        }
+    return codes;
+}
+
 void nb_engine_prepare(nb_emodel *m, void *mem)
 {
     char *to = mem;
@@ -54,7 +48,7 @@ void nb_engine_prepare(nb_emodel *m, void *mem)
         nb_estep *s = &m->steps[i];
         if (s->kind != NB_STEP_CONV)
             continue;
-        nb_iconv_pack(to, s->weights, &s->geom);
+        nb_iconv_pack(to, s->weights, codes_of(m, s->in[0]), &s->geom);
         s->packed = to;
         to += nb_iconv_packed_bytes(&s->geom);
     }
@@ -66,7 +60,7 @@ size_t nb_engine_arena_bytes(const nb_emodel *m)
     for (int32_t i = 0; i < m->n_steps; i++) {
         if (m->steps[i].kind != NB_STEP_CONV)
             continue;
-        const size_t need = conv_scratch_bytes(m, &m->steps[i]);
+        const size_t need = nb_iconv_scratch_bytes(&m->steps[i].geom);
         scratch = need > scratch ? need : scratch;
     }
     return add_bytes(align64((size_t)m->tensor_bytes), scratch);
@@ -91,22 +85,14 @@ static void run_conv(const nb_emodel *m, void *arena, const nb_estep *s)
     const nb_geom *g = &s->geom;
     const nb_irequant q = {
         .bias = s->bias, .mult = s->mult, .shift = s->shift, .zero = out->zero, .lo = s->lo, .hi = s->hi};
-    char *image = (char *)arena + align64((size_t)m->tensor_bytes);
-    const int32_t pixels = g->oh * g->ow, block = block_pixels(g);
-    nb_iconv_load(image, nb_engine_tensor(m, arena, s->in[0]), in->type == NB_EI_S8, in->zero, g);
-    if (out->type == NB_EI_S32) {
-        int32_t *y = nb_engine_tensor(m, arena, s->out);
-        nb_iconv_pixels(y, 0, pixels, s->packed, g, image);
-        nb_iconv_requantize_s32(y, y, &q, pixels, g->oc);
-        return;
-    }
-    int32_t *acc = (int32_t *)(void *)(image + nb_iconv_scratch_bytes(g));
-    uint8_t *y = nb_engine_tensor(m, arena, s->out);
-    for (int32_t first = 0; first < pixels; first += block) {
-        const int32_t n = pixels - first < block ? pixels - first : block;
-        nb_iconv_pixels(acc, first, n, s->packed, g, image);
-        nb_iconv_requantize(y + (int64_t)first * g->oc, acc, &q, n, g->oc);
-    }
+    void *scratch = (char *)arena + align64((size_t)m->tensor_bytes), *y = nb_engine_tensor(m, arena, s->out);
+    const nb_iconv_input x = {
+        .x = nb_engine_tensor(m, arena, s->in[0]), .is_signed = in->type == NB_EI_S8, .zero = in->zero};
+    const bool raw = out->type == NB_EI_S32;
+    const nb_iconv_output to = {.acc = raw ? y : NULL, .codes = raw ? NULL : y, .q = &q};
+    nb_iconv_rows(&to, &x, s->packed, g, 0, g->oh, scratch);
+    if (raw)
+        nb_iconv_requantize_s32(y, y, &q, (int64_t)g->oh * g->ow, g->oc);
 }
 
 static void run_add(const nb_emodel *m, void *arena, const nb_estep *s)

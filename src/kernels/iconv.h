@@ -4,13 +4,12 @@
  * the zero point and folding -zero * sum(w) into the bias makes this sum(w * (x - zero)). No float, no malloc, no libc
  * beyond memcpy/memset: the engine runs on it too.
  *
- * Like the float convolution (fconv.h) it is "rows times taps": the image is copied once into a padded scratch, widened
- * to s16; a kernel row is then one contiguous run of kw * c values, so nothing is gathered, and a tile of output pixels
- * may cross the end of an image row. Preparation unpacks OHWI codes into panels and writes the tables (offsets of
- * pixels and runs) into the same blob.
+ * How a layer is computed is chosen when its weights are packed, from the instruction set, the geometry, the codes of
+ * the weights and the range of the input's codes (iconv_isa.h): some methods are exact only for some of these, which is
+ * proven there. The packed blob remembers the choice.
  *
- * The caller proves that sum |w| * max |x| + |bias| < 2^31 for every output channel; then no sum here can overflow, in
- * any order. */
+ * The caller proves that sum |w| * max |x| + |bias| < 2^31 for every output channel. Sums on the way may wrap around:
+ * all arithmetic is modulo 2^32, so a sum that fits comes out right. */
 #ifndef NB_KERNELS_ICONV_H
 #define NB_KERNELS_ICONV_H
 
@@ -24,17 +23,18 @@
  * called when it is true. */
 bool nb_iconv_supports(const nb_geom *g);
 
-size_t nb_iconv_packed_bytes(const nb_geom *g);  /* a multiple of 64 */
+typedef struct { /* all codes of a tensor, zero point included: -128 <= lo <= hi <= 255, hi - lo <= 255 */
+    int32_t lo, hi;
+} nb_icodes;
+
+size_t nb_iconv_packed_bytes(const nb_geom *g);  /* for any weights; a multiple of 64 */
 size_t nb_iconv_scratch_bytes(const nb_geom *g); /* per concurrent call, a multiple of 64 */
-/* packed is 64-byte aligned. May be called again with new weights (training does, every step). */
-void nb_iconv_pack(void *packed, const int8_t *w, const nb_geom *g);
+/* w: OHWI codes; x: what the input may hold. packed is 64-byte aligned. May be called again with new weights (training
+ * does, every step). */
+void nb_iconv_pack(void *packed, const int8_t *w, nb_icodes x, const nb_geom *g);
 /* x: [h, w, c] codes, x_signed = 0: u8, 1: s8. acc: [oh, ow, oc]. */
 void nb_iconv_run(int32_t *acc, const void *x, int32_t x_signed, int32_t zero, const void *packed, const nb_geom *g,
                   void *scratch);
-/* The same in two halves, so that accumulators can be used while they are in the cache: load fills scratch, pixels
- * computes n output pixels from the first-th on (row by row, 0 <= first, first + n <= oh * ow) into acc [n, oc]. */
-void nb_iconv_load(void *scratch, const void *x, int32_t x_signed, int32_t zero, const nb_geom *g);
-void nb_iconv_pixels(int32_t *acc, int32_t first, int32_t n, const void *packed, const nb_geom *g, const void *scratch);
 /* The plain loops, used as the oracle and on request: same result, weights as OHWI codes. */
 void nb_iconv_reference(int32_t *acc, const void *x, int32_t x_signed, int32_t zero, const int8_t *w, const nb_geom *g);
 
@@ -42,6 +42,23 @@ typedef struct {                        /* how accumulators become codes: per ch
     const int32_t *bias, *mult, *shift; /* [c]; mult in [2^30, 2^31), shift in [1, 62] */
     int32_t zero, lo, hi;               /* of the output: lo <= zero <= hi within u8 or s8 */
 } nb_irequant;
+
+typedef struct {
+    const void *x; /* [h, w, c] codes */
+    int32_t is_signed, zero;
+} nb_iconv_input;
+
+typedef struct { /* where sums go: to acc [oh, ow, oc], or through q to codes [oh, ow, oc] while they are in the cache
+                  */
+    int32_t *acc;
+    uint8_t *codes; /* used when acc is NULL */
+    const nb_irequant *q;
+} nb_iconv_output;
+
+/* Output rows y0 to y1 - 1 (0 <= y0 <= y1 <= oh); nothing else is written. Rows may be shared out over threads at will,
+ * each with its own scratch. */
+void nb_iconv_rows(const nb_iconv_output *out, const nb_iconv_input *in, const void *packed, const nb_geom *g,
+                   int32_t y0, int32_t y1, void *scratch);
 
 /* codes[r][i] = nb_rescale(acc[r][i] + bias[i], mult[i], shift[i], zero, lo, hi), stored as one byte (u8 or s8 bit
  * pattern). acc + bias must fit in 32 bits. */

@@ -1,36 +1,67 @@
 /* iconv_isa.h - what a variant of the integer convolution provides; for iconv.c, its variants, their tests and
  * benchmarks.
  *
- * All variants share one memory layout, so a blob packed by one runs on any other. One panel serves 16 output channels:
- *   dense       (panels of a group follow each other)  s16 [n_runs][pairs][16 channels][2 consecutive k]
- *   depthwise                                          s16 [pairs of taps][16 channels][2 taps]
- * Missing channels, the second half of an odd run and of the last odd tap are zero weights; what they multiply is read,
- * but does not matter. */
+ * A new instruction set is one file that defines `const nb_iconv_isa nb_iconv_NAME` and one line in iconv.def. It lists
+ * its methods for dense layers, most wanted first; the first whose `choose` accepts the layer is used, and when none
+ * does, those of the next worse variant are asked (scalar accepts everything). A method names the form in which it
+ * wants its operands and brings the kernel; layout, packing, padding, the padded image and blocking are done for it
+ * (iconv_direct.c). Hooks that are NULL are taken from the next worse variant, too. So a variant with one good
+ * multiplication is one kernel and a table.
+ *
+ * Forms of "rows times taps": the rows of the image that are needed are copied into a padded scratch; a kernel row (or
+ * a tap, if channels are grouped or taps dilated) is then one contiguous run of values, so nothing is gathered, and a
+ * tile of output pixels may cross the end of an image row. The weights of 16 output channels are one panel; panels of a
+ * group follow each other, missing channels and taps are zero weights. What a zero weight multiplies may be read.
+ *   NB_ICONV_S16    image: s16, codes as they are.   panel: s16 [n_runs][steps][16 channels][2 consecutive k]
+ *   NB_ICONV_BYTES  image: bytes, code - base.       panel: s8  [n_runs][steps][16 channels][4 consecutive k]
+ * One step of either is 64 bytes. base is the lowest code of the input for method.middle = 0 (multiplicands u8:
+ * vpdpbusd, tdpbusd, usdot, vpmaddubsw) and lowest + 128 for middle = 128 (s8: sdot). Sums then begin with job.start =
+ * base * sum(w), which undoes it; no caller sees the difference. All sums are modulo 2^32 (wrap, never saturate).
+ *   depthwise       image: s16.                      panel: s16 [steps = pairs of taps][16 channels][2 taps] */
 #ifndef NB_KERNELS_ICONV_ISA_H
 #define NB_KERNELS_ICONV_ISA_H
 
 #include "kernels/iconv.h"
 #include "kernels/ipool.h"
 
-enum { NB_ICONV_LANES = 16, NB_ICONV_SLACK = 32 }; /* channels per panel; s16 values readable behind the padded image */
+enum { NB_ICONV_LANES = 16, NB_ICONV_SLACK = 64 }; /* channels per panel; bytes readable behind the padded image */
 
-typedef struct {        /* one panel: its channels of n output pixels */
-    int32_t *acc;       /* first pixel, first channel of the panel */
+typedef enum { NB_ICONV_S16, NB_ICONV_BYTES } nb_iconv_form;
+
+typedef struct {        /* n output pixels, all channels of one group */
+    int32_t *acc;       /* first pixel, first channel of the group */
     int64_t acc_stride; /* elements from pixel to pixel */
-    const int16_t *x;   /* padded image, first channel of the group (depthwise: of the panel) */
-    const int32_t *px;  /* [n] offsets of the pixels' windows */
+    const void *x;      /* padded image, first channel of the group */
+    const int32_t *px;  /* [n] offsets of the pixels' windows, in values */
     int32_t n;
-    const int32_t *runs; /* dense: [n_runs] offsets of runs in the window; depthwise: [2 * pairs] offsets of taps */
-    int32_t n_runs, pairs;
-    const int16_t *panel;
-    int32_t lanes; /* channels to store, 1..16 */
+    const int32_t *runs;   /* dense: [n_runs] offsets of runs in the window; depthwise: [2 * steps] offsets of taps */
+    int32_t n_runs, steps; /* steps per run: pairs or quads of k */
+    const void *panels;    /* 64-byte aligned */
+    int32_t channels;      /* to store: (channels + 15) / 16 panels */
+    const int32_t *start;  /* NB_ICONV_BYTES: [16 * panels] what the sums begin with */
+    int32_t burst;         /* what `choose` returned */
 } nb_iconv_job;
+
+typedef struct { /* what is known of a layer when it is packed; proofs of exactness build on it */
+    const nb_geom *geom;
+    nb_icodes x;
+    int32_t pair_max; /* NB_ICONV_BYTES with middle = 0: largest |w0 * x0 + w1 * x1| of any two taps that stand together
+                         (2k, 2k + 1) in a panel, for all bytes x that the input's range allows */
+} nb_iconv_facts;
 
 typedef struct {
     const char *name;
-    uint32_t needs; /* NB_CPU_... bits */
-    void (*widen)(int16_t *to, const uint8_t *from, int32_t is_signed, int64_t n);
+    nb_iconv_form form;
+    int32_t middle;                             /* NB_ICONV_BYTES: 0 or 128 */
+    int32_t (*choose)(const nb_iconv_facts *f); /* 0: no; else passed on in job.burst. NULL: always 1 */
     void (*dense)(const nb_iconv_job *j);
+} nb_iconv_method;
+
+typedef struct {
+    const char *name;
+    uint32_t needs;                        /* NB_CPU_... bits */
+    const nb_iconv_method *const *methods; /* ends with NULL */
+    void (*widen)(int16_t *to, const uint8_t *from, int32_t is_signed, int64_t n);
     void (*depthwise)(const nb_iconv_job *j);
     void (*requantize)(uint8_t *codes, const int32_t *acc, const nb_irequant *q, int64_t rows, int32_t c);
     void (*add)(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_iadd *p); /* nb_k_add_codes */
@@ -40,13 +71,20 @@ typedef struct {
 #include "kernels/iconv.def"
 #undef ICONV
 
-extern const nb_iconv_isa *const nb_iconv_isas[]; /* all that were compiled, best last, ends with NULL */
-const nb_iconv_isa *nb_iconv_best(void);          /* the one used here: last whose needs are met */
+extern const nb_iconv_isa *const nb_iconv_isas[];            /* all that were compiled, best last, ends with NULL */
+const nb_iconv_isa *nb_iconv_best(void);                     /* the one used here: last whose needs are met */
+const nb_iconv_isa *nb_iconv_below(const nb_iconv_isa *isa); /* the next worse one that is usable here; not of scalar */
 
-/* nb_iconv_load and nb_iconv_pixels on a given variant. */
-void nb_iconv_load_on(const nb_iconv_isa *isa, void *scratch, const void *x, int32_t x_signed, int32_t zero,
-                      const nb_geom *g);
-void nb_iconv_pixels_on(const nb_iconv_isa *isa, int32_t *acc, int32_t first, int32_t n, const void *packed,
-                        const nb_geom *g, const void *scratch);
+/* The functions of iconv.h on a given variant, and with a given method of it (NULL: as it chooses); a blob runs on the
+ * variant that packed it. */
+size_t nb_iconv_packed_bytes_on(const nb_iconv_isa *isa, const nb_geom *g);
+size_t nb_iconv_scratch_bytes_on(const nb_iconv_isa *isa, const nb_geom *g);
+void nb_iconv_pack_on(const nb_iconv_isa *isa, const nb_iconv_method *method, void *packed, const int8_t *w,
+                      nb_icodes x, const nb_geom *g);
+/* False when the method does not compute this layer exactly (or at all). */
+bool nb_iconv_accepts(const nb_iconv_method *method, const int8_t *w, nb_icodes x, const nb_geom *g);
+void nb_iconv_requantize_on(const nb_iconv_isa *isa, uint8_t *codes, const int32_t *acc, const nb_irequant *q,
+                            int64_t rows, int32_t c);
+const nb_iconv_method *nb_iconv_method_of(const void *packed); /* NULL: depthwise */
 
 #endif

@@ -1,9 +1,11 @@
 /* iconv_x86.c - the integer convolution kernels with AVX2.
  *
- * dense: a tile of up to 6 pixels x 16 channels lives in 12 registers; each step broadcasts two consecutive s16 values
- * of a pixel and multiplies them into both halves of the panel (vpmaddwd adds the two products in 32 bits, exactly;
- * vpmaddubsw would saturate and is not used). requantize: 64-bit products of even and odd lanes, arithmetic shifts by
- * adding 2^63 before a logical shift and taking it off after. */
+ * s16: a tile of up to 6 pixels x 16 channels lives in 12 registers; each step broadcasts two consecutive s16 values of
+ * a pixel and multiplies them into both halves of the panel; vpmaddwd adds the two products in 32 bits, exactly.
+ * bytes: vpmaddubsw multiplies four consecutive bytes into eight channels and adds pairs in 16 bits, where it
+ * saturates: it is used only for layers whose codes prove that it never does (pair_max <= 32767). `burst` such sums fit
+ * in 16 bits, so that many are added before vpmaddwd by ones widens them. requantize: 64-bit products of even and odd
+ * lanes, arithmetic shifts by adding 2^63 before a logical shift and taking it off after. */
 #include "kernels/ibytes.h"
 #include "kernels/iconv_isa.h"
 #include "kernels/rescale.h"
@@ -19,7 +21,7 @@ typedef int nb_iconv_x86_unused; /* a translation unit may not be empty */
 #    define AVX2        __attribute__((target("avx2")))
 #    define AVX2_INLINE __attribute__((target("avx2"), always_inline)) static inline
 
-enum { TILE = 6, LANES = NB_ICONV_LANES };
+enum { TILE = 6, LANES = NB_ICONV_LANES, STEP = 64 /* bytes */ };
 
 AVX2_INLINE __m256i load256(const void *p)
 {
@@ -45,14 +47,14 @@ AVX2_INLINE void store_lanes(int32_t *to, __m256i lo, __m256i hi, int32_t lanes)
 AVX2_INLINE void store_tile(const nb_iconv_job *j, int32_t p, const __m256i *lo, const __m256i *hi, const int32_t rows)
 {
     int32_t *to = j->acc + p * j->acc_stride;
-    if (j->lanes == LANES)
+    if (j->channels >= LANES)
         for (int32_t r = 0; r < rows; r++, to += j->acc_stride) {
             _mm256_storeu_si256((void *)to, lo[r]);
             _mm256_storeu_si256((void *)(to + 8), hi[r]);
         }
     else
         for (int32_t r = 0; r < rows; r++, to += j->acc_stride)
-            store_lanes(to, lo[r], hi[r], j->lanes);
+            store_lanes(to, lo[r], hi[r], j->channels);
 }
 
 AVX2 static void widen(int16_t *to, const uint8_t *from, int32_t is_signed, int64_t n)
@@ -69,13 +71,13 @@ AVX2 static void widen(int16_t *to, const uint8_t *from, int32_t is_signed, int6
 AVX2_INLINE void tile(const nb_iconv_job *j, int32_t p, const int32_t rows)
 {
     __m256i lo[TILE], hi[TILE];
-    const int16_t *x[TILE], *w = j->panel;
+    const int16_t *x[TILE], *w = j->panels;
     for (int32_t r = 0; r < rows; r++) {
         lo[r] = hi[r] = _mm256_setzero_si256();
-        x[r] = j->x + j->px[p + r];
+        x[r] = (const int16_t *)j->x + j->px[p + r];
     }
     for (int32_t run = 0; run < j->n_runs; run++) {
-        const int64_t first = j->runs[run], end = first + 2 * j->pairs;
+        const int64_t first = j->runs[run], end = first + 2 * j->steps;
         for (int64_t k = first; k < end; k += 2, w += 2 * LANES) {
             const __m256i w0 = load256(w), w1 = load256(w + LANES);
             for (int32_t r = 0; r < rows; r++) {
@@ -92,19 +94,19 @@ AVX2_INLINE void tile(const nb_iconv_job *j, int32_t p, const int32_t rows)
 AVX2_INLINE void tile_of_one(const nb_iconv_job *j, int32_t p)
 {
     __m256i lo[4], hi[4];
-    const int16_t *w = j->panel;
+    const int16_t *w = j->panels;
     for (int32_t i = 0; i < 4; i++)
         lo[i] = hi[i] = _mm256_setzero_si256();
     for (int32_t run = 0; run < j->n_runs; run++) {
-        const int16_t *x = j->x + j->px[p] + j->runs[run];
+        const int16_t *x = (const int16_t *)j->x + j->px[p] + j->runs[run];
         int32_t k = 0;
-        for (; k + 4 <= j->pairs; k += 4, x += 8)
+        for (; k + 4 <= j->steps; k += 4, x += 8)
             for (int32_t i = 0; i < 4; i++, w += 2 * LANES) {
                 const __m256i v = broadcast_pair(x + 2 * i);
                 lo[i] = _mm256_add_epi32(lo[i], _mm256_madd_epi16(v, load256(w)));
                 hi[i] = _mm256_add_epi32(hi[i], _mm256_madd_epi16(v, load256(w + LANES)));
             }
-        for (; k < j->pairs; k++, x += 2, w += 2 * LANES) {
+        for (; k < j->steps; k++, x += 2, w += 2 * LANES) {
             const __m256i v = broadcast_pair(x);
             lo[0] = _mm256_add_epi32(lo[0], _mm256_madd_epi16(v, load256(w)));
             hi[0] = _mm256_add_epi32(hi[0], _mm256_madd_epi16(v, load256(w + LANES)));
@@ -115,7 +117,7 @@ AVX2_INLINE void tile_of_one(const nb_iconv_job *j, int32_t p)
     store_tile(j, p, lo, hi, 1);
 }
 
-AVX2 static void dense(const nb_iconv_job *j)
+AVX2 static void s16_panel(const nb_iconv_job *j)
 {
     int32_t p = 0;
     for (; p + TILE <= j->n; p += TILE)
@@ -141,18 +143,175 @@ AVX2 static void dense(const nb_iconv_job *j)
     }
 }
 
+/* Calls f for each panel, as a job of its own. */
+static void each_panel(const nb_iconv_job *j, int64_t panel_bytes, void (*f)(const nb_iconv_job *one))
+{
+    nb_iconv_job one = *j;
+    for (; one.channels > 0; one.channels -= LANES) {
+        f(&one);
+        one.acc += LANES;
+        one.panels = (const char *)one.panels + panel_bytes;
+        one.start += LANES;
+    }
+}
+
+static void dense_s16(const nb_iconv_job *j)
+{
+    each_panel(j, (int64_t)j->n_runs * j->steps * STEP, s16_panel);
+}
+
+/* ---- bytes ---- */
+
+AVX2_INLINE __m256i products(const uint8_t *x, __m256i w)
+{
+    int32_t v;
+    memcpy(&v, x, sizeof v);
+    return _mm256_maddubs_epi16(_mm256_set1_epi32(v), w);
+}
+
+AVX2_INLINE __m256i widened(__m256i s16)
+{
+    return _mm256_madd_epi16(s16, _mm256_set1_epi16(1));
+}
+
+/* 4 pixels and less; `both`: two steps at a time are added in 16 bits. */
+AVX2_INLINE void bytes_tile(const nb_iconv_job *j, int32_t p, const int32_t rows, const bool both)
+{
+    __m256i lo[TILE], hi[TILE];
+    const uint8_t *x[TILE], *w = j->panels;
+    for (int32_t r = 0; r < rows; r++) {
+        lo[r] = load256(j->start);
+        hi[r] = load256(j->start + 8);
+        x[r] = (const uint8_t *)j->x + j->px[p + r];
+    }
+    for (int32_t run = 0; run < j->n_runs; run++) {
+        int64_t k = j->runs[run];
+        const int64_t end = k + 4 * j->steps;
+        for (; both && k + 4 < end; k += 8, w += 2 * STEP) {
+            const __m256i w0 = load256(w), w1 = load256(w + 32), w2 = load256(w + 64), w3 = load256(w + 96);
+            for (int32_t r = 0; r < rows; r++) {
+                const __m256i a = _mm256_add_epi16(products(x[r] + k, w0), products(x[r] + k + 4, w2));
+                const __m256i b = _mm256_add_epi16(products(x[r] + k, w1), products(x[r] + k + 4, w3));
+                lo[r] = _mm256_add_epi32(lo[r], widened(a));
+                hi[r] = _mm256_add_epi32(hi[r], widened(b));
+            }
+        }
+        for (; k < end; k += 4, w += STEP) {
+            const __m256i w0 = load256(w), w1 = load256(w + 32);
+            for (int32_t r = 0; r < rows; r++) {
+                lo[r] = _mm256_add_epi32(lo[r], widened(products(x[r] + k, w0)));
+                hi[r] = _mm256_add_epi32(hi[r], widened(products(x[r] + k, w1)));
+            }
+        }
+    }
+    store_tile(j, p, lo, hi, rows);
+}
+
+typedef int32_t __attribute__((may_alias, aligned(1))) four_bytes;
+
+/* Four bytes of one pixel into 16 channels, in 16 bits. Assembly, because 12 sums, 2 weights and 2 temporaries are all
+ * registers there are: gcc moves the loads of six pixels to the front and then spills the sums. */
+AVX2_INLINE void burst_step(__m256i *lo, __m256i *hi, const uint8_t *x, __m256i w0, __m256i w1)
+{
+    __m256i a, b;
+    __asm__("vpbroadcastd %4, %2\n\t"
+            "vpmaddubsw %5, %2, %3\n\t"
+            "vpmaddubsw %6, %2, %2\n\t"
+            "vpaddw %3, %0, %0\n\t"
+            "vpaddw %2, %1, %1"
+            : "+x"(*lo), "+x"(*hi), "=&x"(a), "=&x"(b)
+            : "m"(*(const four_bytes *)x), "x"(w0), "x"(w1));
+}
+
+/* Long bursts: 16-bit sums in registers, 32-bit sums in memory. */
+AVX2_INLINE void burst_tile(const nb_iconv_job *j, int32_t p, const int32_t rows)
+{
+    __m256i lo[TILE], hi[TILE];
+    const uint8_t *x[TILE], *w = j->panels;
+    for (int32_t r = 0; r < rows; r++) {
+        lo[r] = load256(j->start);
+        hi[r] = load256(j->start + 8);
+        x[r] = (const uint8_t *)j->x + j->px[p + r];
+    }
+    for (int32_t run = 0; run < j->n_runs; run++) {
+        int64_t k = j->runs[run];
+        const int64_t end = k + 4 * j->steps;
+        while (k < end) {
+            __m256i lo16[TILE], hi16[TILE];
+            const int64_t stop = end - k < 4 * j->burst ? end : k + 4 * j->burst;
+            for (int32_t r = 0; r < rows; r++)
+                lo16[r] = hi16[r] = _mm256_setzero_si256();
+            for (; k < stop; k += 4, w += STEP) {
+                const __m256i w0 = load256(w), w1 = load256(w + 32);
+                for (int32_t r = 0; r < rows; r++)
+                    burst_step(&lo16[r], &hi16[r], x[r] + k, w0, w1);
+            }
+            for (int32_t r = 0; r < rows; r++) {
+                lo[r] = _mm256_add_epi32(lo[r], widened(lo16[r]));
+                hi[r] = _mm256_add_epi32(hi[r], widened(hi16[r]));
+            }
+        }
+    }
+    store_tile(j, p, lo, hi, rows);
+}
+
+AVX2 static void burst_panel(const nb_iconv_job *j)
+{
+    int32_t p = 0;
+    for (; p + TILE <= j->n; p += TILE)
+        burst_tile(j, p, TILE);
+    for (; p + 2 <= j->n; p += 2)
+        burst_tile(j, p, 2);
+    for (; p < j->n; p++)
+        burst_tile(j, p, 1);
+}
+
+AVX2 static void single_panel(const nb_iconv_job *j)
+{
+    int32_t p = 0;
+    for (; p + 4 <= j->n; p += 4)
+        bytes_tile(j, p, 4, false);
+    for (; p < j->n; p++)
+        bytes_tile(j, p, 1, false);
+}
+
+AVX2 static void double_panel(const nb_iconv_job *j)
+{
+    int32_t p = 0;
+    for (; p + 4 <= j->n; p += 4)
+        bytes_tile(j, p, 4, true);
+    for (; p < j->n; p++)
+        bytes_tile(j, p, 1, true);
+}
+
+static void dense_bytes(const nb_iconv_job *j)
+{
+    each_panel(j, (int64_t)j->n_runs * j->steps * STEP,
+               j->burst == 1                  ? single_panel
+               : j->burst < 4 || j->steps < 4 ? double_panel
+                                              : burst_panel);
+}
+
+/* How many results of vpmaddubsw may be added in 16 bits. */
+static int32_t choose_bytes(const nb_iconv_facts *f)
+{
+    return f->pair_max ? INT16_MAX / f->pair_max : INT16_MAX;
+}
+
+/* ---- depthwise ---- */
+
 /* Interleaves 16 channels of two taps: (a0 b0 a1 b1 ...), which is how the weights lie. unpack works within 128-bit
  * halves, so lo holds channels 0-3 and 8-11; the weights are permuted alike and the sums are put in order at the end.
  */
 AVX2_INLINE void depthwise_tile(const nb_iconv_job *j, int32_t p, const int32_t rows)
 {
     __m256i lo[TILE], hi[TILE];
-    const int16_t *x[TILE], *w = j->panel;
+    const int16_t *x[TILE], *w = j->panels;
     for (int32_t r = 0; r < rows; r++) {
         lo[r] = hi[r] = _mm256_setzero_si256();
-        x[r] = j->x + j->px[p + r];
+        x[r] = (const int16_t *)j->x + j->px[p + r];
     }
-    for (int32_t k = 0; k < j->pairs; k++, w += 2 * LANES) {
+    for (int32_t k = 0; k < j->steps; k++, w += 2 * LANES) {
         const int64_t first = j->runs[2 * k], second = j->runs[2 * k + 1];
         const __m256i w0 = load256(w), w1 = load256(w + LANES);
         const __m256i w_lo = _mm256_permute2x128_si256(w0, w1, 0x20), w_hi = _mm256_permute2x128_si256(w0, w1, 0x31);
@@ -170,7 +329,7 @@ AVX2_INLINE void depthwise_tile(const nb_iconv_job *j, int32_t p, const int32_t 
     store_tile(j, p, lo, hi, rows);
 }
 
-AVX2 static void depthwise(const nb_iconv_job *j)
+AVX2 static void depthwise_panel(const nb_iconv_job *j)
 {
     int32_t p = 0;
     for (; p + 4 <= j->n; p += 4)
@@ -178,6 +337,19 @@ AVX2 static void depthwise(const nb_iconv_job *j)
     for (; p < j->n; p++)
         depthwise_tile(j, p, 1);
 }
+
+static void depthwise(const nb_iconv_job *j)
+{
+    nb_iconv_job one = *j;
+    for (; one.channels > 0; one.channels -= LANES) {
+        depthwise_panel(&one);
+        one.acc += LANES;
+        one.x = (const int16_t *)one.x + LANES;
+        one.panels = (const char *)one.panels + (int64_t)j->steps * STEP;
+    }
+}
+
+/* ---- sums to codes ---- */
 
 /* Constants of 8 channels. e: lanes 0, 2, 4, 6; o: lanes 1, 3, 5, 7, as 64-bit numbers. */
 typedef struct {
@@ -338,10 +510,15 @@ AVX2 static void add(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, 
         nb_iconv_scalar.add(y + done, a + done, b + done, n - done, p);
 }
 
+static const nb_iconv_method s16 = {.name = "s16", .form = NB_ICONV_S16, .dense = dense_s16};
+static const nb_iconv_method bytes = {
+    .name = "bytes", .form = NB_ICONV_BYTES, .choose = choose_bytes, .dense = dense_bytes};
+static const nb_iconv_method *const methods[] = {&bytes, &s16, NULL};
+
 const nb_iconv_isa nb_iconv_avx2 = {.name = "avx2",
                                     .needs = NB_CPU_AVX2,
+                                    .methods = methods,
                                     .widen = widen,
-                                    .dense = dense,
                                     .depthwise = depthwise,
                                     .requantize = requantize,
                                     .add = add};

@@ -48,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         uint8_t codes[MAX];
         if (nb_iconv_isas[v]->needs & ~nb_cpu_features())
             continue;
-        nb_iconv_isas[v]->requantize(codes, acc, &q, 1, n);
+        nb_iconv_requantize_on(nb_iconv_isas[v], codes, acc, &q, 1, n);
         for (int32_t i = 0; i < n; i++) {
             const int32_t want = ref_rescale(acc[i] + bias, mult, shift, zero, lo, hi);
             if (codes[i] != (uint8_t)want || nb_rescale(acc[i] + bias, mult, shift, zero, lo, hi) != want)

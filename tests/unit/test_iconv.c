@@ -16,6 +16,8 @@
 #include "kernels/rescale.h"
 #include "ref/guard.h"
 
+enum { MAX_METHODS = 8 };
+
 static int32_t pick(nb_rng *r, int32_t lo, int32_t hi)
 {
     return lo + (int32_t)nb_rng_below(r, (uint32_t)(hi - lo + 1));
@@ -63,103 +65,177 @@ static nb_geom random_geom(nb_rng *r)
     }
 }
 
-/* Half of the bytes are extremes. */
-static void random_bytes(nb_rng *r, uint8_t *x, size_t n, uint8_t low, uint8_t high)
+/* Half of the codes are the ends of their range. */
+static void random_codes(nb_rng *r, uint8_t *x, size_t n, nb_icodes range)
 {
     for (size_t i = 0; i < n; i++) {
-        const uint32_t v = nb_rng_u32(r);
-        x[i] = v & 0x100 ? (uint8_t)v : v & 0x200 ? low : high;
+        const int32_t kind = pick(r, 0, 3);
+        x[i] = (uint8_t)(kind == 0 ? range.lo : kind == 1 ? range.hi : pick(r, range.lo, range.hi));
     }
 }
 
-static void compare_all(nb_rng *r, const nb_geom *g)
+/* Input codes of 1 to 8 bits, u8 or s8, anywhere in their type. */
+static nb_icodes random_range(nb_rng *r, int32_t is_signed)
+{
+    const int32_t least = is_signed ? -128 : 0, most = least + 255;
+    if (pick(r, 0, 1))
+        return (nb_icodes){least, most};
+    const int32_t span = (1 << pick(r, 1, 8)) - 1, lo = pick(r, least, most - span);
+    return (nb_icodes){lo, lo + span};
+}
+
+typedef struct {
+    const nb_geom *g;
+    ref_guard x, w, y, packed, scratch;
+    size_t n_y;
+    int32_t is_signed, zero;
+    nb_icodes range;
+    int32_t *want;
+} conv_case;
+
+static void run_and_compare(const conv_case *c, int32_t cut)
+{
+    const nb_iconv_output out = {.acc = c->y.data};
+    const nb_iconv_input in = {.x = c->x.data, .is_signed = c->is_signed, .zero = c->zero};
+    memset(c->y.data, 0xA5, c->n_y * 4);
+    nb_iconv_rows(&out, &in, c->packed.data, c->g, 0, cut, c->scratch.data);
+    for (size_t i = (size_t)cut * (size_t)c->g->ow * (size_t)c->g->oc; i < c->n_y; i++)
+        assert_int_equal(((uint32_t *)c->y.data)[i], 0xA5A5A5A5); /* other rows are left alone */
+    nb_iconv_rows(&out, &in, c->packed.data, c->g, cut, c->g->oh, c->scratch.data);
+    assert_memory_equal(c->y.data, c->want, c->n_y * 4);
+}
+
+static void compare_variant(nb_rng *r, conv_case *c, const nb_iconv_isa *isa, const nb_iconv_method *method,
+                            ref_guard_side side)
+{
+    c->packed = ref_guard_alloc(nb_iconv_packed_bytes_on(isa, c->g), side);
+    c->scratch = ref_guard_alloc(nb_iconv_scratch_bytes_on(isa, c->g), side);
+    nb_iconv_pack_on(isa, method, c->packed.data, c->w.data, c->range, c->g);
+    run_and_compare(c, pick(r, 0, c->g->oh));
+    ref_guard_free(&c->packed);
+    ref_guard_free(&c->scratch);
+}
+
+/* Every method of every variant that accepts these codes, and what each variant chooses. Counts them in `tried`. */
+static void compare_all(nb_rng *r, const nb_geom *g, int32_t weight_max, int32_t tried[])
 {
     assert_true(nb_iconv_supports(g));
     const ref_guard_side side = pick(r, 0, 1) ? GUARD_BEGIN : GUARD_END;
-    const size_t n_x = (size_t)g->h * (size_t)g->w * (size_t)g->c, n_y = (size_t)g->oh * (size_t)g->ow * (size_t)g->oc;
-    const size_t n_w = (size_t)g->oc * (size_t)g->kh * (size_t)g->kw * (size_t)(g->c / g->groups);
-    ref_guard x = ref_guard_alloc(n_x, side), w = ref_guard_alloc(n_w, side), y = ref_guard_alloc(n_y * 4, side);
-    ref_guard packed = ref_guard_alloc(nb_iconv_packed_bytes(g), side),
-              scratch = ref_guard_alloc(nb_iconv_scratch_bytes(g), side);
-    int32_t *want = malloc(n_y * sizeof *want);
-    assert_non_null(want);
-    const int32_t is_signed = pick(r, 0, 1), zero = is_signed ? pick(r, -128, 127) : pick(r, 0, 255);
-    random_bytes(r, x.data, n_x, is_signed ? 0x80 : 0, is_signed ? 0x7f : 0xff);
-    random_bytes(r, w.data, n_w, 0x81, 0x7f);
-    nb_iconv_reference(want, x.data, is_signed, zero, w.data, g);
-    nb_iconv_pack(packed.data, w.data, g);
+    const size_t n_x = (size_t)g->h * (size_t)g->w * (size_t)g->c,
+                 n_w = (size_t)g->oc * (size_t)g->kh * (size_t)g->kw * (size_t)(g->c / g->groups);
+    conv_case c = {.g = g, .n_y = (size_t)g->oh * (size_t)g->ow * (size_t)g->oc, .is_signed = pick(r, 0, 1)};
+    c.range = random_range(r, c.is_signed);
+    c.zero = pick(r, c.range.lo, c.range.hi);
+    c.x = ref_guard_alloc(n_x, side);
+    c.w = ref_guard_alloc(n_w, side);
+    c.y = ref_guard_alloc(c.n_y * 4, side);
+    c.want = malloc(c.n_y * sizeof *c.want);
+    assert_non_null(c.want);
+    random_codes(r, c.x.data, n_x, c.range);
+    random_codes(r, c.w.data, n_w, (nb_icodes){-weight_max, weight_max});
+    nb_iconv_reference(c.want, c.x.data, c.is_signed, c.zero, c.w.data, g);
     for (int32_t i = 0; nb_iconv_isas[i]; i++) {
         if (!usable(nb_iconv_isas[i]))
             continue;
-        memset(y.data, 0xA5, n_y * 4);
-        memset(scratch.data, 0xA5, nb_iconv_scratch_bytes(g));
-        nb_iconv_load_on(nb_iconv_isas[i], scratch.data, x.data, is_signed, zero, g);
-        const int32_t n = g->oh * g->ow, cut = pick(r, 0, n); /* in two calls, cut anywhere */
-        nb_iconv_pixels_on(nb_iconv_isas[i], y.data, 0, cut, packed.data, g, scratch.data);
-        nb_iconv_pixels_on(nb_iconv_isas[i], (int32_t *)y.data + (size_t)cut * (size_t)g->oc, cut, n - cut, packed.data,
-                           g, scratch.data);
-        assert_memory_equal(y.data, want, n_y * 4);
+        compare_variant(r, &c, nb_iconv_isas[i], NULL, side);
+        for (int32_t m = 0; nb_iconv_isas[i]->methods[m]; m++)
+            if (nb_iconv_accepts(nb_iconv_isas[i]->methods[m], c.w.data, c.range, g)) {
+                compare_variant(r, &c, nb_iconv_isas[i], nb_iconv_isas[i]->methods[m], side);
+                tried[i * MAX_METHODS + m]++;
+            }
     }
-    memset(y.data, 0xA5, n_y * 4);
-    nb_iconv_run(y.data, x.data, is_signed, zero, packed.data, g, scratch.data);
-    assert_memory_equal(y.data, want, n_y * 4);
-    free(want);
-    ref_guard_free(&x);
-    ref_guard_free(&w);
-    ref_guard_free(&y);
-    ref_guard_free(&packed);
-    ref_guard_free(&scratch);
+    free(c.want);
+    ref_guard_free(&c.x);
+    ref_guard_free(&c.w);
+    ref_guard_free(&c.y);
 }
 
 static void every_variant_equals_the_plain_loops_on_random_geometries(void **state)
 {
     (void)state;
+    int32_t tried[MAX_METHODS * 16] = {0};
     nb_rng r = nb_rng_make(1, 0);
     for (int32_t i = 0; i < 600; i++) {
         const nb_geom g = random_geom(&r);
-        compare_all(&r, &g);
+        compare_all(&r, &g, i % 2 ? 127 : (1 << pick(&r, 1, 6)) - (i % 4 == 2), tried);
     }
+    for (int32_t i = 0; nb_iconv_isas[i]; i++)
+        for (int32_t m = 0; usable(nb_iconv_isas[i]) && nb_iconv_isas[i]->methods[m]; m++)
+            assert_true(tried[i * MAX_METHODS + m] > 50);
 }
 
 static void every_variant_equals_the_plain_loops_on_shapes_of_real_networks(void **state)
 {
     (void)state;
+    int32_t tried[MAX_METHODS * 16] = {0};
     nb_rng r = nb_rng_make(2, 0);
     const nb_geom cases[] = {geom_of(28, 28, 1, 16, 3, 1, 1), geom_of(16, 16, 16, 32, 3, 2, 1),
                              geom_of(8, 8, 64, 64, 3, 1, 1),  geom_of(16, 16, 16, 32, 1, 2, 0),
                              geom_of(1, 1, 577, 10, 1, 1, 0), geom_of(1, 1, 1024, 131, 1, 1, 0),
                              geom_of(7, 7, 3, 5, 7, 1, 0),    geom_of(1, 1, 4, 16, 3, 1, 1)};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        compare_all(&r, &cases[i]);
+        for (int32_t bits = 1; bits < 8; bits++)
+            compare_all(&r, &cases[i], (1 << bits) - 1, tried);
+}
+
+/* 65,500 products of x and +-w on every variant. */
+static void expect_large_sums(uint8_t x_code, int8_t w_code, nb_icodes range, int32_t want)
+{
+    const nb_geom g = geom_of(1, 1, 65500, 2, 1, 1, 0);
+    uint8_t *x = malloc(65500);
+    int8_t *w = malloc(2 * 65500);
+    assert_true(x && w);
+    memset(x, x_code, 65500);
+    memset(w, w_code, 65500);
+    memset(w + 65500, -w_code, 65500);
+    for (int32_t i = 0; nb_iconv_isas[i]; i++) {
+        if (!usable(nb_iconv_isas[i]))
+            continue;
+        void *packed = aligned_alloc(64, nb_iconv_packed_bytes_on(nb_iconv_isas[i], &g)),
+             *scratch = aligned_alloc(64, nb_iconv_scratch_bytes_on(nb_iconv_isas[i], &g));
+        assert_true(packed && scratch);
+        int32_t acc[2] = {0};
+        nb_iconv_pack_on(nb_iconv_isas[i], NULL, packed, w, range, &g);
+        nb_iconv_run(acc, x, range.lo < 0, 0, packed, &g, scratch);
+        assert_int_equal(acc[0], want);
+        assert_int_equal(acc[1], -want);
+        free(packed);
+        free(scratch);
+    }
+    free(x);
+    free(w);
 }
 
 static void the_largest_sums_an_int32_holds_come_out_exact(void **state)
 {
     (void)state;
-    /* 65,500 products of 255 * 127: 2,121,217,500 of 2,147,483,647; s16 pairs or 16-bit saturation would show here. */
-    const nb_geom g = geom_of(1, 1, 65500, 2, 1, 1, 0);
-    uint8_t *x = malloc(65500);
-    int8_t *w = malloc(2 * 65500);
-    void *packed = aligned_alloc(64, nb_iconv_packed_bytes(&g)),
-         *scratch = aligned_alloc(64, nb_iconv_scratch_bytes(&g));
-    assert_true(x && w && packed && scratch);
-    memset(x, 255, 65500);
-    memset(w, 127, 65500);
-    memset(w + 65500, -127, 65500);
-    nb_iconv_pack(packed, w, &g);
+    expect_large_sums(255, 127, (nb_icodes){0, 255}, 2121217500); /* of 2147483647; 16-bit saturation would show here */
+    expect_large_sums(255, 64, (nb_icodes){0, 255}, 1068960000);  /* 32640 per pair, of 32767 */
+    expect_large_sums(15, 127, (nb_icodes){0, 15}, 124777500);
+    expect_large_sums(0x80, 127, (nb_icodes){-128, 127}, -1064768000); /* as bytes: 0, and the start alone */
+    expect_large_sums(0x7f, 64, (nb_icodes){-128, 127}, 532384000);    /* as bytes: 255 * 64 wraps before the start */
+}
+
+/* vpmaddubsw saturates at 32767. */
+static void avx2_takes_bytes_only_when_no_pair_can_saturate(void **state)
+{
+    (void)state;
+    const nb_geom g = geom_of(1, 1, 4, 1, 1, 1, 0);
+    const nb_icodes full = {0, 255}, narrow = {0, 15}, shifted = {-128, 127};
+    const int8_t at[4] = {1, 2, 64, 64}, above[4] = {1, 2, 65, 64}, below[4] = {-64, -64, 0, 127},
+                 mixed[4] = {127, -127, 1, 1};
     for (int32_t i = 0; nb_iconv_isas[i]; i++) {
-        if (!usable(nb_iconv_isas[i]))
+        if (strcmp(nb_iconv_isas[i]->name, "avx2") != 0)
             continue;
-        int32_t acc[2] = {0};
-        nb_iconv_load_on(nb_iconv_isas[i], scratch, x, 0, 0, &g);
-        nb_iconv_pixels_on(nb_iconv_isas[i], acc, 0, 1, packed, &g, scratch);
-        assert_int_equal(acc[0], 2121217500);
-        assert_int_equal(acc[1], -2121217500);
+        const nb_iconv_method *bytes = nb_iconv_isas[i]->methods[0];
+        assert_string_equal(bytes->name, "bytes");
+        assert_true(nb_iconv_accepts(bytes, at, full, &g));
+        assert_true(nb_iconv_accepts(bytes, at, shifted, &g));
+        assert_false(nb_iconv_accepts(bytes, above, full, &g));
+        assert_true(nb_iconv_accepts(bytes, above, narrow, &g));
+        assert_true(nb_iconv_accepts(bytes, below, full, &g));
+        assert_true(nb_iconv_accepts(bytes, mixed, full, &g));
     }
-    free(x);
-    free(w);
-    free(packed);
-    free(scratch);
 }
 
 static void padding_holds_the_zero_point(void **state)
@@ -176,19 +252,62 @@ static void padding_holds_the_zero_point(void **state)
 static void weights_may_be_packed_again_into_the_same_memory(void **state)
 {
     (void)state;
+    nb_rng r = nb_rng_make(4, 0);
     const nb_geom g = geom_of(4, 4, 3, 5, 3, 1, 1);
-    const size_t bytes = nb_iconv_packed_bytes(&g);
-    int8_t a[5 * 27], b[5 * 27];
-    memset(a, 3, sizeof a);
-    memset(b, -7, sizeof b);
-    unsigned char *twice = aligned_alloc(64, bytes), *once = aligned_alloc(64, bytes);
-    assert_true(twice && once);
-    nb_iconv_pack(twice, a, &g);
-    nb_iconv_pack(twice, b, &g);
-    nb_iconv_pack(once, b, &g);
-    assert_memory_equal(twice, once, bytes);
-    free(twice);
-    free(once);
+    void *packed = aligned_alloc(64, nb_iconv_packed_bytes(&g)),
+         *scratch = aligned_alloc(64, nb_iconv_scratch_bytes(&g));
+    assert_true(packed && scratch);
+    for (int32_t i = 0; i < 20; i++) { /* small and large weights in turns: the method may change, too */
+        uint8_t x[48];
+        int8_t w[5 * 27];
+        int32_t got[80], want[80];
+        const int32_t most = i % 2 ? 127 : 3;
+        random_codes(&r, x, sizeof x, (nb_icodes){0, 255});
+        random_codes(&r, (uint8_t *)w, sizeof w, (nb_icodes){-most, most});
+        nb_iconv_reference(want, x, 0, 9, w, &g);
+        nb_iconv_pack(packed, w, (nb_icodes){0, 255}, &g);
+        nb_iconv_run(got, x, 0, 9, packed, &g, scratch);
+        assert_memory_equal(got, want, sizeof want);
+    }
+    free(packed);
+    free(scratch);
+}
+
+static void rows_become_codes_on_the_way_as_requantize_does_it(void **state)
+{
+    (void)state;
+    nb_rng r = nb_rng_make(5, 0);
+    for (int32_t i = 0; i < 200; i++) {
+        const nb_geom g = random_geom(&r);
+        const size_t n_y = (size_t)g.oh * (size_t)g.ow * (size_t)g.oc, n_x = (size_t)g.h * (size_t)g.w * (size_t)g.c;
+        const size_t n_w = (size_t)g.oc * (size_t)g.kh * (size_t)g.kw * (size_t)(g.c / g.groups), c = (size_t)g.oc;
+        uint8_t *x = malloc(n_x), *codes = malloc(n_y), *want = malloc(n_y);
+        int8_t *w = malloc(n_w);
+        int32_t *acc = malloc(n_y * 4), *table = malloc(3 * c * 4);
+        void *packed = aligned_alloc(64, nb_iconv_packed_bytes(&g)),
+             *scratch = aligned_alloc(64, nb_iconv_scratch_bytes(&g));
+        assert_true(x && codes && want && w && acc && table && packed && scratch);
+        random_codes(&r, x, n_x, (nb_icodes){0, 255});
+        random_codes(&r, (uint8_t *)w, n_w, (nb_icodes){-31, 31});
+        for (size_t k = 0; k < c; k++) {
+            table[k] = pick(&r, -1000, 1000);
+            table[c + k] = (1 << 30) + (int32_t)(nb_rng_u32(&r) >> 2);
+            table[2 * c + k] = pick(&r, 33, 42);
+        }
+        const nb_irequant q = {.bias = table, .mult = table + c, .shift = table + 2 * c, .zero = 7, .lo = 0, .hi = 255};
+        const nb_iconv_output out = {.codes = codes, .q = &q};
+        const nb_iconv_input in = {.x = x, .zero = 3};
+        nb_iconv_reference(acc, x, 0, 3, w, &g);
+        nb_iconv_requantize(want, acc, &q, (int64_t)g.oh * g.ow, g.oc);
+        nb_iconv_pack(packed, w, (nb_icodes){0, 255}, &g);
+        const int32_t cut = pick(&r, 0, g.oh);
+        nb_iconv_rows(&out, &in, packed, &g, cut, g.oh, scratch);
+        nb_iconv_rows(&out, &in, packed, &g, 0, cut, scratch);
+        assert_memory_equal(codes, want, n_y);
+        void *all[] = {x, codes, want, w, acc, table, packed, scratch};
+        for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+            free(all[k]);
+    }
 }
 
 static void geometries_that_are_none_or_too_large_are_refused(void **state)
@@ -258,7 +377,7 @@ static void compare_requantize(nb_rng *r, const requant_case *rc)
         if (!usable(nb_iconv_isas[v]))
             continue;
         memset(codes.data, 0xA5, n);
-        nb_iconv_isas[v]->requantize(codes.data, a, &q, rc->rows, rc->c);
+        nb_iconv_requantize_on(nb_iconv_isas[v], codes.data, a, &q, rc->rows, rc->c);
         for (size_t i = 0; i < n; i++) {
             const int32_t want = nb_rescale(a[i] + b[i % c], m[i % c], s[i % c], q.zero, q.lo, q.hi);
             assert_int_equal(((uint8_t *)codes.data)[i], (uint8_t)want);
@@ -307,8 +426,10 @@ int main(void)
         cmocka_unit_test(every_variant_equals_the_plain_loops_on_random_geometries),
         cmocka_unit_test(every_variant_equals_the_plain_loops_on_shapes_of_real_networks),
         cmocka_unit_test(the_largest_sums_an_int32_holds_come_out_exact),
+        cmocka_unit_test(avx2_takes_bytes_only_when_no_pair_can_saturate),
         cmocka_unit_test(padding_holds_the_zero_point),
         cmocka_unit_test(weights_may_be_packed_again_into_the_same_memory),
+        cmocka_unit_test(rows_become_codes_on_the_way_as_requantize_does_it),
         cmocka_unit_test(geometries_that_are_none_or_too_large_are_refused),
         cmocka_unit_test(requantize_equals_rescale_for_any_channels_shifts_and_extreme_sums),
         cmocka_unit_test(requantize_to_int32_keeps_wide_values_and_saturates),

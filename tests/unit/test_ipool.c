@@ -194,7 +194,7 @@ static void sums_of_residuals_are_rounded_once_by_every_variant(void **state)
         random_bytes(&r, b.data, n);
         const nb_iadd p = random_add(&r);
         for (int32_t v = 0; nb_iconv_isas[v]; v++) {
-            if (nb_iconv_isas[v]->needs & ~nb_cpu_features())
+            if (!nb_iconv_isas[v]->add || (nb_iconv_isas[v]->needs & ~nb_cpu_features()))
                 continue;
             memset(y.data, 0xA5, n);
             nb_iconv_isas[v]->add(y.data, a.data, b.data, (int64_t)n, &p);
