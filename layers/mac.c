@@ -4,8 +4,9 @@
  * anything else on floats, codes being expanded first. Here is what is decided before the first step (kernels, memory)
  * and what both directions read; mac_forward.c and mac_backward.c do the work.
  *
- * Work is cut into chunks of `per` batch items; a short last chunk is completed with zeros in scratch. saved: float
- * panels, then for codes: integer panels, expanded weights, per-channel bias, scale and shift. */
+ * Work is cut into chunks of `per` batch items; a short last chunk is completed with zeros in scratch. saved: panels of
+ * floats (or of 16-bit gradients, which leave nothing to floats), then for codes: expanded weights, integer panels,
+ * per-channel bias, scale and shift. */
 #include "mac.h"
 
 #include <nibble/quant.h>
@@ -66,13 +67,17 @@ static nb_status check_sums(nb_graph *g, const nb_node *n, int64_t k)
         (long long)k, w->bits, x->bits);
 }
 
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
 static void plan_scratch(nb_node *n, nb_mac_priv *p)
 {
     size_t at = 0;
-    size_t kernel = nb_fconv_scratch_bytes(p->plan);
-    if (p->integer && nb_iconv_scratch_bytes(&p->geom) > kernel)
-        kernel = nb_iconv_scratch_bytes(&p->geom);
-    take(&at, kernel);
+    size_t floats = nb_fconv_scratch_bytes(p->plan), codes = p->integer ? nb_iconv_scratch_bytes(&p->geom) : 0;
+    size_t grad = p->grad ? nb_qgrad_scratch_bytes(p->grad) : 0;
+    take(&at, larger(floats, larger(codes, grad)));
     size_t x_bytes = (size_t)(p->per * p->x_item) * sizeof(float);
     size_t y_bytes = (size_t)(p->per * p->y_item) * sizeof(float);
     bool expands = nb_layer_is_codes(&n->in[0]->out) && !p->integer;
@@ -97,8 +102,8 @@ static void plan_saved(nb_node *n, nb_mac_priv *p)
 {
     size_t at = 0;
     size_t oc = (size_t)p->geom.oc;
-    take(&at, nb_fconv_panel_bytes(p->plan));
-    p->at_weights = take(&at, nb_layer_is_codes(&n->in[1]->out) ? oc * (size_t)p->k * sizeof(float) : 0);
+    take(&at, p->grad ? nb_qgrad_panel_bytes(p->grad) : nb_fconv_panel_bytes(p->plan));
+    p->at_weights = take(&at, nb_layer_is_codes(&n->in[1]->out) && !p->grad ? oc * (size_t)p->k * sizeof(float) : 0);
     if (p->integer) {
         p->at_ipanels = take(&at, nb_iconv_packed_bytes(&p->geom));
         p->at_bias = take(&at, oc * sizeof(int32_t));
@@ -106,6 +111,20 @@ static void plan_saved(nb_node *n, nb_mac_priv *p)
         p->at_shift = take(&at, oc * sizeof(float));
     }
     n->saved_bytes = at;
+}
+
+/* p->grad, where the graph asks for 16-bit gradients, both operands are codes and there are kernels. */
+static nb_status prepare_grad(nb_graph *g, nb_mac_priv *p)
+{
+    size_t bytes;
+    bool wanted = g->compute == NB_COMPUTE_INT16 || (g->compute == NB_COMPUTE_AUTO && nb_qgrad_is_fast());
+    if (!wanted || !p->integer || !nb_qgrad_plan_bytes(p->plan, &bytes))
+        return NB_OK;
+    void *mem = nb_graph_alloc(g, bytes);
+    if (!mem)
+        return NB_E_NOMEM;
+    p->grad = nb_qgrad_plan_init(mem, p->plan);
+    return NB_OK;
 }
 
 nb_status nb_mac_prepare(nb_graph *g, nb_node *n, const nb_geom *geom, int32_t per)
@@ -127,6 +146,7 @@ nb_status nb_mac_prepare(nb_graph *g, nb_node *n, const nb_geom *geom, int32_t p
     p->k = (int64_t)geom->kh * geom->kw * (geom->c / geom->groups);
     if (p->integer)
         NB_TRY(check_sums(g, n, p->k));
+    NB_TRY(prepare_grad(g, p));
     plan_scratch(n, p);
     plan_saved(n, p);
     n->priv = p;

@@ -1,8 +1,9 @@
 /* mac_backward.c - backward of multiply-accumulate layers, chunk by chunk.
  *
- * The gradient of x uses the weights the forward pass really multiplied with; the gradient of w reads codes as they are
- * and applies their scale at the end. What a fake-quant node between a parameter and in[1] does with that gradient is
- * its own affair.
+ * Floats, or 16-bit integers when the layer multiplies codes and the graph says so (kernels/qgrad.h): the pass then
+ * sees dy rounded per chunk, and weights as codes with their scales. The gradient of x uses the weights the forward
+ * pass really multiplied with; the gradient of w reads codes as they are and applies their scale at the end. What a
+ * fake-quant node between a parameter and in[1] does with that gradient is its own affair.
  *
  * Weight gradients go to a fixed number of slots, each summing its chunks in order, and slots are added in order: the
  * same bits for any number of threads. */
@@ -49,6 +50,14 @@ static const float *chunk_grad(const nb_mac_job *j, int64_t chunk, float *buf)
     return buf;
 }
 
+static void kernel_input_grad(const nb_mac_job *j, float *dx, bool add, const float *dy, unsigned char *scratch)
+{
+    if (j->p->grad)
+        nb_qgrad_input(j->p->grad, dx, add, dy, j->n->saved, scratch);
+    else
+        nb_fconv_input_grad(j->p->plan, dx, add, dy, j->n->saved, scratch);
+}
+
 static void input_grad(const nb_mac_job *j, int64_t chunk, const float *dy, unsigned char *scratch)
 {
     const nb_mac_priv *p = j->p;
@@ -57,10 +66,10 @@ static void input_grad(const nb_mac_job *j, int64_t chunk, const float *dy, unsi
     float *whole = (void *)(scratch + p->at_x);
     int64_t items = nb_mac_chunk_items(j, chunk);
     if (items == p->per) {
-        nb_fconv_input_grad(p->plan, dx, !fresh, dy, j->n->saved, scratch);
+        kernel_input_grad(j, dx, !fresh, dy, scratch);
         return;
     }
-    nb_fconv_input_grad(p->plan, whole, false, dy, j->n->saved, scratch);
+    kernel_input_grad(j, whole, false, dy, scratch);
     nb_layer_pass_grad(dx, whole, items * p->x_item, fresh);
 }
 
@@ -82,7 +91,10 @@ static void backward_slot(void *arg, int64_t slot, int32_t thread)
             bias_sums(sums, dy, nb_mac_chunk_items(j, chunk) * p->y_item / p->geom.oc, p->geom.oc);
         if (need_w) {
             nb_fconv_image x = nb_mac_chunk_input(j, chunk, false, scratch + p->at_x);
-            nb_fconv_weight_grad(p->plan, grad, &x, dy, scratch);
+            if (p->grad)
+                nb_qgrad_weight(p->grad, grad, &x, dy, scratch);
+            else
+                nb_fconv_weight_grad(p->plan, grad, &x, dy, scratch);
         }
         if (need_x)
             input_grad(j, chunk, dy, scratch);
@@ -118,7 +130,10 @@ void nb_mac_backward(nb_node *n, const nb_run *r)
 {
     (void)r;
     nb_mac_job j = nb_mac_make_job(n);
-    if (j.p->integer && n->in[0]->out.grad)
+    const nb_tensor *w = &n->in[1]->out;
+    if (j.p->grad && n->in[0]->out.grad)
+        nb_qgrad_pack(j.p->grad, n->saved, w->data, w->q->scale, w->q->n);
+    else if (j.p->integer && n->in[0]->out.grad)
         nb_fconv_pack(j.p->plan, n->saved, nb_mac_real_weights(&j));
     nb_parallel_for(j.n_slots, backward_slot, &j);
     if (n->in[1]->out.grad)

@@ -6,19 +6,21 @@
 #include "mac.h"
 
 #include "kernels/fconv.h"
+#include "kernels/qgrad.h"
 
 enum { NB_MAC_SLOTS = 8, NB_MAC_ALIGN = 64 };
 
 typedef struct {
     nb_geom geom;
     nb_fconv_plan *plan;
+    nb_qgrad_plan *grad; /* backward on 16-bit integers; NULL: on floats */
     int32_t per, n_slots, slots_per_thread;
     bool integer;                  /* codes times codes */
     int64_t x_item, y_item;        /* values per batch item */
     int64_t k;                     /* weights per output channel */
     size_t slot_bytes, grad_bytes; /* a slot: weight gradient in the kernel's layout, then double[oc] for the bias */
     size_t at_x, at_y, at_slots;   /* in a thread's scratch; kernels use it from 0 */
-    size_t at_ipanels, at_weights, at_bias, at_scale, at_shift; /* in saved; float panels stand at 0 */
+    size_t at_ipanels, at_weights, at_bias, at_scale, at_shift; /* in saved; panels of floats or of grad stand at 0 */
 } nb_mac_priv;
 
 typedef struct {

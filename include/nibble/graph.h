@@ -109,6 +109,11 @@ struct nb_op {
 extern NB_API const nb_op *const nb_layers[];        /* all of layers/layers.def, ends with NULL */
 NB_API const nb_op *nb_layer_find(const char *name); /* NULL when unknown */
 
+/* What the backward pass of layers that multiply codes with codes computes with. INT16: the output gradient is rounded
+ * to 16 bits per image and the products are exact integers (kernels/qgrad.h has the bounds), where the layer has such kernels. AUTO: the
+ * same, if this processor runs them faster than floats. Everything else, and everything under F32, is float. */
+typedef enum { NB_COMPUTE_F32, NB_COMPUTE_INT16, NB_COMPUTE_AUTO } nb_compute;
+
 struct nb_graph {
     nb_ctx *ctx;
     struct nb_arena *arena;
@@ -120,6 +125,7 @@ struct nb_graph {
     void *buffer;         /* the planned memory of one step */
     size_t planned_bytes; /* its size: the peak */
     size_t param_bytes;   /* leaves: values and gradients */
+    nb_compute compute;   /* set before freeze; default NB_COMPUTE_F32 */
     bool quantized, frozen;
 };
 

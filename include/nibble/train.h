@@ -65,6 +65,7 @@ NB_API const nb_schedule *nb_schedule_find(const char *name); /* NULL when unkno
 
 typedef struct {
     int32_t batch;
+    int32_t compute; /* nb_compute */
     const nb_conf *optimizer, *phases;
     float ema;            /* decay of the averaged weights used for evaluation; 0 = off */
     int32_t save_steps;   /* also write last.safetensors every so many steps; 0 = off */
@@ -227,6 +228,7 @@ typedef struct {
     int32_t max_batch;
     bool quant;
     nb_plan_mode plan;
+    nb_compute compute;
 } nb_graph_spec;
 
 /* Builds the experiment's network, float or quantized, frozen, with values copied by name. Every leaf must be there

@@ -64,6 +64,7 @@ static nb_status open_contender(bench *b, contender *t, bool quantized)
     nb_graph_init(t->graph, b->exp.exp.seed);
     if (quantized)
         NB_TRY(nb_model_quantize(t->graph, b->exp.exp.quant));
+    t->graph->compute = (nb_compute)b->plan->keys.compute;
     NB_TRY(nb_graph_freeze(t->graph, NB_PLAN_TRAIN));
     NB_TRY(nb_optim_create(ctx, b->plan, t->graph, &t->optim));
     t->seconds = nb_alloc(ctx, (size_t)b->rounds * sizeof(double));
@@ -261,7 +262,7 @@ static nb_status bench_all(bench *b)
     return print_layers(b, &b->train[1], "quantized");
 }
 
-/* The float convolution alone, one thread: GFLOP/s of its three passes for shapes of small networks. */
+/* The convolutions of training alone, one thread: GFLOP/s of their passes for shapes of small networks. */
 static nb_status bench_kernels(bench *b)
 {
     nb_table *t;
@@ -271,6 +272,8 @@ static nb_status bench_kernels(bench *b)
     nb_table_column(t, "forward", "forward GFLOP/s", NB_RIGHT);
     nb_table_column(t, "input_grad", "input gradient", NB_RIGHT);
     nb_table_column(t, "weight_grad", "weight gradient", NB_RIGHT);
+    nb_table_column(t, "input_grad_int16", "input, int16", NB_RIGHT);
+    nb_table_column(t, "weight_grad_int16", "weight, int16", NB_RIGHT);
     for (const nb_fbench_case *k = nb_fbench_cases; k->name; k++) {
         double gflops[NB_FBENCH_PASSES];
         nb_status st = nb_fbench_run(b->c->ctx, &k->geom, b->rounds, gflops);
@@ -280,7 +283,7 @@ static nb_status bench_kernels(bench *b)
         }
         nb_table_row(t);
         nb_table_add_text(t, k->name);
-        for (int32_t i = 0; i < NB_FBENCH_PASSES; i++)
+        for (int32_t i = 0; i < NB_FBENCH_PASSES && gflops[i] > 0; i++)
             nb_table_add_real(t, gflops[i], 1);
     }
     return print_table(b, t);

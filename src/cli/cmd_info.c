@@ -133,6 +133,7 @@ static nb_status plan_training(cli *c, const cli_experiment *e, const nb_dsinfo 
     bool ends_quant = plan->phase[plan->n_phases - 1].keys.quant, used[2] = {false, plan->any_quant};
     for (int32_t i = 0; i < plan->n_phases; i++)
         used[0] = used[0] || !plan->phase[i].keys.quant;
+    const nb_compute compute = (nb_compute)plan->keys.compute;
     s->batch = plan->keys.batch;
     nb_train_plan_free(c->ctx, plan);
     bool need_rows = !s->rows;
@@ -140,7 +141,7 @@ static nb_status plan_training(cli *c, const cli_experiment *e, const nb_dsinfo 
     for (int32_t quant = 0; quant < 2 && st == NB_OK; quant++) {
         if (!used[quant])
             continue;
-        nb_graph_spec spec = {&e->exp, info, s->batch, quant == 1, NB_PLAN_TRAIN};
+        nb_graph_spec spec = {&e->exp, info, s->batch, quant == 1, NB_PLAN_TRAIN, compute};
         nb_graph *g;
         NB_TRY(nb_graph_open(c->ctx, &spec, &(nb_params_source){0}, &g));
         s->train_bytes[quant] = (int64_t)g->planned_bytes;

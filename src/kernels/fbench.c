@@ -1,8 +1,9 @@
-/* fbench.c - times the float convolution. The clock is the thread's processor time, so that other programs disturb
- * little. */
+/* fbench.c - times the convolutions of training. The clock is the thread's processor time, so that other programs
+ * disturb little. */
 #include "fbench.h"
 
 #include "fconv.h"
+#include "qgrad.h"
 
 #include <base/check.h>
 #include <base/rng.h>
@@ -39,8 +40,10 @@ const nb_fbench_case nb_fbench_cases[] = {
 
 typedef struct {
     nb_fconv_plan *plan;
-    void *mem, *panels, *scratch, *slot;
+    nb_qgrad_plan *codes; /* NULL: no such kernels for this geometry */
+    void *mem, *panels, *scratch, *slot, *code_mem, *code_panels, *code_scratch;
     float *x, *w, *y;
+    uint8_t *bytes; /* [all of x or all of w]: codes of either */
 } job;
 
 static float *random_floats(nb_ctx *ctx, nb_rng *r, int64_t n)
@@ -49,6 +52,25 @@ static float *random_floats(nb_ctx *ctx, nb_rng *r, int64_t n)
     for (int64_t i = 0; i < n && p; i++)
         p[i] = nb_rng_uniform(r) - 0.5f;
     return p;
+}
+
+static nb_status open_codes(nb_ctx *ctx, job *j, const nb_geom *g, nb_rng *r)
+{
+    size_t bytes, x = (size_t)g->h * (size_t)g->w * (size_t)g->c;
+    const size_t w = (size_t)g->oc * (size_t)g->kh * (size_t)g->kw * (size_t)(g->c / g->groups);
+    if (!nb_qgrad_plan_bytes(j->plan, &bytes))
+        return NB_OK;
+    if (!(j->code_mem = nb_alloc(ctx, bytes)))
+        return NB_E_NOMEM;
+    j->codes = nb_qgrad_plan_init(j->code_mem, j->plan);
+    if (!(j->code_panels = nb_alloc(ctx, nb_qgrad_panel_bytes(j->codes))) ||
+        !(j->code_scratch = nb_alloc(ctx, nb_qgrad_scratch_bytes(j->codes))) ||
+        !(j->bytes = nb_alloc(ctx, x > w ? x : w)))
+        return NB_E_NOMEM;
+    for (size_t i = 0; i < (x > w ? x : w); i++)
+        j->bytes[i] = (uint8_t)nb_rng_below(r, 128);
+    nb_qgrad_pack(j->codes, j->code_panels, (const int8_t *)j->bytes, &(float){0.01f}, 1);
+    return NB_OK;
 }
 
 static nb_status open_job(nb_ctx *ctx, job *j, const nb_geom *g)
@@ -68,25 +90,30 @@ static nb_status open_job(nb_ctx *ctx, job *j, const nb_geom *g)
         !(j->y = random_floats(ctx, &r, (int64_t)g->oh * g->ow * g->oc)))
         return NB_E_NOMEM;
     nb_fconv_pack(j->plan, j->panels, j->w);
-    return NB_OK;
+    return open_codes(ctx, j, g, &r);
 }
 
 static void close_job(nb_ctx *ctx, job *j)
 {
-    void *all[] = {j->mem, j->panels, j->scratch, j->slot, j->x, j->w, j->y};
+    void *all[] = {j->mem, j->panels,   j->scratch,     j->slot,         j->x,    j->w,
+                   j->y,   j->code_mem, j->code_panels, j->code_scratch, j->bytes};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         nb_free(ctx, all[i]);
 }
 
 static void once(const job *j, int32_t pass)
 {
-    const nb_fconv_image image = {j->x, NB_F32, 0};
+    const nb_fconv_image image = {j->x, NB_F32, 0}, codes = {j->bytes, NB_U8, 3};
     if (pass == NB_FBENCH_FORWARD)
         nb_fconv_forward(j->plan, j->y, &image, j->panels, NULL, j->scratch);
     else if (pass == NB_FBENCH_INPUT_GRAD)
         nb_fconv_input_grad(j->plan, j->x, false, j->y, j->panels, j->scratch);
-    else
+    else if (pass == NB_FBENCH_WEIGHT_GRAD)
         nb_fconv_weight_grad(j->plan, j->slot, &image, j->y, j->scratch);
+    else if (pass == NB_FBENCH_INPUT_GRAD_INT16)
+        nb_qgrad_input(j->codes, j->x, false, j->y, j->code_panels, j->code_scratch);
+    else
+        nb_qgrad_weight(j->codes, j->slot, &codes, j->y, j->code_scratch);
 }
 
 static double seconds(void)
@@ -109,6 +136,9 @@ nb_status nb_fbench_run(nb_ctx *ctx, const nb_geom *g, int32_t rounds, double gf
     double ops = 2.0 * g->oh * g->ow * g->oc * g->kh * g->kw * (g->c / g->groups), took[MAX_ROUNDS];
     const int32_t n = rounds < MAX_ROUNDS ? rounds : MAX_ROUNDS, repeat = 1 + (int32_t)(ROUND_OPS / ops);
     for (int32_t pass = 0; pass < NB_FBENCH_PASSES && st == NB_OK; pass++) {
+        gflops[pass] = 0;
+        if (pass >= NB_FBENCH_INPUT_GRAD_INT16 && !j.codes)
+            continue;
         once(&j, pass); /* warm caches */
         for (int32_t i = 0; i < n; i++) {
             double start = seconds();

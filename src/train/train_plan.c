@@ -33,6 +33,8 @@ const nb_key nb_optimizer_common_keys[] = {
 
 const nb_key nb_train_section_keys[] = {
     NB_KEY_INT(nb_train_keys, batch, "128", 1, 65536, "images per step"),
+    NB_KEY_ENUM(nb_train_keys, compute, "auto", "f32|int16|auto",
+                "gradients of quantized layers in floats or 16-bit integers (no bf16); auto = what is faster"),
     NB_KEY_NODE(nb_train_keys, optimizer, "{name: sgd, ...}", "optimizer and its keys; default sgd"),
     NB_KEY_SECTION(nb_train_keys, phases, "[{epochs: 8, lr: 0.1, ...}, ...]", "the phases of training, in order"),
     NB_KEY_FLOAT(nb_train_keys, ema, "0", 0, 0.999999, "decay of the averaged weights that are evaluated; 0 = off"),

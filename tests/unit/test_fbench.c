@@ -18,7 +18,7 @@ static void every_listed_case_is_a_valid_geometry(void **state)
     }
 }
 
-static void all_three_passes_get_a_positive_speed(void **state)
+static void all_passes_get_a_positive_speed(void **state)
 {
     (void)state;
     nb_ctx *ctx = nb_ctx_create();
@@ -26,6 +26,19 @@ static void all_three_passes_get_a_positive_speed(void **state)
     assert_int_equal(nb_fbench_run(ctx, &nb_fbench_cases[0].geom, 1, gflops), NB_OK);
     for (int i = 0; i < NB_FBENCH_PASSES; i++)
         assert_true(gflops[i] > 0);
+    nb_ctx_destroy(ctx);
+}
+
+static void passes_without_kernels_get_zero(void **state)
+{
+    (void)state;
+    nb_ctx *ctx = nb_ctx_create();
+    const nb_geom depthwise = {
+        .h = 4, .w = 4, .c = 3, .oh = 2, .ow = 2, .oc = 3, .kh = 3, .kw = 3, .stride = 1, .dilation = 1, .groups = 3};
+    double gflops[NB_FBENCH_PASSES] = {0};
+    assert_int_equal(nb_fbench_run(ctx, &depthwise, 1, gflops), NB_OK);
+    for (int i = 0; i < NB_FBENCH_PASSES; i++)
+        assert_int_equal(gflops[i] > 0, i < NB_FBENCH_INPUT_GRAD_INT16);
     nb_ctx_destroy(ctx);
 }
 
@@ -42,7 +55,7 @@ static void running_out_of_memory_anywhere_is_an_error(void **state)
             break;
         assert_int_equal(st, NB_E_NOMEM);
     }
-    assert_int_equal(n, 8); /* plan, panels, scratch, slot, x, w, y */
+    assert_int_equal(n, 12); /* plan, panels, scratch, slot, x, w, y; plan, panels, scratch of int16, codes */
     nb_ctx_destroy(ctx);
 }
 
@@ -62,7 +75,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_listed_case_is_a_valid_geometry),
-        cmocka_unit_test(all_three_passes_get_a_positive_speed),
+        cmocka_unit_test(all_passes_get_a_positive_speed),
+        cmocka_unit_test(passes_without_kernels_get_zero),
         cmocka_unit_test(running_out_of_memory_anywhere_is_an_error),
         cmocka_unit_test(a_geometry_that_is_too_large_is_refused_with_a_sentence),
     };

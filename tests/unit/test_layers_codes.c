@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/parallel.h"
+#include "kernels/qgrad.h"
 #include "quant/fakequant.h"
 #include "ref/node_check.h"
 #include "ref/small_model.h"
@@ -86,7 +87,11 @@ static void make_bias_whole(const nb_node *n)
         b[c] = (float)nb_round_to_unit((double)b[c], (double)x->scale[0] * (double)w->scale[w->n > 1 ? c : 0]);
 }
 
-static void check_mac(const char *layer, const char *example, edge x, edge w, int32_t batch)
+/* What 16-bit gradients may differ here, relative to the largest: a term is wrong by at most 1 / 65534 of the largest
+ * term, sums have at most 150 of them with errors of either sign, and the largest sum exceeds its largest term. */
+static const double rounded = 1e-4;
+
+static void check_mac(const char *layer, const char *example, edge x, edge w, int32_t batch, nb_compute compute)
 {
     small_model m;
     node_error e;
@@ -95,19 +100,19 @@ static void check_mac(const char *layer, const char *example, edge x, edge w, in
         ((float *)n->in[2]->out.data)[i] = 0.1f * (float)(i + 1);
     quantize_edge(m.g, n, 0, x);
     quantize_edge(m.g, n, 1, w);
+    m.g->compute = compute;
     assert_ok(nb_graph_freeze(m.g, NB_PLAN_TRAIN));
     nb_forward(m.g, &m.run);
     make_bias_whole(n);
     assert_true(node_check(m.g, n, &m.run, batch > 3 ? 6 : 24, &e));
-    if (e.forward > 1e-6 || e.backward > 1e-5)
+    if (e.forward > 1e-6 || e.backward > (compute == NB_COMPUTE_F32 ? 1e-5 : rounded))
         fail_msg("%s, x %d bits, w %d bits, batch %d: forward %g, backward %g", example, x.bits, w.bits, batch,
                  e.forward, e.backward);
     small_model_free(&m);
 }
 
-static void macs_multiply_codes_as_the_real_numbers_they_stand_for(void **state)
+static void check_macs(nb_compute compute)
 {
-    (void)state;
     static const char *const cases[][2] = {
         {"conv2d",   "conv2d: {out: 6, pad: 1}"                                   },
         {"conv2d",   "conv2d: {out: 6, kernel: 5, pad: 4, stride: 2, bias: no}"   },
@@ -118,7 +123,80 @@ static void macs_multiply_codes_as_the_real_numbers_they_stand_for(void **state)
     const edge xs[] = {asymmetric8, asymmetric3, symmetric8, off}, ws[] = {channel8, tensor4, off};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (size_t k = 0; k < 12; k++)
-            check_mac(cases[i][0], cases[i][1], xs[k / 3], ws[k % 3], k % 2 ? 3 : 17);
+            check_mac(cases[i][0], cases[i][1], xs[k / 3], ws[k % 3], k % 2 ? 3 : 17, compute);
+}
+
+static void macs_multiply_codes_as_the_real_numbers_they_stand_for(void **state)
+{
+    (void)state;
+    check_macs(NB_COMPUTE_F32);
+}
+
+static void gradients_in_16_bits_are_those_in_floats_up_to_their_rounding(void **state)
+{
+    (void)state;
+    check_macs(NB_COMPUTE_INT16);
+}
+
+/* The gradient of x's weights after a step on codes. */
+static void weight_gradient(const char *layer, const char *example, nb_compute compute, float *grad, int64_t n)
+{
+    small_model m;
+    nb_node *x = build(&m, layer, example, 5);
+    quantize_edge(m.g, x, 0, asymmetric8);
+    quantize_edge(m.g, x, 1, channel8);
+    m.g->compute = compute;
+    assert_ok(nb_graph_freeze(m.g, NB_PLAN_TRAIN));
+    nb_forward(m.g, &m.run);
+    nb_backward(m.g, &m.run);
+    assert_true(nb_count(&x->in[1]->out) >= n);
+    memcpy(grad, x->in[1]->out.grad, (size_t)n * sizeof *grad);
+    small_model_free(&m);
+}
+
+static void compute_decides_which_layers_have_gradients_in_16_bits(void **state)
+{
+    (void)state;
+    enum { N = 20 };
+    const char *cases[][2] = {
+        {"conv2d",   "conv2d: {out: 6, pad: 1}"},
+        {"linear",   "linear: {out: 5}"        },
+        {"dwconv2d", "dwconv2d: {pad: 1}"      }
+    };
+    for (size_t i = 0; i < 3; i++) {
+        float floats[N], codes[N], best[N];
+        weight_gradient(cases[i][0], cases[i][1], NB_COMPUTE_F32, floats, N);
+        weight_gradient(cases[i][0], cases[i][1], NB_COMPUTE_INT16, codes, N);
+        weight_gradient(cases[i][0], cases[i][1], NB_COMPUTE_AUTO, best, N);
+        assert_int_equal(memcmp(floats, codes, sizeof floats) == 0, i == 2); /* depthwise: no such kernels */
+        assert_memory_equal(best, nb_qgrad_is_fast() ? codes : floats, sizeof best);
+    }
+}
+
+static void a_gradient_that_is_not_finite_reaches_weights_and_input_in_16_bits_too(void **state)
+{
+    (void)state;
+    const char *cases[][2] = {
+        {"conv2d", "conv2d: {out: 6, pad: 1}"},
+        {"linear", "linear: {out: 5}"        }
+    };
+    for (size_t i = 0; i < 2; i++) {
+        small_model m;
+        nb_node *n = build(&m, cases[i][0], cases[i][1], 3);
+        quantize_edge(m.g, n, 0, asymmetric8);
+        quantize_edge(m.g, n, 1, channel8);
+        m.g->compute = NB_COMPUTE_INT16;
+        assert_ok(nb_graph_freeze(m.g, NB_PLAN_TRAIN));
+        nb_forward(m.g, &m.run);
+        nb_backward_begin(m.g);
+        for (int32_t k = m.g->n - 1; k > n->id; k--)
+            nb_backward_node(m.g, k, &m.run);
+        n->out.grad[nb_count(&n->out) - 1] = NAN;
+        nb_backward_node(m.g, n->id, &m.run);
+        assert_true(isnan(n->in[0]->out.grad[nb_count(&n->in[0]->out) - 1]));
+        assert_true(isnan(n->in[1]->out.grad[0]));
+        small_model_free(&m);
+    }
 }
 
 static void a_bias_on_integers_is_a_whole_number_of_accumulator_units(void **state)
@@ -246,7 +324,7 @@ static void avgpool_on_codes_is_within_half_a_step_and_passes_gradients_straight
     }
 }
 
-static void check_quantized(const nb_op *op, const char *example)
+static void check_quantized(const nb_op *op, const char *example, nb_compute compute)
 {
     float loss[2];
     for (int32_t threads = 1; threads <= 3; threads += 2) {
@@ -254,6 +332,7 @@ static void check_quantized(const nb_op *op, const char *example)
         nb_set_threads(threads);
         nb_node *n = build(&m, op->name, example, 5);
         assert_ok(nb_model_quantize(m.g, NULL));
+        m.g->compute = compute;
         assert_ok(nb_graph_freeze(m.g, NB_PLAN_TRAIN));
         for (int32_t s = 0; s < 2; s++) {
             nb_forward(m.g, &m.run);
@@ -263,7 +342,8 @@ static void check_quantized(const nb_op *op, const char *example)
         node_error e = {0};
         make_bias_whole(n);
         bool linear = op->role == NB_ROLE_MAC || op->role == NB_ROLE_JOIN;
-        if (linear && node_check(m.g, n, &m.run, 10, &e) && (e.forward > 1e-6 || e.backward > 1e-5))
+        const double allowed = compute == NB_COMPUTE_F32 ? 1e-5 : rounded;
+        if (linear && node_check(m.g, n, &m.run, 10, &e) && (e.forward > 1e-6 || e.backward > allowed))
             fail_msg("%s: forward %g, backward %g", example, e.forward, e.backward);
         small_model_free(&m);
     }
@@ -276,8 +356,10 @@ static void every_example_trains_in_a_quantized_network_with_the_same_bits_on_1_
 {
     (void)state;
     for (int32_t i = 0; nb_layers[i]; i++)
-        for (int32_t k = 0; nb_layers[i]->examples[k]; k++)
-            check_quantized(nb_layers[i], nb_layers[i]->examples[k]);
+        for (int32_t k = 0; nb_layers[i]->examples[k]; k++) {
+            check_quantized(nb_layers[i], nb_layers[i]->examples[k], NB_COMPUTE_F32);
+            check_quantized(nb_layers[i], nb_layers[i]->examples[k], NB_COMPUTE_INT16);
+        }
 }
 
 /* The engine's logits against evaluation of the graph it was lowered from: floats round twice where the integers round
@@ -337,6 +419,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(macs_multiply_codes_as_the_real_numbers_they_stand_for),
+        cmocka_unit_test(gradients_in_16_bits_are_those_in_floats_up_to_their_rounding),
+        cmocka_unit_test(compute_decides_which_layers_have_gradients_in_16_bits),
+        cmocka_unit_test(a_gradient_that_is_not_finite_reaches_weights_and_input_in_16_bits_too),
         cmocka_unit_test(a_bias_on_integers_is_a_whole_number_of_accumulator_units),
         cmocka_unit_test(joins_add_and_concatenate_codes_of_different_grids),
         cmocka_unit_test(relu_and_maxpool_do_to_codes_what_they_do_to_values),

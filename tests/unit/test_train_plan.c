@@ -9,6 +9,7 @@ static void a_phase_is_enough(void **state)
                      NB_OK);
     assert_string_equal(p.plan->optimizer->name, "sgd");
     assert_int_equal(p.plan->keys.batch, 128);
+    assert_int_equal(p.plan->keys.compute, NB_COMPUTE_AUTO);
     assert_int_equal(p.plan->n_phases, 2);
     assert_string_equal(p.plan->phase[0].keys.name, "phase1");
     assert_string_equal(p.plan->phase[0].schedule->name, "constant");
@@ -33,6 +34,27 @@ static void a_method_is_a_word_or_a_map_with_a_name(void **state)
     assert_true(p.plan->optimizer_keys.clip == 2);
     assert_string_equal(p.plan->phase[0].schedule->name, "step");
     plan_close(&p);
+}
+
+static void compute_is_one_of_the_ways_a_graph_knows(void **state)
+{
+    (void)state;
+    const struct {
+        const char *text;
+        nb_compute want;
+    } cases[] = {
+        {"{compute: f32, phases: [{epochs: 1, lr: 1}]}",   NB_COMPUTE_F32  },
+        {"{compute: int16, phases: [{epochs: 1, lr: 1}]}", NB_COMPUTE_INT16},
+        {"{compute: auto, phases: [{epochs: 1, lr: 1}]}",  NB_COMPUTE_AUTO },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        plan_case p;
+        assert_int_equal(plan_try(&p, cases[i].text), NB_OK);
+        assert_int_equal(p.plan->keys.compute, cases[i].want);
+        plan_close(&p);
+    }
+    plan_refuses("{compute: bf16, phases: [{epochs: 1, lr: 1}]}",
+                 "x.yaml:1: train.compute: bf16: must be f32, int16 or auto");
 }
 
 static void every_mistake_has_its_sentence(void **state)
@@ -131,6 +153,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_phase_is_enough),
         cmocka_unit_test(a_method_is_a_word_or_a_map_with_a_name),
+        cmocka_unit_test(compute_is_one_of_the_ways_a_graph_knows),
         cmocka_unit_test(every_mistake_has_its_sentence),
         cmocka_unit_test(without_phases_the_sentence_shows_how_they_look),
         cmocka_unit_test(warmup_rises_linearly_from_zero_and_then_the_schedule_starts),

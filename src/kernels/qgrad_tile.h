@@ -1,0 +1,115 @@
+/* qgrad_tile.h - rows times pairs, once per instruction set. No include guard: each variant sets the macros V* and
+ * TILE_* and includes it.
+ *
+ * As in fconv_tile.h a tile keeps rows x 16 sums in registers; per pair of values it broadcasts 32 bits per row and
+ * multiplies them into the panel, both products and their sum in one instruction (vpmaddwd, or vpdpwssd with the
+ * addition). Whole tiles have TILE_ROWS rows; blocks of few columns use half the registers per row and have 8. */
+#include <stddef.h>
+
+#ifdef __clang__
+#    define TILE_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#    define TILE_UNROLL _Pragma("GCC unroll 16")
+#endif
+/* Makes p opaque: gcc else sees that all rows start at r->in, and adds offsets in the inner loop. */
+#define TILE_KEEP(p) __asm__("" : "+r"(p))
+#define TILE_INLINE  static inline __attribute__((always_inline)) TILE_TARGET
+
+enum {
+    WHOLE = NB_PANEL / V_WIDTH,       /* vectors of a panel */
+    HALF = WHOLE > 1 ? WHOLE / 2 : 1, /* vectors of a block of few columns */
+    HALF_ROWS = WHOLE > 1 ? 8 : TILE_ROWS,
+    MAX_ROWS = 8
+};
+
+static __attribute__((noinline)) void store_part(float *out, const float *part, int32_t n_cols, bool add)
+{
+    for (int32_t j = 0; j < n_cols; j++)
+        out[j] = add ? out[j] + part[j] : part[j];
+}
+
+/* Multiplication and addition are rounded each, as in the scalar variant. */
+TILE_INLINE void store_row(float *out, const V *acc, const int vectors, const nb_qrows *r)
+{
+    if (r->n_cols == vectors * V_WIDTH) {
+        TILE_UNROLL
+        for (int v = 0; v < vectors; v++) {
+            VF y = VF_MUL(V_FLOAT(acc[v]), VF_LOAD(r->scale + v * V_WIDTH));
+            VF_STORE(out + v * V_WIDTH, r->add ? VF_ADD(VF_LOAD(out + v * V_WIDTH), y) : y);
+        }
+        return;
+    }
+    float part[NB_PANEL];
+    TILE_UNROLL
+    for (int v = 0; v < vectors; v++)
+        VF_STORE(part + v * V_WIDTH, VF_MUL(V_FLOAT(acc[v]), VF_LOAD(r->scale + v * V_WIDTH)));
+    store_part(out, part, r->n_cols, r->add);
+}
+
+/* Rows row .. row + rows - 1; rows and vectors are constants at every call. */
+TILE_INLINE void tile(const nb_qrows *r, int32_t row, const int rows, const int vectors)
+{
+    const int32_t *const sum_off = r->sum_off;
+    const int16_t *b = r->b;
+    const int16_t *in[MAX_ROWS];
+    V acc[MAX_ROWS][WHOLE], w[WHOLE];
+    TILE_UNROLL
+    for (int i = 0; i < rows; i++) {
+        in[i] = r->in + r->row_off[row + i];
+        TILE_KEEP(in[i]);
+        TILE_UNROLL
+        for (int v = 0; v < vectors; v++)
+            acc[i][v] = V_ZERO();
+    }
+    for (ptrdiff_t s = 0, n = r->n_sum; s < n; s++, b += 2 * NB_PANEL) {
+        const ptrdiff_t off = sum_off[s];
+        TILE_UNROLL
+        for (int v = 0; v < vectors; v++)
+            w[v] = V_LOAD(b + 2 * v * V_WIDTH);
+        TILE_UNROLL
+        for (int i = 0; i < rows; i++) {
+            int32_t pair;
+            memcpy(&pair, in[i] + off, sizeof pair);
+            const V x = V_SET1(pair);
+            TILE_UNROLL
+            for (int v = 0; v < vectors; v++)
+                V_DOT(acc[i][v], x, w[v]);
+        }
+    }
+    TILE_UNROLL
+    for (int i = 0; i < rows; i++)
+        store_row(r->out + r->out_off[row + i], acc[i], vectors, r);
+}
+
+typedef void tile_fn(const nb_qrows *r, int32_t row);
+
+#define TILE(n)                                                                                                        \
+    TILE_TARGET static void whole_##n(const nb_qrows *r, int32_t row)                                                  \
+    {                                                                                                                  \
+        tile(r, row, n <= TILE_ROWS ? n : 1, WHOLE);                                                                   \
+    }                                                                                                                  \
+    TILE_TARGET static void half_##n(const nb_qrows *r, int32_t row)                                                   \
+    {                                                                                                                  \
+        tile(r, row, n <= HALF_ROWS ? n : 1, HALF);                                                                    \
+    }
+TILE(1)
+TILE(2)
+TILE(3)
+TILE(4)
+TILE(5)
+TILE(6)
+TILE(7)
+TILE(8)
+
+static tile_fn *const whole[] = {NULL, whole_1, whole_2, whole_3, whole_4, whole_5, whole_6, whole_7, whole_8};
+static tile_fn *const half[] = {NULL, half_1, half_2, half_3, half_4, half_5, half_6, half_7, half_8};
+
+/* All rows of a block: whole tiles, then one smaller tile. */
+static void rows(const nb_qrows *r)
+{
+    const bool few = r->n_cols <= HALF * V_WIDTH;
+    const int32_t step = few ? HALF_ROWS : TILE_ROWS;
+    tile_fn *const *tiles = few ? half : whole;
+    for (int32_t row = 0; row < r->n_rows; row += step)
+        tiles[r->n_rows - row < step ? r->n_rows - row : step](r, row);
+}
