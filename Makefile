@@ -99,6 +99,10 @@ check-bad: $(PRODUCTS)                  ## those of them that feed it bad input 
 	@NIBBLE=$(CURDIR)/$(B)/nibble tests/run.sh $(sort $(wildcard tests/e2e/bad*.sh))
 check-exported: $(B)/tests/prop/test_exported_c ## random networks as C programs, under several compilers
 	@tests/exported.sh $(B)/tests/prop/test_exported_c
+check-mcu: $(PRODUCTS) $(B)/tests/mcu/make_images ## exported networks on emulated Cortex-M4 and M55 (needs gcc-arm-none-eabi, qemu-system-arm)
+	@NIBBLE=$(CURDIR)/$(B)/nibble tests/mcu/run.sh $(B)/tests/mcu/make_images $(MODELS)
+$(B)/tests/mcu/make_images: $(B)/tests/mcu/make_images.o $(B)/libnibble.a
+	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 check-install: $(PRODUCTS)              ## install into a temporary place, build a program against it, uninstall
 	@MAKE='$(MAKE)' CC='$(CC)' tests/install.sh
 fuzz-replay: $(FUZZERS)                 ## every fuzz target on its committed corpus, no engine needed
@@ -137,7 +141,7 @@ clean:                                  ## remove build/
 	rm -rf build
 print-B:
 	@echo $(B)
-.PHONY: all deps demo test check-fast check-isa check-threads check-san check-e2e check-bad check-exported check-install fuzz-replay fuzz fuzz-run \
+.PHONY: all deps demo test check-fast check-isa check-threads check-san check-e2e check-bad check-exported check-mcu check-install fuzz-replay fuzz fuzz-run \
         lint tidy format format-check install uninstall help clean print-B
 .SECONDARY:
 -include $(patsubst %.c,$(B)/%.d,$(ALL_SRC)) $(ENGINE_SRC:%.c=$(B)/freestanding/%.d)

@@ -15,6 +15,7 @@ typedef struct {
     const nb_estep *s;
     const nb_etensor *in, *out;
     const char *dot;   /* suffix of the dot products */
+    char distance[48]; /* from a channel's weights to those of the pair's other */
     char zero[32];     /* ", 3" or "" */
     int32_t bits, pad; /* pad: does any window leave the image? */
     bool pairs;        /* can two neighbours both lie inside? */
@@ -56,6 +57,8 @@ static conv conv_of(cgen *g, int32_t step)
     v.rows = q->groups == 1 && (q->dilation == 1 || q->kw == 1);
     v.far = q->pad > q->dilation * (q->kw - 1) || q->pad > q->dilation * (q->kh - 1);
     v.dot = v.in->type == NB_EI_S8 ? (v.in->zero ? "_s8z" : "_s8") : (v.in->zero ? "_u8z" : "_u8");
+    const bool alone = q->oc / q->groups % 2 != 0; /* some channel has no partner and is its own */
+    snprintf(v.distance, sizeof v.distance, alone && v.bits > 4 ? "(p - o) * %" PRId64 : "%" PRId64, cgen_row(q));
     if (v.in->zero)
         snprintf(v.zero, sizeof v.zero, ", %" PRId32, v.in->zero);
     return v;
@@ -121,27 +124,26 @@ static void put_channel_pair(const conv *v)
         cgen_printf(g, "    for (o = 0; o < %" PRId32 "; o++) {\n        const int32_t p = o;\n", q->oc);
     }
     if (v->bits > 4) {
-        cgen_printf(g, "        const int8_t *const w0 = w + o * %" PRId64 ", *const w1 = w + p * %" PRId64 ";\n", row,
-                    row);
+        cgen_printf(g, "        const int8_t *const row = w + o * %" PRId64 ";\n", row);
         return;
     }
-    cgen_printf(g, "        const int8_t *const w0 = rows, *const w1 = rows + %" PRId64 ";\n", row);
-    for (int32_t k = 0; k < 2; k++)
-        cgen_printf(g, "        @unpack%d(rows%s, w, %s * %" PRId64 ", %" PRId64 ");\n", v->bits > 2 ? 4 : 2,
-                    k ? " + w_row" : "", k ? "p" : "o", row, row);
+    const int32_t bits = v->bits > 2 ? 4 : 2;
+    nb_text_add(&g->out, "        const int8_t *const row = rows;\n");
+    cgen_printf(g, "        @unpack%d(rows, w, o * %" PRId64 ", %" PRId64 ");\n", bits, row, row);
+    cgen_printf(g, "        @unpack%d(rows + %" PRId64 ", w, p * %" PRId64 ", %" PRId64 ");\n", bits, row, row, row);
 }
 
-/* One dot product of n codes; x at `xat`, weights at `wat`. */
+/* One dot product of n codes; x at `at`, weights at `k`. */
 static void put_dot(const conv *v, const char *indent, const char *n)
 {
     const nb_geom *q = &v->geom;
     if (v->pairs) {
         cgen_printf(v->g, "%sif (pair)\n", indent);
-        cgen_printf(v->g, "%s    @dot2%s(acc, x + at, x + at + %" PRId32 ", w0 + k, w1 + k, %s%s);\n", indent, v->dot,
-                    q->stride * q->c, n, v->zero);
+        cgen_printf(v->g, "%s    @dot2%s(acc, x + at, %" PRId32 ", row + k, %s, %s%s);\n", indent, v->dot,
+                    q->stride * q->c, v->distance, n, v->zero);
         cgen_printf(v->g, "%selse\n    ", indent);
     }
-    cgen_printf(v->g, "%s@dot1%s(acc, x + at, w0 + k, w1 + k, %s%s);\n", indent, v->dot, n, v->zero);
+    cgen_printf(v->g, "%s@dot1%s(acc, x + at, row + k, %s, %s%s);\n", indent, v->dot, v->distance, n, v->zero);
 }
 
 static void put_taps(const conv *v)
@@ -216,8 +218,6 @@ static void put_pixels(const conv *v)
 
 static void put_dense(const conv *v)
 {
-    if (v->bits <= 4)
-        cgen_printf(v->g, "    enum { w_row = %" PRId64 " };\n", cgen_row(&v->geom));
     cgen_printf(v->g, "    int32_t o, oy, ox, ky%s;\n", v->rows ? "" : ", kx");
     put_channel_pair(v);
     put_pixels(v);

@@ -125,55 +125,76 @@ static const char unpack_text[] =
     "        *to++ = (int8_t)((((from[i / $p] >> (i % $p * $b)) & $m) ^ $h) - $h);\n"
     "}\n\n";
 
+/* Inlined where registers are what the loop is short of: the distances are then constants in the addresses. */
 static const char simd_head[] = "#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)\n"
                                 "#    include <arm_mve.h>\n"
-                                "#elif defined(__ARM_FEATURE_SIMD32)\n"
+                                "#    define @INLINE static inline __attribute__((always_inline))\n"
+                                "#elif defined(__ARM_FEATURE_SIMD32) && defined(__GNUC__)\n"
                                 "#    include <arm_acle.h>\n"
-                                "static inline uint32_t @word(const void *p) /* may be unaligned */\n"
+                                "#    define @INLINE static inline __attribute__((always_inline))\n"
+                                "@INLINE uint32_t @word(const void *p) /* may be unaligned */\n"
                                 "{\n"
                                 "    uint32_t v;\n"
                                 "    __builtin_memcpy(&v, p, 4);\n"
                                 "    return v;\n"
                                 "}\n"
+                                "@INLINE int16x2_t @odd_s8(uint32_t v) /* bytes 1 and 3 */\n"
+                                "{\n"
+                                "    int16x2_t r;\n"
+                                "    __asm__(\"sxtb16 %0, %1, ror #8\" : \"=r\"(r) : \"r\"(v));\n"
+                                "    return r;\n"
+                                "}\n"
+                                "@INLINE int16x2_t @odd_u8(uint32_t v)\n"
+                                "{\n"
+                                "    int16x2_t r;\n"
+                                "    __asm__(\"uxtb16 %0, %1, ror #8\" : \"=r\"(r) : \"r\"(v));\n"
+                                "    return r;\n"
+                                "}\n"
+                                "#    define @even_s8(v) __sxtb16((int8x4_t)(v)) /* bytes 0 and 2 */\n"
+                                "#    define @even_u8(v) ((int16x2_t)__uxtb16((uint8x4_t)(v)))\n"
+                                "#else\n"
+                                "#    define @INLINE static\n"
                                 "#endif\n\n";
 
-/* $n name suffix, $T type of the input, $v zero-point parameter, $m "- z", $U (u)xtb16, $Z subtraction of the zero
- * point on SIMD registers, $L Helium load. */
+/* $n name suffix, $T type of the input, $t its short name, $v zero-point parameter, $m "- z", $Z subtraction of the
+ * zero point on SIMD registers, $L Helium load. */
 static const char dot2_text[] =
-    "/* acc += x0 . w0, x0 . w1, x1 . w0, x1 . w1 */\n"
-    "static void @dot2$n(int32_t *acc, const $T *x0, const $T *x1, const int8_t *w0, const int8_t *w1, int32_t n$v)\n"
+    "/* Two pixels, dx codes apart, times two channels, dw apart: acc += x0 . w0, x0 . w1, x1 . w0, x1 . w1 */\n"
+    "@INLINE void @dot2$n(int32_t *acc, const $T *x, int32_t dx, const int8_t *w, int32_t dw, int32_t n$v)\n"
     "{\n"
-    "    int32_t a = acc[0], b = acc[1], c = acc[2], d = acc[3], i = 0;\n"
+    "    int32_t a = acc[0], b = acc[1], c = acc[2], d = acc[3];\n"
     "#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)\n"
-    "    for (; i < n; i += 8) {\n"
-    "        const mve_pred16_t p = vctp16q((uint32_t)(n - i));\n"
-    "        const int16x8_t u = $Z($L(x0 + i, p)), v = $Z($L(x1 + i, p));\n"
-    "        const int16x8_t q = vldrbq_z_s16(w0 + i, p), r = vldrbq_z_s16(w1 + i, p);\n"
+    "    for (; n > 0; n -= 8, x += 8, w += 8) {\n"
+    "        const mve_pred16_t p = vctp16q((uint32_t)n);\n"
+    "        const int16x8_t u = $Z($L(x, p)), v = $Z($L(x + dx, p));\n"
+    "        const int16x8_t q = vldrbq_z_s16(w, p), r = vldrbq_z_s16(w + dw, p);\n"
     "        a = vmladavaq_s16(a, u, q);\n"
     "        b = vmladavaq_s16(b, u, r);\n"
     "        c = vmladavaq_s16(c, v, q);\n"
     "        d = vmladavaq_s16(d, v, r);\n"
     "    }\n"
-    "#elif defined(__ARM_FEATURE_SIMD32)\n"
-    "    for (; i + 4 <= n; i += 4) {\n"
-    "        const uint32_t xa = @word(x0 + i), xb = @word(x1 + i), wa = @word(w0 + i), wb = @word(w1 + i);\n"
-    "        const int16x2_t q = __sxtb16((int8x4_t)wa), s = __sxtb16((int8x4_t)__ror(wa, 8));\n"
-    "        const int16x2_t r = __sxtb16((int8x4_t)wb), t = __sxtb16((int8x4_t)__ror(wb, 8));\n"
-    "        const int16x2_t u = $Z($U(xa)), v = $Z($U(__ror(xa, 8)));\n"
-    "        const int16x2_t y = $Z($U(xb)), z0 = $Z($U(__ror(xb, 8)));\n"
-    "        a = __smlad(v, s, __smlad(u, q, a));\n"
-    "        b = __smlad(v, t, __smlad(u, r, b));\n"
-    "        c = __smlad(z0, s, __smlad(y, q, c));\n"
-    "        d = __smlad(z0, t, __smlad(y, r, d));\n"
+    "#else\n"
+    "#    if defined(__ARM_FEATURE_SIMD32) && defined(__GNUC__)\n"
+    "    int32_t i;\n"
+    "    for (i = n >> 2; i > 0; i--, x += 4, w += 4) {\n"
+    "        const uint32_t xa = @word(x), xb = @word(x + dx), wa = @word(w), wb = @word(w + dw);\n"
+    "        const int16x2_t u = $Z(@even_$t(xa)), v = $Z(@even_$t(xb)), q = @even_s8(wa), r = @even_s8(wb);\n"
+    "        const int16x2_t e = $Z(@odd_$t(xa)), f = $Z(@odd_$t(xb)), g = @odd_s8(wa), h = @odd_s8(wb);\n"
+    "        a = __smlad(e, g, __smlad(u, q, a));\n"
+    "        b = __smlad(e, h, __smlad(u, r, b));\n"
+    "        c = __smlad(f, g, __smlad(v, q, c));\n"
+    "        d = __smlad(f, h, __smlad(v, r, d));\n"
+    "    }\n"
+    "    n &= 3;\n"
+    "#    endif\n"
+    "    for (; n > 0; n--, x++, w++) {\n"
+    "        const int32_t u = x[0]$m, v = x[dx]$m;\n"
+    "        a += u * w[0];\n"
+    "        b += u * w[dw];\n"
+    "        c += v * w[0];\n"
+    "        d += v * w[dw];\n"
     "    }\n"
     "#endif\n"
-    "    for (; i < n; i++) {\n"
-    "        const int32_t u = x0[i]$m, v = x1[i]$m;\n"
-    "        a += u * w0[i];\n"
-    "        b += u * w1[i];\n"
-    "        c += v * w0[i];\n"
-    "        d += v * w1[i];\n"
-    "    }\n"
     "    acc[0] = a;\n"
     "    acc[1] = b;\n"
     "    acc[2] = c;\n"
@@ -181,30 +202,34 @@ static const char dot2_text[] =
     "}\n\n";
 
 static const char dot1_text[] =
-    "/* the same for one pixel: acc += x . w0, x . w1 */\n"
-    "static void @dot1$n(int32_t *acc, const $T *x, const int8_t *w0, const int8_t *w1, int32_t n$v)\n"
+    "/* The same for one pixel: acc += x . w0, x . w1 */\n"
+    "static void @dot1$n(int32_t *acc, const $T *x, const int8_t *w, int32_t dw, int32_t n$v)\n"
     "{\n"
-    "    int32_t a = acc[0], b = acc[1], i = 0;\n"
+    "    int32_t a = acc[0], b = acc[1];\n"
     "#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)\n"
-    "    for (; i < n; i += 8) {\n"
-    "        const mve_pred16_t p = vctp16q((uint32_t)(n - i));\n"
-    "        const int16x8_t u = $Z($L(x + i, p));\n"
-    "        a = vmladavaq_s16(a, u, vldrbq_z_s16(w0 + i, p));\n"
-    "        b = vmladavaq_s16(b, u, vldrbq_z_s16(w1 + i, p));\n"
+    "    for (; n > 0; n -= 8, x += 8, w += 8) {\n"
+    "        const mve_pred16_t p = vctp16q((uint32_t)n);\n"
+    "        const int16x8_t u = $Z($L(x, p));\n"
+    "        a = vmladavaq_s16(a, u, vldrbq_z_s16(w, p));\n"
+    "        b = vmladavaq_s16(b, u, vldrbq_z_s16(w + dw, p));\n"
     "    }\n"
-    "#elif defined(__ARM_FEATURE_SIMD32)\n"
-    "    for (; i + 4 <= n; i += 4) {\n"
-    "        const uint32_t xa = @word(x + i), wa = @word(w0 + i), wb = @word(w1 + i);\n"
-    "        const int16x2_t u = $Z($U(xa)), v = $Z($U(__ror(xa, 8)));\n"
-    "        a = __smlad(v, __sxtb16((int8x4_t)__ror(wa, 8)), __smlad(u, __sxtb16((int8x4_t)wa), a));\n"
-    "        b = __smlad(v, __sxtb16((int8x4_t)__ror(wb, 8)), __smlad(u, __sxtb16((int8x4_t)wb), b));\n"
+    "#else\n"
+    "#    if defined(__ARM_FEATURE_SIMD32) && defined(__GNUC__)\n"
+    "    int32_t i;\n"
+    "    for (i = n >> 2; i > 0; i--, x += 4, w += 4) {\n"
+    "        const uint32_t xa = @word(x), wa = @word(w), wb = @word(w + dw);\n"
+    "        const int16x2_t u = $Z(@even_$t(xa)), v = $Z(@odd_$t(xa));\n"
+    "        a = __smlad(v, @odd_s8(wa), __smlad(u, @even_s8(wa), a));\n"
+    "        b = __smlad(v, @odd_s8(wb), __smlad(u, @even_s8(wb), b));\n"
+    "    }\n"
+    "    n &= 3;\n"
+    "#    endif\n"
+    "    for (; n > 0; n--, x++, w++) {\n"
+    "        const int32_t u = x[0]$m;\n"
+    "        a += u * w[0];\n"
+    "        b += u * w[dw];\n"
     "    }\n"
     "#endif\n"
-    "    for (; i < n; i++) {\n"
-    "        const int32_t u = x[i]$m;\n"
-    "        a += u * w0[i];\n"
-    "        b += u * w1[i];\n"
-    "    }\n"
     "    acc[0] = a;\n"
     "    acc[1] = b;\n"
     "}\n\n";
@@ -219,30 +244,24 @@ static const char zero_text[] =
 
 static const char load_u8_text[] = "#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)\n"
                                    "#    define @LOAD_U8(p, mask) vreinterpretq_s16_u16(vldrbq_z_u16(p, mask))\n"
-                                   "#elif defined(__ARM_FEATURE_SIMD32)\n"
-                                   "#    define @UXTB(v) ((int16x2_t)__uxtb16((uint8x4_t)(v)))\n"
-                                   "#endif\n\n";
-static const char load_s8_text[] = "#if defined(__ARM_FEATURE_SIMD32)\n"
-                                   "#    define @SXTB(v) __sxtb16((int8x4_t)(v))\n"
                                    "#endif\n\n";
 
 static void put_dots(cgen *g, int32_t type, bool zero, int32_t pixels)
 {
     const bool s8 = type == NB_EI_S8;
-    char name[8], less[64] = "", load[64], extend[64];
+    char name[8], less[64] = "", load[64];
     snprintf(name, sizeof name, "_%s%s", s8 ? "s8" : "u8", zero ? "z" : "");
     if (zero)
         snprintf(less, sizeof less, "%s_LESS_ZERO", g->prefix);
     snprintf(load, sizeof load, "%s%s", s8 ? "" : g->prefix, s8 ? "vldrbq_z_s16" : "_LOAD_U8");
-    snprintf(extend, sizeof extend, "%s_%s", g->prefix, s8 ? "SXTB" : "UXTB");
     const cgen_sub subs[] = {
         {'n', name                     },
         {'T', cgen_type(type)          },
         {'v', zero ? ", int32_t z" : ""},
         {'m', zero ? " - z" : ""       },
+        {'t', s8 ? "s8" : "u8"         },
         {'Z', less                     },
         {'L', load                     },
-        {'U', extend                   },
         {0,   NULL                     }
     };
     if (pixels == 2)
@@ -265,11 +284,12 @@ static void put_unpack(cgen *g, const char *bits, const char *per, const char *m
 void cgen_helpers(cgen *g)
 {
     const nb_intmodel *m = g->m;
-    bool any = false, zero = false, type[2] = {false, false};
+    bool any = false, zero = false, u8 = false;
     for (int32_t t = NB_EI_U8; t <= NB_EI_S8; t++)
         for (int32_t z = 0; z < 2; z++)
             if (needs_dot(m, t, z)) {
-                any = type[t == NB_EI_S8] = true;
+                any = true;
+                u8 |= t == NB_EI_U8;
                 zero |= z;
             }
     if (needs_rescale(m))
@@ -280,10 +300,8 @@ void cgen_helpers(cgen *g)
         put_unpack(g, "2", "4", "3", "2");
     if (any)
         cgen_add(g, simd_head, NULL);
-    if (type[0])
+    if (u8)
         cgen_add(g, load_u8_text, NULL);
-    if (type[1])
-        cgen_add(g, load_s8_text, NULL);
     if (zero)
         cgen_add(g, zero_text, NULL);
     for (int32_t t = NB_EI_U8; t <= NB_EI_S8; t++)
