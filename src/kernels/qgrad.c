@@ -296,6 +296,8 @@ void nb_qgrad_input(const nb_qgrad_plan *p, float *dx, bool add, const float *dy
     pad_gradient(p, &s, dy, head->scale, head->limit / most);
     for (int32_t i = 0; i < f->n_phases; i++) {
         const nb_fphase *phase = &f->phase[i];
+        if (phase->n_pos == 0 && add)
+            continue; /* no window sees these pixels */
         nb_qrows r = {.scale = scale,
                       .out_off = f->dx_off + phase->first_row,
                       .row_off = f->dy_row + phase->first_row,

@@ -5,13 +5,14 @@
 #    include <immintrin.h>
 #    include <string.h>
 
+/* V_DOT in place and in the order written: see qgrad_avx2.c. */
 #    define V              __m512i
 #    define VF             __m512
 #    define V_WIDTH        16
 #    define V_ZERO()       _mm512_setzero_si512()
 #    define V_LOAD(p)      _mm512_loadu_si512((const void *)(p))
 #    define V_SET1(pair)   _mm512_set1_epi32(pair)
-#    define V_DOT(a, x, w) ((a) = _mm512_dpwssd_epi32(a, x, w))
+#    define V_DOT(a, x, w) __asm__ volatile("vpdpwssd %2, %1, %0" : "+v"(a) : "v"(x), "v"(w))
 #    define V_FLOAT(a)     _mm512_cvtepi32_ps(a)
 #    define VF_LOAD(p)     _mm512_loadu_ps(p)
 #    define VF_STORE(p, v) _mm512_storeu_ps(p, v)
