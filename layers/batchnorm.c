@@ -2,14 +2,17 @@
  *
  * train:  y = gamma * (x - mean) * rstd + beta with the batch's mean and biased variance; the running variance takes
  * the unbiased one, as in PyTorch. frozen: the same with running statistics, i.e. a per-channel affine map. That is
- * also evaluation, and what lower() says. saved:  double partial sums, then mean[c], rstd[c] and three coefficient
- * vectors. Sums are taken in double over a number of row ranges that depends on sizes alone, and added in order: the
- * same bits for any number of threads. */
+ * also evaluation, and what lower() says. saved: double partial sums, extremes, then mean[c], rstd[c] and three
+ * coefficient vectors. Sums are taken in double over a number of parts that depends on sizes alone, and added in order:
+ * the same bits for any number of threads. */
+#include "batchnorm.h"
+
 #include <nibble/quant.h>
 
 #include "layer.h"
 
 #include "base/check.h"
+#include "kernels/chain.h"
 #include "kernels/eltwise.h"
 
 #include <nibble/lowering.h>
@@ -17,7 +20,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_RANGES = 32, GAMMA = 1, BETA, MEAN, VAR };
+enum { GAMMA = 1, BETA, MEAN, VAR };
 
 typedef struct {
     float eps, momentum;
@@ -30,27 +33,26 @@ static const nb_key bn_keys[] = {
     NB_KEY_BOOL(bn_attr, zero_init, "no", "start with gamma = 0, so that a residual branch starts silent"),
     {0}};
 
-typedef struct {
-    nb_node *n;
-    int64_t rows, n_ranges, grain; /* grain: rows per chunk of a sweep */
-    int32_t c;
-    double *sums; /* [n_ranges][2][c] */
-    float *mean, *rstd, *mul, *add, *off;
-} bn_job;
-
-static bn_job make_job(nb_node *n)
+nb_bn nb_bn_of(nb_node *n)
 {
-    bn_job j = {.n = n, .rows = nb_rows(&n->out), .c = nb_channels(&n->out)};
-    j.grain = j.c < NB_LAYER_GRAIN ? NB_LAYER_GRAIN / j.c : 1;
-    j.n_ranges = nb_chunks(j.rows, j.grain);
-    j.n_ranges = j.n_ranges < MAX_RANGES ? j.n_ranges : MAX_RANGES;
-    j.sums = n->saved;
-    j.mean = (float *)(void *)(j.sums + (int64_t)MAX_RANGES * 2 * j.c);
-    j.rstd = j.mean + j.c;
-    j.mul = j.rstd + j.c;
-    j.add = j.mul + j.c;
-    j.off = j.add + j.c;
-    return j;
+    int32_t batch = n->out.shape.d[0];
+    nb_bn b = {.n = n, .rows = nb_rows(&n->out), .c = nb_channels(&n->out)};
+    b.per_image = b.rows / batch;
+    b.grain = b.c < NB_LAYER_GRAIN ? NB_LAYER_GRAIN / b.c : 1;
+    b.n_parts = batch < NB_BN_MAX_PARTS ? batch : NB_BN_MAX_PARTS;
+    b.sums = n->saved;
+    b.extremes = (float *)(void *)(b.sums + (int64_t)NB_BN_MAX_PARTS * 2 * b.c);
+    b.mean = b.extremes + (int64_t)NB_BN_MAX_PARTS * 2 * b.c;
+    b.rstd = b.mean + b.c;
+    b.mul = b.rstd + b.c;
+    b.add = b.mul + b.c;
+    b.off = b.add + b.c;
+    return b;
+}
+
+int64_t nb_bn_part(const nb_bn *b, int64_t i)
+{
+    return i * (b->rows / b->per_image) / b->n_parts * b->per_image;
 }
 
 static float *leaf(const nb_node *n, int32_t k)
@@ -81,44 +83,53 @@ static nb_status bn_build(nb_graph *g, nb_node *n)
 static nb_status bn_prepare(nb_graph *g, nb_node *n)
 {
     size_t c = (size_t)nb_channels(&n->out);
-    n->saved_bytes = c * (MAX_RANGES * 2 * sizeof(double) + 5 * sizeof(float));
+    n->saved_bytes = c * (NB_BN_MAX_PARTS * 2 * (sizeof(double) + sizeof(float)) + 5 * sizeof(float));
     return nb_layer_need_float(g, n, 0);
 }
 
-static void clear_sums(const bn_job *j, int64_t range)
+void nb_bn_start(const nb_bn *b, int64_t part)
 {
-    memset(j->sums + range * 2 * j->c, 0, 2 * (size_t)j->c * sizeof *j->sums);
-}
-
-static void sum_range(void *arg, int64_t range, int32_t thread)
-{
-    (void)thread;
-    const bn_job *j = arg;
-    int64_t first = range * j->rows / j->n_ranges;
-    int64_t last = (range + 1) * j->rows / j->n_ranges;
-    double *sum = j->sums + range * 2 * j->c;
-    clear_sums(j, range);
-    nb_k_channel_sums(sum, sum + j->c, (const float *)j->n->in[0]->out.data + first * j->c, last - first, j->c);
-}
-
-/* The two totals of channel c, ranges in order. */
-static void totals(const bn_job *j, int32_t c, double *first, double *second)
-{
-    *first = *second = 0;
-    for (int64_t r = 0; r < j->n_ranges; r++) {
-        *first += j->sums[r * 2 * j->c + c];
-        *second += j->sums[(r * 2 + 1) * j->c + c];
+    float *min = b->extremes + part * 2 * b->c;
+    memset(b->sums + part * 2 * b->c, 0, 2 * (size_t)b->c * sizeof *b->sums);
+    for (int32_t c = 0; c < b->c; c++) {
+        min[c] = INFINITY;
+        min[b->c + c] = -INFINITY;
     }
 }
 
-static void batch_statistics(bn_job *j)
+void nb_bn_take(const nb_bn *b, int64_t part, bool extremes, const float *x, int64_t rows)
+{
+    double *sum = b->sums + part * 2 * b->c;
+    float *min = extremes ? b->extremes + part * 2 * b->c : NULL;
+    nb_k_channel_stats(sum, sum + b->c, min, extremes ? min + b->c : NULL, x, rows, b->c);
+}
+
+static void sum_part(void *arg, int64_t part, int32_t thread)
+{
+    (void)thread;
+    const nb_bn *b = arg;
+    int64_t first = nb_bn_part(b, part);
+    nb_bn_start(b, part);
+    nb_bn_take(b, part, false, (const float *)b->n->in[0]->out.data + first * b->c, nb_bn_part(b, part + 1) - first);
+}
+
+/* The two totals of channel c, parts in order. */
+static void totals(const nb_bn *b, int32_t c, double *first, double *second)
+{
+    *first = *second = 0;
+    for (int64_t r = 0; r < b->n_parts; r++) {
+        *first += b->sums[r * 2 * b->c + c];
+        *second += b->sums[(r * 2 + 1) * b->c + c];
+    }
+}
+
+static void batch_statistics(nb_bn *j)
 {
     const bn_attr *a = j->n->attr;
     double rows = (double)j->rows;
     double m = (double)a->momentum;
     float *mean = leaf(j->n, MEAN);
     float *var = leaf(j->n, VAR);
-    nb_parallel_for(j->n_ranges, sum_range, j);
     for (int32_t c = 0; c < j->c; c++) {
         double sum;
         double squares;
@@ -144,7 +155,7 @@ static void bn_affine(const nb_node *n, double *mul, double *add)
     }
 }
 
-static void running_statistics(const bn_job *j)
+static void running_statistics(const nb_bn *j)
 {
     const bn_attr *a = j->n->attr;
     for (int32_t c = 0; c < j->c; c++) {
@@ -156,14 +167,14 @@ static void running_statistics(const bn_job *j)
 static void affine_chunk(void *arg, int64_t chunk, int32_t thread)
 {
     (void)thread;
-    const bn_job *j = arg;
+    const nb_bn *j = arg;
     int64_t first = chunk * j->grain;
     int64_t rows = nb_chunk_end(j->rows, j->grain, chunk) - first;
     nb_k_channel_affine((float *)j->n->out.data + first * j->c, (const float *)j->n->in[0]->out.data + first * j->c,
                         j->mul, j->add, rows, j->c);
 }
 
-static bool uses_batch(const nb_run *r)
+bool nb_bn_uses_batch(const nb_run *r)
 {
     return r->train && !r->freeze_bn;
 }
@@ -179,50 +190,63 @@ static void round_shift(const nb_node *n, const double *mul, double *add, int32_
         add[i] = nb_round_to_unit(add[i], mul[i] * unit[i]);
 }
 
-static void bn_forward(nb_node *n, const nb_run *r)
+void nb_bn_forward_map(nb_bn *b, const nb_run *r)
 {
-    bn_job j = make_job(n);
-    double *mul = n->priv;
-    double *add = mul + j.c;
-    if (uses_batch(r)) {
-        batch_statistics(&j);
-        for (int32_t c = 0; c < j.c; c++) {
-            mul[c] = (double)leaf(n, GAMMA)[c] * (double)j.rstd[c];
-            add[c] = (double)leaf(n, BETA)[c] - (double)j.mean[c] * mul[c];
+    double *mul = b->n->priv;
+    double *add = mul + b->c;
+    if (nb_bn_uses_batch(r)) {
+        batch_statistics(b);
+        for (int32_t c = 0; c < b->c; c++) {
+            mul[c] = (double)leaf(b->n, GAMMA)[c] * (double)b->rstd[c];
+            add[c] = (double)leaf(b->n, BETA)[c] - (double)b->mean[c] * mul[c];
         }
     } else {
-        running_statistics(&j);
-        bn_affine(n, mul, add);
-        round_shift(n, mul, add, j.c);
+        running_statistics(b);
+        bn_affine(b->n, mul, add);
+        round_shift(b->n, mul, add, b->c);
     }
-    for (int32_t c = 0; c < j.c; c++) {
-        j.mul[c] = (float)mul[c];
-        j.add[c] = (float)add[c];
+    for (int32_t c = 0; c < b->c; c++) {
+        b->mul[c] = (float)mul[c];
+        b->add[c] = (float)add[c];
     }
-    nb_parallel_for(nb_chunks(j.rows, j.grain), affine_chunk, &j);
 }
 
-static void grad_range(void *arg, int64_t range, int32_t thread)
+static void bn_forward(nb_node *n, const nb_run *r)
+{
+    nb_bn b = nb_bn_of(n);
+    if (nb_bn_uses_batch(r))
+        nb_parallel_for(b.n_parts, sum_part, &b);
+    nb_bn_forward_map(&b, r);
+    nb_parallel_for(nb_chunks(b.rows, b.grain), affine_chunk, &b);
+}
+
+void nb_bn_grad_part(const nb_bn *b, int64_t part, const float *dy, const uint8_t *mask)
+{
+    int64_t first = nb_bn_part(b, part);
+    double *sum = b->sums + part * 2 * b->c;
+    memset(sum, 0, 2 * (size_t)b->c * sizeof *sum);
+    nb_k_channel_grad_sums(sum, sum + b->c, dy + first * b->c, mask ? mask + first * nb_mask_bytes(b->c) : NULL,
+                           (const float *)b->n->in[0]->out.data + first * b->c, b->mean,
+                           nb_bn_part(b, part + 1) - first, b->c);
+}
+
+static void grad_part(void *arg, int64_t part, int32_t thread)
 {
     (void)thread;
-    const bn_job *j = arg;
-    int64_t first = range * j->rows / j->n_ranges;
-    int64_t last = (range + 1) * j->rows / j->n_ranges;
-    double *sum = j->sums + range * 2 * j->c;
-    clear_sums(j, range);
-    nb_k_channel_grad_sums(sum, sum + j->c, j->n->out.grad + first * j->c,
-                           (const float *)j->n->in[0]->out.data + first * j->c, j->mean, last - first, j->c);
+    const nb_bn *b = arg;
+    nb_bn_grad_part(b, part, b->n->out.grad, NULL);
 }
 
 static void grad_chunk(void *arg, int64_t chunk, int32_t thread)
 {
     (void)thread;
-    const bn_job *j = arg;
+    const nb_bn *j = arg;
     int64_t first = chunk * j->grain;
     int64_t rows = nb_chunk_end(j->rows, j->grain, chunk) - first;
     const nb_tensor *x = &j->n->in[0]->out;
-    nb_k_channel_grad(x->grad + first * j->c, j->n->out.grad + first * j->c, (const float *)x->data + first * j->c,
-                      j->mul, j->add, j->off, rows, j->c, !nb_layer_fresh(j->n, 0));
+    nb_k_channel_grad(x->grad + first * j->c, j->n->out.grad + first * j->c, NULL,
+                      (const float *)x->data + first * j->c, &(nb_kgrad){j->mul, j->add, j->off}, rows, j->c,
+                      !nb_layer_fresh(j->n, 0));
 }
 
 static void pass_leaf_grad(const nb_node *n, int32_t k, int32_t c, double v)
@@ -233,27 +257,32 @@ static void pass_leaf_grad(const nb_node *n, int32_t k, int32_t c, double v)
 }
 
 /* dx = mul * dy + add * x + off: with batch statistics, mean and variance depend on x as well. */
-static void bn_backward(nb_node *n, const nb_run *r)
+void nb_bn_backward_map(nb_bn *b, const nb_run *r)
 {
-    bn_job j = make_job(n);
-    nb_parallel_for(j.n_ranges, grad_range, &j);
-    for (int32_t c = 0; c < j.c; c++) {
+    for (int32_t c = 0; c < b->c; c++) {
         double dy;
         double dyx;
-        double rows = (double)j.rows;
-        double rstd = (double)j.rstd[c];
-        double mul = (double)leaf(n, GAMMA)[c] * rstd;
-        totals(&j, c, &dy, &dyx);
-        double add = uses_batch(r) ? -mul * rstd * rstd * dyx / rows : 0.0;
-        double off = uses_batch(r) ? -mul * dy / rows - add * (double)j.mean[c] : 0.0;
-        j.mul[c] = (float)mul;
-        j.add[c] = (float)add;
-        j.off[c] = (float)off;
-        pass_leaf_grad(n, GAMMA, c, dyx * rstd);
-        pass_leaf_grad(n, BETA, c, dy);
+        double rows = (double)b->rows;
+        double rstd = (double)b->rstd[c];
+        double mul = (double)leaf(b->n, GAMMA)[c] * rstd;
+        totals(b, c, &dy, &dyx);
+        double add = nb_bn_uses_batch(r) ? -mul * rstd * rstd * dyx / rows : 0.0;
+        double off = nb_bn_uses_batch(r) ? -mul * dy / rows - add * (double)b->mean[c] : 0.0;
+        b->mul[c] = (float)mul;
+        b->add[c] = (float)add;
+        b->off[c] = (float)off;
+        pass_leaf_grad(b->n, GAMMA, c, dyx * rstd);
+        pass_leaf_grad(b->n, BETA, c, dy);
     }
+}
+
+static void bn_backward(nb_node *n, const nb_run *r)
+{
+    nb_bn b = nb_bn_of(n);
+    nb_parallel_for(b.n_parts, grad_part, &b);
+    nb_bn_backward_map(&b, r);
     if (n->in[0]->out.grad)
-        nb_parallel_for(nb_chunks(j.rows, j.grain), grad_chunk, &j);
+        nb_parallel_for(nb_chunks(b.rows, b.grain), grad_chunk, &b);
 }
 
 static nb_status bn_lower(nb_lowering *lo, const nb_node *n)

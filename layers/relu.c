@@ -2,6 +2,8 @@
  *
  * A NaN stays a NaN: the trainer must see divergence. The gradient is 0 at both ends, as in PyTorch's relu and relu6.
  */
+#include "relu.h"
+
 #include "layer.h"
 
 #include <nibble/lowering.h>
@@ -13,6 +15,11 @@ typedef struct {
 } relu_attr;
 
 static const nb_key relu_keys[] = {NB_KEY_FLOAT(relu_attr, cap, "inf", 1e-6, INFINITY, "upper bound, e.g. 6"), {0}};
+
+float nb_relu_cap(const nb_node *n)
+{
+    return ((const relu_attr *)n->attr)->cap;
+}
 
 static nb_status relu_build(nb_graph *g, nb_node *n)
 {
@@ -33,7 +40,7 @@ static nb_status relu_prepare(nb_graph *g, nb_node *n)
 static void code_range(const nb_node *n, int32_t *lo, int32_t *hi)
 {
     const nb_qparams *q = n->out.q;
-    double top = nearbyint((double)((const relu_attr *)n->attr)->cap / (double)q->scale[0]) + q->zero[0];
+    double top = nearbyint((double)nb_relu_cap(n) / (double)q->scale[0]) + q->zero[0];
     *lo = q->zero[0];
     *hi = top < q->hi ? (int32_t)top : q->hi;
 }
@@ -60,7 +67,7 @@ static void forward_chunk(void *arg, int64_t chunk, int32_t thread)
         return;
     }
     const float *x = n->in[0]->out.data;
-    const float cap = ((const relu_attr *)n->attr)->cap;
+    const float cap = nb_relu_cap(n);
     float *y = n->out.data;
     for (int64_t i = first; i < end; i++) {
         float v = x[i] < 0.0f ? 0.0f : x[i];
@@ -100,7 +107,7 @@ static void backward_chunk(void *arg, int64_t chunk, int32_t thread)
     }
     const float *y = n->out.data;
     const float *dy = n->out.grad;
-    const float cap = ((const relu_attr *)n->attr)->cap;
+    const float cap = nb_relu_cap(n);
     float *dx = n->in[0]->out.grad;
     bool fresh = nb_layer_fresh(n, 0);
     for (int64_t i = first; i < end; i++) {
@@ -120,7 +127,7 @@ static void relu_backward(nb_node *n, const nb_run *r)
 
 static nb_status relu_lower(nb_lowering *lo, const nb_node *n)
 {
-    return nb_lower_clamp(lo, n, 0.0, (double)((const relu_attr *)n->attr)->cap);
+    return nb_lower_clamp(lo, n, 0.0, (double)nb_relu_cap(n));
 }
 
 const nb_op nb_op_relu = {

@@ -4,7 +4,7 @@
  * statistics and quantizer state are leaf nodes, named "<layer>.<what>"; they are what a checkpoint holds. A fake-quant node
  * is an ordinary node, put on edges by quant/policy.c. Life of a graph:
  *   nb_graph_create -> nb_graph_add ... (op->build: shapes, leaves) -> passes (fold, fake-quant placement)
- *   -> nb_graph_freeze (op->prepare: dtypes, saved and scratch bytes; one memory plan) -> nb_forward / nb_backward.
+ *   -> nb_graph_freeze (op->prepare: dtypes, saved and scratch bytes; steps; one memory plan) -> nb_forward / nb_backward.
  * The graph's arena owns nodes, names, leaves; the plan's buffer owns everything that lives within one step. */
 #ifndef NIBBLE_GRAPH_H
 #define NIBBLE_GRAPH_H
@@ -23,6 +23,7 @@ typedef struct nb_node nb_node;
 typedef struct nb_graph nb_graph;
 typedef struct nb_op nb_op;
 typedef struct nb_lowering nb_lowering;
+typedef struct nb_step nb_step; /* fusion.h */
 
 /* One execution of the graph. Borrowed pointers; nothing is written through them. */
 typedef struct nb_run {
@@ -127,6 +128,9 @@ struct nb_graph {
     size_t param_bytes;   /* leaves: values and gradients */
     nb_compute compute;   /* set before freeze; default NB_COMPUTE_F32 */
     bool quantized, frozen;
+    const struct nb_fusion *const *fusions; /* what freeze may fuse, ends with NULL; NULL: every node runs on its own */
+    nb_step *step;                          /* set at freeze, in order of execution */
+    int32_t n_steps;
 };
 
 /* An empty graph for samples like info's, at most max_batch at a time. */
@@ -155,15 +159,18 @@ NB_API void *nb_graph_alloc(nb_graph *g, size_t bytes);               /* arena m
 NB_API nb_status nb_node_fail(nb_graph *g, const nb_node *n, nb_status st, const char *fmt, ...) NB_PRINTF(4, 5);
 
 typedef enum { NB_PLAN_INFER, NB_PLAN_TRAIN } nb_plan_mode;
+/* Steps, dtypes, memory. A frozen graph may be frozen again, with another mode or table of fusions: leaves and their
+ * gradients keep their values, everything else is lost. When it fails, the graph can only be frozen again or freed. */
 NB_API nb_status nb_graph_freeze(nb_graph *g, nb_plan_mode mode);
 NB_API void nb_graph_init(nb_graph *g, uint64_t seed);
 NB_API void nb_graph_set_batch(nb_graph *g, int32_t batch); /* 1..max_batch */
 
 NB_API void nb_forward(nb_graph *g, const nb_run *r);
 NB_API void nb_backward(nb_graph *g, const nb_run *r); /* d(loss)/d(loss) = 1; clears parameter gradients first */
-/* nb_backward in pieces, for who wants to look in between: begin, then nodes n-1 .. 0. */
+/* Both in pieces, for who wants to look in between: steps 0 .. n_steps-1; begin, then steps n_steps-1 .. 0. */
+NB_API void nb_forward_step(nb_graph *g, int32_t i, const nb_run *r);
 NB_API void nb_backward_begin(nb_graph *g);
-NB_API void nb_backward_node(nb_graph *g, int32_t i, const nb_run *r);
+NB_API void nb_backward_step(nb_graph *g, int32_t i, const nb_run *r);
 /* After a forward: mean loss and number of correct answers of the batch. */
 NB_API float nb_graph_loss(const nb_graph *g);
 NB_API int32_t nb_graph_correct(const nb_graph *g);

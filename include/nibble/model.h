@@ -33,7 +33,7 @@ NB_API nb_ctx *nb_model_ctx(const nb_model_builder *b);
 /* Keys every layer and block has beside its own. */
 extern NB_API const nb_key nb_model_common_keys[];
 
-/* The float graph, not frozen, parameters not initialised. exp and its config must outlive the graph. */
+/* The float graph, not frozen, parameters not initialised; freeze may fuse it (g->fusions). exp and its config must outlive the graph. */
 NB_API nb_status nb_model_build(nb_ctx *ctx, const nb_experiment *exp, const nb_dsinfo *info, int32_t max_batch, nb_graph **out);
 /* Turns a float graph into a quantized one as the `quant` section says: static fold if asked (moves values: load float parameters before), then
  * fake-quant placement. */

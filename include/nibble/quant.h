@@ -17,7 +17,7 @@ typedef enum { NB_GRANULARITY_CHANNEL, NB_GRANULARITY_TENSOR } nb_granularity;
 /* What an observer is shown: one tensor, or one output channel of a weight tensor. min and max are already reduced (NaN-free
  * data: NaN anywhere gives NaN here). */
 typedef struct {
-    const float *x;
+    const float *x; /* NULL unless the quantizer reads values: a fused chain has none to show */
     int64_t n;
     float min, max;
     int32_t bits;
@@ -32,6 +32,7 @@ typedef struct nb_quantizer {
     const nb_key *keys;
     size_t attr_size;
     int32_t n_state;
+    bool reads_values; /* observe() looks at x, not only at its extremes: the node is never fused */
     void (*observe)(const void *attr, float *state, const nb_observation *o);
     void (*range)(const void *attr, const float *state, float *lo, float *hi); /* real range to cover */
 } nb_quantizer;

@@ -144,7 +144,8 @@ typedef struct {
     const nb_data *data;     /* the split "train" */
     const int32_t *indices;  /* images to train on; NULL = 0..count-1 */
     int32_t n_indices;
-    bool resume; /* continue from <out>/last.safetensors */
+    bool resume;    /* continue from <out>/last.safetensors */
+    bool reference; /* as in nb_graph_spec */
     nb_evaluate_fn evaluate;
     nb_status (*check)(void *ud, const nb_graph *g);      /* can evaluate take this quantized network? asked by
                                                              nb_train_check      before training begins; may be NULL */
@@ -229,6 +230,7 @@ typedef struct {
     bool quant;
     nb_plan_mode plan;
     nb_compute compute;
+    bool reference; /* node by node: the same bits without fused steps, slower and in more memory */
 } nb_graph_spec;
 
 /* Builds the experiment's network, float or quantized, frozen, with values copied by name. Every leaf must be there

@@ -61,5 +61,9 @@ nb_status cli_usage(cli *c, const char *fmt, ...) NB_PRINTF(2, 3);
     {                                                                                                                  \
         "--threads", "N", "use N threads (default: OMP_NUM_THREADS, or all processors)"                                \
     }
+#define CLI_REFERENCE                                                                                                  \
+    {                                                                                                                  \
+        "--reference", NULL, "run node by node, without fused steps: the same results, slower, in more memory"         \
+    }
 
 #endif

@@ -6,6 +6,7 @@
 #include "cli/open_experiment.h"
 #include "cli/progress.h"
 
+#include <nibble/fusion.h>
 #include <nibble/lower.h>
 #include <nibble/model.h>
 #include <nibble/quant.h>
@@ -26,7 +27,7 @@ typedef struct {
     nb_graph *graph;
     nb_optim *optim;
     double *seconds;            /* [rounds] */
-    double *forward, *backward; /* per node, summed over counted rounds */
+    double *forward, *backward; /* per step of the graph, summed over counted rounds */
 } contender;
 
 typedef struct {
@@ -65,13 +66,15 @@ static nb_status open_contender(bench *b, contender *t, bool quantized)
     if (quantized)
         NB_TRY(nb_model_quantize(t->graph, b->exp.exp.quant));
     t->graph->compute = (nb_compute)b->plan->keys.compute;
+    if (cli_flag(b->c, "--reference"))
+        t->graph->fusions = NULL;
     NB_TRY(nb_graph_freeze(t->graph, NB_PLAN_TRAIN));
     NB_TRY(nb_optim_create(ctx, b->plan, t->graph, &t->optim));
     t->seconds = nb_alloc(ctx, (size_t)b->rounds * sizeof(double));
-    t->forward = nb_alloc(ctx, 2 * (size_t)t->graph->n * sizeof(double));
+    t->forward = nb_alloc(ctx, 2 * (size_t)t->graph->n_steps * sizeof(double));
     if (!t->seconds || !t->forward)
         return NB_E_NOMEM;
-    t->backward = t->forward + t->graph->n;
+    t->backward = t->forward + t->graph->n_steps;
     return NB_OK;
 }
 
@@ -98,19 +101,18 @@ static nb_status open_all(bench *b)
     return open_contender(b, &b->train[1], true);
 }
 
-/* nb_forward and nb_backward, node by node with a clock; clears fresh gradients as autograd.c does. */
+/* nb_forward and nb_backward, step by step with a clock. */
 static void clocked_pass(contender *t, const nb_run *r)
 {
     nb_graph *g = t->graph;
-    for (int32_t i = 0; i < g->n; i++) {
+    for (int32_t i = 0; i < g->n_steps; i++) {
         double start = cli_now();
-        if (g->node[i]->op->forward)
-            g->node[i]->op->forward(g->node[i], r);
+        nb_forward_step(g, i, r);
         t->forward[i] += cli_now() - start;
     }
-    for (int32_t i = g->n - 1; i >= 0; i--) {
+    for (int32_t i = g->n_steps - 1; i >= 0; i--) {
         double start = cli_now();
-        nb_backward_node(g, i, r);
+        nb_backward_step(g, i, r);
         t->backward[i] += cli_now() - start;
     }
 }
@@ -224,6 +226,15 @@ static nb_status print_totals(bench *b)
     return print_table(b, t);
 }
 
+/* "batchnorm+relu+fakequant" for a fused chain. */
+static const char *kind_of(const nb_step *s, char *buf, size_t len)
+{
+    size_t at = 0;
+    for (int32_t i = 0; i < s->n && at < len; i++)
+        at += (size_t)snprintf(buf + at, len - at, "%s%s", i ? "+" : "", s->node[i]->op->name);
+    return buf;
+}
+
 static nb_status print_layers(bench *b, const contender *k, const char *title)
 {
     nb_table *t;
@@ -233,14 +244,14 @@ static nb_status print_layers(bench *b, const contender *k, const char *title)
     nb_table_column(t, "forward_ms", "forward ms", NB_RIGHT);
     nb_table_column(t, "backward_ms", "backward ms", NB_RIGHT);
     nb_table_column(t, "gmacs", "forward GMAC/s", NB_RIGHT);
-    for (int32_t i = 0; i < k->graph->n; i++) {
-        const nb_node *n = k->graph->node[i];
-        if (!n->op->forward)
-            continue;
+    for (int32_t i = 0; i < k->graph->n_steps; i++) {
+        const nb_step *s = &k->graph->step[i];
+        const nb_node *n = s->node[0];
         double forward = k->forward[i] / b->rounds;
+        char kind[128];
         nb_table_row(t);
         nb_table_add_text(t, n->name);
-        nb_table_add_text(t, n->op->name);
+        nb_table_add_text(t, kind_of(s, kind, sizeof kind));
         nb_table_add_real(t, 1e3 * forward, 3);
         nb_table_add_real(t, 1e3 * k->backward[i] / b->rounds, 3);
         if (n->op->macs && forward > 0)
@@ -317,6 +328,7 @@ static const cli_option options[] = {
     {"--kernels",                           NULL, "measure the float convolution by shape instead; takes no CONFIG"},
     {"--layers",                                                        NULL, "also show every layer's forward and backward time"},
     CLI_SET,
+    CLI_REFERENCE,
     CLI_THREADS,
     CLI_JSON,
     {0}

@@ -30,9 +30,15 @@ static nb_status evaluate(cli *c, cli_model *m)
     NB_TRY(cli_model_open(c, c->arg[0], BATCH, m));
     if (!m->experiment.config)
         return nb_fail(c->ctx, NB_E_UNSUPPORTED, "%s: holds no config, so its data set is not known", m->path);
+    bool reference = cli_flag(c, "--reference");
+    if (reference && !m->graph)
+        return cli_usage(c, "--reference: %s holds integers alone; it takes a training checkpoint", m->path);
     NB_TRY(cli_experiment_split(c, &m->experiment, cli_value(c, "--split"), &images));
     double start = cli_now();
-    NB_TRY(cli_model_evaluate(c, m, &images, &e));
+    if (reference)
+        NB_TRY(nb_evaluate_graph(m->graph, images.data, images.indices, images.n, &e));
+    else
+        NB_TRY(cli_model_evaluate(c, m, &images, &e));
     double seconds = cli_now() - start;
     if (cli_flag(c, "--json"))
         return print_json(c, m, &images, &e, seconds);
@@ -52,7 +58,11 @@ static nb_status run(cli *c)
 
 static const cli_option options[] = {
     {"--split",                              "NAME", "test (default), validation or train"},
-    CLI_SET, CLI_THREADS, CLI_JSON, {0}
+    {"--reference", NULL, "by the network that was trained, node by node: what the engine is checked against"},
+    CLI_SET,
+    CLI_THREADS,
+    CLI_JSON,
+    {0                         }
 };
 
 const cli_command cli_command_eval = {

@@ -141,7 +141,13 @@ static nb_status plan_training(cli *c, const cli_experiment *e, const nb_dsinfo 
     for (int32_t quant = 0; quant < 2 && st == NB_OK; quant++) {
         if (!used[quant])
             continue;
-        nb_graph_spec spec = {&e->exp, info, s->batch, quant == 1, NB_PLAN_TRAIN, compute};
+        nb_graph_spec spec = {.experiment = &e->exp,
+                              .info = info,
+                              .max_batch = s->batch,
+                              .quant = quant == 1,
+                              .plan = NB_PLAN_TRAIN,
+                              .compute = compute,
+                              .reference = cli_flag(c, "--reference")};
         nb_graph *g;
         NB_TRY(nb_graph_open(c->ctx, &spec, &(nb_params_source){0}, &g));
         s->train_bytes[quant] = (int64_t)g->planned_bytes;
@@ -303,7 +309,7 @@ static nb_status run(cli *c)
     return st;
 }
 
-static const cli_option options[] = {CLI_SET, CLI_THREADS, CLI_JSON, {0}};
+static const cli_option options[] = {CLI_SET, CLI_REFERENCE, CLI_THREADS, CLI_JSON, {0}};
 
 const cli_command cli_command_info = {
     .name = "info",

@@ -221,6 +221,7 @@ static nb_train_job job_of(session *s)
                           .data = s->e.train,
                           .indices = s->e.order,
                           .n_indices = s->e.n_train,
+                          .reference = cli_flag(s->c, "--reference"),
                           .evaluate = evaluate,
                           .check = can_lower,
                           .on_step = on_step,
@@ -283,6 +284,7 @@ static const cli_option options[] = {
     {"--resume",                                                                                NULL, "continue from the run folder's last checkpoint (from the beginning when there is none)"},
     {"--force", NULL, "start over: an earlier run in the folder is moved aside"},
     {"--quiet",                                                                                 NULL, "only the table at the end"},
+    CLI_REFERENCE,
     CLI_THREADS,
     {0                               }
 };

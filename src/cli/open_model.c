@@ -25,7 +25,8 @@ static nb_status open_checkpoint(cli *c, const char *path, int32_t max_batch, cl
                           .info = &m->info,
                           .max_batch = max_batch,
                           .quant = m->checkpoint->quantized,
-                          .plan = NB_PLAN_INFER};
+                          .plan = NB_PLAN_INFER,
+                          .reference = cli_flag(c, "--reference")};
     nb_params_source from = {.file = m->checkpoint, .mode = NB_PARAMS_MODEL};
     NB_TRY(nb_graph_open(c->ctx, &spec, &from, &m->graph));
     if (!m->checkpoint->quantized)

@@ -1,21 +1,29 @@
-/* autograd.c - forward is a loop up, backward a loop down.
+/* autograd.c - forward is a loop up over the steps, backward a loop down.
  *
  * Gradients of values live in planned memory that held something else a moment ago, so the first reader on the way back
- * must not add to what it finds: `fresh` (set by plan.c) says which inputs that is. Ops that write (NB_OP_BWD_SETS)
- * look at it themselves; for the others the gradient is cleared here. Parameter gradients are cleared once per step and
- * only ever added to. */
-#include <nibble/graph.h>
+ * must not add to what it finds: `fresh` (set by plan.c) says which inputs that is. Fusions and ops that write
+ * (NB_OP_BWD_SETS) look at it themselves; for the others the gradient is cleared here. Parameter gradients are cleared
+ * once per step and only ever added to. */
+#include <nibble/fusion.h>
 
 #include "base/check.h"
 
 #include <string.h>
 
+void nb_forward_step(nb_graph *g, int32_t i, const nb_run *r)
+{
+    const nb_step *s = &g->step[i];
+    if (s->fusion)
+        s->fusion->forward(s, r);
+    else if (s->node[0]->op->forward)
+        s->node[0]->op->forward(s->node[0], r);
+}
+
 void nb_forward(nb_graph *g, const nb_run *r)
 {
     NB_ASSERT(g->frozen);
-    for (int32_t i = 0; i < g->n; i++)
-        if (g->node[i]->op->forward)
-            g->node[i]->op->forward(g->node[i], r);
+    for (int32_t i = 0; i < g->n_steps; i++)
+        nb_forward_step(g, i, r);
 }
 
 static void clear(nb_tensor *t)
@@ -33,10 +41,17 @@ void nb_backward_begin(nb_graph *g)
     g->loss->out.grad[0] = 1.0f;
 }
 
-void nb_backward_node(nb_graph *g, int32_t i, const nb_run *r)
+void nb_backward_step(nb_graph *g, int32_t i, const nb_run *r)
 {
-    nb_node *n = g->node[i];
-    if (!n->op->backward || !n->out.grad)
+    const nb_step *s = &g->step[i];
+    nb_node *n = nb_step_last(s);
+    if (!n->out.grad)
+        return;
+    if (s->fusion) {
+        s->fusion->backward(s, r);
+        return;
+    }
+    if (!n->op->backward)
         return;
     for (int32_t k = 0; k < n->n_in && !(n->op->flags & NB_OP_BWD_SETS); k++)
         if ((n->fresh >> k & 1) && n->in[k]->out.grad)
@@ -47,8 +62,8 @@ void nb_backward_node(nb_graph *g, int32_t i, const nb_run *r)
 void nb_backward(nb_graph *g, const nb_run *r)
 {
     nb_backward_begin(g);
-    for (int32_t i = g->n - 1; i >= 0; i--)
-        nb_backward_node(g, i, r);
+    for (int32_t i = g->n_steps - 1; i >= 0; i--)
+        nb_backward_step(g, i, r);
 }
 
 float nb_graph_loss(const nb_graph *g)

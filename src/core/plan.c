@@ -1,28 +1,20 @@
-/* plan.c - freezing: dtypes, who needs a gradient, lifetimes, one memory plan for the whole step.
+/* plan.c - freezing: dtypes, steps, who needs a gradient, lifetimes, one memory plan for the whole step.
  *
- * One time axis: forward of node i is t = i, its backward t = 2n-1-i.
- *   value     [i, last reader], or the last reader's backward if that reads values
- *   gradient  [2n-1-last reader, 2n-1-i]: the last reader is the first to run on the way back
- *   saved     [i, 2n-1-i]
- *   scratch   one region for all nodes, since one node runs at a time; one slice per thread
- * A view shares its input's value and gradient, so its readers count as readers of the *root*. Inference has no second
- * half. */
-#include <nibble/graph.h>
+ * Times are those of planning.h: forward of step i at i, backward at end - i.
+ *   value     [its step, last reader], or the last reader's backward if that reads values
+ *   gradient  [backward of the last reader, backward of its step]: the last reader is the first to run on the way back
+ *   saved     [its step, backward of its step]
+ *   scratch   one region for all nodes, since one step runs at a time; one slice per thread
+ * A view shares its input's value and gradient, so its readers count as readers of the *root*. Between the nodes of a
+ * fused chain nothing is stored. Inference has no second half. */
+#include "planning.h"
 
 #include "base/check.h"
-#include "base/memplan.h"
 #include "base/parallel.h"
 
 #include <string.h>
 
-enum { ALIGN = 64, VALUE = 0, GRAD = 1, SAVED = 2, PER_NODE = 3 };
-
-static nb_node *root(nb_node *x)
-{
-    while (x->op->flags & NB_OP_VIEW)
-        x = x->in[0];
-    return x;
-}
+enum { ALIGN = 64, PER_NODE = 3 };
 
 static size_t round_up(size_t bytes)
 {
@@ -37,79 +29,91 @@ static nb_status prepare_all(nb_graph *g)
             continue;
         n->out.dtype = n->op->flags & NB_OP_VIEW ? n->in[0]->out.dtype : NB_F32;
         n->out.q = n->op->flags & NB_OP_VIEW ? n->in[0]->out.q : NULL;
+        n->saved_bytes = n->scratch_bytes = 0;
         if (n->op->prepare)
             NB_TRY(n->op->prepare(g, n));
-        n->scratch_bytes = round_up(n->scratch_bytes);
     }
     return NB_OK;
 }
 
-/* Which nodes stand between a parameter and the loss, and each node's last reader on the tape. */
-static void mark_gradients(nb_graph *g, nb_plan_mode mode, int32_t *last_reader)
+static bool is_inner(const nb_planning *p, const nb_node *n)
 {
+    int32_t s = p->step_of[n->id];
+    return s >= 0 && nb_step_last(&p->step[s]) != n;
+}
+
+/* Which nodes stand between a parameter and the loss, and the last step that reads each. */
+static void mark_gradients(nb_planning *p)
+{
+    nb_graph *g = p->g;
     for (int32_t i = 0; i < g->n; i++) {
         nb_node *n = g->node[i];
         n->fresh = 0;
         n->flags &= ~(uint32_t)NB_NODE_NEEDS_GRAD;
-        if (mode == NB_PLAN_TRAIN && (n->flags & NB_NODE_PARAM))
+        if (p->mode == NB_PLAN_TRAIN && (n->flags & NB_NODE_PARAM))
             n->flags |= NB_NODE_NEEDS_GRAD;
         for (int32_t k = 0; k < n->n_in; k++)
             n->flags |= n->in[k]->flags & NB_NODE_NEEDS_GRAD;
+        p->last_reader[i] = p->step_of[i];
     }
     for (int32_t i = 0; i < g->n; i++)
-        if (!(g->node[i]->op->flags & NB_OP_VIEW))
-            for (int32_t k = 0; k < g->node[i]->n_in; k++)
-                last_reader[root(g->node[i]->in[k])->id] = i;
+        for (int32_t k = 0; p->step_of[i] >= 0 && k < g->node[i]->n_in; k++)
+            p->last_reader[nb_plan_root(g->node[i]->in[k])->id] = p->step_of[i];
     for (int32_t i = 0; i < g->n; i++) {
         nb_node *n = g->node[i];
-        for (int32_t k = 0; k < n->n_in; k++) {
-            nb_node *x = root(n->in[k]);
+        for (int32_t k = 0; p->step_of[i] >= 0 && k < n->n_in; k++) {
+            nb_node *x = nb_plan_root(n->in[k]);
             bool first_slot = true;
             for (int32_t j = 0; j < k; j++)
-                first_slot &= root(n->in[j]) != x;
-            if (first_slot && last_reader[x->id] == i && !(x->flags & NB_NODE_LEAF))
+                first_slot &= nb_plan_root(n->in[j]) != x;
+            if (first_slot && p->last_reader[x->id] == p->step_of[i] && !(x->flags & NB_NODE_LEAF))
                 n->fresh |= 1u << k;
         }
     }
 }
 
-static void set_lifetimes(const nb_graph *g, nb_plan_mode mode, const int32_t *last_reader, nb_usage *u)
+static void extend(nb_usage *u, int32_t to)
 {
-    int32_t end = 2 * g->n - 1;
-    for (int32_t i = 0; i < g->n; i++) {
-        nb_node *n = g->node[i];
-        bool grad = n->flags & NB_NODE_NEEDS_GRAD;
-        for (int32_t k = 0; k < n->n_in; k++) {
-            nb_usage *v = &u[root(n->in[k])->id * PER_NODE + VALUE];
-            bool back = grad && (n->op->flags & NB_OP_BWD_NEEDS_IN);
-            int32_t t = back ? end - i : i;
-            v->last = v->last > t ? v->last : t;
-        }
-        if ((n->flags & NB_NODE_LEAF) || (n->op->flags & NB_OP_VIEW))
-            continue;
-        size_t count = (size_t)nb_count(&n->out);
-        nb_usage *v = &u[i * PER_NODE + VALUE], *d = &u[i * PER_NODE + GRAD], *s = &u[i * PER_NODE + SAVED];
-        int32_t back = grad ? end - i : i;
-        v->first = i;
-        v->bytes = count * nb_dtype_bytes(n->out.dtype);
-        if (n->op->flags & NB_OP_BWD_NEEDS_OUT)
-            v->last = v->last > back ? v->last : back;
-        v->last = v->last > i ? v->last : i;
-        *s = (nb_usage){.first = i, .last = back, .bytes = n->saved_bytes};
-        if (mode == NB_PLAN_TRAIN && grad) {
-            int32_t reader = n == g->loss ? i : last_reader[i];
-            *d = (nb_usage){.first = end - reader, .last = end - i, .bytes = count * sizeof(float)};
-        }
-    }
-    if (g->loss) { /* read by the caller after forward and after backward */
-        u[g->loss->id * PER_NODE + VALUE].last = end + 1;
-        nb_usage *logits = &u[root(g->loss->in[0])->id * PER_NODE + VALUE];
-        logits->last = logits->last > g->n ? logits->last : g->n;
-    }
+    u->last = u->last > to ? u->last : to;
 }
 
-static void place(nb_graph *g, const nb_usage *u, unsigned char *base, unsigned char *scratch)
+/* A fused chain reads no value of its own on the way back: it saves what it needs. */
+static void set_lifetime(nb_planning *p, nb_node *n)
 {
+    int32_t s = p->step_of[n->id];
+    bool grad = n->flags & NB_NODE_NEEDS_GRAD;
+    int32_t back = grad ? p->end - s : s;
+    for (int32_t k = 0; k < n->n_in; k++)
+        extend(&p->value[nb_plan_root(n->in[k])->id], n->op->flags & NB_OP_BWD_NEEDS_IN ? back : s);
+    p->saved[n->id] = (nb_usage){.first = s, .last = back, .bytes = n->saved_bytes};
+    if (is_inner(p, n))
+        return;
+    size_t count = (size_t)nb_count(&n->out);
+    nb_usage *v = &p->value[n->id];
+    v->first = s;
+    v->bytes = count * nb_dtype_bytes(n->out.dtype);
+    extend(v, (n->op->flags & NB_OP_BWD_NEEDS_OUT) && !p->step[s].fusion ? back : s);
+    if (p->mode == NB_PLAN_TRAIN && grad)
+        p->grad[n->id] =
+            (nb_usage){.first = p->end - p->last_reader[n->id], .last = p->end - s, .bytes = count * sizeof(float)};
+}
+
+static void set_lifetimes(nb_planning *p)
+{
+    nb_graph *g = p->g;
+    for (int32_t i = 0; i < g->n; i++)
+        if (p->step_of[i] >= 0)
+            set_lifetime(p, g->node[i]);
+    if (g->loss) { /* read by the caller after forward and after backward */
+        p->value[g->loss->id].last = p->end + 1;
+        extend(&p->value[nb_plan_root(g->loss->in[0])->id], p->n_steps);
+    }
+    nb_plan_share(p);
+}
+
+static void place(const nb_planning *p, unsigned char *base, unsigned char *scratch)
+{
+    nb_graph *g = p->g;
     for (int32_t i = 0; i < g->n; i++) {
         nb_node *n = g->node[i];
         n->scratch = scratch;
@@ -120,8 +124,8 @@ static void place(nb_graph *g, const nb_usage *u, unsigned char *base, unsigned 
             n->out.grad = n->in[0]->out.grad;
             continue;
         }
-        const nb_usage *v = &u[i * PER_NODE + VALUE], *d = &u[i * PER_NODE + GRAD], *s = &u[i * PER_NODE + SAVED];
-        n->out.data = base + v->offset;
+        const nb_usage *v = &p->value[i], *d = &p->grad[p->owner[i]], *s = &p->saved[i];
+        n->out.data = v->bytes ? base + v->offset : NULL;
         n->out.grad = d->bytes ? (float *)(void *)(base + d->offset) : NULL;
         n->saved = s->bytes ? base + s->offset : NULL;
     }
@@ -131,7 +135,7 @@ static nb_status param_gradients(nb_graph *g)
 {
     for (int32_t i = 0; i < g->n; i++) {
         nb_node *n = g->node[i];
-        if (!(n->flags & NB_NODE_PARAM))
+        if (!(n->flags & NB_NODE_PARAM) || n->out.grad)
             continue;
         size_t bytes = (size_t)nb_count(&n->out) * sizeof(float);
         n->out.grad = nb_graph_alloc(g, bytes);
@@ -142,31 +146,56 @@ static nb_status param_gradients(nb_graph *g)
     return NB_OK;
 }
 
+/* Lifetimes to offsets; takes the buffer. u is the array behind p->value, grad and saved, with one more for scratch. */
+static nb_status plan_memory(nb_planning *p, nb_usage *u)
+{
+    nb_graph *g = p->g;
+    mark_gradients(p);
+    set_lifetimes(p);
+    size_t scratch = 0, bytes;
+    for (int32_t i = 0; i < g->n; i++) {
+        g->node[i]->scratch_bytes = round_up(g->node[i]->scratch_bytes);
+        scratch = g->node[i]->scratch_bytes > scratch ? g->node[i]->scratch_bytes : scratch;
+    }
+    nb_usage *common = &u[PER_NODE * g->n];
+    *common = (nb_usage){.first = 0, .last = p->end + 1, .bytes = scratch * (size_t)nb_threads()};
+    NB_TRY(nb_memplan(g->ctx, u, PER_NODE * g->n + 1, ALIGN, &bytes));
+    unsigned char *buffer = nb_alloc(g->ctx, bytes);
+    if (!buffer)
+        return NB_E_NOMEM;
+    place(p, buffer, buffer + common->offset);
+    nb_free(g->ctx, g->buffer);
+    g->buffer = buffer;
+    g->planned_bytes = bytes;
+    g->step = p->step;
+    g->n_steps = p->n_steps;
+    return NB_OK;
+}
+
 nb_status nb_graph_freeze(nb_graph *g, nb_plan_mode mode)
 {
-    NB_ASSERT(!g->frozen && g->n > 0 && g->batch == g->max_batch);
+    NB_ASSERT(g->n > 0 && g->batch == g->max_batch);
+    g->frozen = false;
     NB_TRY(prepare_all(g));
-    int32_t n_usage = g->n * PER_NODE + 1;
-    nb_usage *u = nb_alloc(g->ctx, (size_t)n_usage * sizeof *u);
-    int32_t *last_reader = nb_alloc(g->ctx, (size_t)g->n * sizeof *last_reader);
-    nb_status st = u && last_reader ? NB_OK : NB_E_NOMEM;
+    nb_planning p = {.g = g, .mode = mode};
+    nb_usage *u = nb_alloc(g->ctx, (size_t)(PER_NODE * g->n + 1) * sizeof *u);
+    int32_t *numbers = nb_alloc(g->ctx, 3 * (size_t)g->n * sizeof *numbers);
+    nb_status st = u && numbers ? NB_OK : NB_E_NOMEM;
     if (st == NB_OK) {
-        mark_gradients(g, mode, last_reader);
-        set_lifetimes(g, mode, last_reader, u);
-        size_t scratch = 0;
+        p.value = u;
+        p.grad = u + g->n;
+        p.saved = u + 2 * g->n;
+        p.step_of = numbers;
+        p.last_reader = numbers + g->n;
+        p.owner = numbers + 2 * g->n;
         for (int32_t i = 0; i < g->n; i++)
-            scratch = g->node[i]->scratch_bytes > scratch ? g->node[i]->scratch_bytes : scratch;
-        u[n_usage - 1] = (nb_usage){.first = 0, .last = 2 * g->n, .bytes = scratch * (size_t)nb_threads()};
-        st = nb_memplan(g->ctx, u, n_usage, ALIGN, &g->planned_bytes);
-    }
-    if (st == NB_OK) {
-        g->buffer = nb_alloc(g->ctx, g->planned_bytes);
-        st = g->buffer ? NB_OK : NB_E_NOMEM;
+            p.owner[i] = i;
+        st = nb_plan_steps(&p);
     }
     if (st == NB_OK)
-        place(g, u, g->buffer, (unsigned char *)g->buffer + u[n_usage - 1].offset);
+        st = plan_memory(&p, u);
     nb_free(g->ctx, u);
-    nb_free(g->ctx, last_reader);
+    nb_free(g->ctx, numbers);
     if (st == NB_OK && mode == NB_PLAN_TRAIN)
         st = param_gradients(g);
     g->frozen = st == NB_OK;

@@ -21,16 +21,25 @@ void nb_k_dequantize(float *y, const uint8_t *codes, int64_t n, float scale, int
 /* dx[i] (+)= mask bit i ? dy[i] : 0; add = 0 writes. */
 void nb_k_ste_backward(float *dx, const float *dy, const uint8_t *mask, int64_t n, int32_t add);
 
-/* sum[c] += sum over rows of x, sumsq[c] += sum of squares; in double. */
-void nb_k_channel_sums(double *sum, double *sumsq, const float *x, int64_t rows, int32_t c);
+/* sum[c] += sum over rows of x, sumsq[c] += sum of squares, in double; min[c] and max[c], unless both NULL, take in x
+ * (a NaN stays; start with +infinity and -infinity). */
+void nb_k_channel_stats(double *sum, double *sumsq, float *min, float *max, const float *x, int64_t rows, int32_t c);
 /* y = x * a[c] + b[c] */
 void nb_k_channel_affine(float *y, const float *x, const float *a, const float *b, int64_t rows, int32_t c);
-/* sum_dy[c] += sum dy, sum_dyx[c] += sum dy * (x - mean[c]); in double: the two reductions of batch-norm backward */
-void nb_k_channel_grad_sums(double *sum_dy, double *sum_dyx, const float *dy, const float *x, const float *mean,
-                            int64_t rows, int32_t c);
-/* dx (+)= a[c] * dy + b[c] * x + d[c]; add = 0 writes */
-void nb_k_channel_grad(float *dx, const float *dy, const float *x, const float *a, const float *b, const float *d,
-                       int64_t rows, int32_t c, int32_t add);
+/* Rows whose products are added in float before they go into the doubles: the blocks begin with the first row of a
+ * call.
+ */
+enum { NB_GRAD_BLOCK = 8 };
+/* The two reductions of batch-norm backward: sum_dy[c] += sum g, sum_dyx[c] += sum g * (x - mean[c]), where g is dy, or
+ * 0 where the bit of mask is 0 (chain.h says which; NULL: all are 1). */
+void nb_k_channel_grad_sums(double *sum_dy, double *sum_dyx, const float *dy, const uint8_t *mask, const float *x,
+                            const float *mean, int64_t rows, int32_t c);
+/* dx (+)= a[c] * g + b[c] * x + d[c], with g as above; add = 0 writes */
+typedef struct {
+    const float *a, *b, *d;
+} nb_kgrad;
+void nb_k_channel_grad(float *dx, const float *dy, const uint8_t *mask, const float *x, const nb_kgrad *k, int64_t rows,
+                       int32_t c, int32_t add);
 /* y[r][c] = (acc[r][c] + bias[c]) * scale[c] + shift[c]: accumulators to real values. The integer sum wraps (the true
  * value fits), so a zero point is taken out exactly; then one float multiplication and one addition, no fma. */
 void nb_k_acc_to_real(float *y, const int32_t *acc, const int32_t *bias, const float *scale, const float *shift,

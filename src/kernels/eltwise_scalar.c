@@ -61,14 +61,30 @@ void nb_k_ste_backward__scalar(float *dx, const float *dy, const uint8_t *mask, 
     }
 }
 
-void nb_k_channel_sums__scalar(double *sum, double *sumsq, const float *x, int64_t rows, int32_t c)
+/* Keeps the smaller or larger; a NaN on either side stays. */
+static void extend(float *min, float *max, float x)
+{
+    if (*min != *min)
+        return;
+    *min = !(x >= *min) ? x : *min;
+    *max = !(x <= *max) ? x : *max;
+}
+
+void nb_k_channel_stats__scalar(double *sum, double *sumsq, float *min, float *max, const float *x, int64_t rows,
+                                int32_t c)
 {
     for (int64_t r = 0; r < rows; r++, x += c)
         for (int32_t j = 0; j < c; j++) {
             double v = x[j];
             sum[j] += v;
             sumsq[j] += v * v;
+            if (min)
+                extend(&min[j], &max[j], x[j]);
         }
+    for (int32_t j = 0; min && j < c; j++) {
+        min[j] += 0.0f; /* -0 becomes +0, as in minmax */
+        max[j] += 0.0f;
+    }
 }
 
 void nb_k_channel_affine__scalar(float *y, const float *x, const float *a, const float *b, int64_t rows, int32_t c)
@@ -78,23 +94,34 @@ void nb_k_channel_affine__scalar(float *y, const float *x, const float *a, const
             y[j] = x[j] * a[j] + b[j];
 }
 
-void nb_k_channel_grad_sums__scalar(double *sum_dy, double *sum_dyx, const float *dy, const float *x, const float *mean,
-                                    int64_t rows, int32_t c)
+static float masked(float g, const uint8_t *mask, int32_t j)
 {
-    for (int64_t r = 0; r < rows; r++, x += c, dy += c)
+    return !mask || (mask[j / 8] >> (j % 8) & 1) ? g : 0.0f;
+}
+
+void nb_k_channel_grad_sums__scalar(double *sum_dy, double *sum_dyx, const float *dy, const uint8_t *mask,
+                                    const float *x, const float *mean, int64_t rows, int32_t c)
+{
+    const int64_t stride = nb_mask_bytes(c);
+    for (int64_t from = 0; from < rows; from += NB_GRAD_BLOCK)
         for (int32_t j = 0; j < c; j++) {
-            double g = dy[j];
-            sum_dy[j] += g;
-            sum_dyx[j] += g * ((double)x[j] - (double)mean[j]);
+            float s = 0.0f, q = 0.0f;
+            for (int64_t r = from; r < rows && r < from + NB_GRAD_BLOCK; r++) {
+                float g = masked(dy[r * c + j], mask ? mask + r * stride : NULL, j);
+                s += g;
+                q += g * (x[r * c + j] - mean[j]);
+            }
+            sum_dy[j] += (double)s;
+            sum_dyx[j] += (double)q;
         }
 }
 
-void nb_k_channel_grad__scalar(float *dx, const float *dy, const float *x, const float *a, const float *b,
-                               const float *d, int64_t rows, int32_t c, int32_t add)
+void nb_k_channel_grad__scalar(float *dx, const float *dy, const uint8_t *mask, const float *x, const nb_kgrad *k,
+                               int64_t rows, int32_t c, int32_t add)
 {
-    for (int64_t r = 0; r < rows; r++, x += c, dy += c, dx += c)
+    for (int64_t r = 0; r < rows; r++, x += c, dy += c, dx += c, mask += mask ? nb_mask_bytes(c) : 0)
         for (int32_t j = 0; j < c; j++) {
-            float g = (a[j] * dy[j] + b[j] * x[j]) + d[j];
+            float g = (k->a[j] * masked(dy[j], mask, j) + k->b[j] * x[j]) + k->d[j];
             dx[j] = add ? dx[j] + g : g;
         }
 }

@@ -2,8 +2,6 @@
  */
 #include "fkernels.h"
 
-#include "eltwise.h"
-
 #include <pthread.h>
 
 static nb_fkernels table;
@@ -47,9 +45,9 @@ void nb_k_ste_backward(float *dx, const float *dy, const uint8_t *mask, int64_t 
     nb_fkernels_get()->ste_backward(dx, dy, mask, n, add);
 }
 
-void nb_k_channel_sums(double *sum, double *sumsq, const float *x, int64_t rows, int32_t c)
+void nb_k_channel_stats(double *sum, double *sumsq, float *min, float *max, const float *x, int64_t rows, int32_t c)
 {
-    nb_fkernels_get()->channel_sums(sum, sumsq, x, rows, c);
+    nb_fkernels_get()->channel_stats(sum, sumsq, min, max, x, rows, c);
 }
 
 void nb_k_channel_affine(float *y, const float *x, const float *a, const float *b, int64_t rows, int32_t c)
@@ -57,20 +55,46 @@ void nb_k_channel_affine(float *y, const float *x, const float *a, const float *
     nb_fkernels_get()->channel_affine(y, x, a, b, rows, c);
 }
 
-void nb_k_channel_grad_sums(double *sum_dy, double *sum_dyx, const float *dy, const float *x, const float *mean,
-                            int64_t rows, int32_t c)
+void nb_k_channel_grad_sums(double *sum_dy, double *sum_dyx, const float *dy, const uint8_t *mask, const float *x,
+                            const float *mean, int64_t rows, int32_t c)
 {
-    nb_fkernels_get()->channel_grad_sums(sum_dy, sum_dyx, dy, x, mean, rows, c);
+    nb_fkernels_get()->channel_grad_sums(sum_dy, sum_dyx, dy, mask, x, mean, rows, c);
 }
 
-void nb_k_channel_grad(float *dx, const float *dy, const float *x, const float *a, const float *b, const float *d,
-                       int64_t rows, int32_t c, int32_t add)
+void nb_k_channel_grad(float *dx, const float *dy, const uint8_t *mask, const float *x, const nb_kgrad *k, int64_t rows,
+                       int32_t c, int32_t add)
 {
-    nb_fkernels_get()->channel_grad(dx, dy, x, a, b, d, rows, c, add);
+    nb_fkernels_get()->channel_grad(dx, dy, mask, x, k, rows, c, add);
 }
 
 void nb_k_acc_to_real(float *y, const int32_t *acc, const int32_t *bias, const float *scale, const float *shift,
                       int64_t rows, int32_t c)
 {
     nb_fkernels_get()->acc_to_real(y, acc, bias, scale, shift, rows, c);
+}
+
+void nb_k_map_float(float *y, uint8_t *mask, const float *x, const nb_kmap *m, int64_t rows, int32_t c)
+{
+    nb_fkernels_get()->map_float(y, mask, x, m, rows, c);
+}
+
+void nb_k_map_codes(uint8_t *codes, uint8_t *mask, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
+                    int32_t c)
+{
+    nb_fkernels_get()->map_codes(codes, mask, x, m, g, rows, c);
+}
+
+void nb_k_join_minmax(float *min, float *max, const nb_kjoin *j, int64_t n)
+{
+    nb_fkernels_get()->join_minmax(min, max, j, n);
+}
+
+void nb_k_join_float(float *y, uint8_t *mask, const nb_kjoin *j, int64_t n)
+{
+    nb_fkernels_get()->join_float(y, mask, j, n);
+}
+
+void nb_k_join_codes(uint8_t *codes, uint8_t *mask, const nb_kjoin *j, const nb_kgrid *g, int64_t n)
+{
+    nb_fkernels_get()->join_codes(codes, mask, j, g, n);
 }

@@ -1,7 +1,10 @@
-/* fkernels.h - the float kernels behind fconv.h and eltwise.h: their types, and the table of those that fit this
- * processor. */
+/* fkernels.h - the float kernels behind fconv.h, eltwise.h and chain.h: their types, and the table of those that fit
+ * this processor. */
 #ifndef NB_KERNELS_FKERNELS_H
 #define NB_KERNELS_FKERNELS_H
+
+#include "chain.h"
+#include "eltwise.h"
 
 #include <base/cpu.h>
 #include <stdbool.h>
@@ -32,14 +35,23 @@ typedef void nb_fn_quantize(uint8_t *codes, uint8_t *mask, const float *x, int64
                             int32_t lo, int32_t hi);
 typedef void nb_fn_dequantize(float *y, const uint8_t *codes, int64_t n, float scale, int32_t zero, int32_t is_signed);
 typedef void nb_fn_ste_backward(float *dx, const float *dy, const uint8_t *mask, int64_t n, int32_t add);
-typedef void nb_fn_channel_sums(double *sum, double *sumsq, const float *x, int64_t rows, int32_t c);
+typedef void nb_fn_channel_stats(double *sum, double *sumsq, float *min, float *max, const float *x, int64_t rows,
+                                 int32_t c);
 typedef void nb_fn_channel_affine(float *y, const float *x, const float *a, const float *b, int64_t rows, int32_t c);
-typedef void nb_fn_channel_grad_sums(double *sum_dy, double *sum_dyx, const float *dy, const float *x,
-                                     const float *mean, int64_t rows, int32_t c);
-typedef void nb_fn_channel_grad(float *dx, const float *dy, const float *x, const float *a, const float *b,
-                                const float *d, int64_t rows, int32_t c, int32_t add);
+typedef void nb_fn_channel_grad_sums(double *sum_dy, double *sum_dyx, const float *dy, const uint8_t *mask,
+                                     const float *x, const float *mean, int64_t rows, int32_t c);
+typedef void nb_fn_channel_grad(float *dx, const float *dy, const uint8_t *mask, const float *x, const nb_kgrad *k,
+                                int64_t rows, int32_t c, int32_t add);
 typedef void nb_fn_acc_to_real(float *y, const int32_t *acc, const int32_t *bias, const float *scale,
                                const float *shift, int64_t rows, int32_t c);
+
+/* Those of chain.h. */
+typedef void nb_fn_map_float(float *y, uint8_t *mask, const float *x, const nb_kmap *m, int64_t rows, int32_t c);
+typedef void nb_fn_map_codes(uint8_t *codes, uint8_t *mask, const float *x, const nb_kmap *m, const nb_kgrid *g,
+                             int64_t rows, int32_t c);
+typedef void nb_fn_join_minmax(float *min, float *max, const nb_kjoin *j, int64_t n);
+typedef void nb_fn_join_float(float *y, uint8_t *mask, const nb_kjoin *j, int64_t n);
+typedef void nb_fn_join_codes(uint8_t *codes, uint8_t *mask, const nb_kjoin *j, const nb_kgrid *g, int64_t n);
 
 #define X(kernel, features, function) nb_fn_##kernel function;
 #include "fkernels.def"
@@ -52,11 +64,16 @@ typedef struct {
     nb_fn_quantize *quantize;
     nb_fn_dequantize *dequantize;
     nb_fn_ste_backward *ste_backward;
-    nb_fn_channel_sums *channel_sums;
+    nb_fn_channel_stats *channel_stats;
     nb_fn_channel_affine *channel_affine;
     nb_fn_channel_grad_sums *channel_grad_sums;
     nb_fn_channel_grad *channel_grad;
     nb_fn_acc_to_real *acc_to_real;
+    nb_fn_map_float *map_float;
+    nb_fn_map_codes *map_codes;
+    nb_fn_join_minmax *join_minmax;
+    nb_fn_join_float *join_float;
+    nb_fn_join_codes *join_codes;
 } nb_fkernels;
 
 /* The best kernels this processor (masked by NB_CPU) can run; chosen once. */

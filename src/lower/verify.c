@@ -1,9 +1,10 @@
 /* verify.c - the engine against the float reference graph, layer by layer.
  *
- * Every tensor of the integer model is the value of one node of the graph (they share the name). The graph runs node by
- * node over a batch; each such value is copied while it is alive. Then every step of the engine is run twice per image:
+ * Every tensor of the integer model is the value of one node of the graph (they share the name). The graph runs step by
+ * step over a batch; each such value is copied while it is alive. Then every step of the engine is run twice per image:
  * on the reference's codes (what can this layer alone do wrong?) and on the engine's own (what does it add up to?).
  * Images run in parallel; counts are integers, so their order does not matter. */
+#include <nibble/fusion.h>
 #include <nibble/lower.h>
 
 #include "base/arena.h"
@@ -64,13 +65,11 @@ static void run_graph(verify_job *j, nb_graph *g, int32_t batch)
 {
     nb_graph_set_batch(g, batch);
     nb_run r = {.pixels = j->pixels};
-    for (int32_t i = 0; i < g->n; i++) {
-        nb_node *n = g->node[i];
-        if (n->op->forward)
-            n->op->forward(n, &r);
+    for (int32_t i = 0; i < g->n_steps; i++) {
+        nb_forward_step(g, i, &r);
         for (int32_t t = 0; t < j->m->e.n_tensors; t++)
-            if (j->node[t] == n)
-                keep_value(j, t, n, batch);
+            if (j->node[t] == nb_step_last(&g->step[i]))
+                keep_value(j, t, j->node[t], batch);
     }
 }
 

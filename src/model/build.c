@@ -1,5 +1,6 @@
 /* build.c - walks the `model` list, names layers, resolves `in`, expands blocks, and checks what only the whole can
  * tell. */
+#include <nibble/fusion.h>
 #include <nibble/model.h>
 #include <nibble/quant.h>
 
@@ -217,8 +218,10 @@ nb_status nb_model_build(nb_ctx *ctx, const nb_experiment *exp, const nb_dsinfo 
 {
     nb_model_builder b = {.ctx = ctx, .where = ""};
     nb_status st = nb_graph_create(ctx, info, max_batch, &b.g);
-    if (st == NB_OK)
+    if (st == NB_OK) {
+        b.g->fusions = nb_fusions;
         st = nb_arena_create(ctx, &b.arena);
+    }
     if (st == NB_OK)
         st = build_all(&b, exp->model);
     nb_arena_free(b.arena);

@@ -71,7 +71,12 @@ static void observe(const nb_node *n, int32_t c, const float *x, int64_t count, 
 {
     const nb_fakequant_attr *a = n->attr;
     float *state = (float *)n->in[1]->out.data + (int64_t)c * a->method->n_state;
-    nb_observation o = {.x = x, .n = count, .min = lo, .max = hi, .bits = a->bits, .weights = a->weights};
+    nb_observation o = {.x = a->method->reads_values ? x : NULL,
+                        .n = count,
+                        .min = lo,
+                        .max = hi,
+                        .bits = a->bits,
+                        .weights = a->weights};
     o.symmetric = a->weights || a->scheme == NB_SCHEME_SYMMETRIC;
     if (isfinite(lo) && isfinite(hi))
         a->method->observe(a->method_attr, state, &o);
@@ -83,6 +88,25 @@ static void set_params(const nb_node *n, nb_qparams *q, int32_t c)
     float lo, hi;
     a->method->range(a->method_attr, (const float *)n->in[1]->out.data + (int64_t)c * a->method->n_state, &lo, &hi);
     nb_qparams_set(q, c, a->scheme, lo, hi);
+}
+
+bool nb_fakequant_fusible(const nb_node *n)
+{
+    const nb_fakequant_attr *a = n->attr;
+    return !a->per_channel && !a->weights && !a->method->reads_values;
+}
+
+bool nb_fakequant_observes(const nb_run *r)
+{
+    return r->train && !r->freeze_ranges;
+}
+
+void nb_fakequant_settle(nb_node *n, const nb_run *r, float min, float max)
+{
+    fq_priv *p = n->priv;
+    if (nb_fakequant_observes(r))
+        observe(n, 0, NULL, nb_count(&n->out), min, max);
+    set_params(n, &p->q, 0);
 }
 
 static void channel_forward(void *arg, int64_t c, int32_t thread)
@@ -140,7 +164,7 @@ static void tensor_forward(fq_job *j)
 static void fq_forward(nb_node *n, const nb_run *r)
 {
     const nb_fakequant_attr *a = n->attr;
-    fq_job j = {.n = n, .p = n->priv, .count = nb_count(&n->out), .observe = r->train && !r->freeze_ranges};
+    fq_job j = {.n = n, .p = n->priv, .count = nb_count(&n->out), .observe = nb_fakequant_observes(r)};
     j.per = j.count / j.p->q.n;
     j.mask_stride = nb_chunks(j.per, 8);
     if (!a->per_channel) {

@@ -1,4 +1,4 @@
-/* fakequant.h - the attributes of a fake-quant node: filled by the policy, read by nothing else. */
+/* fakequant.h - the attributes of a fake-quant node, filled by the policy, and its parts for fused chains. */
 #ifndef NB_QUANT_FAKEQUANT_H
 #define NB_QUANT_FAKEQUANT_H
 
@@ -12,5 +12,13 @@ typedef struct {
     bool weights;     /* narrow symmetric grid */
     bool per_channel; /* along axis 0; weights only */
 } nb_fakequant_attr;
+
+/* Can a chain compute n's codes itself? One grid for all values, found from their extremes. */
+bool nb_fakequant_fusible(const nb_node *n);
+/* This step looks at the values before it quantizes them. */
+bool nb_fakequant_observes(const nb_run *r);
+/* What comes before quantizing: takes in the extremes of the values (when this step observes; NaN or infinite ones are
+ * passed over), then sets n's scale and zero point. */
+void nb_fakequant_settle(nb_node *n, const nb_run *r, float min, float max);
 
 #endif

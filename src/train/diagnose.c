@@ -1,9 +1,11 @@
 /* diagnose.c - finds the first layer whose numbers are not finite.
  *
- * Planned memory is reused within a step, so a value must be looked at right after its node has run: forward is
- * repeated here node by node. Gradients of parameters have memory of their own and still hold what the failed step
- * left. */
+ * Planned memory is reused within a step and fused steps store nothing in between, so a value must be looked at right
+ * after its node has run: forward is repeated here node by node. Gradients of parameters have memory of their own and
+ * still hold what the failed step left. */
 #include "train/diagnose.h"
+
+#include <nibble/fusion.h>
 
 #include <math.h>
 #include <stdio.h>
@@ -26,13 +28,15 @@ static const nb_node *bad_leaf(const nb_graph *g)
     return NULL;
 }
 
+/* NULL also when there is no memory for it. */
 static const nb_node *bad_output(nb_graph *g, const nb_run *r)
 {
-    for (int32_t i = 0; i < g->n; i++) {
-        nb_node *n = g->node[i];
-        if (!n->op->forward)
-            continue;
-        n->op->forward(n, r);
+    g->fusions = NULL;
+    if (nb_graph_freeze(g, NB_PLAN_TRAIN) != NB_OK)
+        return NULL;
+    for (int32_t i = 0; i < g->n_steps; i++) {
+        const nb_node *n = nb_step_last(&g->step[i]);
+        nb_forward_step(g, i, r);
         if (n->out.dtype == NB_F32 && !all_finite(n->out.data, nb_count(&n->out)))
             return n;
     }

@@ -164,6 +164,8 @@ nb_status nb_graph_open(nb_ctx *ctx, const nb_graph_spec *spec, const nb_params_
     nb_graph *g;
     NB_TRY(nb_model_build(ctx, spec->experiment, spec->info, spec->max_batch, &g));
     g->compute = spec->compute;
+    if (spec->reference)
+        g->fusions = NULL;
     nb_status st = fill(g, spec, from);
     if (st == NB_OK)
         st = nb_graph_freeze(g, spec->plan);

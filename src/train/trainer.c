@@ -264,7 +264,8 @@ static nb_status open_phase(trainer *t, const nb_params_source *from)
                           .max_batch = t->plan->keys.batch,
                           .quant = phase_of(t)->keys.quant,
                           .plan = NB_PLAN_TRAIN,
-                          .compute = (nb_compute)t->plan->keys.compute};
+                          .compute = (nb_compute)t->plan->keys.compute,
+                          .reference = t->job->reference};
     nb_graph *g;
     NB_TRY(nb_graph_open(t->ctx, &spec, from, &g));
     nb_optim_free(t->ctx, t->optim);
@@ -413,8 +414,13 @@ static nb_status check_network(nb_ctx *ctx, const nb_train_job *job, const nb_ba
                                const nb_checkpoint *init)
 {
     bool run = quant && job->check;
-    nb_graph_spec spec = {job->experiment, nb_data_info(job->data), 1, quant, run ? NB_PLAN_TRAIN : NB_PLAN_INFER,
-                          NB_COMPUTE_F32};
+    nb_graph_spec spec = {.experiment = job->experiment,
+                          .info = nb_data_info(job->data),
+                          .max_batch = 1,
+                          .quant = quant,
+                          .plan = run ? NB_PLAN_TRAIN : NB_PLAN_INFER,
+                          .compute = NB_COMPUTE_F32,
+                          .reference = job->reference};
     nb_graph *g = NULL;
     NB_TRY(nb_graph_open(ctx, &spec, &(nb_params_source){.file = init, .mode = NB_PARAMS_START}, &g));
     nb_status st = NB_OK;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# threads.sh - the same config gives the same bytes on 1, 2 and 4 threads and run after run, and the engine the same answers.
+# threads.sh - the same config gives the same bytes on 1, 2 and 4 threads, run after run and without fused steps, and the engine the same answers.
 set -eu
 . tests/e2e/common.bash
 cp configs/synth-tiny.yaml "$WORK"
@@ -19,6 +19,17 @@ for n in 1 2 4 1; do
         sed 's/"seconds".*//' "$WORK/out" >answers
     )
 done
+mkdir reference # node by node
+(
+    cd reference
+    cp ../*.yaml .
+    run 0 train tiny.yaml --reference
+    run 0 train "${synth[@]}" --reference
+)
+same_run t1/run reference/run
+same_run t1/synth reference/synth
+run 0 eval t1/run/last.safetensors --reference
+run 2 eval t1/run/model.int.safetensors --reference
 for other in t2 t4 again; do
     same_run t1/run $other/run
     same_run t1/synth $other/synth

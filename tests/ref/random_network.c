@@ -95,7 +95,30 @@ static void join(writer *w)
         put(w, "  - relu\n");
 }
 
-static void write_network(writer *w)
+/* Blocks in a row: a value that a convolution and an add read, over several adds. */
+static void residual(writer *w)
+{
+    int32_t stride = w->h > 6 && w->w > 6 ? pick(w, 1, 2) : 1, out = pick(w, 0, 1) ? w->c : pick(w, 1, 12);
+    put(w, "  - resblock: {out: %d, stride: %d, repeat: %d}\n", out, stride, pick(w, 1, 3));
+    w->h = (w->h - 1) / stride + 1;
+    w->w = (w->w - 1) / stride + 1;
+    w->c = out;
+}
+
+/* Two sums of three values that are read in an order in which their gradients must not share memory. */
+static void crossed(writer *w)
+{
+    int32_t id = w->layer++, out = pick(w, 1, 9);
+    put(w, "  - conv2d: {name: x%d, out: %d, kernel: 1}\n", id, out);
+    put(w, "  - conv2d: {name: x%da, in: x%d, out: %d, kernel: 3, pad: 1}\n  - batchnorm: {name: x%db}\n", id, id, out,
+        id);
+    put(w, "  - conv2d: {name: x%dc, in: x%db, out: %d, kernel: 1, bias: no}\n", id, id, out);
+    put(w, "  - add: {name: x%dd, in: [x%d, x%db]}\n  - add: {in: [x%dd, x%dc]}\n", id, id, id, id, id);
+    w->c = out;
+}
+
+/* Of the first n_kinds kinds of layers. */
+static void write_network(writer *w, int32_t n_kinds)
 {
     w->h = pick(w, 5, 12);
     w->w = pick(w, 5, 12);
@@ -106,8 +129,8 @@ static void write_network(writer *w)
         pick(w, 1, 1000), w->h, w->w, w->c);
     conv(w);
     for (int32_t i = 0, n = pick(w, 1, 5); i < n; i++) {
-        static void (*const kinds[])(writer *) = {conv, depthwise, pool, join};
-        kinds[pick(w, 0, 3)](w);
+        static void (*const kinds[])(writer *) = {conv, depthwise, pool, join, residual, crossed};
+        kinds[pick(w, 0, n_kinds - 1)](w);
     }
     put(w, pick(w, 0, 1) ? "  - avgpool: {global: yes}\n" : "  - flatten\n");
     put(w, "  - linear: {out: 4}\n");
@@ -137,15 +160,26 @@ static void disturb(nb_graph *g, writer *w)
 void ref_network_text(int32_t seed, char *text)
 {
     writer w = {.rng = nb_rng_make(0x6e657473, (uint64_t)seed), .text = text};
-    write_network(&w);
+    write_network(&w, 4);
+}
+
+void ref_network_text_residual(int32_t seed, char *text)
+{
+    writer w = {.rng = nb_rng_make(0x6e657473, (uint64_t)seed), .text = text};
+    write_network(&w, 6);
+}
+
+void ref_network_disturb(int32_t seed, nb_graph *g)
+{
+    writer w = {.rng = nb_rng_make(0x67616d6d, (uint64_t)seed)};
+    disturb(g, &w);
 }
 
 void ref_network_open(int32_t seed, const char *text, ref_street *s)
 {
-    writer w = {.rng = nb_rng_make(0x67616d6d, (uint64_t)seed)};
     nb_status st = ref_street_open(s, text, REF_NETWORK_BATCH, REF_FLOAT);
     if (st == NB_OK) {
-        disturb(s->graph, &w);
+        ref_network_disturb(seed, s->graph);
         st = nb_model_quantize(s->graph, s->exp.quant);
     }
     if (st != NB_OK)

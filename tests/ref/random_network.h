@@ -9,6 +9,10 @@ enum { REF_NETWORK_BYTES = 8192, REF_NETWORK_BATCH = 8 };
 
 /* The config of network `seed` into text [REF_NETWORK_BYTES]. */
 void ref_network_text(int32_t seed, char *text);
+/* The same with residual blocks and sums of sums among the layers. */
+void ref_network_text_residual(int32_t seed, char *text);
+/* Batch norms of g as training seldom leaves them: negative, zero and nearly zero gamma. */
+void ref_network_disturb(int32_t seed, nb_graph *g);
 /* The network of that text, quantized, its batch norms disturbed; stops the test when it cannot be built. Close with
  * ref_street_close. */
 void ref_network_open(int32_t seed, const char *text, ref_street *s);

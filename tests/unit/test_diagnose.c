@@ -2,6 +2,8 @@
 #include "ref/small_model.h"
 #include "train/diagnose.h"
 
+#include <nibble/fusion.h>
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +17,7 @@ static const char text[] = "model:\n- input\n- conv2d: {name: c1, out: 4, kernel
 static void build(small_model *m, nb_ctx *ctx)
 {
     assert_int_equal(small_model_build(m, ctx, text, 2), NB_OK);
+    m->g->fusions = nb_fusions;
     assert_int_equal(nb_graph_freeze(m->g, NB_PLAN_TRAIN), NB_OK);
 }
 

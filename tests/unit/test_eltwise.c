@@ -177,16 +177,45 @@ static void channel_sweeps_do_what_their_formulas_say(void **state)
     const float x[] = {1, 2, 3, 4, 5, 6}, dy[] = {1, -1, 2, -2, 3, -3}, a[] = {2, 3}, b[] = {10, 20}, d[] = {100, 200};
     double sum[2] = {100, 0}, sumsq[2] = {0, 100}, sum_dy[2] = {0}, sum_dyx[2] = {0};
     float y[6];
-    nb_k_channel_sums(sum, sumsq, x, 3, 2);
+    float min[2] = {INFINITY, 3}, max[2] = {-INFINITY, 5};
+    nb_k_channel_stats(sum, sumsq, min, max, x, 3, 2);
     assert_true(sum[0] == 109 && sum[1] == 12 && sumsq[0] == 35 && sumsq[1] == 156);
+    assert_true(min[0] == 1 && max[0] == 5 && min[1] == 2 && max[1] == 6);
     nb_k_channel_affine(y, x, a, b, 3, 2);
     assert_true(y[0] == 12 && y[1] == 26 && y[4] == 20 && y[5] == 38);
-    nb_k_channel_grad_sums(sum_dy, sum_dyx, dy, x, a, 3, 2); /* mean = 2, 3 */
+    nb_k_channel_grad_sums(sum_dy, sum_dyx, dy, NULL, x, a, 3, 2); /* mean = 2, 3 */
     assert_true(sum_dy[0] == 6 && sum_dy[1] == -6 && sum_dyx[0] == -1 + 2 + 9 && sum_dyx[1] == 1 - 2 - 9);
-    nb_k_channel_grad(y, dy, x, a, b, d, 3, 2, 0);
+    nb_k_channel_grad(y, dy, NULL, x, &(nb_kgrad){a, b, d}, 3, 2, 0);
     assert_true(y[0] == 112 && y[1] == 237 && y[4] == 156 && y[5] == 311);
-    nb_k_channel_grad(y, dy, x, a, b, d, 3, 2, 1);
+    nb_k_channel_grad(y, dy, NULL, x, &(nb_kgrad){a, b, d}, 3, 2, 1);
     assert_true(y[0] == 224 && y[5] == 622);
+}
+
+static void a_masked_gradient_counts_as_zero(void **state)
+{
+    (void)state;
+    const float x[] = {1, 2, 3, 4, 5, 6}, dy[] = {1, NAN, 2, -2, INFINITY, -3}, a[] = {2, 3}, b[] = {10, 20},
+                d[] = {100, 200};
+    const uint8_t mask[] = {1, 3, 2}; /* a byte per row: channel 0, both, channel 1 */
+    double sum[2] = {0}, product[2] = {0};
+    float y[6];
+    nb_k_channel_grad_sums(sum, product, dy, mask, x, a, 3, 2);
+    assert_true(sum[0] == 3 && sum[1] == -5 && product[0] == -1 + 2 && product[1] == -2 - 9);
+    nb_k_channel_grad(y, dy, mask, x, &(nb_kgrad){a, b, d}, 3, 2, 0);
+    assert_true(y[0] == 112 && y[1] == 240 && y[4] == 150 && y[5] == 311);
+}
+
+static void the_extremes_of_a_channel_keep_a_nan_and_no_sign_of_zero(void **state)
+{
+    (void)state;
+    const float x[] = {-0.0f, 1, NAN, 2}, again[] = {5, 5};
+    double sum[2] = {0}, sumsq[2] = {0};
+    float min[2] = {INFINITY, INFINITY}, max[2] = {-INFINITY, -INFINITY};
+    nb_k_channel_stats(sum, sumsq, min, max, x, 1, 2);
+    assert_true(min[0] == 0 && !signbit(min[0]) && !signbit(max[0]));
+    nb_k_channel_stats(sum, sumsq, min, max, x + 2, 1, 2);
+    nb_k_channel_stats(sum, sumsq, min, max, again, 1, 2);
+    assert_true(isnan(min[0]) && isnan(max[0]) && min[1] == 1 && max[1] == 5);
 }
 
 /* ---- every variant equals the scalar one ---- */
@@ -263,50 +292,101 @@ static void every_ste_backward_and_minmax_is_bit_equal_to_scalar(void **state)
     }
 }
 
-static void check_sums(nb_rng *r, int64_t rows, int32_t c)
+/* Both sums and, if asked, both extremes of every variant, from the same start. */
+static void check_stats(nb_rng *r, int64_t rows, int32_t c, bool extremes)
 {
-    ref_guard x = floats(r, rows * c, false), dy = floats(r, rows * c, false), mean = floats(r, c, false);
-    double start[80], want[2][80], want_dy[2][80];
+    ref_guard x = floats(r, rows * c, extremes);
+    double start[80], want[2][80];
+    float ends[2][80];
     for (int32_t j = 0; j < c; j++)
         start[j] = (double)value(r, false);
-    for (int k = 0; k < 2; k++) {
-        memcpy(want[k], start, sizeof start);
-        memcpy(want_dy[k], start, sizeof start);
+    memcpy(want[0], start, sizeof start);
+    memcpy(want[1], start, sizeof start);
+    for (int32_t j = 0; j < c; j++) {
+        ends[0][j] = INFINITY;
+        ends[1][j] = -INFINITY;
     }
-    nb_k_channel_sums__scalar(want[0], want[1], x.data, rows, c);
-    nb_k_channel_grad_sums__scalar(want_dy[0], want_dy[1], dy.data, x.data, mean.data, rows, c);
+    nb_k_channel_stats__scalar(want[0], want[1], extremes ? ends[0] : NULL, extremes ? ends[1] : NULL, x.data, rows, c);
+    size_t i = 0, n = (size_t)c * sizeof(double), n_ends = (size_t)c * sizeof(float);
+    for (nb_fn_channel_stats *fn; (fn = (nb_fn_channel_stats *)next_variant("channel_stats", &i));) {
+        ref_guard s = ref_guard_alloc(n, GUARD_END), q = ref_guard_alloc(n, GUARD_END);
+        ref_guard lo = ref_guard_alloc(n_ends, GUARD_END), hi = ref_guard_alloc(n_ends, GUARD_END);
+        memcpy(s.data, start, n);
+        memcpy(q.data, start, n);
+        for (int32_t j = 0; j < c; j++) {
+            ((float *)lo.data)[j] = INFINITY;
+            ((float *)hi.data)[j] = -INFINITY;
+        }
+        fn(s.data, q.data, extremes ? lo.data : NULL, extremes ? hi.data : NULL, x.data, rows, c);
+        for (int32_t j = 0; j < c && !extremes; j++) {
+            assert_memory_equal((double *)s.data + j, &want[0][j], sizeof(double));
+            assert_memory_equal((double *)q.data + j, &want[1][j], sizeof(double));
+        }
+        if (extremes) {
+            assert_same_floats(lo.data, ends[0], c);
+            assert_same_floats(hi.data, ends[1], c);
+        }
+        ref_guard *all[] = {&s, &q, &lo, &hi};
+        for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+            ref_guard_free(all[k]);
+    }
+    ref_guard_free(&x);
+}
+
+static void check_grad_sums(nb_rng *r, int64_t rows, int32_t c, bool masked)
+{
+    ref_guard x = floats(r, rows * c, false), dy = floats(r, rows * c, false), mean = floats(r, c, false),
+              mask = bytes(r, rows * ((c + 7) / 8));
+    double start[80], want[2][80];
+    for (int32_t j = 0; j < c; j++)
+        start[j] = (double)value(r, false);
+    memcpy(want[0], start, sizeof start);
+    memcpy(want[1], start, sizeof start);
+    const uint8_t *bits = masked ? mask.data : NULL;
+    nb_k_channel_grad_sums__scalar(want[0], want[1], dy.data, bits, x.data, mean.data, rows, c);
     size_t i = 0, n = (size_t)c * sizeof(double);
-    for (nb_fn_channel_sums *fn; (fn = (nb_fn_channel_sums *)next_variant("channel_sums", &i));) {
+    for (nb_fn_channel_grad_sums *fn; (fn = (nb_fn_channel_grad_sums *)next_variant("channel_grad_sums", &i));) {
         ref_guard s = ref_guard_alloc(n, GUARD_END), q = ref_guard_alloc(n, GUARD_END);
         memcpy(s.data, start, n);
         memcpy(q.data, start, n);
-        fn(s.data, q.data, x.data, rows, c);
+        fn(s.data, q.data, dy.data, bits, x.data, mean.data, rows, c);
         assert_memory_equal(s.data, want[0], n);
         assert_memory_equal(q.data, want[1], n);
         ref_guard_free(&s);
         ref_guard_free(&q);
     }
-    i = 0;
-    for (nb_fn_channel_grad_sums *fn; (fn = (nb_fn_channel_grad_sums *)next_variant("channel_grad_sums", &i));) {
-        ref_guard s = ref_guard_alloc(n, GUARD_END), q = ref_guard_alloc(n, GUARD_END);
-        memcpy(s.data, start, n);
-        memcpy(q.data, start, n);
-        fn(s.data, q.data, dy.data, x.data, mean.data, rows, c);
-        assert_memory_equal(s.data, want_dy[0], n);
-        assert_memory_equal(q.data, want_dy[1], n);
-        ref_guard_free(&s);
-        ref_guard_free(&q);
+    ref_guard *all[] = {&x, &dy, &mean, &mask};
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+        ref_guard_free(all[k]);
+}
+
+static void check_grads(nb_rng *r, int64_t rows, int32_t c, bool masked)
+{
+    ref_guard x = floats(r, rows * c, true), dy = floats(r, rows * c, true), want = floats(r, rows * c, false),
+              start = floats(r, rows * c, false), got = floats(r, rows * c, false);
+    ref_guard a = floats(r, c, false), b = floats(r, c, false), d = floats(r, c, false),
+              mask = bytes(r, rows * ((c + 7) / 8));
+    const nb_kgrad k = {a.data, b.data, d.data};
+    const uint8_t *bits = masked ? mask.data : NULL;
+    for (int32_t add = 0; add <= 1; add++) {
+        memcpy(want.data, start.data, (size_t)(rows * c) * sizeof(float));
+        nb_k_channel_grad__scalar(want.data, dy.data, bits, x.data, &k, rows, c, add);
+        size_t i = 0;
+        for (nb_fn_channel_grad *fn; (fn = (nb_fn_channel_grad *)next_variant("channel_grad", &i));) {
+            memcpy(got.data, start.data, (size_t)(rows * c) * sizeof(float));
+            fn(got.data, dy.data, bits, x.data, &k, rows, c, add);
+            assert_same_floats(got.data, want.data, rows * c);
+        }
     }
-    ref_guard_free(&x);
-    ref_guard_free(&dy);
-    ref_guard_free(&mean);
+    ref_guard *all[] = {&x, &dy, &want, &start, &got, &a, &b, &d, &mask};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        ref_guard_free(all[i]);
 }
 
 static void check_sweeps(nb_rng *r, int64_t rows, int32_t c)
 {
-    ref_guard x = floats(r, rows * c, true), dy = floats(r, rows * c, false), want = floats(r, rows * c, false);
-    ref_guard a = floats(r, c, false), b = floats(r, c, false), d = floats(r, c, false),
-              got = floats(r, rows * c, false);
+    ref_guard x = floats(r, rows * c, true), want = floats(r, rows * c, false), got = floats(r, rows * c, false);
+    ref_guard a = floats(r, c, false), b = floats(r, c, false);
     ref_guard acc = bytes(r, rows * c * 4), bias = bytes(r, (int64_t)c * 4); /* any bits are an int32 */
     nb_k_channel_affine__scalar(want.data, x.data, a.data, b.data, rows, c);
     size_t i = 0;
@@ -320,17 +400,7 @@ static void check_sweeps(nb_rng *r, int64_t rows, int32_t c)
         fn(got.data, acc.data, bias.data, a.data, b.data, rows, c);
         assert_same_floats(got.data, want.data, rows * c);
     }
-    for (int32_t add = 0; add <= 1; add++) {
-        memcpy(want.data, dy.data, (size_t)(rows * c) * sizeof(float));
-        nb_k_channel_grad__scalar(want.data, dy.data, x.data, a.data, b.data, d.data, rows, c, add);
-        i = 0;
-        for (nb_fn_channel_grad *fn; (fn = (nb_fn_channel_grad *)next_variant("channel_grad", &i));) {
-            memcpy(got.data, dy.data, (size_t)(rows * c) * sizeof(float));
-            fn(got.data, dy.data, x.data, a.data, b.data, d.data, rows, c, add);
-            assert_same_floats(got.data, want.data, rows * c);
-        }
-    }
-    ref_guard *all[] = {&x, &dy, &want, &a, &b, &d, &got, &acc, &bias};
+    ref_guard *all[] = {&x, &want, &a, &b, &got, &acc, &bias};
     for (size_t k = 0; k < sizeof all / sizeof *all; k++)
         ref_guard_free(all[k]);
 }
@@ -341,7 +411,12 @@ static void every_channel_sweep_is_bit_equal_to_scalar(void **state)
     nb_rng r = nb_rng_make(4, 1);
     for (int32_t c = 1; c <= 70; c++) {
         int64_t rows = pick(&r, 1, 40);
-        check_sums(&r, rows, c);
+        check_stats(&r, rows, c, false);
+        check_stats(&r, rows, c, true);
+        for (int masked = 0; masked <= 1; masked++) {
+            check_grad_sums(&r, rows, c, masked);
+            check_grads(&r, rows, c, masked);
+        }
         check_sweeps(&r, rows, c);
     }
 }
@@ -356,6 +431,8 @@ int main(void)
         cmocka_unit_test(the_sign_of_zero_does_not_depend_on_order),
         cmocka_unit_test(accumulators_lose_the_zero_point_before_they_become_floats),
         cmocka_unit_test(channel_sweeps_do_what_their_formulas_say),
+        cmocka_unit_test(a_masked_gradient_counts_as_zero),
+        cmocka_unit_test(the_extremes_of_a_channel_keep_a_nan_and_no_sign_of_zero),
         cmocka_unit_test(every_quantize_is_bit_equal_to_scalar),
         cmocka_unit_test(every_ste_backward_and_minmax_is_bit_equal_to_scalar),
         cmocka_unit_test(every_channel_sweep_is_bit_equal_to_scalar),

@@ -32,11 +32,16 @@ typedef struct {
 #define VARIANT_quantize(features, function)
 #define VARIANT_dequantize(features, function)
 #define VARIANT_ste_backward(features, function)
-#define VARIANT_channel_sums(features, function)
+#define VARIANT_channel_stats(features, function)
 #define VARIANT_channel_affine(features, function)
 #define VARIANT_channel_grad_sums(features, function)
 #define VARIANT_channel_grad(features, function)
 #define VARIANT_acc_to_real(features, function)
+#define VARIANT_map_float(features, function)
+#define VARIANT_map_codes(features, function)
+#define VARIANT_join_minmax(features, function)
+#define VARIANT_join_float(features, function)
+#define VARIANT_join_codes(features, function)
 static const variant variants[] = {
 #define X(kernel, features, function) VARIANT_##kernel(features, function)
 #include "kernels/fkernels.def"

@@ -55,6 +55,7 @@ static void two_tensors_never_share_memory_while_both_live(void **state)
     (void)state;
     ref_street s;
     assert_int_equal(ref_street_open(&s, SMALL, 4, REF_FLOAT), NB_OK);
+    s.graph->fusions = NULL;
     assert_int_equal(nb_graph_freeze(s.graph, NB_PLAN_TRAIN), NB_OK);
     /* fill every value with its id in forward order and look whether an input survived until its reader */
     for (int32_t i = 0; i < s.graph->n; i++) {

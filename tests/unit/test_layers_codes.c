@@ -16,6 +16,7 @@
 #include "ref/small_model.h"
 
 #include <math.h>
+#include <nibble/fusion.h>
 #include <nibble/lower.h>
 
 static nb_ctx *ctx;
@@ -189,10 +190,11 @@ static void a_gradient_that_is_not_finite_reaches_weights_and_input_in_16_bits_t
         assert_ok(nb_graph_freeze(m.g, NB_PLAN_TRAIN));
         nb_forward(m.g, &m.run);
         nb_backward_begin(m.g);
-        for (int32_t k = m.g->n - 1; k > n->id; k--)
-            nb_backward_node(m.g, k, &m.run);
+        int32_t k = m.g->n_steps - 1;
+        for (; m.g->step[k].node[0] != n; k--)
+            nb_backward_step(m.g, k, &m.run);
         n->out.grad[nb_count(&n->out) - 1] = NAN;
-        nb_backward_node(m.g, n->id, &m.run);
+        nb_backward_step(m.g, k, &m.run);
         assert_true(isnan(n->in[0]->out.grad[nb_count(&n->in[0]->out) - 1]));
         assert_true(isnan(n->in[1]->out.grad[0]));
         small_model_free(&m);

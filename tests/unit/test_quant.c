@@ -149,6 +149,7 @@ static void a_fake_quant_node_holds_codes_of_the_contract(void **state)
     (void)state;
     ref_street s;
     assert_int_equal(ref_street_open(&s, NET, 4, REF_QUANTIZED), NB_OK);
+    s.graph->fusions = NULL;
     assert_int_equal(nb_graph_freeze(s.graph, NB_PLAN_TRAIN), NB_OK);
     uint8_t pixels[4 * 192];
     for (size_t i = 0; i < sizeof pixels; i++)

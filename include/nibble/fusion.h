@@ -1,0 +1,60 @@
+/* fusion.h - steps: at freeze the graph becomes a list of them, each one node or a fused chain of nodes.
+ *
+ * A fusion is a pattern of layers and one implementation of the whole chain (one file in layers/, one line in
+ * fusions.def). The values and gradients between the nodes of a chain are never stored and get no memory. A chain gives
+ * the same bits as its nodes one by one, which is what runs when a graph has no table of fusions (g->fusions = NULL):
+ * that is the oracle. */
+#ifndef NIBBLE_FUSION_H
+#define NIBBLE_FUSION_H
+
+#include <nibble/graph.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { NB_MAX_CHAIN = 4 };
+
+typedef struct nb_fusion nb_fusion;
+
+struct nb_step {
+    const nb_fusion *fusion;     /* NULL: one node, run by its op */
+    nb_node *node[NB_MAX_CHAIN]; /* in order; each but the last is read by the next and by nobody else */
+    int32_t n;
+    void *priv; /* of the fusion, in the graph's arena */
+};
+
+enum { /* nb_fusion.flags */
+       /* Every input of the first node gets the same gradient: the step's own, masked. So their gradients may share its
+        * memory, and backward, when it finds in[k]->out.grad == out.grad, works in place. */
+       NB_FUSION_PASSES_GRAD = 1
+};
+
+struct nb_fusion {
+    const char *name, *help;
+    /* Op names in order, optional ones in brackets: "add [relu] [fakequant]". Several patterns end with NULL, the first
+     * that matches counts. Of the chain's nodes, only the first may read other values than the node before it. */
+    const char *const *patterns;
+    uint32_t flags;
+    /* After all nodes were prepared: can this chain be fused? NULL: always. */
+    bool (*fits)(const nb_step *s);
+    /* Tables in s->priv; may change saved_bytes and scratch_bytes of the chain's nodes. NULL is fine. */
+    nb_status (*prepare)(nb_graph *g, nb_step *s);
+    void (*forward)(const nb_step *s, const nb_run *r);
+    void (*backward)(const nb_step *s,
+                     const nb_run *r); /* as nb_op.backward with NB_OP_BWD_SETS: looks at `fresh` of the first node */
+};
+
+extern NB_API const nb_fusion
+    *const nb_fusions[]; /* all of layers/fusions.def, ends with NULL; nb_model_build sets them */
+
+/* The node whose value and gradient are the step's. */
+static inline nb_node *nb_step_last(const nb_step *s)
+{
+    return s->node[s->n - 1];
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

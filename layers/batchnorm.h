@@ -1,0 +1,40 @@
+/* batchnorm.h - the parts of a batch norm, for batchnorm.c, which runs them in sweeps of its own, and for fused chains,
+ * which sweep differently but must come to the same bits. */
+#ifndef NB_LAYERS_BATCHNORM_H
+#define NB_LAYERS_BATCHNORM_H
+
+#include <nibble/graph.h>
+
+/* Reductions over rows are cut into parts of whole images, added in order: the number of parts depends on the batch
+ * alone. */
+enum { NB_BN_MAX_PARTS = 32 };
+
+typedef struct {
+    nb_node *n;
+    int64_t rows, per_image, grain; /* grain: rows per chunk of a sweep that reduces nothing */
+    int32_t c, n_parts;
+    double *sums;    /* [n_parts][2][c] */
+    float *extremes; /* [n_parts][2][c] minimum and maximum of x, where a chain asks for them */
+    float *mean, *rstd, *mul, *add, *off;
+} nb_bn;
+
+/* A view of n's memory for the current batch. */
+nb_bn nb_bn_of(nb_node *n);
+/* Part i is rows [nb_bn_part(b, i), nb_bn_part(b, i + 1)). */
+int64_t nb_bn_part(const nb_bn *b, int64_t i);
+/* Batch statistics are in use: x must be summed before the map is known. */
+bool nb_bn_uses_batch(const nb_run *r);
+
+/* A part's sums (and, if asked, extremes) begin at nothing, then take in its rows from the first to the last. */
+void nb_bn_start(const nb_bn *b, int64_t part);
+void nb_bn_take(const nb_bn *b, int64_t part, bool extremes, const float *x, int64_t rows);
+
+/* forward: y = mul * x + add, from the parts' sums or from running statistics; updates these. */
+void nb_bn_forward_map(nb_bn *b, const nb_run *r);
+/* backward, of one part: sums over dy where mask (rows of bits as in kernels/chain.h; NULL: everywhere). Both are of
+ * the whole tensor. */
+void nb_bn_grad_part(const nb_bn *b, int64_t part, const float *dy, const uint8_t *mask);
+/* dx = mul * dy + add * x + off, from the parts' sums; gamma and beta get their gradients. */
+void nb_bn_backward_map(nb_bn *b, const nb_run *r);
+
+#endif

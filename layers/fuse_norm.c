@@ -1,0 +1,147 @@
+/* fuse_norm.c - batchnorm -> [relu] -> [fakequant] in two sweeps each way.
+ *
+ * forward   sums (and extremes) of x, then x to the chain's output: normalise, clamp, quantize, one mask bit per value.
+ *           y is a monotone function of x per channel, rounding included, so the extremes of y that the range observer
+ *           wants are y at the extremes of x.
+ * backward  sums over the masked gradient, then the gradient of x. The mask says at once where relu and the
+ *           straight-through estimator pass.
+ * saved: the mask in the last node's, everything else in the batch norm's. */
+#include "fuse.h"
+
+#include "batchnorm.h"
+#include "layer.h"
+
+#include "kernels/eltwise.h"
+#include "quant/fakequant.h"
+
+#include <math.h>
+
+typedef struct {
+    nb_bn bn;
+    nb_tail tail;
+    uint8_t *mask; /* NULL: all passes */
+    nb_kmap map;
+    nb_kgrid grid;
+} job;
+
+static job job_of(const nb_step *s)
+{
+    job j = {.bn = nb_bn_of(s->node[0]), .tail = nb_fuse_tail(s, 1)};
+    j.mask = s->n > 1 ? j.tail.out->saved : NULL;
+    j.map = (nb_kmap){j.bn.mul, j.bn.add, j.tail.clamp};
+    return j;
+}
+
+static bool norm_fits(const nb_step *s)
+{
+    return nb_fuse_tail_fits(s, 1);
+}
+
+static nb_status norm_prepare(nb_graph *g, nb_step *s)
+{
+    (void)g;
+    const nb_node *bn = s->node[0];
+    for (int32_t i = 1; i < s->n; i++)
+        s->node[i]->saved_bytes = 0;
+    if (s->n > 1)
+        nb_step_last(s)->saved_bytes = (size_t)(nb_rows(&bn->out) * nb_mask_bytes(nb_channels(&bn->out)));
+    return NB_OK;
+}
+
+static void sum_part(void *arg, int64_t part, int32_t thread)
+{
+    (void)thread;
+    const job *j = arg;
+    int64_t first = nb_bn_part(&j->bn, part);
+    const float *x = j->bn.n->in[0]->out.data;
+    nb_bn_start(&j->bn, part);
+    nb_bn_take(&j->bn, part, j->tail.fq != NULL, x + first * j->bn.c, nb_bn_part(&j->bn, part + 1) - first);
+}
+
+/* Of the chain's values, from those of x. */
+static void extremes(const job *j, float *min, float *max)
+{
+    const nb_bn *b = &j->bn;
+    *min = INFINITY;
+    *max = -INFINITY;
+    for (int32_t c = 0; c < b->c; c++) {
+        float lo = INFINITY, hi = -INFINITY;
+        for (int64_t p = 0; p < b->n_parts; p++)
+            nb_fuse_extend(&lo, &hi, b->extremes[p * 2 * b->c + c], b->extremes[(p * 2 + 1) * b->c + c]);
+        float at_lo = nb_fuse_clamp(&j->tail.clamp, lo * b->mul[c] + b->add[c]);
+        float at_hi = nb_fuse_clamp(&j->tail.clamp, hi * b->mul[c] + b->add[c]);
+        nb_fuse_extend(min, max, at_lo, at_lo);
+        nb_fuse_extend(min, max, at_hi, at_hi);
+    }
+    *min += 0.0f; /* no -0, as in a sweep */
+    *max += 0.0f;
+}
+
+static void map_chunk(void *arg, int64_t chunk, int32_t thread)
+{
+    (void)thread;
+    const job *j = arg;
+    const nb_bn *b = &j->bn;
+    int64_t first = chunk * b->grain, rows = nb_chunk_end(b->rows, b->grain, chunk) - first;
+    const float *x = (const float *)b->n->in[0]->out.data + first * b->c;
+    uint8_t *mask = j->mask ? j->mask + first * nb_mask_bytes(b->c) : NULL;
+    if (j->tail.fq)
+        nb_k_map_codes((uint8_t *)j->tail.out->out.data + first * b->c, mask, x, &j->map, &j->grid, rows, b->c);
+    else
+        nb_k_map_float((float *)j->tail.out->out.data + first * b->c, mask, x, &j->map, rows, b->c);
+}
+
+static void norm_forward(const nb_step *s, const nb_run *r)
+{
+    job j = job_of(s);
+    bool observes = j.tail.fq && nb_fakequant_observes(r);
+    float min = 0, max = 0;
+    if (nb_bn_uses_batch(r) || observes)
+        nb_parallel_for(j.bn.n_parts, sum_part, &j);
+    nb_bn_forward_map(&j.bn, r);
+    if (observes)
+        extremes(&j, &min, &max);
+    if (j.tail.fq) {
+        nb_fakequant_settle(j.tail.fq, r, min, max);
+        j.grid = nb_fuse_grid(j.tail.fq);
+    }
+    nb_parallel_for(nb_chunks(j.bn.rows, j.bn.grain), map_chunk, &j);
+}
+
+static void grad_part(void *arg, int64_t part, int32_t thread)
+{
+    (void)thread;
+    const job *j = arg;
+    nb_bn_grad_part(&j->bn, part, j->tail.out->out.grad, j->mask);
+}
+
+static void grad_chunk(void *arg, int64_t chunk, int32_t thread)
+{
+    (void)thread;
+    const job *j = arg;
+    const nb_bn *b = &j->bn;
+    int64_t first = chunk * b->grain, rows = nb_chunk_end(b->rows, b->grain, chunk) - first;
+    const nb_tensor *x = &b->n->in[0]->out;
+    nb_k_channel_grad(x->grad + first * b->c, j->tail.out->out.grad + first * b->c,
+                      j->mask ? j->mask + first * nb_mask_bytes(b->c) : NULL, (const float *)x->data + first * b->c,
+                      &(nb_kgrad){b->mul, b->add, b->off}, rows, b->c, !nb_layer_fresh(b->n, 0));
+}
+
+static void norm_backward(const nb_step *s, const nb_run *r)
+{
+    job j = job_of(s);
+    nb_parallel_for(j.bn.n_parts, grad_part, &j);
+    nb_bn_backward_map(&j.bn, r);
+    if (s->node[0]->in[0]->out.grad)
+        nb_parallel_for(nb_chunks(j.bn.rows, j.bn.grain), grad_chunk, &j);
+}
+
+const nb_fusion nb_fusion_norm = {
+    .name = "norm",
+    .help = "batch norm and what follows it: statistics, then everything else",
+    .patterns = (const char *const[]){"batchnorm [relu] [fakequant]", NULL},
+    .fits = norm_fits,
+    .prepare = norm_prepare,
+    .forward = norm_forward,
+    .backward = norm_backward
+};

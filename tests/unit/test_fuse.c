@@ -1,0 +1,126 @@
+/* test_fuse.c - what is fused in networks as people write them. That the chains compute the same bits as their nodes is
+ * tests/prop/test_fusion.c. */
+#include "ref/street.h"
+
+#include <nibble/fusion.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "quant/fakequant.h"
+
+#define RESNET                                                                                                         \
+    "data: {name: synth, height: 16, width: 16}\n"                                                                     \
+    "model: [input, conv2d: {name: stem, out: 8, pad: 1, bias: no}, batchnorm: {name: bn}, relu: {name: r},\n"         \
+    "        resblock: {name: b, out: 8, repeat: 2}, avgpool: {global: yes}, linear: {out: 10}]\n"
+
+static const nb_step *step_of(const nb_graph *g, const char *first)
+{
+    for (int32_t i = 0; i < g->n_steps; i++)
+        if (strcmp(g->step[i].node[0]->name, first) == 0)
+            return &g->step[i];
+    return NULL;
+}
+
+static void check_chain(const nb_graph *g, const char *first, const char *fusion, const char *last)
+{
+    const nb_step *s = step_of(g, first);
+    assert_true(s && s->fusion);
+    assert_string_equal(s->fusion->name, fusion);
+    assert_string_equal(nb_step_last(s)->name, last);
+}
+
+static void a_residual_network_is_batch_norms_and_adds_with_what_follows_them(void **state)
+{
+    (void)state;
+    ref_street s;
+    assert_int_equal(ref_street_open(&s, RESNET, 4, REF_FLOAT), NB_OK);
+    assert_int_equal(nb_graph_freeze(s.graph, NB_PLAN_TRAIN), NB_OK);
+    check_chain(s.graph, "bn", "norm", "r");
+    check_chain(s.graph, "b.1.c2.bn", "norm", "b.1.c2.bn");
+    check_chain(s.graph, "b.2.add", "join", "b.2.relu");
+    assert_null(step_of(s.graph, "r"));
+    ref_street_close(&s);
+    assert_int_equal(ref_street_open(&s, RESNET, 4, REF_QUANTIZED), NB_OK);
+    assert_int_equal(nb_graph_freeze(s.graph, NB_PLAN_TRAIN), NB_OK);
+    check_chain(s.graph, "bn", "norm", "r.fq");
+    check_chain(s.graph, "b.1.c2.bn", "norm", "b.1.c2.bn.fq");
+    check_chain(s.graph, "b.2.add", "join", "b.2.relu.fq");
+    ref_street_close(&s);
+}
+
+static void folded_batch_norms_leave_relu_and_fake_quant(void **state)
+{
+    (void)state;
+    ref_street s;
+    assert_int_equal(ref_street_open(&s, RESNET "quant: {batchnorm: fold}\n", 4, REF_QUANTIZED), NB_OK);
+    assert_int_equal(nb_graph_freeze(s.graph, NB_PLAN_TRAIN), NB_OK);
+    check_chain(s.graph, "r", "join", "r.fq");
+    ref_street_close(&s);
+}
+
+static void a_quantized_step_needs_less_memory_than_a_float_one_and_both_less_than_node_by_node(void **state)
+{
+    (void)state;
+    size_t bytes[2][2];
+    for (int32_t q = 0; q < 2; q++) {
+        ref_street s;
+        assert_int_equal(ref_street_open(&s, RESNET, 32, q ? REF_QUANTIZED : REF_FLOAT), NB_OK);
+        assert_int_equal(nb_graph_freeze(s.graph, NB_PLAN_TRAIN), NB_OK);
+        bytes[q][0] = s.graph->planned_bytes;
+        s.graph->fusions = NULL;
+        assert_int_equal(nb_graph_freeze(s.graph, NB_PLAN_TRAIN), NB_OK);
+        bytes[q][1] = s.graph->planned_bytes;
+        ref_street_close(&s);
+    }
+    assert_true(bytes[1][0] < bytes[0][0]);
+    assert_true(bytes[0][0] < bytes[0][1] && bytes[1][0] < bytes[1][1]);
+}
+
+static void observe_first(const void *attr, float *state, const nb_observation *o)
+{
+    (void)attr;
+    assert_non_null(o->x); /* it asked for values */
+    state[0] = o->x[0];
+    state[1] = 1;
+}
+
+static void range_of_first(const void *attr, const float *state, float *lo, float *hi)
+{
+    (void)attr;
+    *lo = 0;
+    *hi = state[0];
+}
+
+static void a_quantizer_that_reads_values_is_not_fused_and_gets_them(void **state)
+{
+    (void)state;
+    const nb_quantizer first = {
+        .name = "first", .n_state = 2, .reads_values = true, .observe = observe_first, .range = range_of_first};
+    ref_street s;
+    assert_int_equal(ref_street_open(&s, RESNET, 4, REF_QUANTIZED), NB_OK);
+    for (int32_t i = 0; i < s.graph->n; i++)
+        if (s.graph->node[i]->op == &nb_op_fakequant && !((nb_fakequant_attr *)s.graph->node[i]->attr)->weights)
+            ((nb_fakequant_attr *)s.graph->node[i]->attr)->method = &first;
+    assert_int_equal(nb_graph_freeze(s.graph, NB_PLAN_TRAIN), NB_OK);
+    const nb_step *bn = step_of(s.graph, "bn");
+    assert_non_null(bn);
+    assert_non_null(step_of(s.graph, "r.fq"));
+    ref_street_steps(&s, 1, 0.01f, false);
+    ref_street_close(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_residual_network_is_batch_norms_and_adds_with_what_follows_them),
+        cmocka_unit_test(folded_batch_norms_leave_relu_and_fake_quant),
+        cmocka_unit_test(a_quantized_step_needs_less_memory_than_a_float_one_and_both_less_than_node_by_node),
+        cmocka_unit_test(a_quantizer_that_reads_values_is_not_fused_and_gets_them),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
