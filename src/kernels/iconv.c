@@ -4,6 +4,7 @@
 #include "base/cpu.h"
 #include "kernels/ibytes.h"
 #include "kernels/iconv_direct.h"
+#include "kernels/iconv_winograd.h"
 #include "kernels/rescale.h"
 
 enum {
@@ -90,7 +91,8 @@ static int32_t choice(const nb_iconv_method *m, const nb_iconv_facts *f)
 
 static nb_iconv_facts facts_of(const int8_t *w, nb_icodes x, const nb_geom *g)
 {
-    return (nb_iconv_facts){.geom = g, .x = x, .pair_max = nb_iconv_direct_pair_max(w, x, g)};
+    return (nb_iconv_facts){
+        .geom = g, .x = x, .pair_max = nb_iconv_direct_pair_max(w, x, g), .sum_max = nb_iconv_direct_sum_max(w, x, g)};
 }
 
 bool nb_iconv_accepts(const nb_iconv_method *method, const int8_t *w, nb_icodes x, const nb_geom *g)
@@ -118,14 +120,24 @@ static size_t largest(const nb_iconv_isa *isa, const nb_geom *g, size_t (*f)(con
     }
 }
 
+static size_t packed_bytes(const nb_geom *g, nb_iconv_form form)
+{
+    return form == NB_ICONV_WINOGRAD ? nb_iconv_winograd_packed_bytes(g) : nb_iconv_direct_packed_bytes(g, form);
+}
+
+static size_t scratch_bytes(const nb_geom *g, nb_iconv_form form)
+{
+    return form == NB_ICONV_WINOGRAD ? nb_iconv_winograd_scratch_bytes(g) : nb_iconv_direct_scratch_bytes(g, form);
+}
+
 size_t nb_iconv_packed_bytes_on(const nb_iconv_isa *isa, const nb_geom *g)
 {
-    return largest(isa, g, nb_iconv_direct_packed_bytes);
+    return largest(isa, g, packed_bytes);
 }
 
 size_t nb_iconv_scratch_bytes_on(const nb_iconv_isa *isa, const nb_geom *g)
 {
-    return largest(isa, g, nb_iconv_direct_scratch_bytes);
+    return largest(isa, g, scratch_bytes);
 }
 
 static const nb_iconv_method *first_that_accepts(const nb_iconv_isa *isa, const nb_iconv_facts *f)
@@ -134,6 +146,11 @@ static const nb_iconv_method *first_that_accepts(const nb_iconv_isa *isa, const 
         for (int32_t i = 0; isa->methods[i]; i++)
             if (choice(isa->methods[i], f))
                 return isa->methods[i];
+}
+
+static bool is_winograd(const nb_iconv_header *h)
+{
+    return h->method && h->method->form == NB_ICONV_WINOGRAD;
 }
 
 void nb_iconv_pack_on(const nb_iconv_isa *isa, const nb_iconv_method *method, void *packed, const int8_t *w,
@@ -148,7 +165,7 @@ void nb_iconv_pack_on(const nb_iconv_isa *isa, const nb_iconv_method *method, vo
         h->base = h->method->form == NB_ICONV_BYTES ? x.lo + h->method->middle : 0;
         h->burst = choice(h->method, &f);
     }
-    nb_iconv_direct_pack(packed, w, g);
+    (is_winograd(h) ? nb_iconv_winograd_pack : nb_iconv_direct_pack)(packed, w, g);
 }
 
 size_t nb_iconv_packed_bytes(const nb_geom *g)
@@ -169,7 +186,7 @@ void nb_iconv_pack(void *packed, const int8_t *w, nb_icodes x, const nb_geom *g)
 void nb_iconv_rows(const nb_iconv_output *out, const nb_iconv_input *in, const void *packed, const nb_geom *g,
                    int32_t y0, int32_t y1, void *scratch)
 {
-    nb_iconv_direct_rows(out, in, packed, g, y0, y1, scratch);
+    (is_winograd(packed) ? nb_iconv_winograd_rows : nb_iconv_direct_rows)(out, in, packed, g, y0, y1, scratch);
 }
 
 void nb_iconv_run(int32_t *acc, const void *x, int32_t x_signed, int32_t zero, const void *packed, const nb_geom *g,

@@ -88,6 +88,23 @@ int32_t nb_iconv_direct_pair_max(const int8_t *w, nb_icodes x, const nb_geom *g)
     return most * (x.hi - x.lo);
 }
 
+int64_t nb_iconv_direct_sum_max(const int8_t *w, nb_icodes x, const nb_geom *g)
+{
+    const int64_t filter = (int64_t)g->kh * g->kw * (g->c / g->groups);
+    int64_t largest = 0;
+    for (int32_t c = 0; c < g->oc; c++) {
+        int64_t up = 0, down = 0;
+        for (int64_t i = 0; i < filter; i++, w++) {
+            up += *w > 0 ? *w : 0;
+            down += *w < 0 ? *w : 0;
+        }
+        const int64_t most = up * x.hi + down * x.lo, least = up * x.lo + down * x.hi;
+        largest = most > largest ? most : largest;
+        largest = -least > largest ? -least : largest;
+    }
+    return largest;
+}
+
 static void write_tables(char *blob, const nb_geom *g, const layout *l)
 {
     int32_t *px = (int32_t *)(void *)(blob + l->px_at), *runs = (int32_t *)(void *)(blob + l->runs_at);

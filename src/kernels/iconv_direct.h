@@ -28,8 +28,9 @@ static inline bool nb_iconv_is_depthwise(const nb_geom *g)
 
 size_t nb_iconv_direct_packed_bytes(const nb_geom *g, nb_iconv_form form);
 size_t nb_iconv_direct_scratch_bytes(const nb_geom *g, nb_iconv_form form);
-/* nb_iconv_facts.pair_max */
+/* The bounds in nb_iconv_facts. */
 int32_t nb_iconv_direct_pair_max(const int8_t *w, nb_icodes x, const nb_geom *g);
+int64_t nb_iconv_direct_sum_max(const int8_t *w, nb_icodes x, const nb_geom *g);
 /* Fills everything behind the header. */
 void nb_iconv_direct_pack(void *packed, const int8_t *w, const nb_geom *g);
 /* nb_iconv_rows */

@@ -17,7 +17,11 @@
  * One step of either is 64 bytes. base is the lowest code of the input for method.middle = 0 (multiplicands u8:
  * vpdpbusd, tdpbusd, usdot, vpmaddubsw) and lowest + 128 for middle = 128 (s8: sdot). Sums then begin with job.start =
  * base * sum(w), which undoes it; no caller sees the difference. All sums are modulo 2^32 (wrap, never saturate).
- *   depthwise       image: s16.                      panel: s16 [steps = pairs of taps][16 channels][2 taps] */
+ *   depthwise       image: s16.                      panel: s16 [steps = pairs of taps][16 channels][2 taps]
+ *
+ * NB_ICONV_WINOGRAD is the exact integer Winograd transform of 3x3 (iconv_winograd.c): a quarter of the products, but
+ * of 16 bits. It brings three functions instead of a dense kernel. Worth it where products of 16 bits are not much
+ * slower than the best there is for bytes. */
 #ifndef NB_KERNELS_ICONV_ISA_H
 #define NB_KERNELS_ICONV_ISA_H
 
@@ -26,7 +30,7 @@
 
 enum { NB_ICONV_LANES = 16, NB_ICONV_SLACK = 64 }; /* channels per panel; bytes readable behind the padded image */
 
-typedef enum { NB_ICONV_S16, NB_ICONV_BYTES } nb_iconv_form;
+typedef enum { NB_ICONV_S16, NB_ICONV_BYTES, NB_ICONV_WINOGRAD } nb_iconv_form;
 
 typedef struct {        /* n output pixels, all channels of one group */
     int32_t *acc;       /* first pixel, first channel of the group */
@@ -47,14 +51,27 @@ typedef struct { /* what is known of a layer when it is packed; proofs of exactn
     nb_icodes x;
     int32_t pair_max; /* NB_ICONV_BYTES with middle = 0: largest |w0 * x0 + w1 * x1| of any two taps that stand together
                          (2k, 2k + 1) in a panel, for all bytes x that the input's range allows */
+    int64_t sum_max;  /* largest |sum| of any channel for all codes that the input's range allows */
 } nb_iconv_facts;
+
+typedef struct { /* c and oc are multiples of 16 */
+    /* 6x6 pixels of c codes, rows `row` bytes apart, to 36 planes of v, `plane` values apart: [c] each. */
+    void (*input)(int16_t *v, int64_t plane, const uint8_t *x, int64_t row, int32_t c, int32_t is_signed);
+    /* Each plane of m [tiles, oc] = that of v [tiles, c] times u [36][oc / 16][c / 2][16 channels][2 consecutive c],
+     * modulo 2^32. */
+    void (*multiply)(int32_t *m, int64_t m_plane, const int16_t *v, int64_t v_plane, const int16_t *u, int32_t tiles,
+                     int32_t c, int32_t oc);
+    /* 36 planes of m, `plane` values apart, [c] each, to 4x4 pixels of c sums, rows `row` values apart. */
+    void (*output)(int32_t *y, int64_t row, const int32_t *m, int64_t plane, int32_t c);
+} nb_iconv_winograd;
 
 typedef struct {
     const char *name;
     nb_iconv_form form;
     int32_t middle;                             /* NB_ICONV_BYTES: 0 or 128 */
     int32_t (*choose)(const nb_iconv_facts *f); /* 0: no; else passed on in job.burst. NULL: always 1 */
-    void (*dense)(const nb_iconv_job *j);
+    void (*dense)(const nb_iconv_job *j);       /* NULL for NB_ICONV_WINOGRAD */
+    const nb_iconv_winograd *winograd;          /* that alone */
 } nb_iconv_method;
 
 typedef struct {

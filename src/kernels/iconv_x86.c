@@ -8,6 +8,7 @@
  * lanes, arithmetic shifts by adding 2^63 before a logical shift and taking it off after. */
 #include "kernels/ibytes.h"
 #include "kernels/iconv_isa.h"
+#include "kernels/iconv_winograd.h"
 #include "kernels/rescale.h"
 
 typedef int nb_iconv_x86_unused; /* a translation unit may not be empty */
@@ -117,12 +118,12 @@ AVX2_INLINE void tile_of_one(const nb_iconv_job *j, int32_t p)
     store_tile(j, p, lo, hi, 1);
 }
 
-AVX2 static void s16_panel(const nb_iconv_job *j)
+AVX2_INLINE void some_pixels(const nb_iconv_job *j, int32_t p, int32_t n)
 {
-    int32_t p = 0;
-    for (; p + TILE <= j->n; p += TILE)
+    switch (n) {
+    case TILE:
         tile(j, p, TILE);
-    switch (j->n - p) {
+        break;
     case 5:
         tile(j, p, 5);
         break;
@@ -135,11 +136,19 @@ AVX2 static void s16_panel(const nb_iconv_job *j)
     case 2:
         tile(j, p, 2);
         break;
-    case 1:
-        tile_of_one(j, p);
-        break;
     default:
-        break;
+        tile_of_one(j, p);
+    }
+}
+
+AVX2 static void s16_panel(const nb_iconv_job *j)
+{
+    int32_t p = 0, left = j->n;
+    while (left > 0) { /* tiles of 6; what is left is shared out, 8 as 4 and 4 */
+        const int32_t rows = left >= 11 || left == TILE ? TILE : left > TILE ? (left + 1) / 2 : left;
+        some_pixels(j, p, rows);
+        p += rows;
+        left -= rows;
     }
 }
 
@@ -513,7 +522,11 @@ AVX2 static void add(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, 
 static const nb_iconv_method s16 = {.name = "s16", .form = NB_ICONV_S16, .dense = dense_s16};
 static const nb_iconv_method bytes = {
     .name = "bytes", .form = NB_ICONV_BYTES, .choose = choose_bytes, .dense = dense_bytes};
-static const nb_iconv_method *const methods[] = {&bytes, &s16, NULL};
+static const nb_iconv_method winograd = {.name = "winograd",
+                                         .form = NB_ICONV_WINOGRAD,
+                                         .choose = nb_iconv_winograd_choose,
+                                         .winograd = &nb_iconv_winograd_avx2};
+static const nb_iconv_method *const methods[] = {&winograd, &bytes, &s16, NULL};
 
 const nb_iconv_isa nb_iconv_avx2 = {.name = "avx2",
                                     .needs = NB_CPU_AVX2,
