@@ -41,6 +41,8 @@ static size_t column_floats(const nb_fconv_plan *p)
 
 size_t nb_fconv_scratch_bytes(const nb_fconv_plan *p)
 {
+    if (p->rows3)
+        return nb_fdepth_scratch_bytes(&p->g);
     size_t both = round64(nb_fborder_floats(&p->x)) + round64(column_floats(p)),
            dy = round64(nb_fborder_floats(&p->dy));
     return both > dy ? both : dy;
@@ -190,6 +192,10 @@ static void run_columns(const nb_fconv_plan *p, const nb_frows *r, int32_t colum
 void nb_fconv_forward(const nb_fconv_plan *p, float *y, const nb_fconv_image *x, const void *panels, const float *bias,
                       void *scratch)
 {
+    if (p->rows3) {
+        nb_fdepth_forward(&p->depth3, &p->g, y, x, panels, bias, scratch);
+        return;
+    }
     nb_frows r = {.out = y,
                   .in = padded(&p->x, x, scratch),
                   .b = panels,
@@ -205,6 +211,10 @@ void nb_fconv_forward(const nb_fconv_plan *p, float *y, const nb_fconv_image *x,
 void nb_fconv_input_grad(const nb_fconv_plan *p, float *dx, bool add, const float *dy, const void *panels,
                          void *scratch)
 {
+    if (p->rows3) {
+        nb_fdepth_input_grad(&p->depth3, &p->g, dx, add, dy, panels);
+        return;
+    }
     nb_fconv_image image = {dy, NB_F32, 0};
     const float *in = padded(&p->dy, &image, scratch);
     for (int32_t i = 0; i < p->n_phases; i++) {
@@ -247,6 +257,10 @@ static const float *gradient_columns(const nb_fconv_plan *p, const float *dy, fl
 
 void nb_fconv_weight_grad(const nb_fconv_plan *p, void *slot, const nb_fconv_image *x, const float *dy, void *scratch)
 {
+    if (p->rows3) {
+        nb_fdepth_weight_grad(&p->depth3, &p->g, slot, x, dy, scratch);
+        return;
+    }
     float *columns = (float *)scratch + round64(nb_fborder_floats(&p->x)) / sizeof(float);
     nb_frows r = {.in = padded(&p->x, x, scratch),
                   .out_off = p->slot_off,

@@ -15,9 +15,13 @@ typedef float vec4_any __attribute__((vector_size(16), aligned(4), may_alias)); 
 #    define V_FMA(a, b, c) ((a) * (b) + (c))
 #    define TILE_ROWS      2
 #    define TILE_TARGET
-#    define DENSE nb_k_dense_f32__generic
-#    define DEPTH nb_k_depth_f32__generic
+#    define DENSE          nb_k_dense_f32__generic
+#    define DEPTH          nb_k_depth_f32__generic
+#    define DEPTH3         nb_k_depth3__generic
+#    define DEPTH3_SPREAD  nb_k_depth3_spread__generic
+#    define DEPTH3_WEIGHTS nb_k_depth3_weights__generic
 #    include "fconv_tile.h"
+#    include "fdepth_tile.h"
 #else
 typedef int nb_not_here; /* ISO C wants a declaration */
 #endif

@@ -13,9 +13,13 @@
 #    define V_FMA(a, b, c) vfmaq_f32(c, a, b)
 #    define TILE_ROWS      6
 #    define TILE_TARGET
-#    define DENSE nb_k_dense_f32__neon
-#    define DEPTH nb_k_depth_f32__neon
+#    define DENSE          nb_k_dense_f32__neon
+#    define DEPTH          nb_k_depth_f32__neon
+#    define DEPTH3         nb_k_depth3__neon
+#    define DEPTH3_SPREAD  nb_k_depth3_spread__neon
+#    define DEPTH3_WEIGHTS nb_k_depth3_weights__neon
 #    include "fconv_tile.h"
+#    include "fdepth_tile.h"
 #else
 typedef int nb_not_here; /* ISO C wants a declaration */
 #endif

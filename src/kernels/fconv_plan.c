@@ -59,6 +59,7 @@ static bool measure(nb_fconv_plan *p, const nb_geom *g)
     memset(p, 0, sizeof *p);
     p->g = *g;
     p->depthwise = g->groups > 1 && g->groups == g->c && g->c == g->oc;
+    p->rows3 = nb_fdepth_supports(g);
     p->groups = p->depthwise ? 1 : g->groups;
     p->cg = g->c / p->groups;
     p->ocg = g->oc / p->groups;
@@ -84,15 +85,20 @@ static bool measure(nb_fconv_plan *p, const nb_geom *g)
     p->dy = (nb_fborder){g->oh,         g->ow,       g->oc,       (int32_t)top,
                          (int32_t)left, (int32_t)dh, (int32_t)dw, p->depthwise ? nb_fround(g->oc) : g->oc};
     p->forward_floats = (int64_t)p->groups * p->n_taps * nb_fround(p->ocg);
-    p->panel_floats = p->forward_floats + (int64_t)p->groups * g->kh * g->kw * p->tap_depth * nb_fround(p->cg);
+    p->panel_floats = p->forward_floats;
+    if (p->rows3)
+        p->n_phases = 0;
+    else
+        p->panel_floats += (int64_t)p->groups * g->kh * g->kw * p->tap_depth * nb_fround(p->cg);
     return true;
 }
 
 /* Sets the table pointers into mem and returns the bytes of everything (mem may be NULL to ask only). */
 static size_t carve(nb_fconv_plan *p, char *mem)
 {
-    const size_t positions = (size_t)p->g.kh * (size_t)p->g.kw;
-    const size_t pixels = (size_t)p->n_pixels, taps = (size_t)p->n_taps, in = (size_t)p->g.h * (size_t)p->g.w;
+    const size_t some = p->rows3 ? 0 : 1, positions = some * (size_t)p->g.kh * (size_t)p->g.kw;
+    const size_t pixels = some * (size_t)p->n_pixels, taps = some * (size_t)p->n_taps;
+    const size_t in = some * (size_t)p->g.h * (size_t)p->g.w;
     size_t at = (sizeof *p + ALIGN - 1) / ALIGN * ALIGN;
     struct {
         int32_t **table;
@@ -205,8 +211,12 @@ nb_fconv_plan *nb_fconv_plan_init(void *mem, const nb_geom *g)
         return NULL;
     p->dense = nb_fkernels_get()->dense_f32;
     p->depth = nb_fkernels_get()->depth_f32;
+    p->depth3 = (nb_fdepth_kernels){nb_fkernels_get()->depth3, nb_fkernels_get()->depth3_spread,
+                                    nb_fkernels_get()->depth3_weights};
     carve(p, mem);
-    fill_forward(p);
-    fill_phases(p);
+    if (!p->rows3) {
+        fill_forward(p);
+        fill_phases(p);
+    }
     return p;
 }

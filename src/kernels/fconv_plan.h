@@ -8,6 +8,7 @@
 #define NB_KERNELS_FCONV_PLAN_H
 
 #include "fconv.h"
+#include "fdepth.h"
 #include "fkernels.h"
 
 typedef struct {
@@ -27,7 +28,9 @@ struct nb_fconv_plan {
     nb_geom g;
     nb_fn_dense_f32 *dense; /* chosen once; tests put others here */
     nb_fn_depth_f32 *depth;
+    nb_fdepth_kernels depth3;
     bool depthwise;
+    bool rows3;               /* depthwise as fdepth.h does it: the tables are empty */
     int32_t groups;           /* products: 1 when depthwise */
     int32_t cg, ocg;          /* input and output channels of one product */
     int32_t tap_depth;        /* taps of the output gradient per kernel position: ocg, or 1 when depthwise */

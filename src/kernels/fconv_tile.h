@@ -20,7 +20,7 @@
 #ifdef __clang__
 #    define TILE_UNROLL _Pragma("clang loop unroll(full)")
 #else
-#    define TILE_UNROLL _Pragma("GCC unroll 16")
+#    define TILE_UNROLL _Pragma("GCC unroll 32")
 #endif
 /* Makes p opaque: gcc else sees that all rows start at r->in, and adds offsets in the inner loop instead of keeping
  * pointers. */

@@ -8,6 +8,7 @@
 
 #include <base/cpu.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { NB_PANEL = 16 }; /* columns of a weight panel: two AVX2 vectors, one of AVX-512, four of NEON */
@@ -28,6 +29,38 @@ typedef struct {
 
 typedef void nb_fn_dense_f32(const nb_frows *r);
 typedef void nb_fn_depth_f32(const nb_frows *r);
+
+/* One row of a depthwise 3x3 convolution whose image has a border of one zero, channels innermost everywhere:
+ *   depth3:        out[x][j] (+)= bias[j] + sum over k, t of in[k][x * stride + t - 1][j] * w[k][t * ldw + j]
+ *   depth3_spread: out[x][j] (+)= bias[j] + sum over k, t of in[k][(x + 1 - t) / 2][j] * w[k][t * ldw + j], where that
+ *                  is whole: the gradient of stride 2
+ * Rows outside the image are not listed in `in`, columns outside are not read. w is padded to NB_PANEL channels. Sums
+ * start from the bias and go on by k, then by ascending pixel, so a pixel's value does not depend on its place. */
+typedef struct {
+    float *out;         /* [n_out][c] */
+    const float *in[3]; /* [n_in][c] each */
+    const float *w[3];
+    const float *bias; /* may be NULL */
+    ptrdiff_t ldw;
+    int32_t n_rows, n_in, n_out, c, stride;
+    uintptr_t in_ahead, out_ahead; /* addresses that will be read and written soon: a hint, nothing need be there */
+    bool add;                      /* += instead of = */
+} nb_fdepth_row;
+
+/* Rows of the weight gradient: out[(3k + t) * ldw + j] += sum over y, x of dy[y][x][j] * in[y * stride + k][x * stride
+ * + t - 1][j], in the order of y and x. out is padded to NB_PANEL channels; what it holds beyond c is not defined. */
+typedef struct {
+    float *out;
+    const float *const *in; /* rows [n_in][c], NULL outside the image */
+    const float *dy;        /* [n_rows][n_out][c] */
+    ptrdiff_t ldw;
+    int32_t n_rows, n_in, n_out, c, stride;
+    uintptr_t in_ahead, dy_ahead; /* as above */
+} nb_fdepth_sums;
+
+typedef void nb_fn_depth3(const nb_fdepth_row *r);
+typedef void nb_fn_depth3_spread(const nb_fdepth_row *r);
+typedef void nb_fn_depth3_weights(const nb_fdepth_sums *r);
 
 /* The sweeps of eltwise.h, which says what they do. */
 typedef void nb_fn_minmax(float *min, float *max, const float *x, int64_t n);
@@ -60,6 +93,9 @@ typedef void nb_fn_join_codes(uint8_t *codes, uint8_t *mask, const nb_kjoin *j, 
 typedef struct {
     nb_fn_dense_f32 *dense_f32;
     nb_fn_depth_f32 *depth_f32;
+    nb_fn_depth3 *depth3;
+    nb_fn_depth3_spread *depth3_spread;
+    nb_fn_depth3_weights *depth3_weights;
     nb_fn_minmax *minmax;
     nb_fn_quantize *quantize;
     nb_fn_dequantize *dequantize;

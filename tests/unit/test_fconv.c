@@ -23,11 +23,19 @@ typedef struct {
     uint32_t features;
     nb_fn_dense_f32 *dense;
     nb_fn_depth_f32 *depth;
+    nb_fdepth_kernels depth3;
 } variant;
 
-/* dense_f32 and depth_f32 have the same type, so one table holds both; the other kernels of the list fall away. */
-#define VARIANT_dense_f32(features, function) {#function, features, function, nb_k_depth_f32__scalar},
-#define VARIANT_depth_f32(features, function) {#function, features, nb_k_dense_f32__scalar, function},
+/* One kernel of the list at a time, the others scalar; kernels that are not for convolutions fall away. */
+#define SCALAR(kernel)                      nb_k_##kernel##__scalar
+#define ROW(f, function, dense, depth, ...) {#function, f, dense, depth, {__VA_ARGS__}},
+#define SCALAR3                             SCALAR(depth3), SCALAR(depth3_spread), SCALAR(depth3_weights)
+#define VARIANT_dense_f32(f, function)      ROW(f, function, function, SCALAR(depth_f32), SCALAR3)
+#define VARIANT_depth_f32(f, function)      ROW(f, function, SCALAR(dense_f32), function, SCALAR3)
+#define ROW3(f, function, ...)              ROW(f, function, SCALAR(dense_f32), SCALAR(depth_f32), __VA_ARGS__)
+#define VARIANT_depth3(f, function)         ROW3(f, function, function, SCALAR(depth3_spread), SCALAR(depth3_weights))
+#define VARIANT_depth3_spread(f, function)  ROW3(f, function, SCALAR(depth3), function, SCALAR(depth3_weights))
+#define VARIANT_depth3_weights(f, function) ROW3(f, function, SCALAR(depth3), SCALAR(depth3_spread), function)
 #define VARIANT_minmax(features, function)
 #define VARIANT_quantize(features, function)
 #define VARIANT_dequantize(features, function)
@@ -261,6 +269,7 @@ static void check_variant(conv_case *c, const variant *v, ref_guard_side side)
     nb_fconv_plan *p = nb_fconv_plan_init(mem.data, &c->g);
     p->dense = v->dense;
     p->depth = v->depth;
+    p->depth3 = v->depth3;
     ref_guard panels = ref_guard_alloc(nb_fconv_panel_bytes(p), side);
     ref_guard scratch = ref_guard_alloc(nb_fconv_scratch_bytes(p), side);
     nb_fconv_pack(p, panels.data, w.data);
@@ -301,6 +310,81 @@ static void every_count_of_channels_works(void **state)
         nb_geom dense = geom_of(4, 35 - n, n, 3, 1, 1), depthwise = geom_of(5, n, n, 3, 2, n);
         check_geom(&r, &dense, NB_F32);
         check_geom(&r, &depthwise, NB_F32);
+    }
+}
+
+static void every_size_of_a_depthwise_3x3_works(void **state)
+{
+    (void)state;
+    nb_rng r = nb_rng_make(7, 1);
+    const nb_dtype dtype[] = {NB_F32, NB_U8, NB_S8};
+    for (int32_t n = 1; n <= 21;
+         n++) /* whole tiles of 8 and of 4, and what is left; bands of several rows and of one */
+        for (int32_t stride = 1; stride <= 2; stride++) {
+            nb_geom g = {.h = n, .w = pick(&r, 1, 40), .kh = 3, .kw = 3, .stride = stride, .pad = 1, .dilation = 1};
+            g.c = g.oc = g.groups = pick(&r, 2, 40);
+            if (n % 2)
+                g.w = n, g.h = pick(&r, 1, 20);
+            set_outputs(&g);
+            check_geom(&r, &g, dtype[n % 3]);
+        }
+}
+
+enum { PATCH = 7, FIELD = 20, DEPTH_C = 24 };
+
+/* Forward (stride 1) or input gradient of a field of zeros with a patch at (y, x); out: what lies in the patch's place.
+ */
+static void depthwise_patch(float *out, const float *patch, const float *w, int32_t y, int32_t x, int32_t stride,
+                            bool grad)
+{
+    nb_geom g = geom_of(FIELD, DEPTH_C, DEPTH_C, 3, stride, DEPTH_C);
+    size_t bytes;
+    assert_true(nb_fconv_plan_bytes(&g, &bytes));
+    ref_guard mem = ref_guard_alloc(bytes, GUARD_BEGIN);
+    nb_fconv_plan *p = nb_fconv_plan_init(mem.data, &g);
+    ref_guard panels = ref_guard_alloc(nb_fconv_panel_bytes(p), GUARD_BEGIN);
+    ref_guard scratch = ref_guard_alloc(nb_fconv_scratch_bytes(p), GUARD_BEGIN);
+    const int32_t in_w = grad ? g.ow : FIELD, out_w = grad ? FIELD : g.ow;
+    float *in = calloc((size_t)in_w * (size_t)in_w * DEPTH_C, sizeof *in);
+    float *all = calloc((size_t)out_w * (size_t)out_w * DEPTH_C, sizeof *all);
+    assert_true(in && all);
+    for (int32_t i = 0; i < PATCH; i++)
+        memcpy(in + ((y + i) * in_w + x) * DEPTH_C, patch + (ptrdiff_t)i * PATCH * DEPTH_C,
+               PATCH * DEPTH_C * sizeof *in);
+    nb_fconv_pack(p, panels.data, w);
+    if (grad)
+        nb_fconv_input_grad(p, all, false, in, panels.data, scratch.data);
+    else
+        nb_fconv_forward(p, all, &(nb_fconv_image){in, NB_F32, 0}, panels.data, NULL, scratch.data);
+    for (int32_t i = 0; i < PATCH; i++)
+        memcpy(out + (ptrdiff_t)i * PATCH * DEPTH_C,
+               all + ((i + y * out_w / in_w) * out_w + x * out_w / in_w) * DEPTH_C, PATCH * DEPTH_C * sizeof *out);
+    free(in);
+    free(all);
+    ref_guard_free(&mem);
+    ref_guard_free(&panels);
+    ref_guard_free(&scratch);
+}
+
+static void a_depthwise_pixel_is_bit_equal_wherever_it_lies(void **state)
+{
+    (void)state;
+    nb_rng r = nb_rng_make(8, 1);
+    static float patch[PATCH * PATCH * DEPTH_C], w[9 * DEPTH_C], first[PATCH * PATCH * DEPTH_C],
+        other[PATCH * PATCH * DEPTH_C];
+    for (size_t i = 0; i < sizeof patch / sizeof *patch; i++)
+        patch[i] = nb_rng_normal(&r);
+    for (size_t i = 0; i < sizeof w / sizeof *w; i++)
+        w[i] = nb_rng_normal(&r);
+    for (int pass = 0; pass < 3; pass++) { /* forward, gradient of stride 1, gradient of stride 2 */
+        const int32_t stride = pass == 2 ? 2 : 1, last = FIELD / stride - PATCH;
+        depthwise_patch(first, patch, w, 0, 0, stride, pass > 0); /* in a corner: border instead of zeros */
+        for (int32_t at = 1; at <= last; at++) {
+            depthwise_patch(other, patch, w, last - at, at, stride, pass > 0);
+            for (int32_t y = 0; y < PATCH; y++)
+                assert_memory_equal(first + y * PATCH * DEPTH_C, other + y * PATCH * DEPTH_C,
+                                    PATCH * DEPTH_C * sizeof *first);
+        }
     }
 }
 
@@ -415,6 +499,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_variant_equals_the_plain_loops_on_random_geometries),
         cmocka_unit_test(every_count_of_channels_works),
+        cmocka_unit_test(every_size_of_a_depthwise_3x3_works),
+        cmocka_unit_test(a_depthwise_pixel_is_bit_equal_wherever_it_lies),
         cmocka_unit_test(every_count_of_pixels_works),
         cmocka_unit_test(input_pixels_that_no_window_reads_get_no_gradient),
         cmocka_unit_test(padding_may_exceed_the_image),
