@@ -21,11 +21,14 @@ WARN := $(if $(SAN),,-Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmis
         -Wpointer-arith -Wwrite-strings -Wundef -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror))
 OPT_release := $(if $(SAN),-O1,-O3) -g# sanitizers look at the same code at any level
 OPT_debug   := -Og -g3 -DNB_DEBUG=1
-DEPS        := libpng zlib yaml-0.1 libcjson
+# ONNX is there when protobuf-c, its compiler and the schema are (libonnx-dev); ONNX=0 builds without.
+ONNX_PROTO  := $(firstword $(wildcard /usr/include/onnx/onnx.proto /usr/local/include/onnx/onnx.proto))
+ONNX        ?= $(if $(ONNX_PROTO),$(shell command -v protoc-c >/dev/null && pkg-config --exists libprotobuf-c && echo 1),)
+DEPS        := libpng zlib yaml-0.1 libcjson $(if $(filter 1,$(ONNX)),libprotobuf-c)
 DEPS_CFLAGS := $(shell pkg-config --cflags $(DEPS) 2>/dev/null)
 LIBS        := $(shell pkg-config --libs $(DEPS) 2>/dev/null) -lpthread -lm
 FLAGS = -std=c11 -D_XOPEN_SOURCE=700 -ffp-contract=off -fvisibility=hidden $(WARN) $(OPT_$(MODE)) \
-        $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(if $(filter 0,$(OMP)),-DNB_SERIAL) \
+        $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(if $(filter 0,$(OMP)),-DNB_SERIAL) $(if $(filter 1,$(ONNX)),-DNB_ONNX) \
         -Iinclude -Isrc $(DEPS_CFLAGS)
 # The engine on its own: no libc, no float library, no threads.
 FLAGS_FREESTANDING = -std=c11 -ffreestanding -DNB_FREESTANDING -fvisibility=hidden $(WARN) $(OPT_$(MODE)) -Iinclude -Isrc
@@ -53,7 +56,7 @@ all: $(PRODUCTS)                        ## library, engine library and command l
 	@ln -sfn $(notdir $(B)) build/current
 
 # ---- rules ----
-$(B)/libnibble.a: $(call obj,$(LIB_SRC))
+$(B)/libnibble.a: $(call obj,$(LIB_SRC)) $(if $(filter 1,$(ONNX)),$(B)/gen/onnx.pb-c.o)
 $(B)/libref.a: $(call obj,$(REF_SRC))
 $(B)/libnibble_engine.a: $(ENGINE_SRC:%.c=$(B)/freestanding/%.o)
 $(B)/%.a:
@@ -66,6 +69,15 @@ $(TESTS): $(B)/%: $(B)/%.o $(B)/libref.a $(B)/libnibble.a
 $(FUZZERS): $(B)/%: $(B)/%.o $(if $(findstring fuzzer,$(SAN)),,$(B)/tests/fuzz/replay.o) $(B)/libref.a $(B)/libnibble.a
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) $(if $(findstring fuzzer,$(SAN)),-fsanitize=fuzzer) -o $@ $^ $(LIBS)
 $(B)/tests/%.o: FLAGS += -Itests
+$(B)/gen/onnx.pb-c.c $(B)/gen/onnx.pb-c.h &: $(ONNX_PROTO)
+	@mkdir -p $(@D)
+	$(Q)protoc-c --proto_path=$(dir $<) --c_out=$(B)/gen $<
+$(B)/gen/onnx.pb-c.o: $(B)/gen/onnx.pb-c.c
+	$(Q)$(CC) $(filter-out -W%,$(FLAGS)) $(CPPFLAGS) $(CFLAGS) -I$(B)/gen -c -o $@ $<
+ifeq ($(ONNX),1)
+$(B)/src/export/onnx_model.o $(B)/tests/unit/test_export_onnx.o: FLAGS += -I$(B)/gen
+$(B)/src/export/onnx_model.o $(B)/tests/unit/test_export_onnx.o: $(B)/gen/onnx.pb-c.h
+endif
 $(B)/freestanding/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(FLAGS_FREESTANDING) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -99,6 +111,10 @@ check-bad: $(PRODUCTS)                  ## those of them that feed it bad input 
 	@NIBBLE=$(CURDIR)/$(B)/nibble tests/run.sh $(sort $(wildcard tests/e2e/bad*.sh))
 check-exported: $(B)/tests/prop/test_exported_c ## random networks as C programs, under several compilers
 	@tests/exported.sh $(B)/tests/prop/test_exported_c
+check-onnx: $(B)/tests/onnx/export_networks ## random networks in ONNX Runtime (PYTHON: one with onnx and onnxruntime)
+	@rm -rf $(B)/onnx && mkdir -p $(B)/onnx && $< $(B)/onnx 0 $(or $(NETWORKS),200) && $(or $(PYTHON),python3) tests/onnx/check.py $(B)/onnx
+$(B)/tests/onnx/export_networks: $(B)/tests/onnx/export_networks.o $(B)/libref.a $(B)/libnibble.a
+	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 check-mcu: $(PRODUCTS) $(B)/tests/mcu/make_images ## exported networks on emulated Cortex-M4 and M55 (needs gcc-arm-none-eabi, qemu-system-arm)
 	@NIBBLE=$(CURDIR)/$(B)/nibble tests/mcu/run.sh $(B)/tests/mcu/make_images $(MODELS)
 $(B)/tests/mcu/make_images: $(B)/tests/mcu/make_images.o $(B)/libnibble.a
@@ -127,7 +143,7 @@ install: $(PRODUCTS)                    ## tool, libraries, headers and nibble.p
 	install -m 755 $(B)/nibble $(DEST)/bin/nibble
 	install -m 644 $(B)/libnibble.a $(B)/libnibble_engine.a $(DEST)/lib
 	install -m 644 $(HEADERS) $(DEST)/include/nibble
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' nibble.pc.in \
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@DEPS@|$(DEPS)|' nibble.pc.in \
 	    > $(DEST)/lib/pkgconfig/nibble.pc
 	chmod 644 $(DEST)/lib/pkgconfig/nibble.pc
 uninstall:                              ## remove what install put there
@@ -141,7 +157,7 @@ clean:                                  ## remove build/
 	rm -rf build
 print-B:
 	@echo $(B)
-.PHONY: all deps demo test check-fast check-isa check-threads check-san check-e2e check-bad check-exported check-mcu check-install fuzz-replay fuzz fuzz-run \
+.PHONY: all deps demo test check-fast check-isa check-threads check-san check-e2e check-bad check-exported check-onnx check-mcu check-install fuzz-replay fuzz fuzz-run \
         lint tidy format format-check install uninstall help clean print-B
 .SECONDARY:
 -include $(patsubst %.c,$(B)/%.d,$(ALL_SRC)) $(ENGINE_SRC:%.c=$(B)/freestanding/%.d)

@@ -11,7 +11,7 @@ programs="cc make pkg-config"
 case "${1:-}" in
 demo) ;;
 test)
-    packages="$packages clang tcc libcmocka-dev"
+    packages="$packages clang tcc libcmocka-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev"
     modules="$modules cmocka"
     programs="$programs gcc g++ clang tcc"
     ;;

@@ -11,6 +11,7 @@ extern "C" {
 
 typedef struct {
     const char *prefix; /* of the names in a program (format c); NULL: from the file's name */
+    int32_t opset;      /* format onnx: 13 or 21; 0: 21 where weights have up to 4 bits, else 13 */
 } nb_export_options;
 
 typedef struct nb_exporter {

@@ -4,6 +4,8 @@
 #include "base/check.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 static nb_status unknown_format(cli *c, const char *format)
 {
@@ -14,6 +16,25 @@ static nb_status unknown_format(cli *c, const char *format)
     return cli_usage(c, "--format: %s: must be one of %s", format, all);
 }
 
+/* Options of one format are an error with another. */
+static nb_status options_of(cli *c, const char *format, nb_export_options *o)
+{
+    static const char *const belongs[][2] = {
+        {"--prefix", "c"   },
+        {"--opset",  "onnx"}
+    };
+    for (int32_t i = 0; i < 2; i++)
+        if (cli_value(c, belongs[i][0]) && strcmp(format, belongs[i][1]) != 0)
+            return cli_usage(c, "%s is for --format %s", belongs[i][0], belongs[i][1]);
+    const char *opset = cli_value(c, "--opset");
+    char *end = NULL;
+    long v = opset ? strtol(opset, &end, 10) : 0;
+    if (opset && (end == opset || *end || v < 1 || v > 1000))
+        return cli_usage(c, "--opset: %s: must be 13 or 21", opset);
+    *o = (nb_export_options){.prefix = cli_value(c, "--prefix"), .opset = (int32_t)v};
+    return NB_OK;
+}
+
 static nb_status export_model(cli *c, cli_model *m)
 {
     const char *format = cli_value(c, "--format"), *out = cli_value(c, "--output");
@@ -22,11 +43,13 @@ static nb_status export_model(cli *c, cli_model *m)
         return unknown_format(c, format);
     if (!out)
         return cli_usage(c, "-o OUT is missing: where to write");
+    nb_export_options options = {0};
+    NB_TRY(options_of(c, e->name, &options));
     NB_TRY(cli_model_open(c, c->arg[0], 1, m));
     if (!m->integers)
         return nb_fail(c->ctx, NB_E_UNSUPPORTED, "%s: is a float network; only a quantized one has integers to export",
                        m->path);
-    NB_TRY(e->write(c->ctx, m->integers, out, &(nb_export_options){.prefix = cli_value(c, "--prefix")}));
+    NB_TRY(e->write(c->ctx, m->integers, out, &options));
     printf("%s\n", out);
     return NB_OK;
 }
@@ -40,11 +63,12 @@ static nb_status run(cli *c)
 }
 
 static const cli_option options[] = {
-    {"--format",                                                                         "NAME", "text (default): a readable listing; c: one freestanding C99 file and its header"},
-    {"--prefix", "NAME", "format c: what its names begin with (default: from the file's name)"},
-    {"--output,-o",                                                                         "OUT", "the file to write"},
+    {"--format",                                                                               "NAME", "text (default): a readable listing; c: one freestanding C99 file and its header; onnx"},
+    {"--output,-o", "OUT", "the file to write"},
+    {"--prefix",                                                                            "NAME", "format c: what its names begin with (default: from the file's name)"},
+    {"--opset",                                                                     "N", "format onnx: 13 (weights as int8) or 21 (up to 4 bits as INT4; default where it saves)"},
     CLI_SET,
-    {0            }
+    {0                                                                              }
 };
 
 const cli_command cli_command_export = {

@@ -54,7 +54,7 @@ const char *cgen_type(int32_t etype); /* "uint8_t", "int8_t", "int32_t" */
 nb_status cgen_functions(cgen *g);    /* one function per distinct step; sets same */
 void cgen_conv(cgen *g, int32_t step);
 bool cgen_pairs(const nb_geom *geom); /* does it use the dot product of two pixels? */
-nb_geom cgen_view(const nb_geom *g); /* a 1x1 convolution without stride and padding sees the image as one row */
-void cgen_calls(cgen *g);            /* the body of run() */
+nb_geom cgen_view(const nb_geom *g);  /* a 1x1 convolution without stride and padding sees the image as one row */
+void cgen_calls(cgen *g);             /* the body of run() */
 
 #endif

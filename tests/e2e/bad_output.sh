@@ -19,6 +19,9 @@ refuses 1 'tiny.yaml/x.txt: cannot write: Not a directory' export $model -o tiny
 refuses 1 ': cannot write: File name too long' export $model -o "$(printf 'a%.0s' {1..300})"
 refuses 2 '-o OUT is missing' export $model
 refuses 2 'listing.txt: must end in .c' export $model --format c -o listing.txt
+refuses 2 '--prefix is for --format c' export $model -o listing.txt --prefix net
+refuses 2 '--opset is for --format onnx' export $model --format c -o net.c --opset 13
+refuses 2 '--opset: x: must be 13 or 21' export $model --format onnx -o net.onnx --opset x
 refuses 2 'prefix: int x: must be a letter' export $model --format c -o net.c --prefix 'int x'
 refuses 1 'nowhere/net.h: cannot write: No such file or directory' export $model --format c -o nowhere/net.c
 printf 'precious\n' >listing.txt

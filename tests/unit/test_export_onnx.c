@@ -1,0 +1,202 @@
+/* test_export_onnx.c - the ONNX exporter: files that parse, names that resolve, weights as wide as they should be. What
+ * run times compute from them is compared by `make check-onnx`, which needs ONNX Runtime. */
+#include "ref/data_fixture.h"
+#include "ref/random_network.h"
+#include "ref/tiny_int.h"
+
+#include "base/files.h"
+
+#include <nibble/export.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#ifdef NB_ONNX
+
+#    include <onnx.pb-c.h>
+
+static nb_status export_to(data_fixture *f, const nb_intmodel *m, const char *name, int32_t opset)
+{
+    return nb_exporter_find("onnx")->write(f->ctx, m, data_fixture_path(f, name), &(nb_export_options){.opset = opset});
+}
+
+static Onnx__ModelProto *read_back(data_fixture *f, const char *name, size_t *len)
+{
+    uint8_t *bytes;
+    assert_int_equal(nb_file_read(f->ctx, data_fixture_path(f, name), 1 << 26, &bytes, len), NB_OK);
+    Onnx__ModelProto *m = onnx__model_proto__unpack(NULL, *len, bytes);
+    nb_free(f->ctx, bytes);
+    assert_non_null(m);
+    return m;
+}
+
+static const Onnx__TensorProto *constant(const Onnx__GraphProto *g, const char *name)
+{
+    for (size_t i = 0; i < g->n_initializer; i++)
+        if (!strcmp(g->initializer[i]->name, name))
+            return g->initializer[i];
+    return NULL;
+}
+
+static int32_t writers_before(const Onnx__GraphProto *g, size_t node, const char *name)
+{
+    int32_t n = constant(g, name) != NULL;
+    n += !strcmp(g->input[0]->name, name);
+    for (size_t i = 0; i < node; i++)
+        n += !strcmp(g->node[i]->output[0], name);
+    return n;
+}
+
+/* Nodes stand in order, every input has exactly one source, the output exists. */
+static void assert_sound(const Onnx__ModelProto *m)
+{
+    const Onnx__GraphProto *g = m->graph;
+    for (size_t i = 0; i < g->n_node; i++)
+        for (size_t k = 0; k < g->node[i]->n_input; k++)
+            if (writers_before(g, i, g->node[i]->input[k]) != 1)
+                fail_msg("%s %s: input %s has %d sources", g->node[i]->op_type, g->node[i]->name, g->node[i]->input[k],
+                         writers_before(g, i, g->node[i]->input[k]));
+    for (size_t i = 0; i < g->n_initializer; i++) {
+        const Onnx__TensorProto *t = g->initializer[i];
+        size_t n = 1;
+        for (size_t k = 0; k < t->n_dims; k++)
+            n *= (size_t)t->dims[k];
+        size_t want = t->data_type == 22                                     ? (n + 1) / 2
+                      : t->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__INT64 ? 8 * n
+                      : t->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT ||
+                              t->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__INT32
+                          ? 4 * n
+                          : n;
+        assert_int_equal(t->raw_data.len, want);
+    }
+    assert_int_equal(writers_before(g, g->n_node, g->output[0]->name), 1);
+}
+
+static void all_kinds_of_steps_become_a_sound_graph(void **state)
+{
+    data_fixture *f = *state;
+    nb_intmodel *m;
+    size_t len[2];
+    assert_int_equal(ref_tiny_model(f->ctx, 4, &m), NB_OK);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(export_to(f, m, "tiny.onnx", i ? 13 : 0), NB_OK);
+        Onnx__ModelProto *p = read_back(f, "tiny.onnx", &len[i]);
+        assert_sound(p);
+        assert_int_equal(p->opset_import[0]->version, i ? 13 : 21);
+        assert_string_equal(p->producer_name, "nibble");
+        assert_string_equal(p->graph->input[0]->name, "pixels");
+        assert_string_equal(p->graph->output[0]->name, "logits");
+        const Onnx__TensorProto *w = constant(p->graph, "c1.weight");
+        assert_int_equal(w->data_type, i ? 3 : 22); /* int8, INT4 */
+        assert_int_equal(w->dims[0] * w->dims[1] * w->dims[2] * w->dims[3], 54);
+        assert_int_equal(constant(p->graph, "fc.weight")->data_type, 3);
+        onnx__model_proto__free_unpacked(p, NULL);
+    }
+    nb_intmodel_free(f->ctx, m);
+    assert_true(len[0] < len[1]);
+}
+
+static void weights_are_transposed_to_oihw(void **state)
+{
+    data_fixture *f = *state;
+    nb_intmodel *m;
+    size_t len;
+    assert_int_equal(ref_tiny_model(f->ctx, 8, &m), NB_OK);
+    assert_int_equal(export_to(f, m, "tiny.onnx", 0), NB_OK);
+    Onnx__ModelProto *p = read_back(f, "tiny.onnx", &len);
+    const Onnx__TensorProto *w = constant(p->graph, "c1.weight");
+    const nb_geom *g = &m->e.steps[1].geom;
+    assert_int_equal(p->opset_import[0]->version, 21); /* the depthwise layer has 2 bits */
+    for (int32_t o = 0; o < g->oc; o++)
+        for (int32_t k = 0; k < g->kh * g->kw; k++)
+            for (int32_t c = 0; c < g->c; c++)
+                assert_int_equal((int8_t)w->raw_data.data[(o * g->c + c) * g->kh * g->kw + k],
+                                 m->e.steps[1].weights[(o * g->kh * g->kw + k) * g->c + c]);
+    onnx__model_proto__free_unpacked(p, NULL);
+    nb_intmodel_free(f->ctx, m);
+}
+
+static void random_networks_become_sound_graphs(void **state)
+{
+    data_fixture *f = *state;
+    for (int32_t seed = 0; seed < 30; seed++) {
+        char text[REF_NETWORK_BYTES];
+        ref_street s;
+        nb_intmodel *m = NULL;
+        size_t len;
+        ref_network_text(seed, text);
+        ref_network_open(seed, text, &s);
+        if (ref_network_integers(&s, &m) == NB_OK) {
+            assert_int_equal(export_to(f, m, "net.onnx", 0), NB_OK);
+            Onnx__ModelProto *p = read_back(f, "net.onnx", &len);
+            assert_sound(p);
+            onnx__model_proto__free_unpacked(p, NULL);
+        }
+        nb_intmodel_free(s.ctx, m);
+        ref_street_close(&s);
+    }
+}
+
+static void mistakes_are_refused(void **state)
+{
+    data_fixture *f = *state;
+    nb_intmodel *m;
+    assert_int_equal(ref_tiny_model(f->ctx, 4, &m), NB_OK);
+    assert_int_equal(export_to(f, m, "tiny.onnx", 12), NB_E_CONFIG);
+    assert_non_null(strstr(nb_ctx_error(f->ctx), "opset: 12: must be 13"));
+    assert_false(nb_file_exists(data_fixture_path(f, "tiny.onnx")));
+    assert_int_equal(nb_exporter_find("onnx")->write(f->ctx, m, "/nowhere/x.onnx", NULL), NB_E_IO);
+    nb_intmodel_free(f->ctx, m);
+}
+
+static void running_out_of_memory_anywhere_is_an_error(void **state)
+{
+    data_fixture *f = *state;
+    nb_intmodel *m;
+    assert_int_equal(ref_tiny_model(f->ctx, 4, &m), NB_OK);
+    nb_status st = NB_E_NOMEM;
+    for (int64_t n = 1; st == NB_E_NOMEM; n++) {
+        nb_ctx_fail_alloc_at(f->ctx, n);
+        st = export_to(f, m, "mem.onnx", 0);
+        assert_true(n < 1000);
+    }
+    nb_ctx_fail_alloc_at(f->ctx, 0);
+    assert_int_equal(st, NB_OK);
+    nb_intmodel_free(f->ctx, m);
+}
+
+#    define TEST(name) cmocka_unit_test_setup_teardown(name, data_fixture_setup, data_fixture_teardown)
+static const struct CMUnitTest tests[] = {
+    TEST(all_kinds_of_steps_become_a_sound_graph),    TEST(weights_are_transposed_to_oihw),
+    TEST(random_networks_become_sound_graphs),        TEST(mistakes_are_refused),
+    TEST(running_out_of_memory_anywhere_is_an_error),
+};
+
+#else
+
+static void without_onnx_the_sentence_says_what_to_install(void **state)
+{
+    (void)state;
+    nb_ctx *ctx = nb_ctx_create();
+    nb_intmodel *m;
+    assert_int_equal(ref_tiny_model(ctx, 4, &m), NB_OK);
+    assert_int_equal(nb_exporter_find("onnx")->write(ctx, m, "x.onnx", NULL), NB_E_UNSUPPORTED);
+    assert_non_null(strstr(nb_ctx_error(ctx), "install libprotobuf-c-dev"));
+    nb_intmodel_free(ctx, m);
+    nb_ctx_destroy(ctx);
+}
+
+static const struct CMUnitTest tests[] = {cmocka_unit_test(without_onnx_the_sentence_says_what_to_install)};
+
+#endif
+
+int main(void)
+{
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
