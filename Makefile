@@ -2,6 +2,7 @@
 #   MODE=release|debug SAN=address,undefined OMP=0|1 WERROR=1 V=1 CC CFLAGS PREFIX DESTDIR FUZZ_SECONDS
 # Nothing is written outside build/ and runs/; every combination of compiler and flags has its own folder below build/.
 .DEFAULT_GOAL := all
+ABI     := 0# of the shared library: grows when a program built before would no longer run
 VERSION := $(shell sed -n 's/^\#define NB_VERSION "\(.*\)"/\1/p' include/nibble/nibble.h)
 MODE ?= release# release | debug
 OMP  ?= 1
@@ -27,7 +28,7 @@ ONNX        ?= $(if $(ONNX_PROTO),$(shell command -v protoc-c >/dev/null && pkg-
 DEPS        := libpng zlib yaml-0.1 libcjson $(if $(filter 1,$(ONNX)),libprotobuf-c)
 DEPS_CFLAGS := $(shell pkg-config --cflags $(DEPS) 2>/dev/null)
 LIBS        := $(shell pkg-config --libs $(DEPS) 2>/dev/null) -lpthread -lm
-FLAGS = -std=c11 -D_XOPEN_SOURCE=700 -ffp-contract=off -fvisibility=hidden $(WARN) $(OPT_$(MODE)) \
+FLAGS = -std=c11 -D_XOPEN_SOURCE=700 -ffp-contract=off -fPIC -fvisibility=hidden $(WARN) $(OPT_$(MODE)) \
         $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(if $(filter 0,$(OMP)),-DNB_SERIAL) $(if $(filter 1,$(ONNX)),-DNB_ONNX) \
         -Iinclude -Isrc $(DEPS_CFLAGS)
 # The engine on its own: no libc, no float library, no threads.
@@ -50,13 +51,16 @@ TESTS       = $(TEST_SRC:%.c=$(B)/%)
 FUZZERS     = $(FUZZ_SRC:%.c=$(B)/%)
 # Tests that reach kernels, for the runs under each instruction set.
 ISA_TESTS   = $(patsubst %.c,$(B)/%,$(shell grep -lE 'kernels/|nibble/engine' $(TEST_SRC) /dev/null))
-PRODUCTS    = $(if $(CLI_SRC),$(B)/nibble) $(B)/libnibble.a $(B)/libnibble_engine.a
+SHARED      = $(B)/libnibble.so.$(VERSION)
+PRODUCTS    = $(if $(CLI_SRC),$(B)/nibble) $(B)/libnibble.a $(B)/libnibble_engine.a $(if $(SAN),,$(SHARED))
 
 all: $(PRODUCTS)                        ## library, engine library and command line tool
 	@ln -sfn $(notdir $(B)) build/current
 
 # ---- rules ----
 $(B)/libnibble.a: $(call obj,$(LIB_SRC)) $(if $(filter 1,$(ONNX)),$(B)/gen/onnx.pb-c.o)
+$(SHARED): $(call obj,$(LIB_SRC)) $(if $(filter 1,$(ONNX)),$(B)/gen/onnx.pb-c.o) nibble.map
+	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libnibble.so.$(ABI) -Wl,--version-script=nibble.map -o $@ $(filter %.o,$^) $(LIBS)
 $(B)/libref.a: $(call obj,$(REF_SRC))
 $(B)/libnibble_engine.a: $(ENGINE_SRC:%.c=$(B)/freestanding/%.o)
 $(B)/%.a:
@@ -142,12 +146,15 @@ install: $(PRODUCTS)                    ## tool, libraries, headers and nibble.p
 	install -d $(DEST)/bin $(DEST)/lib/pkgconfig $(DEST)/include/nibble
 	install -m 755 $(B)/nibble $(DEST)/bin/nibble
 	install -m 644 $(B)/libnibble.a $(B)/libnibble_engine.a $(DEST)/lib
+	install -m 755 $(SHARED) $(DEST)/lib
+	ln -sfn libnibble.so.$(VERSION) $(DEST)/lib/libnibble.so.$(ABI)
+	ln -sfn libnibble.so.$(ABI) $(DEST)/lib/libnibble.so
 	install -m 644 $(HEADERS) $(DEST)/include/nibble
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@DEPS@|$(DEPS)|' nibble.pc.in \
 	    > $(DEST)/lib/pkgconfig/nibble.pc
 	chmod 644 $(DEST)/lib/pkgconfig/nibble.pc
 uninstall:                              ## remove what install put there
-	rm -f $(DEST)/bin/nibble $(DEST)/lib/libnibble.a $(DEST)/lib/libnibble_engine.a $(DEST)/lib/pkgconfig/nibble.pc
+	rm -f $(DEST)/bin/nibble $(DEST)/lib/libnibble.so $(DEST)/lib/libnibble.so.$(ABI) $(DEST)/lib/libnibble.so.$(VERSION) $(DEST)/lib/libnibble.a $(DEST)/lib/libnibble_engine.a $(DEST)/lib/pkgconfig/nibble.pc
 	rm -f $(HEADERS:include/%=$(DEST)/include/%)
 	-rmdir $(DEST)/include/nibble
 

@@ -49,6 +49,12 @@ static inline int32_t nb_intmodel_output(const nb_intmodel *m)
     return m->e.steps[m->e.n_steps - 1].out;
 }
 
+/* For callers that cannot read the struct (other languages): size of the pixels it takes, and how many logits it gives.
+ */
+NB_API void nb_intmodel_sizes(const nb_intmodel *m, int32_t *h, int32_t *w, int32_t *c, int32_t *classes);
+/* "" when the model knows no names; 0 <= label < classes. Lives as long as the model. */
+NB_API const char *nb_intmodel_class_name(const nb_intmodel *m, int32_t label);
+
 NB_API void nb_intmodel_free(nb_ctx *ctx, nb_intmodel *m); /* NULL is fine */
 /* Writes atomically; equal models give equal bytes. */
 NB_API nb_status nb_intmodel_save(nb_ctx *ctx, const nb_intmodel *m, const char *path);

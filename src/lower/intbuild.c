@@ -402,6 +402,20 @@ nb_status nb_intbuilder_finish(nb_intbuilder *b, nb_int_placing placing, const n
     return NB_OK;
 }
 
+void nb_intmodel_sizes(const nb_intmodel *m, int32_t *h, int32_t *w, int32_t *c, int32_t *classes)
+{
+    const nb_etensor *in = &m->e.tensors[nb_intmodel_input(m)];
+    *h = in->h;
+    *w = in->w;
+    *c = in->c;
+    *classes = m->classes;
+}
+
+const char *nb_intmodel_class_name(const nb_intmodel *m, int32_t label)
+{
+    return m->class_names ? m->class_names[label] : "";
+}
+
 void nb_intmodel_free(nb_ctx *ctx, nb_intmodel *m)
 {
     (void)ctx;

@@ -207,11 +207,28 @@ static void many_tensors_and_steps_make_the_arrays_grow(void **state)
     nb_intbuilder_free(b);
 }
 
+static void sizes_and_names_can_be_asked_for(void **state)
+{
+    (void)state;
+    nb_ctx *ctx = nb_ctx_create();
+    nb_intmodel *m;
+    int32_t h, w, c, classes;
+    assert_int_equal(ref_tiny_model(ctx, 4, &m), NB_OK);
+    nb_intmodel_sizes(m, &h, &w, &c, &classes);
+    assert_true(h == 5 && w == 5 && c == 2 && classes == 4);
+    assert_string_equal(nb_intmodel_class_name(m, 1), "dog");
+    m->class_names = NULL;
+    assert_string_equal(nb_intmodel_class_name(m, 1), "");
+    nb_intmodel_free(ctx, m);
+    nb_ctx_destroy(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_model_with_every_kind_of_step_is_built_and_runs),
         cmocka_unit_test(names_and_arrays_are_copied),
+        cmocka_unit_test(sizes_and_names_can_be_asked_for),
         cmocka_unit_test(tensors_alive_together_do_not_overlap_and_dead_ones_share),
         cmocka_unit_test(the_accumulator_bound_is_the_largest_sum_any_input_can_give),
         cmocka_unit_test(an_s32_tensor_in_the_middle_is_refused),
