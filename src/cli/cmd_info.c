@@ -12,8 +12,9 @@ typedef struct {
     char output[32];     /* "28x28x16" */
     int32_t weight_bits; /* 0: no weights */
     int32_t output_bits; /* 0: not a value of its own (merged into the next layer) */
-    int64_t parameters;  /* trained values */
-    int64_t macs;        /* per image */
+    int32_t acc_bits; /* narrowest signed accumulator that provably holds every sum; 0: no sums, or not integers yet */
+    int64_t parameters; /* trained values */
+    int64_t macs;       /* per image */
     int64_t bytes; /* of the parameters as they are deployed: packed weights, int32 biases and multipliers, or floats */
 } row;
 
@@ -94,6 +95,15 @@ static nb_status from_graph(cli *c, const nb_graph *g, summary *s)
 
 /* ---- from an integer model ---- */
 
+/* Bits of the smallest signed integer that holds -bound..bound. */
+static int32_t signed_bits(int64_t bound)
+{
+    int32_t bits = 1;
+    while (bound >> (bits - 1))
+        bits++;
+    return bits;
+}
+
 static nb_status from_integers(cli *c, const nb_intmodel *m, summary *s)
 {
     static const char *const kinds[NB_STEP_KINDS] = {"table", "conv", "add", "concat", "maxpool", "avgpool"};
@@ -115,6 +125,7 @@ static nb_status from_integers(cli *c, const nb_intmodel *m, summary *s)
             const nb_geom *g = &e->geom;
             int64_t weights = (int64_t)g->oc * g->kh * g->kw * (g->c / g->groups);
             r->parameters = weights + g->oc;
+            r->acc_bits = signed_bits(i->acc_bound);
             r->bytes = (weights * i->weight_bits + 7) / 8 + (e->mult ? 12 : 4) * (int64_t)g->oc;
         }
     }
@@ -216,13 +227,15 @@ static void add_bits(nb_table *t, int32_t bits)
         nb_table_add_blank(t);
 }
 
-static void add_cells(nb_table *t, const row *r)
+static void add_cells(nb_table *t, const row *r, bool integers)
 {
     nb_table_add_text(t, r->name);
     nb_table_add_text(t, r->kind ? r->kind : "");
     nb_table_add_text(t, r->output);
     add_bits(t, r->weight_bits);
     add_bits(t, r->output_bits);
+    if (integers)
+        add_bits(t, r->acc_bits);
     nb_table_add_int(t, r->parameters);
     nb_table_add_int(t, r->macs);
     nb_table_add_int(t, r->bytes);
@@ -231,22 +244,27 @@ static void add_cells(nb_table *t, const row *r)
 static nb_status make_table(cli *c, const summary *s, nb_table **out)
 {
     nb_table *t;
+    bool integers = false;
+    for (int32_t i = 0; i < s->n; i++)
+        integers |= s->rows[i].acc_bits > 0;
     NB_TRY(nb_table_create(c->ctx, &t));
     nb_table_column(t, "layer", "layer", NB_LEFT);
     nb_table_column(t, "kind", "kind", NB_LEFT);
     nb_table_column(t, "output", "output", NB_LEFT);
     nb_table_column(t, "weight_bits", "weight bits", NB_RIGHT);
     nb_table_column(t, "output_bits", "output bits", NB_RIGHT);
+    if (integers)
+        nb_table_column(t, "accumulator_bits", "accumulator bits", NB_RIGHT);
     nb_table_column(t, "parameters", "parameters", NB_RIGHT);
     nb_table_column(t, "macs", "MACs", NB_RIGHT);
     nb_table_column(t, "bytes", "bytes", NB_RIGHT);
     for (int32_t i = 0; i < s->n; i++) {
         nb_table_row(t);
-        add_cells(t, &s->rows[i]);
+        add_cells(t, &s->rows[i], integers);
     }
     row all = total(s);
     nb_table_footer(t);
-    add_cells(t, &all);
+    add_cells(t, &all, integers);
     *out = t;
     return NB_OK;
 }
