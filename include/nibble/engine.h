@@ -68,6 +68,7 @@ typedef struct {
     const nb_etensor *tensors;
     nb_estep *steps;       /* prepare writes `packed` */
     uint64_t tensor_bytes; /* arena for tensors; scratch comes on top */
+    size_t scratch_bytes;  /* of one part, from nb_engine_prepare */
 } nb_emodel;
 
 /* 0 when the model is sound (indices, shapes, types, arena bounds and overlaps of live tensors, shifts, grids,
@@ -82,6 +83,7 @@ NB_ENGINE_API void nb_engine_prepare(nb_emodel *m, void *mem);
 /* Bytes of arena one concurrent run needs: tensors + scratch. SIZE_MAX (as for packed bytes): more than this machine
  * can address. */
 NB_ENGINE_API size_t nb_engine_arena_bytes(const nb_emodel *m);
+NB_ENGINE_API size_t nb_engine_parts_bytes(const nb_emodel *m, int32_t parts); /* for nb_engine_run_part, parts >= 1 */
 /* One image: u8 pixels [h, w, c] -> the output tensor (inside the arena; valid until the next run). arena is 64-byte
  * aligned; its contents do not matter. Several threads may run one prepared model at once, each with its own arena. */
 NB_ENGINE_API const void *nb_engine_run(const nb_emodel *m, void *arena, const uint8_t *pixels);
@@ -89,6 +91,11 @@ NB_ENGINE_API const void *nb_engine_run(const nb_emodel *m, void *arena, const u
  * Running all steps in order is nb_engine_run; verify and profile look inside, or put codes of their own into
  * nb_engine_tensor first. Codes must be on their grid. */
 NB_ENGINE_API const void *nb_engine_run_step(const nb_emodel *m, void *arena, int32_t step, const uint8_t *pixels);
+/* Part 0..parts - 1 of one step, for running one image on several threads: parts of a step may run at the same time on
+ * one arena of nb_engine_parts_bytes, all of them before any part of the next step. Any number of parts gives the same
+ * bytes; some parts may have nothing to do. */
+NB_ENGINE_API const void *nb_engine_run_part(const nb_emodel *m, void *arena, int32_t step, int32_t part, int32_t parts,
+                                             const uint8_t *pixels);
 /* Where a tensor lives. Tensors share memory: valid from its step until a later step overwrites it. */
 NB_ENGINE_API void *nb_engine_tensor(const nb_emodel *m, void *arena, int32_t tensor);
 /* Index of the largest output, ties to the lowest index. */

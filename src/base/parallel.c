@@ -32,9 +32,17 @@ void nb_parallel_for(int64_t n, nb_chunk_fn fn, void *arg)
         fn(arg, i, 0);
 }
 
+void nb_parallel_steps(int32_t steps, int32_t parts, nb_part_fn fn, void *arg)
+{
+    for (int32_t s = 0; s < steps; s++)
+        for (int32_t p = 0; p < parts; p++)
+            fn(arg, s, p);
+}
+
 #else
 
 #    include <pthread.h>
+#    include <sched.h>
 #    include <signal.h>
 #    include <stdatomic.h>
 #    include <stdbool.h>
@@ -206,6 +214,39 @@ void nb_parallel_for(int64_t n, nb_chunk_fn fn, void *arg)
     run_chunks(0);
     close_and_wait();
     pthread_mutex_unlock(&pool.user);
+}
+
+typedef struct {
+    nb_part_fn fn;
+    void *arg;
+    int64_t n; /* steps * parts */
+    int32_t parts;
+    atomic_llong claimed, done; /* parts of all steps, in order */
+} step_queue;
+
+/* Parts are claimed in order, so every part of the steps before is done or in the hands of a thread that does not wait:
+ * whoever is there gets through, alone if need be. */
+static void run_steps(void *arg, int64_t chunk, int32_t thread)
+{
+    step_queue *q = arg;
+    (void)chunk;
+    (void)thread;
+    for (int64_t i; (i = atomic_fetch_add(&q->claimed, 1)) < q->n;) {
+        const int64_t before = i / q->parts * q->parts;
+        for (int32_t spins = 0; atomic_load(&q->done) < before; spins++)
+            if (spins < SPINS)
+                pause_briefly();
+            else
+                sched_yield();
+        q->fn(q->arg, (int32_t)(i / q->parts), (int32_t)(i % q->parts));
+        atomic_fetch_add(&q->done, 1);
+    }
+}
+
+void nb_parallel_steps(int32_t steps, int32_t parts, nb_part_fn fn, void *arg)
+{
+    step_queue q = {.fn = fn, .arg = arg, .n = (int64_t)steps * parts, .parts = parts};
+    nb_parallel_for(parts, run_steps, &q);
 }
 
 #endif

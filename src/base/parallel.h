@@ -14,6 +14,12 @@ void nb_set_threads(int32_t n);
 /* fn(arg, 0..n-1, thread) in any order; returns when all are done. */
 void nb_parallel_for(int64_t n, nb_chunk_fn fn, void *arg);
 
+typedef void (*nb_part_fn)(void *arg, int32_t step, int32_t part);
+
+/* fn(arg, step, 0..parts-1) for one step after the other: all parts of a step are done before the next step begins. For
+ * many short steps: threads meet without leaving the pool. One thread alone does all parts in order. */
+void nb_parallel_steps(int32_t steps, int32_t parts, nb_part_fn fn, void *arg);
+
 /* Splits [0, count) into chunks of `grain`: the number of chunks, and chunk i's range. */
 static inline int64_t nb_chunks(int64_t count, int64_t grain)
 {

@@ -1,6 +1,7 @@
 /* engine.c - runs an integer model that nb_engine_check has accepted. It checks nothing itself.
  *
- * The arena is [tensors][scratch]. Scratch serves one conv at a time; int32 outputs are computed in place. */
+ * The arena is [tensors][scratch of part 0][of part 1]... Scratch serves one conv at a time; int32 outputs are computed
+ * in place. A step is cut into parts by rows of its output, so parts of one step never write the same byte. */
 #include <nibble/engine.h>
 #include <stdbool.h>
 
@@ -41,8 +42,22 @@ static nb_icodes codes_of(const nb_emodel *m, int32_t t)
     return codes;
 }
 
+/* For one part. */
+static size_t scratch_bytes(const nb_emodel *m)
+{
+    size_t scratch = 0;
+    for (int32_t i = 0; i < m->n_steps; i++) {
+        if (m->steps[i].kind != NB_STEP_CONV)
+            continue;
+        const size_t need = nb_iconv_scratch_bytes(&m->steps[i].geom);
+        scratch = need > scratch ? need : scratch;
+    }
+    return scratch;
+}
+
 void nb_engine_prepare(nb_emodel *m, void *mem)
 {
+    m->scratch_bytes = scratch_bytes(m);
     char *to = mem;
     for (int32_t i = 0; i < m->n_steps; i++) {
         nb_estep *s = &m->steps[i];
@@ -54,16 +69,18 @@ void nb_engine_prepare(nb_emodel *m, void *mem)
     }
 }
 
+size_t nb_engine_parts_bytes(const nb_emodel *m, int32_t parts)
+{
+    const size_t scratch = scratch_bytes(m);
+    size_t bytes = align64((size_t)m->tensor_bytes);
+    for (int32_t i = 0; i < parts; i++)
+        bytes = add_bytes(bytes, scratch);
+    return bytes;
+}
+
 size_t nb_engine_arena_bytes(const nb_emodel *m)
 {
-    size_t scratch = 0;
-    for (int32_t i = 0; i < m->n_steps; i++) {
-        if (m->steps[i].kind != NB_STEP_CONV)
-            continue;
-        const size_t need = nb_iconv_scratch_bytes(&m->steps[i].geom);
-        scratch = need > scratch ? need : scratch;
-    }
-    return add_bytes(align64((size_t)m->tensor_bytes), scratch);
+    return nb_engine_parts_bytes(m, 1);
 }
 
 void *nb_engine_tensor(const nb_emodel *m, void *arena, int32_t tensor)
@@ -71,31 +88,52 @@ void *nb_engine_tensor(const nb_emodel *m, void *arena, int32_t tensor)
     return (char *)arena + m->tensors[tensor].offset;
 }
 
-static void run_table(uint8_t *y, const uint8_t *pixels, const nb_estep *s, const nb_etensor *out)
+typedef struct { /* what one part of a step does */
+    int32_t y0, y1;
+    void *scratch;
+} slice;
+
+/* Whole bands of four rows, which is what the largest tiles are made of. */
+static slice slice_of(const nb_emodel *m, void *arena, int32_t rows, int32_t part, int32_t parts)
 {
-    const int64_t n = (int64_t)out->h * out->w;
+    const int32_t bands = (rows + 3) / 4, each = bands / parts, more = bands % parts; /* `more` parts have one more */
+    const int32_t first = each * part + (part < more ? part : more), n = each + (part < more);
+    slice s = {.y0 = first * 4, .y1 = (first + n) * 4};
+    s.y0 = s.y0 < rows ? s.y0 : rows;
+    s.y1 = s.y1 < rows ? s.y1 : rows;
+    s.scratch = (char *)arena + align64((size_t)m->tensor_bytes) + (size_t)part * m->scratch_bytes;
+    return s;
+}
+
+static void run_table(uint8_t *y, const uint8_t *pixels, const nb_estep *s, const nb_etensor *out, slice part)
+{
+    const int64_t n = (int64_t)(part.y1 - part.y0) * out->w, first = (int64_t)part.y0 * out->w * out->c;
+    y += first;
+    pixels += first;
     for (int64_t p = 0; p < n; p++, y += out->c, pixels += out->c)
         for (int32_t c = 0; c < out->c; c++)
             y[c] = s->table[c * 256 + pixels[c]];
 }
 
-static void run_conv(const nb_emodel *m, void *arena, const nb_estep *s)
+static void run_conv(const nb_emodel *m, void *arena, const nb_estep *s, slice part)
 {
     const nb_etensor *in = &m->tensors[s->in[0]], *out = &m->tensors[s->out];
     const nb_geom *g = &s->geom;
     const nb_irequant q = {
         .bias = s->bias, .mult = s->mult, .shift = s->shift, .zero = out->zero, .lo = s->lo, .hi = s->hi};
-    void *scratch = (char *)arena + align64((size_t)m->tensor_bytes), *y = nb_engine_tensor(m, arena, s->out);
+    void *y = nb_engine_tensor(m, arena, s->out);
     const nb_iconv_input x = {
         .x = nb_engine_tensor(m, arena, s->in[0]), .is_signed = in->type == NB_EI_S8, .zero = in->zero};
     const bool raw = out->type == NB_EI_S32;
     const nb_iconv_output to = {.acc = raw ? y : NULL, .codes = raw ? NULL : y, .q = &q};
-    nb_iconv_rows(&to, &x, s->packed, g, 0, g->oh, scratch);
-    if (raw)
-        nb_iconv_requantize_s32(y, y, &q, (int64_t)g->oh * g->ow, g->oc);
+    nb_iconv_rows(&to, &x, s->packed, g, part.y0, part.y1, part.scratch);
+    if (raw) {
+        int32_t *sums = (int32_t *)y + (int64_t)part.y0 * g->ow * g->oc;
+        nb_iconv_requantize_s32(sums, sums, &q, (int64_t)(part.y1 - part.y0) * g->ow, g->oc);
+    }
 }
 
-static void run_add(const nb_emodel *m, void *arena, const nb_estep *s)
+static void run_add(const nb_emodel *m, void *arena, const nb_estep *s, slice part)
 {
     const nb_etensor *a = &m->tensors[s->in[0]], *b = &m->tensors[s->in[1]], *out = &m->tensors[s->out];
     const nb_iadd p = {
@@ -107,8 +145,10 @@ static void run_add(const nb_emodel *m, void *arena, const nb_estep *s)
         .lo = s->lo,
         .hi = s->hi
     };
-    nb_k_add_codes(nb_engine_tensor(m, arena, s->out), nb_engine_tensor(m, arena, s->in[0]),
-                   nb_engine_tensor(m, arena, s->in[1]), (int64_t)out->h * out->w * out->c, &p);
+    const int64_t row = (int64_t)out->w * out->c, first = part.y0 * row;
+    nb_k_add_codes((uint8_t *)nb_engine_tensor(m, arena, s->out) + first,
+                   (uint8_t *)nb_engine_tensor(m, arena, s->in[0]) + first,
+                   (uint8_t *)nb_engine_tensor(m, arena, s->in[1]) + first, (part.y1 - part.y0) * row, &p);
 }
 
 static nb_regrid regrid_of(const nb_emodel *m, const nb_estep *s, int32_t k)
@@ -135,36 +175,46 @@ static void run_concat(const nb_emodel *m, void *arena, const nb_estep *s)
     }
 }
 
-const void *nb_engine_run_step(const nb_emodel *m, void *arena, int32_t step, const uint8_t *pixels)
+const void *nb_engine_run_part(const nb_emodel *m, void *arena, int32_t step, int32_t part, int32_t parts,
+                               const uint8_t *pixels)
 {
     const nb_estep *s = &m->steps[step];
     uint8_t *y = nb_engine_tensor(m, arena, s->out);
+    const nb_etensor *out = &m->tensors[s->out];
     switch ((nb_step_kind)s->kind) {
     case NB_STEP_TABLE:
-        run_table(y, pixels, s, &m->tensors[s->out]);
+        run_table(y, pixels, s, out, slice_of(m, arena, out->h, part, parts));
         break;
     case NB_STEP_CONV:
-        run_conv(m, arena, s);
+        run_conv(m, arena, s, slice_of(m, arena, s->geom.oh, part, parts));
         break;
     case NB_STEP_ADD:
-        run_add(m, arena, s);
+        run_add(m, arena, s, slice_of(m, arena, out->h, part, parts));
         break;
     case NB_STEP_CONCAT:
-        run_concat(m, arena, s);
+        if (part == 0) /* and the rest: little work, done whole by the first part */
+            run_concat(m, arena, s);
         break;
     case NB_STEP_MAXPOOL:
-        nb_k_maxpool_codes(y, nb_engine_tensor(m, arena, s->in[0]), m->tensors[s->in[0]].type == NB_EI_S8, s->lo, s->hi,
-                           &s->geom);
+        if (part == 0)
+            nb_k_maxpool_codes(y, nb_engine_tensor(m, arena, s->in[0]), m->tensors[s->in[0]].type == NB_EI_S8, s->lo,
+                               s->hi, &s->geom);
         break;
     case NB_STEP_AVGPOOL: {
         const nb_regrid r = regrid_of(m, s, 0);
-        nb_k_avgpool_codes(y, nb_engine_tensor(m, arena, s->in[0]), &r, &s->geom);
+        if (part == 0)
+            nb_k_avgpool_codes(y, nb_engine_tensor(m, arena, s->in[0]), &r, &s->geom);
         break;
     }
     case NB_STEP_KINDS:
         break;
     }
     return y;
+}
+
+const void *nb_engine_run_step(const nb_emodel *m, void *arena, int32_t step, const uint8_t *pixels)
+{
+    return nb_engine_run_part(m, arena, step, 0, 1, pixels);
 }
 
 const void *nb_engine_run(const nb_emodel *m, void *arena, const uint8_t *pixels)

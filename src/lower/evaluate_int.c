@@ -114,12 +114,37 @@ nb_status nb_intmodel_evaluate(nb_ctx *ctx, const nb_intmodel *m, const nb_data 
     return st;
 }
 
+size_t nb_intmodel_arena_bytes(const nb_intmodel *m)
+{
+    return round64(nb_engine_parts_bytes(&m->e, nb_threads()));
+}
+
+typedef struct {
+    const nb_intmodel *m;
+    void *arena;
+    const uint8_t *pixels;
+    int32_t parts;
+} one_image;
+
+static void run_part(void *arg, int32_t step, int32_t part)
+{
+    const one_image *j = arg;
+    nb_engine_run_part(&j->m->e, j->arena, step, part, j->parts, j->pixels);
+}
+
+const void *nb_intmodel_run(const nb_intmodel *m, void *arena, const uint8_t *pixels)
+{
+    one_image j = {.m = m, .arena = arena, .pixels = pixels, .parts = nb_threads()};
+    nb_parallel_steps(m->e.n_steps, j.parts, run_part, &j);
+    return nb_engine_tensor(&m->e, arena, nb_intmodel_output(m));
+}
+
 nb_status nb_intmodel_logits(nb_ctx *ctx, const nb_intmodel *m, const uint8_t *pixels, float *logits)
 {
-    void *arena = nb_alloc(ctx, nb_engine_arena_bytes(&m->e));
+    void *arena = nb_alloc(ctx, nb_intmodel_arena_bytes(m));
     if (!arena)
         return NB_E_NOMEM;
-    const void *out = nb_engine_run(&m->e, arena, pixels);
+    const void *out = nb_intmodel_run(m, arena, pixels);
     for (int32_t i = 0; i < m->classes; i++)
         logits[i] = (float)logit(m, out, i);
     nb_free(ctx, arena);

@@ -54,6 +54,34 @@ static void random_models_equal_the_interpreter_step_by_step_inside_guard_pages(
         assert_true(kinds[i] > 50);
 }
 
+/* Parts in any order, as threads might take them. */
+static void a_step_in_parts_gives_the_same_bytes(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 2000; seed < 2100; seed++) {
+        ref_model *m = ref_model_random(seed);
+        void *packed = prepare(&m->e);
+        ref_values want = ref_engine_run(&m->e, m->pixels);
+        const int32_t parts = 1 + (int32_t)(seed % 5);
+        const size_t bytes = nb_engine_parts_bytes(&m->e, parts);
+        assert_true(parts > 1 || bytes == nb_engine_arena_bytes(&m->e));
+        ref_guard arena = ref_guard_alloc(bytes, GUARD_END);
+        for (int32_t i = 0; i < m->e.n_steps; i++) {
+            const void *y = NULL;
+            for (int32_t p = 0; p < parts; p++)
+                y = nb_engine_run_part(&m->e, arena.data, i, (p * 2 + 1) % parts, parts, m->pixels);
+            if (parts % 2 == 0) /* 1, 3, ... twice and 0, 2, ... not yet */
+                for (int32_t p = 0; p < parts; p += 2)
+                    y = nb_engine_run_part(&m->e, arena.data, i, p, parts, m->pixels);
+            assert_true(ref_engine_equal(&m->e, &want, m->e.steps[i].out, y));
+        }
+        ref_guard_free(&arena);
+        ref_values_free(&want);
+        free(packed);
+        ref_model_free(m);
+    }
+}
+
 typedef struct {
     const nb_emodel *e;
     const uint8_t *pixels;
@@ -168,6 +196,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_models_equal_the_interpreter_step_by_step_inside_guard_pages),
+        cmocka_unit_test(a_step_in_parts_gives_the_same_bytes),
         cmocka_unit_test(four_threads_share_one_prepared_model),
         cmocka_unit_test(a_small_model_gives_what_a_pencil_gives),
         cmocka_unit_test(argmax_takes_the_first_of_equals_in_each_type),

@@ -195,6 +195,24 @@ static void logits_are_real_values_of_the_output_codes(void **state)
     }
 }
 
+static void one_image_gives_the_same_bytes_on_any_number_of_threads(void **state)
+{
+    fixture *f = *state;
+    uint8_t pixels[PIXELS];
+    float want[CLASSES], got[CLASSES];
+    int32_t label;
+    const int32_t before = nb_threads();
+    nb_data_get(f->data, 7, pixels, &label);
+    nb_set_threads(1);
+    assert_int_equal(nb_intmodel_logits(f->ctx, f->m, pixels, want), NB_OK);
+    for (int32_t threads = 2; threads <= 4; threads++) {
+        nb_set_threads(threads);
+        assert_int_equal(nb_intmodel_logits(f->ctx, f->m, pixels, got), NB_OK);
+        assert_memory_equal(got, want, sizeof want);
+    }
+    nb_set_threads(before);
+}
+
 static void images_of_another_size_are_refused(void **state)
 {
     fixture *f = *state;
@@ -236,6 +254,7 @@ int main(void)
         cmocka_unit_test(accuracy_and_loss_are_those_of_plain_loops),
         cmocka_unit_test(a_choice_of_images_is_evaluated_alone),
         cmocka_unit_test(the_number_of_threads_changes_nothing),
+        cmocka_unit_test(one_image_gives_the_same_bytes_on_any_number_of_threads),
         cmocka_unit_test(no_images_give_zero_not_nan),
         cmocka_unit_test(logits_are_real_values_of_the_output_codes),
         cmocka_unit_test(images_of_another_size_are_refused),

@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -37,6 +38,50 @@ static void every_chunk_runs_exactly_once(void **state)
             assert_int_equal(v.bad_thread, 0);
         }
     }
+}
+
+enum { STEPS = 300, PARTS = 5 };
+
+typedef struct {
+    atomic_int done[STEPS], early;
+} step_log;
+
+static void note_part(void *arg, int32_t step, int32_t part)
+{
+    step_log *l = arg;
+    if (step > 0 && atomic_load(&l->done[step - 1]) != (1 << PARTS) - 1)
+        atomic_store(&l->early, 1);
+    atomic_fetch_or(&l->done[step], 1 << part);
+}
+
+static void all_parts_of_a_step_are_done_before_the_next_begins(void **state)
+{
+    (void)state;
+    for (int32_t threads = 1; threads <= 8; threads++) {
+        nb_set_threads(threads);
+        step_log l = {.early = 0};
+        nb_parallel_steps(STEPS, PARTS, note_part, &l);
+        for (int32_t i = 0; i < STEPS; i++)
+            assert_int_equal(atomic_load(&l.done[i]), (1 << PARTS) - 1);
+        assert_int_equal(atomic_load(&l.early), 0);
+    }
+    nb_parallel_steps(0, PARTS, note_part, NULL);
+}
+
+static void nested_steps(void *arg, int64_t chunk, int32_t thread)
+{
+    (void)thread;
+    nb_parallel_steps(3, PARTS, note_part, (step_log *)arg + chunk);
+}
+
+static void steps_inside_a_chunk_run_there(void **state)
+{
+    (void)state;
+    static step_log l[4];
+    nb_set_threads(3);
+    nb_parallel_for(4, nested_steps, l);
+    for (int32_t i = 0; i < 4; i++)
+        assert_true(atomic_load(&l[i].done[2]) == (1 << PARTS) - 1 && !atomic_load(&l[i].early));
 }
 
 static void at_least_one_thread_is_reported_whatever_is_asked_for(void **state)
@@ -125,6 +170,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_chunk_runs_exactly_once),
+        cmocka_unit_test(all_parts_of_a_step_are_done_before_the_next_begins),
+        cmocka_unit_test(steps_inside_a_chunk_run_there),
         cmocka_unit_test(at_least_one_thread_is_reported_whatever_is_asked_for),
         cmocka_unit_test(a_nested_call_stays_on_its_thread),
         cmocka_unit_test(chunked_sums_are_bit_equal_for_any_thread_count),
