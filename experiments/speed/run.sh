@@ -1,37 +1,58 @@
 #!/usr/bin/env bash
-# run.sh - training steps of ResNet-20 (32x32x3) side by side: Nibble and PyTorch in turns, ROUNDS times, medians and ratios.
+# run.sh - training steps of a network (32x32x3) side by side: Nibble and PyTorch in turns, ROUNDS times, medians, ratios, peak memory.
 #
-# usage: experiments/speed/run.sh [PYTHON]     a Python with PyTorch; from the repository's root, after `make`
-# Environment: BATCH=128 STEPS=6 ROUNDS=3 THREADS=2. Writes experiments/speed/results.csv (one line per round and variant) and prints the table.
+# usage: experiments/speed/run.sh [PYTHON [NETWORK]]     a Python with PyTorch; from the repository's root, after `make`
+# NETWORK: resnet20 (default) or mobilenetv2. Environment: BATCH=128 STEPS=6 ROUNDS=3 THREADS=2,
+# TORCH="qat float qat-nchw float-nchw": which variants of torch_step.py; also compiled and bf16 (which takes minutes per step without
+# bf16 instructions).
+# Writes experiments/speed/results-NETWORK.csv (round, variant, ms per step, peak MiB) and prints the table. Peak memory is that of one process: of a
+# short `nibble train`, and of torch_step.py, Python and its libraries included.
 set -euo pipefail
-nibble=${NIBBLE:-build/current/nibble} python=${1:-python3}
-here=$(dirname "$0")
-batch=${BATCH:-128} steps=${STEPS:-6} rounds=${ROUNDS:-3} threads=${THREADS:-2}
-csv=$here/results.csv
-data="data={name: synth, height: 32, width: 32, channels: 3, classes: 10, count: 1024}" # speed does not depend on the pixels
-echo "round,variant,ms" >"$csv"
+nibble=${NIBBLE:-build/current/nibble} python=${1:-python3} network=${2:-resnet20}
+here=$(dirname "$0") config=configs/cifar10-$network.yaml
+batch=${BATCH:-128} steps=${STEPS:-6} rounds=${ROUNDS:-3} threads=${THREADS:-2} torch=${TORCH:-qat float qat-nchw float-nchw}
+csv=$here/results-$network.csv
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+pixels="name: synth, height: 32, width: 32, channels: 3, classes: 10" # speed does not depend on the pixels
+echo "round,variant,ms,peak_mib" >"$csv"
 
-# One line per training step variant: name,ms
-nibble_steps() {
-    "$nibble" bench configs/cifar10-resnet20.yaml --steps "$steps" --threads "$threads" --json --set train.batch="$batch" \
-        --set "$data" "$@" |
-        sed -n 's/.*"what": "training step, \([^"]*\)", "ms": \([0-9.]*\).*/nibble \1,\2/p'
+# peak_mib QUANT ARGUMENT...: of two training steps and an evaluation on one batch
+peak_mib() {
+    "$python" - "$nibble" train "$config" --threads "$threads" --quiet --set out="$(mktemp -d -p "$work")/run" --set train.batch="$batch" \
+        --set "data={$pixels, count: $((2 * batch)), test_count: $batch}" --set "train.phases=[{epochs: 1, lr: 0.01, quant: $1}]" "${@:2}" <<'END'
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+print(round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024))
+END
 }
 
+# nibble_steps PEAK-OF-FLOAT PEAK-OF-QUANTIZED ARGUMENT...: one line per training step variant: name,ms,MiB
+nibble_steps() {
+    "$nibble" bench "$config" --steps "$steps" --threads "$threads" --json --set train.batch="$batch" \
+        --set "data={$pixels, count: 1024}" "${@:3}" |
+        sed -n 's/.*"what": "training step, \([^"]*\)", "ms": \([0-9.]*\).*/nibble \1,\2/p' |
+        sed "s/^nibble float.*/&,$1/; /float/!s/\$/,$2/"
+}
+
+w8a8=(--set quant.weights.bits=8) w4a4=(--set quant.weights.bits=4 --set quant.activations.bits=4)
+float_mib=$(peak_mib off) w8a8_mib=$(peak_mib on "${w8a8[@]}") w4a4_mib=$(peak_mib on "${w4a4[@]}")
 for round in $(seq "$rounds"); do
     {
-        nibble_steps --set quant.weights.bits=8
-        nibble_steps --set quant.weights.bits=4 --set quant.activations.bits=4 | grep -v float
-        "$python" "$here/torch_step.py" "$batch" "$steps" "$threads" | grep -v '^#'
+        nibble_steps "$float_mib" "$w8a8_mib" "${w8a8[@]}"
+        nibble_steps "$float_mib" "$w4a4_mib" "${w4a4[@]}" | grep -v float
+        for variant in $torch; do
+            "$python" "$here/torch_step.py" "$network" "$variant" "$batch" "$steps" "$threads"
+        done
     } | sed "s/^/$round,/" >>"$csv"
 done
 
-echo "median of $rounds rounds, batch $batch, $threads threads"
+echo "$network, median of $rounds rounds, batch $batch, $threads threads"
 sort -t, -k2,2 -k3,3n "$csv" | awk -F, -v batch="$batch" '
     $1 == "round" { next }
-    { v[$2, ++n[$2]] = $3; if (!($2 in seen)) { seen[$2] = 1; order[++m] = $2 } }
+    { v[$2, ++n[$2]] = $3; mib[$2] = $4 > mib[$2] ? $4 : mib[$2]; if (!($2 in seen)) { seen[$2] = 1; order[++m] = $2 } }
     END {
-        for (i = 1; i <= m; i++) { k = order[i]; med[k] = v[k, int((n[k] + 1) / 2)]; if (k ~ /torch QAT/ && (!qat || med[k] < qat)) qat = med[k] }
-        printf "%-30s %10s %12s %22s\n", "", "ms/step", "images/s", "speed to torch QAT"
-        for (i = 1; i <= m; i++) { k = order[i]; printf "%-30s %10.1f %12.0f %21.2fx\n", k, med[k], 1000 * batch / med[k], qat / med[k] }
+        for (i = 1; i <= m; i++) { k = order[i]; med[k] = v[k, int((n[k] + 1) / 2)]; if (k ~ /torch qat/ && (!qat || med[k] < qat)) qat = med[k] }
+        printf "%-22s %10s %10s %20s %10s\n", "", "ms/step", "images/s", "speed to torch QAT", "peak MiB"
+        for (i = 1; i <= m; i++) { k = order[i]; printf "%-22s %10.1f %10.0f %19.2fx %10d\n", k, med[k], 1000 * batch / med[k], qat / med[k], mib[k] }
     }'

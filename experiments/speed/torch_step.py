@@ -1,8 +1,12 @@
-"""PyTorch's side of experiments/speed/run.sh: one training step of ResNet-20 on 32x32x3, float and eager QAT (W8A8, per channel).
+"""PyTorch's side of experiments/speed/run.sh: training steps of one network on 32x32x3, one variant per process.
 
-usage: torch_step.py BATCH STEPS THREADS     prints one line per variant: name, median ms per step
-Random data in memory, SGD with momentum; the network is configs/cifar10-resnet20.yaml.
+usage: torch_step.py NETWORK VARIANT BATCH STEPS THREADS     prints: name, median ms per step, peak resident MiB of the process
+NETWORK: resnet20 (configs/cifar10-resnet20.yaml) or mobilenetv2 (configs/cifar10-mobilenetv2.yaml)
+VARIANT: float | float-nchw | bf16 | compiled | qat | qat-nchw     all but -nchw in channels_last
+Random data in memory, SGD with momentum. qat is eager torch.ao.quantization, W8A8, weights per channel; bf16 is autocast; compiled is
+torch.compile on floats (its compilation is not timed).
 """
+import resource
 import sys
 import time
 import warnings
@@ -12,11 +16,11 @@ import torch.ao.quantization as tq
 from torch import nn
 
 warnings.filterwarnings("ignore")
-BATCH, STEPS, THREADS = (int(a) for a in sys.argv[1:4])
-torch.set_num_threads(THREADS)
 
 
 class Block(nn.Module):
+    """The basic residual block."""
+
     def __init__(self, cin, cout, stride):
         super().__init__()
         self.c1 = nn.Conv2d(cin, cout, 3, stride, 1, bias=False)
@@ -31,54 +35,116 @@ class Block(nn.Module):
         y = self.b2(self.c2(self.r1(self.b1(self.c1(x)))))
         return self.r2(self.add.add(y, x if self.short is None else self.short(x)))
 
+    def fuse(self):
+        tq.fuse_modules_qat(self, [["c1", "b1", "r1"], ["c2", "b2"]], inplace=True)
+        if self.short is not None:
+            tq.fuse_modules_qat(self.short, ["0", "1"], inplace=True)
 
-class ResNet20(nn.Module):
-    def __init__(self):
+
+class ConvNorm(nn.Sequential):
+    """Convolution, batch norm and, unless linear, relu6."""
+
+    def __init__(self, cin, cout, kernel, stride=1, groups=1, linear=False):
+        layers = [nn.Conv2d(cin, cout, kernel, stride, kernel // 2, groups=groups, bias=False), nn.BatchNorm2d(cout)]
+        super().__init__(*layers, *([] if linear else [nn.ReLU6()]))
+
+    def fuse(self):
+        tq.fuse_modules_qat(self, ["0", "1"], inplace=True)  # relu6 has no fused form: its output is quantized after it
+
+
+class InvRes(nn.Module):
+    """The inverted residual block."""
+
+    def __init__(self, cin, cout, expand, stride):
         super().__init__()
-        self.quant, self.dequant = tq.QuantStub(), tq.DeQuantStub()
-        self.c, self.b, self.r = nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()
-        blocks, width = [], 16
-        for stage in range(3):
-            for k in range(3):
-                blocks.append(Block(width, 16 << stage, 2 if stage and k == 0 else 1))
-                width = 16 << stage
-        self.blocks, self.pool, self.fc = nn.Sequential(*blocks), nn.AdaptiveAvgPool2d(1), nn.Linear(64, 10)
+        mid = cin * expand
+        head = [ConvNorm(cin, mid, 1)] if expand > 1 else []
+        self.conv = nn.Sequential(*head, ConvNorm(mid, mid, 3, stride, mid), ConvNorm(mid, cout, 1, linear=True))
+        self.add = torch.ao.nn.quantized.FloatFunctional() if stride == 1 and cin == cout else None
 
     def forward(self, x):
-        x = self.blocks(self.r(self.b(self.c(self.quant(x)))))
+        y = self.conv(x)
+        return y if self.add is None else self.add.add(x, y)
+
+    def fuse(self):
+        for part in self.conv:
+            part.fuse()
+
+
+class Network(nn.Module):
+    """Stem, blocks, head, global average pool, linear; stubs are for QAT."""
+
+    def __init__(self, stem, blocks, head, width):
+        super().__init__()
+        self.quant, self.dequant = tq.QuantStub(), tq.DeQuantStub()
+        self.stem, self.blocks, self.head = stem, nn.Sequential(*blocks), head
+        self.pool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(width, 10)
+
+    def forward(self, x):
+        x = self.head(self.blocks(self.stem(self.quant(x))))
         return self.dequant(self.fc(torch.flatten(self.pool(x), 1)))
 
     def for_qat(self):
         self.train()
-        tq.fuse_modules_qat(self, ["c", "b", "r"], inplace=True)
-        for block in self.blocks:
-            tq.fuse_modules_qat(block, [["c1", "b1", "r1"], ["c2", "b2"]], inplace=True)
-            if block.short is not None:
-                tq.fuse_modules_qat(block.short, ["0", "1"], inplace=True)
+        for part in [self.stem, self.head, *self.blocks]:
+            if hasattr(part, "fuse"):
+                part.fuse()
         self.qconfig = tq.get_default_qat_qconfig("fbgemm")
         return tq.prepare_qat(self, inplace=True)
 
 
-def measure(name, model, channels_last):
-    model.train()
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    model = model.to(memory_format=layout)
-    x = torch.randn(BATCH, 3, 32, 32).contiguous(memory_format=layout)
-    y = torch.randint(0, 10, (BATCH,))
+class Stem(nn.Sequential):
+    """conv-bn-relu, fused to one module."""
+
+    def fuse(self):
+        tq.fuse_modules_qat(self, ["0", "1", "2"], inplace=True)
+
+
+def resnet20():
+    blocks, width = [], 16
+    for stage in range(3):
+        for k in range(3):
+            blocks.append(Block(width, 16 << stage, 2 if stage and k == 0 else 1))
+            width = 16 << stage
+    return Network(Stem(nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()), blocks, nn.Identity(), 64)
+
+
+def mobilenetv2():
+    blocks, width = [], 16
+    table = [(1, 8, 1, 1), (6, 16, 2, 1), (6, 16, 3, 2), (6, 32, 4, 2), (6, 48, 3, 1), (6, 80, 3, 2), (6, 160, 1, 1)]
+    for expand, channels, repeat, stride in table:
+        for k in range(repeat):
+            blocks.append(InvRes(width, channels, expand, stride if k == 0 else 1))
+            width = channels
+    return Network(ConvNorm(3, 16, 3), blocks, ConvNorm(width, 1280, 1), 1280)
+
+
+def main():
+    network, variant = sys.argv[1:3]
+    batch, steps, threads = (int(a) for a in sys.argv[3:6])
+    torch.set_num_threads(threads)
+    model = {"resnet20": resnet20, "mobilenetv2": mobilenetv2}[network]()
+    if variant.startswith("qat"):
+        model = model.for_qat()
+    layout = torch.contiguous_format if variant.endswith("nchw") else torch.channels_last
+    model = model.train().to(memory_format=layout)
     optimizer = torch.optim.SGD(model.parameters(), 0.1, 0.9, weight_decay=1e-4)
+    if variant == "compiled":
+        model = torch.compile(model)
+    x = torch.randn(batch, 3, 32, 32).contiguous(memory_format=layout)
+    y = torch.randint(0, 10, (batch,))
     times = []
-    for _ in range(STEPS + 2):
+    for _ in range(steps + 2):
         start = time.perf_counter()
         optimizer.zero_grad()
-        nn.functional.cross_entropy(model(x), y).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=variant == "bf16"):
+            loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
         optimizer.step()
         times.append(time.perf_counter() - start)
     times = sorted(times[2:])
-    print(f"{name},{1e3 * times[len(times) // 2]:.2f}", flush=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"torch {variant},{1e3 * times[len(times) // 2]:.2f},{peak:.0f}", flush=True)
 
 
-print(f"# PyTorch {torch.__version__}", flush=True)
-for channels_last in (False, True):
-    suffix = "channels_last" if channels_last else "nchw"
-    measure(f"torch float {suffix}", ResNet20(), channels_last)
-    measure(f"torch QAT W8A8 {suffix}", ResNet20().for_qat(), channels_last)
+main()
