@@ -39,10 +39,10 @@ nb_bn nb_bn_of(nb_node *n)
     nb_bn b = {.n = n, .rows = nb_rows(&n->out), .c = nb_channels(&n->out)};
     b.per_image = b.rows / batch;
     b.grain = b.c < NB_LAYER_GRAIN ? NB_LAYER_GRAIN / b.c : 1;
-    b.n_parts = batch < NB_BN_MAX_PARTS ? batch : NB_BN_MAX_PARTS;
+    b.n_parts = nb_tap_parts(batch);
     b.sums = n->saved;
-    b.extremes = (float *)(void *)(b.sums + (int64_t)NB_BN_MAX_PARTS * 2 * b.c);
-    b.mean = b.extremes + (int64_t)NB_BN_MAX_PARTS * 2 * b.c;
+    b.extremes = (float *)(void *)(b.sums + (int64_t)NB_TAP_MAX_PARTS * 2 * b.c);
+    b.mean = b.extremes + (int64_t)NB_TAP_MAX_PARTS * 2 * b.c;
     b.rstd = b.mean + b.c;
     b.mul = b.rstd + b.c;
     b.add = b.mul + b.c;
@@ -52,7 +52,7 @@ nb_bn nb_bn_of(nb_node *n)
 
 int64_t nb_bn_part(const nb_bn *b, int64_t i)
 {
-    return i * (b->rows / b->per_image) / b->n_parts * b->per_image;
+    return nb_tap_part((int32_t)(b->rows / b->per_image), (int32_t)i) * b->per_image;
 }
 
 static float *leaf(const nb_node *n, int32_t k)
@@ -83,7 +83,7 @@ static nb_status bn_build(nb_graph *g, nb_node *n)
 static nb_status bn_prepare(nb_graph *g, nb_node *n)
 {
     size_t c = (size_t)nb_channels(&n->out);
-    n->saved_bytes = c * (NB_BN_MAX_PARTS * 2 * (sizeof(double) + sizeof(float)) + 5 * sizeof(float));
+    n->saved_bytes = c * (NB_TAP_MAX_PARTS * 2 * (sizeof(double) + sizeof(float)) + 5 * sizeof(float));
     return nb_layer_need_float(g, n, 0);
 }
 

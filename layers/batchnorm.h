@@ -3,12 +3,9 @@
 #ifndef NB_LAYERS_BATCHNORM_H
 #define NB_LAYERS_BATCHNORM_H
 
-#include <nibble/graph.h>
+#include <nibble/fusion.h>
 
-/* Reductions over rows are cut into parts of whole images, added in order: the number of parts depends on the batch
- * alone. */
-enum { NB_BN_MAX_PARTS = 32 };
-
+/* Reductions over rows are cut into the parts of fusion.h, added in order. */
 typedef struct {
     nb_node *n;
     int64_t rows, per_image, grain; /* grain: rows per chunk of a sweep that reduces nothing */

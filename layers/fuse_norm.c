@@ -5,6 +5,8 @@
  *           wants are y at the extremes of x.
  * backward  sums over the masked gradient, then the gradient of x. The mask says at once where relu and the
  *           straight-through estimator pass.
+ * Behind a convolution that nothing else reads, the first forward sweep and the second backward one are not sweeps at
+ * all: the convolution hands over each image it has written, and asks for the gradient of each image when it wants it.
  * saved: the mask in the last node's, everything else in the batch norm's. */
 #include "fuse.h"
 
@@ -37,10 +39,54 @@ static bool norm_fits(const nb_step *s)
     return nb_fuse_tail_fits(s, 1);
 }
 
+static bool takes_values(const job *j, const nb_run *r)
+{
+    return nb_bn_uses_batch(r) || (j->tail.fq && nb_fakequant_observes(r));
+}
+
+static void take(const job *j, int64_t part, int64_t first, int64_t end)
+{
+    const float *x = j->bn.n->in[0]->out.data;
+    nb_bn_take(&j->bn, part, j->tail.fq != NULL, x + first * j->bn.c, end - first);
+}
+
+static void tap_value(const nb_tap *t, const nb_run *r, int32_t part, int32_t image)
+{
+    job j = job_of(t->step);
+    int64_t first = image * j.bn.per_image;
+    if (!takes_values(&j, r))
+        return;
+    if (first == nb_bn_part(&j.bn, part))
+        nb_bn_start(&j.bn, part);
+    take(&j, part, first, first + j.bn.per_image);
+}
+
+/* The gradient of rows [first, end) of x into dx. */
+static void grad_rows(const job *j, float *dx, int64_t first, int64_t end, int32_t add)
+{
+    const nb_bn *b = &j->bn;
+    const float *x = b->n->in[0]->out.data;
+    nb_k_channel_grad(dx, j->tail.out->out.grad + first * b->c, j->mask ? j->mask + first * nb_mask_bytes(b->c) : NULL,
+                      x + first * b->c, &(nb_kgrad){b->mul, b->add, b->off}, end - first, b->c, add);
+}
+
+static void tap_grad(const nb_tap *t, float *buf, int32_t image)
+{
+    job j = job_of(t->step);
+    grad_rows(&j, buf, image * j.bn.per_image, (image + 1) * j.bn.per_image, 0);
+}
+
 static nb_status norm_prepare(nb_graph *g, nb_step *s)
 {
-    (void)g;
     const nb_node *bn = s->node[0];
+    nb_node *x = bn->in[0];
+    if ((x->op->flags & NB_OP_TAPS) && nb_node_consumers(g, x) == 1) {
+        nb_tap *t = nb_graph_alloc(g, sizeof *t);
+        if (!t)
+            return NB_E_NOMEM;
+        *t = (nb_tap){.step = s, .value = tap_value, .grad = tap_grad};
+        x->tap = t;
+    }
     for (int32_t i = 1; i < s->n; i++)
         s->node[i]->saved_bytes = 0;
     if (s->n > 1)
@@ -52,10 +98,8 @@ static void sum_part(void *arg, int64_t part, int32_t thread)
 {
     (void)thread;
     const job *j = arg;
-    int64_t first = nb_bn_part(&j->bn, part);
-    const float *x = j->bn.n->in[0]->out.data;
     nb_bn_start(&j->bn, part);
-    nb_bn_take(&j->bn, part, j->tail.fq != NULL, x + first * j->bn.c, nb_bn_part(&j->bn, part + 1) - first);
+    take(j, part, nb_bn_part(&j->bn, part), nb_bn_part(&j->bn, part + 1));
 }
 
 /* Of the chain's values, from those of x. */
@@ -96,7 +140,7 @@ static void norm_forward(const nb_step *s, const nb_run *r)
     job j = job_of(s);
     bool observes = j.tail.fq && nb_fakequant_observes(r);
     float min = 0, max = 0;
-    if (nb_bn_uses_batch(r) || observes)
+    if (takes_values(&j, r) && !s->node[0]->in[0]->tap)
         nb_parallel_for(j.bn.n_parts, sum_part, &j);
     nb_bn_forward_map(&j.bn, r);
     if (observes)
@@ -120,11 +164,9 @@ static void grad_chunk(void *arg, int64_t chunk, int32_t thread)
     (void)thread;
     const job *j = arg;
     const nb_bn *b = &j->bn;
-    int64_t first = chunk * b->grain, rows = nb_chunk_end(b->rows, b->grain, chunk) - first;
-    const nb_tensor *x = &b->n->in[0]->out;
-    nb_k_channel_grad(x->grad + first * b->c, j->tail.out->out.grad + first * b->c,
-                      j->mask ? j->mask + first * nb_mask_bytes(b->c) : NULL, (const float *)x->data + first * b->c,
-                      &(nb_kgrad){b->mul, b->add, b->off}, rows, b->c, !nb_layer_fresh(b->n, 0));
+    int64_t first = chunk * b->grain;
+    grad_rows(j, b->n->in[0]->out.grad + first * b->c, first, nb_chunk_end(b->rows, b->grain, chunk),
+              !nb_layer_fresh(b->n, 0));
 }
 
 static void norm_backward(const nb_step *s, const nb_run *r)

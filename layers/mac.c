@@ -82,7 +82,7 @@ static void plan_scratch(nb_node *n, nb_mac_priv *p)
     size_t y_bytes = (size_t)(p->per * p->y_item) * sizeof(float);
     bool expands = nb_layer_is_codes(&n->in[0]->out) && !p->integer;
     p->at_x = take(&at, p->per > 1 || expands ? x_bytes : 0);
-    p->at_y = take(&at, p->per > 1 || p->integer ? y_bytes : 0);
+    p->at_y = take(&at, y_bytes);
     p->at_slots = at;
 
     size_t slot = 0;

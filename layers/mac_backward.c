@@ -9,6 +9,7 @@
  * same bits for any number of threads. */
 #include "mac.h"
 
+#include <nibble/fusion.h>
 #include <nibble/quant.h>
 
 #include "layer.h"
@@ -36,12 +37,17 @@ static void bias_sums(double *sum, const float *dy, int64_t rows, int32_t oc)
             sum[c] += (double)dy[i * oc + c];
 }
 
-/* The chunk's output gradient; a short chunk is completed with zeros in buf, which holds a whole chunk. */
+/* The chunk's output gradient, from the reader that knows how it comes about, or from memory; a short chunk is
+ * completed with zeros in buf, which holds a whole chunk. */
 static const float *chunk_grad(const nb_mac_job *j, int64_t chunk, float *buf)
 {
     const nb_mac_priv *p = j->p;
     const int64_t have = nb_mac_chunk_items(j, chunk) * p->y_item;
     const int64_t want = p->per * p->y_item;
+    if (j->n->tap) {
+        j->n->tap->grad(j->n->tap, buf, (int32_t)chunk);
+        return buf;
+    }
     const float *dy = j->n->out.grad + chunk * want;
     if (have == want)
         return dy;

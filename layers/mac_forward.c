@@ -1,11 +1,13 @@
 /* mac_forward.c - forward of multiply-accumulate layers, chunk by chunk; mac.c says what runs on integers. */
 #include "mac.h"
 
+#include <nibble/fusion.h>
 #include <nibble/quant.h>
 
 #include "layer.h"
 #include "mac_job.h"
 
+#include "base/check.h"
 #include "kernels/eltwise.h"
 #include "kernels/iconv.h"
 
@@ -57,13 +59,32 @@ static void forward_chunk(void *arg, int64_t chunk, int32_t thread)
         memcpy(y, whole, (size_t)(items * p->y_item) * sizeof *y);
 }
 
+typedef struct {
+    nb_mac_job *job;
+    const nb_run *r;
+} tapped;
+
+static void forward_part(void *arg, int64_t part, int32_t thread)
+{
+    const tapped *t = arg;
+    int32_t batch = (int32_t)t->job->batch, end = nb_tap_part(batch, (int32_t)part + 1);
+    for (int32_t i = nb_tap_part(batch, (int32_t)part); i < end; i++) {
+        forward_chunk(t->job, i, thread);
+        t->job->n->tap->value(t->job->n->tap, t->r, (int32_t)part, i);
+    }
+}
+
 void nb_mac_forward(nb_node *n, const nb_run *r)
 {
-    (void)r;
     nb_mac_job j = nb_mac_make_job(n);
     if (j.p->integer)
         pack_codes(&j);
     else
         nb_fconv_pack(j.p->plan, n->saved, nb_mac_real_weights(&j));
-    nb_parallel_for(j.n_chunks, forward_chunk, &j);
+    if (n->tap) {
+        NB_ASSERT(j.p->per == 1);
+        nb_parallel_for(nb_tap_parts((int32_t)j.batch), forward_part, &(tapped){&j, r});
+    } else {
+        nb_parallel_for(j.n_chunks, forward_chunk, &j);
+    }
 }

@@ -13,9 +13,10 @@
 extern "C" {
 #endif
 
-enum { NB_MAX_CHAIN = 4 };
+enum { NB_MAX_CHAIN = 4, NB_TAP_MAX_PARTS = 32 };
 
 typedef struct nb_fusion nb_fusion;
+typedef struct nb_tap nb_tap;
 
 struct nb_step {
     const nb_fusion *fusion;     /* NULL: one node, run by its op */
@@ -23,6 +24,30 @@ struct nb_step {
     int32_t n;
     void *priv; /* of the fusion, in the graph's arena */
 };
+
+/* What the only reader of a node, a fused step, does image by image while that image is in cache. Its prepare sets
+ * x->tap where the op of x says NB_OP_TAPS; the gradient of x is then asked for, never stored: x->out.grad is NULL, and
+ * what grad() reads (the value of x, what the step's nodes saved, the step's gradient) is kept until x has run
+ * backward. */
+struct nb_tap {
+    const nb_step *step;
+    /* An image of x has just been written. Images are cut into nb_tap_parts(batch) parts; a part's come in order, parts
+     * at once. */
+    void (*value)(const nb_tap *t, const nb_run *r, int32_t part, int32_t image);
+    /* The gradient of one image of x into buf. After the step's backward. */
+    void (*grad)(const nb_tap *t, float *buf, int32_t image);
+};
+
+/* Part i is images [nb_tap_part(batch, i), nb_tap_part(batch, i + 1)): the cut depends on the batch alone. */
+static inline int32_t nb_tap_parts(int32_t batch)
+{
+    return batch < NB_TAP_MAX_PARTS ? batch : NB_TAP_MAX_PARTS;
+}
+/* See above. */
+static inline int32_t nb_tap_part(int32_t batch, int32_t i)
+{
+    return (int32_t)((int64_t)i * batch / nb_tap_parts(batch));
+}
 
 enum { /* nb_fusion.flags */
        /* Every input of the first node gets the same gradient: the step's own, masked. So their gradients may share its

@@ -59,6 +59,7 @@ struct nb_node {
     void *scratch;        /* see nb_node_scratch */
     size_t saved_bytes, scratch_bytes; /* asked for in prepare; scratch_bytes is per thread */
     void *priv;           /* tables built in prepare, in the graph's arena */
+    const struct nb_tap *tap; /* set at freeze when a fused step works on this node's value image by image (fusion.h) */
 };
 
 enum { /* nb_op.flags */
@@ -68,6 +69,7 @@ enum { /* nb_op.flags */
                                 engine zeroes fresh gradients first and backward always adds */
     NB_OP_VIEW = 8,          /* output shares data and gradient with in[0] (flatten); forward and backward are NULL */
     NB_OP_TRAIN_ONLY = 16,   /* identity in evaluation and left out of quantized graphs (dropout) */
+    NB_OP_TAPS = 64,         /* works image by image and serves n->tap */
     NB_OP_INTERNAL = 32      /* not a layer one can write in a config (parameters, fake-quant) */
 };
 

@@ -45,7 +45,8 @@ void nb_backward_step(nb_graph *g, int32_t i, const nb_run *r)
 {
     const nb_step *s = &g->step[i];
     nb_node *n = nb_step_last(s);
-    if (!n->out.grad)
+    bool asks = n->tap && (n->flags & NB_NODE_NEEDS_GRAD);
+    if (!n->out.grad && !asks)
         return;
     if (s->fusion) {
         s->fusion->backward(s, r);

@@ -5,8 +5,9 @@
  *   gradient  [backward of the last reader, backward of its step]: the last reader is the first to run on the way back
  *   saved     [its step, backward of its step]
  *   scratch   one region for all nodes, since one step runs at a time; one slice per thread
- * A view shares its input's value and gradient, so its readers count as readers of the *root*. Between the nodes of a
- * fused chain nothing is stored. Inference has no second half. */
+ * What a step reads to answer for a tapped node's gradient lives until that node has run backward. A view shares its
+ * input's value and gradient, so its readers count as readers of the *root*. Between the nodes of a fused chain nothing
+ * is stored. Inference has no second half. */
 #include "planning.h"
 
 #include "base/check.h"
@@ -30,6 +31,7 @@ static nb_status prepare_all(nb_graph *g)
         n->out.dtype = n->op->flags & NB_OP_VIEW ? n->in[0]->out.dtype : NB_F32;
         n->out.q = n->op->flags & NB_OP_VIEW ? n->in[0]->out.q : NULL;
         n->saved_bytes = n->scratch_bytes = 0;
+        n->tap = NULL;
         if (n->op->prepare)
             NB_TRY(n->op->prepare(g, n));
     }
@@ -93,9 +95,22 @@ static void set_lifetime(nb_planning *p, nb_node *n)
     v->first = s;
     v->bytes = count * nb_dtype_bytes(n->out.dtype);
     extend(v, (n->op->flags & NB_OP_BWD_NEEDS_OUT) && !p->step[s].fusion ? back : s);
-    if (p->mode == NB_PLAN_TRAIN && grad)
+    if (p->mode == NB_PLAN_TRAIN && grad && !n->tap)
         p->grad[n->id] =
             (nb_usage){.first = p->end - p->last_reader[n->id], .last = p->end - s, .bytes = count * sizeof(float)};
+}
+
+/* The step that taps x computes x's gradient while x runs backward. */
+static void keep_for_tap(nb_planning *p, const nb_node *x)
+{
+    const nb_step *s = x->tap->step;
+    int32_t back = p->end - p->step_of[x->id];
+    if (!(x->flags & NB_NODE_NEEDS_GRAD))
+        return;
+    extend(&p->value[x->id], back);
+    extend(&p->grad[nb_step_last(s)->id], back);
+    for (int32_t i = 0; i < s->n; i++)
+        extend(&p->saved[s->node[i]->id], back);
 }
 
 static void set_lifetimes(nb_planning *p)
@@ -104,6 +119,9 @@ static void set_lifetimes(nb_planning *p)
     for (int32_t i = 0; i < g->n; i++)
         if (p->step_of[i] >= 0)
             set_lifetime(p, g->node[i]);
+    for (int32_t i = 0; i < g->n; i++)
+        if (g->node[i]->tap)
+            keep_for_tap(p, g->node[i]);
     if (g->loss) { /* read by the caller after forward and after backward */
         p->value[g->loss->id].last = p->end + 1;
         extend(&p->value[nb_plan_root(g->loss->in[0])->id], p->n_steps);

@@ -53,6 +53,29 @@ static void a_residual_network_is_batch_norms_and_adds_with_what_follows_them(vo
     ref_street_close(&s);
 }
 
+static void a_convolution_read_by_a_batch_norm_alone_is_tapped_and_stores_no_gradient(void **state)
+{
+    (void)state;
+    ref_street s;
+    assert_int_equal(ref_street_open(&s,
+                                     "data: {name: synth, height: 16, width: 16}\n"
+                                     "model: [input, conv2d: {name: a, out: 4, pad: 1}, batchnorm,\n"
+                                     "        conv2d: {name: b, out: 4, pad: 1}, batchnorm: {name: n},\n"
+                                     "        add: {in: [b, n]}, flatten, linear: {name: fc, out: 10}, batchnorm]\n",
+                                     4, REF_FLOAT),
+                     NB_OK);
+    assert_int_equal(nb_graph_freeze(s.graph, NB_PLAN_TRAIN), NB_OK);
+    const nb_node *a = nb_graph_find(s.graph, "a"), *b = nb_graph_find(s.graph, "b"),
+                  *fc = nb_graph_find(s.graph, "fc");
+    assert_true(a->tap && !a->out.grad && a->out.data);
+    assert_true(!b->tap && b->out.grad);   /* the add reads it too */
+    assert_true(!fc->tap && fc->out.grad); /* does not work image by image */
+    s.graph->fusions = NULL;
+    assert_int_equal(nb_graph_freeze(s.graph, NB_PLAN_TRAIN), NB_OK);
+    assert_true(!a->tap && a->out.grad);
+    ref_street_close(&s);
+}
+
 static void folded_batch_norms_leave_relu_and_fake_quant(void **state)
 {
     (void)state;
@@ -118,6 +141,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_residual_network_is_batch_norms_and_adds_with_what_follows_them),
+        cmocka_unit_test(a_convolution_read_by_a_batch_norm_alone_is_tapped_and_stores_no_gradient),
         cmocka_unit_test(folded_batch_norms_leave_relu_and_fake_quant),
         cmocka_unit_test(a_quantized_step_needs_less_memory_than_a_float_one_and_both_less_than_node_by_node),
         cmocka_unit_test(a_quantizer_that_reads_values_is_not_fused_and_gets_them),
