@@ -7,88 +7,169 @@
 #    include <math.h>
 #    include <string.h>
 
+/* What comes after the sum or product; relu (0: none, 1: without cap, 2: with) is a constant at every inlined use. */
 typedef struct {
     __m256 cap;
-    int relu; /* a constant at every inlined use */
+    int relu;
 } limits;
 
-INLINE __m256 all_lanes(void)
+static int relu_kind(const nb_kclamp *k)
 {
-    return _mm256_castsi256_ps(_mm256_set1_epi32(-1));
+    return !k->relu ? 0 : k->cap == INFINITY ? 1 : 2;
 }
 
 /* max and min return their second operand for NaN and for zeros of two signs, as the comparisons of the scalar one do.
  */
-INLINE __m256 clamp8(__m256 v, const limits *k, __m256 *pass)
+INLINE __m256 clamp8(__m256 v, const limits *k)
 {
-    *pass = all_lanes();
+    return k->relu ? _mm256_min_ps(k->cap, _mm256_max_ps(_mm256_setzero_ps(), v)) : v;
+}
+
+/* Where clamp8 passes the gradient of its result v. */
+INLINE __m256 passes8(__m256 v, const limits *k)
+{
     if (!k->relu)
-        return v;
-    v = _mm256_min_ps(k->cap, _mm256_max_ps(_mm256_setzero_ps(), v));
-    *pass = _mm256_and_ps(_mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_GT_OQ), _mm256_cmp_ps(v, k->cap, _CMP_LT_OQ));
-    return v;
+        return _mm256_castsi256_ps(_mm256_set1_epi32(-1));
+    return _mm256_and_ps(_mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_GT_OQ), _mm256_cmp_ps(v, k->cap, _CMP_LT_OQ));
 }
 
-INLINE void put_bits(uint8_t *mask, __m256 pass, int32_t n)
+/* The grid in 16-bit integers, wide enough for one step beyond it. */
+typedef struct {
+    __m256 scale, beyond;
+    __m256i zero, lo, hi;
+    limits k;
+} quantizer;
+
+INLINE quantizer quantizer_of(const nb_kgrid *g, float cap, int relu)
 {
-    const int bits = _mm256_movemask_ps(pass);
-    *mask = (uint8_t)(n >= W ? bits : bits & ((1 << n) - 1));
+    return (quantizer){
+        .scale = _mm256_set1_ps(g->scale),
+        .beyond = _mm256_set1_ps((float)(g->hi - g->zero + 1)),
+        .zero = _mm256_set1_epi16((int16_t)g->zero),
+        .lo = _mm256_set1_epi16((int16_t)g->lo),
+        .hi = _mm256_set1_epi16((int16_t)g->hi),
+        .k = {_mm256_set1_ps(cap), relu}
+    };
 }
 
-INLINE void put_codes(uint8_t *codes, __m256i q, int32_t n)
+/* v / scale, rounded, and where the clamp passes. A NaN is 0 and passes nothing; so is what an uncapped relu cuts off,
+ * which spares the clamp itself. One step beyond the grid is as good as infinity; far below it, conversion and packing
+ * saturate. */
+INLINE __m256i steps8(__m256 v, const quantizer *z, __m256 *pass)
 {
-    const __m128i bytes = bytes8(q);
-    if (n >= W) {
-        _mm_storel_epi64((__m128i *)(void *)codes, bytes);
-        return;
+    if (z->k.relu == 2)
+        v = clamp8(v, &z->k);
+    *pass = z->k.relu ? _mm256_cmp_ps(v, _mm256_setzero_ps(), _CMP_GT_OQ) : _mm256_cmp_ps(v, v, _CMP_ORD_Q);
+    const __m256 d = _mm256_and_ps(_mm256_div_ps(v, z->scale), *pass);
+    if (z->k.relu == 2)
+        *pass = _mm256_and_ps(*pass, _mm256_cmp_ps(v, z->k.cap, _CMP_LT_OQ));
+    return _mm256_cvtps_epi32(_mm256_min_ps(d, z->beyond));
+}
+
+/* Two halves of 8 bytes each that packing has left crosswise. */
+INLINE __m128i in_order(__m128i bytes)
+{
+    return _mm_shuffle_epi32(bytes, 0xd8);
+}
+
+INLINE void put_bits(uint8_t *mask, int bits, int32_t n, int full)
+{
+    if (!full)
+        bits &= (1 << n) - 1;
+    mask[0] = (uint8_t)bits;
+    if (full || n > W)
+        mask[1] = (uint8_t)(bits >> W);
+}
+
+/* 16 codes; mask may be NULL. */
+INLINE void put_codes(uint8_t *codes, uint8_t *mask, pair v, const quantizer *z, int32_t n, int full)
+{
+    __m256 p0, p1;
+    const __m256i q0 = steps8(v.v[0], z, &p0), q1 = steps8(v.v[1], z, &p1);
+    const __m256i code = _mm256_adds_epi16(_mm256_packs_epi32(q0, q1), z->zero);
+    const __m256i on_grid = _mm256_min_epi16(_mm256_max_epi16(code, z->lo), z->hi);
+    const __m256i low_bytes = _mm256_and_si256(on_grid, _mm256_set1_epi16(255));
+    const __m128i bytes =
+        in_order(_mm_packus_epi16(_mm256_castsi256_si128(low_bytes), _mm256_extracti128_si256(low_bytes, 1)));
+    if (full) {
+        _mm_storeu_si128((__m128i *)(void *)codes, bytes);
+    } else {
+        uint8_t b[2 * W];
+        _mm_storeu_si128((__m128i *)(void *)b, bytes);
+        memcpy(codes, b, (size_t)n);
     }
-    uint8_t b[16];
-    _mm_storeu_si128((__m128i *)(void *)b, bytes);
-    memcpy(codes, b, (size_t)n);
+    if (!mask)
+        return;
+    const __m256i pass = _mm256_and_si256(_mm256_cmpeq_epi16(code, on_grid),
+                                          _mm256_packs_epi32(_mm256_castps_si256(p0), _mm256_castps_si256(p1)));
+    const __m128i pass_bytes =
+        in_order(_mm_packs_epi16(_mm256_castsi256_si128(pass), _mm256_extracti128_si256(pass, 1)));
+    put_bits(mask, _mm_movemask_epi8(pass_bytes), n, full);
 }
 
-/* codes or y is NULL. */
-INLINE void map(uint8_t *codes, float *y, uint8_t *mask, const float *x, const nb_kmap *p, const grid *g, int64_t rows,
-                int32_t c, int relu)
+INLINE void put_floats(float *y, uint8_t *mask, pair v, const limits *k, int32_t n, int full)
 {
-    const __m256i m = lanes(c % W);
-    const limits k = {_mm256_set1_ps(p->clamp.cap), relu};
+    v = (pair){
+        {clamp8(v.v[0], k), clamp8(v.v[1], k)}
+    };
+    store16(y, v, n, full);
+    if (mask)
+        put_bits(mask, _mm256_movemask_ps(passes8(v.v[0], k)) | _mm256_movemask_ps(passes8(v.v[1], k)) << W, n, full);
+}
+
+/* codes, or y if that is NULL. */
+INLINE void map_block(uint8_t *codes, float *y, uint8_t *mask, const float *x, const nb_kmap *p, const quantizer *z,
+                      int32_t c, int64_t from, int64_t to, int32_t j, int full)
+{
+    const int32_t n = full ? 2 * W : c - j;
     const int64_t stride = nb_mask_bytes(c);
-    for (int64_t r = 0; r < rows; r++) {
-        const int64_t at = r * c;
-        for (int32_t j = 0; j < c; j += W) {
-            const int32_t n = c - j;
-            const __m256 ax = _mm256_mul_ps(load(x + at + j, n, m), load(p->a + j, n, m));
-            __m256 pass, inside;
-            const __m256 v = clamp8(_mm256_add_ps(ax, load(p->b + j, n, m)), &k, &pass);
-            if (codes) {
-                put_codes(codes + at + j, quantize8(v, g, &inside), n);
-                pass = _mm256_and_ps(pass, inside);
-            } else {
-                store(y + at + j, v, n, m);
-            }
-            if (mask)
-                put_bits(mask + r * stride + j / W, pass, n);
-        }
+    const pair a = load16(p->a + j, n, full), b = load16(p->b + j, n, full);
+    for (int64_t r = from; r < to; r++) {
+        const int64_t at = r * c + j;
+        pair v = load16(x + at, n, full);
+        for (int i = 0; i < 2; i++)
+            v.v[i] = _mm256_add_ps(_mm256_mul_ps(v.v[i], a.v[i]), b.v[i]);
+        uint8_t *bits = mask ? mask + r * stride + j / W : NULL;
+        if (codes)
+            put_codes(codes + at, bits, v, z, n, full);
+        else
+            put_floats(y + at, bits, v, &z->k, n, full);
     }
 }
 
 TARGET void nb_k_map_float__avx2(float *y, uint8_t *mask, const float *x, const nb_kmap *m, int64_t rows, int32_t c)
 {
+    const quantizer none =
+                        {
+                            .k = {_mm256_set1_ps(m->clamp.cap), 0}
+    },
+                    relu = {.k = {none.k.cap, 1}};
     if (m->clamp.relu)
-        map(NULL, y, mask, x, m, NULL, rows, c, 1);
+        FOR_BLOCKS(8, rows, c, map_block, NULL, y, mask, x, m, &relu, c)
     else
-        map(NULL, y, mask, x, m, NULL, rows, c, 0);
+        FOR_BLOCKS(8, rows, c, map_block, NULL, y, mask, x, m, &none, c)
+}
+
+INLINE void map_codes(uint8_t *codes, uint8_t *mask, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
+                      int32_t c, int relu)
+{
+    const quantizer z = quantizer_of(g, m->clamp.cap, relu);
+    FOR_BLOCKS(8, rows, c, map_block, codes, NULL, mask, x, m, &z, c)
 }
 
 TARGET void nb_k_map_codes__avx2(uint8_t *codes, uint8_t *mask, const float *x, const nb_kmap *m, const nb_kgrid *g,
                                  int64_t rows, int32_t c)
 {
-    const grid to = grid_of(g->scale, g->zero, g->lo, g->hi);
-    if (m->clamp.relu)
-        map(codes, NULL, mask, x, m, &to, rows, c, 1);
-    else
-        map(codes, NULL, mask, x, m, &to, rows, c, 0);
+    switch (relu_kind(&m->clamp)) {
+    case 0:
+        map_codes(codes, mask, x, m, g, rows, c, 0);
+        break;
+    case 1:
+        map_codes(codes, mask, x, m, g, rows, c, 1);
+        break;
+    default:
+        map_codes(codes, mask, x, m, g, rows, c, 2);
+    }
 }
 
 /* A join with its constants in registers; n_in, codes and relu are constants at every inlined use. */
@@ -117,21 +198,33 @@ INLINE operands operands_of(const nb_kjoin *j, int n_in, int codes, int relu)
     return o;
 }
 
-INLINE __m256 operand8(const operands *o, int i, int64_t at)
+INLINE __m256 values8(const operands *o, int i, __m128i bytes)
 {
-    if (!o->codes)
-        return _mm256_loadu_ps((const float *)(const void *)o->data[i] + at);
-    const __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)(o->data[i] + at));
-    const __m256i q = _mm256_sub_epi32(_mm256_cvtepu8_epi32(_mm_xor_si128(bytes, o->flip[i])), o->zero[i]);
-    return _mm256_mul_ps(o->scale[i], _mm256_cvtepi32_ps(q));
+    return _mm256_mul_ps(o->scale[i], _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_cvtepu8_epi32(bytes), o->zero[i])));
 }
 
-INLINE __m256 joined8(const operands *o, int64_t at, __m256 *pass)
+INLINE pair operand16(const operands *o, int i, int64_t at)
 {
-    __m256 v = operand8(o, 0, at);
-    if (o->n_in > 1)
-        v = _mm256_add_ps(v, operand8(o, 1, at));
-    return clamp8(v, &o->k, pass);
+    if (!o->codes)
+        return load16((const float *)(const void *)o->data[i] + at, 2 * W, 1);
+    const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(o->data[i] + at));
+    const __m128i u8 = _mm_xor_si128(bytes, o->flip[i]);
+    return (pair){
+        {values8(o, i, u8), values8(o, i, _mm_srli_si128(u8, W))}
+    };
+}
+
+/* The sum, before the clamp. */
+INLINE pair joined16(const operands *o, int64_t at)
+{
+    pair v = operand16(o, 0, at);
+    if (o->n_in > 1) {
+        const pair b = operand16(o, 1, at);
+        v = (pair){
+            {_mm256_add_ps(v.v[0], b.v[0]), _mm256_add_ps(v.v[1], b.v[1])}
+        };
+    }
+    return v;
 }
 
 /* The part of a join behind the last full vector, for the scalar sweep. */
@@ -144,26 +237,36 @@ static nb_kjoin rest_of(const nb_kjoin *j, int64_t at)
 }
 
 /* Calls sweep(..., n_in, codes, relu) with constants for each of the cases. */
+#    define JOIN_RELU(j, sweep, n_in, codes, ...)                                                                      \
+        switch (relu_kind(&(j)->clamp)) {                                                                              \
+        case 0:                                                                                                        \
+            sweep(__VA_ARGS__, n_in, codes, 0);                                                                        \
+            break;                                                                                                     \
+        case 1:                                                                                                        \
+            sweep(__VA_ARGS__, n_in, codes, 1);                                                                        \
+            break;                                                                                                     \
+        default:                                                                                                       \
+            sweep(__VA_ARGS__, n_in, codes, 2);                                                                        \
+        }
 #    define JOIN_CASES(j, sweep, ...)                                                                                  \
-        do {                                                                                                           \
-            if ((j)->codes && (j)->clamp.relu)                                                                         \
-                (j)->n_in > 1 ? sweep(__VA_ARGS__, 2, 1, 1) : sweep(__VA_ARGS__, 1, 1, 1);                             \
-            else if ((j)->codes)                                                                                       \
-                (j)->n_in > 1 ? sweep(__VA_ARGS__, 2, 1, 0) : sweep(__VA_ARGS__, 1, 1, 0);                             \
-            else if ((j)->clamp.relu)                                                                                  \
-                (j)->n_in > 1 ? sweep(__VA_ARGS__, 2, 0, 1) : sweep(__VA_ARGS__, 1, 0, 1);                             \
-            else                                                                                                       \
-                (j)->n_in > 1 ? sweep(__VA_ARGS__, 2, 0, 0) : sweep(__VA_ARGS__, 1, 0, 0);                             \
-        } while (0)
+        if ((j)->codes && (j)->n_in > 1)                                                                               \
+            JOIN_RELU(j, sweep, 2, 1, __VA_ARGS__)                                                                     \
+        else if ((j)->codes)                                                                                           \
+            JOIN_RELU(j, sweep, 1, 1, __VA_ARGS__)                                                                     \
+        else if ((j)->n_in > 1)                                                                                        \
+            JOIN_RELU(j, sweep, 2, 0, __VA_ARGS__)                                                                     \
+        else                                                                                                           \
+            JOIN_RELU(j, sweep, 1, 0, __VA_ARGS__)
 
 INLINE void minmax(float *min, float *max, const nb_kjoin *j, int64_t n, int n_in, int codes, int relu)
 {
     const operands o = operands_of(j, n_in, codes, relu);
-    __m256 lo0 = _mm256_set1_ps(INFINITY), hi0 = _mm256_set1_ps(-INFINITY), lo1 = lo0, hi1 = hi0, pass;
+    __m256 lo0 = _mm256_set1_ps(INFINITY), hi0 = _mm256_set1_ps(-INFINITY), lo1 = lo0, hi1 = hi0;
     __m256 bad = _mm256_setzero_ps();
     int64_t i = 0;
     for (; i + 2 * W <= n; i += 2 * W) {
-        const __m256 a = joined8(&o, i, &pass), b = joined8(&o, i + W, &pass);
+        const pair v = joined16(&o, i);
+        const __m256 a = clamp8(v.v[0], &o.k), b = clamp8(v.v[1], &o.k);
         lo0 = _mm256_min_ps(a, lo0);
         hi0 = _mm256_max_ps(a, hi0);
         lo1 = _mm256_min_ps(b, lo1);
@@ -188,49 +291,38 @@ INLINE void minmax(float *min, float *max, const nb_kjoin *j, int64_t n, int n_i
     *max = nan ? NAN : hi + 0.0f;
 }
 
-TARGET void nb_k_join_minmax__avx2(float *min, float *max, const nb_kjoin *j, int64_t n)
-{
-    JOIN_CASES(j, minmax, min, max, j, n);
-}
+TARGET void nb_k_join_minmax__avx2(float *min, float *max, const nb_kjoin *j,
+                                   int64_t n){JOIN_CASES(j, minmax, min, max, j, n)}
 
 INLINE void to_float(float *y, uint8_t *mask, const nb_kjoin *j, int64_t n, int n_in, int codes, int relu)
 {
     const operands o = operands_of(j, n_in, codes, relu);
-    for (int64_t i = 0; i + W <= n; i += W) {
-        __m256 pass;
-        _mm256_storeu_ps(y + i, joined8(&o, i, &pass));
-        if (mask)
-            put_bits(mask + i / W, pass, W);
-    }
+    for (int64_t i = 0; i + 2 * W <= n; i += 2 * W)
+        put_floats(y + i, mask ? mask + i / W : NULL, joined16(&o, i), &o.k, 2 * W, 1);
 }
 
 TARGET void nb_k_join_float__avx2(float *y, uint8_t *mask, const nb_kjoin *j, int64_t n)
 {
-    JOIN_CASES(j, to_float, y, mask, j, n);
-    const int64_t at = n / W * W;
+    JOIN_CASES(j, to_float, y, mask, j, n)
+    const int64_t at = n / (2 * W) * 2 * W;
     const nb_kjoin rest = rest_of(j, at);
     if (at < n)
         nb_k_join_float__scalar(y + at, mask ? mask + at / W : NULL, &rest, n - at);
 }
 
-INLINE void to_codes(uint8_t *codes_out, uint8_t *mask, const nb_kjoin *j, const grid *g, int64_t n, int n_in,
-                     int codes, int relu)
+INLINE void to_codes(uint8_t *y, uint8_t *mask, const nb_kjoin *j, const nb_kgrid *g, int64_t n, int n_in, int codes,
+                     int relu)
 {
     const operands o = operands_of(j, n_in, codes, relu);
-    for (int64_t i = 0; i + W <= n; i += W) {
-        __m256 pass, inside;
-        const __m256 v = joined8(&o, i, &pass);
-        put_codes(codes_out + i, quantize8(v, g, &inside), W);
-        if (mask)
-            put_bits(mask + i / W, _mm256_and_ps(pass, inside), W);
-    }
+    const quantizer z = quantizer_of(g, j->clamp.cap, relu);
+    for (int64_t i = 0; i + 2 * W <= n; i += 2 * W)
+        put_codes(y + i, mask ? mask + i / W : NULL, joined16(&o, i), &z, 2 * W, 1);
 }
 
 TARGET void nb_k_join_codes__avx2(uint8_t *codes, uint8_t *mask, const nb_kjoin *j, const nb_kgrid *g, int64_t n)
 {
-    const grid to = grid_of(g->scale, g->zero, g->lo, g->hi);
-    JOIN_CASES(j, to_codes, codes, mask, j, &to, n);
-    const int64_t at = n / W * W;
+    JOIN_CASES(j, to_codes, codes, mask, j, g, n)
+    const int64_t at = n / (2 * W) * 2 * W;
     const nb_kjoin rest = rest_of(j, at);
     if (at < n)
         nb_k_join_codes__scalar(codes + at, mask ? mask + at / W : NULL, &rest, g, n - at);

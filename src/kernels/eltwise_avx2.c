@@ -123,77 +123,99 @@ INLINE void sums_store(double *p, sums s, int32_t n)
     memcpy(p, d, (size_t)(n < W ? n : W) * sizeof *d);
 }
 
-/* Statistics of 8 channels. */
+enum { SUM_BLOCK = 16 }; /* rows between loading sums and storing them */
+
+/* The doubles of 16 channels. */
 typedef struct {
-    sums s, q;
-    __m256 min, max, nan;
-} stats;
+    sums s[2];
+} sums16;
 
-INLINE stats stats_load(const double *sum, const double *sumsq, const float *min, const float *max, int32_t n)
+INLINE sums16 load_sums16(const double *p, int32_t n, int full)
 {
-    const __m256i m = lanes(n);
-    stats t = {.s = sums_load(sum, n), .q = sums_load(sumsq, n), .nan = _mm256_setzero_ps()};
-    if (min) {
-        t.min = load(min, n, m);
-        t.max = load(max, n, m);
-        t.nan = _mm256_cmp_ps(t.min, t.max, _CMP_UNORD_Q);
-    }
-    return t;
+    if (full)
+        return (sums16){
+            {{_mm256_loadu_pd(p), _mm256_loadu_pd(p + 4)}, {_mm256_loadu_pd(p + 8), _mm256_loadu_pd(p + 12)}}
+        };
+    return (sums16){
+        {sums_load(p, n), n > W ? sums_load(p + W, n - W) : (sums){{0}, {0}}}
+    };
 }
 
-INLINE void stats_store(double *sum, double *sumsq, float *min, float *max, const stats *t, int32_t n)
+INLINE void store_sums16(double *p, const sums16 *a, int32_t n, int full)
 {
-    const __m256i m = lanes(n);
-    sums_store(sum, t->s, n);
-    sums_store(sumsq, t->q, n);
-    if (min) { /* adding +0 takes the sign from -0: which of the two came first must not show */
-        store(min, _mm256_or_ps(_mm256_add_ps(t->min, _mm256_setzero_ps()), t->nan), n, m);
-        store(max, _mm256_or_ps(_mm256_add_ps(t->max, _mm256_setzero_ps()), t->nan), n, m);
-    }
-}
-
-/* Squares of floats are exact in double, so the fused form rounds as the plain one does. */
-INLINE void stats_add(stats *t, __m256 v, int extremes)
-{
-    const __m256d l = low(v), h = high(v);
-    t->s.low = _mm256_add_pd(t->s.low, l);
-    t->s.high = _mm256_add_pd(t->s.high, h);
-    t->q.low = _mm256_fmadd_pd(l, l, t->q.low);
-    t->q.high = _mm256_fmadd_pd(h, h, t->q.high);
-    if (extremes) {
-        t->min = _mm256_min_ps(v, t->min);
-        t->max = _mm256_max_ps(v, t->max);
-        t->nan = _mm256_or_ps(t->nan, _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
-    }
-}
-
-INLINE void channel_stats(double *sum, double *sumsq, float *min, float *max, const float *x, int64_t rows, int32_t c)
-{
-    for (int32_t j = 0; j < c; j += 2 * W) { /* 16 channels: eight sums in flight hide the latency of an addition */
-        const int32_t n = c - j, n1 = n - W;
-        const __m256i m = lanes(n), m1 = lanes(n1);
-        stats t = stats_load(sum + j, sumsq + j, min ? min + j : NULL, max ? max + j : NULL, n), t1 = {0};
-        if (n1 > 0)
-            t1 = stats_load(sum + j + W, sumsq + j + W, min ? min + j + W : NULL, max ? max + j + W : NULL, n1);
-        const float *p = x + j;
-        for (int64_t r = 0; r < rows; r++, p += c) {
-            stats_add(&t, load(p, n, m), min != NULL);
-            if (n1 > 0)
-                stats_add(&t1, load(p + W, n1, m1), min != NULL);
+    if (full) {
+        for (int i = 0; i < 2; i++) {
+            _mm256_storeu_pd(p + 8 * i, a->s[i].low);
+            _mm256_storeu_pd(p + 8 * i + 4, a->s[i].high);
         }
-        stats_store(sum + j, sumsq + j, min ? min + j : NULL, max ? max + j : NULL, &t, n);
-        if (n1 > 0)
-            stats_store(sum + j + W, sumsq + j + W, min ? min + j + W : NULL, max ? max + j + W : NULL, &t1, n1);
+        return;
     }
+    sums_store(p, a->s[0], n);
+    if (n > W)
+        sums_store(p + W, a->s[1], n - W);
+}
+
+INLINE int any_nan(const sums *s)
+{
+    return _mm256_movemask_pd(_mm256_cmp_pd(s->low, s->high, _CMP_UNORD_Q));
+}
+
+/* The rare case: a sum is NaN, from a NaN or from two infinities. */
+static void find_nans(float *min, float *max, const float *x, int64_t rows, int32_t c, int32_t n)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int32_t j = 0; j < n; j++)
+            if (x[r * c + j] != x[r * c + j])
+                min[j] = max[j] = NAN;
+}
+
+/* Squares of floats are exact in double, so the fused form rounds as the plain one does. min and max keep a NaN they
+ * begin with, but pass over those of x: the sum tells that there was one. */
+INLINE void stats_block(double *sum, double *sumsq, float *min, float *max, const float *x, int32_t c, int64_t from,
+                        int64_t to, int32_t j, int full)
+{
+    const int32_t n = full ? 2 * W : c - j;
+    sums16 s = load_sums16(sum + j, n, full), q = load_sums16(sumsq + j, n, full);
+    pair lo = {{{0}}}, hi = {{{0}}};
+    if (min) {
+        lo = load16(min + j, n, full);
+        hi = load16(max + j, n, full);
+    }
+    for (int64_t r = from; r < to; r++) {
+        const pair v = load16(x + r * c + j, n, full);
+        for (int i = 0; i < 2; i++) {
+            const __m256d l = low(v.v[i]), h = high(v.v[i]);
+            s.s[i].low = _mm256_add_pd(s.s[i].low, l);
+            s.s[i].high = _mm256_add_pd(s.s[i].high, h);
+            q.s[i].low = _mm256_fmadd_pd(l, l, q.s[i].low);
+            q.s[i].high = _mm256_fmadd_pd(h, h, q.s[i].high);
+            if (min) {
+                lo.v[i] = _mm256_min_ps(v.v[i], lo.v[i]);
+                hi.v[i] = _mm256_max_ps(v.v[i], hi.v[i]);
+            }
+        }
+    }
+    store_sums16(sum + j, &s, n, full);
+    store_sums16(sumsq + j, &q, n, full);
+    if (!min)
+        return;
+    for (int i = 0; i < 2; i++) { /* adding +0 takes the sign from -0: which of the two came first must not show */
+        lo.v[i] = _mm256_add_ps(lo.v[i], _mm256_setzero_ps());
+        hi.v[i] = _mm256_add_ps(hi.v[i], _mm256_setzero_ps());
+    }
+    store16(min + j, lo, n, full);
+    store16(max + j, hi, n, full);
+    if (any_nan(&s.s[0]) || any_nan(&s.s[1]))
+        find_nans(min + j, max + j, x + from * c + j, to - from, c, n < 2 * W ? n : 2 * W);
 }
 
 TARGET void nb_k_channel_stats__avx2(double *sum, double *sumsq, float *min, float *max, const float *x, int64_t rows,
                                      int32_t c)
 {
     if (min)
-        channel_stats(sum, sumsq, min, max, x, rows, c);
+        FOR_BLOCKS(SUM_BLOCK, rows, c, stats_block, sum, sumsq, min, max, x, c)
     else
-        channel_stats(sum, sumsq, NULL, NULL, x, rows, c);
+        FOR_BLOCKS(SUM_BLOCK, rows, c, stats_block, sum, sumsq, NULL, NULL, x, c)
 }
 
 TARGET void nb_k_channel_affine__avx2(float *y, const float *x, const float *a, const float *b, int64_t rows, int32_t c)
@@ -207,102 +229,91 @@ TARGET void nb_k_channel_affine__avx2(float *y, const float *x, const float *a, 
         }
 }
 
-/* A block's sums in float, then into the doubles. */
-INLINE void add_block(sums *s, __m256 block)
+/* Sums of a few rows in float go into the doubles. */
+INLINE void add_floats(sums16 *s, const pair *block)
 {
-    s->low = _mm256_add_pd(s->low, low(block));
-    s->high = _mm256_add_pd(s->high, high(block));
-}
-
-INLINE __m256 masked(__m256 g, const uint8_t *mask)
-{
-    return mask ? where(g, mask) : g;
-}
-
-/* Channels j.. of all rows, one or two vectors wide; mask is NULL or the rows' bits. */
-INLINE void grad_sums(double *sum_dy, double *sum_dyx, const float *dy, const uint8_t *mask, const float *x,
-                      const float *mean, int64_t rows, int32_t c, int32_t j, int two)
-{
-    const int32_t n = two ? W : c - j, n1 = c - j - W;
-    const __m256i m = lanes(n), m1 = lanes(n1);
-    const __m256 mu = load(mean + j, n, m), mu1 = two ? load(mean + j + W, n1, m1) : mu;
-    sums s = sums_load(sum_dy + j, n), q = sums_load(sum_dyx + j, n), s1 = {0}, q1 = {0};
-    const int64_t stride = (c + 7) / 8;
-    if (two) {
-        s1 = sums_load(sum_dy + j + W, n1);
-        q1 = sums_load(sum_dyx + j + W, n1);
+    for (int i = 0; i < 2; i++) {
+        s->s[i].low = _mm256_add_pd(s->s[i].low, low(block->v[i]));
+        s->s[i].high = _mm256_add_pd(s->s[i].high, high(block->v[i]));
     }
-    for (int64_t r = 0; r < rows;) {
-        __m256 bs = _mm256_setzero_ps(), bq = bs, bs1 = bs, bq1 = bs;
-        for (int64_t end = r + NB_GRAD_BLOCK < rows ? r + NB_GRAD_BLOCK : rows; r < end; r++) {
-            const float *px = x + r * c + j, *pdy = dy + r * c + j;
-            const uint8_t *bits = mask ? mask + r * stride + j / W : NULL;
-            const __m256 g = masked(load(pdy, n, m), bits);
-            bs = _mm256_add_ps(bs, g);
-            bq = _mm256_add_ps(bq, _mm256_mul_ps(g, _mm256_sub_ps(load(px, n, m), mu)));
-            if (two) {
-                const __m256 g1 = masked(load(pdy + W, n1, m1), mask ? bits + 1 : NULL);
-                bs1 = _mm256_add_ps(bs1, g1);
-                bq1 = _mm256_add_ps(bq1, _mm256_mul_ps(g1, _mm256_sub_ps(load(px + W, n1, m1), mu1)));
+}
+
+INLINE pair masked(const float *dy, const uint8_t *mask, int32_t n, int full)
+{
+    const pair g = load16(dy, n, full);
+    return mask ? where16(g, mask, n, full) : g;
+}
+
+_Static_assert(SUM_BLOCK % NB_GRAD_BLOCK == 0, "rows that are summed together are summed in floats together");
+
+INLINE void grad_sums_block(double *sum_dy, double *sum_dyx, const float *dy, const uint8_t *mask, const float *x,
+                            const float *mean, int32_t c, int64_t from, int64_t to, int32_t j, int full)
+{
+    const int32_t n = full ? 2 * W : c - j;
+    const int64_t stride = nb_mask_bytes(c);
+    const pair mu = load16(mean + j, n, full);
+    sums16 s = load_sums16(sum_dy + j, n, full), q = load_sums16(sum_dyx + j, n, full);
+    for (int64_t r = from; r < to;) {
+        pair bs =
+                 {
+                     {_mm256_setzero_ps(), _mm256_setzero_ps()}
+        },
+             bq = bs;
+        for (int64_t end = r + NB_GRAD_BLOCK < to ? r + NB_GRAD_BLOCK : to; r < end; r++) {
+            const pair g = masked(dy + r * c + j, mask ? mask + r * stride + j / W : NULL, n, full);
+            const pair v = load16(x + r * c + j, n, full);
+            for (int i = 0; i < 2; i++) {
+                bs.v[i] = _mm256_add_ps(bs.v[i], g.v[i]);
+                bq.v[i] = _mm256_add_ps(bq.v[i], _mm256_mul_ps(g.v[i], _mm256_sub_ps(v.v[i], mu.v[i])));
             }
         }
-        add_block(&s, bs);
-        add_block(&q, bq);
-        if (two) {
-            add_block(&s1, bs1);
-            add_block(&q1, bq1);
-        }
+        add_floats(&s, &bs);
+        add_floats(&q, &bq);
     }
-    sums_store(sum_dy + j, s, n);
-    sums_store(sum_dyx + j, q, n);
-    if (two) {
-        sums_store(sum_dy + j + W, s1, n1);
-        sums_store(sum_dyx + j + W, q1, n1);
-    }
+    store_sums16(sum_dy + j, &s, n, full);
+    store_sums16(sum_dyx + j, &q, n, full);
 }
 
 TARGET void nb_k_channel_grad_sums__avx2(double *sum_dy, double *sum_dyx, const float *dy, const uint8_t *mask,
                                          const float *x, const float *mean, int64_t rows, int32_t c)
 {
-    for (int32_t j = 0; j < c; j += 2 * W) {
-        if (mask && c - j > W)
-            grad_sums(sum_dy, sum_dyx, dy, mask, x, mean, rows, c, j, 1);
-        else if (mask)
-            grad_sums(sum_dy, sum_dyx, dy, mask, x, mean, rows, c, j, 0);
-        else if (c - j > W)
-            grad_sums(sum_dy, sum_dyx, dy, NULL, x, mean, rows, c, j, 1);
-        else
-            grad_sums(sum_dy, sum_dyx, dy, NULL, x, mean, rows, c, j, 0);
-    }
+    if (mask)
+        FOR_BLOCKS(SUM_BLOCK, rows, c, grad_sums_block, sum_dy, sum_dyx, dy, mask, x, mean, c)
+    else
+        FOR_BLOCKS(SUM_BLOCK, rows, c, grad_sums_block, sum_dy, sum_dyx, dy, NULL, x, mean, c)
 }
 
-INLINE void channel_grad(float *dx, const float *dy, const uint8_t *mask, const float *x, const nb_kgrad *k,
-                         int64_t rows, int32_t c, int add)
+INLINE void grad_block(float *dx, const float *dy, const uint8_t *mask, const float *x, const nb_kgrad *k, int add,
+                       int32_t c, int64_t from, int64_t to, int32_t j, int full)
 {
-    const __m256i m = lanes(c % W);
-    const int64_t stride = (c + 7) / 8;
-    for (int64_t r = 0; r < rows; r++, x += c, dy += c, dx += c)
-        for (int32_t j = 0; j < c; j += W) {
-            const int32_t n = c - j;
-            const __m256 d = masked(load(dy + j, n, m), mask ? mask + r * stride + j / W : NULL);
-            __m256 g = _mm256_add_ps(_mm256_mul_ps(load(k->a + j, n, m), d),
-                                     _mm256_mul_ps(load(k->b + j, n, m), load(x + j, n, m)));
-            g = _mm256_add_ps(g, load(k->d + j, n, m));
+    const int32_t n = full ? 2 * W : c - j;
+    const int64_t stride = nb_mask_bytes(c);
+    const pair a = load16(k->a + j, n, full), b = load16(k->b + j, n, full), d = load16(k->d + j, n, full);
+    for (int64_t r = from; r < to; r++) {
+        const int64_t at = r * c + j;
+        pair g = masked(dy + at, mask ? mask + r * stride + j / W : NULL, n, full);
+        const pair v = load16(x + at, n, full), old = add ? load16(dx + at, n, full) : g;
+        for (int i = 0; i < 2; i++) {
+            g.v[i] = _mm256_add_ps(_mm256_mul_ps(a.v[i], g.v[i]), _mm256_mul_ps(b.v[i], v.v[i]));
+            g.v[i] = _mm256_add_ps(g.v[i], d.v[i]);
             if (add)
-                g = _mm256_add_ps(load(dx + j, n, m), g);
-            store(dx + j, g, n, m);
+                g.v[i] = _mm256_add_ps(old.v[i], g.v[i]);
         }
+        store16(dx + at, g, n, full);
+    }
 }
 
 TARGET void nb_k_channel_grad__avx2(float *dx, const float *dy, const uint8_t *mask, const float *x, const nb_kgrad *k,
                                     int64_t rows, int32_t c, int32_t add)
 {
     if (mask && !add)
-        channel_grad(dx, dy, mask, x, k, rows, c, 0);
+        FOR_BLOCKS(8, rows, c, grad_block, dx, dy, mask, x, k, 0, c)
     else if (mask)
-        channel_grad(dx, dy, mask, x, k, rows, c, 1);
+        FOR_BLOCKS(8, rows, c, grad_block, dx, dy, mask, x, k, 1, c)
+    else if (!add)
+        FOR_BLOCKS(8, rows, c, grad_block, dx, dy, NULL, x, k, 0, c)
     else
-        channel_grad(dx, dy, NULL, x, k, rows, c, add);
+        FOR_BLOCKS(8, rows, c, grad_block, dx, dy, NULL, x, k, 1, c)
 }
 
 TARGET void nb_k_acc_to_real__avx2(float *y, const int32_t *acc, const int32_t *bias, const float *scale,

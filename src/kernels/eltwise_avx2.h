@@ -51,14 +51,6 @@ INLINE __m256i quantize8(__m256 x, const grid *g, __m256 *inside)
     return _mm256_add_epi32(_mm256_cvtps_epi32(r), g->zero);
 }
 
-/* The low bytes of 8 integers. */
-INLINE __m128i bytes8(__m256i q)
-{
-    q = _mm256_and_si256(q, _mm256_set1_epi32(255));
-    const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1));
-    return _mm_packus_epi16(words, words);
-}
-
 /* v where the bits of *mask are 1, else 0. */
 INLINE __m256 where(__m256 v, const uint8_t *mask)
 {
@@ -66,5 +58,56 @@ INLINE __m256 where(__m256 v, const uint8_t *mask)
     const __m256i on = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi8((char)*mask), bits), bits);
     return _mm256_and_ps(v, _mm256_castsi256_ps(on));
 }
+
+/* 16 values, of 16 channels mostly: one cache line. `full` is a constant at every inlined use; without it only the
+ * first n are there, which are 0 when loaded and not written when stored. */
+typedef struct {
+    __m256 v[2];
+} pair;
+
+INLINE pair load16(const float *p, int32_t n, int full)
+{
+    if (full)
+        return (pair){
+            {_mm256_loadu_ps(p), _mm256_loadu_ps(p + W)}
+        };
+    return (pair){
+        {load(p, n, lanes(n)), n > W ? load(p + W, n - W, lanes(n - W)) : _mm256_setzero_ps()}
+    };
+}
+
+INLINE void store16(float *p, pair a, int32_t n, int full)
+{
+    if (full) {
+        _mm256_storeu_ps(p, a.v[0]);
+        _mm256_storeu_ps(p + W, a.v[1]);
+        return;
+    }
+    store(p, a.v[0], n, lanes(n));
+    if (n > W)
+        store(p + W, a.v[1], n - W, lanes(n - W));
+}
+
+INLINE pair where16(pair a, const uint8_t *mask, int32_t n, int full)
+{
+    a.v[0] = where(a.v[0], mask);
+    if (full || n > W)
+        a.v[1] = where(a.v[1], mask + 1);
+    return a;
+}
+
+/* Calls body(..., first row, last row, channel, full) for 16 channels of `block` rows at a time; full ones first. Where
+ * there are no more than 16, all rows at once: then the channels' coefficients and sums stay in registers. With more,
+ * few rows, so that memory is read in order. */
+#define FOR_BLOCKS(block, rows, c, body, ...)                                                                          \
+    for (int64_t from_ = 0, to_; from_ < (rows); from_ = to_) {                                                        \
+        to_ = (c) > 2 * W && from_ + (block) < (rows) ? from_ + (block) : (rows);                                      \
+        for (int32_t j_ = 0; j_ < (c); j_ += 2 * W) {                                                                  \
+            if ((c)-j_ >= 2 * W)                                                                                       \
+                body(__VA_ARGS__, from_, to_, j_, 1);                                                                  \
+            else                                                                                                       \
+                body(__VA_ARGS__, from_, to_, j_, 0);                                                                  \
+        }                                                                                                              \
+    }
 
 #endif
