@@ -1,0 +1,94 @@
+/* q_mse.c - the range with the smallest mean squared quantization error (Nagel et al. 2021, eq. 3.2: argmin over ranges
+ * of
+ * ||x - Q(x)||^2). With few bits a range that cuts off the tails is better than one that holds them.
+ *
+ * The range is the tensor's own, [min, max] (weights: +-max|w|), times one ratio. The first observation tries the whole
+ * grid of ratios, later ones the neighbours of the last best: weights and activations drift, so the best ratio moves
+ * one notch at a time. At most SAMPLES values are looked at, evenly spread. For activations the ends are averaged like
+ * ema's; for weights they are the current tensor's. */
+#include <nibble/quant.h>
+
+#include <math.h>
+
+enum { NOTCHES = 32 /* ratios 1/32 .. 32/32 */, SAMPLES = 2048 };
+enum { LO, HI, NOTCH, SEEN, STATES };
+
+typedef struct {
+    float momentum;
+} mse_attr;
+
+static const nb_key mse_keys[] = {
+    NB_KEY_FLOAT(mse_attr, momentum, "0.05", 1e-6, 1, "activations: share of the new batch in the moving average"),
+    {0}};
+
+typedef struct {
+    const nb_observation *o;
+    float lo, hi; /* at ratio 1 */
+} search;
+
+/* Sum of squared errors over the sample at one ratio. Every value x lands on a multiple of the scale within lo..hi. */
+static double error_at(const search *s, int32_t notch)
+{
+    const nb_observation *o = s->o;
+    const float ratio = (float)notch / NOTCHES;
+    const float levels = (float)((1 << o->bits) - (o->symmetric ? 2 : 1));
+    const float scale = ratio * (s->hi - s->lo) / levels;
+    const float first = rintf(ratio * s->lo / scale), last = first + levels;
+    const int64_t stride = (o->n + SAMPLES - 1) / SAMPLES;
+    double sum = 0;
+    for (int64_t i = 0; i < o->n; i += stride) {
+        float q = rintf(o->x[i] / scale);
+        q = q < first ? first : q > last ? last : q;
+        double e = (double)o->x[i] - (double)(q * scale);
+        sum += e * e;
+    }
+    return sum;
+}
+
+static int32_t best_notch(const search *s, int32_t from, int32_t to)
+{
+    int32_t best = to;
+    double least = error_at(s, to);
+    for (int32_t k = to - 1; k >= from && k >= 1; k--) { /* ties keep the wider range */
+        double e = error_at(s, k);
+        if (e < least) {
+            least = e;
+            best = k;
+        }
+    }
+    return best;
+}
+
+static void mse_observe(const void *attr, float *state, const nb_observation *o)
+{
+    const bool first = state[SEEN] == 0.0f;
+    search s = {o, fminf(o->min, 0.0f), fmaxf(o->max, 0.0f)};
+    if (o->symmetric) {
+        s.hi = fmaxf(-s.lo, s.hi);
+        s.lo = -s.hi;
+    }
+    int32_t notch = first ? NOTCHES : (int32_t)state[NOTCH];
+    if (s.hi - s.lo >= 1e-30f) /* nothing to choose in a tensor of zeros */
+        notch = first ? best_notch(&s, 1, NOTCHES) : best_notch(&s, notch - 1, notch < NOTCHES ? notch + 1 : notch);
+    const float ratio = (float)notch / NOTCHES, m = first || o->weights ? 1.0f : ((const mse_attr *)attr)->momentum;
+    state[LO] = (1.0f - m) * state[LO] + m * ratio * s.lo;
+    state[HI] = (1.0f - m) * state[HI] + m * ratio * s.hi;
+    state[NOTCH] = (float)notch;
+    state[SEEN] = 1.0f;
+}
+
+static void mse_range(const void *attr, const float *state, float *lo, float *hi)
+{
+    (void)attr;
+    *lo = state[LO];
+    *hi = state[HI];
+}
+
+const nb_quantizer nb_quantizer_mse = {.name = "mse",
+                                       .help = "the range with the smallest mean squared quantization error",
+                                       .keys = mse_keys,
+                                       .attr_size = sizeof(mse_attr),
+                                       .n_state = STATES,
+                                       .reads_values = true,
+                                       .observe = mse_observe,
+                                       .range = mse_range};

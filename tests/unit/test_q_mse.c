@@ -1,0 +1,130 @@
+/* test_q_mse.c - the mse range: at least as good as every other ratio, keeps what holds everything, follows slowly. */
+#include <nibble/quant.h>
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { N = 2000, STATES = 4 };
+
+static const nb_quantizer *mse(void)
+{
+    return nb_quantizer_find("mse");
+}
+
+/* Values with long tails: a sum of uniform numbers, cubed. */
+static void fill(float *x, int32_t n, uint32_t seed, bool positive)
+{
+    for (int32_t i = 0; i < n; i++) {
+        float sum = 0;
+        for (int32_t k = 0; k < 4; k++) {
+            seed = seed * 1664525u + 1013904223u;
+            sum += (float)(seed >> 8) / (1 << 24) - 0.5f;
+        }
+        x[i] = positive ? fabsf(sum * sum * sum) : sum * sum * sum;
+    }
+}
+
+static nb_observation observation(const float *x, int32_t n, int32_t bits, bool symmetric, bool weights)
+{
+    nb_observation o = {
+        .x = x, .n = n, .min = x[0], .max = x[0], .bits = bits, .symmetric = symmetric, .weights = weights};
+    for (int32_t i = 1; i < n; i++) {
+        o.min = fminf(o.min, x[i]);
+        o.max = fmaxf(o.max, x[i]);
+    }
+    return o;
+}
+
+/* Error of the grid that fake-quant makes of a range: the contract's own, not the method's. */
+static double error_of(const nb_observation *o, nb_scheme scheme, float lo, float hi)
+{
+    float scale;
+    int32_t zero;
+    nb_qparams q = {.n = 1, .scale = &scale, .zero = &zero};
+    nb_grid(&q, o->bits, scheme, o->weights);
+    nb_qparams_set(&q, 0, scheme, lo, hi);
+    double sum = 0;
+    for (int64_t i = 0; i < o->n; i++) {
+        float code = rintf(o->x[i] / scale) + (float)zero;
+        code = fminf(fmaxf(code, (float)q.lo), (float)q.hi);
+        sum += pow((double)(o->x[i] - scale * (code - (float)zero)), 2);
+    }
+    return sum;
+}
+
+static void no_other_ratio_is_better(void **state)
+{
+    (void)state;
+    static float x[N];
+    for (int32_t bits = 2; bits <= 8; bits++)
+        for (int32_t kind = 0; kind < 3; kind++) { /* weights, relu outputs, anything */
+            const nb_scheme scheme = kind ? NB_SCHEME_ASYMMETRIC : NB_SCHEME_SYMMETRIC;
+            float s[STATES] = {0}, momentum = 0.05f, lo, hi;
+            fill(x, N, (uint32_t)(bits * 3 + kind), kind == 1);
+            nb_observation o = observation(x, N, bits, kind == 0, kind == 0);
+            mse()->observe(&momentum, s, &o);
+            mse()->range(&momentum, s, &lo, &hi);
+            const float most = kind ? o.max : fmaxf(-o.min, o.max), least = kind ? fminf(o.min, 0) : -most;
+            for (int32_t k = 1; k <= 32; k++)
+                assert_true(error_of(&o, scheme, lo, hi) <=
+                            1.02 * error_of(&o, scheme, least * (float)k / 32, most * (float)k / 32));
+            if (kind < 2 && bits >= 3 && bits <= 4) /* tails are cut off */
+                assert_true(error_of(&o, scheme, lo, hi) < 0.8 * error_of(&o, scheme, least, most));
+        }
+}
+
+static void values_that_lie_on_the_grid_keep_it(void **state)
+{
+    (void)state;
+    float x[15], s[STATES] = {0}, momentum = 0.05f, lo, hi;
+    for (int32_t i = 0; i < 15; i++)
+        x[i] = (float)(i - 7);
+    nb_observation o = observation(x, 15, 4, true, true);
+    mse()->observe(&momentum, s, &o);
+    mse()->range(&momentum, s, &lo, &hi);
+    assert_true(lo == -7 && hi == 7);
+}
+
+static void later_observations_move_one_notch_and_averages_move_by_the_momentum(void **state)
+{
+    (void)state;
+    static float x[N];
+    float s[STATES] = {0}, momentum = 0.25f, lo, hi, lo2, hi2;
+    for (int32_t i = 0; i < N; i++)
+        x[i] = (float)(i % 16);
+    nb_observation o = observation(x, N, 4, false, false);
+    mse()->observe(&momentum, s, &o);
+    mse()->range(&momentum, s, &lo, &hi);
+    assert_true(lo == 0 && hi == 15);
+    x[7] = 60; /* an outlier: the best ratio is far away, and reached notch by notch */
+    o = observation(x, N, 4, false, false);
+    mse()->observe(&momentum, s, &o);
+    mse()->range(&momentum, s, &lo2, &hi2);
+    assert_float_equal(hi2, 0.75f * 15 + 0.25f * 60 * 31 / 32, 0.01);
+}
+
+static void zeros_are_no_problem(void **state)
+{
+    (void)state;
+    float x[9] = {0}, s[STATES] = {0}, momentum = 0.05f, lo, hi;
+    nb_observation o = observation(x, 9, 4, true, true);
+    mse()->observe(&momentum, s, &o);
+    mse()->range(&momentum, s, &lo, &hi);
+    assert_true(lo == 0 && hi == 0 && s[STATES - 1] != 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(no_other_ratio_is_better),
+        cmocka_unit_test(values_that_lie_on_the_grid_keep_it),
+        cmocka_unit_test(later_observations_move_one_notch_and_averages_move_by_the_momentum),
+        cmocka_unit_test(zeros_are_no_problem),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
