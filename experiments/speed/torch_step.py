@@ -147,4 +147,5 @@ def main():
     print(f"torch {variant},{1e3 * times[len(times) // 2]:.2f},{peak:.0f}", flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
