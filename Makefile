@@ -52,6 +52,8 @@ FUZZERS     = $(FUZZ_SRC:%.c=$(B)/%)
 # Tests that reach kernels, for the runs under each instruction set.
 ISA_TESTS   = $(patsubst %.c,$(B)/%,$(shell grep -lE 'kernels/|nibble/engine' $(TEST_SRC) /dev/null))
 SHARED      = $(B)/libnibble.so.$(VERSION)
+# Tests of kernels that also run without an operating system, in an emulator.
+EMULATED    = $(patsubst %,$(B)/emulated/test_%,iconv qgrad fconv fkernels eltwise)
 PRODUCTS    = $(if $(CLI_SRC),$(B)/nibble) $(B)/libnibble.a $(B)/libnibble_engine.a $(if $(SAN),,$(SHARED))
 
 all: $(PRODUCTS)                        ## library, engine library and command line tool
@@ -82,6 +84,17 @@ ifeq ($(ONNX),1)
 $(B)/src/export/onnx_model.o $(B)/tests/unit/test_export_onnx.o: FLAGS += -I$(B)/gen
 $(B)/src/export/onnx_model.o $(B)/tests/unit/test_export_onnx.o: $(B)/gen/onnx.pb-c.h
 endif
+$(EMULATED): $(B)/emulated/%: $(B)/emulated/boot.o $(B)/emulated/machine.o $(B)/emulated/%.o $(B)/libref.a $(B)/libnibble.a
+	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-Ttext=0x200000,-z,max-page-size=4096,--build-id=none,-e,start -o $@ $^
+$(B)/emulated/%.o: tests/emulated/%.S
+	@mkdir -p $(@D)
+	$(Q)$(CC) -c -o $@ $<
+$(B)/emulated/machine.o: tests/emulated/machine.c tests/emulated/include/cmocka.h
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(FLAGS) $(CFLAGS) -fno-builtin -fno-tree-loop-distribute-patterns -Itests/emulated/include -c -o $@ $<
+$(B)/emulated/%.o: tests/unit/%.c tests/emulated/include/cmocka.h
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(FLAGS) $(CFLAGS) -Wno-unused-parameter -Wno-unused-variable -Itests/emulated/include -Itests -MMD -MP -c -o $@ $<
 $(B)/freestanding/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(FLAGS_FREESTANDING) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -105,6 +118,10 @@ check-fast: $(TESTS)                    ## unit and property tests of this build
 check-isa: $(ISA_TESTS)                 ## kernel and engine tests under each level of NB_CPU
 	@for cpu in scalar $(if $(filter aarch64,$(shell uname -m)),neon,avx2 avx512); do \
 	    NB_CPU=$$cpu tests/run.sh $(ISA_TESTS) || exit 1; done
+check-arm:                              ## kernel and engine tests for aarch64, under qemu-user (tests/emulated/README.md)
+	@MAKE='$(MAKE)' tests/emulated/arm.sh
+check-emulated: $(EMULATED)             ## kernel tests on processors with AVX-512, VNNI, AMX, in the Bochs emulator (same README)
+	@tests/emulated/run.sh $(EMULATED); code=$$?; [ $$code = 77 ] || exit $$code
 check-threads: $(TESTS)                 ## unit and property tests on 1, 2 and 4 threads
 	@for n in 1 2 4; do OMP_NUM_THREADS=$$n tests/run.sh $(TESTS) || exit 1; done
 check-san:                              ## unit and property tests under ASan and UBSan, gcc and clang
@@ -164,7 +181,7 @@ clean:                                  ## remove build/
 	rm -rf build
 print-B:
 	@echo $(B)
-.PHONY: all deps demo test check-fast check-isa check-threads check-san check-e2e check-bad check-exported check-onnx check-mcu check-install fuzz-replay fuzz fuzz-run \
+.PHONY: all deps demo test check-fast check-isa check-threads check-arm check-emulated check-san check-e2e check-bad check-exported check-onnx check-mcu check-install fuzz-replay fuzz fuzz-run \
         lint tidy format format-check install uninstall help clean print-B
 .SECONDARY:
 -include $(patsubst %.c,$(B)/%.d,$(ALL_SRC)) $(ENGINE_SRC:%.c=$(B)/freestanding/%.d)

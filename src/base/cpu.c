@@ -3,6 +3,9 @@
  * A feature counts only if the operating system also saves its registers. AMX tiles additionally need a permission per
  * process on Linux, so AMX counts only where it was granted. Built with NB_FREESTANDING (the engine without libc) there
  * are no features: the scalar kernels. */
+#ifdef __linux__
+#    define _DEFAULT_SOURCE /* syscall */
+#endif
 #include "base/cpu.h"
 
 #ifdef NB_FREESTANDING
@@ -26,6 +29,10 @@ const char *nb_cpu_name(void)
 
 #    if defined(__x86_64__)
 #        include <cpuid.h>
+#        ifdef __linux__
+#            include <sys/syscall.h>
+#            include <unistd.h>
+#        endif
 
 /* XCR0: what the operating system saves. Only valid with OSXSAVE. */
 static uint32_t saved_state(void)
@@ -35,14 +42,26 @@ static uint32_t saved_state(void)
     return lo;
 }
 
+/* Linux (5.16 and later) lets a process use the tiles, 8 KB of state per thread, only after it has asked. */
+static bool may_use_tiles(void)
+{
+#        if defined(__linux__) && defined(SYS_arch_prctl)
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
+    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+#        else
+    return false;
+#        endif
+}
+
 static uint32_t detect(void)
 {
     enum { OSXSAVE = 1 << 27, FMA = 1 << 12 };                                         /* leaf 1, ecx */
     enum { AVX2 = 1 << 5, AVX512F = 1 << 16, AVX512DQ = 1 << 17, AVX512BW = 1 << 30 }; /* leaf 7.0, ebx */
     const uint32_t avx512vl = 1u << 31, avx512_all = AVX512F | AVX512DQ | AVX512BW | avx512vl;
-    enum { AVX512VNNI = 1 << 11 }; /* leaf 7.0, ecx */
-    enum { AVXVNNI = 1 << 4 };     /* leaf 7.1, eax */
-    enum { SAVES_YMM = 0x6, SAVES_ZMM = 0xe6 };
+    enum { AVX512VNNI = 1 << 11 };    /* leaf 7.0, ecx */
+    enum { AMX = 1 << 24 | 1 << 25 }; /* leaf 7.0, edx: tiles, int8 */
+    enum { AVXVNNI = 1 << 4 };        /* leaf 7.1, eax */
+    enum { SAVES_YMM = 0x6, SAVES_ZMM = 0xe6, SAVES_TILES = 0x60000 };
     uint32_t a, b, c, d, a1, b1, c1, d1;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & OSXSAVE) || !(c & FMA))
         return 0;
@@ -54,6 +73,8 @@ static uint32_t detect(void)
         f |= NB_CPU_AVX512;
         if (c & AVX512VNNI)
             f |= NB_CPU_VNNI;
+        if ((d & AMX) == AMX && (saved & SAVES_TILES) == SAVES_TILES && may_use_tiles())
+            f |= NB_CPU_AMX;
     }
     if (a >= 1 && __get_cpuid_count(7, 1, &a1, &b1, &c1, &d1) && (a1 & AVXVNNI))
         f |= NB_CPU_AVXVNNI;
@@ -96,6 +117,7 @@ bool nb_cpu_level(const char *level, uint32_t *bits)
         {"scalar",  0                                                                      },
         {"avx2",    NB_CPU_AVX2                                                            },
         {"avx512",  NB_CPU_AVX2 | NB_CPU_AVX512                                            },
+        {"avxvnni", NB_CPU_AVX2 | NB_CPU_AVXVNNI                                           },
         {"vnni",    NB_CPU_AVX2 | NB_CPU_AVX512 | NB_CPU_VNNI | NB_CPU_AVXVNNI             },
         {"amx",     NB_CPU_AVX2 | NB_CPU_AVX512 | NB_CPU_VNNI | NB_CPU_AVXVNNI | NB_CPU_AMX},
         {"neon",    NB_CPU_NEON                                                            },

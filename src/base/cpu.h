@@ -16,8 +16,9 @@ enum {
 };
 
 /* Feature bits usable here, read once. The levels of NB_CPU keep, of what is there:
- *   scalar nothing | avx2 | avx512 (and avx2) | vnni (and both, and AVXVNNI) | amx (all x86) | neon | dotprod (and
- * neon) An unknown value is treated as unset; the command line checks it with nb_cpu_level(). */
+ *   scalar nothing | avx2 | avx512 (and avx2) | avxvnni (and avx2) | vnni (all of these) | amx (all x86) | neon |
+ *   dotprod (and neon)
+ * An unknown value is treated as unset; the command line checks it with nb_cpu_level(). */
 uint32_t nb_cpu_features(void);
 /* "avx2", "avx512+vnni", "scalar", ...; for info and reports. */
 const char *nb_cpu_name(void);

@@ -84,6 +84,11 @@ if [ "$(uname -m)" = x86_64 ]; then
         links_and_runs ia32 "$CC" -m32 -mgeneral-regs-only
     fi
     build avx2 "$CC" -mavx2
+    for machine in cascadelake alderlake sapphirerapids; do # AVX-512 and VNNI; AVX-VNNI; AMX
+        supports "$CC" "-march=$machine" || continue
+        build "$machine" "$CC" "-march=$machine"
+        only_memcpy_and_memset "$machine"
+    done
     only_memcpy_and_memset avx2
     # Scalar and packed float arithmetic, conversions, comparisons; moves and logic in vector registers are integers' too.
     float='v?(add|sub|mul|div|sqrt|rcp|rsqrt|min|max|round|cmp|u?comi|fn?m(add|sub)(132|213|231))[sp][sd]|v?cvt[a-z]*(ss|sd|ps|pd)[a-z0-9]*|f(ld|add|mul|sub|div|st)[a-z]*'

@@ -31,7 +31,7 @@ static uint32_t features_under(const char *level)
 static void each_level_keeps_what_it_names_and_nothing_else(void **state)
 {
     (void)state;
-    static const char *const levels[] = {"scalar", "avx2", "avx512", "vnni", "amx", "neon", "dotprod"};
+    static const char *const levels[] = {"scalar", "avx2", "avx512", "avxvnni", "vnni", "amx", "neon", "dotprod"};
     uint32_t all = features_under(NULL);
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
         uint32_t bits = 1;
@@ -66,6 +66,7 @@ static void detection_agrees_with_the_compiler_run_time(void **state)
     assert_false(f & (NB_CPU_AVX2 | NB_CPU_AVX512));
 #endif
     assert_true(!(f & NB_CPU_VNNI) || (f & NB_CPU_AVX512));
+    assert_true(!(f & NB_CPU_AMX) || (f & NB_CPU_VNNI));
 }
 
 static void the_name_says_scalar_exactly_when_there_is_nothing(void **state)
