@@ -25,13 +25,13 @@ run() { # FIRST COUNT COMPILER...
 log=$(mktemp)
 trap 'rm -f "$log" "$log.out"' EXIT
 run 0 1000 tcc -w
-run 0 25 gcc -std=c99 -O3 $warn
-run 25 25 gcc -std=c99 -Os $warn
-run 50 25 clang -std=c99 -O2 $warn
-run 75 25 g++ -x c++ -O1 -Wall -Wextra -Werror
-run 100 25 gcc -std=c99 -O1 -fsanitize=undefined,address -fno-sanitize-recover=all
+run 0 10 gcc -std=c99 -O3 $warn
+run 10 10 gcc -std=c99 -Os $warn
+run 20 10 clang -std=c99 -O2 $warn
+run 30 10 g++ -x c++ -O1 -Wall -Wextra -Werror
+run 40 10 gcc -std=c99 -O1 -fsanitize=undefined,address -fno-sanitize-recover=all
 if echo 'int main(void) { return 0; }' | gcc -m32 -x c -o "$log.out" - 2>/dev/null; then
-    run 125 25 gcc -m32 -std=c99 -O2 $warn
+    run 50 10 gcc -m32 -std=c99 -O2 $warn
 else
     echo "  (this machine cannot link 32-bit programs: install libc6-dev-i386 and lib32gcc-12-dev to test them)"
 fi
