@@ -153,9 +153,9 @@ lint: $(B)/libnibble_engine.a           ## layering, sizes, names, comments, wha
 tidy:                                   ## clang-tidy over the library and the tool
 	clang-tidy --quiet $(LIB_SRC) $(CLI_SRC) -- $(FLAGS)
 format:                                 ## clang-format (version 14) over all C files
-	clang-format -i $(FORMATTED)
+	@clang-format -i $(FORMATTED)
 format-check:                           ## fails when `make format` would change something
-	clang-format --dry-run -Werror $(FORMATTED)
+	@clang-format --dry-run -Werror $(FORMATTED)
 
 # ---- install ----
 DEST = $(DESTDIR)$(PREFIX)

@@ -12,7 +12,8 @@ typedef struct {
     int32_t groups; /* 1 = dense; c = depthwise; weights are [oc, kh, kw, c / groups] (OHWI) */
 } nb_geom;
 
-/* Rows (or columns) of output: floor((in + 2*pad - dilation*(k-1) - 1) / stride) + 1; <= 0 if the window does not fit. */
+/* Rows (or columns) of output: floor((in + 2*pad - dilation*(k-1) - 1) / stride) + 1; <= 0 if the window does not fit.
+ */
 static inline int32_t nb_geom_out(int32_t in, int32_t k, int32_t stride, int32_t pad, int32_t dilation)
 {
     int32_t span = in + 2 * pad - dilation * (k - 1) - 1;

@@ -1,8 +1,9 @@
 /* lowering.h - what a layer's lower() may say; implemented in src/lower/.
  *
- * nb_lower walks the nodes in order and holds per tensor either "integer tensor" or "open accumulator" with per-channel scale, bias
- * and clamp. conv and linear open one, batch norm edits scale and bias, relu raises the clamp, add and concat open one with several
- * inputs, and the fake-quant node closes it: it computes multiplier, shift, int32 bias and zero point and emits one engine step. */
+ * nb_lower walks the nodes in order and holds per tensor either "integer tensor" or "open accumulator" with per-channel
+ * scale, bias and clamp. conv and linear open one, batch norm edits scale and bias, relu raises the clamp, add and
+ * concat open one with several inputs, and the fake-quant node closes it: it computes multiplier, shift, int32 bias and
+ * zero point and emits one engine step. */
 #ifndef NIBBLE_LOWERING_H
 #define NIBBLE_LOWERING_H
 
@@ -13,8 +14,8 @@
 extern "C" {
 #endif
 
-/* Pixels -> real values (u8/255 - mean) / std, per channel: becomes the 256-entry table when the fake-quant node closes it.
- * real[c * 256 + v] is the exact float that training computes for pixel value v of channel c. */
+/* Pixels -> real values (u8/255 - mean) / std, per channel: becomes the 256-entry table when the fake-quant node closes
+ * it. real[c * 256 + v] is the exact float that training computes for pixel value v of channel c. */
 NB_API nb_status nb_lower_input(nb_lowering *lo, const nb_node *n, const float *real);
 /* n->in[0] are codes, n->in[1] weight codes (OHWI), n->in[2] a float bias or absent. */
 NB_API nb_status nb_lower_mac(nb_lowering *lo, const nb_node *n, const nb_geom *geom);
@@ -22,8 +23,9 @@ NB_API nb_status nb_lower_mac(nb_lowering *lo, const nb_node *n, const nb_geom *
 NB_API nb_status nb_lower_affine(nb_lowering *lo, const nb_node *n, const double *mul, const double *add);
 /* y = min(max(x, lo), hi); INFINITY is fine. On open values narrows the clamp; on codes emits a clamp step. */
 NB_API nb_status nb_lower_clamp(nb_lowering *lo, const nb_node *n, double low, double high);
-NB_API nb_status nb_lower_add(nb_lowering *lo, const nb_node *n);    /* opens the sum of in[0] and in[1] */
-NB_API nb_status nb_lower_concat(nb_lowering *lo, const nb_node *n); /* opens the concatenation of all inputs along channels */
+NB_API nb_status nb_lower_add(nb_lowering *lo, const nb_node *n); /* opens the sum of in[0] and in[1] */
+NB_API nb_status nb_lower_concat(nb_lowering *lo,
+                                 const nb_node *n); /* opens the concatenation of all inputs along channels */
 typedef enum { NB_POOL_MAX, NB_POOL_AVG } nb_pool_kind;
 NB_API nb_status nb_lower_pool(nb_lowering *lo, const nb_node *n, nb_pool_kind kind, const nb_geom *geom);
 NB_API nb_status nb_lower_same(nb_lowering *lo, const nb_node *n);   /* n's value is in[0]'s (flatten) */

@@ -1,8 +1,9 @@
 /* model.h - from the config's `model` section to a graph.
  *
- * The section is a list; a layer reads the one above unless `in` names another. An entry is a word ("relu") or a map with one key
- * ("conv2d: {out: 16, name: c1}"). Blocks (resblock, invres) expand to layers here and leave no trace in the graph. A softmax_xent is
- * appended when the list does not end in one. */
+ * The section is a list; a layer reads the one above unless `in` names another. An entry is a word ("relu") or a map
+ * with one key
+ * ("conv2d: {out: 16, name: c1}"). Blocks (resblock, invres) expand to layers here and leave no trace in the graph. A
+ * softmax_xent is appended when the list does not end in one. */
 #ifndef NIBBLE_MODEL_H
 #define NIBBLE_MODEL_H
 
@@ -15,7 +16,8 @@ extern "C" {
 
 typedef struct nb_model_builder nb_model_builder;
 
-/* A composite: keys like a layer's, expanded into layers by name. One file per block in src/model/, listed in blocks.def. */
+/* A composite: keys like a layer's, expanded into layers by name. One file per block in src/model/, listed in
+ * blocks.def. */
 typedef struct nb_block {
     const char *name, *help;
     const nb_key *keys;
@@ -25,18 +27,21 @@ typedef struct nb_block {
 } nb_block;
 extern NB_API const nb_block *const nb_blocks[]; /* ends with NULL */
 
-/* For expand(): adds layer `op` called name reading in[0..n_in-1]; keys is YAML flow text for its keys ("{out: 16}", numbers only) or "". */
-NB_API nb_status nb_model_layer(nb_model_builder *b, const char *op, const char *name, const char *keys, nb_node *const *in,
-                                int32_t n_in, nb_node **out);
+/* For expand(): adds layer `op` called name reading in[0..n_in-1]; keys is YAML flow text for its keys ("{out: 16}",
+ * numbers only) or "". */
+NB_API nb_status nb_model_layer(nb_model_builder *b, const char *op, const char *name, const char *keys,
+                                nb_node *const *in, int32_t n_in, nb_node **out);
 NB_API nb_ctx *nb_model_ctx(const nb_model_builder *b);
 
 /* Keys every layer and block has beside its own. */
 extern NB_API const nb_key nb_model_common_keys[];
 
-/* The float graph, not frozen, parameters not initialised; freeze may fuse it (g->fusions). exp and its config must outlive the graph. */
-NB_API nb_status nb_model_build(nb_ctx *ctx, const nb_experiment *exp, const nb_dsinfo *info, int32_t max_batch, nb_graph **out);
-/* Turns a float graph into a quantized one as the `quant` section says: static fold if asked (moves values: load float parameters before), then
- * fake-quant placement. */
+/* The float graph, not frozen, parameters not initialised; freeze may fuse it (g->fusions). exp and its config must
+ * outlive the graph. */
+NB_API nb_status nb_model_build(nb_ctx *ctx, const nb_experiment *exp, const nb_dsinfo *info, int32_t max_batch,
+                                nb_graph **out);
+/* Turns a float graph into a quantized one as the `quant` section says: static fold if asked (moves values: load float
+ * parameters before), then fake-quant placement. */
 NB_API nb_status nb_model_quantize(nb_graph *g, const nb_conf *quant);
 
 #ifdef __cplusplus

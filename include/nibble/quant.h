@@ -14,8 +14,8 @@ extern "C" {
 typedef enum { NB_SCHEME_ASYMMETRIC, NB_SCHEME_SYMMETRIC, NB_SCHEME_UNSIGNED } nb_scheme;
 typedef enum { NB_GRANULARITY_CHANNEL, NB_GRANULARITY_TENSOR } nb_granularity;
 
-/* What an observer is shown: one tensor, or one output channel of a weight tensor. min and max are already reduced (NaN-free
- * data: NaN anywhere gives NaN here). */
+/* What an observer is shown: one tensor, or one output channel of a weight tensor. min and max are already reduced
+ * (NaN-free data: NaN anywhere gives NaN here). */
 typedef struct {
     const float *x; /* NULL unless the quantizer reads values: a fused chain has none to show */
     int64_t n;
@@ -25,8 +25,8 @@ typedef struct {
 } nb_observation;
 
 /* How ranges are found; owns no tensors. One file per method in src/quant/, listed in quantizers.def.
- * state: n_state >= 1 floats per channel, a BUFFER leaf "<fake-quant>.state", all zero before the first observation; observe() sets the last one
- * to something else, which is how everyone else knows that a range is there. */
+ * state: n_state >= 1 floats per channel, a BUFFER leaf "<fake-quant>.state", all zero before the first observation;
+ * observe() sets the last one to something else, which is how everyone else knows that a range is there. */
 typedef struct nb_quantizer {
     const char *name, *help;
     const nb_key *keys;
@@ -42,8 +42,8 @@ NB_API const nb_quantizer *nb_quantizer_find(const char *name);
 
 /* Grid of `bits` for a scheme: sets lo, hi, dtype, bits. Weights (weights = true) use the narrow symmetric grid. */
 NB_API void nb_grid(nb_qparams *q, int32_t bits, nb_scheme scheme, bool weights);
-/* Scale and zero point of channel c from a real range. The range is widened to hold 0 and has a floor, so that scale is normal and
- * positive; for asymmetric grids the zero point is an integer code (nudged). */
+/* Scale and zero point of channel c from a real range. The range is widened to hold 0 and has a floor, so that scale is
+ * normal and positive; for asymmetric grids the zero point is an integer code (nudged). */
 NB_API void nb_qparams_set(nb_qparams *q, int32_t c, nb_scheme scheme, float lo, float hi);
 
 /* One section `weights:` or `activations:`. */
@@ -62,28 +62,32 @@ typedef struct {
 } nb_quant_section;
 extern NB_API const nb_key nb_quant_section_keys[];
 
-extern const nb_op nb_op_fakequant; /* in[0] float -> codes; in[1] the state leaf */
+extern const nb_op nb_op_fakequant;  /* in[0] float -> codes; in[1] the state leaf */
 extern const nb_op nb_op_dequantize; /* codes -> float, for layers that only take floats */
 
-/* The parameters of a fake-quant node from its current state, and for a weight node the codes of the current weights: what the next evaluation
- * would use, without running anything. q->scale and q->zero must have room for the channels; codes [count] may be NULL. */
+/* The parameters of a fake-quant node from its current state, and for a weight node the codes of the current weights:
+ * what the next evaluation would use, without running anything. q->scale and q->zero must have room for the channels;
+ * codes [count] may be NULL. */
 NB_API int32_t nb_fakequant_channels(const nb_node *fq);
 NB_API nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, nb_qparams *q, int8_t *codes);
 
-/* A batch norm on codes becomes a depthwise convolution with this constant weight: the largest, so that its bias is as fine as can be. */
+/* A batch norm on codes becomes a depthwise convolution with this constant weight: the largest, so that its bias is as
+ * fine as can be. */
 enum { NB_IDENTITY_WEIGHT = 127 };
 
-/* Real value of one accumulator unit of an open value that stems from integers (a MAC on codes or dequantized codes, or batch norms after them), per channel; false for other
- * values. mul and add [channels] are work space. Valid during a forward pass, after n's inputs ran. */
+/* Real value of one accumulator unit of an open value that stems from integers (a MAC on codes or dequantized codes, or
+ * batch norms after them), per channel; false for other values. mul and add [channels] are work space. Valid during a
+ * forward pass, after n's inputs ran. */
 NB_API bool nb_accumulator_unit(const nb_node *n, double *unit, double *mul, double *add);
 /* v to the nearest whole number of units, as a bias is stored; v itself when that would not fit an int32. */
 NB_API double nb_round_to_unit(double v, double unit);
 
-/* Puts fake-quant nodes on the edges of an unfrozen float graph: the input, every MAC's weight, values after the fused activation, after
- * joins; pools keep their input's grid. Removes TRAIN_ONLY nodes. quant: the config's section, may be NULL for defaults. */
+/* Puts fake-quant nodes on the edges of an unfrozen float graph: the input, every MAC's weight, values after the fused
+ * activation, after joins; pools keep their input's grid. Removes TRAIN_ONLY nodes. quant: the config's section, may be
+ * NULL for defaults. */
 NB_API nb_status nb_quant_place(nb_graph *g, const nb_conf *quant);
-/* Static folding (batchnorm: fold): every batch norm that directly follows a MAC goes into its weights and bias, values included: load float
- * parameters before. Runs before nb_quant_place. */
+/* Static folding (batchnorm: fold): every batch norm that directly follows a MAC goes into its weights and bias, values
+ * included: load float parameters before. Runs before nb_quant_place. */
 NB_API nb_status nb_quant_fold(nb_graph *g);
 
 #ifdef __cplusplus

@@ -1,7 +1,8 @@
 /* tensor.h - shapes, dtypes, quantization parameters and the tensor.
  *
- * Layout is NHWC for activations and OHWI for weights, everywhere. A tensor never owns memory. A tensor of dtype u8 or s8 holds
- * *codes* and points to the parameters that give them meaning: real = scale * (code - zero). Gradients are always float. */
+ * Layout is NHWC for activations and OHWI for weights, everywhere. A tensor never owns memory. A tensor of dtype u8 or
+ * s8 holds *codes* and points to the parameters that give them meaning: real = scale * (code - zero). Gradients are
+ * always float. */
 #ifndef NIBBLE_TENSOR_H
 #define NIBBLE_TENSOR_H
 
@@ -24,18 +25,18 @@ typedef struct {
  * n is 1 (per tensor) or the number of output channels (axis 0 of OHWI weights). Weights have zero = 0 and lo = -hi. */
 typedef struct {
     int32_t bits, n;
-    int32_t lo, hi;  /* the grid's first and last code */
-    nb_dtype dtype;  /* NB_U8 or NB_S8 */
-    float *scale;    /* [n], > 0 and normal */
-    int32_t *zero;   /* [n], lo <= zero <= hi */
+    int32_t lo, hi; /* the grid's first and last code */
+    nb_dtype dtype; /* NB_U8 or NB_S8 */
+    float *scale;   /* [n], > 0 and normal */
+    int32_t *zero;  /* [n], lo <= zero <= hi */
 } nb_qparams;
 
 typedef struct {
     nb_shape shape;
     nb_dtype dtype;
     void *data;
-    float *grad;          /* same shape, or NULL */
-    const nb_qparams *q;  /* for u8 and s8 tensors of codes; NULL for float and raw bytes */
+    float *grad;         /* same shape, or NULL */
+    const nb_qparams *q; /* for u8 and s8 tensors of codes; NULL for float and raw bytes */
 } nb_tensor;
 
 /* Of one element. */

@@ -1,10 +1,13 @@
-/* rescale.h - the arithmetic contract: the only rounding integers ever see. Shared by training, engine, generated C and tests.
+/* rescale.h - the arithmetic contract: the only rounding integers ever see. Shared by training, engine, generated C and
+ * tests.
  *
  *   real -> code   q = clamp(round_half_even(x / s) + z, lo, hi)         (kernels/eltwise.h, float side)
  *   code -> real   s * (q - z)
- *   rescale        clamp((acc * mult + half) >> shift, lo, hi)           64 bits, mult in [2^30, 2^31), shift in [1, 62], one rounding, ties up
+ *   rescale        clamp((acc * mult + half) >> shift, lo, hi)           64 bits, mult in [2^30, 2^31), shift in [1,
+ * 62], one rounding, ties up
  *
- * |acc| < 2^31 and mult < 2^31, so the product stays below 2^62 and + half (<= 2^61) fits. Clamping comes before narrowing. */
+ * |acc| < 2^31 and mult < 2^31, so the product stays below 2^62 and + half (<= 2^61) fits. Clamping comes before
+ * narrowing. */
 #ifndef NB_KERNELS_RESCALE_H
 #define NB_KERNELS_RESCALE_H
 

@@ -6,8 +6,8 @@
 #include <math.h>
 #include <string.h>
 
-/* A range below this was never used (a dead layer, pruned weights): any scale represents its zeros, and a huge one keeps the units of
- * accumulators, and with them int32 biases, in proportion. */
+/* A range below this was never used (a dead layer, pruned weights): any scale represents its zeros, and a huge one
+ * keeps the units of accumulators, and with them int32 biases, in proportion. */
 static const float RANGE_MIN = 0x1p-20f;
 /* A scale outside these would make products of scales leave the range of normal floats: 2^-40 * 2^-40 * 2^-40 is still
  * normal. */
