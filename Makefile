@@ -77,7 +77,8 @@ $(FUZZERS): $(B)/%: $(B)/%.o $(if $(findstring fuzzer,$(SAN)),,$(B)/tests/fuzz/r
 $(B)/tests/%.o: FLAGS += -Itests
 # clang's sanitizers take minutes over these templates; gcc's look at them, and the tests put guard pages around every buffer.
 ifneq ($(and $(SAN),$(findstring clang,$(CC))),)
-$(B)/src/kernels/fconv_avx2.o $(B)/src/kernels/fconv_avx512.o: FLAGS += -fno-sanitize=all
+SLOW_TEMPLATES := fconv_generic fconv_avx2 fconv_avx512 iconv_avx512 iconv_vnni qgrad_avx512 qgrad_vnni
+$(SLOW_TEMPLATES:%=$(B)/src/kernels/%.o): FLAGS += -fno-sanitize=all
 endif
 $(B)/gen/onnx.pb-c.c $(B)/gen/onnx.pb-c.h &: $(ONNX_PROTO)
 	@mkdir -p $(@D)
