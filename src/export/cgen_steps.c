@@ -176,9 +176,10 @@ static void put_function(cgen *g, int32_t i)
 nb_status cgen_functions(cgen *g)
 {
     const int32_t n = g->m->e.n_steps;
-    size_t *from = nb_alloc(g->ctx, 2 * (size_t)n * sizeof *from), *to = from + n;
+    size_t *from = nb_alloc(g->ctx, 2 * (size_t)n * sizeof *from);
     if (!from)
         return NB_E_NOMEM;
+    size_t *to = from + n;
     nb_text_add(&g->out, "/* ---- steps: one function per shape ---- */\n\n");
     for (int32_t i = 0; i < n && g->out.st == NB_OK; i++) {
         size_t start = g->out.len;

@@ -46,13 +46,15 @@ void nb_k_map_codes__scalar(uint8_t *codes, uint8_t *mask, const float *x, const
 {
     if (mask)
         memset(mask, 0, (size_t)(rows * nb_mask_bytes(c)));
-    for (int64_t r = 0; r < rows; r++, x += c, codes += c, mask += mask ? nb_mask_bytes(c) : 0)
+    for (int64_t r = 0; r < rows; r++, x += c, codes += c) {
+        uint8_t *bits = mask ? mask + r * nb_mask_bytes(c) : NULL;
         for (int32_t j = 0; j < c; j++) {
             bool pass;
             float v = clamp(x[j] * m->a[j] + m->b[j], &m->clamp, &pass);
             codes[j] = quantize(v, g, &pass);
-            set_bit(mask, j, pass);
+            set_bit(bits, j, pass);
         }
+    }
 }
 
 static float operand(const nb_kjoin *j, int32_t k, int64_t i)
