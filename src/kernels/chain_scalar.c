@@ -33,7 +33,7 @@ void nb_k_map_float__scalar(float *y, uint8_t *mask, const float *x, const nb_km
 {
     if (mask)
         memset(mask, 0, (size_t)(rows * nb_mask_bytes(c)));
-    for (int64_t r = 0; r < rows; r++, x += c, y += c, mask += mask ? nb_mask_bytes(c) : 0)
+    for (int64_t r = 0; r < rows; r++, x += c, y += c, mask = mask ? mask + nb_mask_bytes(c) : NULL)
         for (int32_t j = 0; j < c; j++) {
             bool pass;
             y[j] = clamp(x[j] * m->a[j] + m->b[j], &m->clamp, &pass);

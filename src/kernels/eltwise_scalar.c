@@ -119,7 +119,7 @@ void nb_k_channel_grad_sums__scalar(double *sum_dy, double *sum_dyx, const float
 void nb_k_channel_grad__scalar(float *dx, const float *dy, const uint8_t *mask, const float *x, const nb_kgrad *k,
                                int64_t rows, int32_t c, int32_t add)
 {
-    for (int64_t r = 0; r < rows; r++, x += c, dy += c, dx += c, mask += mask ? nb_mask_bytes(c) : 0)
+    for (int64_t r = 0; r < rows; r++, x += c, dy += c, dx += c, mask = mask ? mask + nb_mask_bytes(c) : NULL)
         for (int32_t j = 0; j < c; j++) {
             float g = (k->a[j] * masked(dy[j], mask, j) + k->b[j] * x[j]) + k->d[j];
             dx[j] = add ? dx[j] + g : g;
