@@ -36,7 +36,7 @@ fi
 
 missing=""
 for p in $packages; do
-    [ "$(dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || missing="$missing $p"
+    dpkg-query -W -f='${db:Status-Status}\n' "$p" 2>/dev/null | grep -qx installed || missing="$missing $p" # a line per architecture
 done
 # clang's sanitizers are a package of their own in Debian, part of clang in Ubuntu: ask the compiler.
 if [ "$1" = test ] && ! echo 'int main(void) { return 0; }' | clang -fsanitize=address -x c -o /dev/null - 2>/dev/null; then
