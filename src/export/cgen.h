@@ -47,6 +47,9 @@ bool cgen_depthwise(const nb_geom *g);
 int64_t cgen_row(const nb_geom *g); /* weights of one output channel */
 
 /* ---- cgen_data.c ---- */
+/* A convolution's bias [oc] for inputs taken as (code - zero), padding skipped or real zeros: the engine's holds
+ * -zero * sum(w), this one does not. Fails where a partial sum of that form could leave 32 bits. */
+nb_status cgen_real_bias(nb_ctx *ctx, const nb_intmodel *m, int32_t step, int32_t *bias);
 nb_status cgen_data(cgen *g); /* constant arrays of all steps; sets flash */
 
 /* ---- cgen_steps.c, cgen_conv.c ---- */

@@ -34,12 +34,11 @@ static void put_int32(cgen *g, const char *what, int32_t step, const int32_t *v,
     g->flash += (size_t)n * sizeof *v;
 }
 
-/* Real zero is code 0 in this form, and no partial sum leaves 32 bits. */
-static nb_status real_bias(cgen *g, int32_t step, int32_t *bias)
+nb_status cgen_real_bias(nb_ctx *ctx, const nb_intmodel *m, int32_t step, int32_t *bias)
 {
-    const nb_estep *s = &g->m->e.steps[step];
-    const nb_estep *from = cgen_producer(g->m, s->in[0]);
-    const int32_t zero = g->m->e.tensors[s->in[0]].zero;
+    const nb_estep *s = &m->e.steps[step];
+    const nb_estep *from = cgen_producer(m, s->in[0]);
+    const int32_t zero = m->e.tensors[s->in[0]].zero;
     const int64_t reach = llabs(from->lo - (int64_t)zero) > llabs(from->hi - (int64_t)zero)
                               ? llabs(from->lo - (int64_t)zero)
                               : llabs(from->hi - (int64_t)zero);
@@ -52,9 +51,9 @@ static nb_status real_bias(cgen *g, int32_t step, int32_t *bias)
         }
         const int64_t b = s->bias[c] + zero * sum;
         if (llabs(b) + size * reach > INT32_MAX)
-            return nb_fail(g->ctx, NB_E_RANGE,
+            return nb_fail(ctx, NB_E_RANGE,
                            "%s: channel %" PRId32 ": a partial sum could exceed 31 bits in the exported form",
-                           g->m->steps[step].name, c);
+                           m->steps[step].name, c);
         bias[c] = (int32_t)b;
     }
     return NB_OK;
@@ -80,7 +79,7 @@ static nb_status put_channels(cgen *g, int32_t step)
     const int32_t n = s->geom.oc;
     int32_t *bias = nb_alloc(g->ctx, (size_t)n * sizeof *bias);
     uint8_t *shift = nb_alloc(g->ctx, (size_t)n);
-    nb_status st = bias && shift ? real_bias(g, step, bias) : NB_E_NOMEM;
+    nb_status st = bias && shift ? cgen_real_bias(g->ctx, g->m, step, bias) : NB_E_NOMEM;
     if (st == NB_OK) {
         put_int32(g, "b", step, bias, n);
         for (int32_t c = 0; s->mult && c < n; c++)

@@ -118,11 +118,9 @@ static nb_status put_weights(writer *w, int32_t i, const char **weight, const ch
     float *scale = nb_alloc(w->ctx, 2 * (size_t)channels * sizeof *scale);
     int32_t *b = nb_alloc(w->ctx, (size_t)channels * sizeof *b);
     nb_status st = codes_oihw && packed && scale && b ? NB_OK : NB_E_NOMEM;
+    if (st == NB_OK)
+        st = cgen_real_bias(w->ctx, w->m, i, b);
     for (int32_t c = 0; st == NB_OK && c < g->oc; c++) {
-        int64_t sum = 0;
-        for (int64_t k = 0; k < row; k++)
-            sum += s->weights[c * row + k];
-        b[c] = (int32_t)(s->bias[c] + tensor(w, s->in[0])->zero * sum); /* ONNX pads real zeros: see cgen_data.c */
         scale[c] = (float)weight_scale(w, s, c);
         scale[channels + c] = (float)(weight_scale(w, s, c) * (double)w->m->tensors[s->in[0]].scale);
     }
