@@ -1,6 +1,6 @@
 /* export_networks.c - random networks as ONNX, with images and the engine's logits for them, for check.py.
  *
- * usage: export_networks DIR FIRST COUNT
+ * usage: export_networks DIR FIRST COUNT [ties]        with "ties", networks keep their other ranges
  * For each network that can be lowered: DIR/nSEED.onnx, and DIR/nSEED.bin: int32 images, c, h, w, classes; float scale
  * of a logit; u8 pixels [images, c, h, w]; float logits [images, classes]. */
 #include "ref/random_network.h"
@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { IMAGES = 64 };
 
@@ -43,12 +44,24 @@ static void put_vectors(FILE *f, const ref_street *s, const nb_intmodel *m)
     free(logits);
 }
 
-static void one(const char *dir, int32_t seed)
+/* Ranges that are extremes, or 32nds of them, put scales in simple ratios: sums then often lie halfway between two
+ * codes, where run times and the engine part by right. Moving averages do not. */
+static void with_moving_averages(char *text)
+{
+    char *range = strstr(strstr(text, "activations:"), "range: ") + strlen("range: ");
+    size_t n = strcspn(range, "}");
+    memmove(range + 3, range + n, strlen(range + n) + 1);
+    memcpy(range, "ema", 3);
+}
+
+static void one(const char *dir, int32_t seed, bool with_ties)
 {
     char text[REF_NETWORK_BYTES], path[4096];
     ref_street s;
     nb_intmodel *m = NULL;
     ref_network_text(seed, text);
+    if (!with_ties)
+        with_moving_averages(text);
     ref_network_open(seed, text, &s);
     if (ref_network_integers(&s, &m) == NB_OK) {
         snprintf(path, sizeof path, "%s/n%d.onnx", dir, seed);
@@ -69,9 +82,9 @@ static void one(const char *dir, int32_t seed)
 
 int main(int argc, char **argv)
 {
-    if (argc != 4)
+    if (argc != 4 && argc != 5)
         return 2;
     for (int32_t i = 0; i < atoi(argv[3]); i++)
-        one(argv[1], atoi(argv[2]) + i);
+        one(argv[1], atoi(argv[2]) + i, argc == 5);
     return 0;
 }
