@@ -15,22 +15,15 @@ float='train.phases=[{name: float, epochs: 8, lr: 0.1, warmup: 1, schedule: cosi
 ptq='train.phases=[{name: ptq, epochs: 1, lr: 0, quant: on, freeze_bn_at: 0}]'
 qat='train.phases=[{name: qat, epochs: 4, lr: 0.01, schedule: cosine, quant: on}]'
 
-# train DIR ARGUMENT...: unless it is done already
-train() {
-    local dir=$1
-    shift
-    [ -f "$dir/done" ] && return
-    mkdir -p runs
-    "$nibble" train "$config" --threads "$threads" --set out="$dir" --set seed="$seed" "$@" --resume
-    touch "$dir/done"
-}
+. experiments/train.bash
 
 # accuracy FILE: per cent correct on the test images
 accuracy() {
     "$nibble" eval "$1" --threads "$threads" --json | sed -n 's/.*"accuracy":\([0-9.]*\).*/\1/p'
 }
 
-train "$base/float" --set "$float"
+common=(--threads "$threads" --set seed="$seed")
+train "$base/float" "${common[@]}" --set "$float"
 echo "bits,batchnorm,granularity,how,accuracy" >"$csv"
 echo "32,,,float,$(accuracy "$base/float/last.safetensors")" >>"$csv"
 for how in ${HOW:-ptq qat}; do
@@ -38,7 +31,7 @@ for how in ${HOW:-ptq qat}; do
         for bn in keep fold; do
             for granularity in channel tensor; do
                 dir=$base/$how-w$bits-$bn-$granularity
-                train "$dir" --set init="$base/float/last.safetensors" --set "${!how}" --set quant.weights.bits=$bits \
+                train "$dir" "${common[@]}" --set init="$base/float/last.safetensors" --set "${!how}" --set quant.weights.bits=$bits \
                     --set quant.weights.granularity=$granularity --set quant.batchnorm=$bn
                 echo "$bits,$bn,$granularity,$how,$(accuracy "$dir/model.int.safetensors")" >>"$csv"
             done

@@ -10,18 +10,7 @@ config=configs/fmnist-resnet8.yaml
 float='train.phases=[{name: float, epochs: 12, lr: 0.1, warmup: 1, schedule: cosine, quant: off}]'
 qat='train.phases=[{name: qat, epochs: 6, lr: 0.02, schedule: cosine, quant: on}]'
 
-# train DIR ARGUMENT...: unless it is done already
-train() {
-    local dir=$1
-    shift
-    [ -f "$dir/done" ] && return
-    if [ -f "$dir/last.safetensors" ]; then
-        "$nibble" train "$config" --set out="$dir" "$@" --resume
-    else
-        "$nibble" train "$config" --set out="$dir" "$@" --force
-    fi
-    touch "$dir/done"
-}
+. experiments/train.bash
 
 for seed in "${@:-1}"; do
     base=runs/fmnist-resnet8-$seed

@@ -12,18 +12,7 @@ base=runs/int16-gradients
 float='train.phases=[{name: float, epochs: 12, lr: 0.1, warmup: 1, schedule: cosine, quant: off}]'
 qat="train.phases=[{name: qat, epochs: ${EPOCHS:-1}, lr: 0.02, schedule: cosine, quant: on}]"
 
-# train DIR ARGUMENT...: unless it is done already
-train() {
-    local dir=$1
-    shift
-    [ -f "$dir/done" ] && return
-    if [ -f "$dir/last.safetensors" ]; then
-        "$nibble" train "$config" --set out="$dir" "$@" --resume
-    else
-        "$nibble" train "$config" --set out="$dir" "$@" --force
-    fi
-    touch "$dir/done"
-} >&2
+. experiments/train.bash
 
 train "$base/float" --set "$float"
 [ $# -gt 0 ] || set -- 1 2
@@ -32,7 +21,7 @@ for s in "$@"; do
         w=${bits%:*} a=${bits#*:}
         for compute in f32 int16; do
             dir=$base/w${w}a$a-$compute-$s
-            train "$dir" --set seed="$s" --set init="$base/float/last.safetensors" --set "$qat" --set train.compute="$compute" \
+            train "$dir" --set seed="$s" --set init="$base/float/last.safetensors" --set "$qat" --set train.compute="$compute" --set quant.activations.range=ema \
                 --set quant.weights.bits="$w" --set quant.activations.bits="$a"
             accuracy=$("$nibble" eval "$dir/model.int.safetensors" --json | sed -n 's/.*"accuracy": *\([0-9.]*\).*/\1/p')
             echo "W${w}A$a,$compute,$s,$accuracy,$(tail -1 "$dir/metrics.csv" | cut -d, -f6)"
