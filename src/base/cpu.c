@@ -108,22 +108,29 @@ static uint32_t detect(void)
 
 #    endif
 
+static const struct {
+    const char *name;
+    uint32_t bits;
+} levels[] = {
+    {"scalar",  0                                                                      },
+    {"avx2",    NB_CPU_AVX2                                                            },
+    {"avx512",  NB_CPU_AVX2 | NB_CPU_AVX512                                            },
+    {"avxvnni", NB_CPU_AVX2 | NB_CPU_AVXVNNI                                           },
+    {"vnni",    NB_CPU_AVX2 | NB_CPU_AVX512 | NB_CPU_VNNI | NB_CPU_AVXVNNI             },
+    {"amx",     NB_CPU_AVX2 | NB_CPU_AVX512 | NB_CPU_VNNI | NB_CPU_AVXVNNI | NB_CPU_AMX},
+    {"neon",    NB_CPU_NEON                                                            },
+    {"dotprod", NB_CPU_NEON | NB_CPU_DOTPROD                                           },
+};
+enum { LEVELS = (int)(sizeof levels / sizeof *levels) };
+
+const char *nb_cpu_level_name(int32_t i)
+{
+    return i < LEVELS ? levels[i].name : NULL;
+}
+
 bool nb_cpu_level(const char *level, uint32_t *bits)
 {
-    static const struct {
-        const char *name;
-        uint32_t bits;
-    } levels[] = {
-        {"scalar",  0                                                                      },
-        {"avx2",    NB_CPU_AVX2                                                            },
-        {"avx512",  NB_CPU_AVX2 | NB_CPU_AVX512                                            },
-        {"avxvnni", NB_CPU_AVX2 | NB_CPU_AVXVNNI                                           },
-        {"vnni",    NB_CPU_AVX2 | NB_CPU_AVX512 | NB_CPU_VNNI | NB_CPU_AVXVNNI             },
-        {"amx",     NB_CPU_AVX2 | NB_CPU_AVX512 | NB_CPU_VNNI | NB_CPU_AVXVNNI | NB_CPU_AMX},
-        {"neon",    NB_CPU_NEON                                                            },
-        {"dotprod", NB_CPU_NEON | NB_CPU_DOTPROD                                           },
-    };
-    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
+    for (int32_t i = 0; i < LEVELS; i++)
         if (strcmp(level, levels[i].name) == 0) {
             *bits = levels[i].bits;
             return true;

@@ -18,11 +18,13 @@ enum {
 /* Feature bits usable here, read once. The levels of NB_CPU keep, of what is there:
  *   scalar nothing | avx2 | avx512 (and avx2) | avxvnni (and avx2) | vnni (all of these) | amx (all x86) | neon |
  *   dotprod (and neon)
- * An unknown value is treated as unset; the command line checks it with nb_cpu_level(). */
+ * An unknown value is treated as unset; the command line refuses it. */
 uint32_t nb_cpu_features(void);
 /* "avx2", "avx512+vnni", "scalar", ...; for info and reports. */
 const char *nb_cpu_name(void);
 /* The bits a level keeps; false for an unknown name. */
 bool nb_cpu_level(const char *level, uint32_t *bits);
+/* The i-th level, NULL after the last. */
+const char *nb_cpu_level_name(int32_t i);
 
 #endif

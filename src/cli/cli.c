@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/check.h"
+#include "base/cpu.h"
 #include "base/parallel.h"
 
 #include <stdarg.h>
@@ -124,20 +125,29 @@ static nb_status parse(cli *c, parsing *p, int argc, char **argv)
     return NB_OK;
 }
 
+static nb_status unknown_cpu(cli *c, const char *cpu)
+{
+    enum { MAX_LEVELS = 16 };
+    const char *names[MAX_LEVELS];
+    char all[256] = "";
+    size_t at = 0;
+    int32_t n = 0;
+    for (; n < MAX_LEVELS && nb_cpu_level_name(n) && at < sizeof all; n++) {
+        names[n] = nb_cpu_level_name(n);
+        at += (size_t)snprintf(all + at, sizeof all - at, "%s%s", n ? ", " : "", names[n]);
+    }
+    const char *near = nb_closest(cpu, names, n);
+    return nb_fail(c->ctx, NB_E_CONFIG, "NB_CPU=%s: must be %s%s%s%s", cpu, all, near ? " (did you mean \"" : "",
+                   near ? near : "", near ? "\"?)" : "");
+}
+
 /* The settings that hold for the whole process: the processor mask and threads. */
 static nb_status settle(cli *c)
 {
-    static const char *const levels[] = {"scalar", "avx2", "avx512", "vnni", "amx", "neon", "dotprod"};
-    const int32_t n = (int32_t)(sizeof levels / sizeof *levels);
     const char *cpu = getenv("NB_CPU"), *threads = cli_value(c, "--threads");
-    bool known = !cpu || !*cpu;
-    for (int32_t i = 0; i < n && !known; i++)
-        known = !strcmp(cpu, levels[i]);
-    if (!known) {
-        const char *near = nb_closest(cpu, levels, n);
-        return nb_fail(c->ctx, NB_E_CONFIG, "NB_CPU=%s: must be scalar, avx2, avx512, vnni, amx, neon or dotprod%s%s%s",
-                       cpu, near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
-    }
+    uint32_t bits;
+    if (cpu && *cpu && !nb_cpu_level(cpu, &bits))
+        return unknown_cpu(c, cpu);
     if (!threads)
         return NB_OK;
     char *end;

@@ -17,6 +17,7 @@ refuses 2 'conv: no section, layer, data set or method has this name' keys conv
 refuses 2 '-o OUT is missing' export x.safetensors
 refuses 2 '--format: onyx: must be one of' export x.safetensors --format onyx -o y
 NB_CPU=avx3 refuses 2 'NB_CPU=avx3: must be scalar, avx2' keys
+NB_CPU=avxvnni run 0 keys
 
 small_config | sed 's/count: 240, test_count: 100/count: 32, test_count: 8/;s/epochs: 3/epochs: 1/;s/, freeze.*}/}/;s/, warmup: 0.5//' >less.yaml
 run 0 train less.yaml --quiet
