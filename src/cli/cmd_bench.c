@@ -3,6 +3,7 @@
  * All contenders take turns, one step each, so that a busy machine hits them alike; medians are shown. A step is
  * forward, backward and update on one batch that is already in memory. Nothing is learned from and nothing is written.
  */
+#include "cli/bench_kernels.h"
 #include "cli/open_experiment.h"
 #include "cli/progress.h"
 
@@ -13,7 +14,6 @@
 
 #include "base/check.h"
 #include "base/parallel.h"
-#include "kernels/fbench.h"
 #include "report/table.h"
 #include "train/optim.h"
 
@@ -285,39 +285,16 @@ static nb_status bench_all(bench *b)
     return print_layers(b, &b->train[1], "quantized");
 }
 
-/* The convolutions of training alone, one thread: GFLOP/s of their passes for shapes of small networks. */
-static nb_status bench_kernels(bench *b)
-{
-    nb_table *t;
-    NB_TRY(parse_rounds(b->c, &b->rounds));
-    NB_TRY(nb_table_create(b->c->ctx, &t));
-    nb_table_column(t, "shape", "convolution, one thread", NB_LEFT);
-    nb_table_column(t, "forward", "forward GFLOP/s", NB_RIGHT);
-    nb_table_column(t, "input_grad", "input gradient", NB_RIGHT);
-    nb_table_column(t, "weight_grad", "weight gradient", NB_RIGHT);
-    nb_table_column(t, "input_grad_int16", "input, int16", NB_RIGHT);
-    nb_table_column(t, "weight_grad_int16", "weight, int16", NB_RIGHT);
-    for (const nb_fbench_case *k = nb_fbench_cases; k->name; k++) {
-        double gflops[NB_FBENCH_PASSES];
-        nb_status st = nb_fbench_run(b->c->ctx, &k->geom, b->rounds, gflops);
-        if (st != NB_OK) {
-            nb_table_free(t);
-            return st;
-        }
-        nb_table_row(t);
-        nb_table_add_text(t, k->name);
-        for (int32_t i = 0; i < NB_FBENCH_PASSES && gflops[i] > 0; i++)
-            nb_table_add_real(t, gflops[i], 1);
-    }
-    return print_table(b, t);
-}
-
 static nb_status run(cli *c)
 {
     bench b = {.c = c};
     if (c->n_args == 0 && !cli_flag(c, "--kernels"))
         return cli_usage(c, "needs a CONFIG, or --kernels");
-    nb_status st = cli_flag(c, "--kernels") ? bench_kernels(&b) : bench_all(&b);
+    if (cli_flag(c, "--kernels")) {
+        NB_TRY(parse_rounds(c, &b.rounds));
+        return cli_bench_kernels(c, b.rounds);
+    }
+    nb_status st = bench_all(&b);
     for (int32_t i = 0; i < 2; i++) {
         nb_optim_free(c->ctx, b.train[i].optim);
         nb_graph_free(b.train[i].graph);
@@ -337,9 +314,9 @@ static nb_status run(cli *c)
 }
 
 static const cli_option options[] = {
-    {"--steps",                                                          "N", "measure N steps of each (default: 20)"},
-    {"--kernels",                           NULL, "measure the float convolution by shape instead; takes no CONFIG"},
-    {"--layers",                                                        NULL, "also show every layer's forward and backward time"},
+    {"--steps",                                                                      "N", "measure N steps of each (default: 20)"},
+    {"--kernels",                                       NULL, "measure every kernel and the limits of the machine instead; takes no CONFIG"},
+    {"--layers",                                                                    NULL, "also show every layer's forward and backward time"},
     CLI_SET,
     CLI_REFERENCE,
     CLI_THREADS,
