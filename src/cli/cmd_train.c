@@ -5,16 +5,13 @@
 #include "cli/open_model.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "cli/run_folder.h"
 
 #include "base/check.h"
 #include "base/files.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <signal.h>
 #include <string.h>
-
-enum { PATH_BYTES = 4096, MAX_OLD = 10000 };
 
 static volatile sig_atomic_t stop_asked;
 
@@ -75,80 +72,26 @@ static void on_epoch(void *ud, const nb_epoch_report *r)
     cli_progress_epoch(&((session *)ud)->progress, r);
 }
 
-/* ---- the run folder ---- */
-
-static nb_status file_in(cli *c, const char *folder, const char *name, char *path)
-{
-    int len = snprintf(path, PATH_BYTES, "%s/%s", folder, name);
-    if (len > 0 && len < PATH_BYTES)
-        return NB_OK;
-    return nb_fail(c->ctx, NB_E_CONFIG, "%.64s...: the path is longer than %d bytes", folder, PATH_BYTES);
-}
-
-static nb_status move_aside(cli *c, const char *out)
-{
-    char old[PATH_BYTES];
-    for (int32_t i = 1; i <= MAX_OLD; i++) {
-        int len = snprintf(old, sizeof old, "%s.old%d", out, i);
-        if (len < 0 || (size_t)len >= sizeof old || nb_file_exists(old))
-            continue;
-        if (rename(out, old) != 0)
-            return nb_fail(c->ctx, NB_E_IO, "%s: cannot be moved to %s: %s", out, old, strerror(errno));
-        fprintf(stderr, "nibble: the earlier run was moved to %s\n", old);
-        return NB_OK;
-    }
-    return nb_fail(c->ctx, NB_E_IO, "%s: there are too many earlier runs beside it", out);
-}
-
-/* Half-written files that a killed process left behind: "<name>.tmp.<pid>". */
-static void remove_leftovers(const char *out)
-{
-    DIR *d = opendir(out);
-    if (!d)
-        return;
-    for (const struct dirent *e; (e = readdir(d));) {
-        char path[PATH_BYTES];
-        const char *tmp = strstr(e->d_name, ".tmp.");
-        bool ours = tmp && tmp[5] && strspn(tmp + 5, "0123456789") == strlen(tmp + 5);
-        int len = snprintf(path, sizeof path, "%s/%s", out, e->d_name);
-        if (ours && len > 0 && (size_t)len < sizeof path)
-            remove(path);
-    }
-    closedir(d);
-}
-
-/* Makes the folder and writes config.yaml, which also proves that it can be written. *resume: there is a checkpoint to
- * go on from. */
+/* *resume: there is a checkpoint to go on from. */
 static nb_status prepare_folder(session *s, bool *resume)
 {
     cli *c = s->c;
-    char last[PATH_BYTES], metrics[PATH_BYTES], config[PATH_BYTES];
-    NB_TRY(file_in(c, s->e.out, "last.safetensors", last));
-    NB_TRY(file_in(c, s->e.out, "metrics.csv", metrics));
-    NB_TRY(file_in(c, s->e.out, "config.yaml", config));
-    bool run = nb_file_exists(last) || nb_file_exists(metrics);
+    char last[CLI_PATH_BYTES];
+    NB_TRY(cli_file_in(c, s->e.out, "last.safetensors", last));
     *resume = cli_flag(c, "--resume") && nb_file_exists(last);
-    if (*resume || cli_flag(c, "--resume"))
-        remove_leftovers(s->e.out);
+    if (cli_flag(c, "--resume"))
+        cli_run_folder_tidy(s->e.out);
     if (*resume)
         return NB_OK; /* config.yaml is of this run: the trainer compares configs */
-    if (run && cli_flag(c, "--force"))
-        NB_TRY(move_aside(c, s->e.out));
-    else if (run)
-        return nb_fail(
-            c->ctx, NB_E_CONFIG,
-            "%s: holds a run already; continue it with --resume, start over with --force (which moves it aside), or "
-            "choose another folder with --set out=DIR",
-            s->e.out);
-    NB_TRY(nb_make_dirs(c->ctx, s->e.out));
-    return nb_file_write(c->ctx, config, s->e.text, strlen(s->e.text));
+    NB_TRY(cli_run_folder_check(c, s->e.out, " continue it with --resume,"));
+    return cli_run_folder_make(c, s->e.out, s->e.text);
 }
 
 /* ---- the end ---- */
 
 typedef struct {
-    char file[PATH_BYTES];     /* the checkpoint that was taken */
-    char integers[PATH_BYTES]; /* "" when the network is a float one */
+    char file[CLI_PATH_BYTES];     /* the checkpoint that was taken */
+    char integers[CLI_PATH_BYTES]; /* "" when the network is a float one */
     nb_eval test;
 } final_model;
 
@@ -160,14 +103,14 @@ static nb_status make_final(session *s, final_model *f)
     bool best = s->e.n_validation > 0 && s->plan->phase[s->plan->n_phases - 1].keys.quant == s->plan->any_quant;
     cli_images test;
     cli_model m = {0};
-    NB_TRY(file_in(c, s->e.out, best ? "best.safetensors" : "last.safetensors", f->file));
+    NB_TRY(cli_file_in(c, s->e.out, best ? "best.safetensors" : "last.safetensors", f->file));
     NB_TRY(cli_experiment_split(c, &s->e, "test", &test));
     nb_status st = cli_model_open(c, f->file, 64, &m);
     if (st == NB_OK)
         st = cli_model_evaluate(c, &m, &test, &f->test);
     if (st == NB_OK && m.integers) {
         m.integers->accuracy = f->test.accuracy;
-        st = file_in(c, s->e.out, "model.int.safetensors", f->integers);
+        st = cli_file_in(c, s->e.out, "model.int.safetensors", f->integers);
         if (st == NB_OK)
             st = nb_intmodel_save(c->ctx, m.integers, f->integers);
     }
