@@ -31,6 +31,7 @@ typedef struct nb_run {
     bool train;            /* batch statistics, dropout and observers are active; false = evaluation */
     bool freeze_bn;        /* batch norm uses its running statistics and leaves them alone */
     bool freeze_ranges;    /* observers stand still */
+    int32_t calibration;   /* this is the so-manieth batch, from 1, of a calibration (nb_calibrate); 0: training */
     uint64_t seed, step;   /* key of everything random in this step */
     const uint8_t *pixels; /* [batch, h, w, c] */
     const int32_t *labels; /* [batch]; NULL in evaluation without a loss: the loss node then does nothing */

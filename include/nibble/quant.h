@@ -22,7 +22,12 @@ typedef struct {
     float min, max;
     int32_t bits;
     bool symmetric, weights;
+    int32_t calibration; /* as in nb_run: averages over batches take the share below then */
 } nb_observation;
+/* The new batch's share in a moving average of this momentum. In a calibration it is bias-corrected as Adam's moments
+ * are, momentum / (1 - (1 - momentum)^t) for batch t: the first batch, which is all of the average at the start, then
+ * counts no more than any other, and few batches give nearly their plain mean. */
+NB_API float nb_observation_share(const nb_observation *o, float momentum);
 
 /* How ranges are found; owns no tensors. One file per method in src/quant/, listed in quantizers.def.
  * state: n_state >= 1 floats per channel, a BUFFER leaf "<fake-quant>.state", all zero before the first observation;

@@ -115,6 +115,12 @@ typedef nb_status (*nb_evaluate_fn)(void *ud, nb_graph *g, nb_eval *out);
  * 0..n-1). */
 NB_API nb_status nb_evaluate_graph(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n, nb_eval *out);
 
+/* Post-training quantization: sets the ranges of g, which is quantized and frozen for training (NB_PLAN_TRAIN), by the
+ * observers of its config on images indices[0..n-1] (NULL: 0..n-1, n >= 1) in batches of at most g->max_batch, as even
+ * as can be. Weights and batch-norm statistics stay; images are not augmented. A network whose loss is no number any
+ * more is NB_E_DIVERGED. The same for any number of threads. */
+NB_API nb_status nb_calibrate(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n);
+
 /* After every step. Loss and accuracy are means over the epoch so far. */
 typedef struct {
     const nb_train_plan *plan;
@@ -210,10 +216,11 @@ NB_API nb_status nb_checkpoint_parse(nb_ctx *ctx, const char *name, const uint8_
 NB_API void nb_checkpoint_close(nb_ctx *ctx, nb_checkpoint *c); /* NULL is fine */
 
 typedef enum {
-    NB_PARAMS_EXACT, /* the same network, weights as trained: resume */
-    NB_PARAMS_MODEL, /* the same network, averaged weights where there are any: evaluation, export */
-    NB_PARAMS_START /* to train on from: as MODEL, but range states may be missing or of another granularity: they start
-                       anew */
+    NB_PARAMS_EXACT,    /* the same network, weights as trained: resume */
+    NB_PARAMS_MODEL,    /* the same network, averaged weights where there are any: evaluation, export */
+    NB_PARAMS_START,    /* to train on from: as MODEL, but range states may be missing or of another granularity: they
+                           start    anew */
+    NB_PARAMS_CALIBRATE /* as START, but every range starts anew: nb_calibrate sets them */
 } nb_params_mode;
 
 /* Where the values of a new graph come from: a file, another graph, or (both NULL) the layers' own initial values. */

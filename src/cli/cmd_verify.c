@@ -97,7 +97,7 @@ static nb_status judge(cli *c, const char *path, const nb_verify_report *r, int3
 }
 
 /* The network behind an integer checkpoint: --from, or what `nibble train` lowered: the last one, with validation
- * images the best. */
+ * images the best. `nibble quantize` leaves only a last one. */
 static nb_status open_reference(cli *c, const cli_model *m, cli_model *reference)
 {
     const nb_conf *data = m->experiment.exp.data;
@@ -106,10 +106,12 @@ static nb_status open_reference(cli *c, const cli_model *m, cli_model *reference
     char beside[PATH_BYTES];
     const char *from = cli_value(c, "--from"), *path = m->path, *slash = strrchr(path, '/');
     if (!from) {
-        int len = snprintf(beside, sizeof beside, "%.*s%s.safetensors", slash ? (int)(slash + 1 - path) : 0, path,
-                           best ? "best" : "last");
+        const int folder = slash ? (int)(slash + 1 - path) : 0;
+        int len = snprintf(beside, sizeof beside, "%.*sbest.safetensors", folder, path);
         if (len < 0 || (size_t)len >= sizeof beside)
             return nb_fail(c->ctx, NB_E_CONFIG, "%.64s...: the path is too long", path);
+        if (!best || !nb_file_exists(beside))
+            snprintf(beside, sizeof beside, "%.*slast.safetensors", folder, path);
         if (!nb_file_exists(beside))
             return nb_fail(c->ctx, NB_E_IO,
                            "%s: is compared with the training checkpoint it was lowered from, but there is no %s: say "

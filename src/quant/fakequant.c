@@ -30,6 +30,7 @@ typedef struct {
     int64_t count, per;  /* values in all, per channel */
     int64_t mask_stride; /* bytes per channel */
     bool observe, add;
+    int32_t calibration;
 } fq_job;
 
 static nb_status fq_build(nb_graph *g, nb_node *n)
@@ -65,9 +66,16 @@ static nb_status fq_prepare(nb_graph *g, nb_node *n)
     return NB_OK;
 }
 
+float nb_observation_share(const nb_observation *o, float momentum)
+{
+    if (o->calibration == 0)
+        return momentum;
+    return (float)((double)momentum / (1 - pow(1 - (double)momentum, o->calibration)));
+}
+
 /* Ranges and qparams of channel c from x; skips a tensor with NaN or infinity (the trainer stops on the loss it makes).
  */
-static void observe(const nb_node *n, int32_t c, const float *x, int64_t count, float lo, float hi)
+static void observe(const nb_node *n, int32_t c, const float *x, int64_t count, float lo, float hi, int32_t calibration)
 {
     const nb_fakequant_attr *a = n->attr;
     float *state = (float *)n->in[1]->out.data + (int64_t)c * a->method->n_state;
@@ -76,7 +84,8 @@ static void observe(const nb_node *n, int32_t c, const float *x, int64_t count, 
                         .min = lo,
                         .max = hi,
                         .bits = a->bits,
-                        .weights = a->weights};
+                        .weights = a->weights,
+                        .calibration = calibration};
     o.symmetric = a->weights || a->scheme == NB_SCHEME_SYMMETRIC;
     if (isfinite(lo) && isfinite(hi))
         a->method->observe(a->method_attr, state, &o);
@@ -105,7 +114,7 @@ void nb_fakequant_settle(nb_node *n, const nb_run *r, float min, float max)
 {
     fq_priv *p = n->priv;
     if (nb_fakequant_observes(r))
-        observe(n, 0, NULL, nb_count(&n->out), min, max);
+        observe(n, 0, NULL, nb_count(&n->out), min, max, r->calibration);
     set_params(n, &p->q, 0);
 }
 
@@ -118,7 +127,7 @@ static void channel_forward(void *arg, int64_t c, int32_t thread)
     if (j->observe) {
         float lo, hi;
         nb_k_minmax(&lo, &hi, x, j->per);
-        observe(j->n, (int32_t)c, x, j->per, lo, hi);
+        observe(j->n, (int32_t)c, x, j->per, lo, hi, j->calibration);
     }
     set_params(j->n, q, (int32_t)c);
     nb_k_quantize((uint8_t *)j->n->out.data + c * j->per, (uint8_t *)j->n->saved + c * j->mask_stride, x, j->per,
@@ -155,7 +164,7 @@ static void tensor_forward(fq_job *j)
             if (isnan(lo))
                 break;
         }
-        observe(j->n, 0, j->n->in[0]->out.data, j->count, lo, hi);
+        observe(j->n, 0, j->n->in[0]->out.data, j->count, lo, hi, j->calibration);
     }
     set_params(j->n, &j->p->q, 0);
     nb_parallel_for(chunks, chunk_quantize, j);
@@ -164,7 +173,11 @@ static void tensor_forward(fq_job *j)
 static void fq_forward(nb_node *n, const nb_run *r)
 {
     const nb_fakequant_attr *a = n->attr;
-    fq_job j = {.n = n, .p = n->priv, .count = nb_count(&n->out), .observe = nb_fakequant_observes(r)};
+    fq_job j = {.n = n,
+                .p = n->priv,
+                .count = nb_count(&n->out),
+                .observe = nb_fakequant_observes(r),
+                .calibration = r->calibration};
     j.per = j.count / j.p->q.n;
     j.mask_stride = nb_chunks(j.per, 8);
     if (!a->per_channel) {

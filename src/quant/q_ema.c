@@ -1,7 +1,8 @@
 /* q_ema.c - exponential moving average of each batch's minimum and maximum.
  *
  * r <- (1 - momentum) * r + momentum * batch, where momentum is the share of the NEW batch (TensorFlow's decay is 1 -
- * momentum). The first observation initialises, so no zero-debiasing is needed. */
+ * momentum). The first observation initialises, so no zero-debiasing is needed in training, where it is soon forgotten;
+ * a calibration is short and corrects (nb_observation_share). */
 #include <nibble/quant.h>
 
 typedef struct {
@@ -13,7 +14,7 @@ static const nb_key ema_keys[] = {
 
 static void ema_observe(const void *attr, float *state, const nb_observation *o)
 {
-    float m = state[2] == 0.0f ? 1.0f : ((const ema_attr *)attr)->momentum;
+    float m = state[2] == 0.0f ? 1.0f : nb_observation_share(o, ((const ema_attr *)attr)->momentum);
     state[0] = (1.0f - m) * state[0] + m * o->min;
     state[1] = (1.0f - m) * state[1] + m * o->max;
     state[2] = 1.0f;

@@ -4,13 +4,14 @@
  *
  * The range is the tensor's own, [min, max] (weights: +-max|w|), times one ratio. The first observation tries the whole
  * grid of ratios, later ones the neighbours of the last best: weights and activations drift, so the best ratio moves
- * one notch at a time. At most SAMPLES values are looked at, evenly spread. For activations the ends are averaged like
+ * one notch at a time. At most SAMPLES values are looked at, evenly spread; a calibration has few batches, so each
+ * shows more: the tails are rare, and what misses them cuts them off. For activations the ends are averaged like
  * ema's; for weights they are the current tensor's. */
 #include <nibble/quant.h>
 
 #include <math.h>
 
-enum { NOTCHES = 32 /* ratios 1/32 .. 32/32 */, SAMPLES = 2048 };
+enum { NOTCHES = 32 /* ratios 1/32 .. 32/32 */, SAMPLES = 2048, CALIBRATION_SAMPLES = 65536 };
 enum { LO, HI, NOTCH, SEEN, STATES };
 
 typedef struct {
@@ -34,7 +35,7 @@ static double error_at(const search *s, int32_t notch)
     const float levels = (float)((1 << o->bits) - (o->symmetric ? 2 : 1));
     const float scale = ratio * (s->hi - s->lo) / levels;
     const float first = rintf(ratio * s->lo / scale), last = first + levels;
-    const int64_t stride = (o->n + SAMPLES - 1) / SAMPLES;
+    const int64_t samples = o->calibration ? CALIBRATION_SAMPLES : SAMPLES, stride = (o->n + samples - 1) / samples;
     double sum = 0;
     for (int64_t i = 0; i < o->n; i += stride) {
         float q = rintf(o->x[i] / scale);
@@ -70,7 +71,8 @@ static void mse_observe(const void *attr, float *state, const nb_observation *o)
     int32_t notch = first ? NOTCHES : (int32_t)state[NOTCH];
     if (s.hi - s.lo >= 1e-30f) /* nothing to choose in a tensor of zeros */
         notch = first ? best_notch(&s, 1, NOTCHES) : best_notch(&s, notch - 1, notch < NOTCHES ? notch + 1 : notch);
-    const float ratio = (float)notch / NOTCHES, m = first || o->weights ? 1.0f : ((const mse_attr *)attr)->momentum;
+    const float ratio = (float)notch / NOTCHES, share = nb_observation_share(o, ((const mse_attr *)attr)->momentum);
+    const float m = first || o->weights ? 1.0f : share;
     state[LO] = (1.0f - m) * state[LO] + m * ratio * s.lo;
     state[HI] = (1.0f - m) * state[HI] + m * ratio * s.hi;
     state[NOTCH] = (float)notch;

@@ -1,8 +1,8 @@
 /* params.c - parameters by name: from a checkpoint or another graph into a graph.
  *
  * One lookup serves both sources, so starting a phase, `init:`, resuming and evaluating all check the same things. A
- * value is copied only when name and shape agree. Range states are the exception in mode START: where they are missing
- * or belong to another granularity, they become zero, which means "nothing observed yet". */
+ * value is copied only when name and shape agree. Range states are the exception: in mode START they become zero, which
+ * means "nothing observed yet", where they are missing or belong to another granularity, in mode CALIBRATE always. */
 #include <nibble/model.h>
 #include <nibble/quant.h>
 #include <nibble/train.h>
@@ -83,15 +83,15 @@ static nb_status load_leaf(nb_graph *g, const source *s, nb_node *leaf)
     char theirs[64], ours[64];
     bool found = find(s, leaf->name, &v), fits = found && nb_shape_equal(&v.shape, &leaf->out.shape);
     size_t bytes = (size_t)nb_count(&leaf->out) * sizeof(float);
+    if (s->mode >= NB_PARAMS_START && (!fits || s->mode == NB_PARAMS_CALIBRATE) && is_range_state(g, leaf)) {
+        memset(leaf->out.data, 0, bytes);
+        return NB_OK;
+    }
     if (fits && s->file && !all_finite(v.data, nb_count(&leaf->out)))
         return nb_fail(g->ctx, NB_E_FORMAT, "%s: tensor %s holds a value that is not a finite number", s->what,
                        leaf->name);
     if (fits) {
         memcpy(leaf->out.data, v.data, bytes);
-        return NB_OK;
-    }
-    if (s->mode == NB_PARAMS_START && is_range_state(g, leaf)) {
-        memset(leaf->out.data, 0, bytes);
         return NB_OK;
     }
     if (!found)

@@ -74,7 +74,7 @@ says "small.png"
 run 0 run run/model.int.safetensors small.png stripes.png --resize
 
 # Help is everywhere and costs nothing.
-for command in train eval run info verify export keys; do
+for command in train quantize eval run info verify export keys; do
     run 0 "$command" --help
     says "usage: nibble $command"
 done

@@ -3,6 +3,7 @@
 #include <nibble/lower.h>
 #include <nibble/model.h>
 #include <nibble/quant.h>
+#include <nibble/train.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -44,10 +45,10 @@ static nb_status walk(nb_ctx *ctx, street *s)
         st = nb_graph_freeze(s->graph, NB_PLAN_TRAIN);
     if (st != NB_OK)
         return st;
-    uint8_t pixels[4 * 108] = {7, 200, 13};
     nb_graph_init(s->graph, 1);
-    nb_forward(s->graph, &(nb_run){.train = true, .pixels = pixels});
-    st = nb_lower(s->graph, "", &s->model);
+    st = nb_calibrate(s->graph, s->data, NULL, 7);
+    if (st == NB_OK)
+        st = nb_lower(s->graph, "", &s->model);
     return st == NB_OK ? nb_verify(s->graph, s->model, s->data, 5, &s->report) : st;
 }
 

@@ -229,6 +229,28 @@ static void a_quantized_checkpoint_starts_a_float_network(void **state)
     train_case_close(&t);
 }
 
+static void to_calibrate_every_range_starts_anew(void **state)
+{
+    train_case t;
+    open_case(state, &t, "");
+    nb_graph *a = graph_of(&t, true), *g;
+    fill(a, 1);
+    nb_checkpoint *c = checkpoint_of(*state, a, NULL);
+    for (int from_file = 0; from_file < 2; from_file++) {
+        nb_params_source from = {.mode = NB_PARAMS_CALIBRATE};
+        from.file = from_file ? c : NULL;
+        from.graph = from_file ? NULL : a;
+        assert_int_equal(train_case_graph(&t, true, &from, &g), NB_OK);
+        assert_true(values(g, "c1.weight.fq.state")[0] == 0 && values(g, "relu1.fq.state")[1] == 0);
+        assert_true(values(g, "c1.weight")[5] == values(a, "c1.weight")[5]);
+        assert_true(values(g, "bn2.var")[1] == values(a, "bn2.var")[1]);
+        nb_graph_free(g);
+    }
+    nb_checkpoint_close(t.ctx, c);
+    nb_graph_free(a);
+    train_case_close(&t);
+}
+
 static void running_out_of_memory_anywhere_is_an_error(void **state)
 {
     train_case t;
@@ -260,6 +282,7 @@ int main(void)
         TEST(a_missing_tensor_means_another_network),
         TEST(a_tensor_too_many_means_another_network),
         TEST(range_states_of_another_granularity_start_anew),
+        TEST(to_calibrate_every_range_starts_anew),
         TEST(a_quantized_checkpoint_starts_a_float_network),
         TEST(running_out_of_memory_anywhere_is_an_error),
     };

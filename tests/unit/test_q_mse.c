@@ -108,6 +108,26 @@ static void later_observations_move_one_notch_and_averages_move_by_the_momentum(
     assert_float_equal(hi2, 0.75f * 15 + 0.25f * 60 * 31 / 32, 0.01);
 }
 
+/* Of 4096 values a training step looks at every second one, and the large ones lie between those. */
+static void a_calibration_sees_tails_that_training_steps_over(void **state)
+{
+    (void)state;
+    enum { MANY = 4096 };
+    static float x[MANY];
+    float hi[2], lo, momentum = 0.05f;
+    for (int32_t i = 0; i < MANY; i++)
+        x[i] = i % 8 == 1 ? 120 : (float)(i / 2 % 16);
+    for (int32_t calibration = 0; calibration < 2; calibration++) {
+        float s[STATES] = {0};
+        nb_observation o = observation(x, MANY, 4, false, false);
+        o.calibration = calibration;
+        mse()->observe(&momentum, s, &o);
+        mse()->range(&momentum, s, &lo, &hi[calibration]);
+    }
+    assert_true(hi[0] < 20);
+    assert_true(hi[1] > 100);
+}
+
 static void zeros_are_no_problem(void **state)
 {
     (void)state;
@@ -124,6 +144,7 @@ int main(void)
         cmocka_unit_test(no_other_ratio_is_better),
         cmocka_unit_test(values_that_lie_on_the_grid_keep_it),
         cmocka_unit_test(later_observations_move_one_notch_and_averages_move_by_the_momentum),
+        cmocka_unit_test(a_calibration_sees_tails_that_training_steps_over),
         cmocka_unit_test(zeros_are_no_problem),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -104,6 +104,22 @@ static void ema_starts_with_the_first_batch_and_then_moves_by_its_momentum(void 
     assert_float_equal(hi, 4, 1e-6);
 }
 
+static void in_a_calibration_the_first_batches_of_an_average_count_the_same(void **state)
+{
+    (void)state;
+    const nb_quantizer *q = nb_quantizer_find("ema");
+    float momentum = 0.001f, s[3] = {0}, lo, hi; /* so small that the mean is as good as plain */
+    const float highs[] = {1, 2, 6, 7};
+    for (int32_t i = 0; i < 4; i++)
+        q->observe(&momentum, s, &(nb_observation){.min = 0, .max = highs[i], .calibration = i + 1});
+    q->range(&momentum, s, &lo, &hi);
+    assert_float_equal(hi, 4, 0.01);
+    assert_float_equal(nb_observation_share(&(nb_observation){.calibration = 1}, 0.05f), 1, 1e-6);
+    assert_float_equal(nb_observation_share(&(nb_observation){.calibration = 1000}, 0.05f), 0.05f, 1e-6);
+    assert_true(nb_observation_share(&(nb_observation){0}, 0.05f) == 0.05f);
+    assert_true(nb_observation_share(&(nb_observation){.calibration = 7}, 1) == 1);
+}
+
 static void minmax_grows_for_activations_and_follows_weights(void **state)
 {
     (void)state;
@@ -201,6 +217,7 @@ int main(void)
         cmocka_unit_test(real_zero_is_always_a_code),
         cmocka_unit_test(the_worked_example_of_two_bit_weights),
         cmocka_unit_test(ema_starts_with_the_first_batch_and_then_moves_by_its_momentum),
+        cmocka_unit_test(in_a_calibration_the_first_batches_of_an_average_count_the_same),
         cmocka_unit_test(minmax_grows_for_activations_and_follows_weights),
         cmocka_unit_test(evaluation_leaves_the_ranges_alone),
         cmocka_unit_test(a_fake_quant_node_holds_codes_of_the_contract),

@@ -1,0 +1,244 @@
+/* cmd_quantize.c - post-training quantization: a checkpoint and a `quant` section in, integers out, nothing trained.
+ *
+ * The weights are taken as they are (averaged ones where there are any); ranges come from a sample of the training
+ * images. Everything is done before the run folder is touched. */
+#include "cli/open_experiment.h"
+#include "cli/output.h"
+#include "cli/run_folder.h"
+
+#include "base/check.h"
+#include "base/numtext.h"
+#include "train/checkpoint.h"
+#include "train/loader.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH = 64, DEFAULT_IMAGES = 1024 };
+
+typedef struct {
+    cli *c;
+    cli_experiment e;
+    nb_checkpoint *from;
+    nb_graph *graph;
+    nb_intmodel *integers;
+    int32_t n_sample;
+    nb_eval before, after; /* before.n == 0: unknown */
+    char last[CLI_PATH_BYTES], model[CLI_PATH_BYTES];
+} session;
+
+/* ---- the sample ---- */
+
+static nb_status parse_images(cli *c, int32_t available, int32_t *n)
+{
+    const char *text = cli_value(c, "--images");
+    *n = DEFAULT_IMAGES < available ? DEFAULT_IMAGES : available;
+    if (!text)
+        return NB_OK;
+    char *end;
+    long v = strtol(text, &end, 10);
+    if (end == text || *end || v < 1 || v > available)
+        return cli_usage(c, "--images: %s: must be in 1..%d, the number of training images", text, available);
+    *n = (int32_t)v;
+    return NB_OK;
+}
+
+/* The first of the seed's shuffle. */
+static nb_status calibrate(session *s)
+{
+    nb_ctx *ctx = s->c->ctx;
+    int32_t *shuffled = NULL;
+    if (!s->e.order) /* with validation images there is a shuffle already */
+        NB_TRY(nb_split_order(ctx, s->e.n_train, 0, s->e.exp.seed, &shuffled));
+    nb_status st = nb_calibrate(s->graph, s->e.train, shuffled ? shuffled : s->e.order, s->n_sample);
+    nb_free(ctx, shuffled);
+    return st == NB_E_DIVERGED ? nb_fail(ctx, st, "%s: %s", s->from->path, nb_ctx_error(ctx)) : st;
+}
+
+/* ---- networks ---- */
+
+static nb_status open_graph(session *s, bool quant, nb_graph **out)
+{
+    nb_graph_spec spec = {.experiment = &s->e.exp,
+                          .info = nb_data_info(s->e.train),
+                          .max_batch = BATCH,
+                          .quant = quant,
+                          .plan = quant ? NB_PLAN_TRAIN : NB_PLAN_INFER,
+                          .compute = NB_COMPUTE_F32};
+    nb_params_source from = {.file = s->from, .mode = quant ? NB_PARAMS_CALIBRATE : NB_PARAMS_MODEL};
+    return nb_graph_open(s->c->ctx, &spec, &from, out);
+}
+
+/* The float network that these weights are. A quantized checkpoint whose batch norms were folded has none. */
+static nb_status evaluate_before(session *s, const cli_images *test)
+{
+    const nb_conf *fold = nb_conf_get(s->e.exp.quant, "batchnorm");
+    nb_graph *g;
+    if (s->from->quantized && fold && nb_conf_text(fold) && !strcmp(nb_conf_text(fold), "fold"))
+        return NB_OK;
+    NB_TRY(open_graph(s, false, &g));
+    nb_status st = nb_evaluate_graph(g, test->data, test->indices, test->n, &s->before);
+    nb_graph_free(g);
+    return st;
+}
+
+static nb_status quantize(session *s)
+{
+    nb_ctx *ctx = s->c->ctx;
+    cli_images test;
+    NB_TRY(cli_experiment_split(s->c, &s->e, "test", &test));
+    NB_TRY(open_graph(s, true, &s->graph));
+    NB_TRY(evaluate_before(s, &test));
+    NB_TRY(calibrate(s));
+    NB_TRY(nb_lower(s->graph, s->e.text, &s->integers));
+    NB_TRY(nb_intmodel_evaluate(ctx, s->integers, test.data, test.indices, test.n, &s->after));
+    s->integers->accuracy = s->after.accuracy;
+    return NB_OK;
+}
+
+/* ---- results ---- */
+
+static nb_status save(session *s)
+{
+    nb_ctx *ctx = s->c->ctx;
+    nb_checkpoint_spec spec = {.graph = s->graph,
+                               .config = s->e.text,
+                               .metrics = "",
+                               .phase_name = "calibration",
+                               .at = {.best_accuracy = s->after.accuracy},
+                               .accuracy = s->after.accuracy};
+    nb_c_locale locale; /* numbers in checkpoints have a point */
+    NB_TRY(cli_run_folder_make(s->c, s->e.out, s->e.text));
+    nb_status st = nb_c_locale_enter(&locale) ? nb_checkpoint_save(ctx, s->last, &spec)
+                                              : nb_fail(ctx, NB_E_NOMEM, "out of memory");
+    nb_c_locale_leave(&locale);
+    return st == NB_OK ? nb_intmodel_save(ctx, s->integers, s->model) : st;
+}
+
+static nb_status print_json(const session *s, const char *bits)
+{
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "from", s->from->path);
+    cJSON_AddStringToObject(o, "bits", bits);
+    cJSON_AddNumberToObject(o, "calibration_images", s->n_sample);
+    cJSON_AddNumberToObject(o, "images", s->after.n);
+    if (s->before.n) {
+        cJSON_AddNumberToObject(o, "float_accuracy", s->before.accuracy);
+        cJSON_AddNumberToObject(o, "float_loss", s->before.loss);
+    }
+    cJSON_AddNumberToObject(o, "accuracy", s->after.accuracy);
+    cJSON_AddNumberToObject(o, "loss", s->after.loss);
+    cJSON_AddStringToObject(o, "checkpoint", s->last);
+    cJSON_AddStringToObject(o, "integers", s->model);
+    return cli_json_print(s->c->ctx, o);
+}
+
+static void add_row(nb_table *t, const char *network, const char *bits, const nb_eval *e)
+{
+    nb_table_row(t);
+    nb_table_add_text(t, network);
+    nb_table_add_text(t, bits);
+    nb_table_add_real(t, 100 * e->accuracy, 2);
+    nb_table_add_real(t, e->loss, 4);
+}
+
+static nb_status print(const session *s)
+{
+    char bits[16];
+    cli_bits_text(&s->e, true, bits, sizeof bits);
+    if (cli_flag(s->c, "--json"))
+        return print_json(s, bits);
+    nb_table *t;
+    NB_TRY(nb_table_create(s->c->ctx, &t));
+    nb_table_column(t, "network", "network", NB_LEFT);
+    nb_table_column(t, "bits", "bits", NB_LEFT);
+    nb_table_column(t, "accuracy_percent", "accuracy %", NB_RIGHT);
+    nb_table_column(t, "loss", "loss", NB_RIGHT);
+    if (s->before.n)
+        add_row(t, "before", "float", &s->before);
+    add_row(t, "integers", bits, &s->after);
+    NB_TRY(cli_table_print(s->c->ctx, t));
+    printf("\non %d test images, the integers by the integer engine; ranges from %d training images\n", s->after.n,
+           s->n_sample);
+    printf("checkpoint    %s\nintegers      %s\n", s->last, s->model);
+    return NB_OK;
+}
+
+/* ---- all of it ---- */
+
+static nb_status load_experiment(session *s)
+{
+    cli *c = s->c;
+    const char *out = cli_value(c, "--output");
+    NB_TRY(cli_experiment_load(c, c->arg[0], &s->e));
+    if (!s->e.exp.quant)
+        return nb_conf_fail(c->ctx, nb_config_root(s->e.config), "quant", NB_E_CONFIG,
+                            "required key is missing (e.g. {weights: {bits: 8}, activations: {bits: 8}})");
+    if (!out)
+        return NB_OK;
+    if (!*out)
+        return cli_usage(c, "--output: must name a folder");
+    nb_free(c->ctx, s->e.out);
+    s->e.out = nb_strdup(c->ctx, out);
+    return s->e.out ? NB_OK : NB_E_NOMEM;
+}
+
+static nb_status run_session(session *s)
+{
+    cli *c = s->c;
+    const char *from = cli_value(c, "--from");
+    if (!from)
+        return cli_usage(c, "--from CKPT is missing: the checkpoint to quantize");
+    NB_TRY(load_experiment(s));
+    NB_TRY(cli_file_in(c, s->e.out, "last.safetensors", s->last));
+    NB_TRY(cli_file_in(c, s->e.out, "model.int.safetensors", s->model));
+    NB_TRY(cli_run_folder_check(c, s->e.out, ""));
+    NB_TRY(nb_checkpoint_open(c->ctx, from, &s->from));
+    NB_TRY(cli_experiment_open_train(c, &s->e));
+    NB_TRY(cli_experiment_open_test(c, &s->e));
+    NB_TRY(parse_images(c, s->e.n_train, &s->n_sample));
+    NB_TRY(quantize(s));
+    NB_TRY(save(s));
+    return print(s);
+}
+
+static nb_status run(cli *c)
+{
+    session *s = nb_alloc(c->ctx, sizeof *s);
+    if (!s)
+        return NB_E_NOMEM;
+    s->c = c;
+    nb_status st = run_session(s);
+    nb_intmodel_free(c->ctx, s->integers);
+    nb_graph_free(s->graph);
+    nb_checkpoint_close(c->ctx, s->from);
+    cli_experiment_close(c, &s->e);
+    nb_free(c->ctx, s);
+    return st;
+}
+
+static const cli_option options[] = {
+    {"--from",                                                                           "CKPT", "the checkpoint to quantize: float, or a quantized one whose ranges are set anew"},
+    {"--images", "N", "find ranges on N training images (default 1024, or all there are)"},
+    {"--output,-o",                                                                         "DIR", "the run folder (default: the config's key `out`)"},
+    {"--force",               NULL, "an earlier run in the folder is moved aside"},
+    CLI_SET,
+    CLI_THREADS,
+    CLI_JSON,
+    {0                                                                     },
+};
+
+const cli_command cli_command_quantize = {
+    .name = "quantize",
+    .usage = "CONFIG --from CKPT",
+    .help = "post-training quantization: integers from a checkpoint, without training",
+    .more = "Ranges are found by the methods of the config's `quant` section on a sample of the training images, not "
+            "augmented;\n"
+            "weights and batch-norm statistics stay. The run folder receives the resolved config, last.safetensors (to "
+            "train on\n"
+            "from with `init:`, to verify) and model.int.safetensors. The same command gives the same bytes again.\n",
+    .options = options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};

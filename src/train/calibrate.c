@@ -1,0 +1,48 @@
+/* calibrate.c - post-training quantization: the ranges of a quantized graph from a sample of images.
+ *
+ * A pass is a training step's forward pass with batch norm standing still: every observer sees what it would see in
+ * training, codes of the layers before it included. Batches are of even size, since averages over batches count each
+ * the same. */
+#include <nibble/train.h>
+
+#include "base/check.h"
+
+#include <math.h>
+
+static nb_status run_batches(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n, uint8_t *pixels,
+                             int32_t *labels)
+{
+    const nb_dsinfo *d = nb_data_info(data);
+    const size_t image = (size_t)d->h * (size_t)d->w * (size_t)d->c;
+    const int32_t batches = (n + g->max_batch - 1) / g->max_batch;
+    for (int32_t b = 0, at = 0; b < batches; b++) {
+        const int32_t size = (n - at) / (batches - b);
+        for (int32_t i = 0; i < size; i++, at++)
+            nb_data_get(data, indices ? indices[at] : at, pixels + (size_t)i * image, &labels[i]);
+        nb_graph_set_batch(g, size);
+        nb_forward(
+            g, &(nb_run){.train = true, .freeze_bn = true, .calibration = b + 1, .pixels = pixels, .labels = labels});
+        if (!isfinite(nb_graph_loss(g)))
+            return nb_fail(g->ctx, NB_E_DIVERGED,
+                           "the network's loss on the images to calibrate with is not a number: its weights are "
+                           "unusable");
+    }
+    return NB_OK;
+}
+
+nb_status nb_calibrate(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n)
+{
+    const nb_dsinfo *d = nb_data_info(data);
+    NB_ASSERT(g->frozen && g->quantized && n >= 1 && (indices || n <= d->count));
+    if (d->h != g->info.h || d->w != g->info.w || d->c != g->info.c || d->classes != g->info.classes)
+        return nb_fail(g->ctx, NB_E_SHAPE,
+                       "the data have images of %dx%dx%d in %d classes, the network takes %dx%dx%d in %d", d->h, d->w,
+                       d->c, d->classes, g->info.h, g->info.w, g->info.c, g->info.classes);
+    uint8_t *pixels = nb_alloc(g->ctx, (size_t)g->max_batch * (size_t)d->h * (size_t)d->w * (size_t)d->c);
+    int32_t *labels = nb_alloc(g->ctx, (size_t)g->max_batch * sizeof *labels);
+    nb_status st = pixels && labels ? run_batches(g, data, indices, n, pixels, labels) : NB_E_NOMEM;
+    nb_graph_set_batch(g, g->max_batch);
+    nb_free(g->ctx, labels);
+    nb_free(g->ctx, pixels);
+    return st;
+}
