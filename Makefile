@@ -99,7 +99,7 @@ $(B)/emulated/machine.o: tests/emulated/machine.c tests/emulated/include/cmocka.
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) -fno-builtin -fno-tree-loop-distribute-patterns -Itests/emulated/include -c -o $@ $<
 $(B)/emulated/%.o: tests/unit/%.c tests/emulated/include/cmocka.h
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(FLAGS) $(CFLAGS) -Wno-unused-parameter -Wno-unused-variable -Itests/emulated/include -Itests -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(FLAGS) $(CFLAGS) -Wno-unused-parameter -Wno-unused-variable -DNB_EMULATED -Itests/emulated/include -Itests -MMD -MP -c -o $@ $<
 $(B)/freestanding/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(FLAGS_FREESTANDING) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<

@@ -291,11 +291,18 @@ static void check_geom(nb_rng *r, const nb_geom *g, nb_dtype dtype)
     case_free(&c);
 }
 
+#ifdef NB_EMULATED /* hundreds of times slower: the first of the cases that are checked elsewhere, and every third     \
+                      size */
+enum { RANDOM_CASES = 12, SIZE_STEP = 3 };
+#else
+enum { RANDOM_CASES = 100, SIZE_STEP = 1 };
+#endif
+
 static void every_variant_equals_the_plain_loops_on_random_geometries(void **state)
 {
     (void)state;
     nb_rng r = nb_rng_make(1, 1);
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < RANDOM_CASES; i++) {
         nb_geom g = random_geom(&r);
         const nb_dtype dtype[] = {NB_F32, NB_U8, NB_S8};
         check_geom(&r, &g, dtype[pick(&r, 0, 2)]);
@@ -306,7 +313,7 @@ static void every_count_of_channels_works(void **state)
 {
     (void)state;
     nb_rng r = nb_rng_make(2, 1);
-    for (int32_t n = 1; n <= 34; n++) {
+    for (int32_t n = 1; n <= 34; n += SIZE_STEP) {
         nb_geom dense = geom_of(4, 35 - n, n, 3, 1, 1), depthwise = geom_of(5, n, n, 3, 2, n);
         check_geom(&r, &dense, NB_F32);
         check_geom(&r, &depthwise, NB_F32);
@@ -319,7 +326,7 @@ static void every_size_of_a_depthwise_3x3_works(void **state)
     nb_rng r = nb_rng_make(7, 1);
     const nb_dtype dtype[] = {NB_F32, NB_U8, NB_S8};
     for (int32_t n = 1; n <= 21;
-         n++) /* whole tiles of 8 and of 4, and what is left; bands of several rows and of one */
+         n += SIZE_STEP) /* whole tiles of 8 and of 4, and what is left; bands of several rows and of one */
         for (int32_t stride = 1; stride <= 2; stride++) {
             nb_geom g = {.h = n, .w = pick(&r, 1, 40), .kh = 3, .kw = 3, .stride = stride, .pad = 1, .dilation = 1};
             g.c = g.oc = g.groups = pick(&r, 2, 40);
