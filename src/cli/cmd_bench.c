@@ -39,6 +39,7 @@ typedef struct {
     nb_intmodel *integers;
     void *arena, *one_arena;           /* of a batch: one image per thread; of one image on all threads */
     double *engine_batch, *engine_one; /* [rounds] */
+    double *engine_layer;              /* per step of the integers, summed over counted rounds; NULL without --layers */
     uint8_t *pixels;
     int32_t *labels;
     int32_t batch, rounds;
@@ -166,20 +167,41 @@ static void engine_step(bench *b, int32_t round)
     b->engine_one[round] = (engine_now() - middle) / ONE_IMAGE;
 }
 
+/* The batch once more on one thread, step by step with a clock. */
+static void engine_layers(bench *b, int32_t round)
+{
+    const nb_dsinfo *d = nb_data_info(b->exp.train);
+    const nb_emodel *e = &b->integers->e;
+    for (int32_t i = 0; i < b->batch; i++)
+        for (int32_t s = 0; s < e->n_steps; s++) {
+            const double start = cli_now();
+            nb_engine_run_step(e, b->arena, s, b->pixels + (size_t)i * (size_t)d->h * (size_t)d->w * (size_t)d->c);
+            if (round >= 0)
+                b->engine_layer[s] += cli_now() - start;
+        }
+}
+
+static nb_status open_engine(bench *b)
+{
+    nb_ctx *ctx = b->c->ctx;
+    NB_TRY(nb_lower(b->train[1].graph, "", &b->integers));
+    const nb_emodel *e = &b->integers->e;
+    b->arena = nb_alloc(ctx, (nb_engine_arena_bytes(e) + 63) / 64 * 64 * (size_t)nb_threads());
+    b->one_arena = nb_alloc(ctx, nb_intmodel_arena_bytes(b->integers));
+    b->engine_layer = b->layers ? nb_alloc(ctx, (size_t)e->n_steps * sizeof(double)) : NULL;
+    return b->arena && b->one_arena && (b->engine_layer || !b->layers) ? NB_OK : NB_E_NOMEM;
+}
+
 static nb_status run_all(bench *b)
 {
     for (int32_t round = -WARM_UP; round < b->rounds; round++) {
         train_step(b, &b->train[0], round);
         train_step(b, &b->train[1], round);
-        if (!b->integers) { /* ranges are known after the first quantized step */
-            NB_TRY(nb_lower(b->train[1].graph, "", &b->integers));
-            size_t arena = (nb_engine_arena_bytes(&b->integers->e) + 63) / 64 * 64;
-            b->arena = nb_alloc(b->c->ctx, arena * (size_t)nb_threads());
-            b->one_arena = nb_alloc(b->c->ctx, nb_intmodel_arena_bytes(b->integers));
-            if (!b->arena || !b->one_arena)
-                return NB_E_NOMEM;
-        }
+        if (!b->integers) /* ranges are known after the first quantized step */
+            NB_TRY(open_engine(b));
         engine_step(b, round);
+        if (b->layers)
+            engine_layers(b, round);
     }
     return NB_OK;
 }
@@ -274,6 +296,35 @@ static nb_status print_layers(bench *b, const contender *k, const char *title)
     return print_table(b, t);
 }
 
+static nb_status print_engine_layers(bench *b)
+{
+    static const char *const kinds[NB_STEP_KINDS] = {"table", "conv", "add", "concat", "maxpool", "avgpool"};
+    nb_table *t;
+    NB_TRY(nb_table_create(b->c->ctx, &t));
+    nb_table_column(t, "layer", "integers, one thread", NB_LEFT);
+    nb_table_column(t, "kind", "kind", NB_LEFT);
+    nb_table_column(t, "us", "us per image", NB_RIGHT);
+    nb_table_column(t, "share", "share %", NB_RIGHT);
+    nb_table_column(t, "gmacs", "GMAC/s", NB_RIGHT);
+    const nb_emodel *e = &b->integers->e;
+    double all = 0;
+    for (int32_t i = 0; i < e->n_steps; i++)
+        all += b->engine_layer[i];
+    for (int32_t i = 0; i < e->n_steps; i++) {
+        const double image = b->engine_layer[i] / b->rounds / b->batch;
+        nb_table_row(t);
+        nb_table_add_text(t, b->integers->steps[i].name);
+        nb_table_add_text(t, kinds[e->steps[i].kind]);
+        nb_table_add_real(t, 1e6 * image, 2);
+        nb_table_add_real(t, 100 * b->engine_layer[i] / all, 1);
+        if (b->integers->steps[i].macs > 0)
+            nb_table_add_real(t, 1e-9 * (double)b->integers->steps[i].macs / image, 1);
+    }
+    if (!cli_flag(b->c, "--json"))
+        printf("\n");
+    return print_table(b, t);
+}
+
 static nb_status bench_all(bench *b)
 {
     NB_TRY(open_all(b));
@@ -282,7 +333,8 @@ static nb_status bench_all(bench *b)
     if (!b->layers)
         return NB_OK;
     NB_TRY(print_layers(b, &b->train[0], "float"));
-    return print_layers(b, &b->train[1], "quantized");
+    NB_TRY(print_layers(b, &b->train[1], "quantized"));
+    return print_engine_layers(b);
 }
 
 static nb_status run(cli *c)
@@ -304,6 +356,7 @@ static nb_status run(cli *c)
     nb_intmodel_free(c->ctx, b.integers);
     nb_free(c->ctx, b.arena);
     nb_free(c->ctx, b.one_arena);
+    nb_free(c->ctx, b.engine_layer);
     nb_free(c->ctx, b.pixels);
     nb_free(c->ctx, b.labels);
     nb_free(c->ctx, b.engine_batch);
@@ -316,7 +369,7 @@ static nb_status run(cli *c)
 static const cli_option options[] = {
     {"--steps",                                                                      "N", "measure N steps of each (default: 20)"},
     {"--kernels",                                       NULL, "measure every kernel and the limits of the machine instead; takes no CONFIG"},
-    {"--layers",                                                                    NULL, "also show every layer's forward and backward time"},
+    {"--layers",                                                                    NULL, "also show every layer: forward and backward time, and that of the integers"},
     CLI_SET,
     CLI_REFERENCE,
     CLI_THREADS,
