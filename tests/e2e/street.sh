@@ -36,6 +36,23 @@ run 0 export run/model.int.safetensors --format text -o listing.txt
 [ -s listing.txt ] || die "no listing"
 run 0 export run/last.safetensors -o listing2.txt
 
+# Benchmarks run, name every layer and every kernel, and write nothing.
+before=$(ls)
+run 0 bench tiny.yaml --steps 1 --layers
+says "training step, W4A8"
+says "integers, one thread"
+[ "$(grep -c '^b1.c1  *conv ' out)" = 1 ] || die "every layer of the integers must be listed"
+run 0 bench tiny.yaml --steps 1 --json
+says '"what": "integer engine, one image"'
+run 0 bench --kernels --steps 1 --json
+says '"kernel": "W8A8 forward"'
+says '"kernel": "map_codes"'
+run 0 bench --kernels --steps 1
+says "peaks measured here"
+run 2 bench
+run 2 bench tiny.yaml --steps 0
+[ "$(ls)" = "$before" ] || die "a benchmark must not write"
+
 # A run is never overwritten by accident.
 before=$(cksum <run/last.safetensors)
 run 2 train tiny.yaml
@@ -74,7 +91,7 @@ says "small.png"
 run 0 run run/model.int.safetensors small.png stripes.png --resize
 
 # Help is everywhere and costs nothing.
-for command in train quantize eval run info verify export keys; do
+for command in train quantize eval run info verify export bench keys; do
     run 0 "$command" --help
     says "usage: nibble $command"
 done
