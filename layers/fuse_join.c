@@ -122,6 +122,15 @@ static void observe(job *j, float *min, float *max)
         nb_fuse_extend(min, max, j->p->min[i], j->p->max[i]);
 }
 
+/* The i-th value before it is quantized. */
+static float value_at(const void *arg, int64_t i)
+{
+    const nb_kjoin k = join_at(arg, i);
+    float y;
+    nb_k_join_float(&y, NULL, &k, 1);
+    return y;
+}
+
 static void join_forward(const nb_step *s, const nb_run *r)
 {
     job j = job_of(s);
@@ -129,7 +138,7 @@ static void join_forward(const nb_step *s, const nb_run *r)
     if (j.tail.fq) {
         if (nb_fakequant_observes(r))
             observe(&j, &min, &max);
-        nb_fakequant_settle(j.tail.fq, r, min, max);
+        nb_fakequant_settle(j.tail.fq, r, min, max, &(nb_values){value_at, &j});
         j.grid = nb_fuse_grid(j.tail.fq);
     }
     nb_parallel_for(nb_chunks(j.count, NB_LAYER_GRAIN), write_chunk, &j);

@@ -135,6 +135,17 @@ static void map_chunk(void *arg, int64_t chunk, int32_t thread)
         nb_k_map_float((float *)j->tail.out->out.data + first * b->c, mask, x, &j->map, rows, b->c);
 }
 
+/* The i-th value before it is quantized. */
+static float value_at(const void *arg, int64_t i)
+{
+    const job *j = arg;
+    const int64_t c = i % j->bn.c;
+    const nb_kmap m = {j->bn.mul + c, j->bn.add + c, j->tail.clamp};
+    float y;
+    nb_k_map_float(&y, NULL, (const float *)j->bn.n->in[0]->out.data + i, &m, 1, 1);
+    return y;
+}
+
 static void norm_forward(const nb_step *s, const nb_run *r)
 {
     job j = job_of(s);
@@ -146,7 +157,7 @@ static void norm_forward(const nb_step *s, const nb_run *r)
     if (observes)
         extremes(&j, &min, &max);
     if (j.tail.fq) {
-        nb_fakequant_settle(j.tail.fq, r, min, max);
+        nb_fakequant_settle(j.tail.fq, r, min, max, &(nb_values){value_at, &j});
         j.grid = nb_fuse_grid(j.tail.fq);
     }
     nb_parallel_for(nb_chunks(j.bn.rows, j.bn.grain), map_chunk, &j);

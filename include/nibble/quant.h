@@ -14,10 +14,16 @@ extern "C" {
 typedef enum { NB_SCHEME_ASYMMETRIC, NB_SCHEME_SYMMETRIC, NB_SCHEME_UNSIGNED } nb_scheme;
 typedef enum { NB_GRANULARITY_CHANNEL, NB_GRANULARITY_TENSOR } nb_granularity;
 
+/* Values one by one, for observers that look at some of them: a fused chain has not stored them, but can say each. */
+typedef struct {
+    float (*at)(const void *arg, int64_t i);
+    const void *arg;
+} nb_values;
+
 /* What an observer is shown: one tensor, or one output channel of a weight tensor. min and max are already reduced
  * (NaN-free data: NaN anywhere gives NaN here). */
 typedef struct {
-    const float *x; /* NULL unless the quantizer reads values: a fused chain has none to show */
+    nb_values values; /* n of them; valid during the call */
     int64_t n;
     float min, max;
     int32_t bits;
@@ -37,7 +43,6 @@ typedef struct nb_quantizer {
     const nb_key *keys;
     size_t attr_size;
     int32_t n_state;
-    bool reads_values; /* observe() looks at x, not only at its extremes: the node is never fused */
     void (*observe)(const void *attr, float *state, const nb_observation *o);
     void (*range)(const void *attr, const float *state, float *lo, float *hi); /* real range to cover */
 } nb_quantizer;

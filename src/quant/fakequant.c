@@ -73,21 +73,22 @@ float nb_observation_share(const nb_observation *o, float momentum)
     return (float)((double)momentum / (1 - pow(1 - (double)momentum, o->calibration)));
 }
 
-/* Ranges and qparams of channel c from x; skips a tensor with NaN or infinity (the trainer stops on the loss it makes).
- */
-static void observe(const nb_node *n, int32_t c, const float *x, int64_t count, float lo, float hi, int32_t calibration)
+static float stored(const void *x, int64_t i)
+{
+    return ((const float *)x)[i];
+}
+
+/* The state of channel c from what there is to see; skips a tensor with NaN or infinity (the trainer stops on the loss
+ * it makes). */
+static void observe(const nb_node *n, int32_t c, const nb_observation *seen)
 {
     const nb_fakequant_attr *a = n->attr;
     float *state = (float *)n->in[1]->out.data + (int64_t)c * a->method->n_state;
-    nb_observation o = {.x = a->method->reads_values ? x : NULL,
-                        .n = count,
-                        .min = lo,
-                        .max = hi,
-                        .bits = a->bits,
-                        .weights = a->weights,
-                        .calibration = calibration};
+    nb_observation o = *seen;
+    o.bits = a->bits;
+    o.weights = a->weights;
     o.symmetric = a->weights || a->scheme == NB_SCHEME_SYMMETRIC;
-    if (isfinite(lo) && isfinite(hi))
+    if (isfinite(o.min) && isfinite(o.max))
         a->method->observe(a->method_attr, state, &o);
 }
 
@@ -102,7 +103,7 @@ static void set_params(const nb_node *n, nb_qparams *q, int32_t c)
 bool nb_fakequant_fusible(const nb_node *n)
 {
     const nb_fakequant_attr *a = n->attr;
-    return !a->per_channel && !a->weights && !a->method->reads_values;
+    return !a->per_channel && !a->weights;
 }
 
 bool nb_fakequant_observes(const nb_run *r)
@@ -110,11 +111,13 @@ bool nb_fakequant_observes(const nb_run *r)
     return r->train && !r->freeze_ranges;
 }
 
-void nb_fakequant_settle(nb_node *n, const nb_run *r, float min, float max)
+void nb_fakequant_settle(nb_node *n, const nb_run *r, float min, float max, const nb_values *values)
 {
     fq_priv *p = n->priv;
+    const nb_observation o = {
+        .values = *values, .n = nb_count(&n->out), .min = min, .max = max, .calibration = r->calibration};
     if (nb_fakequant_observes(r))
-        observe(n, 0, NULL, nb_count(&n->out), min, max, r->calibration);
+        observe(n, 0, &o);
     set_params(n, &p->q, 0);
 }
 
@@ -125,9 +128,12 @@ static void channel_forward(void *arg, int64_t c, int32_t thread)
     nb_qparams *q = &j->p->q;
     const float *x = (const float *)j->n->in[0]->out.data + c * j->per;
     if (j->observe) {
-        float lo, hi;
-        nb_k_minmax(&lo, &hi, x, j->per);
-        observe(j->n, (int32_t)c, x, j->per, lo, hi, j->calibration);
+        nb_observation o = {
+            .values = {stored, x},
+              .n = j->per, .calibration = j->calibration
+        };
+        nb_k_minmax(&o.min, &o.max, x, j->per);
+        observe(j->n, (int32_t)c, &o);
     }
     set_params(j->n, q, (int32_t)c);
     nb_k_quantize((uint8_t *)j->n->out.data + c * j->per, (uint8_t *)j->n->saved + c * j->mask_stride, x, j->per,
@@ -164,7 +170,14 @@ static void tensor_forward(fq_job *j)
             if (isnan(lo))
                 break;
         }
-        observe(j->n, 0, j->n->in[0]->out.data, j->count, lo, hi, j->calibration);
+        const nb_observation o = {
+            .values = {stored, j->n->in[0]->out.data},
+            .n = j->count,
+            .min = lo,
+            .max = hi,
+            .calibration = j->calibration
+        };
+        observe(j->n, 0, &o);
     }
     set_params(j->n, &j->p->q, 0);
     nb_parallel_for(chunks, chunk_quantize, j);

@@ -17,8 +17,8 @@ typedef struct {
 bool nb_fakequant_fusible(const nb_node *n);
 /* This step looks at the values before it quantizes them. */
 bool nb_fakequant_observes(const nb_run *r);
-/* What comes before quantizing: takes in the extremes of the values (when this step observes; NaN or infinite ones are
- * passed over), then sets n's scale and zero point. */
-void nb_fakequant_settle(nb_node *n, const nb_run *r, float min, float max);
+/* What comes before quantizing: takes in the extremes of the values and what the observer asks of them (when this step
+ * observes; NaN or infinite extremes are passed over), then sets n's scale and zero point. */
+void nb_fakequant_settle(nb_node *n, const nb_run *r, float min, float max, const nb_values *values);
 
 #endif

@@ -11,7 +11,7 @@
 
 #include <math.h>
 
-enum { NOTCHES = 32 /* ratios 1/32 .. 32/32 */, SAMPLES = 2048, CALIBRATION_SAMPLES = 65536 };
+enum { NOTCHES = 32 /* ratios 1/32 .. 32/32 */, SAMPLES = 2048, CALIBRATION_SAMPLES = 65536, BLOCK = 2048 };
 enum { LO, HI, NOTCH, SEEN, STATES };
 
 typedef struct {
@@ -27,36 +27,40 @@ typedef struct {
     float lo, hi; /* at ratio 1 */
 } search;
 
-/* Sum of squared errors over the sample at one ratio. Every value x lands on a multiple of the scale within lo..hi. */
-static double error_at(const search *s, int32_t notch)
+/* Sum of squared errors of some values at one ratio. Every value x lands on a multiple of the scale within lo..hi. */
+static double error_of(const search *s, int32_t notch, const float *x, int32_t n)
 {
-    const nb_observation *o = s->o;
     const float ratio = (float)notch / NOTCHES;
-    const float levels = (float)((1 << o->bits) - (o->symmetric ? 2 : 1));
+    const float levels = (float)((1 << s->o->bits) - (s->o->symmetric ? 2 : 1));
     const float scale = ratio * (s->hi - s->lo) / levels;
     const float first = rintf(ratio * s->lo / scale), last = first + levels;
-    const int64_t samples = o->calibration ? CALIBRATION_SAMPLES : SAMPLES, stride = (o->n + samples - 1) / samples;
     double sum = 0;
-    for (int64_t i = 0; i < o->n; i += stride) {
-        float q = rintf(o->x[i] / scale);
+    for (int32_t i = 0; i < n; i++) {
+        float q = rintf(x[i] / scale);
         q = q < first ? first : q > last ? last : q;
-        double e = (double)o->x[i] - (double)(q * scale);
+        double e = (double)x[i] - (double)(q * scale);
         sum += e * e;
     }
     return sum;
 }
 
+/* The ratio with the least error over the sample, which is taken block by block: it may be large. */
 static int32_t best_notch(const search *s, int32_t from, int32_t to)
 {
-    int32_t best = to;
-    double least = error_at(s, to);
-    for (int32_t k = to - 1; k >= from && k >= 1; k--) { /* ties keep the wider range */
-        double e = error_at(s, k);
-        if (e < least) {
-            least = e;
-            best = k;
-        }
+    const nb_observation *o = s->o;
+    const int64_t samples = o->calibration ? CALIBRATION_SAMPLES : SAMPLES, stride = (o->n + samples - 1) / samples;
+    double error[NOTCHES + 1] = {0};
+    float x[BLOCK];
+    for (int64_t at = 0; at < o->n;) {
+        int32_t n = 0;
+        for (; n < BLOCK && at < o->n; n++, at += stride)
+            x[n] = o->values.at(o->values.arg, at);
+        for (int32_t k = from; k <= to; k++)
+            error[k] += error_of(s, k, x, n);
     }
+    int32_t best = to;
+    for (int32_t k = to - 1; k >= from; k--) /* ties keep the wider range */
+        best = error[k] < error[best] ? k : best;
     return best;
 }
 
@@ -70,7 +74,8 @@ static void mse_observe(const void *attr, float *state, const nb_observation *o)
     }
     int32_t notch = first ? NOTCHES : (int32_t)state[NOTCH];
     if (s.hi - s.lo >= 1e-30f) /* nothing to choose in a tensor of zeros */
-        notch = first ? best_notch(&s, 1, NOTCHES) : best_notch(&s, notch - 1, notch < NOTCHES ? notch + 1 : notch);
+        notch = first ? best_notch(&s, 1, NOTCHES)
+                      : best_notch(&s, notch > 1 ? notch - 1 : 1, notch < NOTCHES ? notch + 1 : NOTCHES);
     const float ratio = (float)notch / NOTCHES, share = nb_observation_share(o, ((const mse_attr *)attr)->momentum);
     const float m = first || o->weights ? 1.0f : share;
     state[LO] = (1.0f - m) * state[LO] + m * ratio * s.lo;
@@ -91,6 +96,5 @@ const nb_quantizer nb_quantizer_mse = {.name = "mse",
                                        .keys = mse_keys,
                                        .attr_size = sizeof(mse_attr),
                                        .n_state = STATES,
-                                       .reads_values = true,
                                        .observe = mse_observe,
                                        .range = mse_range};

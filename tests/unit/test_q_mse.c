@@ -29,10 +29,22 @@ static void fill(float *x, int32_t n, uint32_t seed, bool positive)
     }
 }
 
+static float stored(const void *x, int64_t i)
+{
+    return ((const float *)x)[i];
+}
+
 static nb_observation observation(const float *x, int32_t n, int32_t bits, bool symmetric, bool weights)
 {
     nb_observation o = {
-        .x = x, .n = n, .min = x[0], .max = x[0], .bits = bits, .symmetric = symmetric, .weights = weights};
+        .values = {stored, x},
+        .n = n,
+        .min = x[0],
+        .max = x[0],
+        .bits = bits,
+        .symmetric = symmetric,
+        .weights = weights
+    };
     for (int32_t i = 1; i < n; i++) {
         o.min = fminf(o.min, x[i]);
         o.max = fmaxf(o.max, x[i]);
@@ -48,11 +60,12 @@ static double error_of(const nb_observation *o, nb_scheme scheme, float lo, floa
     nb_qparams q = {.n = 1, .scale = &scale, .zero = &zero};
     nb_grid(&q, o->bits, scheme, o->weights);
     nb_qparams_set(&q, 0, scheme, lo, hi);
+    const float *x = o->values.arg;
     double sum = 0;
     for (int64_t i = 0; i < o->n; i++) {
-        float code = rintf(o->x[i] / scale) + (float)zero;
+        float code = rintf(x[i] / scale) + (float)zero;
         code = fminf(fmaxf(code, (float)q.lo), (float)q.hi);
-        sum += pow((double)(o->x[i] - scale * (code - (float)zero)), 2);
+        sum += pow((double)(x[i] - scale * (code - (float)zero)), 2);
     }
     return sum;
 }
