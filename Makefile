@@ -137,8 +137,8 @@ check-bad: $(PRODUCTS)                  ## those of them that feed it bad input 
 	@NIBBLE=$(CURDIR)/$(B)/nibble tests/run.sh $(sort $(wildcard tests/e2e/bad*.sh))
 check-exported: $(B)/tests/prop/test_exported_c ## random networks as C programs, under several compilers
 	@tests/exported.sh $(B)/tests/prop/test_exported_c
-check-onnx: $(B)/tests/onnx/export_networks ## random networks in ONNX Runtime (PYTHON: one with onnx and onnxruntime; TIES=ties: other ranges than ema as well)
-	@rm -rf $(B)/onnx && mkdir -p $(B)/onnx && $< $(B)/onnx 0 $(or $(NETWORKS),300) $(TIES) && $(or $(PYTHON),python3) tests/onnx/check.py $(B)/onnx
+check-onnx: $(B)/tests/onnx/export_networks ## random networks, or MODELS=..., in ONNX Runtime (PYTHON: one with onnx and onnxruntime; TIES=ties: other ranges than ema as well)
+	@rm -rf $(B)/onnx && mkdir -p $(B)/onnx && $< $(B)/onnx $(if $(MODELS),models $(MODELS),0 $(or $(NETWORKS),300) $(TIES)) && $(or $(PYTHON),python3) tests/onnx/check.py $(B)/onnx
 $(B)/tests/onnx/export_networks: $(B)/tests/onnx/export_networks.o $(B)/libref.a $(B)/libnibble.a
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 check-mcu: $(PRODUCTS) $(B)/tests/mcu/make_images ## exported networks on emulated Cortex-M4 and M55 (needs gcc-arm-none-eabi, qemu-system-arm)

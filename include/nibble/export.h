@@ -9,9 +9,15 @@
 extern "C" {
 #endif
 
+typedef enum {
+    NB_ONNX_QDQ,     /* float operators between QuantizeLinear and DequantizeLinear; INT4 weights from opset 21 on */
+    NB_ONNX_OPERATOR /* QLinearConv, ConvInteger; int8 weights, opset 13 */
+} nb_onnx_form;
+
 typedef struct {
     const char *prefix; /* of the names in a program (format c); NULL: from the file's name */
-    int32_t opset;      /* format onnx: 13 or 21; 0: 21 where weights have up to 4 bits, else 13 */
+    int32_t opset; /* format onnx: 13 or 21; 0: 21 where weights have up to 4 bits and the form has INT4, else 13 */
+    nb_onnx_form onnx_form; /* format onnx */
 } nb_export_options;
 
 typedef struct nb_exporter {

@@ -21,9 +21,10 @@ static nb_status options_of(cli *c, const char *format, nb_export_options *o)
 {
     static const char *const belongs[][2] = {
         {"--prefix", "c"   },
-        {"--opset",  "onnx"}
+        {"--opset",  "onnx"},
+        {"--form",   "onnx"}
     };
-    for (int32_t i = 0; i < 2; i++)
+    for (int32_t i = 0; i < 3; i++)
         if (cli_value(c, belongs[i][0]) && strcmp(format, belongs[i][1]) != 0)
             return cli_usage(c, "%s is for --format %s", belongs[i][0], belongs[i][1]);
     const char *opset = cli_value(c, "--opset");
@@ -31,7 +32,12 @@ static nb_status options_of(cli *c, const char *format, nb_export_options *o)
     long v = opset ? strtol(opset, &end, 10) : 0;
     if (opset && (end == opset || *end || v < 1 || v > 1000))
         return cli_usage(c, "--opset: %s: must be 13 or 21", opset);
-    *o = (nb_export_options){.prefix = cli_value(c, "--prefix"), .opset = (int32_t)v};
+    const char *form = cli_value(c, "--form");
+    if (form && strcmp(form, "qdq") != 0 && strcmp(form, "operator") != 0)
+        return cli_usage(c, "--form: %s: must be one of qdq, operator", form);
+    *o = (nb_export_options){.prefix = cli_value(c, "--prefix"),
+                             .opset = (int32_t)v,
+                             .onnx_form = form && *form == 'o' ? NB_ONNX_OPERATOR : NB_ONNX_QDQ};
     return NB_OK;
 }
 
@@ -67,8 +73,9 @@ static const cli_option options[] = {
     {"--output,-o", "OUT", "the file to write"},
     {"--prefix",                                                                            "NAME", "format c: what its names begin with (default: from the file's name)"},
     {"--opset",                                                                     "N", "format onnx: 13 (weights as int8) or 21 (up to 4 bits as INT4; default where it saves)"},
+    {"--form",                                                                               "NAME", "format onnx: qdq (default; with QuantizeLinear, DequantizeLinear) or operator (QLinearConv)"},
     CLI_SET,
-    {0                                                                              }
+    {0                  }
 };
 
 const cli_command cli_command_export = {

@@ -22,6 +22,8 @@ refuses 2 'listing.txt: must end in .c' export $model --format c -o listing.txt
 refuses 2 '--prefix is for --format c' export $model -o listing.txt --prefix net
 refuses 2 '--opset is for --format onnx' export $model --format c -o net.c --opset 13
 refuses 2 '--opset: x: must be 13 or 21' export $model --format onnx -o net.onnx --opset x
+refuses 2 '--form is for --format onnx' export $model --format c -o net.c --form qdq
+refuses 2 '--form: qlinear: must be one of qdq, operator' export $model --format onnx -o net.onnx --form qlinear
 refuses 2 'prefix: int x: must be a letter' export $model --format c -o net.c --prefix 'int x'
 refuses 1 'nowhere/net.h: cannot write: No such file or directory' export $model --format c -o nowhere/net.c
 printf 'precious\n' >listing.txt

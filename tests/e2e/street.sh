@@ -35,6 +35,15 @@ says '"largest":'
 run 0 export run/model.int.safetensors --format text -o listing.txt
 [ -s listing.txt ] || die "no listing"
 run 0 export run/last.safetensors -o listing2.txt
+if "$NIBBLE" export run/model.int.safetensors --format onnx -o qdq.onnx >/dev/null 2>&1; then # a build may lack ONNX
+    run 0 export run/model.int.safetensors --format onnx --form qdq -o same.onnx
+    cmp qdq.onnx same.onnx || die "qdq is the default form"
+    run 0 export run/model.int.safetensors --format onnx --form operator -o operator.onnx
+    grep -q QLinearConv operator.onnx || die "no QLinearConv in the operator form"
+    run 2 export run/model.int.safetensors --format onnx --form operator --opset 21 -o none.onnx
+    says "INT4 weights have no operator form"
+    [ ! -e none.onnx ] || die "a refused export left a file"
+fi
 
 # Benchmarks run, name every layer and every kernel, and write nothing.
 before=$(ls)

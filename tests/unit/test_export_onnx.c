@@ -21,9 +21,15 @@
 
 #    include <onnx.pb-c.h>
 
+static nb_status export_form(data_fixture *f, const nb_intmodel *m, const char *name, int32_t opset, nb_onnx_form form)
+{
+    return nb_exporter_find("onnx")->write(f->ctx, m, data_fixture_path(f, name),
+                                           &(nb_export_options){.opset = opset, .onnx_form = form});
+}
+
 static nb_status export_to(data_fixture *f, const nb_intmodel *m, const char *name, int32_t opset)
 {
-    return nb_exporter_find("onnx")->write(f->ctx, m, data_fixture_path(f, name), &(nb_export_options){.opset = opset});
+    return export_form(f, m, name, opset, NB_ONNX_QDQ);
 }
 
 static Onnx__ModelProto *read_back(data_fixture *f, const char *name, size_t *len)
@@ -122,9 +128,123 @@ static void weights_are_transposed_to_oihw(void **state)
     nb_intmodel_free(f->ctx, m);
 }
 
+static int32_t count_of(const Onnx__GraphProto *g, const char *op)
+{
+    int32_t n = 0;
+    for (size_t i = 0; i < g->n_node; i++)
+        n += !strcmp(g->node[i]->op_type, op);
+    return n;
+}
+
+static const Onnx__NodeProto *node_with(const Onnx__GraphProto *g, const char *output)
+{
+    for (size_t i = 0; i < g->n_node; i++)
+        if (!strcmp(g->node[i]->output[0], output))
+            return g->node[i];
+    fail_msg("no node %s", output);
+    return NULL;
+}
+
+static float float_of(const Onnx__TensorProto *t, int32_t i)
+{
+    float v;
+    assert_int_equal(t->data_type, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT);
+    memcpy(&v, t->raw_data.data + 4 * i, 4);
+    return v;
+}
+
+static void the_operator_form_has_integer_convolutions_with_int8_weights(void **state)
+{
+    data_fixture *f = *state;
+    nb_intmodel *m;
+    size_t len;
+    assert_int_equal(ref_tiny_model(f->ctx, 4, &m), NB_OK);
+    assert_int_equal(export_form(f, m, "tiny.onnx", 0, NB_ONNX_OPERATOR), NB_OK);
+    Onnx__ModelProto *p = read_back(f, "tiny.onnx", &len);
+    const Onnx__GraphProto *g = p->graph;
+    assert_sound(p);
+    assert_int_equal(p->opset_import[0]->version, 13);
+    assert_int_equal(count_of(g, "Conv"), 0);
+    assert_int_equal(count_of(g, "QLinearConv"), 2);
+    assert_int_equal(count_of(g, "ConvInteger"), 1);
+    assert_int_equal(constant(g, "c1.weight")->data_type, 3);
+    assert_int_equal(constant(g, "dw.weight")->data_type, 3);
+    assert_int_equal(constant(g, "c1.bias")->data_type, 6);
+    onnx__model_proto__free_unpacked(p, NULL);
+    nb_intmodel_free(f->ctx, m);
+}
+
+static void scales_of_an_integer_convolution_say_its_multipliers(void **state)
+{
+    data_fixture *f = *state;
+    nb_intmodel *m;
+    size_t len;
+    assert_int_equal(ref_tiny_model(f->ctx, 8, &m), NB_OK);
+    assert_int_equal(export_form(f, m, "tiny.onnx", 13, NB_ONNX_OPERATOR), NB_OK);
+    Onnx__ModelProto *p = read_back(f, "tiny.onnx", &len);
+    const Onnx__GraphProto *g = p->graph;
+    const Onnx__NodeProto *conv = node_with(g, "c1.fq.unclamped"); /* relu: clamped to codes from 3 up */
+    const nb_estep *s = &m->e.steps[1];
+    assert_string_equal(conv->op_type, "QLinearConv");
+    for (int32_t c = 0; c < 3; c++) {
+        const double x = (double)float_of(constant(g, conv->input[1]), 0),
+                     w = (double)float_of(constant(g, conv->input[4]), c),
+                     y = (double)float_of(constant(g, conv->input[6]), 0);
+        const double got = x * w / y, want = (double)s->mult[c] / (double)((int64_t)1 << s->shift[c]);
+        assert_true(got > want * (1 - 1e-6) && got < want * (1 + 1e-6));
+    }
+    assert_int_equal(constant(g, conv->input[2])->raw_data.data[0], 128);
+    assert_int_equal(constant(g, conv->input[7])->raw_data.data[0], 3);
+    assert_int_equal(constant(g, node_with(g, "c1.fq")->input[1])->raw_data.data[0], 3);
+    onnx__model_proto__free_unpacked(p, NULL);
+    nb_intmodel_free(f->ctx, m);
+}
+
+/* dw.fq: codes -8..7 of 4 bits around -1. */
+static void signed_codes_are_moved_by_128_in_the_operator_form(void **state)
+{
+    data_fixture *f = *state;
+    nb_intmodel *m;
+    size_t len;
+    assert_int_equal(ref_tiny_model(f->ctx, 8, &m), NB_OK);
+    for (int32_t form = 0; form < 2; form++) {
+        assert_int_equal(export_form(f, m, "tiny.onnx", 13, (nb_onnx_form)form), NB_OK);
+        Onnx__ModelProto *p = read_back(f, "tiny.onnx", &len);
+        const bool moved = form == NB_ONNX_OPERATOR;
+        const Onnx__TensorProto *zero = constant(p->graph, moved ? "dw.y.zero" : "dw.fq.q.zero");
+        assert_int_equal(zero->data_type, moved ? 2 : 3); /* uint8, int8 */
+        assert_int_equal(zero->raw_data.data[0], moved ? 127 : 255);
+        const Onnx__TensorProto *lo = constant(p->graph, "clamp.lo"), *hi = constant(p->graph, "clamp.hi");
+        assert_int_equal(lo->raw_data.data[0], moved ? 7 + 128 : 7);
+        assert_int_equal(hi->raw_data.data[0], moved ? 31 + 128 : 31);
+        onnx__model_proto__free_unpacked(p, NULL);
+    }
+    nb_intmodel_free(f->ctx, m);
+}
+
+/* The first step's table, and nothing in a network that is not u8. */
+static void assert_all_codes_are_u8(const Onnx__ModelProto *p, const nb_intmodel *m)
+{
+    const Onnx__GraphProto *g = p->graph;
+    const nb_estep *s = &m->e.steps[0];
+    const Onnx__TensorProto *table = constant(g, "pixels.table");
+    const uint8_t moved = m->e.tensors[s->out].type == NB_EI_S8 ? 128 : 0;
+    for (size_t i = 0; i < table->raw_data.len; i++)
+        assert_int_equal(table->raw_data.data[i], s->table[i] ^ moved);
+    for (size_t i = 0; i < g->n_node; i++) {
+        const Onnx__NodeProto *n = g->node[i];
+        const bool q = !strcmp(n->op_type, "QuantizeLinear") || !strcmp(n->op_type, "DequantizeLinear");
+        if (q || !strcmp(n->op_type, "QLinearConv") || !strcmp(n->op_type, "ConvInteger"))
+            assert_int_equal(constant(g, n->input[2])->data_type, 2);
+        if (!strcmp(n->op_type, "QLinearConv"))
+            assert_int_equal(constant(g, n->input[7])->data_type, 2);
+    }
+}
+
 static void random_networks_become_sound_graphs(void **state)
 {
     data_fixture *f = *state;
+    int32_t signed_inputs = 0;
     for (int32_t seed = 0; seed < 30; seed++) {
         char text[REF_NETWORK_BYTES];
         ref_street s;
@@ -137,10 +257,17 @@ static void random_networks_become_sound_graphs(void **state)
             Onnx__ModelProto *p = read_back(f, "net.onnx", &len);
             assert_sound(p);
             onnx__model_proto__free_unpacked(p, NULL);
+            assert_int_equal(export_form(f, m, "net.onnx", 0, NB_ONNX_OPERATOR), NB_OK);
+            p = read_back(f, "net.onnx", &len);
+            assert_sound(p);
+            assert_all_codes_are_u8(p, m);
+            signed_inputs += m->e.tensors[m->e.steps[0].out].type == NB_EI_S8;
+            onnx__model_proto__free_unpacked(p, NULL);
         }
         nb_intmodel_free(s.ctx, m);
         ref_street_close(&s);
     }
+    assert_true(signed_inputs > 0);
 }
 
 static void mistakes_are_refused(void **state)
@@ -150,6 +277,8 @@ static void mistakes_are_refused(void **state)
     assert_int_equal(ref_tiny_model(f->ctx, 4, &m), NB_OK);
     assert_int_equal(export_to(f, m, "tiny.onnx", 12), NB_E_CONFIG);
     assert_non_null(strstr(nb_ctx_error(f->ctx), "opset: 12: must be 13"));
+    assert_int_equal(export_form(f, m, "tiny.onnx", 21, NB_ONNX_OPERATOR), NB_E_CONFIG);
+    assert_non_null(strstr(nb_ctx_error(f->ctx), "opset: 21: INT4 weights have no operator form: take opset 13"));
     assert_false(nb_file_exists(data_fixture_path(f, "tiny.onnx")));
     assert_int_equal(nb_exporter_find("onnx")->write(f->ctx, m, "/nowhere/x.onnx", NULL), NB_E_IO);
     nb_intmodel_free(f->ctx, m);
@@ -160,21 +289,28 @@ static void running_out_of_memory_anywhere_is_an_error(void **state)
     data_fixture *f = *state;
     nb_intmodel *m;
     assert_int_equal(ref_tiny_model(f->ctx, 4, &m), NB_OK);
-    nb_status st = NB_E_NOMEM;
-    for (int64_t n = 1; st == NB_E_NOMEM; n++) {
-        nb_ctx_fail_alloc_at(f->ctx, n);
-        st = export_to(f, m, "mem.onnx", 0);
-        assert_true(n < 1000);
+    for (int32_t form = 0; form < 2; form++) {
+        nb_status st = NB_E_NOMEM;
+        for (int64_t n = 1; st == NB_E_NOMEM; n++) {
+            nb_ctx_fail_alloc_at(f->ctx, n);
+            st = export_form(f, m, "mem.onnx", 0, (nb_onnx_form)form);
+            assert_true(n < 1000);
+        }
+        nb_ctx_fail_alloc_at(f->ctx, 0);
+        assert_int_equal(st, NB_OK);
     }
-    nb_ctx_fail_alloc_at(f->ctx, 0);
-    assert_int_equal(st, NB_OK);
     nb_intmodel_free(f->ctx, m);
 }
 
 #    define TEST(name) cmocka_unit_test_setup_teardown(name, data_fixture_setup, data_fixture_teardown)
 static const struct CMUnitTest tests[] = {
-    TEST(all_kinds_of_steps_become_a_sound_graph),    TEST(weights_are_transposed_to_oihw),
-    TEST(random_networks_become_sound_graphs),        TEST(mistakes_are_refused),
+    TEST(all_kinds_of_steps_become_a_sound_graph),
+    TEST(weights_are_transposed_to_oihw),
+    TEST(the_operator_form_has_integer_convolutions_with_int8_weights),
+    TEST(scales_of_an_integer_convolution_say_its_multipliers),
+    TEST(signed_codes_are_moved_by_128_in_the_operator_form),
+    TEST(random_networks_become_sound_graphs),
+    TEST(mistakes_are_refused),
     TEST(running_out_of_memory_anywhere_is_an_error),
 };
 
