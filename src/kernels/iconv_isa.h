@@ -57,10 +57,8 @@ typedef struct { /* what is known of a layer when it is packed; proofs of exactn
 typedef struct { /* c and oc are multiples of 16 */
     /* 6x6 pixels of c codes, rows `row` bytes apart, to 36 planes of v, `plane` values apart: [c] each. */
     void (*input)(int16_t *v, int64_t plane, const uint8_t *x, int64_t row, int32_t c, int32_t is_signed);
-    /* Each plane of m [tiles, oc] = that of v [tiles, c] times u [36][oc / 16][c / 2][16 channels][2 consecutive c],
-     * modulo 2^32. */
-    void (*multiply)(int32_t *m, int64_t m_plane, const int16_t *v, int64_t v_plane, const int16_t *u, int32_t tiles,
-                     int32_t c, int32_t oc);
+    /* One plane: m [tiles, oc] = v [tiles, c] times u [oc / 16][c / 2][16 channels][2 consecutive c], modulo 2^32. */
+    void (*multiply)(int32_t *m, const int16_t *v, const int16_t *u, int32_t tiles, int32_t c, int32_t oc);
     /* 36 planes of m, `plane` values apart, [c] each, to 4x4 pixels of c sums, rows `row` values apart. */
     void (*output)(int32_t *y, int64_t row, const int32_t *m, int64_t plane, int32_t c);
 } nb_iconv_winograd;

@@ -164,7 +164,8 @@ static void band_sums(int32_t *y_out, const nb_iconv_input *in, const nb_iconv_h
         const uint8_t *x = band + (size_t)(ty * OUT) * l->row_bytes + (size_t)(tx * OUT) * (size_t)g->c;
         f->input(v + (int64_t)t * g->c, v_plane, x, (int64_t)l->row_bytes, g->c, in->is_signed);
     }
-    f->multiply(m, m_plane, v, v_plane, u, tiles, g->c, g->oc);
+    for (int32_t k = 0; k < POINTS; k++)
+        f->multiply(m + k * m_plane, v + k * v_plane, u + (int64_t)k * g->c * g->oc, tiles, g->c, g->oc);
     const int64_t row = (int64_t)l->across * OUT * g->oc;
     for (int32_t t = 0; t < tiles; t++) {
         const int32_t ty = t / l->across, tx = t % l->across;

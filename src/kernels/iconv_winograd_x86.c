@@ -156,12 +156,10 @@ AVX2_INLINE void all_tiles(int32_t *m, const int16_t *v, const int16_t *u, int32
     }
 }
 
-AVX2 static void multiply(int32_t *m, int64_t m_plane, const int16_t *v, int64_t v_plane, const int16_t *u,
-                          int32_t tiles, int32_t c, int32_t oc)
+AVX2 static void multiply(int32_t *m, const int16_t *v, const int16_t *u, int32_t tiles, int32_t c, int32_t oc)
 {
-    for (int32_t k = 0; k < IN * IN; k++, v += v_plane, m += m_plane)
-        for (int32_t c0 = 0; c0 < oc; c0 += NB_ICONV_LANES, u += (int64_t)c * NB_ICONV_LANES)
-            all_tiles(m + c0, v, u, tiles, c, oc);
+    for (int32_t c0 = 0; c0 < oc; c0 += NB_ICONV_LANES, u += (int64_t)c * NB_ICONV_LANES)
+        all_tiles(m + c0, v, u, tiles, c, oc);
 }
 
 const nb_iconv_winograd nb_iconv_winograd_avx2 = {.input = input, .multiply = multiply, .output = output};

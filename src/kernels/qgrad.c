@@ -8,7 +8,7 @@
  * dy's codes: [group, 16 output channels][pairs][16][2]. A last odd pixel has a zero for its partner in dy. */
 #include "qgrad.h"
 
-#include "qgrad_isa.h"
+#include "qgrad_winograd.h"
 
 #include <math.h>
 #include <nibble/tensor.h>
@@ -71,6 +71,14 @@ static int64_t n_depth(const nb_qgrad_plan *p)
 static void measure(nb_qgrad_plan *p, const nb_fconv_plan *f)
 {
     *p = (nb_qgrad_plan){.f = f, .depth_pairs = (f->ocg + 1) / 2, .row_pairs = (f->g.ow + 1) / 2};
+    p->tiles = nb_qgrad_winograd_fits(&f->g);
+    p->block = p->tiles ? nb_qgrad_winograd_rows(&f->g) * p->row_pairs : NB_QGRAD_BLOCK / 2;
+}
+
+/* Codes on the grid for tiles, on a variant that does them. */
+static bool by_tiles(const nb_qgrad_plan *p)
+{
+    return p->tiles && p->isa->winograd;
 }
 
 bool nb_qgrad_plan_bytes(const nb_fconv_plan *f, size_t *bytes)
@@ -129,6 +137,8 @@ size_t nb_qgrad_panel_bytes(const nb_qgrad_plan *p)
 {
     const nb_fconv_plan *f = p->f;
     int64_t codes = 0;
+    if (by_tiles(p))
+        return head_bytes(p) + nb_qgrad_winograd_panel_bytes(&f->g);
     for (int32_t i = 0; i < f->n_phases; i++)
         codes += panel_codes(p, &f->phase[i]) * f->groups * nb_fpanels(f->cg);
     return head_bytes(p) + round_up((size_t)codes * sizeof(int16_t));
@@ -153,9 +163,15 @@ static void pack_panel(const nb_qgrad_plan *p, const nb_fphase *phase, int16_t *
                      w + ((int64_t)o * positions + f->dy_pos[phase->first_pos + t]) * f->cg, n);
 }
 
-/* The largest Q for which no sum of dx can leave 32 bits: an input channel's sum|w| over all filters of its group. */
-static float code_limit(const nb_fconv_plan *f, const int8_t *w)
+static int32_t largest_code(const nb_qgrad_plan *p)
 {
+    return p->tiles ? NB_QGRAD_TILE_MAX : NB_QGRAD_MAX;
+}
+
+/* The largest Q for which no sum of dx can leave 32 bits: an input channel's sum|w| over all filters of its group. */
+static float code_limit(const nb_qgrad_plan *p, const int8_t *w)
+{
+    const nb_fconv_plan *f = p->f;
     const int64_t positions = (int64_t)f->g.kh * f->g.kw;
     int64_t most = 1;
     for (int32_t g = 0; g < f->groups; g++)
@@ -169,8 +185,8 @@ static float code_limit(const nb_fconv_plan *f, const int8_t *w)
             for (int32_t j = 0; j < n; j++)
                 most = sum[j] > most ? sum[j] : most;
         }
-    const int64_t limit = INT32_MAX / most;
-    return (float)(limit < NB_QGRAD_MAX ? limit : NB_QGRAD_MAX);
+    const int64_t limit = INT32_MAX / (p->tiles ? NB_QGRAD_TILE_GAIN : 1) / most, largest = largest_code(p);
+    return (float)(limit < largest ? limit : largest);
 }
 
 void nb_qgrad_pack(const nb_qgrad_plan *p, void *panels, const int8_t *w, const float *scale, int32_t n)
@@ -179,9 +195,13 @@ void nb_qgrad_pack(const nb_qgrad_plan *p, void *panels, const int8_t *w, const 
     panel_head *head = panels;
     int16_t *to = (int16_t *)(void *)((char *)panels + head_bytes(p));
     const int64_t group = (int64_t)f->ocg * f->g.kh * f->g.kw * f->cg;
-    head->limit = code_limit(f, w);
+    head->limit = code_limit(p, w);
     for (int32_t o = 0; o < f->g.oc; o++)
         head->scale[o] = scale[n == 1 ? 0 : o];
+    if (by_tiles(p)) {
+        nb_qgrad_winograd_pack(to, w, &f->g);
+        return;
+    }
     for (int32_t i = 0; i < f->n_phases; i++)
         for (int32_t g = 0; g < f->groups; g++)
             for (int32_t c = 0; c < f->cg; c += NB_PANEL, to += panel_codes(p, &f->phase[i]))
@@ -217,6 +237,8 @@ static size_t lay_out(const nb_qgrad_plan *p, workspace *s, char *mem)
         s->image = (int16_t *)(void *)(mem + at);
     }
     at += round_up(padded > paired ? padded : paired);
+    if (by_tiles(p))
+        return 3 * channel + nb_qgrad_winograd_scratch_bytes(&f->g);
     if (mem)
         s->dy = (int16_t *)(void *)(mem + at);
     at += round_up(dy * sizeof(int16_t));
@@ -293,6 +315,11 @@ void nb_qgrad_input(const nb_qgrad_plan *p, float *dx, bool add, const float *dy
     }
     for (int32_t j = 0; j < NB_PANEL; j++)
         scale[j] = most / head->limit;
+    if (by_tiles(p)) {
+        const nb_qgrad_dx job = {dx, add, dy, head->scale, head->limit / most, scale[0]};
+        nb_qgrad_winograd_input(p->isa, &f->g, &job, b, s.image);
+        return;
+    }
     pad_gradient(p, &s, dy, head->scale, head->limit / most);
     for (int32_t i = 0; i < f->n_phases; i++) {
         const nb_fphase *phase = &f->phase[i];
@@ -356,15 +383,21 @@ static void pair_input(const nb_qgrad_plan *p, const workspace *s, const nb_fcon
     }
 }
 
+/* A scale per channel, and its inverse. */
+static void scale_channels(const nb_qgrad_plan *p, workspace *s)
+{
+    const float largest = (float)largest_code(p);
+    for (int32_t o = 0; o < p->f->g.oc; o++) {
+        const float most = real_of(s->max[o]) > least ? real_of(s->max[o]) : least;
+        s->times[o] = largest / most;
+        s->scale[o] = most / largest;
+    }
+    memset(s->scale + p->f->g.oc, 0, NB_PANEL * sizeof *s->scale);
+}
+
 static void pair_gradient(const nb_qgrad_plan *p, workspace *s, const float *dy)
 {
     const nb_fconv_plan *f = p->f;
-    for (int32_t o = 0; o < f->g.oc; o++) {
-        const float most = real_of(s->max[o]) > least ? real_of(s->max[o]) : least;
-        s->times[o] = (float)NB_QGRAD_MAX / most;
-        s->scale[o] = most / (float)NB_QGRAD_MAX;
-    }
-    memset(s->scale + f->g.oc, 0, NB_PANEL * sizeof *s->scale);
     int16_t *out = s->dy;
     for (int32_t g = 0; g < f->groups; g++)
         for (int32_t c = 0; c < f->ocg; c += NB_PANEL) {
@@ -384,6 +417,12 @@ void nb_qgrad_weight(const nb_qgrad_plan *p, void *slot, const nb_fconv_image *x
         add_nan(slot, f->forward_floats);
         return;
     }
+    scale_channels(p, &s);
+    if (by_tiles(p)) {
+        const nb_qgrad_dw job = {slot, x, dy, s.times, s.scale};
+        nb_qgrad_winograd_weight(p->isa, &f->g, &job, s.image);
+        return;
+    }
     pair_gradient(p, &s, dy);
     pair_input(p, &s, x);
     const int16_t *b = s.dy;
@@ -401,7 +440,7 @@ void nb_qgrad_weight(const nb_qgrad_plan *p, void *slot, const nb_fconv_image *x
             for (int32_t at = 0; at < n_pairs(p); at += r.n_sum) {
                 r.b = b;
                 r.sum_off = p->pair_off + at;
-                r.n_sum = at_most((int32_t)n_pairs(p) - at, NB_QGRAD_BLOCK / 2);
+                r.n_sum = at_most((int32_t)n_pairs(p) - at, p->block);
                 p->isa->rows(&r);
                 b += (int64_t)r.n_sum * 2 * NB_PANEL;
             }

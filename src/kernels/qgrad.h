@@ -2,12 +2,14 @@
  *
  * In quantized training both operands of the forward pass are codes, so once the output gradient dy [oh, ow, oc] is
  * rounded to integers too, both backward products are sums of s16 x s16 in s32, which processors do at twice the rate
- * of float multiply-adds. Per image, with Q at most 32767:
- *   dw   q[p][o] = round_half_even(dy[p][o] / s[o]),  s[o] = max over p of |dy[p][o]| / 32767   a scale per channel
+ * of float multiply-adds. Per image, with M = 32767 and Q at most M:
+ *   dw   q[p][o] = round_half_even(dy[p][o] / s[o]),  s[o] = max over p of |dy[p][o]| / M   a scale per channel
  *   dx   q[p][o] = round_half_even(dy[p][o] * w_scale[o] / s),  s = max over p, o of |dy * w_scale| / Q
  * Weight scales go into dx's codes because its sum runs over output channels. The sums themselves are exact: Q is the
  * largest for which Q * max over input channels of sum|w| stays below 2^31 (known when weights are packed), and sums
- * for dw are added to floats every 256 pixels, 32767 * 255 * 256 < 2^31. So for every element
+ * for dw are added to floats every 256 pixels, 32767 * 255 * 256 < 2^31. 3x3 convolutions with stride 1 and channels in
+ * sixteens may be computed by Winograd's tiles, with less than half of the products (qgrad_winograd.h); they take two
+ * bits for that: M = 8191, and Q * sum|w| stays below 2^29. So for every element
  *   |dw - exact| <= s[o] / 2 * sum over p of |x - zero|,  |dx - exact| <= s / 2 * sum over window and o of |w|
  * beside float rounding, and results are the same bits on every instruction set.
  *

@@ -1,6 +1,6 @@
 /* qgrad_avx2.c - 16-bit gradients with AVX2: 6 rows x 16 columns are 12 of 16 registers. The sweeps serve the wider
  * variants too. */
-#include "qgrad_isa.h"
+#include "qgrad_winograd.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #    include <immintrin.h>
@@ -114,6 +114,7 @@ TILE_TARGET void nb_qgrad_pairs__avx2(int16_t *q, const float *x, const float *a
 
 const nb_qgrad_isa nb_qgrad_avx2 = {.name = "avx2",
                                     .needs = NB_CPU_AVX2,
+                                    .winograd = &nb_qgrad_winograd_avx2,
                                     .rows = rows,
                                     .max = nb_qgrad_max__avx2,
                                     .codes = nb_qgrad_codes__avx2,

@@ -25,9 +25,50 @@ typedef struct {
     bool add;
 } nb_qrows;
 
+typedef struct { /* one pass over an image for dx, see qgrad_winograd.h */
+    float *dx;
+    bool add;
+    const float *dy, *w_scale; /* [oh, ow, oc], [oc] */
+    float times, scale;
+} nb_qgrad_dx;
+
+typedef struct { /* and for dw */
+    float *slot;
+    const nb_fconv_image *x;         /* codes */
+    const float *dy, *times, *scale; /* [oh, ow, oc], [oc] both */
+} nb_qgrad_dw;
+
+typedef struct { /* where sums of a tile of dx go: 2x2 pixels, or what of them is in the image */
+    float *dx;
+    int64_t row; /* floats from row to row */
+    int32_t c, rows, cols;
+    float scale; /* of sums NB_QGRAD_TILE_GAIN times too large, its share included */
+    bool add;
+} nb_qtile;
+
+/* Winograd's transforms for tiles of 2x2 pixels (qgrad_winograd.c). 16 points; those of a place are `plane` values
+ * apart. c and oc are multiples of 16; rows of an image are `row` values apart, pixels c. */
+typedef struct {
+    /* dx: 4x4 codes of dy's to v, [c] per point. */
+    void (*input)(int16_t *v, int64_t plane, const int16_t *dy, int64_t row, int32_t c);
+    /* One point: m [tiles, oc] = v [tiles, c] times u [oc / 16][c / 2][16][2], modulo 2^32. */
+    void (*multiply)(int32_t *m, const int16_t *v, const int16_t *u, int32_t tiles, int32_t c, int32_t oc);
+    void (*output)(const nb_qtile *t, const int32_t *m, int64_t plane);
+    /* dw: 16 channels of two tiles side by side, [16][2] per point; of 4x4 input codes and of 2x2 codes of dy (without
+     * a second tile: zeros). */
+    void (*pair_x)(int16_t *v, int64_t plane, const uint8_t *const tile[2], int64_t row, int32_t c,
+                   const nb_fconv_image *like);
+    void (*pair_dy)(int16_t *v, int64_t plane, const int16_t *const tile[2], int64_t row, int32_t c);
+    /* slot, rows of 16 floats per input channel, kernel positions c rows apart, += scale / NB_QGRAD_TILE_GAIN * the sum
+     * over n pairs for 16 input times 16 output channels. */
+    void (*weights)(float *slot, int32_t c, const int16_t *x, const int16_t *dy, int64_t plane, int32_t n,
+                    const float *scale);
+} nb_qgrad_winograd;
+
 typedef struct {
     const char *name;
-    uint32_t needs; /* NB_CPU_... bits */
+    uint32_t needs;                    /* NB_CPU_... bits */
+    const nb_qgrad_winograd *winograd; /* NULL: `rows` is as fast */
     void (*rows)(const nb_qrows *r);
     /* max[j] = max(max[j], bits of |x[i][j]|), i < rows, j < c: as numbers, NaN above infinity above the rest. */
     void (*max)(int32_t *max, const float *x, int64_t rows, int32_t c);
@@ -55,6 +96,8 @@ struct nb_qgrad_plan {
     const nb_qgrad_isa *isa; /* chosen once; tests put others here */
     int32_t depth_pairs;     /* pairs of output channels of a group, the last one may be half */
     int32_t row_pairs;       /* pairs of pixels of an output row, likewise */
+    bool tiles;              /* nb_qgrad_winograd_fits: smaller codes, blocks of whole rows */
+    int32_t block;           /* pairs of pixels of a sum for dw */
     int32_t *tap_off;        /* [n_taps] in the paired image */
     int32_t *pair_off;       /* [oh * row_pairs] in the paired image */
     int32_t *dy_off;         /* [kh * kw * depth_pairs] in the padded gradient, phase by phase */

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
-#include "kernels/qgrad_isa.h"
+#include "kernels/qgrad_winograd.h"
 #include "nibble/tensor.h"
 #include "ref/guard.h"
 #include "ref/ref_conv.h"
@@ -185,8 +185,9 @@ static double largest_code(const grad_case *c)
                 sum += abs(c->w[((int64_t)o * positions + k) * cg + ch % cg]);
         most = sum > most ? sum : most;
     }
-    const int64_t q = INT32_MAX / most;
-    return q < 32767 ? (double)q : 32767;
+    const bool tiles = nb_qgrad_winograd_fits(&c->g);
+    const int64_t q = INT32_MAX / (tiles ? 4 : 1) / most, limit = tiles ? 8191 : 32767;
+    return q < limit ? (double)q : (double)limit;
 }
 
 static void check_input(const grad_case *c, double plus)
@@ -205,8 +206,9 @@ static void check_input(const grad_case *c, double plus)
     for (size_t i = 0; i < c->n_y; i++)
         dy[i] = fabs(dy[i]);
     ref_conv_input_grad(size, dy, w, &c->g);
+    const double step = most / largest_code(c);
     for (size_t i = 0; i < c->n_y; i++)
-        dy[i] = most / largest_code(c) / 2;
+        dy[i] = step / 2;
     ref_conv_input_grad(bound, dy, w, &c->g);
     assert_within("dx", c, c->dx, want, bound, size, c->n_x, plus);
     double *all[] = {w, dy, want, bound, size};
@@ -219,6 +221,7 @@ static void check_weights(const grad_case *c)
     double *x = doubles(c->n_x), *dy = doubles(c->n_y), *want = doubles(c->n_w), *bound = doubles(c->n_w),
            *size = doubles(c->n_w);
     const size_t oc = (size_t)c->g.oc;
+    const double limit = nb_qgrad_winograd_fits(&c->g) ? 8191 : 32767;
     for (size_t i = 0; i < c->n_x; i++)
         x[i] = (c->dtype == NB_U8 ? c->x[i] : (int8_t)c->x[i]) - c->zero;
     for (size_t i = 0; i < c->n_y; i++)
@@ -234,7 +237,7 @@ static void check_weights(const grad_case *c)
         for (size_t i = o; i < c->n_y; i += oc)
             most = fmax(most, dy[i]);
         for (size_t i = o; i < c->n_y; i += oc)
-            dy[i] = most / 32767 / 2;
+            dy[i] = most / limit / 2;
     }
     ref_conv_weight_grad(bound, x, dy, &c->g);
     assert_within("dw", c, c->dw, want, bound, size, c->n_w, 0);
@@ -321,6 +324,43 @@ static void sums_at_their_limit_do_not_leave_32_bits(void **state)
         for (size_t i = 0; i < c.n_y; i++)
             c.dy[i] = 3.0f;
         assert_true(largest_code(&c) == 14678);
+        check_case(&r, &c);
+        case_free(&c);
+    }
+}
+
+/* 3x3 with channels in sixteens: codes are smaller, and variants may compute by tiles. */
+static void geometries_for_tiles_are_bit_equal_whatever_their_size(void **state)
+{
+    (void)state;
+    nb_rng r = nb_rng_make(8, 1);
+    for (int i = 0; i < 24; i++) {
+        const int32_t width = i % 8 ? pick(&r, 4, 12) : pick(&r, 120, 131);
+        nb_geom g = geom_of(pick(&r, 4, i % 8 ? 19 : 7), width, 16 * pick(&r, 1, 2), 16 * pick(&r, 1, 3), 3, 1);
+        g.pad = pick(&r, 0, 2);
+        g.oh = nb_geom_out(g.h, 3, 1, g.pad, 1);
+        g.ow = nb_geom_out(g.w, 3, 1, g.pad, 1);
+        if (g.oh >= 1 && g.ow >= 1)
+            check_geom(&r, &g);
+    }
+}
+
+static void sums_at_their_limit_by_tiles_do_not_leave_32_bits(void **state)
+{
+    (void)state;
+    nb_rng r = nb_rng_make(9, 1);
+    /* 256 pixels of 255 in a block, and 9 * 512 weights of 127: Q is 917. Signs in stripes make points largest. */
+    for (int k = 0; k < 8; k++) {
+        const nb_geom g = k < 4 ? geom_of(16, 16, 16, 16, 3, 1) : geom_of(6, 6, 16, 512, 3, 1);
+        grad_case c = case_of(&r, &g);
+        c.dtype = NB_U8;
+        c.zero = k % 2 ? 255 : 0;
+        c.n_scales = 1;
+        memset(c.x, k % 2 ? 0 : 255, c.n_x);
+        memset(c.w, k % 2 ? 127 : -127, c.n_w);
+        for (size_t i = 0; i < c.n_y; i++)
+            c.dy[i] = k & 2 && i / (size_t)g.oc % 2 ? -3.0f : 3.0f;
+        assert_true(largest_code(&c) == (k < 4 ? 8191 : 917));
         check_case(&r, &c);
         case_free(&c);
     }
@@ -462,6 +502,8 @@ int main(void)
         cmocka_unit_test(every_variant_is_within_the_rounding_bound_and_bit_equal),
         cmocka_unit_test(every_count_of_channels_and_pixels_works),
         cmocka_unit_test(sums_at_their_limit_do_not_leave_32_bits),
+        cmocka_unit_test(geometries_for_tiles_are_bit_equal_whatever_their_size),
+        cmocka_unit_test(sums_at_their_limit_by_tiles_do_not_leave_32_bits),
         cmocka_unit_test(codes_that_need_no_rounding_give_exact_gradients),
         cmocka_unit_test(a_channel_with_a_tiny_scale_keeps_its_weight_gradient),
         cmocka_unit_test(a_gradient_of_zeros_or_next_to_nothing_gives_zeros),
