@@ -141,6 +141,8 @@ check-onnx: $(B)/tests/onnx/export_networks ## random networks, or MODELS=..., i
 	@rm -rf $(B)/onnx && mkdir -p $(B)/onnx && $< $(B)/onnx $(if $(MODELS),models $(MODELS),0 $(or $(NETWORKS),300) $(TIES)) && $(or $(PYTHON),python3) tests/onnx/check.py $(B)/onnx
 $(B)/tests/onnx/export_networks: $(B)/tests/onnx/export_networks.o $(B)/libref.a $(B)/libnibble.a
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+check-import: $(PRODUCTS)               ## networks of PyTorch through `nibble import`: logits within 1e-4 (PYTHON: one with torch, onnx and safetensors)
+	@rm -rf $(B)/import && $(or $(PYTHON),python3) tests/import/round_trip.py $(CURDIR)/$(B)/nibble $(B)/import
 check-mcu: $(PRODUCTS) $(B)/tests/mcu/make_images ## exported networks on emulated Cortex-M4 and M55 (needs gcc-arm-none-eabi, qemu-system-arm)
 	@NIBBLE=$(CURDIR)/$(B)/nibble tests/mcu/run.sh $(B)/tests/mcu/make_images $(MODELS)
 $(B)/tests/mcu/make_images: $(B)/tests/mcu/make_images.o $(B)/libnibble.a
@@ -186,7 +188,7 @@ clean:                                  ## remove build/
 	rm -rf build
 print-B:
 	@echo $(B)
-.PHONY: all deps demo test check-fast check-isa check-threads check-arm check-emulated check-san check-e2e check-bad check-exported check-onnx check-mcu check-install fuzz-replay fuzz fuzz-run \
+.PHONY: all deps demo test check-fast check-isa check-threads check-arm check-emulated check-san check-e2e check-bad check-exported check-onnx check-import check-mcu check-install fuzz-replay fuzz fuzz-run \
         lint tidy format format-check install uninstall help clean print-B
 .SECONDARY:
 -include $(patsubst %.c,$(B)/%.d,$(ALL_SRC)) $(ENGINE_SRC:%.c=$(B)/freestanding/%.d)

@@ -12,6 +12,7 @@
 #include <nibble/fusion.h>
 #include <nibble/graph.h>
 #include <nibble/image.h>
+#include <nibble/import.h>
 #include <nibble/intmodel.h>
 #include <nibble/lower.h>
 #include <nibble/lowering.h>

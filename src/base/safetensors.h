@@ -15,7 +15,17 @@ enum {
     NB_ST_MAX_HEADER = 8 << 20 /* bytes; cJSON needs up to 32 times as much, real headers stay far below 1 MiB */
 };
 
-typedef enum { NB_ST_F32, NB_ST_I8, NB_ST_U8, NB_ST_I32, NB_ST_I64, NB_ST_F64, NB_ST_OTHER } nb_st_dtype;
+typedef enum {
+    NB_ST_F32,
+    NB_ST_I8,
+    NB_ST_U8,
+    NB_ST_I32,
+    NB_ST_I64,
+    NB_ST_F64,
+    NB_ST_F16,
+    NB_ST_BF16,
+    NB_ST_OTHER
+} nb_st_dtype;
 
 typedef struct {
     const char *name;

@@ -4,8 +4,36 @@
 #include "cli/progress.h"
 
 #include "base/check.h"
+#include "base/safetensors.h"
 
 enum { BATCH = 64 };
+
+/* The logits of every image in order and the labels, for comparison with other programs. */
+static nb_status save_logits(cli *c, const cli_model *m, const cli_images *im, const char *path)
+{
+    const nb_dsinfo *d = nb_data_info(im->data);
+    const int64_t classes = m->info.classes, n = im->n, shape[2] = {n, classes};
+    float *logits = nb_alloc(c->ctx, (size_t)(n * classes) * sizeof *logits);
+    int32_t *labels = nb_alloc(c->ctx, (size_t)n * sizeof *labels);
+    uint8_t *pixels = nb_alloc(c->ctx, (size_t)d->h * (size_t)d->w * (size_t)d->c);
+    nb_st_writer *w = NULL;
+    nb_status st = logits && labels && pixels ? nb_st_writer_create(c->ctx, &w) : NB_E_NOMEM;
+    for (int32_t i = 0; st == NB_OK && i < n; i++) {
+        nb_data_get(im->data, im->indices ? im->indices[i] : i, pixels, &labels[i]);
+        st = cli_model_logits(c, m, pixels, logits + i * classes);
+    }
+    if (st == NB_OK)
+        st = nb_st_add(w, "logits", NB_ST_F32, 2, shape, logits);
+    if (st == NB_OK)
+        st = nb_st_add(w, "labels", NB_ST_I32, 1, shape, labels);
+    if (st == NB_OK)
+        st = nb_st_save(w, path);
+    nb_st_writer_free(w);
+    nb_free(c->ctx, pixels);
+    nb_free(c->ctx, labels);
+    nb_free(c->ctx, logits);
+    return st;
+}
 
 static nb_status print_json(cli *c, const cli_model *m, const cli_images *im, const nb_eval *e, double seconds)
 {
@@ -40,6 +68,8 @@ static nb_status evaluate(cli *c, cli_model *m)
     else
         NB_TRY(cli_model_evaluate(c, m, &images, &e));
     double seconds = cli_now() - start;
+    if (cli_value(c, "--logits"))
+        NB_TRY(save_logits(c, m, &images, cli_value(c, "--logits")));
     if (cli_flag(c, "--json"))
         return print_json(c, m, &images, &e, seconds);
     printf("%s: %s on %d %s images: accuracy %.2f %%, loss %.4f (%.0f images/s)\n", m->path,
@@ -57,12 +87,13 @@ static nb_status run(cli *c)
 }
 
 static const cli_option options[] = {
-    {"--split",                              "NAME", "test (default), validation or train"},
-    {"--reference", NULL, "by the network that was trained, node by node: what the engine is checked against"},
+    {"--split",                                                                            "NAME", "test (default), validation or train"},
+    {"--reference",                                               NULL, "by the network that was trained, node by node: what the engine is checked against"},
+    {"--logits",                                                                        "FILE", "also write every image's logits, and the labels, as safetensors"},
     CLI_SET,
     CLI_THREADS,
     CLI_JSON,
-    {0                         }
+    {0}
 };
 
 const cli_command cli_command_eval = {

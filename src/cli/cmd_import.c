@@ -1,0 +1,150 @@
+/* cmd_import.c - networks from elsewhere: weights of another framework into a config's network. */
+#include "cli/open_experiment.h"
+#include "cli/output.h"
+
+#include "base/check.h"
+#include "train/checkpoint.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static nb_status make_table(cli *c, const nb_import_report *r, nb_table **out)
+{
+    nb_table *t;
+    NB_TRY(nb_table_create(c->ctx, &t));
+    nb_table_column(t, "theirs", "theirs", NB_LEFT);
+    nb_table_column(t, "their_shape", "shape", NB_LEFT);
+    nb_table_column(t, "ours", "ours", NB_LEFT);
+    nb_table_column(t, "our_shape", "shape", NB_LEFT);
+    nb_table_column(t, "note", "", NB_LEFT);
+    for (int32_t i = 0; i < r->n; i++) {
+        const nb_import_row *row = &r->rows[i];
+        nb_table_row(t);
+        nb_table_add_text(t, row->theirs ? row->theirs : "");
+        nb_table_add_text(t, row->their_shape ? row->their_shape : "");
+        nb_table_add_text(t, row->ours ? row->ours : "");
+        nb_table_add_text(t, row->our_shape ? row->our_shape : "");
+        nb_table_add_text(t, row->note);
+    }
+    *out = t;
+    return NB_OK;
+}
+
+static nb_status print_report(cli *c, const nb_import_report *r)
+{
+    nb_table *t;
+    NB_TRY(make_table(c, r, &t));
+    if (!cli_flag(c, "--json"))
+        return cli_table_print(c->ctx, t);
+    cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "map", r->map);
+    nb_status st = cli_json_table(c->ctx, o, "tensors", t);
+    if (st == NB_OK)
+        return cli_json_print(c->ctx, o);
+    cJSON_Delete(o);
+    return st;
+}
+
+/* A number option in (low, high]; unset: *out stays. */
+static nb_status float_option(cli *c, const char *name, double low, double high, float *out)
+{
+    const char *text = cli_value(c, name);
+    if (!text)
+        return NB_OK;
+    char *end;
+    double v = strtod(text, &end);
+    if (end == text || *end || !(v > low) || !(v <= high))
+        return cli_usage(c, "%s: %s: must be a number above %g, at most %g", name, text, low, high);
+    *out = (float)v;
+    return NB_OK;
+}
+
+static int64_t count_params(const nb_graph *g)
+{
+    int64_t n = 0;
+    for (int32_t i = 0; i < g->n; i++)
+        n += g->node[i]->flags & NB_NODE_PARAM ? nb_count(&g->node[i]->out) : 0;
+    return n;
+}
+
+/* A float checkpoint that has not been trained here. */
+static nb_status save(cli *c, const nb_graph *g, const char *config, const char *path)
+{
+    nb_checkpoint_spec spec = {
+        .graph = g, .config = config, .metrics = "", .phase_name = "", .accuracy = -1, .at = {.best_accuracy = -1}};
+    return nb_checkpoint_save(c->ctx, path, &spec);
+}
+
+static nb_status import_into(cli *c, const cli_experiment *e, nb_graph *g)
+{
+    const char *out = cli_value(c, "--output");
+    nb_import_options options = {.map = cli_value(c, "--map")};
+    nb_import_report report = {0};
+    NB_TRY(float_option(c, "--bn-eps", 0, 1, &options.bn_eps));
+    nb_status st = nb_import_weights(g, c->arg[0], &options, &report);
+    if (cli_flag(c, "--list") && report.n > 0) {
+        nb_status printed = print_report(c, &report);
+        st = st == NB_OK ? printed : st;
+    }
+    if (st == NB_OK && out)
+        st = save(c, g, e->text, out);
+    if (st == NB_OK && out && !cli_flag(c, "--list"))
+        printf("%s: %lld parameters by map %s\n", out, (long long)count_params(g), report.map);
+    nb_import_report_free(&report);
+    return st;
+}
+
+static nb_status import_weights(cli *c, cli_experiment *e)
+{
+    const char *config = cli_value(c, "--config");
+    if (!config)
+        return cli_usage(c, "--config CONFIG is missing: the network that %s has weights of", c->arg[0]);
+    if (!cli_value(c, "--output") && !cli_flag(c, "--list"))
+        return cli_usage(c, "-o OUT is missing: where to write (or --list, to look only)");
+    NB_TRY(cli_experiment_load(c, config, e));
+    NB_TRY(cli_experiment_open_test(c, e));
+    nb_graph *g;
+    NB_TRY(nb_model_build(c->ctx, &e->exp, nb_data_info(e->test), 1, &g));
+    nb_status st = import_into(c, e, g);
+    nb_graph_free(g);
+    return st;
+}
+
+static nb_status run(cli *c)
+{
+    cli_experiment e = {0};
+    nb_status st = import_weights(c, &e);
+    cli_experiment_close(c, &e);
+    return st;
+}
+
+static const cli_option options[] = {
+    {"--config",                                                                                 "CONFIG", "the experiment whose network the weights are for"},
+    {"--map",                                        "NAME|FILE", "resnet, mobilenetv2, sequential, nibble, or a mapping file (default: the one that fits)"},
+    {"--output,-o",                                                                                    "OUT", "the checkpoint to write"},
+    {"--list", NULL, "print what becomes what, as a table; without -o nothing is written"},
+    {"--bn-eps",                                                                              "EPS", "eps of the batch norms that were trained (default 1e-5, as in PyTorch)"},
+    CLI_SET,
+    CLI_JSON,
+    {0                                                                }
+};
+
+const cli_command cli_command_import = {
+    .name = "import",
+    .usage = "FILE -o OUT",
+    .help = "float weights of another framework as a checkpoint",
+    .more =
+        "FILE.safetensors holds a state dict (F32, F16, BF16 or F64); it goes into the network of CONFIG, by names.\n"
+        "The result is a float checkpoint: eval it, quantize it, or train on from it with init: OUT.\n"
+        "A mapping file has one line per module, in order of execution, or THEIRS -> OURS in any order:\n"
+        "  conv1                        the next layer with parameters\n"
+        "  layer{}.{}.conv1             {} is a number; such lines are taken number by number\n"
+        "  head.fc -> fc                by name; blocks.{}.c -> b{+1} repeats the number, one higher\n"
+        "  aux.* -> -                   left out\n"
+        "  layout ohwi                  weights are not OIHW, as PyTorch's, but as ours\n",
+    .options = options,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};

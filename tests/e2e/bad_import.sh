@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# bad_import.sh - what import cannot take: files that are damaged or of another network, maps with mistakes, wrong usage. One line each,
+# exit code 1 (2 where the command line or the config is to blame), and nothing is written.
+# shellcheck disable=SC2015,SC2016 # die does not return; backquotes in messages are meant
+set -eu
+. tests/e2e/common.bash
+golden=$PWD/tests/golden
+cd "$WORK"
+cp "$golden/import_resnet.safetensors" net.safetensors
+cat >net.yaml <<'END'
+data: {name: synth, count: 20, test_count: 10, height: 9, width: 9, channels: 3, classes: 4}
+model:
+  - input
+  - conv2d: {name: stem, out: 3, kernel: 3, pad: 1, bias: no}
+  - batchnorm
+  - relu
+  - resblock: {name: a, out: 3}
+  - resblock: {name: b, out: 5, stride: 2}
+  - avgpool: {global: yes}
+  - linear: {name: fc, out: 4}
+END
+import_refused() { # CODE TEXT ARGS...
+    local code=$1 text=$2
+    shift 2
+    refuses "$code" "$text" import "$@" -o out.safetensors
+    [ ! -e out.safetensors ] || die "a refused import must write nothing: $*"
+}
+
+# ---- usage ----
+refuses 2 'missing argument' import
+refuses 2 '-o OUT is missing' import net.safetensors --config net.yaml
+import_refused 2 '--config CONFIG is missing' net.safetensors
+import_refused 2 '--mapp: unknown option (did you mean "--map"?)' net.safetensors --mapp x
+import_refused 2 '--bn-eps: 0: must be a number above 0' net.safetensors --config net.yaml --bn-eps 0
+import_refused 2 '--bn-eps: nan: must be' net.safetensors --config net.yaml --bn-eps nan
+import_refused 1 'nowhere.yaml: ' net.safetensors --config nowhere.yaml
+refuses 1 '/nowhere/out: ' import net.safetensors --config net.yaml -o /nowhere/out
+
+# ---- files ----
+import_refused 1 'nowhere.safetensors: ' nowhere.safetensors --config net.yaml
+size=$(wc -c <net.safetensors)
+for cut in 0 7 8 9 500 $((size / 2)) $((size - 1)); do
+    head -c "$cut" net.safetensors >cut.safetensors
+    import_refused 1 'cut.safetensors: ' cut.safetensors --config net.yaml
+done
+edited() { # SED-SCRIPT: of the same length
+    LC_ALL=C sed "$1" net.safetensors >edited.safetensors
+    ! cmp -s net.safetensors edited.safetensors || die "$1: changes nothing"
+}
+edited 's/"fc.bias"/"fc.bios"/' && import_refused 1 'edited.safetensors, map resnet: nobody takes fc.bios; nobody gives fc.bias' edited.safetensors --config net.yaml
+edited 's/"fc.bias"/"gc.bias"/' && import_refused 2 'no built-in map knows all of its names' edited.safetensors --config net.yaml
+edited 's/"shape":\[4,5\]/"shape":[5,4]/' && import_refused 1 'fc.weight is 5x4, which does not become fc.weight of 4x1x1x5' edited.safetensors --config net.yaml
+header=$(($(od -An -tu4 -N4 net.safetensors)))
+{ head -c $((header + 8)) net.safetensors && head -c $((size - header - 8)) /dev/zero | tr '\0' '\377'; } >nan.safetensors
+import_refused 1 'is not a finite float' nan.safetensors --config net.yaml
+
+# ---- the network is another ----
+import_refused 1 'layer2.0.conv1.weight is 5x3x3x3, which does not become b.c1.weight of 6x3x3x3' net.safetensors --config net.yaml --set model.5.resblock.out=6
+import_refused 1 'nobody takes fc.bias (--list' net.safetensors --config net.yaml --set model.7.linear.bias=no
+import_refused 1 'layer2.0.conv1.weight is not of a batch norm, but is to become batchnorm2' net.safetensors --config net.yaml --set 'model.5=maxpool' --set 'model.6=batchnorm'
+import_refused 2 'net.yaml:5: batchnorm batchnorm1: eps: 0.001, but the weights are of a network with 1e-05' net.safetensors --config net.yaml --set model.2.batchnorm.eps=0.001
+import_refused 2 'say --bn-eps' net.safetensors --config net.yaml --bn-eps 0.001
+
+# ---- maps ----
+import_refused 2 'resnet20: neither a built-in map nor a file (did you mean "resnet"?)' net.safetensors --config net.yaml --map resnet20
+import_refused 1 './nowhere: ' net.safetensors --config net.yaml --map ./nowhere
+import_refused 1 '/dev/zero: ' net.safetensors --config net.yaml --map /dev/zero
+printf 'conv1\nbn1 -> \n' >bad.map && import_refused 2 'bad.map:2: bn1: a side is missing' net.safetensors --config net.yaml --map bad.map
+printf 'conv1\0bn1' >bad.map && import_refused 1 'bad.map: is not text' net.safetensors --config net.yaml --map bad.map
+printf 'conv1 -> stam\n' >bad.map && import_refused 1 'bad.map:1: conv1.weight -> stam: the network has no such layer with parameters (did you mean "stem"?)' net.safetensors --config net.yaml --map bad.map
+printf 'conv2\n' >bad.map && import_refused 1 'bad.map:1: conv2: net.safetensors has no such module (did you mean "conv1"?)' net.safetensors --config net.yaml --map bad.map
+import_refused 1 'the network has no such layer' net.safetensors --config net.yaml --map nibble

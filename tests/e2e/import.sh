@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# import.sh - weights of another framework to a checkpoint that every command takes, and our own checkpoints through the identity map.
+# shellcheck disable=SC2015,SC2016 # die does not return; backquotes in messages are meant
+set -eu
+. tests/e2e/common.bash
+golden=$PWD/tests/golden
+cd "$WORK"
+cat >net.yaml <<'END'
+seed: 1
+data: {name: synth, count: 200, test_count: 60, height: 9, width: 9, channels: 3, classes: 4}
+model:
+  - input: {mean: 0.5, std: 0.25}
+  - conv2d: {name: stem, out: 3, kernel: 3, pad: 1, bias: no}
+  - batchnorm
+  - relu
+  - resblock: {name: a, out: 3}
+  - resblock: {name: b, out: 5, stride: 2}
+  - avgpool: {global: yes}
+  - linear: {name: fc, out: 4}
+quant: {weights: {bits: 8}, activations: {bits: 8}}
+train:
+  batch: 40
+  optimizer: {name: sgd}
+  phases:
+    - {name: qat, epochs: 1, lr: 0.001, quant: on}
+END
+run 0 import "$golden/import_resnet.safetensors" --config net.yaml --list
+says 'layer2.0.downsample.1.running_var'
+says 'b.short.bn.var'
+says 'left out'
+run 0 import "$golden/import_resnet.safetensors" --config net.yaml --list --json
+says '"map":"resnet"'
+run 0 import "$golden/import_resnet.safetensors" --config net.yaml -o float.safetensors
+says 'parameters by map resnet'
+run 0 eval float.safetensors --logits logits.safetensors
+says 'float on 60 test images'
+[ "$(wc -c <logits.safetensors)" -gt $((60 * 4 * 4 + 60 * 4)) ] || die "the logits of 60 images are missing"
+run 0 info float.safetensors
+run 0 train net.yaml --quiet --set init=float.safetensors --set out=run
+run 0 verify run/model.int.safetensors --images 20
+run 0 eval run/model.int.safetensors --logits logits.safetensors
+
+# A mapping file that says the same by name.
+cat >by_name.map <<'END'
+fc -> fc
+conv1 -> stem
+bn1 -> batchnorm1
+layer1.0.conv1 -> a.c1
+layer1.0.bn1 -> a.c1.bn
+layer1.0.conv2 -> a.c2
+layer1.0.bn2 -> a.c2.bn
+layer2.{}.conv1 -> b.c{+1}
+layer2.{}.bn1 -> b.c{+1}.bn
+layer2.0.conv2 -> b.c2
+layer2.0.bn2 -> b.c2.bn
+layer2.0.downsample.0
+layer2.0.downsample.1
+END
+run 0 import "$golden/import_resnet.safetensors" --config net.yaml --map by_name.map -o named.safetensors
+cmp float.safetensors named.safetensors || die "the same weights by another map make another checkpoint"
+
+# Our own: through the identity map the tensors stay, and the file from then on.
+run 0 train net.yaml --quiet --set 'train.phases=[{epochs: 1, lr: 0.1}]' --set out=plain
+run 0 import plain/best.safetensors --config net.yaml -o once.safetensors
+run 0 import once.safetensors --config net.yaml --map nibble -o twice.safetensors
+cmp once.safetensors twice.safetensors || die "the identity changes a checkpoint"
+data() { # FILE: what stands behind the header
+    tail -c +$((9 + $(od -An -tu4 -N4 "$1"))) "$1"
+}
+cmp <(data plain/best.safetensors) <(data once.safetensors) || die "the identity changes tensors"

@@ -1,0 +1,130 @@
+"""networks.py - PyTorch networks for the round trips: written the usual way, weights and statistics disturbed from a seed."""
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Basic(nn.Module):
+    def __init__(self, i, o, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(i, o, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(o)
+        self.conv2 = nn.Conv2d(o, o, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(o)
+        self.downsample = None
+        if stride != 1 or i != o:
+            self.downsample = nn.Sequential(nn.Conv2d(i, o, 1, stride, bias=False), nn.BatchNorm2d(o))
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(y + (self.downsample(x) if self.downsample else x))
+
+
+class ResNet(nn.Module):
+    """The basic-block ResNet for small images: widths and blocks per stage."""
+
+    def __init__(self, widths=(16, 32, 64), blocks=3, channels=3, classes=10):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, widths[0], 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(widths[0])
+        i = widths[0]
+        for s, o in enumerate(widths):
+            layers = []
+            for b in range(blocks):
+                layers.append(Basic(i, o, 2 if s and not b else 1))
+                i = o
+            setattr(self, f"layer{s + 1}", nn.Sequential(*layers))
+        self.stages = len(widths)
+        self.fc = nn.Linear(i, classes)
+
+    def forward(self, x):
+        x = F.relu(self.bn1(self.conv1(x)))
+        for s in range(self.stages):
+            x = getattr(self, f"layer{s + 1}")(x)
+        x = F.adaptive_avg_pool2d(x, 1)
+        return self.fc(torch.flatten(x, 1))
+
+
+def unit(i, o, k, stride=1, groups=1):
+    return nn.Sequential(nn.Conv2d(i, o, k, stride, k // 2, groups=groups, bias=False), nn.BatchNorm2d(o), nn.ReLU6())
+
+
+class InvertedResidual(nn.Module):
+    def __init__(self, i, o, stride, expand):
+        super().__init__()
+        layers = [unit(i, i * expand, 1)] if expand > 1 else []
+        layers += [unit(i * expand, i * expand, 3, stride, i * expand), nn.Conv2d(i * expand, o, 1, bias=False), nn.BatchNorm2d(o)]
+        self.conv = nn.Sequential(*layers)
+        self.add = stride == 1 and i == o
+
+    def forward(self, x):
+        return x + self.conv(x) if self.add else self.conv(x)
+
+
+class MobileNetV2(nn.Module):
+    """torchvision's names, fewer and narrower blocks."""
+
+    def __init__(self, classes=10):
+        super().__init__()
+        layers, i = [unit(3, 8, 3)], 8
+        for expand, o, repeat, stride in ((1, 8, 1, 1), (6, 12, 2, 2), (6, 16, 2, 2)):
+            for b in range(repeat):
+                layers.append(InvertedResidual(i, o, stride if b == 0 else 1, expand))
+                i = o
+        layers.append(unit(i, 40, 1))
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(40, classes))
+
+    def forward(self, x):
+        return self.classifier(self.features(x).mean([2, 3]))
+
+
+class Mixed(nn.Module):
+    """Concat, both pools, odd sizes, grouped and dilated convolutions, a fully connected layer behind a flattened image."""
+
+    def __init__(self, classes=7):
+        super().__init__()
+        self.stem = nn.Conv2d(1, 6, 3, 2, 1)
+        self.left = nn.Conv2d(6, 6, 3, padding=2, dilation=2, groups=3)
+        self.right = nn.Conv2d(6, 4, 1)
+        self.bn = nn.BatchNorm2d(10)
+        self.down = nn.Conv2d(10, 10, 3, padding=1, groups=10)
+        self.hidden = nn.Linear(10 * 3 * 5, 24)
+        self.head = nn.Linear(24, classes)
+
+    def forward(self, x):
+        x = F.relu(self.stem(x))
+        x = F.max_pool2d(x, 3, 1, 1)
+        x = torch.cat([self.left(x), self.right(x)], 1)
+        x = F.relu(self.bn(x))
+        x = F.avg_pool2d(x, 3, 2)
+        x = torch.clamp(self.down(x), 0, 4)
+        x = F.dropout(x.view(x.size(0), -1), 0.1, self.training)
+        return self.head(F.relu(self.hidden(x)))
+
+
+class Chain(nn.Sequential):
+    """Only numbers for names; BatchNorm1d behind the flatten."""
+
+    def __init__(self, classes=10):
+        super().__init__(nn.Conv2d(3, 8, 5, 2, 2), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 3, 2, 1),
+                         nn.ReLU(), nn.Flatten(), nn.BatchNorm1d(8 * 4 * 4), nn.Linear(8 * 4 * 4, 16, bias=False), nn.ReLU(),
+                         nn.Linear(16, classes))
+
+
+def disturbed(network, seed):
+    """Evaluation mode, with statistics and affine parameters as after training: none of them 0 or 1, gammas of both signs."""
+    g = torch.Generator().manual_seed(seed)
+    for m in network.modules():
+        if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            n = m.num_features
+            m.running_mean.copy_(0.3 * torch.randn(n, generator=g))
+            m.running_var.copy_(0.5 + torch.rand(n, generator=g))
+            m.weight.data.copy_((0.4 + 0.6 * torch.rand(n, generator=g)) * torch.where(torch.rand(n, generator=g) < 0.1, -1.0, 1.0))
+            m.bias.data.copy_(0.2 * torch.randn(n, generator=g))
+        elif isinstance(m, (nn.Conv2d, nn.Linear)):
+            fan = m.weight[0].numel()
+            m.weight.data.copy_(torch.randn(m.weight.shape, generator=g) * (2 / fan) ** 0.5)
+            if m.bias is not None:
+                m.bias.data.copy_(0.1 * torch.randn(m.bias.shape, generator=g))
+    return network.eval()

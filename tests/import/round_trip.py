@@ -1,0 +1,169 @@
+"""round_trip.py - networks of PyTorch through `nibble import`: our logits against PyTorch's, on the same images.
+
+usage: round_trip.py NIBBLE FOLDER          needs torch, safetensors and, for ONNX, onnx
+Exits with 1 when a logit is off by more than 1e-4 of the largest, or something fails.
+"""
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+
+import networks
+
+warnings.filterwarnings("ignore")
+torch.manual_seed(0)
+torch.set_num_threads(2)
+nibble, work = sys.argv[1], Path(sys.argv[2])
+IMAGES, TOLERANCE = 200, 1e-4
+MEAN, STD = [0.4914, 0.4822, 0.4465], [0.247, 0.2435, 0.2616]
+failures = []
+
+CIFAR = """data: {name: cifar10, path: %s}
+model:
+  - input: {mean: [0.4914, 0.4822, 0.4465], std: [0.247, 0.2435, 0.2616]}
+"""
+RESNET20 = CIFAR + """  - conv2d: {name: stem, out: 16, kernel: 3, pad: 1, bias: no}
+  - batchnorm
+  - relu
+  - resblock: {name: s1, out: 16, repeat: 3}
+  - resblock: {name: s2, out: 32, stride: 2, repeat: 3}
+  - resblock: {name: s3, out: 64, stride: 2, repeat: 3}
+  - avgpool: {global: yes}
+  - linear: {name: fc, out: 10}
+"""
+MOBILE = CIFAR + """  - conv2d: {out: 8, kernel: 3, pad: 1, bias: no}
+  - batchnorm
+  - relu: {cap: 6}
+  - invres: {out: 8, expand: 1}
+  - invres: {out: 12, stride: 2, repeat: 2}
+  - invres: {out: 16, stride: 2, repeat: 2}
+  - conv2d: {out: 40, kernel: 1, bias: no}
+  - batchnorm
+  - relu: {cap: 6}
+  - avgpool: {global: yes}
+  - dropout: {p: 0.2}
+  - linear: {out: 10}
+"""
+CHAIN = CIFAR + """  - conv2d: {out: 8, kernel: 5, stride: 2, pad: 2}
+  - batchnorm
+  - relu
+  - maxpool
+  - conv2d: {out: 8, kernel: 3, stride: 2, pad: 1}
+  - relu
+  - flatten
+  - batchnorm
+  - linear: {out: 16, bias: no}
+  - relu
+  - linear: {out: 10}
+"""
+QUANT = """quant:
+  weights: {bits: 8}
+  activations: {bits: 8}
+train:
+  batch: 50
+  optimizer: {name: sgd}
+  phases:
+    - {name: qat, epochs: 1, lr: 1.0e-6, quant: on}
+"""
+
+
+def run(*args, fails=False):
+    p = subprocess.run([nibble, *map(str, args)], capture_output=True, text=True, cwd=work)
+    if (p.returncode != 0) != fails:
+        raise RuntimeError(f"nibble {' '.join(map(str, args))}: exit {p.returncode}: {p.stderr.strip()}")
+    return p.stdout + p.stderr
+
+
+def make_cifar(folder, rng):
+    """Smooth random images in CIFAR-10's binary layout."""
+    folder.mkdir(exist_ok=True)
+    (folder / "batches.meta.txt").write_text("".join(f"class{i}\n" for i in range(10)))
+    for name in [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]:
+        small = torch.tensor(rng.uniform(0, 255, (IMAGES, 3, 6, 6)), dtype=torch.float32)
+        x = torch.nn.functional.interpolate(small, (32, 32), mode="bicubic").clamp(0, 255).round().to(torch.uint8).numpy()
+        labels = rng.integers(0, 10, (IMAGES, 1), dtype=np.uint8)
+        (folder / name).write_bytes(np.concatenate([labels, x.reshape(IMAGES, -1)], 1).tobytes())
+    return x
+
+
+def make_idx(folder, rng, h, w, classes):
+    """The same for one channel, in IDX files."""
+    folder.mkdir(exist_ok=True)
+    for split in ("train", "t10k"):
+        x = rng.integers(0, 256, (IMAGES, h, w), dtype=np.uint8)
+        y = rng.integers(0, classes, IMAGES, dtype=np.uint8)
+        head = b"\0\0\x08\x03" + b"".join(v.to_bytes(4, "big") for v in x.shape)
+        (folder / f"{split}-images-idx3-ubyte").write_bytes(head + x.tobytes())
+        (folder / f"{split}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + IMAGES.to_bytes(4, "big") + y.tobytes())
+    return x[:, None]
+
+
+def logits_of(network, x, mean, std):
+    mean, std = (torch.tensor(v, dtype=torch.float64).view(1, -1, 1, 1) for v in (mean, std))
+    with torch.no_grad():
+        return network(((torch.tensor(x).double() / 255 - mean) / std).float()).numpy()
+
+
+def compare(what, checkpoint, want):
+    run("eval", checkpoint, "--logits", "logits.safetensors")
+    got = load_file(work / "logits.safetensors")["logits"]
+    far, largest = np.abs(got - want).max(), np.abs(want).max()
+    same = (got.argmax(1) == want.argmax(1)).mean()
+    bad = not far <= TOLERANCE * max(1.0, largest) or same < 1
+    print(f"{what:44s} largest difference {far:.2e} of logits up to {largest:6.2f}, same top-1 {100 * same:.1f} %{'  BAD' if bad else ''}")
+    if bad:
+        failures.append(what)
+
+
+def state_dict(name, network, config, want, dtype=np.float32, options=()):
+    tensors = {k: v.numpy() for k, v in network.state_dict().items()}
+    save_file({k: v.astype(dtype) if v.dtype == np.float32 else v for k, v in tensors.items()}, work / f"{name}.safetensors")
+    (work / f"{name}.yaml").write_text(config + QUANT)
+    run("import", f"{name}.safetensors", "--config", f"{name}.yaml", "-o", f"{name}.ckpt.safetensors", *options)
+    compare(f"{name}, state dict, {np.dtype(dtype).name}", f"{name}.ckpt.safetensors", want)
+
+
+def to_integers(name):
+    """A quantized epoch that hardly moves the weights, then both exporters."""
+    run("train", f"{name}.yaml", "--quiet", "--set", f"init={name}.ckpt.safetensors", "--set", f"out=runs/{name}")
+    run("verify", f"runs/{name}/model.int.safetensors", "--images", 50)
+    run("export", f"runs/{name}/model.int.safetensors", "--format", "c", "-o", f"{name}.c")
+    run("export", f"runs/{name}/model.int.safetensors", "--format", "onnx", "-o", f"{name}.int.onnx")
+    print(f"{name}: quantized to W8A8, verified, exported as C and ONNX")
+
+
+def identity(name):
+    """Our own checkpoint through the identity map: the same tensors; once more: the same bytes."""
+    run("import", f"{name}.ckpt.safetensors", "--config", f"{name}.yaml", "--map", "nibble", "-o", "again.safetensors")
+    a, b = ((work / f).read_bytes() for f in (f"{name}.ckpt.safetensors", "again.safetensors"))
+    print(f"{name}: through the identity map {'equal bytes' if a == b else 'other bytes  BAD'}")
+    if a != b:
+        failures.append(f"{name} identity")
+
+
+def main():
+    rng = np.random.default_rng(1)
+    x = make_cifar(work / "cifar", rng)
+    cases = [
+        ("resnet20", networks.ResNet(), RESNET20),
+        ("mobilenetv2", networks.MobileNetV2(), MOBILE),
+        ("chain", networks.Chain(), CHAIN),
+    ]
+    for seed, (name, network, config) in enumerate(cases):
+        networks.disturbed(network, seed)
+        state_dict(name, network, config % "cifar", logits_of(network, x, MEAN, STD))
+    identity("resnet20")
+    half = networks.disturbed(networks.ResNet(), 5).half().float()
+    state_dict("resnet20-half", half, RESNET20 % "cifar", logits_of(half, x, MEAN, STD), np.float16)
+    to_integers("resnet20")
+
+
+if __name__ == "__main__":
+    work.mkdir(parents=True, exist_ok=True)
+    main()
+    print("failed: " + ", ".join(failures) if failures else "all within 1e-4")
+    sys.exit(bool(failures))
