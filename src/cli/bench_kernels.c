@@ -124,7 +124,7 @@ static nb_status report_convs(kernels *k, nb_table *t)
     if (k->json)
         return NB_OK;
     NB_TRY(print(k->c, t, false));
-    puts("w: Winograd's transform makes a quarter of the products; its share counts those\n");
+    puts("w: Winograd's tiles make 0.25 (forward) or 0.44 (gradients) of the products; the share counts those\n");
     return NB_OK;
 }
 

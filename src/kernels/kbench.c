@@ -4,7 +4,7 @@
 
 #include "fconv.h"
 #include "iconv_isa.h"
-#include "qgrad.h"
+#include "qgrad_isa.h"
 
 #include <base/check.h>
 #include <base/rng.h>
@@ -205,13 +205,15 @@ static nb_kbench_result describe(const job *j, nb_kbench_pass pass)
         r.bytes =
             4.0 * (double)j->y_len + (input ? 4.0 : 1.0) * (double)j->x_len + (input ? 1.0 : 4.0) * (double)j->w_len;
         r.unit = NB_PEAK_PAIRS;
-        r.method = "pairs";
+        const bool tiles = j->codes && j->codes->tiles && j->codes->isa->winograd;
+        r.method = tiles ? "winograd" : "pairs";
+        r.work = tiles ? 16.0 / 36 : 1;
     } else if (pass >= NB_KBENCH_W8A8) {
         const nb_iconv_method *m = nb_iconv_method_of(j->packed[pass - NB_KBENCH_W8A8]);
         r.bytes = (double)(j->x_len + j->w_len + j->y_len);
         r.unit = m && m->form == NB_ICONV_BYTES ? NB_PEAK_QUADS : NB_PEAK_PAIRS;
         r.method = m ? m->name : "depthwise";
-        r.work = m && m->form == NB_ICONV_WINOGRAD ? 0.25 : 1;
+        r.work = m && m->form == NB_ICONV_WINOGRAD ? 36.0 / 144 : 1; /* points of a tile to products of its pixels */
     }
     return r;
 }

@@ -28,7 +28,7 @@ typedef struct {
 typedef struct {
     double seconds;     /* of one call; 0: there is no such kernel for this geometry */
     double macs;        /* products of the plain loops */
-    double work;        /* share of them that is really made: 1, or 0.25 for Winograd's transform */
+    double work;        /* share of them that is really made: 1, less for Winograd's tiles */
     double bytes;       /* operands read once and the result written once */
     nb_peak_unit unit;  /* what multiplies */
     const char *method; /* "float", "pairs", or the method of iconv_isa.h */
