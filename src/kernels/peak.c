@@ -1,13 +1,12 @@
 /* peak.c - measures the roof: loops that do nothing but multiply and add in registers, and loops that do nothing but
- * read and write. Eight chains of sums hide the latency of a
- * unit that begins two steps in a cycle and ends them after four. */
+ * read and write. Twelve chains of sums are more than two units with a latency of four cycles need. */
 #include "peak.h"
 
 #include <base/cpu.h>
 #include <string.h>
 #include <time.h>
 
-enum { CHAINS = 8, STEPS = 100000, LARGE = 64 << 20, SMALL = 256 << 10 };
+enum { CHAINS = 12, STEPS = 100000, LARGE = 64 << 20, SMALL = 256 << 10 };
 
 /* STEPS times a step of every chain; returns the products made. `salt` is 0, which the compiler does not know; what was
  * computed goes to *sink, so that nothing can be left out. */
@@ -16,39 +15,57 @@ typedef double unit_loop(float *sink, int32_t salt);
 #if defined(__x86_64__) && defined(__GNUC__)
 #    include <immintrin.h>
 
-/* The empty asm tells the compiler that the operand has changed, so that every step is made. */
-#    define ONE(acc, step)                                                                                             \
-        acc = step(acc, x, y);                                                                                         \
-        __asm__ volatile("" : "+v"(x));
-#    define UNIT_LOOP(name, isa, type, broadcast, step, lanes)                                                         \
+/* Instructions, not intrinsics: compilers move the sums of such a loop about, or leave it out. %0 is the sum. */
+#    define UNIT_LOOP(name, isa, type, broadcast, lanes, temporary, instructions)                                      \
         __attribute__((target(isa))) static double name(float *sink, int32_t salt)                                     \
         {                                                                                                              \
-            type x = broadcast(salt), y = broadcast(salt + 1), a = x, b = x, c = x, d = x, e = x, f = x, g = x, h = x; \
+            type x = broadcast(salt), y = broadcast(salt + 1);                                                         \
+            type a = x, b = x, c = x, d = x, e = x, f = x, g = x, h = x, k = x, l = x, m = x, n = x;                   \
             for (int32_t i = 0; i < STEPS; i++) {                                                                      \
-                ONE(a, step)                                                                                           \
-                ONE(b, step) ONE(c, step) ONE(d, step) ONE(e, step) ONE(f, step) ONE(g, step) ONE(h, step)             \
+                __asm__ volatile(instructions : "+v"(a) : "v"(x), "v"(y) : temporary);                                 \
+                __asm__ volatile(instructions : "+v"(b) : "v"(x), "v"(y) : temporary);                                 \
+                __asm__ volatile(instructions : "+v"(c) : "v"(x), "v"(y) : temporary);                                 \
+                __asm__ volatile(instructions : "+v"(d) : "v"(x), "v"(y) : temporary);                                 \
+                __asm__ volatile(instructions : "+v"(e) : "v"(x), "v"(y) : temporary);                                 \
+                __asm__ volatile(instructions : "+v"(f) : "v"(x), "v"(y) : temporary);                                 \
+                __asm__ volatile(instructions : "+v"(g) : "v"(x), "v"(y) : temporary);                                 \
+                __asm__ volatile(instructions : "+v"(h) : "v"(x), "v"(y) : temporary);                                 \
+                __asm__ volatile(instructions : "+v"(k) : "v"(x), "v"(y) : temporary);                                 \
+                __asm__ volatile(instructions : "+v"(l) : "v"(x), "v"(y) : temporary);                                 \
+                __asm__ volatile(instructions : "+v"(m) : "v"(x), "v"(y) : temporary);                                 \
+                __asm__ volatile(instructions : "+v"(n) : "v"(x), "v"(y) : temporary);                                 \
             }                                                                                                          \
-            type sums[CHAINS] = {a, b, c, d, e, f, g, h};                                                              \
-            for (int32_t k = 0; k < CHAINS; k++) {                                                                     \
+            const type sums[CHAINS] = {a, b, c, d, e, f, g, h, k, l, m, n};                                            \
+            for (int32_t i = 0; i < CHAINS; i++) {                                                                     \
                 float first;                                                                                           \
-                memcpy(&first, &sums[k], sizeof first);                                                                \
+                memcpy(&first, &sums[i], sizeof first);                                                                \
                 *sink += first;                                                                                        \
             }                                                                                                          \
             return (double)STEPS * CHAINS * (lanes);                                                                   \
         }
-#    define F256(v)             _mm256_set1_ps((float)(v))
-#    define F512(v)             _mm512_set1_ps((float)(v))
-#    define FMA256(acc, x, y)   _mm256_fmadd_ps(x, y, acc)
-#    define FMA512(acc, x, y)   _mm512_fmadd_ps(x, y, acc)
-#    define PAIRS256(acc, x, y) _mm256_add_epi32(acc, _mm256_madd_epi16(x, y))
-#    define PAIRS512(acc, x, y) _mm512_add_epi32(acc, _mm512_madd_epi16(x, y))
-#    define QUADS256(acc, x, y) _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(x, y), y))
-UNIT_LOOP(float_avx2, "avx2,fma", __m256, F256, FMA256, 8)
-UNIT_LOOP(pairs_avx2, "avx2", __m256i, _mm256_set1_epi32, PAIRS256, 16)
-UNIT_LOOP(quads_avx2, "avx2", __m256i, _mm256_set1_epi32, QUADS256, 32)
-UNIT_LOOP(float_avx512, "avx512f", __m512, F512, FMA512, 16)
-UNIT_LOOP(pairs_avx512, "avx512f,avx512bw", __m512i, _mm512_set1_epi32, PAIRS512, 32)
-UNIT_LOOP(quads_vnni, "avx512f,avx512vnni", __m512i, _mm512_set1_epi32, _mm512_dpbusd_epi32, 64)
+#    define FLOATS(v)  _mm256_set1_ps((float)(v))
+#    define FLOATS2(v) _mm512_set1_ps((float)(v))
+UNIT_LOOP(float_avx2, "avx2,fma", __m256, FLOATS, 8, "xmm15", "vfmadd231ps %1, %2, %0")
+UNIT_LOOP(pairs_avx2, "avx2", __m256i, _mm256_set1_epi32, 16, "xmm15",
+          "vpmaddwd %1, %2, %%ymm15\n\tvpaddd %%ymm15, %0, %0")
+UNIT_LOOP(quads_avx2, "avx2", __m256i, _mm256_set1_epi32, 32, "xmm15",
+          "vpmaddubsw %1, %2, %%ymm15\n\tvpmaddwd %2, %%ymm15, %%ymm15\n\tvpaddd %%ymm15, %0, %0")
+UNIT_LOOP(float_avx512, "avx512f", __m512, FLOATS2, 16, "xmm15", "vfmadd231ps %1, %2, %0")
+UNIT_LOOP(pairs_avx512, "avx512f,avx512bw", __m512i, _mm512_set1_epi32, 32, "xmm15",
+          "vpmaddwd %1, %2, %%zmm15\n\tvpaddd %%zmm15, %0, %0")
+UNIT_LOOP(quads_vnni, "avx512f,avx512vnni", __m512i, _mm512_set1_epi32, 64, "xmm15", "vpdpbusd %1, %2, %0")
+
+/* Reads n bytes, a multiple of 256. */
+__attribute__((target("avx2"))) static void read_avx2(const void *x, size_t n)
+{
+    for (const char *p = x, *end = p + n; p < end; p += 256)
+        __asm__ volatile("vmovups (%0), %%ymm0\n\tvmovups 32(%0), %%ymm1\n\tvmovups 64(%0), %%ymm2\n\t"
+                         "vmovups 96(%0), %%ymm3\n\tvmovups 128(%0), %%ymm4\n\tvmovups 160(%0), %%ymm5\n\t"
+                         "vmovups 192(%0), %%ymm6\n\tvmovups 224(%0), %%ymm7"
+                         :
+                         : "r"(p)
+                         : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "memory");
+}
 
 static const struct {
     uint32_t needs;
@@ -96,6 +113,12 @@ static double read_rate(const float *x, size_t n)
     float sum[LANES] = {0};
     const double start = seconds();
     for (size_t k = 0; k < LARGE / n; k++) {
+#if defined(__x86_64__) && defined(__GNUC__)
+        if (nb_cpu_features() & NB_CPU_AVX2) {
+            read_avx2(x, n);
+            continue;
+        }
+#endif
         for (size_t i = 0; i < n / sizeof *x; i += LANES)
             for (int32_t j = 0; j < LANES; j++)
                 sum[j] += x[i + (size_t)j];
