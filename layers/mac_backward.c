@@ -95,6 +95,8 @@ static void backward_slot(void *arg, int64_t slot, int32_t thread)
         const float *dy = chunk_grad(j, chunk, (void *)(scratch + p->at_y));
         if (need_b)
             bias_sums(sums, dy, nb_mac_chunk_items(j, chunk) * p->y_item / p->geom.oc, p->geom.oc);
+        if (p->grad)
+            nb_qgrad_measure(p->grad, dy, scratch);
         if (need_w) {
             nb_fconv_image x = nb_mac_chunk_input(j, chunk, false, scratch + p->at_x);
             if (p->grad)

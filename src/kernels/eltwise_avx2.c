@@ -316,19 +316,35 @@ TARGET void nb_k_channel_grad__avx2(float *dx, const float *dy, const uint8_t *m
         FOR_BLOCKS(8, rows, c, grad_block, dx, dy, NULL, x, k, 1, c)
 }
 
+INLINE __m256 real8(const int32_t *acc, const int32_t *bias, __m256 scale, __m256 shift)
+{
+    const __m256i sum = _mm256_add_epi32(_mm256_loadu_si256((const void *)acc), _mm256_loadu_si256((const void *)bias));
+    return _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale), shift);
+}
+
+/* Whole vectors of all rows, and the number of channels that this leaves. */
+INLINE int32_t real_rows(float *y, const int32_t *acc, const int32_t *bias, const float *scale, const float *shift,
+                         int64_t rows, int32_t c)
+{
+    for (int64_t r = 0; r < rows; r++, acc += c, y += c)
+        for (int32_t j = 0; j + W <= c; j += W)
+            _mm256_storeu_ps(y + j, real8(acc + j, bias + j, _mm256_loadu_ps(scale + j), _mm256_loadu_ps(shift + j)));
+    return c % W;
+}
+
 TARGET void nb_k_acc_to_real__avx2(float *y, const int32_t *acc, const int32_t *bias, const float *scale,
                                    const float *shift, int64_t rows, int32_t c)
 {
-    const __m256i m = lanes(c % W);
-    for (int64_t r = 0; r < rows; r++, acc += c, y += c)
-        for (int32_t j = 0; j < c; j += W) {
-            const int32_t n = c - j;
-            const __m256i mask = n >= W ? lanes(W) : m;
-            const __m256i sum =
-                _mm256_add_epi32(_mm256_maskload_epi32(acc + j, mask), _mm256_maskload_epi32(bias + j, mask));
-            const __m256 real = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), load(scale + j, n, m));
-            store(y + j, _mm256_add_ps(real, load(shift + j, n, m)), n, m);
-        }
+    const int32_t rest = real_rows(y, acc, bias, scale, shift, rows, c), at = c - rest;
+    if (rest == 0)
+        return;
+    const __m256i m = lanes(rest);
+    const __m256i b = _mm256_maskload_epi32(bias + at, m);
+    const __m256 s = _mm256_maskload_ps(scale + at, m), d = _mm256_maskload_ps(shift + at, m);
+    for (int64_t r = 0; r < rows; r++, acc += c, y += c) {
+        const __m256i sum = _mm256_add_epi32(_mm256_maskload_epi32(acc + at, m), b);
+        _mm256_maskstore_ps(y + at, m, _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), s), d));
+    }
 }
 #else
 typedef int nb_not_here; /* ISO C wants a declaration */

@@ -160,11 +160,13 @@ static void once(const job *j, nb_kbench_pass pass)
         nb_fconv_input_grad(j->plan, j->x, false, j->y, j->panels, j->scratch);
     else if (pass == NB_KBENCH_WEIGHT_GRAD)
         nb_fconv_weight_grad(j->plan, j->slot, &image, j->y, j->scratch);
-    else if (pass == NB_KBENCH_INPUT_GRAD_INT16)
+    else if (pass == NB_KBENCH_INPUT_GRAD_INT16) {
+        nb_qgrad_measure(j->codes, j->y, j->code_scratch);
         nb_qgrad_input(j->codes, j->x, false, j->y, j->code_panels, j->code_scratch);
-    else if (pass == NB_KBENCH_WEIGHT_GRAD_INT16)
+    } else if (pass == NB_KBENCH_WEIGHT_GRAD_INT16) {
+        nb_qgrad_measure(j->codes, j->y, j->code_scratch);
         nb_qgrad_weight(j->codes, j->slot, &codes, j->y, j->code_scratch);
-    else {
+    } else {
         const int32_t oc = j->geom->oc;
         const nb_irequant q = {j->requant, j->requant + oc, j->requant + 2 * oc, 0, 0, 255};
         nb_iconv_rows(&(nb_iconv_output){.codes = j->out, .q = &q}, &(nb_iconv_input){j->bytes, 0, 3},

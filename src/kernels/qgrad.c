@@ -260,12 +260,18 @@ static float real_of(int32_t bits)
     return v;
 }
 
-/* Every channel's max |dy| into s->max; false when there is a NaN or infinity among them. */
-static bool measure_gradient(const nb_qgrad_plan *p, workspace *s, const float *dy)
+void nb_qgrad_measure(const nb_qgrad_plan *p, const float *dy, void *scratch)
+{
+    workspace s = {0};
+    lay_out(p, &s, scratch);
+    memset(s.max, 0, (size_t)p->f->g.oc * sizeof *s.max);
+    p->isa->max(s.max, dy, p->f->n_pixels, p->f->g.oc);
+}
+
+/* No NaN or infinity was measured. */
+static bool is_finite(const nb_qgrad_plan *p, const workspace *s)
 {
     bool finite = true;
-    memset(s->max, 0, (size_t)p->f->g.oc * sizeof *s->max);
-    p->isa->max(s->max, dy, p->f->n_pixels, p->f->g.oc);
     for (int32_t o = 0; o < p->f->g.oc; o++)
         finite = finite && s->max[o] < NB_QGRAD_INF;
     return finite;
@@ -304,7 +310,7 @@ void nb_qgrad_input(const nb_qgrad_plan *p, float *dx, bool add, const float *dy
     workspace s;
     lay_out(p, &s, scratch);
     float most = least, scale[NB_PANEL];
-    bool finite = measure_gradient(p, &s, dy);
+    const bool finite = is_finite(p, &s);
     for (int32_t o = 0; o < f->g.oc && finite; o++) {
         const float v = real_of(s.max[o]) * head->scale[o];
         most = v > most ? v : most;
@@ -413,7 +419,7 @@ void nb_qgrad_weight(const nb_qgrad_plan *p, void *slot, const nb_fconv_image *x
     const nb_fconv_plan *f = p->f;
     workspace s;
     lay_out(p, &s, scratch);
-    if (!measure_gradient(p, &s, dy)) {
+    if (!is_finite(p, &s)) {
         add_nan(slot, f->forward_floats);
         return;
     }

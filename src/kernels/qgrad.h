@@ -36,10 +36,12 @@ size_t nb_qgrad_scratch_bytes(const nb_qgrad_plan *p); /* per thread */
 /* w: OHWI codes, zero point 0; scale: their scales, n = 1 or oc of them. */
 void nb_qgrad_pack(const nb_qgrad_plan *p, void *panels, const int8_t *w, const float *scale, int32_t n);
 
-/* dx [h, w, c] = or += the gradient of the input's real values. */
+/* Finds the largest |dy| of every channel, once for both passes: they read it from the same scratch. */
+void nb_qgrad_measure(const nb_qgrad_plan *p, const float *dy, void *scratch);
+/* dx [h, w, c] = or += the gradient of the input's real values. dy has been measured. */
 void nb_qgrad_input(const nb_qgrad_plan *p, float *dx, bool add, const float *dy, const void *panels, void *scratch);
 /* slot += this image's share, as nb_fconv_weight_grad does (same layout, finished by nb_fconv_weight_grad_finish). x is
- * codes. */
+ * codes, dy has been measured. */
 void nb_qgrad_weight(const nb_qgrad_plan *p, void *slot, const nb_fconv_image *x, const float *dy, void *scratch);
 
 #endif

@@ -139,6 +139,7 @@ static void run(grad_case *c, const nb_qgrad_isa *isa, bool add, ref_guard_side 
     nb_qgrad_pack(p, panels.data, w.data, scale.data, c->n_scales);
     for (size_t i = 0; i < c->n_x; i++)
         ((float *)dx.data)[i] = 1;
+    nb_qgrad_measure(p, dy.data, scratch.data);
     nb_qgrad_input(p, dx.data, add, dy.data, panels.data, scratch.data);
     memcpy(c->dx, dx.data, c->n_x * sizeof(float));
     run_weights(c, p, &dy, &scratch, side);
