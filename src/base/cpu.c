@@ -1,4 +1,4 @@
-/* cpu.c - features of this processor, asked once.
+/* cpu.c - features of this processor, asked once, less what nb_cpu_limit takes away.
  *
  * A feature counts only if the operating system also saves its registers. AMX tiles additionally need a permission per
  * process on Linux, so AMX counts only where it was granted. Built with NB_FREESTANDING (the engine without libc) there
@@ -13,6 +13,11 @@
 uint32_t nb_cpu_features(void)
 {
     return 0;
+}
+
+void nb_cpu_limit(uint32_t keep)
+{
+    (void)keep;
 }
 
 const char *nb_cpu_name(void)
@@ -138,8 +143,8 @@ bool nb_cpu_level(const char *level, uint32_t *bits)
     return false;
 }
 
-/* The answer never changes, so two threads that ask first at the same time store the same word. */
-uint32_t nb_cpu_features(void)
+/* What is there never changes, so two threads that ask first at the same time store the same word. */
+static uint32_t features_here(void)
 {
     static _Atomic uint32_t known; /* bit 31 set once asked */
     const uint32_t asked = 1u << 31;
@@ -154,6 +159,18 @@ uint32_t nb_cpu_features(void)
         atomic_store_explicit(&known, f, memory_order_relaxed);
     }
     return f & ~asked;
+}
+
+static _Atomic uint32_t withheld; /* by nb_cpu_limit */
+
+void nb_cpu_limit(uint32_t keep)
+{
+    atomic_store_explicit(&withheld, ~keep, memory_order_relaxed);
+}
+
+uint32_t nb_cpu_features(void)
+{
+    return features_here() & ~atomic_load_explicit(&withheld, memory_order_relaxed);
 }
 
 const char *nb_cpu_name(void)

@@ -15,11 +15,14 @@ enum {
     NB_CPU_AVXVNNI = 64 /* the VEX form for 256-bit registers: other encodings, so a bit of its own */
 };
 
-/* Feature bits usable here, read once. The levels of NB_CPU keep, of what is there:
+/* Feature bits usable here, found once. The levels of NB_CPU keep, of what is there:
  *   scalar nothing | avx2 | avx512 (and avx2) | avxvnni (and avx2) | vnni (all of these) | amx (all x86) | neon |
  *   dotprod (and neon)
  * An unknown value is treated as unset; the command line refuses it. */
 uint32_t nb_cpu_features(void);
+/* From now on only these of the bits that are there; UINT32_MAX: all again. Not while kernels run; weights that were
+ * packed before must be packed again. For checking one instruction set against another in one process. */
+void nb_cpu_limit(uint32_t keep);
 /* "avx2", "avx512+vnni", "scalar", ...; for info and reports. */
 const char *nb_cpu_name(void);
 /* The bits a level keeps; false for an unknown name. */

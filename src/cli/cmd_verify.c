@@ -1,6 +1,7 @@
 /* cmd_verify.c - the integers against the float network they were lowered from, layer by layer. */
 #include "cli/open_model.h"
 #include "cli/output.h"
+#include "cli/verify_all.h"
 
 #include "base/check.h"
 #include "base/files.h"
@@ -156,6 +157,15 @@ static nb_status verify(cli *c, cli_model *m, cli_model *reference)
 
 static nb_status run(cli *c)
 {
+    static const char *const of_all[] = {"--python", "--timeout"};
+    const bool all = cli_flag(c, "--all");
+    for (int32_t i = 0; i < 2 && !all; i++)
+        if (cli_value(c, of_all[i]))
+            return cli_usage(c, "%s is for --all", of_all[i]);
+    if (all && cli_value(c, "--from"))
+        return cli_usage(c, "--from is for layers; --all compares integers with integers");
+    if (all)
+        return verify_all(c);
     cli_model m = {0}, reference = {0};
     nb_status st = verify(c, &m, &reference);
     cli_model_close(c, &reference);
@@ -164,25 +174,35 @@ static nb_status run(cli *c)
 }
 
 static const cli_option options[] = {
-    {"--images",                                          "N", "compare on the first N test images (default 256)"},
-    {"--from", "CKPT", "for an integer checkpoint: the training checkpoint it was lowered from"},
+    {"--images",                                                                  "N", "compare on the first N test images (default 256; with --all 1000)"},
+    {"--from",        "CKPT", "for an integer checkpoint: the training checkpoint it was lowered from"},
+    {"--all",                                                                    NULL, "every implementation of the integers against the engine's scalar kernels"},
+    {"--python",   "PROGRAM", "with --all: a Python that has onnxruntime (default: $NB_PYTHON, or python3)"},
+    {"--timeout",                                                                     "SECONDS", "with --all: how long a compiler or program may take (default 600)"},
     CLI_SET,
     CLI_THREADS,
     CLI_JSON,
-    {0                                           }
+    {0}
 };
 
 const cli_command cli_command_verify = {
     .name = "verify",
     .usage = "FILE",
     .help = "integers against the float network, layer by layer: how many codes differ, by how much",
-    .more = "FILE is a quantized training checkpoint, or an integer one (then its training checkpoint is read too: "
-            "--from, by\n"
-            "default the one beside it that it was lowered from). Every layer is fed the float network's codes, and "
-            "runs on the "
-            "engine's own.\n"
-            "Float rounds twice where the integers round once, so a code may differ by 1; more is an error (exit code "
-            "1).\n",
+    .more =
+        "FILE is a quantized training checkpoint, or an integer one (then its training checkpoint is read too: "
+        "--from, by\n"
+        "default the one beside it that it was lowered from). Every layer is fed the float network's codes, and "
+        "runs on the "
+        "engine's own.\n"
+        "Float rounds twice where the integers round once, so a code may differ by 1; more is an error (exit code "
+        "1).\n"
+        "With --all, one table: the engine on every instruction set of this processor, on one and several threads; "
+        "the\n"
+        "exported C under gcc and clang (-O0, -O3, -m32, UBSan), and ONNX Runtime, as far as they are here. Exit "
+        "code 1\n"
+        "when a logit of an integer implementation differs, or ONNX Runtime's first choice on more than 0.1 % of the "
+        "images.\n",
     .options = options,
     .min_args = 1,
     .max_args = 1,

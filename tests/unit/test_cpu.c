@@ -75,6 +75,19 @@ static void the_name_says_scalar_exactly_when_there_is_nothing(void **state)
     assert_int_equal(strcmp(nb_cpu_name(), "scalar") == 0, nb_cpu_features() == 0);
 }
 
+static void a_limit_takes_bits_away_until_it_is_lifted(void **state)
+{
+    (void)state;
+    const uint32_t all = nb_cpu_features();
+    nb_cpu_limit(0);
+    assert_int_equal(nb_cpu_features(), 0);
+    assert_string_equal(nb_cpu_name(), "scalar");
+    nb_cpu_limit(NB_CPU_AVX2 | NB_CPU_NEON);
+    assert_int_equal(nb_cpu_features(), all & (NB_CPU_AVX2 | NB_CPU_NEON));
+    nb_cpu_limit(UINT32_MAX);
+    assert_int_equal(nb_cpu_features(), all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -82,6 +95,7 @@ int main(void)
         cmocka_unit_test(an_unknown_level_is_refused_by_name_and_ignored_in_the_environment),
         cmocka_unit_test(detection_agrees_with_the_compiler_run_time),
         cmocka_unit_test(the_name_says_scalar_exactly_when_there_is_nothing),
+        cmocka_unit_test(a_limit_takes_bits_away_until_it_is_lifted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,56 @@
+/* verify_all.h - every implementation of one integer model beside the engine's scalar kernels. */
+#ifndef NB_CLI_VERIFY_ALL_H
+#define NB_CLI_VERIFY_ALL_H
+
+#include "cli/outside.h"
+
+/* The `--all` of `nibble verify`: opens c->arg[0], runs everything, prints the table, fails when something differs. */
+nb_status verify_all(cli *c);
+
+/* ---- for the files it consists of ---- */
+
+typedef enum {
+    VERIFY_EXACT,   /* integers: equal or wrong */
+    VERIFY_ROUNDED, /* floats that round ties to even: the same first choice is what counts */
+    VERIFY_ABSENT,  /* not here: says nothing about the model */
+    VERIFY_BROKEN   /* should have run and did not */
+} verify_kind;
+
+typedef struct {
+    char name[64];
+    verify_kind kind;
+    char note[2 * OUTSIDE_TEXT_BYTES];
+    int64_t differ;    /* logits */
+    double largest;    /* difference, in units of a logit */
+    int32_t same_top1; /* images; ties to anything that is as large */
+    double seconds;    /* per image; < 0: unknown */
+} verify_row;
+
+enum { VERIFY_MAX_ROWS = 64 };
+
+typedef struct {
+    cli *c;
+    const nb_intmodel *m;
+    outside *o;
+    const uint8_t *pixels; /* [n][image_bytes], also the file "images.bin" */
+    size_t image_bytes;
+    int32_t n;
+    int32_t *want, *got; /* [n][classes]: of the scalar kernels, and room */
+    double seconds;      /* each compiler and program may take so long */
+    const char *python;  /* --python, or NULL */
+    verify_row row[VERIFY_MAX_ROWS];
+    int32_t n_rows;
+} verify_job;
+
+/* A new row; past the last the last is used again. */
+verify_row *verify_add(verify_job *j, verify_kind kind, const char *name);
+/* Counts got [n][classes] against j->want: integers, and floats in units of a logit. */
+void verify_count(const verify_job *j, const int32_t *got, verify_row *r);
+void verify_count_floats(const verify_job *j, const float *got, verify_row *r);
+
+/* The exported C, compiled here. */
+nb_status verify_compiled(verify_job *j);
+/* The exported ONNX model in ONNX Runtime. */
+nb_status verify_onnx(verify_job *j);
+
+#endif
