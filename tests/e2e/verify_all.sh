@@ -100,12 +100,13 @@ says "bin/python: exit code 1"
 compiler python 'echo "ModuleNotFoundError: No module named numpy" >&2; exit 1'
 NB_PYTHON=bin/python run 0 verify $model --all --images 30
 row '^ONNX Runtime .*not here: .*bin/python: ModuleNotFoundError: No module named numpy'
-compiler python '[ "$1" = -c ] && exit; head -c 480 /dev/zero >logits.bin; echo 0.003 9.9.9' # 30 images of 4 zeros
+compiler python '[ "$1" = -c ] && exit; head -c 480 /dev/zero >logits.bin; echo 0.003 9.9.9 checked' # 30 images of 4 zeros
 run 1 verify $model --all --images 30 --python bin/python
-row '^ONNX Runtime 9.9.9  +30 '
-says "ONNX Runtime 9.9.9: another first choice on"
+row '^ONNX Runtime 9.9.9, QDQ  +30 .*; checked$'
+row '^ONNX Runtime 9.9.9, QLinearConv  +30 '
+says "ONNX Runtime 9.9.9, QDQ: another first choice on"
 NB_PYTHON=bin/python run 1 verify $model --all --images 31
-row '^ONNX Runtime  .*failed: wrote 480 bytes of logits, not 496'
+row '^ONNX Runtime, QDQ  .*failed: wrote 480 bytes of logits, not 496'
 clean
 
 # Usage.
