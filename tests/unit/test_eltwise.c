@@ -302,7 +302,7 @@ static void every_ste_backward_and_minmax_is_bit_equal_to_scalar(void **state)
 static void check_stats(nb_rng *r, int64_t rows, int32_t c, bool extremes)
 {
     ref_guard x = floats(r, rows * c, extremes);
-    double start[80], want[2][80];
+    double start[80] = {0}, want[2][80];
     float ends[2][80];
     for (int32_t j = 0; j < c; j++)
         start[j] = (double)value(r, false);
