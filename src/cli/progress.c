@@ -37,6 +37,15 @@ void cli_progress_clear(cli_progress *p)
     p->width = 0;
 }
 
+void cli_progress_text(cli_progress *p, const char *text)
+{
+    cli_progress_clear(p);
+    if (!p->tty || p->quiet)
+        return;
+    p->width = fprintf(stderr, "%s ...", text);
+    fflush(stderr);
+}
+
 void cli_progress_step(cli_progress *p, const nb_progress *r)
 {
     double t = cli_now();

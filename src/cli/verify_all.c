@@ -6,7 +6,6 @@
 #include "cli/verify_all.h"
 #include "cli/open_model.h"
 #include "cli/output.h"
-#include "cli/progress.h"
 
 #include "base/check.h"
 #include "base/cpu.h"
@@ -29,6 +28,7 @@ verify_row *verify_add(verify_job *j, verify_kind kind, const char *name)
     verify_row *r = &j->row[j->n_rows < VERIFY_MAX_ROWS ? j->n_rows++ : VERIFY_MAX_ROWS - 1];
     *r = (verify_row){.kind = kind, .seconds = -1};
     snprintf(r->name, sizeof r->name, "%s", name);
+    cli_progress_text(&j->progress, name);
     return r;
 }
 
@@ -261,6 +261,7 @@ static nb_status run_all(verify_job *j)
     NB_TRY(verify_engine(j, threads));
     NB_TRY(verify_compiled(j));
     NB_TRY(verify_onnx(j));
+    cli_progress_clear(&j->progress);
     NB_TRY(print(j));
     return judge(j);
 }
@@ -328,7 +329,9 @@ nb_status verify_all(cli *c)
         return NB_E_NOMEM;
     j->c = c;
     j->python = cli_value(c, "--python");
+    cli_progress_init(&j->progress, false);
     nb_status st = with_model(j, &m, &o);
+    cli_progress_clear(&j->progress); /* after a failure */
     outside_close(&o);
     cli_model_close(c, &m);
     nb_free(c->ctx, j);

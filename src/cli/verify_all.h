@@ -3,6 +3,7 @@
 #define NB_CLI_VERIFY_ALL_H
 
 #include "cli/outside.h"
+#include "cli/progress.h"
 
 /* The `--all` of `nibble verify`: opens c->arg[0], runs everything, prints the table, fails when something differs. */
 nb_status verify_all(cli *c);
@@ -38,6 +39,7 @@ typedef struct {
     int32_t *want, *got; /* [n][classes]: of the scalar kernels, and room */
     double seconds;      /* each compiler and program may take so long */
     const char *python;  /* --python, or NULL */
+    cli_progress progress;
     verify_row row[VERIFY_MAX_ROWS];
     int32_t n_rows;
 } verify_job;
