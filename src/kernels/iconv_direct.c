@@ -16,7 +16,7 @@ enum {
 };
 
 typedef struct {
-    bool depthwise;
+    bool depthwise, small;   /* small: depthwise3 of iconv_isa.h */
     int32_t ph, pw;          /* padded image: what the windows span */
     int32_t cg, ocg, panels; /* per group: input channels, output channels, panels of 16 (depthwise: of all channels) */
     int32_t groups;          /* 1 for depthwise */
@@ -26,9 +26,25 @@ typedef struct {
     size_t px_at, runs_at, start_at, panels_at, bytes;
 } layout;
 
+/* Of 3x3 depthwise layers: may they take the form of bytes? */
+static bool fits_depthwise3(const nb_geom *g)
+{
+    return nb_iconv_is_depthwise(g) && g->kh == 3 && g->kw == 3 && g->stride <= 2 && g->dilation == 1 && g->c % 8 == 0;
+}
+
+/* A variant's kernel for them, or that of the next worse one. */
+static void (*depthwise3_of(const nb_iconv_isa *isa))(const nb_iconv_job *j)
+{
+    for (; !isa->depthwise3 && isa != &nb_iconv_scalar; isa = nb_iconv_below(isa))
+        ;
+    return isa->depthwise3;
+}
+
+/* form: of a depthwise layer, NB_ICONV_BYTES if it is done by depthwise3. */
 static layout layout_of(const nb_geom *g, nb_iconv_form form)
 {
     layout l = {.depthwise = nb_iconv_is_depthwise(g), .px_at = NB_ICONV_HEADER};
+    l.small = form == NB_ICONV_BYTES && fits_depthwise3(g);
     const bool narrow = form == NB_ICONV_BYTES && !l.depthwise;
     l.ph = (g->oh - 1) * g->stride + g->dilation * (g->kh - 1) + 1;
     l.pw = (g->ow - 1) * g->stride + g->dilation * (g->kw - 1) + 1;
@@ -36,7 +52,7 @@ static layout layout_of(const nb_geom *g, nb_iconv_form form)
     l.cg = g->c / g->groups;
     l.ocg = l.depthwise ? g->c : g->oc / g->groups;
     l.wide = narrow ? 4 : 2;
-    l.value = narrow ? 1 : 2;
+    l.value = narrow || l.small ? 1 : 2;
     const bool rows = g->groups == 1 && (g->dilation == 1 || g->kw == 1); /* is a kernel row one run? */
     l.run_len = rows ? g->kw * g->c : l.cg;
     l.n_runs = rows ? g->kh : g->kh * g->kw;
@@ -161,18 +177,25 @@ static void pack_dense(char *blob, const int8_t *w, const nb_geom *g, const layo
             }
 }
 
+/* Where depthwise3 wants the taps. */
+static const int32_t place3[9] = {0, 2, 4, 1, 3, 5, 6, 7, 9};
+
 static void pack_depthwise(char *blob, const int8_t *w, const nb_geom *g, const layout *l)
 {
     for (int32_t c = 0; c < g->c; c++) {
         int16_t *to = (int16_t *)(void *)(blob + l->panels_at + (size_t)(c / LANES) * l->panel_bytes) + c % LANES * 2;
-        for (int32_t t = 0; t < l->n_runs; t++)
-            to[t / 2 * (2 * LANES) + t % 2] = (int16_t)w[(int64_t)c * l->n_runs + t];
+        for (int32_t t = 0; t < l->n_runs; t++) {
+            const int32_t at = l->small ? place3[t] : t;
+            to[at / 2 * (2 * LANES) + at % 2] = (int16_t)w[(int64_t)c * l->n_runs + t];
+        }
     }
 }
 
 static nb_iconv_form form_of(const nb_iconv_header *h)
 {
-    return h->method ? h->method->form : NB_ICONV_S16;
+    if (h->method)
+        return h->method->form;
+    return depthwise3_of(h->isa) ? NB_ICONV_BYTES : NB_ICONV_S16;
 }
 
 void nb_iconv_direct_pack(void *packed, const int8_t *w, const nb_geom *g)
@@ -247,11 +270,13 @@ static void load(char *image, const nb_iconv_input *in, const nb_iconv_header *h
 
 /* ---- pixels ---- */
 
-static void (*kernel_of(const nb_iconv_header *h))(const nb_iconv_job *j)
+static void (*kernel_of(const nb_iconv_header *h, const layout *l))(const nb_iconv_job *j)
 {
     const nb_iconv_isa *isa = h->isa;
     if (h->method)
         return h->method->dense;
+    if (l->small)
+        return depthwise3_of(isa);
     while (!isa->depthwise)
         isa = nb_iconv_below(isa);
     return isa->depthwise;
@@ -259,7 +284,7 @@ static void (*kernel_of(const nb_iconv_header *h))(const nb_iconv_job *j)
 
 /* Sums of n pixels from the first-th on. */
 static void pixels(int32_t *acc, int32_t first, int32_t n, const char *blob, const nb_geom *g, const layout *l,
-                   const char *image)
+                   const char *image, int32_t is_signed)
 {
     const nb_iconv_header *h = (const nb_iconv_header *)(const void *)blob;
     nb_iconv_job j = {.acc_stride = g->oc,
@@ -269,8 +294,9 @@ static void pixels(int32_t *acc, int32_t first, int32_t n, const char *blob, con
                       .n_runs = l->n_runs,
                       .steps = l->steps,
                       .channels = l->ocg,
-                      .burst = h->burst};
-    void (*const kernel)(const nb_iconv_job *) = kernel_of(h);
+                      .burst = h->burst,
+                      .is_signed = is_signed};
+    void (*const kernel)(const nb_iconv_job *) = kernel_of(h, l);
     const char *panels = blob + l->panels_at;
     const int32_t *start = (const int32_t *)(const void *)(blob + l->start_at);
     for (int32_t group = 0; group < l->groups; group++) {
@@ -292,14 +318,14 @@ void nb_iconv_direct_rows(const nb_iconv_output *out, const nb_iconv_input *in, 
         return;
     load(scratch, in, h, g, &l, y0 * g->stride, (y1 - 1) * g->stride + g->dilation * (g->kh - 1) + 1);
     if (out->acc) {
-        pixels(out->acc + (int64_t)first * g->oc, first, end - first, packed, g, &l, scratch);
+        pixels(out->acc + (int64_t)first * g->oc, first, end - first, packed, g, &l, scratch, in->is_signed);
         return;
     }
     int32_t *acc = (int32_t *)(void *)((char *)scratch + image_bytes(g, &l));
     const int32_t block = block_pixels(g);
     for (int32_t p = first; p < end; p += block) {
         const int32_t n = end - p < block ? end - p : block;
-        pixels(acc, p, n, packed, g, &l, scratch);
+        pixels(acc, p, n, packed, g, &l, scratch, in->is_signed);
         nb_iconv_requantize_on(h->isa, out->codes + (int64_t)p * g->oc, acc, out->q, n, g->oc);
     }
 }

@@ -18,6 +18,9 @@
  * vpdpbusd, tdpbusd, usdot, vpmaddubsw) and lowest + 128 for middle = 128 (s8: sdot). Sums then begin with job.start =
  * base * sum(w), which undoes it; no caller sees the difference. All sums are modulo 2^32 (wrap, never saturate).
  *   depthwise       image: s16.                      panel: s16 [steps = pairs of taps][16 channels][2 taps]
+ *   depthwise3      image: bytes, codes as they are. panel: s16 [5 pairs][16 channels][2 taps]
+ * The latter is for windows of 3x3, strides of 1 and 2 and channels in eights. Its pairs are the upper two rows of each
+ * column, the lowest row of columns 0 and 1, and nothing beside that of column 2.
  *
  * NB_ICONV_WINOGRAD is the exact integer Winograd transform of 3x3 (iconv_winograd.c): a quarter of the products, but
  * of 16 bits. It brings three functions instead of a dense kernel. Worth it where products of 16 bits are not much
@@ -44,6 +47,7 @@ typedef struct {        /* n output pixels, all channels of one group */
     int32_t channels;      /* to store: (channels + 15) / 16 panels */
     const int32_t *start;  /* NB_ICONV_BYTES: [16 * panels] what the sums begin with */
     int32_t burst;         /* what `choose` returned */
+    int32_t is_signed;     /* depthwise3: codes are s8 */
 } nb_iconv_job;
 
 typedef struct { /* what is known of a layer when it is packed; proofs of exactness build on it */
@@ -78,6 +82,7 @@ typedef struct {
     const nb_iconv_method *const *methods; /* ends with NULL */
     void (*widen)(int16_t *to, const uint8_t *from, int32_t is_signed, int64_t n);
     void (*depthwise)(const nb_iconv_job *j);
+    void (*depthwise3)(const nb_iconv_job *j); /* NULL everywhere below as well: `depthwise` does it */
     void (*requantize)(uint8_t *codes, const int32_t *acc, const nb_irequant *q, int64_t rows, int32_t c);
     void (*add)(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_iadd *p); /* nb_k_add_codes */
 } nb_iconv_isa;
@@ -85,6 +90,11 @@ typedef struct {
 #define ICONV(name, needs) extern const nb_iconv_isa nb_iconv_##name;
 #include "kernels/iconv.def"
 #undef ICONV
+
+#if defined(__x86_64__) /* where iconv.def lists avx2: of the hooks of that name (icodes_x86.c) */
+void nb_icodes_requantize_avx2(uint8_t *codes, const int32_t *acc, const nb_irequant *q, int64_t rows, int32_t c);
+void nb_icodes_add_avx2(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_iadd *p);
+#endif
 
 extern const nb_iconv_isa *const nb_iconv_isas[];            /* all that were compiled, best last, ends with NULL */
 const nb_iconv_isa *nb_iconv_best(void);                     /* the one used here: last whose needs are met */

@@ -4,12 +4,11 @@
  * a pixel and multiplies them into both halves of the panel; vpmaddwd adds the two products in 32 bits, exactly.
  * bytes: vpmaddubsw multiplies four consecutive bytes into eight channels and adds pairs in 16 bits, where it
  * saturates: it is used only for layers whose codes prove that it never does (pair_max <= 32767). `burst` such sums fit
- * in 16 bits, so that many are added before vpmaddwd by ones widens them. requantize: 64-bit products of even and odd
- * lanes, arithmetic shifts by adding 2^63 before a logical shift and taking it off after. */
+ * in 16 bits, so that many are added before vpmaddwd by ones widens them.
+ * depthwise: pairs of taps side by side for vpmaddwd. What sums become is in icodes_x86.c. */
 #include "kernels/ibytes.h"
 #include "kernels/iconv_isa.h"
 #include "kernels/iconv_winograd.h"
-#include "kernels/rescale.h"
 
 typedef int nb_iconv_x86_unused; /* a translation unit may not be empty */
 
@@ -27,6 +26,11 @@ enum { TILE = 6, LANES = NB_ICONV_LANES, STEP = 64 /* bytes */ };
 AVX2_INLINE __m256i load256(const void *p)
 {
     return _mm256_loadu_si256(p);
+}
+
+AVX2_INLINE void store256(void *p, __m256i v)
+{
+    _mm256_storeu_si256(p, v);
 }
 
 AVX2_INLINE __m256i broadcast_pair(const int16_t *x)
@@ -358,165 +362,80 @@ static void depthwise(const nb_iconv_job *j)
     }
 }
 
-/* ---- sums to codes ---- */
-
-/* Constants of 8 channels. e: lanes 0, 2, 4, 6; o: lanes 1, 3, 5, 7, as 64-bit numbers. */
-typedef struct {
-    __m256i bias, mult_e, mult_o, shift_e, shift_o, add_e, add_o, sub;
-    __m256i lo, hi, zero; /* s16: limits before the zero point is added, and the zero point */
-} channels8;
-
-/* (v + 2^63) >> s, logically, is (v >> s) + 2^(63 - s): `sub` takes that off again. With s >= 31 the result fits in 32
- * bits (rescale.h: |acc * mult| < 2^62), so the low words are all that is needed. Channels outside the mask give
- * something that nobody stores. */
-AVX2_INLINE channels8 channels_at(const nb_irequant *q, int32_t c0, __m256i mask)
+/* 3x3, eight channels at a time, from bytes. A column's upper two rows make one operand, its lowest row and that of the
+ * next column another; both are made once and serve all windows that see the column. The last weight stands alone:
+ * pair 4 is (nothing, w22) on the operand of columns 1 and 2. */
+AVX2_INLINE __m256i two_of(const uint8_t *a, const uint8_t *b, const int32_t is_signed)
 {
-    const __m256i mult = _mm256_maskload_epi32(q->mult + c0, mask), shift = _mm256_maskload_epi32(q->shift + c0, mask);
-    const __m256i low = _mm256_set1_epi64x(0xffffffff), one = _mm256_set1_epi64x(1), top = _mm256_slli_epi64(one, 63);
-    channels8 k = {.bias = _mm256_maskload_epi32(q->bias + c0, mask)};
-    k.mult_e = mult;                             /* vpmuldq looks at even lanes only */
-    k.mult_o = _mm256_shuffle_epi32(mult, 0xF5); /* not a shift: clang would then lose sight of vpmuldq */
-    k.shift_e = _mm256_and_si256(shift, low);
-    k.shift_o = _mm256_srli_epi64(shift, 32);
-    k.add_e = _mm256_add_epi64(top, _mm256_sllv_epi64(one, _mm256_sub_epi64(k.shift_e, one)));
-    k.add_o = _mm256_add_epi64(top, _mm256_sllv_epi64(one, _mm256_sub_epi64(k.shift_o, one)));
-    k.sub = _mm256_blend_epi32(_mm256_srlv_epi64(top, k.shift_e),
-                               _mm256_slli_epi64(_mm256_srlv_epi64(top, k.shift_o), 32), 0xAA);
-    k.lo = _mm256_set1_epi16((int16_t)(q->lo - q->zero));
-    k.hi = _mm256_set1_epi16((int16_t)(q->hi - q->zero));
-    k.zero = _mm256_set1_epi16((int16_t)q->zero);
-    return k;
+    const __m128i both = _mm_unpacklo_epi8(_mm_loadl_epi64((const void *)a), _mm_loadl_epi64((const void *)b));
+    return is_signed ? _mm256_cvtepi8_epi16(both) : _mm256_cvtepu8_epi16(both);
 }
 
-/* 8 accumulators, rescaled; not clamped yet. */
-AVX2_INLINE __m256i rescale8(__m256i acc, const channels8 *k)
+AVX2_INLINE __m256i window(const __m256i *w, __m256i upper0, __m256i upper1, __m256i upper2, __m256i lower0,
+                           __m256i lower1)
 {
-    const __m256i v = _mm256_add_epi32(acc, k->bias);
-    __m256i e = _mm256_mul_epi32(v, k->mult_e), o = _mm256_mul_epi32(_mm256_shuffle_epi32(v, 0xF5), k->mult_o);
-    e = _mm256_srlv_epi64(_mm256_add_epi64(e, k->add_e), k->shift_e);
-    o = _mm256_srlv_epi64(_mm256_add_epi64(o, k->add_o), k->shift_o);
-    return _mm256_sub_epi32(_mm256_blend_epi32(e, _mm256_slli_epi64(o, 32), 0xAA), k->sub);
+    const __m256i a = _mm256_add_epi32(_mm256_madd_epi16(upper0, w[0]), _mm256_madd_epi16(upper1, w[1]));
+    const __m256i b = _mm256_add_epi32(_mm256_madd_epi16(upper2, w[2]), _mm256_madd_epi16(lower0, w[3]));
+    return _mm256_add_epi32(_mm256_add_epi32(a, b), _mm256_madd_epi16(lower1, w[4]));
 }
 
-/* Two vectors of 8 rescaled sums to 16 codes. Saturating to s16 first changes nothing: lo and hi, which are limits
- * minus the zero point, are within -383..383. */
-AVX2_INLINE __m128i codes16(__m256i a, __m256i b, __m256i lo, __m256i hi, __m256i zero)
+/* n windows beside each other, `stride` (1 or 2, a constant) columns of c bytes apart. */
+AVX2_INLINE void depthwise3_row(int32_t *acc, int64_t acc_stride, const uint8_t *x, int64_t row, int64_t c,
+                                const int16_t *panel, int32_t n, const int32_t stride, const int32_t is_signed)
 {
-    __m256i y = _mm256_packs_epi32(a, b); /* a0-3 b0-3 | a4-7 b4-7 */
-    y = _mm256_add_epi16(_mm256_min_epi16(_mm256_max_epi16(y, lo), hi), zero);
-    y = _mm256_and_si256(y, _mm256_set1_epi16(0xff));
-    const __m128i bytes =
-        _mm_packus_epi16(_mm256_castsi256_si128(y), _mm256_extracti128_si256(y, 1)); /* a0-3 b0-3 a4-7 b4-7 */
-    return _mm_shuffle_epi32(bytes, 0xD8);
-}
-
-/* Up to 8 channels, two rows at a time: that many constants fit in registers. */
-AVX2 static void requantize8(uint8_t *codes, const int32_t *acc, const nb_irequant *q, int64_t rows, int32_t c,
-                             int32_t c0, int32_t lanes)
-{
-    const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-    const channels8 k = channels_at(q, c0, mask);
-    int64_t r = 0;
-    codes += c0;
-    acc += c0;
-    if (lanes == 8)
-        for (; r + 2 <= rows; r += 2, acc += 2 * (int64_t)c, codes += 2 * (int64_t)c) {
-            const __m128i y = codes16(rescale8(load256(acc), &k), rescale8(load256(acc + c), &k), k.lo, k.hi, k.zero);
-            const int64_t first = _mm_cvtsi128_si64(y), second = _mm_extract_epi64(y, 1);
-            memcpy(codes, &first, 8);
-            memcpy(codes + c, &second, 8);
+    const uint8_t *mid = x + row, *low = mid + row;
+    __m256i w[5];
+    for (int32_t i = 0; i < 5; i++)
+        w[i] = load256(panel + (ptrdiff_t)i * 2 * LANES);
+    __m256i upper0 = two_of(x, mid, is_signed), upper1 = two_of(x + c, mid + c, is_signed);
+    __m256i lower0 = two_of(low, low + c, is_signed);
+    for (; n > 0; n--, acc += acc_stride) {
+        const __m256i upper2 = two_of(x + 2 * c, mid + 2 * c, is_signed);
+        const __m256i lower1 = two_of(low + c, low + 2 * c, is_signed);
+        store256(acc, window(w, upper0, upper1, upper2, lower0, lower1));
+        x += stride * c;
+        mid += stride * c;
+        low += stride * c;
+        if (stride == 1) {
+            upper0 = upper1;
+            upper1 = upper2;
+            lower0 = lower1;
+        } else if (n > 1) {
+            upper0 = upper2;
+            upper1 = two_of(x + c, mid + c, is_signed);
+            lower0 = two_of(low, low + c, is_signed);
         }
-    for (; r < rows; r++, acc += c, codes += c) {
-        const __m256i y = rescale8(_mm256_maskload_epi32(acc, mask), &k);
-        const int64_t bytes = _mm_cvtsi128_si64(codes16(y, y, k.lo, k.hi, k.zero));
-        memcpy(codes, &bytes, (size_t)lanes);
     }
 }
 
-/* Shifts below 31 (a factor of 1/2 and more) may leave 32 bits before clamping; they are rare. */
-static void requantize_wide(uint8_t *codes, const int32_t *acc, const nb_irequant *q, int64_t rows, int32_t c,
-                            int32_t c0, int32_t lanes)
+AVX2 static void depthwise3_run(int32_t *acc, const uint8_t *x, const int16_t *panel, int32_t n, const nb_iconv_job *j,
+                                int32_t step)
 {
-    for (int64_t r = 0; r < rows; r++)
-        for (int32_t i = c0; i < c0 + lanes; i++)
-            codes[r * c + i] =
-                (uint8_t)nb_rescale(acc[r * c + i] + q->bias[i], q->mult[i], q->shift[i], q->zero, q->lo, q->hi);
+    const int64_t c = j->runs[1], row = j->runs[3];
+    if (step == c && j->is_signed)
+        depthwise3_row(acc, j->acc_stride, x, row, c, panel, n, 1, 1);
+    else if (step == c)
+        depthwise3_row(acc, j->acc_stride, x, row, c, panel, n, 1, 0);
+    else if (j->is_signed)
+        depthwise3_row(acc, j->acc_stride, x, row, c, panel, n, 2, 1);
+    else
+        depthwise3_row(acc, j->acc_stride, x, row, c, panel, n, 2, 0);
 }
 
-static void requantize(uint8_t *codes, const int32_t *acc, const nb_irequant *q, int64_t rows, int32_t c)
+/* Pixels that follow each other in the image, as one run; a step between two that is neither 1 nor 2 columns begins the
+ * next. */
+static void depthwise3(const nb_iconv_job *j)
 {
-    for (int32_t c0 = 0; c0 < c; c0 += 8) {
-        const int32_t lanes = c - c0 < 8 ? c - c0 : 8;
-        int32_t least = 62;
-        for (int32_t i = c0; i < c0 + lanes; i++)
-            least = q->shift[i] < least ? q->shift[i] : least;
-        (least < 31 ? requantize_wide : requantize8)(codes, acc, q, rows, c, c0, lanes);
+    for (int32_t p = 0, n; p < j->n; p += n) {
+        const int32_t step = p + 1 < j->n ? j->px[p + 1] - j->px[p] : 0;
+        for (n = 1; (step == j->runs[1] || step == 2 * j->runs[1]) && p + n < j->n; n++)
+            if (j->px[p + n] - j->px[p + n - 1] != step)
+                break;
+        for (int32_t c = 0; c < j->channels; c += 8)
+            depthwise3_run(j->acc + p * j->acc_stride + c, (const uint8_t *)j->x + j->px[p] + c,
+                           (const int16_t *)j->panels + (ptrdiff_t)(c / LANES) * j->steps * 2 * LANES + c % LANES * 2,
+                           n, j, step);
     }
-}
-
-/* Constants of a residual add. The zero points go into `add`, together with half of the last place and 2^63 (see
- * channels_at). */
-typedef struct {
-    __m256i mult_a, mult_b, add, sub, lo, hi, zero;
-    __m128i shift;
-} add_constants;
-
-AVX2_INLINE add_constants add_constants_of(const nb_iadd *p)
-{
-    const int64_t zeros = (int64_t)p->zero[0] * p->mult[0] + (int64_t)p->zero[1] * p->mult[1];
-    const uint64_t add = ((uint64_t)1 << (p->shift - 1)) + ((uint64_t)1 << 63) - (uint64_t)zeros;
-    add_constants k = {.mult_a = _mm256_set1_epi64x(p->mult[0]), .mult_b = _mm256_set1_epi64x(p->mult[1])};
-    k.add = _mm256_set1_epi64x((int64_t)add);
-    k.shift = _mm_cvtsi32_si128(p->shift);
-    k.sub = _mm256_set1_epi32((int32_t)(uint32_t)((uint64_t)1 << (63 - p->shift)));
-    k.lo = _mm256_set1_epi16((int16_t)(p->lo - p->y_zero));
-    k.hi = _mm256_set1_epi16((int16_t)(p->hi - p->y_zero));
-    k.zero = _mm256_set1_epi16((int16_t)p->y_zero);
-    return k;
-}
-
-/* 8 codes each, widened to 32 bits, to 8 rounded sums. */
-AVX2_INLINE __m256i add8(__m256i a, __m256i b, const add_constants *k)
-{
-    __m256i e = _mm256_add_epi64(_mm256_mul_epi32(a, k->mult_a), _mm256_mul_epi32(b, k->mult_b));
-    __m256i o = _mm256_add_epi64(_mm256_mul_epi32(_mm256_shuffle_epi32(a, 0xF5), k->mult_a),
-                                 _mm256_mul_epi32(_mm256_shuffle_epi32(b, 0xF5), k->mult_b));
-    e = _mm256_srl_epi64(_mm256_add_epi64(e, k->add), k->shift);
-    o = _mm256_srl_epi64(_mm256_add_epi64(o, k->add), k->shift);
-    return _mm256_sub_epi32(_mm256_blend_epi32(e, _mm256_slli_epi64(o, 32), 0xAA), k->sub);
-}
-
-AVX2_INLINE __m256i widen8(const uint8_t *x, int32_t is_signed)
-{
-    const __m128i v = _mm_loadl_epi64((const void *)x);
-    return is_signed ? _mm256_cvtepi8_epi32(v) : _mm256_cvtepu8_epi32(v);
-}
-
-AVX2_INLINE int64_t add_blocks(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_iadd *p,
-                               const int32_t a_signed, const int32_t b_signed)
-{
-    const add_constants k = add_constants_of(p);
-    int64_t i = 0;
-    for (; i + 16 <= n; i += 16) {
-        const __m256i lo = add8(widen8(a + i, a_signed), widen8(b + i, b_signed), &k);
-        const __m256i hi = add8(widen8(a + i + 8, a_signed), widen8(b + i + 8, b_signed), &k);
-        _mm_storeu_si128((void *)(y + i), codes16(lo, hi, k.lo, k.hi, k.zero));
-    }
-    return i;
-}
-
-/* |sum| + half < 2^40 + 2^(shift-1): with shift >= 10 the rounded sum fits in 32 bits. */
-AVX2 static void add(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_iadd *p)
-{
-    int64_t done = 0;
-    if (p->shift >= 10) {
-        if (p->x_signed[0])
-            done = p->x_signed[1] ? add_blocks(y, a, b, n, p, 1, 1) : add_blocks(y, a, b, n, p, 1, 0);
-        else
-            done = p->x_signed[1] ? add_blocks(y, a, b, n, p, 0, 1) : add_blocks(y, a, b, n, p, 0, 0);
-    }
-    if (done < n)
-        nb_iconv_scalar.add(y + done, a + done, b + done, n - done, p);
 }
 
 static const nb_iconv_method s16 = {.name = "s16", .form = NB_ICONV_S16, .dense = dense_s16};
@@ -533,7 +452,8 @@ const nb_iconv_isa nb_iconv_avx2 = {.name = "avx2",
                                     .methods = methods,
                                     .widen = widen,
                                     .depthwise = depthwise,
-                                    .requantize = requantize,
-                                    .add = add};
+                                    .depthwise3 = depthwise3,
+                                    .requantize = nb_icodes_requantize_avx2,
+                                    .add = nb_icodes_add_avx2};
 
 #endif

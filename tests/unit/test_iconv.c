@@ -44,7 +44,13 @@ static nb_geom random_geom(nb_rng *r)
         g.stride = pick(r, 1, 3);
         g.pad = pick(r, 0, 3);
         g.dilation = pick(r, 0, 3) ? 1 : pick(r, 2, 3);
-        switch (pick(r, 0, 4)) {
+        switch (pick(r, 0, 5)) {
+        case 5: /* what depthwise3 is for */
+            g.kh = g.kw = 3;
+            g.stride = pick(r, 1, 2);
+            g.dilation = 1;
+            g.groups = g.c = g.oc = 8 * pick(r, 1, 5);
+            break;
         case 4: /* what the Winograd transform is for */
             g.kh = g.kw = 3;
             g.stride = g.dilation = g.groups = 1;

@@ -19,7 +19,8 @@ static int32_t start[16];
 static void look(const nb_iconv_job *j)
 {
     seen = *j;
-    memcpy(panel, j->panels, (size_t)(j->n_runs * j->steps) * 64);
+    const size_t bytes = (size_t)(j->n_runs * j->steps) * 64;
+    memcpy(panel, j->panels, bytes < sizeof panel ? bytes : sizeof panel);
     memcpy(image, j->x, sizeof image);
     if (j->start)
         memcpy(start, j->start, sizeof start);
@@ -118,6 +119,43 @@ static void the_largest_pair_counts_signs_apart_and_only_neighbours(void **state
     assert_int_equal(nb_iconv_direct_pair_max(none, (nb_icodes){0, 255}, &g), 0);
 }
 
+/* Nine taps of eight channels: the upper two rows of each column, then the lowest row, its last tap alone and second.
+ */
+static void depthwise3_gets_bytes_and_its_five_pairs(void **state)
+{
+    (void)state;
+    nb_iconv_isa isa = nb_iconv_scalar;
+    isa.depthwise3 = look;
+    const nb_geom g = {
+        .h = 3, .w = 3, .c = 8, .oh = 1, .ow = 1, .oc = 8, .kh = 3, .kw = 3, .stride = 1, .dilation = 1, .groups = 8};
+    void *packed = aligned_alloc(64, nb_iconv_direct_packed_bytes(&g, NB_ICONV_BYTES)),
+         *scratch = aligned_alloc(64, nb_iconv_direct_scratch_bytes(&g, NB_ICONV_BYTES));
+    assert_true(packed && scratch);
+    int8_t w[8 * 9];
+    uint8_t x[9 * 8];
+    int32_t acc[8];
+    for (int i = 0; i < 72; i++) {
+        w[i] = (int8_t)(i / 9 * 10 + i % 9 + 1); /* channel, tap */
+        x[i] = (uint8_t)(200 + i % 50);
+    }
+    nb_iconv_pack_on(&isa, NULL, packed, w, (nb_icodes){-128, 127}, &g);
+    nb_iconv_run(acc, x, 1, 7, packed, &g, scratch);
+    assert_int_equal(seen.is_signed, 1);
+    assert_int_equal(seen.steps, 5);
+    assert_int_equal(seen.runs[1], 8);
+    assert_int_equal(seen.runs[3], 24);
+    assert_memory_equal(image, x, 64);
+    const int16_t first[10] = {1, 4, 2, 5, 3, 6, 7, 8, 0, 9}; /* channel 0 */
+    const int16_t *pairs = (const int16_t *)seen.panels;
+    for (int t = 0; t < 10; t++) {
+        assert_int_equal(pairs[t / 2 * 32 + t % 2], first[t]);
+        assert_int_equal(pairs[t / 2 * 32 + 2 * 7 + t % 2], first[t] ? first[t] + 70 : 0);
+        assert_int_equal(pairs[t / 2 * 32 + 2 * 8 + t % 2], 0); /* no ninth channel */
+    }
+    free(packed);
+    free(scratch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +163,7 @@ int main(void)
         cmocka_unit_test(bytes_hold_quads_of_codes_minus_the_lowest),
         cmocka_unit_test(signed_bytes_hold_codes_around_the_middle_of_the_range),
         cmocka_unit_test(the_largest_pair_counts_signs_apart_and_only_neighbours),
+        cmocka_unit_test(depthwise3_gets_bytes_and_its_five_pairs),
     };
     return cmocka_run_group_tests_name("iconv_direct", tests, NULL, NULL);
 }
