@@ -250,18 +250,33 @@ double sqrt(double x)
     return x;
 }
 
+/* Random numbers need these two; the units of old for them (fcos, fyl2x) never come to an end in Bochs. */
 double cos(double x)
 {
-    long double y = x;
-    __asm__("fcos" : "+t"(y));
-    return (double)y;
+    const double turn = 6.283185307179586;
+    const double r = x - turn * (double)(int64_t)(x / turn + (x < 0 ? -0.5 : 0.5)), r2 = r * r;
+    double term = 1, sum = 1;
+    for (int k = 1; k < 14; k++) {
+        term *= -r2 / ((2 * k - 1) * (2 * k));
+        sum += term;
+    }
+    return sum;
 }
 
-double log(double x)
+double log(double x) /* x > 0 and normal: 2 atanh((m - 1) / (m + 1)) + e ln 2 */
 {
-    long double y = x;
-    __asm__("fldln2\n\tfxch\n\tfyl2x" : "+t"(y) : : "st(7)"); /* ln 2 * log2 x */
-    return (double)y;
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const int e = (int)(bits >> 52) - 1023;
+    bits = (bits & 0xfffffffffffffu) | 0x3ff0000000000000u;
+    memcpy(&x, &bits, sizeof bits);
+    const double t = (x - 1) / (x + 1), t2 = t * t;
+    double power = t, sum = t;
+    for (int k = 3; k < 30; k += 2) {
+        power *= t2;
+        sum += power / k;
+    }
+    return 2 * sum + e * 0.6931471805599453;
 }
 
 double fmax(double a, double b)
