@@ -213,9 +213,9 @@ TARGET void nb_k_channel_stats__avx2(double *sum, double *sumsq, float *min, flo
                                      int32_t c)
 {
     if (min)
-        FOR_BLOCKS(SUM_BLOCK, rows, c, stats_block, sum, sumsq, min, max, x, c)
+        FOR_BLOCKS(block_rows(SUM_BLOCK, c), rows, c, stats_block, sum, sumsq, min, max, x, c)
     else
-        FOR_BLOCKS(SUM_BLOCK, rows, c, stats_block, sum, sumsq, NULL, NULL, x, c)
+        FOR_BLOCKS(block_rows(SUM_BLOCK, c), rows, c, stats_block, sum, sumsq, NULL, NULL, x, c)
 }
 
 TARGET void nb_k_channel_affine__avx2(float *y, const float *x, const float *a, const float *b, int64_t rows, int32_t c)
@@ -274,9 +274,72 @@ INLINE void grad_sums_block(double *sum_dy, double *sum_dyx, const float *dy, co
     store_sums16(sum_dyx + j, &q, n, full);
 }
 
+enum { WIDE = 128 }; /* channels whose sums in floats stay in the nearest cache */
+
+/* One row more into the float sums of `wide` channels. */
+INLINE void grad_sums_row(float *bs, float *bq, const float *dy, const uint8_t *mask, const float *x, const float *mean,
+                          int32_t wide)
+{
+    for (int32_t j = 0; j < wide; j += 2 * W) {
+        const pair g = masked(dy + j, mask ? mask + j / W : NULL, 2 * W, 1), v = load16(x + j, 2 * W, 1);
+        const pair mu = load16(mean + j, 2 * W, 1);
+        pair s = load16(bs + j, 2 * W, 1), q = load16(bq + j, 2 * W, 1);
+        for (int i = 0; i < 2; i++) {
+            s.v[i] = _mm256_add_ps(s.v[i], g.v[i]);
+            q.v[i] = _mm256_add_ps(q.v[i], _mm256_mul_ps(g.v[i], _mm256_sub_ps(v.v[i], mu.v[i])));
+        }
+        store16(bs + j, s, 2 * W, 1);
+        store16(bq + j, q, 2 * W, 1);
+    }
+}
+
+/* Channels [j, j + wide), whole sixteens, of all rows: NB_GRAD_BLOCK rows one after the other, with sums in memory. */
+INLINE void grad_sums_wide(double *sum_dy, double *sum_dyx, const float *dy, const uint8_t *mask, const float *x,
+                           const float *mean, int64_t rows, int32_t c, int32_t wide)
+{
+    const int64_t stride = nb_mask_bytes(c);
+    for (int64_t from = 0; from < rows; from += NB_GRAD_BLOCK) {
+        float bs[WIDE], bq[WIDE];
+        memset(bs, 0, sizeof bs);
+        memset(bq, 0, sizeof bq);
+        for (int64_t r = from; r < from + NB_GRAD_BLOCK && r < rows; r++)
+            grad_sums_row(bs, bq, dy + r * c, mask ? mask + r * stride : NULL, x + r * c, mean, wide);
+        for (int32_t j = 0; j < wide; j += 2 * W) {
+            const pair s = load16(bs + j, 2 * W, 1), q = load16(bq + j, 2 * W, 1);
+            sums16 to_s = load_sums16(sum_dy + j, 2 * W, 1), to_q = load_sums16(sum_dyx + j, 2 * W, 1);
+            add_floats(&to_s, &s);
+            add_floats(&to_q, &q);
+            store_sums16(sum_dy + j, &to_s, 2 * W, 1);
+            store_sums16(sum_dyx + j, &to_q, 2 * W, 1);
+        }
+    }
+}
+
+/* Many channels: rows are read in pieces of WIDE, as block_rows() would have it; what is no sixteen comes last. */
+TARGET static void grad_sums_of_long_rows(double *sum_dy, double *sum_dyx, const float *dy, const uint8_t *mask,
+                                          const float *x, const float *mean, int64_t rows, int32_t c)
+{
+    int32_t j = 0;
+    for (int32_t n; (n = (c - j < WIDE ? c - j : WIDE) / (2 * W) * (2 * W)) > 0; j += n)
+        if (mask)
+            grad_sums_wide(sum_dy + j, sum_dyx + j, dy + j, mask + j / W, x + j, mean + j, rows, c, n);
+        else
+            grad_sums_wide(sum_dy + j, sum_dyx + j, dy + j, NULL, x + j, mean + j, rows, c, n);
+    if (j == c)
+        return;
+    if (mask)
+        grad_sums_block(sum_dy, sum_dyx, dy, mask, x, mean, c, 0, rows, j, 0);
+    else
+        grad_sums_block(sum_dy, sum_dyx, dy, NULL, x, mean, c, 0, rows, j, 0);
+}
+
 TARGET void nb_k_channel_grad_sums__avx2(double *sum_dy, double *sum_dyx, const float *dy, const uint8_t *mask,
                                          const float *x, const float *mean, int64_t rows, int32_t c)
 {
+    if (c > 4 * W) {
+        grad_sums_of_long_rows(sum_dy, sum_dyx, dy, mask, x, mean, rows, c);
+        return;
+    }
     if (mask)
         FOR_BLOCKS(SUM_BLOCK, rows, c, grad_sums_block, sum_dy, sum_dyx, dy, mask, x, mean, c)
     else
@@ -307,13 +370,13 @@ TARGET void nb_k_channel_grad__avx2(float *dx, const float *dy, const uint8_t *m
                                     int64_t rows, int32_t c, int32_t add)
 {
     if (mask && !add)
-        FOR_BLOCKS(8, rows, c, grad_block, dx, dy, mask, x, k, 0, c)
+        FOR_BLOCKS(block_rows(8, c), rows, c, grad_block, dx, dy, mask, x, k, 0, c)
     else if (mask)
-        FOR_BLOCKS(8, rows, c, grad_block, dx, dy, mask, x, k, 1, c)
+        FOR_BLOCKS(block_rows(8, c), rows, c, grad_block, dx, dy, mask, x, k, 1, c)
     else if (!add)
-        FOR_BLOCKS(8, rows, c, grad_block, dx, dy, NULL, x, k, 0, c)
+        FOR_BLOCKS(block_rows(8, c), rows, c, grad_block, dx, dy, NULL, x, k, 0, c)
     else
-        FOR_BLOCKS(8, rows, c, grad_block, dx, dy, NULL, x, k, 1, c)
+        FOR_BLOCKS(block_rows(8, c), rows, c, grad_block, dx, dy, NULL, x, k, 1, c)
 }
 
 INLINE __m256 real8(const int32_t *acc, const int32_t *bias, __m256 scale, __m256 shift)

@@ -96,6 +96,13 @@ INLINE pair where16(pair a, const uint8_t *mask, int32_t n, int full)
     return a;
 }
 
+/* Rows of a block: `block`, or one by one where a row is long. Few lines of each row in turn are an order in which
+ * processors do not read ahead, and memory then is half as fast. */
+INLINE int64_t block_rows(int64_t block, int32_t c)
+{
+    return c > 4 * W ? 1 : block;
+}
+
 /* Calls body(..., first row, last row, channel, full) for 16 channels of `block` rows at a time; full ones first. Where
  * there are no more than 16, all rows at once: then the channels' coefficients and sums stay in registers. With more,
  * few rows, so that memory is read in order. */
