@@ -47,6 +47,29 @@ NB_API nb_status nb_import_weights(nb_graph *g, const char *path, const nb_impor
 NB_API nb_status nb_import_weights_parse(nb_graph *g, const char *name, const uint8_t *bytes, size_t len,
                                          const nb_import_options *options, nb_import_report *report);
 
+/* ---- ONNX ---- */
+
+/* A float ONNX model, read and translated: one input of float images [N, C, H, W], one output of logits. */
+typedef struct nb_onnx nb_onnx;
+NB_API nb_status nb_onnx_open(nb_ctx *ctx, const char *path, nb_onnx **out);
+/* The same from memory; name stands in messages. */
+NB_API nb_status nb_onnx_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, nb_onnx **out);
+NB_API void nb_onnx_free(nb_onnx *o); /* NULL is fine */
+
+/* Size of its images and number of its classes; count is 0. mean and std are those of a model that we exported; else
+ * std is 0: the file does not say how its images were normalised. */
+NB_API const nb_dsinfo *nb_onnx_info(const nb_onnx *o);
+
+typedef struct {
+    const char *data;        /* the data section as YAML flow text, "{name: cifar10}" */
+    const char *init, *out;  /* the checkpoint to start from, the run folder */
+    const float *mean, *std; /* [c] of the input layer; NULL: the data set's */
+} nb_onnx_config_options;
+/* A config of the same network, with comments, ready to be trained and quantized; the caller frees it with nb_free. */
+NB_API nb_status nb_onnx_config(const nb_onnx *o, const nb_onnx_config_options *options, char **text);
+/* Copies the model's weights into the graph of that config (float, not frozen). */
+NB_API nb_status nb_onnx_fill(const nb_onnx *o, nb_graph *g);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,5 +1,5 @@
 /* cmd_import.c - networks from elsewhere: weights of another framework into a config's network. */
-#include "cli/open_experiment.h"
+#include "cli/import_onnx.h"
 #include "cli/output.h"
 
 #include "base/check.h"
@@ -68,8 +68,7 @@ static int64_t count_params(const nb_graph *g)
     return n;
 }
 
-/* A float checkpoint that has not been trained here. */
-static nb_status save(cli *c, const nb_graph *g, const char *config, const char *path)
+nb_status cli_import_save(cli *c, const nb_graph *g, const char *config, const char *path)
 {
     nb_checkpoint_spec spec = {
         .graph = g, .config = config, .metrics = "", .phase_name = "", .accuracy = -1, .at = {.best_accuracy = -1}};
@@ -88,7 +87,7 @@ static nb_status import_into(cli *c, const cli_experiment *e, nb_graph *g)
         st = st == NB_OK ? printed : st;
     }
     if (st == NB_OK && out)
-        st = save(c, g, e->text, out);
+        st = cli_import_save(c, g, e->text, out);
     if (st == NB_OK && out && !cli_flag(c, "--list"))
         printf("%s: %lld parameters by map %s\n", out, (long long)count_params(g), report.map);
     nb_import_report_free(&report);
@@ -97,7 +96,11 @@ static nb_status import_into(cli *c, const cli_experiment *e, nb_graph *g)
 
 static nb_status import_weights(cli *c, cli_experiment *e)
 {
+    static const char *const onnx_only[] = {"--data", "--mean", "--std"};
     const char *config = cli_value(c, "--config");
+    for (int32_t i = 0; i < 3; i++)
+        if (cli_value(c, onnx_only[i]))
+            return cli_usage(c, "%s is for ONNX models; with --config the config says it", onnx_only[i]);
     if (!config)
         return cli_usage(c, "--config CONFIG is missing: the network that %s has weights of", c->arg[0]);
     if (!cli_value(c, "--output") && !cli_flag(c, "--list"))
@@ -114,28 +117,32 @@ static nb_status import_weights(cli *c, cli_experiment *e)
 static nb_status run(cli *c)
 {
     cli_experiment e = {0};
-    nb_status st = import_weights(c, &e);
+    nb_status st = cli_is_onnx(c->arg[0]) ? cli_import_onnx(c, &e) : import_weights(c, &e);
     cli_experiment_close(c, &e);
     return st;
 }
 
 static const cli_option options[] = {
-    {"--config",                                                                                 "CONFIG", "the experiment whose network the weights are for"},
-    {"--map",                                        "NAME|FILE", "resnet, mobilenetv2, sequential, nibble, or a mapping file (default: the one that fits)"},
-    {"--output,-o",                                                                                    "OUT", "the checkpoint to write"},
-    {"--list", NULL, "print what becomes what, as a table; without -o nothing is written"},
-    {"--bn-eps",                                                                              "EPS", "eps of the batch norms that were trained (default 1e-5, as in PyTorch)"},
+    {"--output,-o",                                                                              "OUT", "the checkpoint to write; ONNX: OUT.yaml and OUT.safetensors"},
+    {"--config",                             "CONFIG", "safetensors: the experiment whose network the weights are for"},
+    {"--map",                                                                                 "NAME|FILE", "resnet, mobilenetv2, sequential, nibble, or a mapping file (default: the one that fits)"},
+    {"--list",                           NULL, "print what becomes what, as a table; without -o nothing is written"},
+    {"--bn-eps",                                                                                    "EPS", "eps of the batch norms that were trained (default 1e-5, as in PyTorch)"},
+    {"--data", "NAME|{...}", "ONNX: the data set of the config, or its whole section"},
+    {"--mean",                                                                                   "M[,M,M]", "ONNX: mean of pixel/255 that the images were normalised with (default: the data set's)"},
+    {"--std",                      "S[,S,S]", "ONNX: their standard deviation"},
     CLI_SET,
     CLI_JSON,
-    {0                                                                }
+    {0                                                                                }
 };
 
 const cli_command cli_command_import = {
     .name = "import",
     .usage = "FILE -o OUT",
-    .help = "float weights of another framework as a checkpoint",
+    .help = "weights or a network of another framework as config and checkpoint",
     .more =
         "FILE.safetensors holds a state dict (F32, F16, BF16 or F64); it goes into the network of CONFIG, by names.\n"
+        "FILE.onnx is a float network; it becomes a config and a checkpoint.\n"
         "The result is a float checkpoint: eval it, quantize it, or train on from it with init: OUT.\n"
         "A mapping file has one line per module, in order of execution, or THEIRS -> OURS in any order:\n"
         "  conv1                        the next layer with parameters\n"

@@ -125,7 +125,7 @@ static float from_half(uint16_t h)
     return sign ? -v : v;
 }
 
-static float value(const nb_st_tensor *t, int64_t i)
+float nb_fill_element(const nb_st_tensor *t, int64_t i)
 {
     const uint8_t *at = t->data;
     double wide;
@@ -154,7 +154,7 @@ nb_status nb_fill_leaf(nb_ctx *ctx, const char *file, const nb_node *layer, nb_n
             for (int64_t x = 0; x < r.x; x++)
                 for (int64_t i = 0; i < r.i; i++, to++) {
                     int64_t from = r.same ? to - (float *)leaf->out.data : place_of(&r, o, y, x, i);
-                    *to = value(t, from);
+                    *to = nb_fill_element(t, from);
                     if (!isfinite(*to))
                         return nb_fail(ctx, NB_E_FORMAT, "%s: tensor %.100s: value %lld is not a finite float", file,
                                        t->name, (long long)from);

@@ -70,3 +70,40 @@ printf 'conv1\0bn1' >bad.map && import_refused 1 'bad.map: is not text' net.safe
 printf 'conv1 -> stam\n' >bad.map && import_refused 1 'bad.map:1: conv1.weight -> stam: the network has no such layer with parameters (did you mean "stem"?)' net.safetensors --config net.yaml --map bad.map
 printf 'conv2\n' >bad.map && import_refused 1 'bad.map:1: conv2: net.safetensors has no such module (did you mean "conv1"?)' net.safetensors --config net.yaml --map bad.map
 import_refused 1 'the network has no such layer' net.safetensors --config net.yaml --map nibble
+
+# ---- ONNX ----
+if "$NIBBLE" import "$golden/import_norms.onnx" -o probe --mean 0.5 --std 0.25 2>&1 | grep -q 'this build has no ONNX'; then
+    refuses 1 'this build has no ONNX' import "$golden/import_norms.onnx" -o out
+    exit 0
+fi
+cp "$golden/import_norms.onnx" net.onnx
+onnx_refused() { # CODE TEXT ARGS...
+    local code=$1 text=$2
+    shift 2
+    run "$code" import "$@" -o out
+    says "$text"
+    [ ! -e out.yaml ] && [ ! -e out.safetensors ] || die "a refused import must write nothing: $*"
+}
+onnx_refused 2 '--map is for safetensors' net.onnx --map resnet
+onnx_refused 2 '--mean: 0.5,0.5: must be one number, or one for each of 3 channels' net.onnx --mean 0.5,0.5
+onnx_refused 2 '--mean: x: must be numbers' net.onnx --mean x
+onnx_refused 2 '--mean: 1,: must be' net.onnx --mean 1,
+onnx_refused 2 '--std: 0: must be numbers from 1e-06' net.onnx --std 0
+onnx_refused 2 'out.yaml:7: data.name: nothing' net.onnx --data nothing
+onnx_refused 2 'takes images of 9x9x3 in 4 classes, the data set has 9x9x3 in 5' net.onnx --data '{name: synth, height: 9, width: 9, channels: 3, classes: 5}'
+refuses 2 '-o OUT is missing' import net.onnx
+refuses 2 '--data is for ONNX models' import net.safetensors --config net.yaml -o out.safetensors --data synth
+onnx_refused 1 'nowhere.onnx: ' nowhere.onnx
+for file in net.safetensors net.yaml /dev/null; do
+    cat "$file" >other.onnx
+    onnx_refused 1 'other.onnx: not an ONNX model' other.onnx
+done
+size=$(wc -c <net.onnx)
+for cut in 1 2 100 $((size / 3)) $((size / 2)) $((size - 1)); do
+    head -c "$cut" net.onnx >cut.onnx
+    onnx_refused 1 'cut.onnx: ' cut.onnx
+done
+LC_ALL=C sed 's/BatchNormalization/InstanceNormalizat/g' net.onnx >edited.onnx
+onnx_refused 1 'edited.onnx: node ' edited.onnx
+LC_ALL=C sed '0,/conv1.weight/s//conv9.weight/' net.onnx >edited.onnx
+onnx_refused 1 "reads 'conv9.weight', which no node before it gives" edited.onnx

@@ -68,3 +68,22 @@ data() { # FILE: what stands behind the header
     tail -c +$((9 + $(od -An -tu4 -N4 "$1"))) "$1"
 }
 cmp <(data plain/best.safetensors) <(data once.safetensors) || die "the identity changes tensors"
+
+# ---- ONNX: config and checkpoint ----
+if "$NIBBLE" import "$golden/import_norms.onnx" -o probe --mean 0.5 --std 0.25 2>&1 | grep -q 'this build has no ONNX'; then
+    exit 0
+fi
+run 0 import "$golden/import_norms.onnx" -o made/ --mean 0.5 --std 0.25
+says 'no --data: the config names procedural images'
+says 'made/import_norms.yaml'
+run 0 eval made/import_norms.safetensors
+run 0 train made/import_norms.yaml --quiet --set 'train.phases=[{epochs: 1, lr: 0.001, quant: on}]' --set data.count=128 --set data.test_count=40
+run 0 verify runs/import_norms/model.int.safetensors --images 20
+run 0 quantize made/import_norms.yaml --from made/import_norms.safetensors --set out=ptq --set data.count=128 --set data.test_count=40
+run 0 import "$golden/import_folded.onnx" -o folded --mean 0.5,0.5,0.5 --std 0.25
+run 0 eval folded.safetensors --logits a.safetensors
+run 0 eval made/import_norms.safetensors --logits b.safetensors
+[ "$(wc -c <a.safetensors)" = "$(wc -c <b.safetensors)" ] || die "both forms must give as many logits"
+# Without its data a model can be imported when its normalisation is said.
+run 0 import "$golden/import_folded.onnx" -o elsewhere --data '{name: pngdir, path: nowhere}' --mean 0.5 --std 0.25
+says 'imported without its data'

@@ -112,6 +112,25 @@ class Chain(nn.Sequential):
                          nn.Linear(16, classes))
 
 
+class Uneven(nn.Module):
+    """What has to be turned into our forms: normalisation first, windows that are not square, a matrix with a bias of its own."""
+
+    def __init__(self, classes=10):
+        super().__init__()
+        self.first = nn.BatchNorm2d(3)
+        self.row = nn.Conv2d(3, 8, (1, 3), padding=(0, 1))
+        self.column = nn.Conv2d(8, 8, (5, 3), stride=2, padding=(2, 1), groups=4)
+        self.norm = nn.BatchNorm2d(8, eps=1e-3)
+        self.weight = nn.Parameter(torch.randn(8, classes))
+        self.bias = nn.Parameter(torch.randn(classes))
+
+    def forward(self, x):
+        x = F.relu(self.row(self.first(x)))
+        x = self.column(x)
+        x = F.relu(self.norm(F.max_pool2d(x, 2)))
+        return torch.matmul(x.mean((2, 3)), self.weight) + self.bias
+
+
 def disturbed(network, seed):
     """Evaluation mode, with statistics and affine parameters as after training: none of them 0 or 1, gammas of both signs."""
     g = torch.Generator().manual_seed(seed)

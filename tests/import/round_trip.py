@@ -1,6 +1,6 @@
 """round_trip.py - networks of PyTorch through `nibble import`: our logits against PyTorch's, on the same images.
 
-usage: round_trip.py NIBBLE FOLDER          needs torch, safetensors and, for ONNX, onnx
+usage: round_trip.py NIBBLE FOLDER          needs torch, onnx and safetensors
 Exits with 1 when a logit is off by more than 1e-4 of the largest, or something fails.
 """
 import subprocess
@@ -127,13 +127,27 @@ def state_dict(name, network, config, want, dtype=np.float32, options=()):
     compare(f"{name}, state dict, {np.dtype(dtype).name}", f"{name}.ckpt.safetensors", want)
 
 
-def to_integers(name):
-    """A quantized epoch that hardly moves the weights, then both exporters."""
-    run("train", f"{name}.yaml", "--quiet", "--set", f"init={name}.ckpt.safetensors", "--set", f"out=runs/{name}")
+def onnx(name, network, x, want, mean, std, data):
+    """Through torch.onnx: batch norms folded into convolutions, and kept; one image at a time, and any number."""
+    image = torch.tensor(x[:1]).float()
+    for form, mode, axes in (("folded", torch.onnx.TrainingMode.EVAL, {"image": {0: "N"}}), ("norms kept", torch.onnx.TrainingMode.PRESERVE, None)):
+        file = f"{name}-{form[:4]}"
+        torch.onnx.export(network, image, work / f"{file}.onnx", dynamo=False, training=mode, input_names=["image"], dynamic_axes=axes)
+        text = [",".join(map(str, v)) for v in (mean, std)]
+        run("import", f"{file}.onnx", "-o", file, "--data", data, "--mean", text[0], "--std", text[1])
+        compare(f"{name}, ONNX, {form}", f"{file}.safetensors", want)
+
+
+def to_integers(name, config, checkpoint):
+    """Post-training quantization to W8A8, then both exporters."""
+    run("quantize", config, "--from", checkpoint, "--set", f"out=runs/{name}")
     run("verify", f"runs/{name}/model.int.safetensors", "--images", 50)
-    run("export", f"runs/{name}/model.int.safetensors", "--format", "c", "-o", f"{name}.c")
+    run("export", f"runs/{name}/model.int.safetensors", "--format", "c", "-o", f"{name}.c", "--prefix", "net")
     run("export", f"runs/{name}/model.int.safetensors", "--format", "onnx", "-o", f"{name}.int.onnx")
-    print(f"{name}: quantized to W8A8, verified, exported as C and ONNX")
+    run("eval", checkpoint, "--logits", "float.safetensors")
+    run("eval", f"runs/{name}/model.int.safetensors", "--logits", "int.safetensors")
+    a, b = (load_file(work / f"{f}.safetensors")["logits"] for f in ("float", "int"))
+    print(f"{name}: W8A8 verified, exported as C and ONNX; same top-1 as float on {100 * (a.argmax(1) == b.argmax(1)).mean():.1f} %")
 
 
 def identity(name):
@@ -155,11 +169,20 @@ def main():
     ]
     for seed, (name, network, config) in enumerate(cases):
         networks.disturbed(network, seed)
-        state_dict(name, network, config % "cifar", logits_of(network, x, MEAN, STD))
+        want = logits_of(network, x, MEAN, STD)
+        state_dict(name, network, config % "cifar", want)
+        onnx(name, network, x, want, MEAN, STD, "{name: cifar10, path: cifar}")
     identity("resnet20")
     half = networks.disturbed(networks.ResNet(), 5).half().float()
     state_dict("resnet20-half", half, RESNET20 % "cifar", logits_of(half, x, MEAN, STD), np.float16)
-    to_integers("resnet20")
+    odd = make_idx(work / "idx", rng, 13, 23, 7)
+    mixed = networks.disturbed(networks.Mixed(), 7)
+    onnx("mixed", mixed, odd, logits_of(mixed, odd, [0.4], [0.3]), [0.4], [0.3], "{name: idx, path: idx, classes: 7}")
+    uneven = networks.disturbed(networks.Uneven(), 9)
+    onnx("uneven", uneven, x, logits_of(uneven, x, MEAN, STD), MEAN, STD, "{name: cifar10, path: cifar}")
+    to_integers("resnet20", "resnet20.yaml", "resnet20.ckpt.safetensors")
+    for name in ("resnet20-fold", "mobilenetv2-norm", "mixed-fold", "uneven-norm"):
+        to_integers(name, f"{name}.yaml", f"{name}.safetensors")
 
 
 if __name__ == "__main__":

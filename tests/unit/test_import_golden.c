@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -50,10 +51,58 @@ static void a_state_dict_gives_the_logits_of_pytorch(void **state)
     ref_foreign_close(&f);
 }
 
+/* The same network through torch.onnx: model, config, graph. */
+static void assert_onnx(const char *path)
+{
+    nb_ctx *ctx = nb_ctx_create();
+    nb_onnx *o = NULL;
+    nb_status st = nb_onnx_open(ctx, path, &o);
+#ifndef NB_ONNX
+    assert_int_equal(st, NB_E_UNSUPPORTED);
+    nb_ctx_destroy(ctx);
+    return;
+#endif
+    assert_int_equal(st, NB_OK);
+    const float half[3] = {0.5f, 0.5f, 0.5f}, quarter[3] = {0.25f, 0.25f, 0.25f};
+    const nb_onnx_config_options options = {
+        .data = "{name: synth}", .init = "i", .out = "o", .mean = half, .std = quarter};
+    char *text;
+    nb_config *cfg;
+    nb_experiment exp;
+    nb_graph *g;
+    assert_int_equal(nb_onnx_config(o, &options, &text), NB_OK);
+    assert_int_equal(nb_config_parse(ctx, "made", text, strlen(text), NULL, 0, &cfg), NB_OK);
+    assert_int_equal(nb_experiment_bind(ctx, cfg, &exp), NB_OK);
+    nb_dsinfo info = *nb_onnx_info(o);
+    assert_int_equal(info.classes, CLASSES);
+    assert_int_equal(nb_model_build(ctx, &exp, &info, IMAGES, &g), NB_OK);
+    assert_int_equal(nb_onnx_fill(o, g), NB_OK);
+    assert_same_logits(ctx, g);
+    nb_graph_free(g);
+    nb_config_free(ctx, cfg);
+    nb_free(ctx, text);
+    nb_onnx_free(o);
+    nb_ctx_destroy(ctx);
+}
+
+static void onnx_with_folded_batch_norms_gives_the_logits_of_pytorch(void **state)
+{
+    (void)state;
+    assert_onnx("tests/golden/import_folded.onnx");
+}
+
+static void onnx_with_batch_norms_gives_the_logits_of_pytorch(void **state)
+{
+    (void)state;
+    assert_onnx("tests/golden/import_norms.onnx");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_state_dict_gives_the_logits_of_pytorch),
+        cmocka_unit_test(onnx_with_folded_batch_norms_gives_the_logits_of_pytorch),
+        cmocka_unit_test(onnx_with_batch_norms_gives_the_logits_of_pytorch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,183 @@
+/* import_onnx.c - an ONNX model as config and checkpoint: which data, how they are normalised, where to write. */
+#include "cli/import_onnx.h"
+
+#include "base/check.h"
+#include "base/files.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { STEM_BYTES = 4096, PATH_BYTES = STEM_BYTES + 16, DATA_BYTES = 1024 };
+
+bool cli_is_onnx(const char *path)
+{
+    size_t n = strlen(path);
+    return n >= 5 && strcmp(path + n - 5, ".onnx") == 0;
+}
+
+/* "0.5" or "0.5,0.4,0.4" into v[0..channels). */
+static nb_status number_list(cli *c, const char *option, int32_t channels, double low, float *v)
+{
+    const char *text = cli_value(c, option);
+    int32_t n = 0;
+    while (n < channels) {
+        char *end;
+        double x = strtod(text, &end);
+        if (end == text || !(x >= low) || x > 1000 || (*end && *end != ','))
+            return cli_usage(c, "%s: %s: must be numbers from %g to 1000 with commas between", option,
+                             cli_value(c, option), low);
+        v[n++] = (float)x;
+        text = *end ? end + 1 : end;
+        if (!*end)
+            break;
+    }
+    for (int32_t i = 1; i < channels && n == 1; i++)
+        v[i] = v[0];
+    if (*text || (n != 1 && n != channels))
+        return cli_usage(c, "%s: %s: must be one number, or one for each of %d channels", option, cli_value(c, option),
+                         channels);
+    return NB_OK;
+}
+
+/* The data section: what --data says, completed where the data set takes sizes. */
+static nb_status data_section(cli *c, const nb_dsinfo *d, char *out, size_t len)
+{
+    const char *name = cli_value(c, "--data");
+    int n;
+    if (name && strchr(name, '{'))
+        n = snprintf(out, len, "%s", name);
+    else if (!name || strcmp(name, "synth") == 0)
+        n = snprintf(out, len, "{name: synth, count: 2048, height: %d, width: %d, channels: %d, classes: %d}", d->h,
+                     d->w, d->c, d->classes);
+    else if (strcmp(name, "pngdir") == 0)
+        n = snprintf(out, len, "{name: pngdir, height: %d, width: %d, channels: %d}", d->h, d->w, d->c);
+    else
+        n = snprintf(out, len, "{name: %s}", name);
+    if (n < 0 || (size_t)n >= len || strchr(out, '\n'))
+        return cli_usage(c, "--data: must be one line of less than %zu bytes", len);
+    return NB_OK;
+}
+
+/* What the config had to guess. */
+static void say_guesses(cli *c, const nb_onnx_config_options *o)
+{
+    if (!cli_value(c, "--data"))
+        nb_log(c->ctx, "no --data: the config names procedural images of the right size; put your data set there");
+    if (!o->mean || !o->std)
+        nb_log(c->ctx,
+               "the model does not say how its images were normalised: the config takes the data set's own mean "
+               "and standard deviation; --mean and --std say otherwise");
+}
+
+/* -o NAME: NAME.yaml and NAME.safetensors; an existing folder, or one with a slash: the model's name in it. */
+static nb_status output_paths(cli *c, char *stem, char *yaml, char *checkpoint)
+{
+    const char *out = cli_value(c, "--output"), *model = c->arg[0];
+    const char *base = strrchr(model, '/');
+    base = base ? base + 1 : model;
+    size_t n = out ? strlen(out) : 0;
+    if (!n)
+        return cli_usage(c, "-o OUT is missing: OUT.yaml and OUT.safetensors are written");
+    struct stat s;
+    const bool folder = out[n - 1] == '/' || (stat(out, &s) == 0 && S_ISDIR(s.st_mode));
+    int len = folder ? snprintf(stem, STEM_BYTES, "%s%s%.*s", out, out[n - 1] == '/' ? "" : "/",
+                                (int)(strlen(base) - 5), base)
+                     : snprintf(stem, STEM_BYTES, "%s", out);
+    if (len < 0 || len >= STEM_BYTES)
+        return cli_usage(c, "-o: the path is too long");
+    if (strpbrk(stem, "\n\"'#:{}[],&*!|>%@`"))
+        return cli_usage(c, "-o: %s: the config cannot name a path with such characters", stem);
+    if (folder) {
+        char parent[PATH_BYTES];
+        snprintf(parent, sizeof parent, "%s", out);
+        NB_TRY(nb_make_dirs(c->ctx, parent));
+    }
+    snprintf(yaml, PATH_BYTES, "%s.yaml", stem);
+    snprintf(checkpoint, PATH_BYTES, "%s.safetensors", stem);
+    return NB_OK;
+}
+
+/* What the network takes and what the data give must agree; without the data the model's own sizes do. */
+static nb_status find_info(cli *c, cli_experiment *e, const nb_dsinfo *model, bool normalised, nb_dsinfo *out)
+{
+    nb_status st = cli_experiment_open_test(c, e);
+    *out = *model;
+    for (int32_t i = 0; i < model->c; i++)
+        out->std[i] = out->std[i] > 0 ? out->std[i] : 1;
+    if (st != NB_OK && (!normalised || st == NB_E_NOMEM))
+        return st;
+    if (st != NB_OK) {
+        nb_log(c->ctx, "imported without its data: %s", nb_ctx_error(c->ctx));
+        return NB_OK;
+    }
+    const nb_dsinfo *d = nb_data_info(e->test);
+    if (d->h != model->h || d->w != model->w || d->c != model->c || d->classes != model->classes)
+        return nb_fail(c->ctx, NB_E_SHAPE,
+                       "%s: takes images of %dx%dx%d in %d classes, the data set has %dx%dx%d in %d", c->arg[0],
+                       model->h, model->w, model->c, model->classes, d->h, d->w, d->c, d->classes);
+    *out = *d;
+    return NB_OK;
+}
+
+static nb_status write_both(cli *c, const nb_onnx *o, cli_experiment *e, const nb_onnx_config_options *options,
+                            const char *text, const char *yaml)
+{
+    nb_dsinfo info;
+    nb_graph *g;
+    NB_TRY(cli_experiment_parse(c, yaml, text, e));
+    NB_TRY(find_info(c, e, nb_onnx_info(o), options->mean && options->std, &info));
+    NB_TRY(nb_model_build(c->ctx, &e->exp, &info, 1, &g));
+    nb_status st = nb_onnx_fill(o, g);
+    if (st == NB_OK)
+        st = cli_import_save(c, g, e->text, options->init);
+    if (st == NB_OK)
+        st = nb_file_write(c->ctx, yaml, text, strlen(text));
+    if (st == NB_OK)
+        printf("%s\n%s\n", yaml, options->init);
+    nb_graph_free(g);
+    return st;
+}
+
+static nb_status import_model(cli *c, const nb_onnx *o, cli_experiment *e)
+{
+    char stem[STEM_BYTES], yaml[PATH_BYTES], checkpoint[PATH_BYTES], out[PATH_BYTES], data[DATA_BYTES];
+    const nb_dsinfo *d = nb_onnx_info(o);
+    float mean[NB_MAX_CHANNELS], std[NB_MAX_CHANNELS];
+    const bool known = d->std[0] > 0;
+    memcpy(mean, d->mean, sizeof mean);
+    memcpy(std, d->std, sizeof std);
+    NB_TRY(output_paths(c, stem, yaml, checkpoint));
+    NB_TRY(data_section(c, d, data, sizeof data));
+    if (cli_value(c, "--mean"))
+        NB_TRY(number_list(c, "--mean", d->c, -1000, mean));
+    if (cli_value(c, "--std"))
+        NB_TRY(number_list(c, "--std", d->c, 1e-6, std));
+    const char *slash = strrchr(stem, '/');
+    snprintf(out, sizeof out, "runs/%s", slash ? slash + 1 : stem);
+    nb_onnx_config_options options = {.data = data, .init = checkpoint, .out = out};
+    options.mean = known || cli_value(c, "--mean") ? mean : NULL;
+    options.std = known || cli_value(c, "--std") ? std : NULL;
+    char *text;
+    NB_TRY(nb_onnx_config(o, &options, &text));
+    nb_status st = write_both(c, o, e, &options, text, yaml);
+    nb_free(c->ctx, text);
+    if (st == NB_OK)
+        say_guesses(c, &options);
+    return st;
+}
+
+nb_status cli_import_onnx(cli *c, cli_experiment *e)
+{
+    static const char *const weights_only[] = {"--config", "--map", "--list", "--bn-eps", "--json"};
+    for (int32_t i = 0; i < 5; i++)
+        if (cli_value(c, weights_only[i]))
+            return cli_usage(c, "%s is for safetensors; an ONNX model says itself what becomes what", weights_only[i]);
+    nb_onnx *o;
+    NB_TRY(nb_onnx_open(c->ctx, c->arg[0], &o));
+    nb_status st = import_model(c, o, e);
+    nb_onnx_free(o);
+    return st;
+}

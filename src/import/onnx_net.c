@@ -1,0 +1,389 @@
+/* onnx_net.c - walks the nodes of an ONNX graph in order and keeps what every name stands for.
+ *
+ * Names are met before they are needed, so there can be no cycle; a name has one meaning. Images are NCHW there and
+ * NHWC here, but an image is the same layer's output either way: only weights are turned around, when they are filled
+ * in. */
+#include "import/onnx_net.h"
+
+#include "base/check.h"
+#include "base/rng.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <string.h>
+
+#define NB_OPERATOR(type, function, attributes) nb_status onnx_op_##function(onnx_net *n, const onnx_node *d);
+#include "import/operators.def"
+#undef NB_OPERATOR
+#define NB_OPERATOR(type, function, attributes) {#type, onnx_op_##function, attributes},
+static const onnx_operator operators[] = {
+#include "import/operators.def"
+};
+#undef NB_OPERATOR
+
+enum { N_OPERATORS = sizeof operators / sizeof *operators };
+
+/* ---- sentences ---- */
+
+/* Names come from the file: what a terminal could take amiss becomes '?'. */
+static void printable(char *to, size_t len, const char *from)
+{
+    size_t i = 0;
+    for (; from[i] && i + 1 < len; i++)
+        to[i] = (char)(from[i] >= ' ' && from[i] < 127 ? from[i] : '?');
+    to[i] = '\0';
+}
+
+nb_status onnx_fail(const onnx_net *n, const onnx_node *d, nb_status st, const char *fmt, ...)
+{
+    char text[640], node[100], op[48];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    printable(node, sizeof node, *d->name || !d->n_out ? d->name : d->out[0]);
+    printable(op, sizeof op, d->op);
+    return nb_fail(n->ctx, st, "%s: node '%s' (%s): %s", n->file->path, node, op, text);
+}
+
+/* ---- names ---- */
+
+static onnx_v_entry *find(const onnx_net *n, const char *name)
+{
+    uint32_t at = (uint32_t)nb_hash_text(name) & n->mask;
+    while (n->entry[at].name && strcmp(n->entry[at].name, name) != 0)
+        at = (at + 1) & n->mask;
+    return &n->entry[at];
+}
+
+static onnx_v_entry *intern(onnx_net *n, const char *name)
+{
+    onnx_v_entry *e = find(n, name);
+    e->name = name;
+    return e;
+}
+
+static nb_status intern_all(onnx_net *n)
+{
+    const onnx_file *f = n->file;
+    uint64_t names = 16 + f->n_constants + f->n_inputs + f->n_outputs;
+    for (size_t i = 0; i < f->n_nodes; i++)
+        names += f->node[i].n_in + f->node[i].n_out;
+    uint64_t size = 16;
+    while (size < 2 * names)
+        size *= 2;
+    n->entry = nb_arena_array(n->arena, (size_t)size, sizeof *n->entry);
+    if (!n->entry)
+        return NB_E_NOMEM;
+    n->mask = (uint32_t)(size - 1);
+    for (size_t i = 0; i < f->n_constants; i++) {
+        onnx_v_entry *e = intern(n, f->constant[i].name);
+        if (e->kind != ONNX_V_NONE || !*e->name)
+            return nb_fail(n->ctx, NB_E_FORMAT, "%s: initializer '%.100s' is there twice, or has no name", f->path,
+                           e->name);
+        e->kind = ONNX_V_CONSTANT;
+        e->constant = f->constant[i];
+    }
+    for (size_t i = 0; i < f->n_nodes; i++) {
+        for (size_t k = 0; k < f->node[i].n_in; k++)
+            intern(n, f->node[i].in[k])->uses++;
+        for (size_t k = 0; k < f->node[i].n_out; k++)
+            intern(n, f->node[i].out[k]);
+    }
+    for (size_t i = 0; i < f->n_outputs; i++)
+        intern(n, f->output[i].name)->uses++;
+    return NB_OK;
+}
+
+onnx_v_entry *onnx_input(const onnx_net *n, const onnx_node *d, size_t k)
+{
+    return k < d->n_in && *d->in[k] ? find(n, d->in[k]) : NULL;
+}
+
+nb_status onnx_data_padded(const onnx_net *n, const onnx_node *d, size_t k, onnx_v_entry **out)
+{
+    onnx_v_entry *e = onnx_input(n, d, k);
+    if (!e)
+        return onnx_fail(n, d, NB_E_FORMAT, "input %zu is missing", k);
+    if (e->kind != ONNX_V_DATA)
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "input %zu, '%.80s', must come from the images", k, e->name);
+    if (e->last)
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "stands behind a softmax, which must be the end");
+    *out = e;
+    return NB_OK;
+}
+
+nb_status onnx_data(const onnx_net *n, const onnx_node *d, size_t k, onnx_v_entry **out)
+{
+    NB_TRY(onnx_data_padded(n, d, k, out));
+    for (int32_t i = 0; i < 4; i++)
+        if ((*out)->pad[i])
+            return onnx_fail(n, d, NB_E_UNSUPPORTED, "reads a Pad; only a convolution can stand behind one");
+    return NB_OK;
+}
+
+nb_status onnx_floats(const onnx_net *n, const onnx_node *d, size_t k, const nb_st_tensor **out)
+{
+    onnx_v_entry *e = onnx_input(n, d, k);
+    if (!e)
+        return onnx_fail(n, d, NB_E_FORMAT, "input %zu is missing", k);
+    if (e->kind != ONNX_V_CONSTANT)
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "input %zu, '%.80s', must be a constant", k, e->name);
+    nb_st_dtype t = e->constant.dtype;
+    if (t != NB_ST_F32 && t != NB_ST_F64 && t != NB_ST_F16 && t != NB_ST_BF16)
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "input %zu, '%.80s', must hold floats", k, e->name);
+    *out = &e->constant;
+    return NB_OK;
+}
+
+nb_status onnx_output(onnx_net *n, const onnx_node *d, const onnx_v_entry *v)
+{
+    if (d->n_out < 1 || !*d->out[0])
+        return onnx_fail(n, d, NB_E_FORMAT, "has no output");
+    onnx_v_entry *e = find(n, d->out[0]);
+    if (e->kind != ONNX_V_NONE)
+        return onnx_fail(n, d, NB_E_FORMAT, "its output '%.80s' is given twice", e->name);
+    /* another name for the same layer's values: who reads one reads the other */
+    const onnx_v_entry *same = v->name ? find(n, v->name) : NULL;
+    bool alias = same && same->kind == ONNX_V_DATA && v->kind == ONNX_V_DATA && same->layer == v->layer;
+    onnx_v_entry copy = *v;
+    copy.name = e->name;
+    copy.uses = e->uses + (alias ? same->uses - 1 : 0);
+    *e = copy;
+    return NB_OK;
+}
+
+/* ---- layers ---- */
+
+nb_status onnx_new_floats(onnx_net *n, const char *name, int32_t ndim, const int64_t *dims, float **data,
+                          nb_st_tensor *out)
+{
+    *out = (nb_st_tensor){.name = name, .dtype = NB_ST_F32, .ndim = ndim, .count = 1};
+    for (int32_t i = 0; i < ndim; i++) {
+        out->shape[i] = dims[i];
+        out->count *= dims[i];
+    }
+    out->bytes = (size_t)out->count * sizeof(float);
+    out->data = *data = nb_arena_array(n->arena, (size_t)out->count, sizeof(float));
+    return *data ? NB_OK : NB_E_NOMEM;
+}
+
+void onnx_keys(onnx_net *n, int32_t layer, const char *fmt, ...)
+{
+    onnx_layer *l = &n->layer[layer];
+    size_t at = strlen(l->keys);
+    va_list ap;
+    va_start(ap, fmt);
+    at += (size_t)snprintf(l->keys + at, sizeof l->keys - at, "%s", at ? ", " : "");
+    vsnprintf(l->keys + at, sizeof l->keys - at, fmt, ap);
+    va_end(ap);
+}
+
+void onnx_give(onnx_net *n, int32_t layer, const char *what, const nb_st_tensor *t)
+{
+    onnx_layer *l = &n->layer[layer];
+    NB_ASSERT(l->n_params < 4);
+    l->param[l->n_params++] = (onnx_param){what, *t};
+}
+
+static bool name_taken(const onnx_net *n, const char *name)
+{
+    for (int32_t i = 0; i < n->n; i++)
+        if (strcmp(n->layer[i].name, name) == 0)
+            return true;
+    return strcmp(name, "loss") == 0;
+}
+
+/* "relu3" is what the config calls a layer without a name. */
+static bool is_default(const char *name)
+{
+    size_t digits = strlen(name), end = digits;
+    while (digits && name[digits - 1] >= '0' && name[digits - 1] <= '9')
+        digits--;
+    char kind[32];
+    if (digits == end || digits >= sizeof kind)
+        return false;
+    memcpy(kind, name, digits);
+    kind[digits] = '\0';
+    return nb_layer_find(kind) != NULL;
+}
+
+/* "/layer1/layer1.0/conv1/Conv" -> "layer1.0.conv1": PyTorch repeats the path in each part. */
+static void from_node_name(char *to, size_t len, const char *node, const char *op)
+{
+    const char *before = "";
+    size_t before_len = 0, at = 0;
+    to[0] = '\0';
+    while (*node) {
+        size_t n = strcspn(node, "/");
+        bool goes_on =
+            before_len && n > before_len && strncmp(node, before, before_len) == 0 && node[before_len] == '.';
+        bool is_op = node[n] == '\0' && strlen(op) == n && strncmp(node, op, n) == 0 && at > 0;
+        if (n && !is_op) {
+            at = goes_on ? at - before_len - (at > before_len) : at;
+            size_t room = len - at;
+            int put = snprintf(to + at, room, "%s%.*s", at ? "." : "", (int)(n < 100 ? n : 100), node);
+            at += put < 0 ? 0 : (size_t)put < room ? (size_t)put : room - 1;
+            before = node;
+            before_len = n < at ? n : at;
+        }
+        node += n + (node[n] == '/');
+    }
+}
+
+/* A name that a config takes: of the parameter ("fc.weight" -> "fc"), else of the node, else of the operator. */
+static void name_layer(onnx_net *n, const onnx_node *d, const char *param, onnx_layer *l)
+{
+    char name[ONNX_NAME - 12] = "";
+    const char *dot = param ? strrchr(param, '.') : NULL;
+    size_t len = dot ? (size_t)(dot - param) : 0;
+    if (dot && !strchr(param, ':') && len < sizeof name &&
+        (strcmp(dot, ".weight") == 0 || strcmp(dot, ".gamma") == 0 || strcmp(dot, ".scale") == 0))
+        snprintf(name, sizeof name, "%.*s", (int)len, param);
+    else
+        from_node_name(name, sizeof name, d->name, d->op);
+    for (char *c = name; *c; c++)
+        if (!((*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || *c == '.' ||
+              *c == '_'))
+            *c = '_';
+    if (!name[0])
+        snprintf(name, sizeof name, "%s", l->op);
+    snprintf(l->name, sizeof l->name, "%s%s%s", name[0] == '.' ? "n" : "", name, is_default(name) ? "_" : "");
+    for (int32_t i = 2; name_taken(n, l->name); i++)
+        snprintf(l->name, sizeof l->name, "%s_%d", name, i);
+}
+
+nb_status onnx_add_layer(onnx_net *n, const onnx_node *d, const char *op, const char *param_name, const int32_t *in,
+                         int32_t n_in, int32_t *out)
+{
+    NB_ASSERT(n_in <= NB_MAX_IN);
+    if (n->n == n->cap)
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "the network has more than %d layers", n->cap);
+    onnx_layer l = {.op = op, .node = d->name, .n_in = n_in};
+    memcpy(l.in, in, (size_t)n_in * sizeof *in);
+    name_layer(n, d, param_name, &l);
+    l.named = param_name != NULL;
+    n->layer[n->n] = l;
+    *out = n->n++;
+    return NB_OK;
+}
+
+nb_status onnx_as_rows(onnx_net *n, const onnx_node *d, const onnx_v_entry *v, int32_t *layer)
+{
+    *layer = v->layer;
+    return v->row ? NB_OK : onnx_add_layer(n, d, "flatten", NULL, &v->layer, 1, layer);
+}
+
+/* ---- the walk ---- */
+
+static nb_status unknown_operator(const onnx_net *n, const onnx_node *d)
+{
+    if (strstr(d->op, "Quantize") || strncmp(d->op, "QLinear", 7) == 0 || strstr(d->op, "Integer"))
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "the network is quantized already; import takes float networks");
+    char all[480] = "";
+    size_t at = 0;
+    for (size_t i = 0; i < N_OPERATORS && at < sizeof all; i++)
+        at += (size_t)snprintf(all + at, sizeof all - at, "%s%s", i ? ", " : "", operators[i].op);
+    return onnx_fail(n, d, NB_E_UNSUPPORTED, "not supported; these are: %s", all);
+}
+
+static nb_status check_attributes(const onnx_net *n, const onnx_node *d, const onnx_operator *o)
+{
+    for (size_t i = 0; i < d->n_attr; i++) {
+        const char *name = d->attr[i].name, *at = strstr(o->attrs, name);
+        size_t len = strlen(name);
+        while (at && len && ((at != o->attrs && at[-1] != ' ') || (at[len] && at[len] != ' ')))
+            at = strstr(at + 1, name);
+        if (!at || !len)
+            return onnx_fail(n, d, NB_E_UNSUPPORTED, "attribute '%.60s' is not supported", name);
+    }
+    return NB_OK;
+}
+
+static nb_status translate_node(onnx_net *n, const onnx_node *d)
+{
+    const onnx_operator *o = NULL;
+    bool standard = !*d->domain || strcmp(d->domain, "ai.onnx") == 0;
+    for (size_t i = 0; i < N_OPERATORS && standard && !o; i++)
+        if (strcmp(operators[i].op, d->op) == 0)
+            o = &operators[i];
+    if (!o)
+        return unknown_operator(n, d);
+    NB_TRY(check_attributes(n, d, o));
+    for (size_t k = 0; k < d->n_in; k++)
+        if (*d->in[k] && find(n, d->in[k])->kind == ONNX_V_NONE)
+            return onnx_fail(n, d, NB_E_FORMAT, "reads '%.80s', which no node before it gives", d->in[k]);
+    return o->fn(n, d);
+}
+
+static nb_status read_input(onnx_net *n)
+{
+    const onnx_file *f = n->file;
+    if (f->n_inputs != 1)
+        return nb_fail(n->ctx, NB_E_UNSUPPORTED, "%s: has %zu inputs; import takes networks of one: the images",
+                       f->path, f->n_inputs);
+    const onnx_port *v = &f->input[0];
+    bool fits = v->ndim == 4 && v->type == 1;
+    for (int32_t i = 1; i < 4 && fits; i++)
+        fits = v->dim[i] >= 1 && v->dim[i] <= ONNX_MAX_SIDE;
+    if (!fits || v->dim[1] > NB_MAX_CHANNELS)
+        return nb_fail(n->ctx, NB_E_UNSUPPORTED,
+                       "%s: input '%.80s': must be float images [N, 1..%d, height, width] of known size", f->path,
+                       v->name, NB_MAX_CHANNELS);
+    n->c = (int32_t)v->dim[1];
+    n->h = (int32_t)v->dim[2];
+    n->w = (int32_t)v->dim[3];
+    onnx_v_entry *e = intern(n, v->name);
+    if (e->kind != ONNX_V_NONE)
+        return nb_fail(n->ctx, NB_E_FORMAT, "%s: input '%.80s' is an initializer as well", f->path, v->name);
+    e->kind = ONNX_V_DATA;
+    e->c = n->c;
+    e->h = n->h;
+    e->w = n->w;
+    n->layer[0] = (onnx_layer){.op = "input", .name = "input1", .node = ""};
+    n->n = 1;
+    return NB_OK;
+}
+
+static nb_status read_output(onnx_net *n)
+{
+    const onnx_file *f = n->file;
+    if (f->n_outputs != 1)
+        return nb_fail(n->ctx, NB_E_UNSUPPORTED, "%s: has %zu outputs; import takes networks of one: the logits",
+                       f->path, f->n_outputs);
+    const onnx_v_entry *e = find(n, f->output[0].name);
+    if (e->kind != ONNX_V_DATA || e->pad[0] + e->pad[1] + e->pad[2] + e->pad[3])
+        return nb_fail(n->ctx, NB_E_UNSUPPORTED, "%s: output '%.80s' does not come from a layer", f->path,
+                       f->output[0].name);
+    n->output = e->layer;
+    int64_t classes = (int64_t)e->c * e->h * e->w;
+    if (e->layer == 0 || classes > 1 << 20)
+        return nb_fail(n->ctx, NB_E_UNSUPPORTED, "%s: output '%.80s' cannot be logits: %" PRId64 " values of layer %d",
+                       f->path, f->output[0].name, classes, e->layer);
+    n->classes = (int32_t)classes;
+    return NB_OK;
+}
+
+/* What the output does not need (heads for training) goes. */
+static void mark_needed(onnx_net *n)
+{
+    n->layer[n->output].needed = n->layer[0].needed = true;
+    for (int32_t i = n->output; i > 0; i--)
+        for (int32_t k = 0; n->layer[i].needed && k < n->layer[i].n_in; k++)
+            n->layer[n->layer[i].in[k]].needed = true;
+}
+
+nb_status onnx_net_translate(onnx_net *n)
+{
+    n->cap = 4 * (int32_t)n->file->n_nodes + 2;
+    n->layer = nb_arena_array(n->arena, (size_t)n->cap, sizeof *n->layer);
+    if (!n->layer)
+        return NB_E_NOMEM;
+    NB_TRY(intern_all(n));
+    NB_TRY(read_input(n));
+    for (size_t i = 0; i < n->file->n_nodes; i++)
+        NB_TRY(translate_node(n, &n->file->node[i]));
+    NB_TRY(read_output(n));
+    mark_needed(n);
+    return NB_OK;
+}

@@ -1,0 +1,107 @@
+/* onnx_net.h - an ONNX graph on its way to a config: values by name, layers in order of execution, and what the files
+ * of operators share. An operator is a function in operators.def; it turns one node into layers, or into nothing. */
+#ifndef NB_IMPORT_ONNX_NET_H
+#define NB_IMPORT_ONNX_NET_H
+
+#include <nibble/graph.h>
+
+#include "base/arena.h"
+#include "import/onnx_file.h"
+
+enum { ONNX_SHAPE_MAX = 8, ONNX_KEYS = 160, ONNX_NAME = 100, ONNX_MAX_SIDE = 65536 };
+
+#define ONNX_BATCH INT64_MIN /* the number of images, in the shapes that a graph computes */
+
+typedef enum { ONNX_V_NONE, ONNX_V_CONSTANT, ONNX_V_DATA, ONNX_V_SHAPE } onnx_v;
+
+/* What a name stands for. DATA: the output of a layer, [N, c, h, w], or [N, c*h*w] when flat (in ONNX's order: the same
+ * layer). SHAPE: a short vector of integers that the graph computes from sizes. */
+typedef struct {
+    const char *name;
+    int32_t uses; /* by nodes and as outputs */
+    onnx_v kind;
+    nb_st_tensor constant;
+    int32_t layer, c, h, w;
+    bool flat;
+    bool row;       /* the layer itself gives rows, not images */
+    bool last;      /* softmax has been taken: nothing may follow */
+    int32_t pad[4]; /* zeros around it that the next convolution takes over: top, left, bottom, right */
+    int64_t shape[ONNX_SHAPE_MAX];
+    int32_t n_shape;
+} onnx_v_entry;
+
+typedef struct {
+    const char *what; /* "weight", "bias", "gamma", ... */
+    nb_st_tensor t;
+} onnx_param;
+
+typedef struct {
+    const char *op;                        /* ours */
+    char name[ONNX_NAME], keys[ONNX_KEYS]; /* keys: "out: 8, kernel: 3" */
+    const char *node;                      /* theirs, for a comment */
+    int32_t in[NB_MAX_IN], n_in;
+    onnx_param param[4];
+    int32_t n_params;
+    bool bias, needed, named; /* named: after its parameters, or somebody names it in an `in` */
+} onnx_layer;
+
+typedef struct {
+    nb_ctx *ctx;
+    nb_arena *arena;
+    const onnx_file *file;
+    onnx_v_entry *entry; /* hashed by name */
+    uint32_t mask;
+    onnx_layer *layer;
+    int32_t n, cap;
+    int32_t h, w, c; /* of an image */
+    int32_t output;  /* layer that gives the logits */
+    int32_t classes;
+} onnx_net;
+
+typedef nb_status (*onnx_fn)(onnx_net *n, const onnx_node *d);
+typedef struct {
+    const char *op;
+    onnx_fn fn;
+    const char *attrs; /* the attributes it understands, with blanks between */
+} onnx_operator;
+
+/* Translates the whole graph. */
+nb_status onnx_net_translate(onnx_net *n);
+
+/* ---- for operators ---- */
+
+/* "model.onnx: node 'Conv_3' (Conv): ..." */
+nb_status onnx_fail(const onnx_net *n, const onnx_node *d, nb_status st, const char *fmt, ...) NB_PRINTF(4, 5);
+/* Attributes, with defaults; a kind that cannot be is an error of the node. */
+nb_status onnx_attr_int(const onnx_net *n, const onnx_node *d, const char *name, int64_t dflt, int64_t *out);
+nb_status onnx_attr_float(const onnx_net *n, const onnx_node *d, const char *name, float dflt, float *out);
+/* out[0..count): left alone when the attribute is not there; another number of values is an error. */
+nb_status onnx_attr_ints(const onnx_net *n, const onnx_node *d, const char *name, int64_t *out, size_t count);
+const onnx_attr *onnx_attr_find(const onnx_node *d, const char *name);
+
+/* Input k's entry, or NULL when it is not given. */
+onnx_v_entry *onnx_input(const onnx_net *n, const onnx_node *d, size_t k);
+/* Input k must be data (no softmax before it, no zeros waiting). */
+nb_status onnx_data(const onnx_net *n, const onnx_node *d, size_t k, onnx_v_entry **out);
+/* The same, zeros may wait. */
+nb_status onnx_data_padded(const onnx_net *n, const onnx_node *d, size_t k, onnx_v_entry **out);
+/* Input k must be a constant of floats. */
+nb_status onnx_floats(const onnx_net *n, const onnx_node *d, size_t k, const nb_st_tensor **out);
+/* A short vector of integers: from input k (a constant or a computed shape), or from the attribute of that name. */
+nb_status onnx_integers(const onnx_net *n, const onnx_node *d, size_t k, const char *attr, int64_t *out,
+                        int32_t *count);
+
+/* A new layer reading in[0..n_in-1] (layers); *out is its index. Name: from the parameter's name, or the node's. */
+nb_status onnx_add_layer(onnx_net *n, const onnx_node *d, const char *op, const char *param_name, const int32_t *in,
+                         int32_t n_in, int32_t *out);
+void onnx_keys(onnx_net *n, int32_t layer, const char *fmt, ...) NB_PRINTF(3, 4);
+void onnx_give(onnx_net *n, int32_t layer, const char *what, const nb_st_tensor *t);
+/* The node's first output is the data v; another meaning for that name is an error. */
+nb_status onnx_output(onnx_net *n, const onnx_node *d, const onnx_v_entry *v);
+/* A layer that gives v's values as rows (a flatten where it must). */
+nb_status onnx_as_rows(onnx_net *n, const onnx_node *d, const onnx_v_entry *v, int32_t *layer);
+/* Floats in the arena as a tensor. */
+nb_status onnx_new_floats(onnx_net *n, const char *name, int32_t ndim, const int64_t *dims, float **data,
+                          nb_st_tensor *out);
+
+#endif

@@ -1,0 +1,135 @@
+/* op_join.c - Add, Sum, Concat; an Add of one number per channel is the bias of the layer before it. */
+#include "base/check.h"
+#include "import/onnx_net.h"
+
+nb_status onnx_op_add(onnx_net *n, const onnx_node *d);
+nb_status onnx_op_concat(onnx_net *n, const onnx_node *d);
+
+static bool is_data(const onnx_net *n, const onnx_node *d, size_t k)
+{
+    const onnx_v_entry *e = onnx_input(n, d, k);
+    return e && e->kind == ONNX_V_DATA;
+}
+
+/* [out], [1, out], [out, 1, 1] or [1, out, 1, 1] */
+static bool is_per_channel(const nb_st_tensor *t, int64_t channels, bool row)
+{
+    if (t->count != channels || t->ndim < 1 || t->ndim > 4)
+        return false;
+    int32_t from_the_right = row ? 1 : 3;
+    return t->ndim >= from_the_right && t->shape[t->ndim - from_the_right] == channels;
+}
+
+static nb_status add_bias(onnx_net *n, const onnx_node *d, size_t data, size_t constant)
+{
+    onnx_v_entry *x;
+    const nb_st_tensor *t;
+    NB_TRY(onnx_data(n, d, data, &x));
+    NB_TRY(onnx_floats(n, d, constant, &t));
+    onnx_layer *l = &n->layer[x->layer];
+    const bool open = x->layer > 0 && l->n_params == 1 && l->param[0].t.ndim > 1 && !l->bias && x->uses == 1;
+    if (!open || !is_per_channel(t, x->c, x->row))
+        return onnx_fail(n, d, NB_E_UNSUPPORTED,
+                         "a constant can be added as one number per channel, right behind a layer without a bias");
+    nb_st_tensor flat = *t;
+    flat.ndim = 1;
+    flat.shape[0] = x->c;
+    onnx_give(n, x->layer, "bias", &flat);
+    l->bias = true;
+    return onnx_output(n, d, x);
+}
+
+/* Rows where one of two is rows. */
+static nb_status join_two(onnx_net *n, const onnx_node *d, const onnx_v_entry *a, const onnx_v_entry *b,
+                          onnx_v_entry *out)
+{
+    int32_t in[2] = {a->layer, b->layer};
+    if (a->c != b->c || a->h != b->h || a->w != b->w || a->flat != b->flat)
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "adds %dx%dx%d to %dx%dx%d (channels, rows, columns): must be equal",
+                         b->c, b->h, b->w, a->c, a->h, a->w);
+    if (a->row != b->row)
+        NB_TRY(onnx_as_rows(n, d, a->row ? b : a, &in[a->row ? 1 : 0]));
+    *out = *a;
+    out->row = a->row || b->row;
+    return onnx_add_layer(n, d, "add", NULL, in, 2, &out->layer);
+}
+
+nb_status onnx_op_add(onnx_net *n, const onnx_node *d)
+{
+    if (d->n_in == 2 && is_data(n, d, 0) != is_data(n, d, 1))
+        return is_data(n, d, 0) ? add_bias(n, d, 0, 1) : add_bias(n, d, 1, 0);
+    onnx_v_entry *first, sum;
+    NB_TRY(onnx_data(n, d, 0, &first));
+    sum = *first;
+    for (size_t k = 1; k < d->n_in; k++) {
+        onnx_v_entry *x, both;
+        NB_TRY(onnx_data(n, d, k, &x));
+        NB_TRY(join_two(n, d, &sum, x, &both));
+        sum = both;
+    }
+    return onnx_output(n, d, &sum);
+}
+
+/* More inputs than a concat of ours takes become a chain of them. */
+static nb_status concat_data(onnx_net *n, const onnx_node *d)
+{
+    onnx_v_entry *first, all;
+    int32_t in[NB_MAX_IN], count = 0;
+    int64_t axis, channels = 0;
+    NB_TRY(onnx_data(n, d, 0, &first));
+    all = *first;
+    NB_TRY(onnx_attr_int(n, d, "axis", 1, &axis));
+    if (axis != 1 && axis != (all.flat ? -1 : -3))
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "axis: %lld: only channels, 1, can be joined", (long long)axis);
+    bool rows = false;
+    for (size_t k = 0; k < d->n_in; k++) {
+        onnx_v_entry *x;
+        NB_TRY(onnx_data(n, d, k, &x));
+        rows = rows || x->row;
+        channels += x->c;
+        if (x->h != all.h || x->w != all.w || x->flat != all.flat || (x->flat && x->h * x->w > 1) || channels > 65536)
+            return onnx_fail(n, d, NB_E_UNSUPPORTED, "joins images of %dx%d and %dx%d%s, or more than 65536 channels",
+                             all.h, all.w, x->h, x->w, x->flat ? " that are flat" : "");
+    }
+    for (size_t k = 0; k < d->n_in; k++) {
+        onnx_v_entry *x;
+        NB_TRY(onnx_data(n, d, k, &x));
+        in[count] = x->layer;
+        if (rows)
+            NB_TRY(onnx_as_rows(n, d, x, &in[count]));
+        if (++count < NB_MAX_IN && k + 1 < d->n_in)
+            continue;
+        if (count > 1)
+            NB_TRY(onnx_add_layer(n, d, "concat", NULL, in, count, &in[0]));
+        count = 1;
+    }
+    all.layer = in[0];
+    all.c = (int32_t)channels;
+    all.row = rows;
+    return onnx_output(n, d, &all);
+}
+
+/* Shapes, as the graph computes them for a Reshape. */
+static nb_status concat_shapes(onnx_net *n, const onnx_node *d)
+{
+    onnx_v_entry all = {.kind = ONNX_V_SHAPE};
+    for (size_t k = 0; k < d->n_in; k++) {
+        int64_t v[ONNX_SHAPE_MAX];
+        int32_t count;
+        NB_TRY(onnx_integers(n, d, k, NULL, v, &count));
+        for (int32_t i = 0; i < count; i++) {
+            if (all.n_shape == ONNX_SHAPE_MAX)
+                return onnx_fail(n, d, NB_E_UNSUPPORTED, "makes a shape of more than %d numbers", ONNX_SHAPE_MAX);
+            all.shape[all.n_shape++] = v[i];
+        }
+    }
+    return onnx_output(n, d, &all);
+}
+
+nb_status onnx_op_concat(onnx_net *n, const onnx_node *d)
+{
+    for (size_t k = 0; k < d->n_in; k++)
+        if (is_data(n, d, k))
+            return concat_data(n, d);
+    return concat_shapes(n, d);
+}

@@ -1,0 +1,168 @@
+/* op_shape.c - what moves no numbers: Flatten, Reshape to rows, Squeeze, Identity, Dropout, Constant, the integers that
+ * a graph computes for its shapes, and the softmax at the end. */
+#include "base/check.h"
+#include "import/onnx_net.h"
+
+nb_status onnx_op_flatten(onnx_net *n, const onnx_node *d);
+nb_status onnx_op_reshape(onnx_net *n, const onnx_node *d);
+nb_status onnx_op_squeeze(onnx_net *n, const onnx_node *d);
+nb_status onnx_op_shape(onnx_net *n, const onnx_node *d);
+nb_status onnx_op_gather(onnx_net *n, const onnx_node *d);
+nb_status onnx_op_cast(onnx_net *n, const onnx_node *d);
+nb_status onnx_op_constant(onnx_net *n, const onnx_node *d);
+nb_status onnx_op_identity(onnx_net *n, const onnx_node *d);
+nb_status onnx_op_softmax(onnx_net *n, const onnx_node *d);
+
+static nb_status give_rows(onnx_net *n, const onnx_node *d, const onnx_v_entry *x)
+{
+    onnx_v_entry y = *x;
+    y.flat = true;
+    return onnx_output(n, d, &y);
+}
+
+nb_status onnx_op_flatten(onnx_net *n, const onnx_node *d)
+{
+    onnx_v_entry *x;
+    int64_t axis;
+    NB_TRY(onnx_data(n, d, 0, &x));
+    NB_TRY(onnx_attr_int(n, d, "axis", 1, &axis));
+    if (axis != 1 && axis != (x->flat ? -1 : -3))
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "axis: %lld: must be 1", (long long)axis);
+    return give_rows(n, d, x);
+}
+
+static bool is_size(int64_t given, int64_t size)
+{
+    return given == size || given == -1;
+}
+
+nb_status onnx_op_reshape(onnx_net *n, const onnx_node *d)
+{
+    onnx_v_entry *x;
+    int64_t to[ONNX_SHAPE_MAX];
+    int32_t count;
+    NB_TRY(onnx_data(n, d, 0, &x));
+    NB_TRY(onnx_integers(n, d, 1, NULL, to, &count));
+    /* The first must be the images: 0 copies it, 1 is what exporters write that saw one image. */
+    const bool images = count > 0 && (to[0] == ONNX_BATCH || to[0] == 0 || to[0] == -1 || to[0] == 1);
+    if (images && count == 2 && is_size(to[1], (int64_t)x->c * x->h * x->w) && (to[0] != -1 || to[1] != -1))
+        return give_rows(n, d, x);
+    const bool same = images && count == 4 && is_size(to[1], x->c) && is_size(to[2], x->h) && is_size(to[3], x->w);
+    if (same && !x->row)
+        return onnx_output(n, d,
+                           &(onnx_v_entry){.kind = ONNX_V_DATA, .layer = x->layer, .c = x->c, .h = x->h, .w = x->w});
+    return onnx_fail(n, d, NB_E_UNSUPPORTED, "only images to rows, [N, %lld], is supported",
+                     (long long)x->c * x->h * x->w);
+}
+
+/* Rows and columns of one pixel go or come; a vector of sizes stays what it is. */
+nb_status onnx_op_squeeze(onnx_net *n, const onnx_node *d)
+{
+    const onnx_v_entry *e = onnx_input(n, d, 0);
+    int64_t axes[ONNX_SHAPE_MAX];
+    int32_t count;
+    if (e && (e->kind == ONNX_V_SHAPE || (e->kind == ONNX_V_CONSTANT && e->constant.dtype == NB_ST_I64))) {
+        onnx_v_entry y = {.kind = ONNX_V_SHAPE};
+        NB_TRY(onnx_integers(n, d, 0, NULL, y.shape, &y.n_shape));
+        return onnx_output(n, d, &y);
+    }
+    onnx_v_entry *x;
+    NB_TRY(onnx_data(n, d, 0, &x));
+    NB_TRY(onnx_integers(n, d, 1, "axes", axes, &count));
+    for (int32_t i = 0; i < count; i++)
+        axes[i] += axes[i] < 0 ? 4 : 0;
+    const bool comes = d->op[0] == 'U';
+    const bool both = count == 2 && ((axes[0] == 2 && axes[1] == 3) || (axes[0] == 3 && axes[1] == 2));
+    if (!both || (int64_t)x->h * x->w != 1 || x->flat != comes || (comes && x->row))
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "only rows and columns (axes 2 and 3) of images of one pixel");
+    onnx_v_entry y = *x;
+    y.flat = !comes;
+    return onnx_output(n, d, &y);
+}
+
+nb_status onnx_op_shape(onnx_net *n, const onnx_node *d)
+{
+    onnx_v_entry *x;
+    NB_TRY(onnx_data(n, d, 0, &x));
+    onnx_v_entry y = {
+        .kind = ONNX_V_SHAPE, .n_shape = x->flat ? 2 : 4, .shape = {ONNX_BATCH, x->c, x->h, x->w}
+    };
+    if (x->flat)
+        y.shape[1] = (int64_t)x->c * x->h * x->w;
+    return onnx_output(n, d, &y);
+}
+
+nb_status onnx_op_gather(onnx_net *n, const onnx_node *d)
+{
+    onnx_v_entry y = {.kind = ONNX_V_SHAPE};
+    int64_t from[ONNX_SHAPE_MAX], at[ONNX_SHAPE_MAX], axis;
+    int32_t count;
+    NB_TRY(onnx_integers(n, d, 0, NULL, from, &count));
+    NB_TRY(onnx_integers(n, d, 1, NULL, at, &y.n_shape));
+    NB_TRY(onnx_attr_int(n, d, "axis", 0, &axis));
+    for (int32_t i = 0; i < y.n_shape; i++) {
+        at[i] += at[i] < 0 ? count : 0;
+        if (axis != 0 || at[i] < 0 || at[i] >= count)
+            return onnx_fail(n, d, NB_E_FORMAT, "takes element %lld of %d", (long long)at[i], count);
+        y.shape[i] = from[at[i]];
+    }
+    return onnx_output(n, d, &y);
+}
+
+/* Integers that are sizes may be cast; nothing else is. */
+nb_status onnx_op_cast(onnx_net *n, const onnx_node *d)
+{
+    const onnx_v_entry *e = onnx_input(n, d, 0);
+    int64_t to;
+    NB_TRY(onnx_attr_int(n, d, "to", 0, &to));
+    if (!e || !((e->kind == ONNX_V_SHAPE && (to == 6 || to == 7)) || (e->kind == ONNX_V_DATA && to == 1)))
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "only sizes to integers, and floats to floats");
+    return onnx_output(n, d, e);
+}
+
+nb_status onnx_op_constant(onnx_net *n, const onnx_node *d)
+{
+    if (d->n_attr != 1)
+        return onnx_fail(n, d, NB_E_FORMAT, "has %zu values", d->n_attr);
+    const onnx_attr *a = &d->attr[0];
+    nb_st_tensor t = {.name = d->n_out ? d->out[0] : "", .count = 1, .bytes = 8};
+    if (a->kind == ONNX_A_TENSOR) {
+        t = a->t;
+        t.name = d->n_out ? d->out[0] : "";
+    } else if (a->kind == ONNX_A_INT || a->kind == ONNX_A_INTS) {
+        t.dtype = NB_ST_I64;
+        t.data = a->kind == ONNX_A_INT ? &a->i : a->ints;
+    } else if (a->kind == ONNX_A_FLOAT || a->kind == ONNX_A_FLOATS) {
+        t.dtype = NB_ST_F32;
+        t.data = a->kind == ONNX_A_FLOAT ? &a->f : a->floats;
+    } else {
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "holds neither a tensor nor numbers");
+    }
+    if (a->kind == ONNX_A_INTS || a->kind == ONNX_A_FLOATS) {
+        t.ndim = 1;
+        t.shape[0] = t.count = (int64_t)a->n;
+    }
+    return onnx_output(n, d, &(onnx_v_entry){.kind = ONNX_V_CONSTANT, .constant = t});
+}
+
+nb_status onnx_op_identity(onnx_net *n, const onnx_node *d)
+{
+    const onnx_v_entry *e = onnx_input(n, d, 0);
+    if (!e)
+        return onnx_fail(n, d, NB_E_FORMAT, "input 0 is missing");
+    return onnx_output(n, d, e);
+}
+
+/* The loss has it; logits are what the checkpoint gives. */
+nb_status onnx_op_softmax(onnx_net *n, const onnx_node *d)
+{
+    onnx_v_entry *x;
+    int64_t axis;
+    NB_TRY(onnx_data(n, d, 0, &x));
+    NB_TRY(onnx_attr_int(n, d, "axis", 1, &axis));
+    if (axis != 1 && axis != (x->flat ? -1 : -3))
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "axis: %lld: must be 1", (long long)axis);
+    onnx_v_entry y = *x;
+    y.last = true;
+    return onnx_output(n, d, &y);
+}

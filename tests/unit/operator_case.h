@@ -1,0 +1,62 @@
+/* operator_case.h - one ONNX operator at a time: what becomes of it, or the sentence that refuses it. */
+#ifndef NB_UNIT_OPERATOR_CASE_H
+#define NB_UNIT_OPERATOR_CASE_H
+
+#include "ref/data_fixture.h"
+#include "ref/onnx_case.h"
+
+#include <nibble/import.h>
+#include <nibble/model.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#ifdef NB_ONNX
+
+/* The config of a model on 2 x 8 x 8 images holds the text; its weights go into the graph of that config. */
+static inline void expect(data_fixture *f, const char *model, const char *text)
+{
+    nb_onnx *o;
+    char *config = NULL;
+    nb_config *cfg;
+    nb_experiment exp;
+    nb_graph *g;
+    const char *path = data_fixture_path(f, "m.onnx");
+    ref_onnx_write(f->ctx, path, 2, 8, 8, model);
+    if (nb_onnx_open(f->ctx, path, &o) != NB_OK)
+        fail_msg("%s", nb_ctx_error(f->ctx));
+    const nb_onnx_config_options options = {.data = "{name: synth}", .init = "i", .out = "o"};
+    assert_int_equal(nb_onnx_config(o, &options, &config), NB_OK);
+    if (!strstr(config, text))
+        fail_msg("%s\nwant: %s", config, text);
+    assert_int_equal(nb_config_parse(f->ctx, "made", config, strlen(config), NULL, 0, &cfg), NB_OK);
+    assert_int_equal(nb_experiment_bind(f->ctx, cfg, &exp), NB_OK);
+    nb_dsinfo info = *nb_onnx_info(o);
+    if (nb_model_build(f->ctx, &exp, &info, 1, &g) != NB_OK || nb_onnx_fill(o, g) != NB_OK)
+        fail_msg("%s\n%s", nb_ctx_error(f->ctx), config);
+    nb_graph_free(g);
+    nb_config_free(f->ctx, cfg);
+    nb_free(f->ctx, config);
+    nb_onnx_free(o);
+}
+
+static inline void refuse(data_fixture *f, const char *model, const char *sentence)
+{
+    nb_onnx *o = NULL;
+    const char *path = data_fixture_path(f, "m.onnx");
+    ref_onnx_write(f->ctx, path, 2, 8, 8, model);
+    nb_status st = nb_onnx_open(f->ctx, path, &o);
+    if (st == NB_OK || !strstr(nb_ctx_error(f->ctx), sentence))
+        print_error("got %d: %s\nwant: %s\n", (int)st, nb_ctx_error(f->ctx), sentence);
+    assert_true(st == NB_E_UNSUPPORTED || st == NB_E_FORMAT);
+    assert_null(o);
+    assert_non_null(strstr(nb_ctx_error(f->ctx), sentence));
+}
+
+#endif
+
+#endif

@@ -1,0 +1,78 @@
+/* test_onnx_net.c - the walk over an ONNX graph: names, order, unknown operators (onnx_net.c, onnx_attrs.c,
+ * onnx_window.c, onnx_config.c). */
+#include "operator_case.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#ifdef NB_ONNX
+
+static void what_is_not_supported_is_named_with_its_node(void **state)
+{
+    data_fixture *f = *state;
+    refuse(f, "floats w 2x2x3x3\nConvTranspose y x,w\noutput y",
+           "m.onnx: node 'y' (ConvTranspose): not supported; these are: Conv, Gemm");
+    refuse(f, "number s 1\nQuantizeLinear y x,s\noutput y",
+           "node 'y' (QuantizeLinear): the network is quantized already");
+    refuse(f, "Relu y x alpha=1\noutput y", "attribute 'alpha' is not supported");
+}
+
+static void a_name_is_given_before_it_is_read_and_once(void **state)
+{
+    data_fixture *f = *state;
+    refuse(f, "Relu y z\nRelu z x\noutput y", "node 'y' (Relu): reads 'z', which no node before it gives");
+    refuse(f, "Relu y y\noutput y", "reads 'y', which no node before it gives");
+    refuse(f, "Relu y x\nRelu y x\noutput y", "its output 'y' is given twice");
+    refuse(f, "floats w 2\nfloats w 2\nRelu y x\noutput y", "initializer 'w' is there twice");
+    refuse(f, "floats x 2\nRelu y x\noutput y", "has 0 inputs; import takes networks of one");
+    refuse(f, "Relu y -\noutput y", "input 0 is missing");
+    refuse(f, "Relu z x\noutput y", "output 'y' does not come from a layer");
+    refuse(f, "Relu y x", "has 0 outputs");
+    refuse(f, "Relu y x\noutput y\noutput x", "has 2 outputs; import takes networks of one");
+    refuse(f, "Identity y x\noutput y", "cannot be logits");
+}
+
+static void a_layer_is_named_where_somebody_reads_it_from_afar(void **state)
+{
+    data_fixture *f = *state;
+    expect(f, "floats w 4x2x3x3\nConv relu7 x,w\nRelu a relu7\nAdd y relu7,a\noutput y",
+           "  - conv2d: {name: relu7_, out: 4, kernel: 3, bias: no}  # relu7\n  - relu: {name: a}  # a\n  - add: {in: "
+           "[relu7_, a]}");
+    expect(f, "floats w 4x2x3x3\nConv /l/l.0/c/Conv x,w\nRelu y /l/l.0/c/Conv\noutput y", "name: l.0.c, out");
+    expect(f, "floats w 4x2x3x3\nConv a x,w\nConv dead x,w\nRelu y a\noutput y",
+           "  - conv2d: {name: a, out: 4, kernel: 3, bias: no}  # a\n  - relu  # y");
+    expect(f, "floats w 2x2x1x1\nConv a x,w\nAdd y a,x\noutput y", "- input: {name: input1}");
+}
+
+#else
+
+static void this_build_has_no_onnx(void **state)
+{
+    data_fixture *f = *state;
+    nb_onnx *o;
+    assert_int_equal(nb_onnx_parse(f->ctx, "m.onnx", NULL, 0, &o), NB_E_UNSUPPORTED);
+    assert_non_null(strstr(nb_ctx_error(f->ctx), "this build has no ONNX"));
+}
+
+#endif
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#ifdef NB_ONNX
+        cmocka_unit_test_setup_teardown(what_is_not_supported_is_named_with_its_node, data_fixture_setup,
+                                        data_fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_name_is_given_before_it_is_read_and_once, data_fixture_setup,
+                                        data_fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_layer_is_named_where_somebody_reads_it_from_afar, data_fixture_setup,
+                                        data_fixture_teardown),
+#else
+        cmocka_unit_test_setup_teardown(this_build_has_no_onnx, data_fixture_setup, data_fixture_teardown),
+#endif
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

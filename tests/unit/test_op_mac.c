@@ -1,0 +1,96 @@
+/* test_op_mac.c - convolutions and matrices of ONNX: which windows have a square form, whose bias is whose (op_mac.c).
+ */
+#include "operator_case.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#ifdef NB_ONNX
+
+static void windows_that_are_square_stay_as_they_are(void **state)
+{
+    data_fixture *f = *state;
+    expect(f, "floats w 4x2x3x3\nConv y x,w strides=2,2 pads=1,1,1,1\noutput y",
+           "conv2d: {name: y, out: 4, kernel: 3, stride: 2, pad: 1, bias: no}");
+    expect(f, "floats w 4x2x3x3\nfloats b 4\nConv y x,w,b\noutput y", "conv2d: {name: y, out: 4, kernel: 3}");
+    expect(f, "floats w 4x1x3x3\nConv y x,w group=2 dilations=2,2\noutput y",
+           "dwconv2d: {name: y, kernel: 3, dilation: 2, multiplier: 2, bias: no}");
+    expect(f, "floats w 2x1x1x1\nConv y x,w group=2\noutput y", "dwconv2d: {name: y, kernel: 1, bias: no}");
+    expect(f, "floats my.conv.weight 4x2x1x1\nConv y x,my.conv.weight\noutput y",
+           "conv2d: {name: my.conv, out: 4, kernel: 1, bias: no}");
+}
+
+static void others_are_widened_with_zero_weights(void **state)
+{
+    data_fixture *f = *state;
+    expect(f, "floats w 4x2x1x3\nConv y x,w pads=0,1,0,1\noutput y", "kernel: 3, pad: 1");
+    expect(f, "floats w 4x2x3x3\nConv y x,w strides=2,2 pads=0,0,1,1\noutput y", "kernel: 4, stride: 2, pad: 1");
+    expect(f, "ints p 0,0,0,0,0,0,1,1\nfloats w 4x2x3x3\nPad z x,p\nConv y z,w strides=2,2\noutput y",
+           "kernel: 4, stride: 2, pad: 1");
+}
+
+static void windows_without_a_square_form_are_refused(void **state)
+{
+    data_fixture *f = *state;
+    refuse(f, "floats w 4x2x1x7\nConv y x,w\noutput y",
+           "node 'y' (Conv): a window of 1x7, strides 1 and 1, dilations 1 and 1, pads 0 0 0 0 has no square form");
+    refuse(f, "floats w 4x2x3x3\nConv y x,w strides=1,2\noutput y", "has no square form");
+    refuse(f, "floats w 4x2x3x3\nConv y x,w strides=1,1 dilations=2,2 pads=0,0,1,1\noutput y", "has no square form");
+    refuse(f, "floats w 4x2x3x3\nConv y x,w strides=0,1\noutput y", "strides: 0: must be in 1..65536");
+    refuse(f, "floats w 4x2x3x3\nConv y x,w pads=1,1\noutput y",
+           "attribute 'pads' has 2 values; for images there are 4");
+    refuse(f, "floats w 4x2x3x3\nConv y x,w kernel_shape=5,5\noutput y", "kernel_shape is not that of its weights");
+    refuse(f, "floats w 4x2x3x3\nConv y x,w group=2\noutput y", "do not fit the 2 of its input");
+    refuse(f, "floats w 4x2x9x9\nConv y x,w\noutput y", "a 9x9 window does not fit into its 8x8 image");
+    refuse(f, "floats w 4x2x3\nConv y x,w\noutput y", "its weights have 3 dimensions");
+    refuse(f, "floats w 4x2x3x3\nfloats b 3\nConv y x,w,b\noutput y", "its bias has 3 values for 4 channels");
+    refuse(f, "floats w 4x2x3x3\nConv y x,w colour=1\noutput y", "attribute 'colour' is not supported");
+    refuse(f, "floats w 4x2x3x3\nConv y x,x\noutput y", "input 1, 'x', must be a constant");
+    refuse(f, "ints w 1,2\nConv y x,w\noutput y", "input 1, 'w', must hold floats");
+}
+
+static void matrices_become_linear_layers(void **state)
+{
+    data_fixture *f = *state;
+    expect(f, "floats w 3x128\nfloats b 3\nFlatten r x\nGemm y r,w,b transB=1\noutput y", "linear: {name: y, out: 3}");
+    expect(f, "floats w 128x3\nFlatten r x\nGemm y r,w\noutput y", "linear: {name: y, out: 3, bias: no}");
+    expect(f, "floats w 128x3\nfloats b 3\nFlatten r x\nMatMul m r,w\nAdd y b,m\noutput y",
+           "linear: {name: m, out: 3}");
+    refuse(f, "floats w 3x128\nGemm y x,w transB=1\noutput y", "needs rows, but its input are images");
+    refuse(f, "floats w 3x64\nFlatten r x\nGemm y r,w transB=1\noutput y", "do not fit the 128 values of its input");
+    refuse(f, "floats w 3x128\nFlatten r x\nGemm y r,w transA=1\noutput y", "transA, alpha and beta");
+}
+
+#else
+
+static void this_build_has_no_onnx(void **state)
+{
+    data_fixture *f = *state;
+    nb_onnx *o;
+    assert_int_equal(nb_onnx_parse(f->ctx, "m.onnx", NULL, 0, &o), NB_E_UNSUPPORTED);
+    assert_non_null(strstr(nb_ctx_error(f->ctx), "this build has no ONNX"));
+}
+
+#endif
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#ifdef NB_ONNX
+        cmocka_unit_test_setup_teardown(windows_that_are_square_stay_as_they_are, data_fixture_setup,
+                                        data_fixture_teardown),
+        cmocka_unit_test_setup_teardown(others_are_widened_with_zero_weights, data_fixture_setup,
+                                        data_fixture_teardown),
+        cmocka_unit_test_setup_teardown(windows_without_a_square_form_are_refused, data_fixture_setup,
+                                        data_fixture_teardown),
+        cmocka_unit_test_setup_teardown(matrices_become_linear_layers, data_fixture_setup, data_fixture_teardown),
+#else
+        cmocka_unit_test_setup_teardown(this_build_has_no_onnx, data_fixture_setup, data_fixture_teardown),
+#endif
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

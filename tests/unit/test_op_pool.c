@@ -1,0 +1,67 @@
+/* test_op_pool.c - pools of ONNX and zeros around images (op_pool.c). */
+#include "operator_case.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#ifdef NB_ONNX
+
+static void pools_keep_their_windows(void **state)
+{
+    data_fixture *f = *state;
+    expect(f, "floats w 4x2x3x3\nConv a x,w\nMaxPool y a kernel_shape=3,3 strides=2,2 pads=1,1,1,1\noutput y",
+           "maxpool: {kernel: 3, stride: 2, pad: 1}");
+    expect(f, "floats w 4x2x3x3\nConv a x,w\nAveragePool y a kernel_shape=2,2 strides=2,2 ceil_mode=1\noutput y",
+           "avgpool: {kernel: 2}");
+    expect(f, "floats w 4x2x3x3\nConv a x,w\nAveragePool y a kernel_shape=6,6\noutput y", "avgpool: {global: yes}");
+    expect(f, "floats w 4x2x3x3\nConv a x,w\nGlobalAveragePool y a\noutput y", "avgpool: {global: yes}");
+    expect(f, "floats w 4x2x3x3\nConv a x,w\nReduceMean y a axes=2,3 keepdims=0\noutput y", "avgpool: {global: yes}");
+    expect(f, "floats w 4x2x3x3\nints ax -1,-2\nConv a x,w\nReduceMean y a,ax\noutput y", "avgpool: {global: yes}");
+}
+
+static void what_our_pools_are_not_is_refused(void **state)
+{
+    data_fixture *f = *state;
+    refuse(f, "MaxPool y x kernel_shape=3,3 strides=2,2 ceil_mode=1\noutput y",
+           "ceil_mode: the last window reaches over the edge");
+    refuse(f, "MaxPool y x kernel_shape=3,2\noutput y", "a window of 3x2, strides 1 and 1: must be square");
+    refuse(f, "MaxPool y x kernel_shape=3,3 pads=0,0,1,1\noutput y", "pads 0 0 1 1: must be equal");
+    refuse(f, "MaxPool y x\noutput y", "kernel_shape: 0: must be in 1..65536");
+    refuse(f, "MaxPool y x kernel_shape=2,2 pads=2,2,2,2\noutput y", "pads must be less than the window");
+    refuse(f, "AveragePool y x kernel_shape=3,3 pads=1,1,1,1\noutput y", "pads are not supported here");
+    refuse(f, "ReduceMean y x axes=1,\noutput y", "only the mean over rows and columns");
+    refuse(f, "Flatten r x\nGlobalAveragePool y r\noutput y", "needs images, but its input is flat");
+    refuse(f, "ints p 0,0,1,1,0,0,1,1\nPad z x,p\nMaxPool y z kernel_shape=3,3\noutput y",
+           "reads a Pad; only a convolution can stand behind one");
+    refuse(f, "ints p 0,1,0,0,0,0,0,0\nPad y x,p\noutput y", "only up to 64 zeros around rows and columns");
+    refuse(f, "number v 1\nints p 0,0,1,1,0,0,1,1\nPad y x,p,v\noutput y", "only up to 64 zeros");
+}
+
+#else
+
+static void this_build_has_no_onnx(void **state)
+{
+    data_fixture *f = *state;
+    nb_onnx *o;
+    assert_int_equal(nb_onnx_parse(f->ctx, "m.onnx", NULL, 0, &o), NB_E_UNSUPPORTED);
+    assert_non_null(strstr(nb_ctx_error(f->ctx), "this build has no ONNX"));
+}
+
+#endif
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#ifdef NB_ONNX
+        cmocka_unit_test_setup_teardown(pools_keep_their_windows, data_fixture_setup, data_fixture_teardown),
+        cmocka_unit_test_setup_teardown(what_our_pools_are_not_is_refused, data_fixture_setup, data_fixture_teardown),
+#else
+        cmocka_unit_test_setup_teardown(this_build_has_no_onnx, data_fixture_setup, data_fixture_teardown),
+#endif
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

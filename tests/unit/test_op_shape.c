@@ -1,0 +1,80 @@
+/* test_op_shape.c - reshapes of ONNX, the sizes it computes for them, softmax, and relus (op_shape.c, op_clamp.c). */
+#include "operator_case.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#ifdef NB_ONNX
+
+static void rows_are_made_in_many_ways(void **state)
+{
+    data_fixture *f = *state;
+    expect(f, "floats w 3x128\nints s 0,-1\nReshape r x,s\nGemm y r,w transB=1\noutput y",
+           "- linear: {name: y, out: 3, bias: no}");
+    expect(f, "floats w 3x128\nints s -1,128\nReshape r x,s\nGemm y r,w transB=1\noutput y", "linear");
+    expect(f,
+           "floats w 3x128\nShape s x\nints zero 0\nGather n s,zero axis=0\nints ax 0\nUnsqueeze u n,ax\nints rest "
+           "-1\nConcat t u,rest axis=0\nReshape r x,t\nGemm y r,w transB=1\noutput y",
+           "linear");
+    expect(f,
+           "floats w 4x2x3x3\nfloats v 3x4\nConv c x,w\nGlobalAveragePool p c\nSqueeze q p axes=2,3\nGemm y q,v "
+           "transB=1\noutput y",
+           "linear");
+    refuse(f, "ints s 128\nReshape y x,s\noutput y", "only images to rows, [N, 128]");
+    refuse(f, "ints s 0,64\nReshape y x,s\noutput y", "only images to rows");
+    refuse(f, "ints s -1,-1\nReshape y x,s\noutput y", "only images to rows");
+    refuse(f, "Reshape y x,x\noutput y", "must be a short vector of known integers");
+    refuse(f, "Flatten y x axis=2\noutput y", "axis: 2: must be 1");
+    refuse(f, "Shape s x\nints at 7\nGather y s,at\noutput y", "takes element 7 of 4");
+    refuse(f, "Shape y x\noutput y", "output 'y' does not come from a layer");
+}
+
+static void a_softmax_ends_the_network(void **state)
+{
+    data_fixture *f = *state;
+    expect(f, "floats w 3x128\nFlatten r x\nGemm g r,w transB=1\nSoftmax y g axis=1\noutput y",
+           "linear: {name: g, out: 3, bias: no}");
+    refuse(f, "floats w 3x128\nFlatten r x\nGemm g r,w transB=1\nSoftmax s g\nRelu y s\noutput y",
+           "stands behind a softmax, which must be the end");
+    refuse(f, "Softmax y x axis=3\noutput y", "axis: 3: must be 1");
+}
+
+static void clips_from_zero_are_relus(void **state)
+{
+    data_fixture *f = *state;
+    expect(f, "floats w 4x2x3x3\nnumber lo 0\nnumber hi 6\nConv c x,w\nClip y c,lo,hi\noutput y", "relu: {cap: 6}");
+    expect(f, "floats w 4x2x3x3\nnumber lo 0\nConv c x,w\nClip y c,lo\noutput y", "  - relu  #");
+    refuse(f, "number lo -1\nnumber hi 1\nClip y x,lo,hi\noutput y", "from -1 to 1: only a relu is supported");
+    refuse(f, "floats lo 2\nClip y x,lo\noutput y", "min must be one number");
+    refuse(f, "Clip y x\noutput y", "only a relu is supported");
+}
+
+#else
+
+static void this_build_has_no_onnx(void **state)
+{
+    data_fixture *f = *state;
+    nb_onnx *o;
+    assert_int_equal(nb_onnx_parse(f->ctx, "m.onnx", NULL, 0, &o), NB_E_UNSUPPORTED);
+    assert_non_null(strstr(nb_ctx_error(f->ctx), "this build has no ONNX"));
+}
+
+#endif
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#ifdef NB_ONNX
+        cmocka_unit_test_setup_teardown(rows_are_made_in_many_ways, data_fixture_setup, data_fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_softmax_ends_the_network, data_fixture_setup, data_fixture_teardown),
+        cmocka_unit_test_setup_teardown(clips_from_zero_are_relus, data_fixture_setup, data_fixture_teardown),
+#else
+        cmocka_unit_test_setup_teardown(this_build_has_no_onnx, data_fixture_setup, data_fixture_teardown),
+#endif
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
