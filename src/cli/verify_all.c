@@ -130,9 +130,12 @@ static nb_status verify_engine_on(verify_job *j, const char *level, int32_t thre
     return NB_OK;
 }
 
-/* Levels of NB_CPU that this processor has all of. */
-static nb_status verify_engine(verify_job *j, int32_t threads)
+/* Levels of NB_CPU that this processor has all of; several threads unless this build has none (OMP=0). */
+static nb_status verify_engine(verify_job *j)
 {
+    const int32_t before = nb_threads();
+    nb_set_threads(before > 1 ? before : 2);
+    const int32_t several = nb_threads();
     const char *level;
     uint32_t bits, have = nb_cpu_features();
     nb_status st = NB_OK;
@@ -145,11 +148,11 @@ static nb_status verify_engine(verify_job *j, int32_t threads)
             continue;
         nb_cpu_limit(bits);
         st = verify_engine_on(j, level, 1);
-        if (st == NB_OK)
-            st = verify_engine_on(j, level, threads);
+        if (st == NB_OK && several > 1)
+            st = verify_engine_on(j, level, several);
     }
     nb_cpu_limit(UINT32_MAX);
-    nb_set_threads(threads);
+    nb_set_threads(before);
     return st;
 }
 
@@ -253,12 +256,11 @@ static nb_status parse_number(cli *c, const char *option, int32_t dflt, int32_t 
 
 static nb_status run_all(verify_job *j)
 {
-    const int32_t threads = nb_threads() > 1 ? nb_threads() : 2;
     char path[OUTSIDE_PATH_BYTES];
     outside_path(j->o, "model.int.safetensors", path);
     NB_TRY(nb_intmodel_save(j->c->ctx, j->m, path));
     NB_TRY(outside_write(j->o, "images.bin", j->pixels, (size_t)j->n * j->image_bytes));
-    NB_TRY(verify_engine(j, threads));
+    NB_TRY(verify_engine(j));
     NB_TRY(verify_compiled(j));
     NB_TRY(verify_onnx(j));
     cli_progress_clear(&j->progress);
