@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_FILES_OPEN = 16, CANNOT_START = 127, TEXT_MAX_BYTES = 1 << 20 };
+enum { MAX_FILES_OPEN = 16, CANNOT_START = 127, MAX_WORDS = 32, TEXT_MAX_BYTES = 1 << 20 };
 
 static volatile sig_atomic_t stop_asked;
 
@@ -130,7 +130,7 @@ bool outside_find(const char *name, char *path)
 /* ---- running it ---- */
 
 /* In the child, where only what is safe after a fork may be called. Does not return. */
-static void become(const outside *o, const char *const *argv)
+static void become(const outside *o, char *const *argv)
 {
     setpgid(0, 0); /* what it starts ends with it */
     int in = open("/dev/null", O_RDONLY);
@@ -138,7 +138,7 @@ static void become(const outside *o, const char *const *argv)
         int out = open("stdout", O_WRONLY | O_CREAT | O_TRUNC, 0600);
         int err = open("stderr", O_WRONLY | O_CREAT | O_TRUNC, 0600);
         if (out >= 0 && err >= 0 && dup2(in, 0) >= 0 && dup2(out, 1) >= 0 && dup2(err, 2) >= 0)
-            execv(argv[0], (char *const *)(uintptr_t)argv);
+            execv(argv[0], argv);
     }
     _exit(CANNOT_START);
 }
@@ -194,12 +194,18 @@ static bool complaint(outside *o, char *text)
 
 nb_status outside_run(outside *o, const char *const *argv, double seconds, outside_end *end)
 {
+    char *words[MAX_WORDS]; /* execv's type has a const less, and its promise not to write */
+    size_t n = 0;
+    while (argv[n])
+        n++;
+    NB_ASSERT(n < MAX_WORDS);
+    memcpy(words, argv, (n + 1) * sizeof *words);
     *end = (outside_end){0};
     NB_TRY(outside_check(o));
     fflush(NULL);
     pid_t child = fork();
     if (child == 0)
-        become(o, argv);
+        become(o, words);
     if (child < 0) {
         snprintf(end->said, sizeof end->said, "cannot be started: %s", strerror(errno));
         return NB_OK;
