@@ -145,16 +145,16 @@ TARGET void nb_k_map_float__avx2(float *y, uint8_t *mask, const float *x, const 
     },
                     relu = {.k = {none.k.cap, 1}};
     if (m->clamp.relu)
-        FOR_BLOCKS(block_rows(8, c), rows, c, map_block, NULL, y, mask, x, m, &relu, c)
+        FOR_BLOCKS(block_rows(8, c, 8 * W), rows, c, map_block, NULL, y, mask, x, m, &relu, c)
     else
-        FOR_BLOCKS(block_rows(8, c), rows, c, map_block, NULL, y, mask, x, m, &none, c)
+        FOR_BLOCKS(block_rows(8, c, 8 * W), rows, c, map_block, NULL, y, mask, x, m, &none, c)
 }
 
 INLINE void map_codes(uint8_t *codes, uint8_t *mask, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
                       int32_t c, int relu)
 {
     const quantizer z = quantizer_of(g, m->clamp.cap, relu);
-    FOR_BLOCKS(block_rows(8, c), rows, c, map_block, codes, NULL, mask, x, m, &z, c)
+    FOR_BLOCKS(block_rows(8, c, 8 * W), rows, c, map_block, codes, NULL, mask, x, m, &z, c)
 }
 
 TARGET void nb_k_map_codes__avx2(uint8_t *codes, uint8_t *mask, const float *x, const nb_kmap *m, const nb_kgrid *g,

@@ -213,9 +213,9 @@ TARGET void nb_k_channel_stats__avx2(double *sum, double *sumsq, float *min, flo
                                      int32_t c)
 {
     if (min)
-        FOR_BLOCKS(block_rows(SUM_BLOCK, c), rows, c, stats_block, sum, sumsq, min, max, x, c)
+        FOR_BLOCKS(SUM_BLOCK, rows, c, stats_block, sum, sumsq, min, max, x, c)
     else
-        FOR_BLOCKS(block_rows(SUM_BLOCK, c), rows, c, stats_block, sum, sumsq, NULL, NULL, x, c)
+        FOR_BLOCKS(SUM_BLOCK, rows, c, stats_block, sum, sumsq, NULL, NULL, x, c)
 }
 
 TARGET void nb_k_channel_affine__avx2(float *y, const float *x, const float *a, const float *b, int64_t rows, int32_t c)
@@ -315,7 +315,7 @@ INLINE void grad_sums_wide(double *sum_dy, double *sum_dyx, const float *dy, con
     }
 }
 
-/* Many channels: rows are read in pieces of WIDE, as block_rows() would have it; what is no sixteen comes last. */
+/* Many channels: rows are read in pieces of WIDE, as block_rows() has it elsewhere; what is no sixteen comes last. */
 TARGET static void grad_sums_of_long_rows(double *sum_dy, double *sum_dyx, const float *dy, const uint8_t *mask,
                                           const float *x, const float *mean, int64_t rows, int32_t c)
 {
@@ -370,13 +370,13 @@ TARGET void nb_k_channel_grad__avx2(float *dx, const float *dy, const uint8_t *m
                                     int64_t rows, int32_t c, int32_t add)
 {
     if (mask && !add)
-        FOR_BLOCKS(block_rows(8, c), rows, c, grad_block, dx, dy, mask, x, k, 0, c)
+        FOR_BLOCKS(block_rows(8, c, 4 * W), rows, c, grad_block, dx, dy, mask, x, k, 0, c)
     else if (mask)
-        FOR_BLOCKS(block_rows(8, c), rows, c, grad_block, dx, dy, mask, x, k, 1, c)
+        FOR_BLOCKS(block_rows(8, c, 4 * W), rows, c, grad_block, dx, dy, mask, x, k, 1, c)
     else if (!add)
-        FOR_BLOCKS(block_rows(8, c), rows, c, grad_block, dx, dy, NULL, x, k, 0, c)
+        FOR_BLOCKS(block_rows(8, c, 4 * W), rows, c, grad_block, dx, dy, NULL, x, k, 0, c)
     else
-        FOR_BLOCKS(block_rows(8, c), rows, c, grad_block, dx, dy, NULL, x, k, 1, c)
+        FOR_BLOCKS(block_rows(8, c, 4 * W), rows, c, grad_block, dx, dy, NULL, x, k, 1, c)
 }
 
 INLINE __m256 real8(const int32_t *acc, const int32_t *bias, __m256 scale, __m256 shift)

@@ -96,11 +96,11 @@ INLINE pair where16(pair a, const uint8_t *mask, int32_t n, int full)
     return a;
 }
 
-/* Rows of a block: `block`, or one by one where a row is long. Few lines of each row in turn are an order in which
- * processors do not read ahead, and memory then is half as fast. */
-INLINE int64_t block_rows(int64_t block, int32_t c)
+/* Rows of a block: `block`, or one by one where a row has more than `most` channels. Few lines of each row in turn are
+ * an order in which processors do not read ahead, and memory then is half as fast. */
+INLINE int64_t block_rows(int64_t block, int32_t c, int32_t most)
 {
-    return c > 4 * W ? 1 : block;
+    return c > most ? 1 : block;
 }
 
 /* Calls body(..., first row, last row, channel, full) for 16 channels of `block` rows at a time; full ones first. Where
