@@ -3,6 +3,7 @@
 #ifndef NIBBLE_EXPORT_H
 #define NIBBLE_EXPORT_H
 
+#include <nibble/graph.h>
 #include <nibble/intmodel.h>
 
 #ifdef __cplusplus
@@ -25,6 +26,8 @@ typedef struct nb_exporter {
     /* Writes atomically; equal models give equal bytes. options may be NULL. A format that consists of several files
      * writes them beside path. */
     nb_status (*write)(nb_ctx *ctx, const nb_intmodel *m, const char *path, const nb_export_options *options);
+    /* The same of a float network; NULL: the format holds integers only. */
+    nb_status (*write_float)(nb_ctx *ctx, const nb_graph *g, const char *path);
 } nb_exporter;
 
 extern NB_API const nb_exporter *const nb_exporters[];        /* ends with NULL */

@@ -52,6 +52,13 @@ static nb_status export_model(cli *c, cli_model *m)
     nb_export_options options = {0};
     NB_TRY(options_of(c, e->name, &options));
     NB_TRY(cli_model_open(c, c->arg[0], 1, m));
+    if (!m->integers && e->write_float) {
+        if (cli_value(c, "--opset") || cli_value(c, "--form"))
+            return cli_usage(c, "--opset and --form are for integers; %s is a float network", m->path);
+        NB_TRY(e->write_float(c->ctx, m->graph, out));
+        printf("%s\n", out);
+        return NB_OK;
+    }
     if (!m->integers)
         return nb_fail(c->ctx, NB_E_UNSUPPORTED, "%s: is a float network; only a quantized one has integers to export",
                        m->path);
@@ -82,7 +89,8 @@ const cli_command cli_command_export = {
     .name = "export",
     .usage = "FILE -o OUT",
     .help = "the integers in another format",
-    .more = "FILE is an integer checkpoint, or a quantized training checkpoint, which is lowered first.\n",
+    .more = "FILE is an integer checkpoint, or a quantized training checkpoint, which is lowered first.\n"
+            "A float checkpoint can become ONNX: a float network on normalised images, which import takes back.\n",
     .options = options,
     .min_args = 1,
     .max_args = 1,

@@ -13,6 +13,8 @@
  * where the two disagree. */
 #include <nibble/export.h>
 
+#include "export/onnx_float.h"
+
 #include "base/check.h"
 
 #ifdef NB_ONNX
@@ -200,5 +202,8 @@ static nb_status write_onnx(nb_ctx *ctx, const nb_intmodel *m, const char *path,
 
 #endif
 
-const nb_exporter nb_exporter_onnx = {
-    .name = "onnx", .ext = ".onnx", .help = "ONNX, for run times", .write = write_onnx};
+const nb_exporter nb_exporter_onnx = {.name = "onnx",
+                                      .ext = ".onnx",
+                                      .help = "ONNX, for run times",
+                                      .write = write_onnx,
+                                      .write_float = nb_onnx_write_float};

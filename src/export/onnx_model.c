@@ -155,6 +155,15 @@ void onnx_int(onnx_model *o, const char *name, int64_t v)
     a->i = v;
 }
 
+void onnx_float(onnx_model *o, const char *name, float v)
+{
+    Onnx__AttributeProto *a = attribute(o, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
+    if (!a)
+        return;
+    a->has_f = 1;
+    a->f = v;
+}
+
 void onnx_ints(onnx_model *o, const char *name, const int64_t *v, int32_t n)
 {
     Onnx__AttributeProto *a = attribute(o, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS);

@@ -2,13 +2,10 @@
 #ifndef NB_IMPORT_FILL_H
 #define NB_IMPORT_FILL_H
 
-#include <nibble/geom.h>
 #include <nibble/graph.h>
 
 #include "base/safetensors.h"
 
-/* The layer's leaf called "<layer>.<what>", or NULL. */
-nb_node *nb_fill_leaf_of(const nb_node *layer, const char *what);
 /* A tensor of shape t can become the leaf: convolutions OIHW (ohwi: as the leaf), linear layers [out, in] with the
  * columns of a flattened CHW image, vectors. */
 bool nb_fill_fits(const nb_node *layer, const nb_node *leaf, const nb_st_tensor *t, bool ohwi);
@@ -19,7 +16,5 @@ float nb_fill_element(const nb_st_tensor *t, int64_t i);
 /* Copies; fits and is_float hold. NB_E_FORMAT when a value is no finite float. file stands in messages. */
 nb_status nb_fill_leaf(nb_ctx *ctx, const char *file, const nb_node *layer, nb_node *leaf, const nb_st_tensor *t,
                        bool ohwi);
-/* A float key of the layer's config by name, e.g. a batch norm's eps; NULL when it has none of that name. */
-const float *nb_fill_float_key(const nb_node *layer, const char *name);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/numtext.h"
 #include "base/textbuf.h"
+#include "core/oihw.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -231,7 +232,7 @@ nb_status nb_onnx_config(const nb_onnx *o, const nb_onnx_config_options *options
 
 static nb_status fill_param(const nb_onnx *o, nb_graph *g, const onnx_layer *l, const onnx_param *p)
 {
-    nb_node *layer = nb_graph_find(g, l->name), *leaf = layer ? nb_fill_leaf_of(layer, p->what) : NULL;
+    nb_node *layer = nb_graph_find(g, l->name), *leaf = layer ? nb_leaf_of(layer, p->what) : NULL;
     if (!leaf || !nb_fill_fits(layer, leaf, &p->t, false))
         return nb_fail(o->ctx, NB_E_SHAPE, "%s: '%.80s' does not become %s.%s: the config is not the one made from it",
                        o->file->path, p->t.name, l->name, p->what);

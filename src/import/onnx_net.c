@@ -194,7 +194,7 @@ static bool name_taken(const onnx_net *n, const char *name)
     return strcmp(name, "loss") == 0;
 }
 
-/* "relu3" is what the config calls a layer without a name. */
+/* "relu3" is what the config calls a layer without a name; layers with parameters always have one. */
 static bool is_default(const char *name)
 {
     size_t digits = strlen(name), end = digits;
@@ -205,7 +205,8 @@ static bool is_default(const char *name)
         return false;
     memcpy(kind, name, digits);
     kind[digits] = '\0';
-    return nb_layer_find(kind) != NULL;
+    const nb_op *op = nb_layer_find(kind);
+    return op && op->role != NB_ROLE_MAC && op->role != NB_ROLE_AFFINE;
 }
 
 /* "/layer1/layer1.0/conv1/Conv" -> "layer1.0.conv1": PyTorch repeats the path in each part. */
@@ -270,8 +271,10 @@ nb_status onnx_add_layer(onnx_net *n, const onnx_node *d, const char *op, const 
 
 nb_status onnx_as_rows(onnx_net *n, const onnx_node *d, const onnx_v_entry *v, int32_t *layer)
 {
+    onnx_node unnamed = *d; /* the node's name is for the layer it stands for */
+    unnamed.name = "";
     *layer = v->layer;
-    return v->row ? NB_OK : onnx_add_layer(n, d, "flatten", NULL, &v->layer, 1, layer);
+    return v->row ? NB_OK : onnx_add_layer(n, &unnamed, "flatten", NULL, &v->layer, 1, layer);
 }
 
 /* ---- the walk ---- */

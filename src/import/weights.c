@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/files.h"
 #include "base/textbuf.h"
+#include "core/oihw.h"
 
 #include <string.h>
 
@@ -46,8 +47,8 @@ static nb_node *leaf_for(const nb_node *layer, const char *part)
     };
     for (int32_t i = 0; layer->op->role == NB_ROLE_AFFINE && i < 4; i++)
         if (strcmp(part, norm[i][0]) == 0)
-            return nb_fill_leaf_of(layer, norm[i][1]);
-    return nb_fill_leaf_of(layer, part);
+            return nb_leaf_of(layer, norm[i][1]);
+    return nb_leaf_of(layer, part);
 }
 
 /* ---- rules ---- */

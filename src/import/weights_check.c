@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/textbuf.h"
+#include "core/oihw.h"
 
 #include <math.h>
 #include <string.h>
@@ -165,7 +166,7 @@ static nb_status check_eps(const nb_weights *m, float eps)
 {
     const float theirs = eps > 0 ? eps : BN_EPS;
     for (int32_t i = 0; i < m->n_layers; i++) {
-        const float *ours = nb_fill_float_key(m->layers[i], "eps");
+        const float *ours = nb_bound_key(m->layers[i], "eps", NB_K_FLOAT);
         if (ours && m->layers[i]->op->role == NB_ROLE_AFFINE && fabsf(*ours - theirs) > 1e-3f * theirs)
             return nb_node_fail(m->g, m->layers[i], NB_E_CONFIG,
                                 "eps: %g, but the weights are of a network with %g%s: set it in the config, or say "

@@ -87,3 +87,16 @@ run 0 eval made/import_norms.safetensors --logits b.safetensors
 # Without its data a model can be imported when its normalisation is said.
 run 0 import "$golden/import_folded.onnx" -o elsewhere --data '{name: pngdir, path: nowhere}' --mean 0.5 --std 0.25
 says 'imported without its data'
+
+# ---- a float network as ONNX and back ----
+run 0 export plain/best.safetensors --format onnx -o plain.onnx
+run 0 import plain.onnx -o back --data '{name: synth, count: 200, test_count: 60, height: 9, width: 9, channels: 3, classes: 4}'
+run 0 eval plain/best.safetensors --logits a.safetensors
+run 0 eval back.safetensors --logits b.safetensors
+cmp a.safetensors b.safetensors || die "a network is another one after export and import"
+refuses 2 '--opset and --form are for integers' export plain/best.safetensors --format onnx --opset 13 -o x.onnx
+refuses 1 'is a float network' export plain/best.safetensors --format c -o x.c
+# Integers do not come back: the first quantized node is named.
+run 0 export run/model.int.safetensors --format onnx -o int.onnx
+run 1 import int.onnx -o x
+says 'int.onnx: '

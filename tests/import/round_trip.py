@@ -1,6 +1,6 @@
 """round_trip.py - networks of PyTorch through `nibble import`: our logits against PyTorch's, on the same images.
 
-usage: round_trip.py NIBBLE FOLDER          needs torch, onnx and safetensors
+usage: round_trip.py NIBBLE FOLDER          needs torch, onnx, onnxruntime and safetensors
 Exits with 1 when a logit is off by more than 1e-4 of the largest, or something fails.
 """
 import subprocess
@@ -138,6 +138,24 @@ def onnx(name, network, x, want, mean, std, data):
         compare(f"{name}, ONNX, {form}", f"{file}.safetensors", want)
 
 
+def back(name, want, x, mean, std):
+    """Our float network as ONNX: in ONNX Runtime, and imported again: the same tensors."""
+    import onnxruntime
+
+    run("export", f"{name}.safetensors", "--format", "onnx", "-o", "back.onnx")
+    mean, std = (np.array(v).reshape(1, -1, 1, 1) for v in (mean, std))
+    session = onnxruntime.InferenceSession(work / "back.onnx", providers=["CPUExecutionProvider"])
+    far = np.abs(session.run(None, {"image": ((x / 255 - mean) / std).astype(np.float32)})[0] - want).max()
+    config = (work / f"{name}.yaml").read_text()
+    run("import", "back.onnx", "-o", "back", "--data", config.split("data: ")[1].split("\n")[0])
+    a, b = (load_file(work / f"{f}.safetensors") for f in (name, "back"))
+    same = sorted(a) == sorted(b) and all(a[k].tobytes() == b[k].tobytes() for k in a)
+    bad = not same or far > TOLERANCE * max(1.0, np.abs(want).max())
+    print(f"{name}: exported, in ONNX Runtime off by {far:.2e}; imported again, {'equal' if same else 'other'} tensors{'  BAD' if bad else ''}")
+    if bad:
+        failures.append(f"{name} back")
+
+
 def to_integers(name, config, checkpoint):
     """Post-training quantization to W8A8, then both exporters."""
     run("quantize", config, "--from", checkpoint, "--set", f"out=runs/{name}")
@@ -172,12 +190,15 @@ def main():
         want = logits_of(network, x, MEAN, STD)
         state_dict(name, network, config % "cifar", want)
         onnx(name, network, x, want, MEAN, STD, "{name: cifar10, path: cifar}")
+        back(f"{name}-norm", want, x, MEAN, STD)
     identity("resnet20")
     half = networks.disturbed(networks.ResNet(), 5).half().float()
     state_dict("resnet20-half", half, RESNET20 % "cifar", logits_of(half, x, MEAN, STD), np.float16)
     odd = make_idx(work / "idx", rng, 13, 23, 7)
     mixed = networks.disturbed(networks.Mixed(), 7)
-    onnx("mixed", mixed, odd, logits_of(mixed, odd, [0.4], [0.3]), [0.4], [0.3], "{name: idx, path: idx, classes: 7}")
+    want = logits_of(mixed, odd, [0.4], [0.3])
+    onnx("mixed", mixed, odd, want, [0.4], [0.3], "{name: idx, path: idx, classes: 7}")
+    back("mixed-fold", want, odd, [0.4], [0.3])
     uneven = networks.disturbed(networks.Uneven(), 9)
     onnx("uneven", uneven, x, logits_of(uneven, x, MEAN, STD), MEAN, STD, "{name: cifar10, path: cifar}")
     to_integers("resnet20", "resnet20.yaml", "resnet20.ckpt.safetensors")

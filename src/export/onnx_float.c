@@ -1,0 +1,293 @@
+/* onnx_float.c - a float network as ONNX, as PyTorch would write it: NCHW, OIHW, one node per layer, opset 13.
+ *
+ * The input are normalised images; what they are normalised with stands in the metadata ("mean", "std"), so that import
+ * finds it again. Parameters keep their names: import gives the same tensors back. */
+#include "export/onnx_float.h"
+
+#include "base/check.h"
+#include "base/numtext.h"
+
+#ifdef NB_ONNX
+
+#    include "core/oihw.h"
+#    include "export/onnx_model.h"
+
+#    include <math.h>
+#    include <stdio.h>
+#    include <string.h>
+
+enum { OPSET = 13, MAX_DIMS = 4 };
+
+typedef struct {
+    nb_ctx *ctx;
+    const nb_graph *g;
+    onnx_model *o;
+    const char **name; /* [g->n] of the values */
+} writer;
+
+static int32_t int_key(const nb_node *n, const char *name, int32_t dflt)
+{
+    const int32_t *v = nb_bound_key(n, name, NB_K_INT);
+    return v ? *v : dflt;
+}
+
+static const char *in_name(const writer *w, const nb_node *n, int32_t k)
+{
+    return w->name[n->in[k]->id];
+}
+
+/* The leaf in their order as a constant of its name; window: as [o, i, y, x], else as a matrix or a vector. */
+static nb_status put_leaf(writer *w, const nb_node *layer, const nb_node *leaf, bool window, const char **name)
+{
+    const nb_oihw r = nb_oihw_of(layer, leaf);
+    const int64_t count = nb_count(&leaf->out), image[4] = {r.o, r.i, r.y, r.x}, matrix[2] = {r.o, r.i};
+    const bool vector = leaf->out.shape.ndim == 1;
+    const float *from = leaf->out.data;
+    float *to = nb_alloc(w->ctx, (size_t)count * sizeof *to);
+    if (!to)
+        return NB_E_NOMEM;
+    for (int64_t o = 0; o < r.o; o++)
+        for (int64_t y = 0; y < r.y; y++)
+            for (int64_t x = 0; x < r.x; x++)
+                for (int64_t i = 0; i < r.i; i++)
+                    to[nb_oihw_place(&r, o, y, x, i)] = *from++;
+    *name = onnx_constant(w->o, leaf->name, ONNX_FLOAT,
+                          vector   ? &count
+                          : window ? image
+                                   : matrix,
+                          vector   ? 1
+                          : window ? 4
+                                   : 2,
+                          to, (size_t)count * sizeof *to);
+    nb_free(w->ctx, to);
+    return NB_OK;
+}
+
+static void put_window(writer *w, int32_t kernel, int32_t stride, int32_t pad)
+{
+    onnx_ints(w->o, "kernel_shape", (const int64_t[]){kernel, kernel}, 2);
+    onnx_ints(w->o, "strides", (const int64_t[]){stride, stride}, 2);
+    onnx_ints(w->o, "pads", (const int64_t[]){pad, pad, pad, pad}, 4);
+}
+
+static nb_status put_conv(writer *w, const nb_node *n)
+{
+    const nb_node *weight = nb_leaf_of(n, "weight"), *bias = nb_leaf_of(n, "bias");
+    const int32_t d = int_key(n, "dilation", 1), channels = nb_channels(&n->in[0]->out);
+    const char *in[3] = {in_name(w, n, 0)};
+    NB_TRY(put_leaf(w, n, weight, true, &in[1]));
+    if (bias)
+        NB_TRY(put_leaf(w, n, bias, false, &in[2]));
+    w->name[n->id] = onnx_add(w->o, "Conv", n->name, in, bias ? 3 : 2);
+    put_window(w, int_key(n, "kernel", 1), int_key(n, "stride", 1), int_key(n, "pad", 0));
+    onnx_ints(w->o, "dilations", (const int64_t[]){d, d}, 2);
+    onnx_int(w->o, "group", channels / weight->out.shape.d[3]);
+    return NB_OK;
+}
+
+static const char *put_rows(writer *w, const nb_node *n, const char *as)
+{
+    const char *x = in_name(w, n, 0);
+    if (n->in[0]->out.shape.ndim == 2)
+        return x;
+    x = onnx_add(w->o, "Flatten", as, &x, 1);
+    onnx_int(w->o, "axis", 1);
+    return x;
+}
+
+static nb_status put_linear(writer *w, const nb_node *n)
+{
+    const nb_node *bias = nb_leaf_of(n, "bias");
+    const char *in[3] = {put_rows(w, n, onnx_name(w->o, "%s.rows", n->name))};
+    NB_TRY(put_leaf(w, n, nb_leaf_of(n, "weight"), false, &in[1]));
+    if (bias)
+        NB_TRY(put_leaf(w, n, bias, false, &in[2]));
+    w->name[n->id] = onnx_add(w->o, "Gemm", n->name, in, bias ? 3 : 2);
+    onnx_int(w->o, "transB", 1);
+    return NB_OK;
+}
+
+static nb_status put_batchnorm(writer *w, const nb_node *n)
+{
+    static const char *const what[4] = {"gamma", "beta", "mean", "var"};
+    const char *in[5] = {in_name(w, n, 0)};
+    for (int32_t i = 0; i < 4; i++)
+        NB_TRY(put_leaf(w, n, nb_leaf_of(n, what[i]), false, &in[i + 1]));
+    w->name[n->id] = onnx_add(w->o, "BatchNormalization", n->name, in, 5);
+    onnx_float(w->o, "epsilon", *(const float *)nb_bound_key(n, "eps", NB_K_FLOAT));
+    return NB_OK;
+}
+
+static nb_status put_relu(writer *w, const nb_node *n)
+{
+    const float cap = *(const float *)nb_bound_key(n, "cap", NB_K_FLOAT);
+    const char *in[3] = {in_name(w, n, 0)};
+    if (isfinite(cap)) {
+        in[1] = onnx_scalar(w->o, onnx_name(w->o, "%s.min", n->name), ONNX_FLOAT, 0);
+        in[2] = onnx_scalar(w->o, onnx_name(w->o, "%s.max", n->name), ONNX_FLOAT, (double)cap);
+    }
+    w->name[n->id] = onnx_add(w->o, in[1] ? "Clip" : "Relu", n->name, in, in[1] ? 3 : 1);
+    return NB_OK;
+}
+
+static nb_status put_maxpool(writer *w, const nb_node *n)
+{
+    const char *x = in_name(w, n, 0);
+    const int32_t kernel = int_key(n, "kernel", 1), stride = int_key(n, "stride", 0);
+    w->name[n->id] = onnx_add(w->o, "MaxPool", n->name, &x, 1);
+    put_window(w, kernel, stride ? stride : kernel, int_key(n, "pad", 0));
+    return NB_OK;
+}
+
+static nb_status put_avgpool(writer *w, const nb_node *n)
+{
+    const char *x = in_name(w, n, 0);
+    const int32_t kernel = int_key(n, "kernel", 0), stride = int_key(n, "stride", 0);
+    w->name[n->id] = onnx_add(w->o, kernel ? "AveragePool" : "GlobalAveragePool", n->name, &x, 1);
+    if (kernel)
+        put_window(w, kernel, stride ? stride : kernel, 0);
+    return NB_OK;
+}
+
+static void put_join(writer *w, const nb_node *n, const char *op)
+{
+    const char *in[NB_MAX_IN];
+    for (int32_t k = 0; k < n->n_in; k++)
+        in[k] = in_name(w, n, k);
+    w->name[n->id] = onnx_add(w->o, op, n->name, in, n->n_in);
+}
+
+static nb_status put_add(writer *w, const nb_node *n)
+{
+    put_join(w, n, "Add");
+    return NB_OK;
+}
+
+static nb_status put_concat(writer *w, const nb_node *n)
+{
+    put_join(w, n, "Concat");
+    onnx_int(w->o, "axis", 1);
+    return NB_OK;
+}
+
+static nb_status put_flatten(writer *w, const nb_node *n)
+{
+    w->name[n->id] = put_rows(w, n, n->name);
+    return NB_OK;
+}
+
+static nb_status put_nothing(writer *w, const nb_node *n)
+{
+    w->name[n->id] = in_name(w, n, 0);
+    return NB_OK;
+}
+
+/* ---- the ends ---- */
+
+typedef struct {
+    const nb_graph *g;
+    float *v;
+    int32_t n;
+} numbers;
+
+static nb_status take_number(void *ud, const char *text, const nb_conf *node)
+{
+    static const nb_key any = {.kind = NB_K_FLOAT, .min = -1000, .max = 1000};
+    numbers *l = ud;
+    (void)text;
+    return l->n < NB_MAX_CHANNELS ? nb_conf_value(l->g->ctx, node, "input", &any, &l->v[l->n++]) : NB_OK;
+}
+
+/* The layer's own numbers, or the data set's. */
+static nb_status put_normalisation(writer *w, const nb_node *n, const char *key, const float *dflt)
+{
+    float v[NB_MAX_CHANNELS];
+    char text[NB_MAX_CHANNELS * (NB_NUMTEXT + 1)], number[NB_NUMTEXT];
+    size_t at = 0;
+    const nb_conf *const *own = nb_bound_key(n, key, NB_K_NODE);
+    numbers l = {.g = w->g, .v = v};
+    memcpy(v, dflt, sizeof v);
+    if (own && *own)
+        NB_TRY(nb_conf_each_text(w->ctx, *own, "input", take_number, &l));
+    for (int32_t c = 0; c < w->g->info.c; c++) {
+        float x = l.n == 1 ? v[0] : v[c];
+        if (strcmp(key, "std") == 0 && !(x > 0))
+            x = 1; /* a constant channel, as in layers/input.c */
+        at += (size_t)snprintf(text + at, sizeof text - at, "%s%s", c ? " " : "", nb_float_text(number, x));
+    }
+    onnx_meta(w->o, key, text);
+    return NB_OK;
+}
+
+static nb_status put_input(writer *w, const nb_node *n)
+{
+    const nb_dsinfo *d = &w->g->info;
+    w->name[n->id] = "image";
+    onnx_value(w->o, false, "image", ONNX_FLOAT, (const int64_t[]){-1, d->c, d->h, d->w}, MAX_DIMS);
+    NB_TRY(put_normalisation(w, n, "mean", d->mean));
+    return put_normalisation(w, n, "std", d->std);
+}
+
+static nb_status put_output(writer *w, const nb_node *n)
+{
+    const char *x = put_rows(w, n, "logits.rows");
+    onnx_add(w->o, "Identity", "logits", &x, 1);
+    onnx_value(w->o, true, "logits", ONNX_FLOAT,
+               (const int64_t[]){-1, nb_count(&n->in[0]->out) / n->in[0]->out.shape.d[0]}, 2);
+    return NB_OK;
+}
+
+static nb_status put_node(writer *w, const nb_node *n)
+{
+    static const struct {
+        const char *op;
+        nb_status (*put)(writer *w, const nb_node *n);
+    } table[] = {
+        {"input",        put_input    },
+        {"conv2d",       put_conv     },
+        {"dwconv2d",     put_conv     },
+        {"linear",       put_linear   },
+        {"batchnorm",    put_batchnorm},
+        {"relu",         put_relu     },
+        {"maxpool",      put_maxpool  },
+        {"avgpool",      put_avgpool  },
+        {"add",          put_add      },
+        {"concat",       put_concat   },
+        {"flatten",      put_flatten  },
+        {"dropout",      put_nothing  },
+        {"softmax_xent", put_output   },
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (strcmp(table[i].op, n->op->name) == 0)
+            return table[i].put(w, n);
+    return nb_fail(w->ctx, NB_E_UNSUPPORTED, "format onnx: layer %s (%s) has no float form", n->name, n->op->name);
+}
+
+nb_status nb_onnx_write_float(nb_ctx *ctx, const nb_graph *g, const char *path)
+{
+    writer w = {.ctx = ctx, .g = g};
+    w.name = nb_alloc(ctx, (size_t)g->n * sizeof *w.name);
+    nb_status st = w.name ? onnx_create(ctx, OPSET, &w.o) : NB_E_NOMEM;
+    for (int32_t i = 0; st == NB_OK && i < g->n; i++)
+        if (!(g->node[i]->flags & NB_NODE_LEAF))
+            st = put_node(&w, g->node[i]);
+    if (st == NB_OK)
+        st = onnx_finish(w.o, path);
+    onnx_free(w.o);
+    nb_free(ctx, w.name);
+    return st;
+}
+
+#else
+
+nb_status nb_onnx_write_float(nb_ctx *ctx, const nb_graph *g, const char *path)
+{
+    (void)g;
+    (void)path;
+    return nb_fail(
+        ctx, NB_E_UNSUPPORTED,
+        "format onnx: this build has no ONNX: install libprotobuf-c-dev, protobuf-c-compiler and libonnx-dev, and "
+        "build again");
+}
+
+#endif

@@ -1,0 +1,65 @@
+/* test_oihw.c - where other frameworks keep what we have as OHWI and HWC; leaves and keys by name (oihw.c). */
+#include "core/oihw.h"
+#include "ref/foreign.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#define MODEL                                                                                                          \
+    "  - input\n  - conv2d: {name: c, out: 3, kernel: 2}\n  - flatten\n  - batchnorm: {name: b}\n  - relu\n"           \
+    "  - linear: {name: f, out: 2}\n  - linear: {name: g, out: 2}\n"
+
+static void windows_move_the_channels_and_flat_images_the_columns(void **state)
+{
+    (void)state;
+    ref_foreign f;
+    ref_foreign_open(&f, MODEL, 3, 4, 2, 2);
+    const nb_node *c = nb_graph_find(f.g, "c"), *b = nb_graph_find(f.g, "b"), *fc = nb_graph_find(f.g, "f");
+    nb_oihw r = nb_oihw_of(c, nb_leaf_of(c, "weight"));
+    assert_false(r.same || r.columns);
+    assert_int_equal(nb_oihw_place(&r, 1, 0, 1, 1), ((1 * 2 + 1) * 2 + 0) * 2 + 1);
+    r = nb_oihw_of(fc, nb_leaf_of(fc, "weight")); /* the image is 2 x 3 x 3 */
+    assert_true(r.columns);
+    assert_int_equal(nb_oihw_place(&r, 1, 0, 0, (1 * 3 + 2) * 3 + 1), 18 + (1 * 2 + 1) * 3 + 2);
+    r = nb_oihw_of(b, nb_leaf_of(b, "mean"));
+    assert_int_equal(nb_oihw_place(&r, 0, 0, 0, 3), 1);
+    ref_foreign_close(&f);
+}
+
+static void what_has_one_order_keeps_it(void **state)
+{
+    (void)state;
+    ref_foreign f;
+    ref_foreign_open(&f, MODEL, 3, 4, 2, 2);
+    const nb_node *g = nb_graph_find(f.g, "g"), *fc = nb_graph_find(f.g, "f");
+    assert_true(nb_oihw_of(g, nb_leaf_of(g, "weight")).same);
+    assert_true(nb_oihw_of(fc, nb_leaf_of(fc, "bias")).same);
+    ref_foreign_close(&f);
+}
+
+static void leaves_and_keys_are_found_by_name(void **state)
+{
+    (void)state;
+    ref_foreign f;
+    ref_foreign_open(&f, MODEL, 3, 4, 2, 2);
+    const nb_node *c = nb_graph_find(f.g, "c");
+    assert_null(nb_leaf_of(c, "gamma"));
+    assert_true(*(const float *)nb_bound_key(nb_graph_find(f.g, "b"), "eps", NB_K_FLOAT) == 1e-5f);
+    assert_int_equal(*(const int32_t *)nb_bound_key(c, "kernel", NB_K_INT), 2);
+    assert_null(nb_bound_key(c, "kernel", NB_K_FLOAT));
+    assert_null(nb_bound_key(c, "eps", NB_K_FLOAT));
+    ref_foreign_close(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(windows_move_the_channels_and_flat_images_the_columns),
+        cmocka_unit_test(what_has_one_order_keeps_it),
+        cmocka_unit_test(leaves_and_keys_are_found_by_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
