@@ -143,8 +143,10 @@ $(B)/tests/onnx/export_networks: $(B)/tests/onnx/export_networks.o $(B)/libref.a
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 check-import: $(PRODUCTS)               ## networks of PyTorch through `nibble import`: logits within 1e-4 (PYTHON: one with torch, onnx and safetensors)
 	@rm -rf $(B)/import && $(or $(PYTHON),python3) tests/import/round_trip.py $(CURDIR)/$(B)/nibble $(B)/import
-check-mcu: $(PRODUCTS) $(B)/tests/mcu/make_images ## exported networks on emulated Cortex-M4 and M55 (needs gcc-arm-none-eabi, qemu-system-arm)
+check-mcu: $(PRODUCTS) $(B)/tests/mcu/make_images $(B)/tests/prop/test_exported_c ## exported networks on emulated Cortex-M4 and M55 (needs gcc-arm-none-eabi, qemu-system-arm)
 	@NIBBLE=$(CURDIR)/$(B)/nibble tests/mcu/run.sh $(B)/tests/mcu/make_images $(MODELS)
+	@for target in "m4-portable -O2" "m4 -O2" "m55 -O2" "m55 -Os"; do NB_TEST_NETWORKS=$(or $(NETWORKS),100) \
+	    NB_TEST_CC="$(CURDIR)/tests/mcu/cross.sh $$target" tests/run.sh $(B)/tests/prop/test_exported_c || exit 1; done
 $(B)/tests/mcu/make_images: $(B)/tests/mcu/make_images.o $(B)/libnibble.a
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 check-install: $(PRODUCTS)              ## install into a temporary place, build a program against it, uninstall

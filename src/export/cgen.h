@@ -15,6 +15,9 @@ enum {
     CGEN_IN_LOGITS = -1 /* cgen.offset: the tensor is not in the arena but the caller's array of logits */
 };
 
+#define CGEN_HELIUM  "defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)"
+#define CGEN_WINDOWS CGEN_HELIUM " && defined(__GNUC__)" /* where the functions of cgen_window.c are compiled */
+
 typedef struct {
     char key;
     const char *value;
@@ -38,7 +41,8 @@ void cgen_printf(cgen *g, const char *fmt, ...) NB_PRINTF(2, 3);
 void cgen_helpers(cgen *g);
 
 /* ---- cgen_plan.c ---- */
-/* Offsets, RAM and its bound. Weights of fewer than 8 bits are unpacked a row or two at a time into scratch. */
+/* Offsets, RAM and its bound. Weights of fewer than 8 bits are unpacked a row or two at a time into scratch, and the
+ * windows of two pixels copied there. */
 nb_status cgen_plan(cgen *g);
 size_t cgen_scratch_bytes(const nb_intmodel *m, int32_t step);
 /* The step that wrote what `step` reads as its k-th input. */
@@ -56,8 +60,18 @@ nb_status cgen_data(cgen *g); /* constant arrays of all steps; sets flash */
 const char *cgen_type(int32_t etype); /* "uint8_t", "int8_t", "int32_t" */
 nb_status cgen_functions(cgen *g);    /* one function per distinct step; sets same */
 void cgen_conv(cgen *g, int32_t step);
+/* y[at] from accumulator `acc` of channel c. */
+void cgen_store(cgen *g, int32_t step, const char *indent, const char *at, const char *acc, const char *c);
+bool cgen_high(const nb_estep *s);    /* does a convolution's rescale need the upper half of its products alone? */
 bool cgen_pairs(const nb_geom *geom); /* does it use the dot product of two pixels? */
 nb_geom cgen_view(const nb_geom *g);  /* a 1x1 convolution without stride and padding sees the image as one row */
 void cgen_calls(cgen *g);             /* the body of run() */
+
+/* ---- cgen_window.c ---- */
+bool cgen_windowed(const nb_intmodel *m, int32_t step); /* is a step another function on Helium? */
+int64_t cgen_window_bias(const nb_intmodel *m, int32_t step,
+                         int32_t c); /* what channel c's bias has more in that one */
+void cgen_window_helpers(cgen *g);
+void cgen_window_body(cgen *g, int32_t step); /* without braces */
 
 #endif

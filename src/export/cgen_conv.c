@@ -3,7 +3,9 @@
  * dense      output channels in pairs, weights of a pair unpacked once; then pixels in pairs where the windows of both
  *            lie inside, one by one at the borders. A kernel row is one dot product where its codes are consecutive
  *            (no groups, no dilation), else every tap is one.
- * depthwise  pixel by pixel, channel by channel. */
+ * depthwise  pixel by pixel, channel by channel.
+ *
+ * Helium has another function for most dense ones: cgen_window.c. */
 #include "export/cgen.h"
 
 #include <inttypes.h>
@@ -11,6 +13,7 @@
 
 typedef struct {
     cgen *g;
+    int32_t step;
     nb_geom geom;
     const nb_estep *s;
     const nb_etensor *in, *out;
@@ -47,7 +50,7 @@ bool cgen_pairs(const nb_geom *geom)
 
 static conv conv_of(cgen *g, int32_t step)
 {
-    conv v = {.g = g, .s = &g->m->e.steps[step], .bits = g->m->steps[step].weight_bits};
+    conv v = {.g = g, .step = step, .s = &g->m->e.steps[step], .bits = g->m->steps[step].weight_bits};
     v.in = &g->m->e.tensors[v.s->in[0]];
     v.out = &g->m->e.tensors[v.s->out];
     v.geom = cgen_view(&v.s->geom);
@@ -90,20 +93,31 @@ static void put_loop(const conv *v, const char *indent, const char *axis, int32_
         cgen_printf(v->g, "%sfor (%s = 0; %s < %" PRId32 "; %s++)", indent, axis, axis, taps, axis);
 }
 
-/* y[at] from an accumulator of channel c. */
-static void put_store(const conv *v, const char *indent, const char *at, const char *acc, const char *c)
+/* (product + half) >> shift is ((product >> 32) + (half >> 32)) >> (shift - 32) where half has no bits below 32. */
+bool cgen_high(const nb_estep *s)
 {
-    const nb_estep *s = v->s;
-    const char *type = cgen_type(v->out->type);
+    for (int32_t c = 0; s->mult && c < s->geom.oc; c++)
+        if (s->shift[c] < 33)
+            return false;
+    return s->mult != NULL;
+}
+
+void cgen_store(cgen *g, int32_t step, const char *indent, const char *at, const char *acc, const char *c)
+{
+    const nb_estep *s = &g->m->e.steps[step];
+    const nb_etensor *out = &g->m->e.tensors[s->out];
+    const char *type = cgen_type(out->type);
+    if (cgen_high(s))
+        cgen_printf(g, "%sy[%s] = (%s)@close_high(%s, mult[%s], shift[%s]", indent, at, type, acc, c, c);
+    else if (s->mult)
+        cgen_printf(g, "%sy[%s] = (%s)@close((int64_t)%s * mult[%s], shift[%s]", indent, at, type, acc, c, c);
     if (s->mult)
-        cgen_printf(v->g,
-                    "%sy[%s] = (%s)@close((int64_t)%s * mult[%s], shift[%s], %" PRId32 ", %" PRId32 ", %" PRId32 ");\n",
-                    indent, at, type, acc, c, c, v->out->zero, s->lo, s->hi);
+        cgen_printf(g, ", %" PRId32 ", %" PRId32 ", %" PRId32 ");\n", out->zero, s->lo, s->hi);
     else if (s->lo == INT32_MIN && s->hi == INT32_MAX)
-        cgen_printf(v->g, "%sy[%s] = %s;\n", indent, at, acc);
+        cgen_printf(g, "%sy[%s] = %s;\n", indent, at, acc);
     else
-        cgen_printf(v->g, "%sy[%s] = %s < %" PRId32 " ? %" PRId32 " : %s > %" PRId32 " ? %" PRId32 " : %s;\n", indent,
-                    at, acc, s->lo, s->lo, acc, s->hi, s->hi, acc);
+        cgen_printf(g, "%sy[%s] = %s < %" PRId32 " ? %" PRId32 " : %s > %" PRId32 " ? %" PRId32 " : %s;\n", indent, at,
+                    acc, s->lo, s->lo, acc, s->hi, s->hi, acc);
 }
 
 /* ---- dense ---- */
@@ -201,15 +215,15 @@ static void put_pixels(const conv *v)
     if (v->far && v->rows)
         nb_text_add(&g->out, "                if (kx0 < kx1)\n");
     put_taps(v);
-    put_store(v, "                ", "to + o", "acc[0]", "o");
-    put_store(v, "                ", "to + p", "acc[1]", "p");
+    cgen_store(v->g, v->step, "                ", "to + o", "acc[0]", "o");
+    cgen_store(v->g, v->step, "                ", "to + p", "acc[1]", "p");
     if (v->pairs) {
         char at[32];
         nb_text_add(&g->out, "                if (pair) {\n");
         snprintf(at, sizeof at, "to + %" PRId32 " + o", q->oc);
-        put_store(v, "                    ", at, "acc[2]", "o");
+        cgen_store(v->g, v->step, "                    ", at, "acc[2]", "o");
         snprintf(at, sizeof at, "to + %" PRId32 " + p", q->oc);
-        put_store(v, "                    ", at, "acc[3]", "p");
+        cgen_store(v->g, v->step, "                    ", at, "acc[3]", "p");
         nb_text_add(&g->out, "                }\n");
     }
     nb_text_add(&g->out, v->pairs ? "                ox += pair ? 2 : 1;\n" : "                ox++;\n");
@@ -256,21 +270,27 @@ static void put_depthwise(const conv *v)
     cgen_printf(g, " * wc[ky * %" PRId32 " + kx];\n", q->kw);
     char at[64];
     snprintf(at, sizeof at, "(oy * %" PRId32 " + ox) * %" PRId32 " + c", q->ow, q->oc);
-    put_store(v, "                ", at, "acc", "c");
+    cgen_store(v->g, v->step, "                ", at, "acc", "c");
     nb_text_add(&g->out, "            }\n        }\n    }\n");
 }
 
 void cgen_conv(cgen *g, int32_t step)
 {
     const conv v = conv_of(g, step);
-    const bool depthwise = cgen_depthwise(&v.s->geom);
-    cgen_printf(g, "static void @step%" PRId32 "(%s *y, const %s *x, %sconst %s *w, const int32_t *bias", step,
-                cgen_type(v.out->type), cgen_type(v.in->type), v.bits > 4 ? "" : "int8_t *rows, ",
-                v.bits > 4 ? "int8_t" : "uint8_t");
-    nb_text_add(&g->out, v.s->mult ? ", const int32_t *mult, const uint8_t *shift)\n{\n" : ")\n{\n");
-    if (depthwise)
+    const bool windowed = cgen_windowed(g->m, step);
+    cgen_printf(g, "static void @step%" PRId32 "(%s *y, const %s *x, %sconst %s *w, const int32_t *bias%s)\n{\n", step,
+                cgen_type(v.out->type), cgen_type(v.in->type), cgen_scratch_bytes(g->m, step) ? "int8_t *rows, " : "",
+                v.bits > 4 ? "int8_t" : "uint8_t", v.s->mult ? ", const int32_t *mult, const uint8_t *shift" : "");
+    if (windowed) {
+        nb_text_add(&g->out, "#if " CGEN_WINDOWS "\n");
+        cgen_window_body(g, step);
+        nb_text_add(&g->out, "#else\n");
+    }
+    if (cgen_depthwise(&v.s->geom))
         put_depthwise(&v);
     else
         put_dense(&v);
-    nb_text_add(&g->out, "}\n\n");
+    if (windowed && v.bits > 4)
+        nb_text_add(&g->out, "    (void)rows;\n");
+    nb_text_add(&g->out, windowed ? "#endif\n}\n\n" : "}\n\n");
 }

@@ -73,6 +73,24 @@ static nb_status put_weights(cgen *g, int32_t step)
     return NB_OK;
 }
 
+/* Two where Helium has a function of its own; one of them is compiled. Sums are modulo 2^32, so a bias may be, too. */
+static void put_bias(cgen *g, int32_t step, int32_t *bias)
+{
+    const int32_t n = g->m->e.steps[step].geom.oc;
+    if (!cgen_windowed(g->m, step)) {
+        put_int32(g, "b", step, bias, n);
+        return;
+    }
+    nb_text_add(&g->out, "#if !(" CGEN_WINDOWS ")\n");
+    put_int32(g, "b", step, bias, n);
+    nb_text_add(&g->out, "#else\n");
+    for (int32_t c = 0; c < n; c++)
+        bias[c] = (int32_t)(uint32_t)(bias[c] + cgen_window_bias(g->m, step, c));
+    put_int32(g, "b", step, bias, n);
+    nb_text_add(&g->out, "#endif\n");
+    g->flash -= (size_t)n * sizeof *bias;
+}
+
 static nb_status put_channels(cgen *g, int32_t step)
 {
     const nb_estep *s = &g->m->e.steps[step];
@@ -81,7 +99,7 @@ static nb_status put_channels(cgen *g, int32_t step)
     uint8_t *shift = nb_alloc(g->ctx, (size_t)n);
     nb_status st = bias && shift ? cgen_real_bias(g->ctx, g->m, step, bias) : NB_E_NOMEM;
     if (st == NB_OK) {
-        put_int32(g, "b", step, bias, n);
+        put_bias(g, step, bias);
         for (int32_t c = 0; s->mult && c < n; c++)
             shift[c] = (uint8_t)s->shift[c];
         if (s->mult) {

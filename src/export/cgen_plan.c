@@ -30,7 +30,7 @@ const nb_estep *cgen_producer(const nb_intmodel *m, int32_t tensor)
 size_t cgen_scratch_bytes(const nb_intmodel *m, int32_t step)
 {
     const nb_estep *s = &m->e.steps[step];
-    if (s->kind != NB_STEP_CONV || m->steps[step].weight_bits > 4)
+    if (s->kind != NB_STEP_CONV || (m->steps[step].weight_bits > 4 && !cgen_windowed(m, step)))
         return 0;
     return (size_t)(cgen_row(&s->geom) * (cgen_depthwise(&s->geom) ? s->geom.oc : 2));
 }

@@ -90,11 +90,14 @@ static int32_t needs_dot(const nb_intmodel *m, int32_t type, bool zero)
     return pixels;
 }
 
-static bool needs_rescale(const nb_intmodel *m)
+/* high: the rescale of convolutions with large shifts, else every other. */
+static bool needs_rescale(const nb_intmodel *m, bool high)
 {
-    for (int32_t i = 0; i < m->e.n_steps; i++)
-        if (m->e.steps[i].mult)
+    for (int32_t i = 0; i < m->e.n_steps; i++) {
+        const nb_estep *s = &m->e.steps[i];
+        if (s->mult && (s->kind == NB_STEP_CONV && cgen_high(s)) == high)
             return true;
+    }
     return false;
 }
 
@@ -116,9 +119,25 @@ static const char rescale_text[] =
     "    return (int32_t)(v < lo ? lo : v > hi ? hi : v);\n"
     "}\n\n";
 
+static const char high_text[] =
+    "/* A rescale by shift > 32: half has no bits below 32, so the upper half of the product says it all. */\n"
+    "@HELPER int32_t @close_high(int32_t acc, int32_t mult, int32_t shift, int32_t zero, int32_t lo, int32_t hi)\n"
+    "{\n"
+    "    const int32_t high = (int32_t)(((int64_t)acc * mult) >> 32);\n"
+    "    const int32_t v = ((high + ((int32_t)1 << (shift - 33))) >> (shift - 32)) + zero;\n"
+    "    return v < lo ? lo : v > hi ? hi : v;\n"
+    "}\n\n";
+
+/* Helium leaves some of the others' functions without a caller. */
+static const char helper_text[] = "#if " CGEN_HELIUM "\n"
+                                  "#    define @HELPER static __attribute__((unused))\n"
+                                  "#else\n"
+                                  "#    define @HELPER static\n"
+                                  "#endif\n\n";
+
 static const char unpack_text[] =
     "/* n weight codes from the first-th on: $b bits each, two's complement, first code in the lowest bits. */\n"
-    "static void @unpack$b(int8_t *to, const uint8_t *from, int32_t first, int32_t n)\n"
+    "@HELPER void @unpack$b(int8_t *to, const uint8_t *from, int32_t first, int32_t n)\n"
     "{\n"
     "    int32_t i;\n"
     "    for (i = first; i < first + n; i++)\n"
@@ -126,7 +145,7 @@ static const char unpack_text[] =
     "}\n\n";
 
 /* Inlined where registers are what the loop is short of: the distances are then constants in the addresses. */
-static const char simd_head[] = "#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)\n"
+static const char simd_head[] = "#if " CGEN_HELIUM "\n"
                                 "#    include <arm_mve.h>\n"
                                 "#    define @INLINE static inline __attribute__((always_inline))\n"
                                 "#elif defined(__ARM_FEATURE_SIMD32) && defined(__GNUC__)\n"
@@ -163,7 +182,7 @@ static const char dot2_text[] =
     "@INLINE void @dot2$n(int32_t *acc, const $T *x, int32_t dx, const int8_t *w, int32_t dw, int32_t n$v)\n"
     "{\n"
     "    int32_t a = acc[0], b = acc[1], c = acc[2], d = acc[3];\n"
-    "#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)\n"
+    "#if " CGEN_HELIUM "\n"
     "    for (; n > 0; n -= 8, x += 8, w += 8) {\n"
     "        const mve_pred16_t p = vctp16q((uint32_t)n);\n"
     "        const int16x8_t u = $Z($L(x, p)), v = $Z($L(x + dx, p));\n"
@@ -203,10 +222,10 @@ static const char dot2_text[] =
 
 static const char dot1_text[] =
     "/* The same for one pixel: acc += x . w0, x . w1 */\n"
-    "static void @dot1$n(int32_t *acc, const $T *x, const int8_t *w, int32_t dw, int32_t n$v)\n"
+    "@HELPER void @dot1$n(int32_t *acc, const $T *x, const int8_t *w, int32_t dw, int32_t n$v)\n"
     "{\n"
     "    int32_t a = acc[0], b = acc[1];\n"
-    "#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)\n"
+    "#if " CGEN_HELIUM "\n"
     "    for (; n > 0; n -= 8, x += 8, w += 8) {\n"
     "        const mve_pred16_t p = vctp16q((uint32_t)n);\n"
     "        const int16x8_t u = $Z($L(x, p));\n"
@@ -236,13 +255,13 @@ static const char dot1_text[] =
 
 /* Inactive lanes of a Helium load are 0, become -z, and meet a weight of 0. */
 static const char zero_text[] =
-    "#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)\n"
+    "#if " CGEN_HELIUM "\n"
     "#    define @LESS_ZERO(v) vsubq_n_s16(v, (int16_t)z)\n"
     "#elif defined(__ARM_FEATURE_SIMD32)\n"
     "#    define @LESS_ZERO(v) __ssub16(v, (int16x2_t)(((uint32_t)z & 0xffffu) * 0x10001u))\n"
     "#endif\n\n";
 
-static const char load_u8_text[] = "#if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)\n"
+static const char load_u8_text[] = "#if " CGEN_HELIUM "\n"
                                    "#    define @LOAD_U8(p, mask) vreinterpretq_s16_u16(vldrbq_z_u16(p, mask))\n"
                                    "#endif\n\n";
 
@@ -292,8 +311,12 @@ void cgen_helpers(cgen *g)
                 u8 |= t == NB_EI_U8;
                 zero |= z;
             }
-    if (needs_rescale(m))
+    if (needs_rescale(m, false))
         cgen_add(g, rescale_text, NULL);
+    if (any || needs_width(m, 1, 4) || needs_rescale(m, true))
+        cgen_add(g, helper_text, NULL);
+    if (needs_rescale(m, true))
+        cgen_add(g, high_text, NULL);
     if (needs_width(m, 3, 4))
         put_unpack(g, "4", "2", "15", "8");
     if (needs_width(m, 1, 2))
@@ -308,4 +331,5 @@ void cgen_helpers(cgen *g)
         for (int32_t z = 0; z < 2; z++)
             if (needs_dot(m, t, z))
                 put_dots(g, t, z, needs_dot(m, t, z));
+    cgen_window_helpers(g);
 }

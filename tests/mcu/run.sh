@@ -52,7 +52,7 @@ measure() { # NETWORK OPT NAME CPU MACHINE QEMU_CPU HZ DEFINES
     arm-none-eabi-gcc -std=c99 "$opt" $flags -ffunction-sections -fdata-sections -c -o "$work/net.o" "$work/net.c"
     # shellcheck disable=SC2086
     arm-none-eabi-gcc -std=gnu99 -Os $flags -nostdlib -I"$work" -T "$here/cortex-m.ld" -fno-tree-loop-distribute-patterns -Wl,--gc-sections \
-        -o "$work/all.elf" "$here/startup.c" "$here/on_target.c" "$work/net.o" -lgcc
+        -o "$work/all.elf" "$here/startup.c" "$here/semihosting.c" "$here/on_target.c" "$work/net.o" -lgcc
     line=$(timeout 600 qemu-system-arm -M "$machine" -cpu "$qemu_cpu" -nographic -icount shift=0 -semihosting-config enable=on,target=native \
         -kernel "$work/all.elf" 2>&1 </dev/null | tail -1) || true
     differ=$(sed -n 's/.*differ \([0-9]*\).*/\1/p' <<<"$line")
