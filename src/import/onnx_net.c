@@ -279,9 +279,14 @@ nb_status onnx_as_rows(onnx_net *n, const onnx_node *d, const onnx_v_entry *v, i
 
 /* ---- the walk ---- */
 
+static bool is_quantized(const onnx_node *d)
+{
+    return strstr(d->op, "uantize") || strncmp(d->op, "QLinear", 7) == 0 || strstr(d->op, "Integer");
+}
+
 static nb_status unknown_operator(const onnx_net *n, const onnx_node *d)
 {
-    if (strstr(d->op, "Quantize") || strncmp(d->op, "QLinear", 7) == 0 || strstr(d->op, "Integer"))
+    if (is_quantized(d))
         return onnx_fail(n, d, NB_E_UNSUPPORTED, "the network is quantized already; import takes float networks");
     char all[480] = "";
     size_t at = 0;
@@ -382,6 +387,9 @@ nb_status onnx_net_translate(onnx_net *n)
     n->layer = nb_arena_array(n->arena, (size_t)n->cap, sizeof *n->layer);
     if (!n->layer)
         return NB_E_NOMEM;
+    for (size_t i = 0; i < n->file->n_nodes; i++) /* before its u8 input is what is wrong with it */
+        if (is_quantized(&n->file->node[i]))
+            return unknown_operator(n, &n->file->node[i]);
     NB_TRY(intern_all(n));
     NB_TRY(read_input(n));
     for (size_t i = 0; i < n->file->n_nodes; i++)
