@@ -98,6 +98,6 @@ refuses 2 '--opset and --form are for integers' export plain/best.safetensors --
 refuses 1 'is a float network' export plain/best.safetensors --format c -o x.c
 # Integers do not come back: the first quantized node is named.
 run 0 export run/model.int.safetensors --format onnx -o int.onnx
-refuses 1 'QuantizeLinear): the network is quantized already; import takes float networks' import int.onnx -o x
+refuses 1 'uantizeLinear): the network is quantized already; import takes float networks' import int.onnx -o x
 run 0 export run/model.int.safetensors --format onnx --form operator -o int.onnx
 refuses 1 '): the network is quantized already; import takes float networks' import int.onnx -o x
