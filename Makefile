@@ -110,7 +110,7 @@ $(B)/%.o: %.c Makefile
 # ---- what a newcomer types ----
 deps:                                   ## install the Debian packages that are missing (root), or print the command
 	@scripts/deps.sh test
-demo:                                   ## train, quantize and check the demo network (about 3 minutes)
+demo:                                   ## train, quantize and check the demo network (a minute and a half on two cores)
 	@scripts/deps.sh demo
 	@$(MAKE) --no-print-directory -j$(shell nproc) all
 	@scripts/demo.sh build/current/nibble
