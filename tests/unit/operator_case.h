@@ -57,6 +57,32 @@ static inline void refuse(data_fixture *f, const char *model, const char *senten
     assert_non_null(strstr(nb_ctx_error(f->ctx), sentence));
 }
 
+/* A test with a scratch folder; main() of a file of such tests is ONNX_TESTS(ONNX_TEST(a), ONNX_TEST(b)). */
+#    define ONNX_TEST(f) cmocka_unit_test_setup_teardown(f, data_fixture_setup, data_fixture_teardown)
+#    define ONNX_TESTS(...)                                                                                            \
+        int main(void)                                                                                                 \
+        {                                                                                                              \
+            const struct CMUnitTest tests[] = {__VA_ARGS__};                                                           \
+            return cmocka_run_group_tests(tests, NULL, NULL);                                                          \
+        }
+
+#else
+
+static void this_build_has_no_onnx(void **state)
+{
+    data_fixture *f = *state;
+    nb_onnx *o;
+    assert_int_equal(nb_onnx_parse(f->ctx, "m.onnx", NULL, 0, &o), NB_E_UNSUPPORTED);
+    assert_non_null(strstr(nb_ctx_error(f->ctx), "this build has no ONNX"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(this_build_has_no_onnx, data_fixture_setup, data_fixture_teardown)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
 #endif
 
 #endif

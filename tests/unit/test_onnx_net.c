@@ -2,13 +2,6 @@
  * onnx_window.c, onnx_config.c). */
 #include "operator_case.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #ifdef NB_ONNX
 
 static void what_is_not_supported_is_named_with_its_node(void **state)
@@ -48,31 +41,8 @@ static void a_layer_is_named_where_somebody_reads_it_from_afar(void **state)
     expect(f, "floats w 2x2x1x1\nConv a x,w\nAdd y a,x\noutput y", "- input: {name: input1}");
 }
 
-#else
-
-static void this_build_has_no_onnx(void **state)
-{
-    data_fixture *f = *state;
-    nb_onnx *o;
-    assert_int_equal(nb_onnx_parse(f->ctx, "m.onnx", NULL, 0, &o), NB_E_UNSUPPORTED);
-    assert_non_null(strstr(nb_ctx_error(f->ctx), "this build has no ONNX"));
-}
+ONNX_TESTS(ONNX_TEST(what_is_not_supported_is_named_with_its_node),
+           ONNX_TEST(a_name_is_given_before_it_is_read_and_once),
+           ONNX_TEST(a_layer_is_named_where_somebody_reads_it_from_afar))
 
 #endif
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-#ifdef NB_ONNX
-        cmocka_unit_test_setup_teardown(what_is_not_supported_is_named_with_its_node, data_fixture_setup,
-                                        data_fixture_teardown),
-        cmocka_unit_test_setup_teardown(a_name_is_given_before_it_is_read_and_once, data_fixture_setup,
-                                        data_fixture_teardown),
-        cmocka_unit_test_setup_teardown(a_layer_is_named_where_somebody_reads_it_from_afar, data_fixture_setup,
-                                        data_fixture_teardown),
-#else
-        cmocka_unit_test_setup_teardown(this_build_has_no_onnx, data_fixture_setup, data_fixture_teardown),
-#endif
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}

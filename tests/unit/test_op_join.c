@@ -1,13 +1,6 @@
 /* test_op_join.c - sums and concatenations of ONNX, and constants that are a bias (op_join.c). */
 #include "operator_case.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #ifdef NB_ONNX
 
 static void a_constant_behind_a_layer_without_bias_is_its_bias(void **state)
@@ -42,30 +35,7 @@ static void channels_are_joined_in_steps_of_eight(void **state)
     refuse(f, "Flatten a x\nConcat y a,a axis=1\noutput y", "that are flat");
 }
 
-#else
-
-static void this_build_has_no_onnx(void **state)
-{
-    data_fixture *f = *state;
-    nb_onnx *o;
-    assert_int_equal(nb_onnx_parse(f->ctx, "m.onnx", NULL, 0, &o), NB_E_UNSUPPORTED);
-    assert_non_null(strstr(nb_ctx_error(f->ctx), "this build has no ONNX"));
-}
+ONNX_TESTS(ONNX_TEST(a_constant_behind_a_layer_without_bias_is_its_bias), ONNX_TEST(sums_are_of_equal_shapes),
+           ONNX_TEST(channels_are_joined_in_steps_of_eight))
 
 #endif
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-#ifdef NB_ONNX
-        cmocka_unit_test_setup_teardown(a_constant_behind_a_layer_without_bias_is_its_bias, data_fixture_setup,
-                                        data_fixture_teardown),
-        cmocka_unit_test_setup_teardown(sums_are_of_equal_shapes, data_fixture_setup, data_fixture_teardown),
-        cmocka_unit_test_setup_teardown(channels_are_joined_in_steps_of_eight, data_fixture_setup,
-                                        data_fixture_teardown),
-#else
-        cmocka_unit_test_setup_teardown(this_build_has_no_onnx, data_fixture_setup, data_fixture_teardown),
-#endif
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}

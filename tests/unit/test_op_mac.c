@@ -2,13 +2,6 @@
  */
 #include "operator_case.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #ifdef NB_ONNX
 
 static void windows_that_are_square_stay_as_they_are(void **state)
@@ -65,32 +58,7 @@ static void matrices_become_linear_layers(void **state)
     refuse(f, "floats w 3x128\nFlatten r x\nGemm y r,w transA=1\noutput y", "transA, alpha and beta");
 }
 
-#else
-
-static void this_build_has_no_onnx(void **state)
-{
-    data_fixture *f = *state;
-    nb_onnx *o;
-    assert_int_equal(nb_onnx_parse(f->ctx, "m.onnx", NULL, 0, &o), NB_E_UNSUPPORTED);
-    assert_non_null(strstr(nb_ctx_error(f->ctx), "this build has no ONNX"));
-}
+ONNX_TESTS(ONNX_TEST(windows_that_are_square_stay_as_they_are), ONNX_TEST(others_are_widened_with_zero_weights),
+           ONNX_TEST(windows_without_a_square_form_are_refused), ONNX_TEST(matrices_become_linear_layers))
 
 #endif
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-#ifdef NB_ONNX
-        cmocka_unit_test_setup_teardown(windows_that_are_square_stay_as_they_are, data_fixture_setup,
-                                        data_fixture_teardown),
-        cmocka_unit_test_setup_teardown(others_are_widened_with_zero_weights, data_fixture_setup,
-                                        data_fixture_teardown),
-        cmocka_unit_test_setup_teardown(windows_without_a_square_form_are_refused, data_fixture_setup,
-                                        data_fixture_teardown),
-        cmocka_unit_test_setup_teardown(matrices_become_linear_layers, data_fixture_setup, data_fixture_teardown),
-#else
-        cmocka_unit_test_setup_teardown(this_build_has_no_onnx, data_fixture_setup, data_fixture_teardown),
-#endif
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}

@@ -1,13 +1,6 @@
 /* test_op_norm.c - batch norms of ONNX behind a convolution and elsewhere (op_norm.c). */
 #include "operator_case.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #ifdef NB_ONNX
 
 static void behind_a_convolution_it_stays_a_batch_norm(void **state)
@@ -40,32 +33,7 @@ static void sizes_and_modes_are_checked(void **state)
     refuse(f, "floats s 2\nBatchNormalization y x,s,s,s\noutput y", "input 4 is missing");
 }
 
-#else
-
-static void this_build_has_no_onnx(void **state)
-{
-    data_fixture *f = *state;
-    nb_onnx *o;
-    assert_int_equal(nb_onnx_parse(f->ctx, "m.onnx", NULL, 0, &o), NB_E_UNSUPPORTED);
-    assert_non_null(strstr(nb_ctx_error(f->ctx), "this build has no ONNX"));
-}
+ONNX_TESTS(ONNX_TEST(behind_a_convolution_it_stays_a_batch_norm), ONNX_TEST(elsewhere_it_is_a_convolution_of_one_pixel),
+           ONNX_TEST(behind_a_flatten_it_has_as_many_channels_as_values), ONNX_TEST(sizes_and_modes_are_checked))
 
 #endif
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-#ifdef NB_ONNX
-        cmocka_unit_test_setup_teardown(behind_a_convolution_it_stays_a_batch_norm, data_fixture_setup,
-                                        data_fixture_teardown),
-        cmocka_unit_test_setup_teardown(elsewhere_it_is_a_convolution_of_one_pixel, data_fixture_setup,
-                                        data_fixture_teardown),
-        cmocka_unit_test_setup_teardown(behind_a_flatten_it_has_as_many_channels_as_values, data_fixture_setup,
-                                        data_fixture_teardown),
-        cmocka_unit_test_setup_teardown(sizes_and_modes_are_checked, data_fixture_setup, data_fixture_teardown),
-#else
-        cmocka_unit_test_setup_teardown(this_build_has_no_onnx, data_fixture_setup, data_fixture_teardown),
-#endif
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}

@@ -1,13 +1,6 @@
 /* test_op_pool.c - pools of ONNX and zeros around images (op_pool.c). */
 #include "operator_case.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #ifdef NB_ONNX
 
 static void pools_keep_their_windows(void **state)
@@ -41,27 +34,6 @@ static void what_our_pools_are_not_is_refused(void **state)
     refuse(f, "number v 1\nints p 0,0,1,1,0,0,1,1\nPad y x,p,v\noutput y", "only up to 64 zeros");
 }
 
-#else
-
-static void this_build_has_no_onnx(void **state)
-{
-    data_fixture *f = *state;
-    nb_onnx *o;
-    assert_int_equal(nb_onnx_parse(f->ctx, "m.onnx", NULL, 0, &o), NB_E_UNSUPPORTED);
-    assert_non_null(strstr(nb_ctx_error(f->ctx), "this build has no ONNX"));
-}
+ONNX_TESTS(ONNX_TEST(pools_keep_their_windows), ONNX_TEST(what_our_pools_are_not_is_refused))
 
 #endif
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-#ifdef NB_ONNX
-        cmocka_unit_test_setup_teardown(pools_keep_their_windows, data_fixture_setup, data_fixture_teardown),
-        cmocka_unit_test_setup_teardown(what_our_pools_are_not_is_refused, data_fixture_setup, data_fixture_teardown),
-#else
-        cmocka_unit_test_setup_teardown(this_build_has_no_onnx, data_fixture_setup, data_fixture_teardown),
-#endif
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}

@@ -1,13 +1,6 @@
 /* test_op_shape.c - reshapes of ONNX, the sizes it computes for them, softmax, and relus (op_shape.c, op_clamp.c). */
 #include "operator_case.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #ifdef NB_ONNX
 
 static void rows_are_made_in_many_ways(void **state)
@@ -53,28 +46,7 @@ static void clips_from_zero_are_relus(void **state)
     refuse(f, "Clip y x\noutput y", "only a relu is supported");
 }
 
-#else
-
-static void this_build_has_no_onnx(void **state)
-{
-    data_fixture *f = *state;
-    nb_onnx *o;
-    assert_int_equal(nb_onnx_parse(f->ctx, "m.onnx", NULL, 0, &o), NB_E_UNSUPPORTED);
-    assert_non_null(strstr(nb_ctx_error(f->ctx), "this build has no ONNX"));
-}
+ONNX_TESTS(ONNX_TEST(rows_are_made_in_many_ways), ONNX_TEST(a_softmax_ends_the_network),
+           ONNX_TEST(clips_from_zero_are_relus))
 
 #endif
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-#ifdef NB_ONNX
-        cmocka_unit_test_setup_teardown(rows_are_made_in_many_ways, data_fixture_setup, data_fixture_teardown),
-        cmocka_unit_test_setup_teardown(a_softmax_ends_the_network, data_fixture_setup, data_fixture_teardown),
-        cmocka_unit_test_setup_teardown(clips_from_zero_are_relus, data_fixture_setup, data_fixture_teardown),
-#else
-        cmocka_unit_test_setup_teardown(this_build_has_no_onnx, data_fixture_setup, data_fixture_teardown),
-#endif
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
