@@ -3,6 +3,7 @@
 #include "ref/train_case.h"
 #include "train/metrics.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
