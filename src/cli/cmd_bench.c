@@ -228,10 +228,14 @@ static void add_row(nb_table *t, const char *what, double seconds, double items,
         nb_table_add_real(t, seconds / base, 2);
 }
 
-static nb_status print_table(bench *b, nb_table *t)
+/* In JSON with --layers, the tables are members of one object. */
+static nb_status print_table(bench *b, nb_table *t, const char *key)
 {
+    const bool json = cli_flag(b->c, "--json"), member = json && b->layers;
     char *text = NULL;
-    nb_status st = cli_flag(b->c, "--json") ? nb_table_print_json(t, &text) : nb_table_print(t, &text);
+    nb_status st = json ? nb_table_print_json(t, &text) : nb_table_print(t, &text);
+    if (st == NB_OK && member)
+        printf("\"%s\":\n", key);
     if (st == NB_OK)
         fputs(text, stdout);
     nb_free(b->c->ctx, text);
@@ -257,7 +261,7 @@ static nb_status print_totals(bench *b)
     add_row(t, "integer engine, one image", median(b->engine_one, b->rounds), 1, 0);
     if (!cli_flag(b->c, "--json"))
         printf("batch %d, %d threads, median of %d interleaved rounds\n\n", b->batch, nb_threads(), b->rounds);
-    return print_table(b, t);
+    return print_table(b, t, "totals");
 }
 
 /* "batchnorm+relu+fakequant" for a fused chain. */
@@ -293,7 +297,7 @@ static nb_status print_layers(bench *b, const contender *k, const char *title)
     }
     if (!cli_flag(b->c, "--json"))
         printf("\n");
-    return print_table(b, t);
+    return print_table(b, t, title);
 }
 
 static nb_status print_engine_layers(bench *b)
@@ -322,19 +326,35 @@ static nb_status print_engine_layers(bench *b)
     }
     if (!cli_flag(b->c, "--json"))
         printf("\n");
-    return print_table(b, t);
+    return print_table(b, t, "integers");
+}
+
+/* Totals, and with --layers three tables of layers. */
+static nb_status print_all(bench *b)
+{
+    const char *between = cli_flag(b->c, "--json") ? "," : "";
+    NB_TRY(print_totals(b));
+    if (!b->layers)
+        return NB_OK;
+    fputs(between, stdout);
+    NB_TRY(print_layers(b, &b->train[0], "float"));
+    fputs(between, stdout);
+    NB_TRY(print_layers(b, &b->train[1], "quantized"));
+    fputs(between, stdout);
+    return print_engine_layers(b);
 }
 
 static nb_status bench_all(bench *b)
 {
+    const bool object = cli_flag(b->c, "--json") && cli_flag(b->c, "--layers");
     NB_TRY(open_all(b));
     NB_TRY(run_all(b));
-    NB_TRY(print_totals(b));
-    if (!b->layers)
-        return NB_OK;
-    NB_TRY(print_layers(b, &b->train[0], "float"));
-    NB_TRY(print_layers(b, &b->train[1], "quantized"));
-    return print_engine_layers(b);
+    if (object)
+        puts("{");
+    NB_TRY(print_all(b));
+    if (object)
+        puts("}");
+    return NB_OK;
 }
 
 static nb_status run(cli *c)

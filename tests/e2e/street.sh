@@ -51,6 +51,8 @@ run 0 bench tiny.yaml --steps 1 --layers
 says "training step, W4A8"
 says "integers, one thread"
 [ "$(grep -c '^b1.c1  *conv ' out)" = 1 ] || die "every layer of the integers must be listed"
+run 0 bench tiny.yaml --steps 1 --layers --json
+says '"integers":'
 run 0 bench tiny.yaml --steps 1 --json
 says '"what": "integer engine, one image"'
 run 0 bench --kernels --steps 1 --json
