@@ -196,6 +196,20 @@ const char *cli_value(const cli *c, const char *option)
     return NULL;
 }
 
+nb_status cli_count(cli *c, const char *option, int32_t dflt, int32_t max, const char *note, int32_t *v)
+{
+    const char *text = cli_value(c, option);
+    *v = dflt < max ? dflt : max;
+    if (!text)
+        return NB_OK;
+    char *end;
+    long n = strtol(text, &end, 10);
+    if (end == text || *end || n < 1 || n > max)
+        return cli_usage(c, "%s: %s: must be in 1..%d%s", option, text, max, note);
+    *v = (int32_t)n;
+    return NB_OK;
+}
+
 bool cli_flag(const cli *c, const char *option)
 {
     return cli_value(c, option) != NULL;

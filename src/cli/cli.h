@@ -45,6 +45,8 @@ void cli_help(const cli_command *command);
 
 /* The value of an option; NULL when it was not given. */
 const char *cli_value(const cli *c, const char *option);
+/* A whole number of 1..max, else a sentence that ends in `note`; without the option the default, or max if less. */
+nb_status cli_count(cli *c, const char *option, int32_t dflt, int32_t max, const char *note, int32_t *v);
 bool cli_flag(const cli *c, const char *option);
 /* Wrong usage: the sentence, with status NB_E_CONFIG. */
 nb_status cli_usage(cli *c, const char *fmt, ...) NB_PRINTF(2, 3);

@@ -22,7 +22,12 @@
 #include <string.h>
 #include <time.h>
 
-enum { WARM_UP = 3, ONE_IMAGE = 20 /* times in a row: what a camera sees, not what the first frame sees */ };
+enum {
+    DEFAULT_STEPS = 20,
+    MAX_STEPS = 100000,
+    WARM_UP = 3,
+    ONE_IMAGE = 20 /* times in a row: what a camera sees, not what the first frame sees */
+};
 
 typedef struct {
     nb_graph *graph;
@@ -45,20 +50,6 @@ typedef struct {
     int32_t batch, rounds;
     bool layers;
 } bench;
-
-static nb_status parse_rounds(cli *c, int32_t *rounds)
-{
-    const char *text = cli_value(c, "--steps");
-    *rounds = 20;
-    if (!text)
-        return NB_OK;
-    char *end;
-    long v = strtol(text, &end, 10);
-    if (*end || end == text || v < 1 || v > 100000)
-        return cli_usage(c, "--steps: %s: must be in 1..100000", text);
-    *rounds = (int32_t)v;
-    return NB_OK;
-}
 
 static nb_status open_contender(bench *b, contender *t, bool quantized)
 {
@@ -83,7 +74,7 @@ static nb_status open_contender(bench *b, contender *t, bool quantized)
 static nb_status open_all(bench *b)
 {
     cli *c = b->c;
-    NB_TRY(parse_rounds(c, &b->rounds));
+    NB_TRY(cli_count(c, "--steps", DEFAULT_STEPS, MAX_STEPS, "", &b->rounds));
     b->layers = cli_flag(c, "--layers");
     NB_TRY(cli_experiment_load(c, c->arg[0], &b->exp));
     NB_TRY(cli_experiment_open_train(c, &b->exp));
@@ -363,7 +354,7 @@ static nb_status run(cli *c)
     if (c->n_args == 0 && !cli_flag(c, "--kernels"))
         return cli_usage(c, "needs a CONFIG, or --kernels");
     if (cli_flag(c, "--kernels")) {
-        NB_TRY(parse_rounds(c, &b.rounds));
+        NB_TRY(cli_count(c, "--steps", DEFAULT_STEPS, MAX_STEPS, "", &b.rounds));
         return cli_bench_kernels(c, b.rounds);
     }
     nb_status st = bench_all(&b);

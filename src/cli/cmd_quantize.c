@@ -11,7 +11,6 @@
 #include "train/checkpoint.h"
 #include "train/loader.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { BATCH = 64, DEFAULT_IMAGES = 1024 };
@@ -28,20 +27,6 @@ typedef struct {
 } session;
 
 /* ---- the sample ---- */
-
-static nb_status parse_images(cli *c, int32_t available, int32_t *n)
-{
-    const char *text = cli_value(c, "--images");
-    *n = DEFAULT_IMAGES < available ? DEFAULT_IMAGES : available;
-    if (!text)
-        return NB_OK;
-    char *end;
-    long v = strtol(text, &end, 10);
-    if (end == text || *end || v < 1 || v > available)
-        return cli_usage(c, "--images: %s: must be in 1..%d, the number of training images", text, available);
-    *n = (int32_t)v;
-    return NB_OK;
-}
 
 /* The first of the seed's shuffle. */
 static nb_status calibrate(session *s)
@@ -196,7 +181,7 @@ static nb_status run_session(session *s)
     NB_TRY(nb_checkpoint_open(c->ctx, from, &s->from));
     NB_TRY(cli_experiment_open_train(c, &s->e));
     NB_TRY(cli_experiment_open_test(c, &s->e));
-    NB_TRY(parse_images(c, s->e.n_train, &s->n_sample));
+    NB_TRY(cli_count(c, "--images", DEFAULT_IMAGES, s->e.n_train, ", the number of training images", &s->n_sample));
     NB_TRY(quantize(s));
     NB_TRY(save(s));
     return print(s);

@@ -7,27 +7,12 @@
 #include "base/files.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { BATCH = 32, DEFAULT_IMAGES = 256, PATH_BYTES = 4096 };
 
 /* More than this share of codes off by one is not rounding any more. */
 #define ALLOWED_SHARE 0.005
-
-static nb_status count_images(cli *c, int32_t available, int32_t *n)
-{
-    const char *text = cli_value(c, "--images");
-    *n = DEFAULT_IMAGES < available ? DEFAULT_IMAGES : available;
-    if (!text)
-        return NB_OK;
-    char *end;
-    long v = strtol(text, &end, 10);
-    if (end == text || *end || v < 1 || v > available)
-        return cli_usage(c, "--images: %s: must be in 1..%d", text, available);
-    *n = (int32_t)v;
-    return NB_OK;
-}
 
 static nb_status make_table(cli *c, const nb_verify_report *r, int32_t steps, nb_table **out)
 {
@@ -141,7 +126,7 @@ static nb_status verify(cli *c, cli_model *m, cli_model *reference)
     nb_verify_report r;
     int32_t n, steps = m->integers->e.n_steps;
     NB_TRY(cli_experiment_split(c, &from->experiment, "test", &images));
-    NB_TRY(count_images(c, images.n, &n));
+    NB_TRY(cli_count(c, "--images", DEFAULT_IMAGES, images.n, "", &n));
     nb_status st = nb_verify(from->graph, m->integers, images.data, n, &r);
     if (st != NB_OK)
         return st == NB_E_NOMEM ? st : nb_fail(c->ctx, st, "%s: %s", m->path, nb_ctx_error(c->ctx));

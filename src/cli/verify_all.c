@@ -240,20 +240,6 @@ static nb_status judge(const verify_job *j)
 
 /* ---- all of it ---- */
 
-static nb_status parse_number(cli *c, const char *option, int32_t dflt, int32_t max, int32_t *v)
-{
-    const char *text = cli_value(c, option);
-    char *end;
-    *v = dflt < max ? dflt : max;
-    if (!text)
-        return NB_OK;
-    long n = strtol(text, &end, 10);
-    if (end == text || *end || n < 1 || n > max)
-        return cli_usage(c, "%s: %s: must be in 1..%d", option, text, max);
-    *v = (int32_t)n;
-    return NB_OK;
-}
-
 static nb_status run_all(verify_job *j)
 {
     char path[OUTSIDE_PATH_BYTES];
@@ -304,7 +290,7 @@ static nb_status with_model(verify_job *j, cli_model *m, outside *o)
     cli *c = j->c;
     cli_images images;
     int32_t seconds;
-    NB_TRY(parse_number(c, "--timeout", DEFAULT_SECONDS, MAX_SECONDS, &seconds));
+    NB_TRY(cli_count(c, "--timeout", DEFAULT_SECONDS, MAX_SECONDS, "", &seconds));
     NB_TRY(cli_model_open(c, c->arg[0], BATCH, m));
     if (!m->integers)
         return nb_fail(c->ctx, NB_E_UNSUPPORTED,
@@ -313,7 +299,7 @@ static nb_status with_model(verify_job *j, cli_model *m, outside *o)
     if (!m->experiment.config)
         return nb_fail(c->ctx, NB_E_UNSUPPORTED, "%s: holds no config, so its data set is not known", m->path);
     NB_TRY(cli_experiment_split(c, &m->experiment, "test", &images));
-    NB_TRY(parse_number(c, "--images", DEFAULT_IMAGES, images.n, &j->n));
+    NB_TRY(cli_count(c, "--images", DEFAULT_IMAGES, images.n, "", &j->n));
     j->m = m->integers;
     NB_TRY(check_fit(j, nb_data_info(images.data)));
     NB_TRY(outside_open(c, o));
