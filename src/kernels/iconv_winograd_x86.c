@@ -6,6 +6,8 @@ typedef int nb_iconv_winograd_x86_unused; /* a translation unit may not be empty
 
 #if defined(__x86_64__) && (!defined(NB_FREESTANDING) || defined(__AVX2__))
 
+#    include "kernels/ipairs_avx2.h"
+
 #    include <immintrin.h>
 
 #    define AVX2        __attribute__((target("avx2")))
@@ -92,22 +94,6 @@ AVX2 static void output(int32_t *y, int64_t row, const int32_t *m, int64_t plane
         output8(y + k, row, m + k, plane, c);
 }
 
-typedef int32_t __attribute__((may_alias, aligned(1))) pair;
-
-/* Two s16 values of one tile into 16 channels. Assembly, because 12 sums, 2 weights and 2 temporaries are all registers
- * there are: gcc moves the loads of six tiles to the front and then spills the sums. */
-AVX2_INLINE void step(__m256i *lo, __m256i *hi, const int16_t *v, __m256i u0, __m256i u1)
-{
-    __m256i a, b;
-    __asm__("vpbroadcastd %4, %2\n\t"
-            "vpmaddwd %5, %2, %3\n\t"
-            "vpmaddwd %6, %2, %2\n\t"
-            "vpaddd %3, %0, %0\n\t"
-            "vpaddd %2, %1, %1"
-            : "+x"(*lo), "+x"(*hi), "=&x"(a), "=&x"(b)
-            : "m"(*(const pair *)v), "x"(u0), "x"(u1));
-}
-
 /* n tiles, 16 channels; n is a constant in every call. */
 AVX2_INLINE void some_tiles(int32_t *m, const int16_t *v, const int16_t *u, int32_t c, int32_t oc, const int32_t n)
 {
@@ -118,7 +104,7 @@ AVX2_INLINE void some_tiles(int32_t *m, const int16_t *v, const int16_t *u, int3
         const __m256i u0 = _mm256_loadu_si256((const void *)u),
                       u1 = _mm256_loadu_si256((const void *)(u + NB_ICONV_LANES));
         for (int32_t r = 0; r < n; r++)
-            step(&lo[r], &hi[r], v + r * (int64_t)c + k, u0, u1);
+            nb_pair_step(&lo[r], &hi[r], v + r * (int64_t)c + k, u0, u1);
     }
     for (int32_t r = 0; r < n; r++, m += oc) {
         _mm256_storeu_si256((void *)m, lo[r]);

@@ -6,6 +6,7 @@
 #    include <immintrin.h>
 
 #    include "iconv_winograd.h"
+#    include "ipairs_avx2.h"
 #    include <nibble/tensor.h>
 
 #    define AVX2        __attribute__((target("avx2")))
@@ -179,21 +180,6 @@ AVX2 static void pair_dy(int16_t *v, int64_t plane, const int16_t *const tile[2]
             pair_dy8(v + 2 * k, plane, tile[0] + k, NULL, row, c);
 }
 
-typedef int32_t __attribute__((may_alias, aligned(1))) pair;
-
-/* One pair of tiles, one input channel, into 16 output channels; see iconv_winograd_x86.c for why this is assembly. */
-AVX2_INLINE void step(__m256i *lo, __m256i *hi, const int16_t *x, __m256i w0, __m256i w1)
-{
-    __m256i a, b;
-    __asm__("vpbroadcastd %4, %2\n\t"
-            "vpmaddwd %5, %2, %3\n\t"
-            "vpmaddwd %6, %2, %2\n\t"
-            "vpaddd %3, %0, %0\n\t"
-            "vpaddd %2, %1, %1"
-            : "+x"(*lo), "+x"(*hi), "=&x"(a), "=&x"(b)
-            : "m"(*(const pair *)x), "x"(w0), "x"(w1));
-}
-
 /* m [16, 16] of one point, four input channels at a time. */
 AVX2_INLINE void products(int32_t *m, const int16_t *x, const int16_t *dy, int32_t n)
 {
@@ -205,7 +191,7 @@ AVX2_INLINE void products(int32_t *m, const int16_t *x, const int16_t *dy, int32
         for (int32_t i = 0; i < n; i++, px += 2 * NB_PANEL, py += 2 * NB_PANEL) {
             const __m256i w0 = load256(py), w1 = load256(py + NB_PANEL);
             for (int32_t r = 0; r < ROWS; r++)
-                step(&lo[r], &hi[r], px + 2 * r, w0, w1);
+                nb_pair_step(&lo[r], &hi[r], px + 2 * r, w0, w1);
         }
         for (int32_t r = 0; r < ROWS; r++, m += NB_PANEL) {
             store256(m, lo[r]);
