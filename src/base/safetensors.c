@@ -435,3 +435,21 @@ const char *nb_st_name(const nb_st_file *f)
 {
     return f->name;
 }
+
+nb_status nb_st_check_format(nb_ctx *ctx, const nb_st_file *f, const char *family, int version, const char *what)
+{
+    const char *format = nb_st_meta(f, "format");
+    bool ours = format && strncmp(format, family, strlen(family)) == 0;
+    char *end = NULL;
+    long found = ours ? strtol(format + strlen(family), &end, 10) : 0;
+    bool number = ours && end != format + strlen(family) && *end == '\0';
+    if (number && found == version)
+        return NB_OK;
+    if (number && found > version)
+        return nb_fail(
+            ctx, NB_E_FORMAT,
+            "%s: written by a newer Nibble (format \"%.40s\"; this program reads up to \"%s%d\"): use that one",
+            f->name, format, family, version);
+    return nb_fail(ctx, NB_E_FORMAT, "%s: not %s (metadata \"format\" is %s%.40s%s, not \"%s%d\")", f->name, what,
+                   format ? "\"" : "", format ? format : "missing", format ? "\"" : "", family, version);
+}

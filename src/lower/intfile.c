@@ -136,7 +136,8 @@ static nb_status set_metadata(nb_ctx *ctx, nb_st_writer *w, const nb_intmodel *m
     nb_text names;
     nb_text_init(ctx, &graph);
     nb_text_init(ctx, &names);
-    nb_status st = nb_st_set_meta(w, "format", NB_INTFILE_FORMAT);
+    snprintf(number, sizeof number, "%s%d", NB_INTFILE_FAMILY, NB_INTFILE_VERSION);
+    nb_status st = nb_st_set_meta(w, "format", number);
     if (st == NB_OK)
         st = set_graph(&graph, w, m);
     snprintf(number, sizeof number, "%" PRId32, m->classes);

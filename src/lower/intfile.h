@@ -5,7 +5,8 @@
 #include <nibble/intmodel.h>
 #include <stdbool.h>
 
-#define NB_INTFILE_FORMAT "nibble-int 1"
+#define NB_INTFILE_FAMILY "nibble-int "
+enum { NB_INTFILE_VERSION = 1 };
 
 static inline bool nb_step_has_geom(int32_t kind)
 {

@@ -410,11 +410,8 @@ static nb_status finish(reader *r, nb_intmodel **out)
 static nb_status read_file(nb_ctx *ctx, const nb_st_file *file, nb_intmodel **out)
 {
     reader r = {.ctx = ctx, .file = nb_st_name(file), .st = file};
-    const char *format = nb_st_meta(file, "format");
     const char *text = nb_st_meta(file, "graph");
-    if (!format || strcmp(format, NB_INTFILE_FORMAT) != 0)
-        return bad(&r, "__metadata__ format: \"%.100s\": must be \"%s\": not an integer checkpoint of this version",
-                   format ? format : "", NB_INTFILE_FORMAT);
+    NB_TRY(nb_st_check_format(ctx, file, NB_INTFILE_FAMILY, NB_INTFILE_VERSION, "an integer checkpoint"));
     NB_TRY(nb_intbuilder_create(ctx, r.file, &r.builder));
     cJSON *graph = text ? cJSON_ParseWithOpts(text, NULL, 1) : NULL;
     nb_status st = read_graph(&r, graph);

@@ -22,9 +22,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FORMAT "nibble-checkpoint-1"
+#define FAMILY "nibble-checkpoint-"
 
-enum { MAX_SIDE = 65536, MAX_CLASSES = 1 << 20, MAX_COUNT = 1 << 30 };
+enum { VERSION = 1, MAX_SIDE = 65536, MAX_CLASSES = 1 << 20, MAX_COUNT = 1 << 30 };
 
 /* ---- writing ---- */
 
@@ -65,7 +65,7 @@ static nb_status write_info(nb_ctx *ctx, nb_st_writer *w, const nb_dsinfo *d)
 static nb_status write_meta(nb_ctx *ctx, nb_st_writer *w, const nb_checkpoint_spec *s)
 {
     const nb_position *p = &s->at;
-    NB_TRY(nb_st_set_meta(w, "format", FORMAT));
+    NB_TRY(meta(w, "format", FAMILY "%d", VERSION));
     NB_TRY(nb_st_set_meta(w, "config", s->config));
     NB_TRY(nb_st_set_meta(w, "metrics", s->metrics));
     NB_TRY(nb_st_set_meta(w, "phase_name", s->phase_name));
@@ -250,10 +250,8 @@ static nb_status read_position(nb_ctx *ctx, nb_checkpoint *c)
 
 static nb_status read_all(nb_ctx *ctx, nb_checkpoint *c)
 {
-    const char *format = nb_st_meta(c->file, "format"), *quantized;
-    if (!format || strcmp(format, FORMAT) != 0)
-        return nb_fail(ctx, NB_E_FORMAT, "%s: not a Nibble checkpoint (metadata \"format\" is %s%.40s%s, not \"%s\")",
-                       c->path, format ? "\"" : "", format ? format : "missing", format ? "\"" : "", FORMAT);
+    const char *quantized;
+    NB_TRY(nb_st_check_format(ctx, c->file, FAMILY, VERSION, "a Nibble checkpoint"));
     NB_TRY(read_text(ctx, c, "config", &c->config));
     NB_TRY(read_text(ctx, c, "metrics", &c->metrics));
     NB_TRY(read_text(ctx, c, "phase_name", &c->phase_name));

@@ -95,8 +95,8 @@ static nb_status parse_edited(sandbox *s, const file *f, const char *from, const
 static const struct {
     const char *from, *to, *sentence;
 } edits[] = {
-    {"nibble-int 1",                                     "nibble-int 2",                                     "__metadata__ format: \"nibble-int 2\": must be \"nibble-int 1\""      },
-    {"\"format\"",                                       "\"fromat\"",                                       "__metadata__ format: \"\""                                            },
+    {"nibble-int 1",                                     "nibble-int 2",                                     "written by a newer Nibble (format \"nibble-int 2\""                   },
+    {"\"format\"",                                       "\"fromat\"",                                       "not an integer checkpoint (metadata \"format\" is missing"            },
     {"\"graph\"",                                        "\"graphs\"",                                       "__metadata__ graph: must be a JSON object"                            },
     {"{" Q("tensors"),                                   "{{" Q("tensors"),                                  "__metadata__ graph: must be a JSON object"                            },
     {"]}\"",                                             "]} x\"",                                           "__metadata__ graph: must be a JSON object"                            },
