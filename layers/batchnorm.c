@@ -1,10 +1,12 @@
 /* batchnorm.c - batch normalization over N, H, W, per channel.
  *
- * train:  y = gamma * (x - mean) * rstd + beta with the batch's mean and biased variance; the running variance takes
- * the unbiased one, as in PyTorch. frozen: the same with running statistics, i.e. a per-channel affine map. That is
- * also evaluation, and what lower() says. saved: double partial sums, extremes, then mean[c], rstd[c] and three
- * coefficient vectors. Sums are taken in double over a number of parts that depends on sizes alone, and added in order:
- * the same bits for any number of threads. */
+ * train:   y = gamma * (x - mean) * rstd + beta with the batch's mean and biased variance; the running variance takes the
+ *          unbiased one, as in PyTorch.
+ * frozen:  the same with running statistics, i.e. a per-channel affine map. That is also evaluation, and what lower() says.
+ * saved:   double partial sums, extremes, then mean[c], rstd[c] and three coefficient vectors.
+ *
+ * Sums are taken in double over a number of parts that depends on sizes alone, and added in order: the same bits for any
+ * number of threads. */
 #include "batchnorm.h"
 
 #include <nibble/quant.h>

@@ -1,17 +1,26 @@
 /* engine.h - the integer run time: no float, no malloc, no stdio, no libc beyond memcpy/memset. Builds freestanding, on
  * its own (tests/e2e/engine_freestanding.sh).
  *
- * A model is a list of steps on integer tensors that live in one arena. Every step clamps to its lo..hi. Arithmetic
- * (src/kernels/rescale.h): table   y = table[c][pixel], codes within lo..hi. Step 0 and only step 0; it has no input
- * tensor conv    acc = sum w*x (codes; padding holds the input's zero point) + bias[c]; bias already contains -zero_x *
- * sum w y = clamp(rescale(acc, mult[c], shift[c]) + zero_y); s32 output (last step only): zero_y = 0, and without mult
- * and shift y = acc add     y = clamp((((a - za) * m0 + (b - zb) * m1 + half) >> shift) + zero_y)   (one 64-bit sum,
- * one rounding); m0, m1 >= 0 concat  every input rescaled to the output's grid: clamp(rescale(x - zx) + zero_y); same
- * rows and columns maxpool, clamp: codes stay on their grid (same type and zero point); padding is ignored (pad < kh,
- * kw), no dilation avgpool y = clamp(rescale(sum (x - zx), mult[0], shift[0]) + zero_y); no padding, no dilation mult
- * is in [2^30, 2^31) except for add, shift in [1, 62]. Conv and pools may read a tensor as another shape of the same
- * number of values (flatten): their geom counts. A tensor is written by one step, read by later ones, and keeps its
- * bytes until its last reader has run. The last step's output are the logits: codes, or int32 with one common scale. */
+ * A model is a list of steps on integer tensors that live in one arena. Every step clamps to its lo..hi, which lie on the
+ * grid of its output. x, a, b: input codes; zx, za, zb: their zero points; zy: the output's. rescale: src/kernels/rescale.h.
+ *
+ *   table    y = table[c][pixel]
+ *            Step 0 and only step 0; it reads the pixels and has no input tensor.
+ *   conv     acc = sum w*x + bias[c];  y = clamp(rescale(acc, mult[c], shift[c]) + zy)
+ *            Sums are over codes; bias already holds -zx * sum w, and padding holds zx. Output s32 (last step only): zy = 0,
+ *            and without mult and shift y = acc.
+ *   add      y = clamp((((a - za) * m0 + (b - zb) * m1 + half) >> shift) + zy)
+ *            One 64-bit sum, one rounding; m0, m1 >= 0.
+ *   concat   y = clamp(rescale(x - zx, mult[k], shift[k]) + zy) for every input k
+ *            All inputs have the same rows and columns.
+ *   maxpool  y = clamp(max x)
+ *            Codes stay on their grid (same type and zero point); padding is ignored (pad < kh, kw); no dilation.
+ *   avgpool  y = clamp(rescale(sum (x - zx), mult[0], shift[0]) + zy)
+ *            No padding, no dilation.
+ *
+ * mult is in [2^30, 2^31) except for add, shift in [1, 62]. Conv and pools may read a tensor as another shape of the same
+ * number of values (flatten): their geom counts. A tensor is written by one step, read by later ones, and keeps its bytes
+ * until its last reader has run. The last step's output are the logits: codes, or int32 with one common scale. */
 #ifndef NIBBLE_ENGINE_H
 #define NIBBLE_ENGINE_H
 

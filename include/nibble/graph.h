@@ -2,11 +2,16 @@
  *
  * A node is one step of the tape; what it does is a const table, nb_op (one file per layer in layers/). Parameters,
  * running statistics and quantizer state are leaf nodes, named "<layer>.<what>"; they are what a checkpoint holds. A
- * fake-quant node is an ordinary node, put on edges by quant/policy.c. Life of a graph: nb_graph_create -> nb_graph_add
- * ... (op->build: shapes, leaves) -> passes (fold, fake-quant placement)
- *   -> nb_graph_freeze (op->prepare: dtypes, saved and scratch bytes; steps; one memory plan) -> nb_forward /
- * nb_backward. The graph's arena owns nodes, names, leaves; the plan's buffer owns everything that lives within one
- * step. */
+ * fake-quant node is an ordinary node, put on edges by quant/policy.c.
+ *
+ * Life of a graph:
+ *   nb_graph_create
+ *   nb_graph_add ...          op->build: shapes, leaves
+ *   passes                    folding, fake-quant placement
+ *   nb_graph_freeze           op->prepare: dtypes, saved and scratch bytes; steps; one memory plan
+ *   nb_forward, nb_backward
+ *
+ * The graph's arena owns nodes, names, leaves; the plan's buffer owns everything that lives within one step. */
 #ifndef NIBBLE_GRAPH_H
 #define NIBBLE_GRAPH_H
 
@@ -37,14 +42,15 @@ typedef struct nb_run {
     const int32_t *labels; /* [batch]; NULL in evaluation without a loss: the loss node then does nothing */
 } nb_run;
 
-enum {                           /* nb_node.flags */
-       NB_NODE_LEAF = 1,         /* no forward: value is set from outside */
-       NB_NODE_PARAM = 2,        /* trained by the optimizer; has a gradient of its own */
-       NB_NODE_BUFFER = 4,       /* saved in the checkpoint, not trained */
-       NB_NODE_DECAY = 8,        /* weight decay applies (weights of conv and linear) */
-       NB_NODE_NEEDS_GRAD = 16,  /* a parameter stands behind it: backward runs through it (set at freeze) */
-       NB_NODE_NONNEGATIVE = 32, /* values are >= 0 by construction (set in build, e.g. by relu) */
-       NB_NODE_BATCHED = 64      /* shape.d[0] is the batch (set by nb_graph_add) */
+/* nb_node.flags */
+enum {
+    NB_NODE_LEAF = 1,         /* no forward: value is set from outside */
+    NB_NODE_PARAM = 2,        /* trained by the optimizer; has a gradient of its own */
+    NB_NODE_BUFFER = 4,       /* saved in the checkpoint, not trained */
+    NB_NODE_DECAY = 8,        /* weight decay applies (weights of conv and linear) */
+    NB_NODE_NEEDS_GRAD = 16,  /* a parameter stands behind it: backward runs through it (set at freeze) */
+    NB_NODE_NONNEGATIVE = 32, /* values are >= 0 by construction (set in build, e.g. by relu) */
+    NB_NODE_BATCHED = 64      /* shape.d[0] is the batch (set by nb_graph_add) */
 };
 
 struct nb_node {
@@ -64,15 +70,16 @@ struct nb_node {
     const struct nb_tap *tap; /* set at freeze when a fused step works on this node's value image by image (fusion.h) */
 };
 
-enum {                          /* nb_op.flags */
-       NB_OP_BWD_NEEDS_IN = 1,  /* backward reads the values of its inputs: they are kept until then */
-       NB_OP_BWD_NEEDS_OUT = 2, /* backward reads its own output value */
-       NB_OP_BWD_SETS = 4,    /* backward looks at `fresh`: writes (=) when its bit is set, adds (+=) otherwise. Without
-                                 this flag the    engine zeroes fresh gradients first and backward always adds */
-       NB_OP_VIEW = 8,        /* output shares data and gradient with in[0] (flatten); forward and backward are NULL */
-       NB_OP_TRAIN_ONLY = 16, /* identity in evaluation and left out of quantized graphs (dropout) */
-       NB_OP_TAPS = 64,       /* works image by image and serves n->tap */
-       NB_OP_INTERNAL = 32    /* not a layer one can write in a config (parameters, fake-quant) */
+/* nb_op.flags */
+enum {
+    NB_OP_BWD_NEEDS_IN = 1,  /* backward reads the values of its inputs: they are kept until then */
+    NB_OP_BWD_NEEDS_OUT = 2, /* backward reads its own output value */
+    NB_OP_BWD_SETS = 4, /* backward looks at `fresh`: writes (=) when its bit is set, adds (+=) otherwise. Without this
+                                flag autograd zeroes fresh gradients first and backward always adds */
+    NB_OP_VIEW = 8,     /* output shares data and gradient with in[0] (flatten); forward and backward are NULL */
+    NB_OP_TRAIN_ONLY = 16, /* identity in evaluation and left out of quantized graphs (dropout) */
+    NB_OP_INTERNAL = 32,   /* not a layer one can write in a config (parameters, fake-quant) */
+    NB_OP_TAPS = 64        /* works image by image and serves n->tap */
 };
 
 /* What a layer means to fake-quant placement and lowering. A value is *open* while it is still an exact function of an
@@ -80,14 +87,12 @@ enum {                          /* nb_op.flags */
 typedef enum {
     NB_ROLE_NONE,  /* leaves, fake-quant itself */
     NB_ROLE_INPUT, /* pixels -> real values: opens */
-    NB_ROLE_MAC, /* conv, linear: in[0] must be codes, in[1] is the weight, in[2] the bias if any: opens an accumulator
-                  */
+    NB_ROLE_MAC, /* conv, linear: in[0] must be codes, in[1] is the weight, in[2] the bias if any: opens an accumulator */
     NB_ROLE_AFFINE, /* batch norm: per-channel scale and shift of an open MAC value */
     NB_ROLE_CLAMP,  /* relu: narrows the clamp of an open value */
     NB_ROLE_JOIN,   /* add, concat: every input must be codes: opens */
     NB_ROLE_KEEP,   /* pools, flatten: codes in, codes on the same grid out (float in, float out) */
-    NB_ROLE_LOSS /* softmax_xent: its input is the network's output, left open unless quant.output_bits asks otherwise
-                  */
+    NB_ROLE_LOSS /* softmax_xent: its input is the network's output, left open unless quant.output_bits asks otherwise */
 } nb_role;
 
 /* THE layer abstraction: everything about one kind of layer, in one file. */

@@ -79,8 +79,8 @@ typedef struct {
     float lr, warmup; /* warmup in epochs, linear from 0 */
     const nb_conf *schedule;
     bool quant;
-    int32_t freeze_bn_at,
-        freeze_ranges_at; /* epoch of this phase (0 = from the start) from which they stand still; -1 = never */
+    /* Epoch of this phase (0 = from the start) from which they stand still; -1 = never. */
+    int32_t freeze_bn_at, freeze_ranges_at;
 } nb_phase_keys;
 extern NB_API const nb_key nb_phase_table[];
 
@@ -153,8 +153,8 @@ typedef struct {
     bool resume;    /* continue from <out>/last.safetensors */
     bool reference; /* as in nb_graph_spec */
     nb_evaluate_fn evaluate;
-    nb_status (*check)(void *ud, const nb_graph *g);      /* can evaluate take this quantized network? asked by
-                                                             nb_train_check      before training begins; may be NULL */
+    /* Can evaluate take this quantized network? Asked by nb_train_check, before training begins; may be NULL. */
+    nb_status (*check)(void *ud, const nb_graph *g);
     void (*on_step)(void *ud, const nb_progress *p);      /* may be NULL */
     void (*on_epoch)(void *ud, const nb_epoch_report *r); /* may be NULL */
     void *ud;                                             /* of the functions above */
@@ -219,7 +219,7 @@ typedef enum {
     NB_PARAMS_EXACT,    /* the same network, weights as trained: resume */
     NB_PARAMS_MODEL,    /* the same network, averaged weights where there are any: evaluation, export */
     NB_PARAMS_START,    /* to train on from: as MODEL, but range states may be missing or of another granularity: they
-                           start    anew */
+                           start anew */
     NB_PARAMS_CALIBRATE /* as START, but every range starts anew: nb_calibrate sets them */
 } nb_params_mode;
 

@@ -5,7 +5,8 @@
 #include <string.h>
 
 #define COUNT_LIMIT                                                                                                    \
-    ((int64_t)1 << 40) /* far above any tensor that fits in memory, far below overflow of byte counts                  \
+    ((int64_t)1                                                                                                        \
+     << 40) /* far above any tensor that fits in memory, far below overflow of byte counts                  \
                         */
 
 int64_t nb_shape_count(const nb_shape *s)

@@ -1,10 +1,10 @@
 /* rescale.h - the arithmetic contract: the only rounding integers ever see. Shared by training, engine, generated C and
  * tests.
  *
- *   real -> code   q = clamp(round_half_even(x / s) + z, lo, hi)         (kernels/eltwise.h, float side)
+ *   real -> code   q = clamp(round_half_even(x / s) + z, lo, hi)     on the float side: kernels/eltwise.h
  *   code -> real   s * (q - z)
- *   rescale        clamp((acc * mult + half) >> shift, lo, hi)           64 bits, mult in [2^30, 2^31), shift in [1,
- * 62], one rounding, ties up
+ *   rescale        clamp(((acc * mult + half) >> shift) + z, lo, hi) 64 bits, half = 2^(shift-1), one rounding, ties up;
+ *                                                                    mult in [2^30, 2^31), shift in [1, 62]
  *
  * |acc| < 2^31 and mult < 2^31, so the product stays below 2^62 and + half (<= 2^61) fits. Clamping comes before
  * narrowing. */
