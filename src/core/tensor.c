@@ -4,10 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define COUNT_LIMIT                                                                                                    \
-    ((int64_t)1                                                                                                        \
-     << 40) /* far above any tensor that fits in memory, far below overflow of byte counts                  \
-                        */
+/* Far above any tensor that fits in memory, far below overflow of byte counts. */
+static const int64_t COUNT_LIMIT = (int64_t)1 << 40;
 
 int64_t nb_shape_count(const nb_shape *s)
 {
