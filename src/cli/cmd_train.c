@@ -2,6 +2,7 @@
  *
  * Everything that can be wrong is looked at before the first step: config, data, both forms of the network, whether the
  * folder can be written. A folder that holds a run is never overwritten: it is resumed, or moved aside by --force. */
+#include "cli/compare.h"
 #include "cli/open_model.h"
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -47,7 +48,9 @@ static nb_status evaluate(void *ud, nb_graph *g, nb_eval *out)
         return nb_evaluate_graph(g, s->eval.data, s->eval.indices, s->eval.n, out);
     nb_intmodel *m;
     NB_TRY(nb_lower(g, "", &m));
-    nb_status st = nb_intmodel_evaluate(s->c->ctx, m, s->eval.data, s->eval.indices, s->eval.n, out);
+    nb_status st = cli_compare_few(s->c, s->e.out, g, m, s->eval.data);
+    if (st == NB_OK)
+        st = nb_intmodel_evaluate(s->c->ctx, m, s->eval.data, s->eval.indices, s->eval.n, out);
     nb_intmodel_free(s->c->ctx, m);
     return st;
 }
@@ -106,6 +109,8 @@ static nb_status make_final(session *s, final_model *f)
     NB_TRY(cli_file_in(c, s->e.out, best ? "best.safetensors" : "last.safetensors", f->file));
     NB_TRY(cli_experiment_split(c, &s->e, "test", &test));
     nb_status st = cli_model_open(c, f->file, 64, &m);
+    if (st == NB_OK && m.integers)
+        st = cli_compare_few(c, f->file, m.graph, m.integers, test.data);
     if (st == NB_OK)
         st = cli_model_evaluate(c, &m, &test, &f->test);
     if (st == NB_OK && m.integers) {
