@@ -133,6 +133,7 @@ static nb_status print(const session *s)
 {
     char bits[16];
     cli_bits_text(&s->e, true, bits, sizeof bits);
+    cli_compare_warn_dead(s->model, &s->after);
     if (cli_flag(s->c, "--json"))
         return print_json(s, bits);
     nb_table *t;

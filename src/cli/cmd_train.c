@@ -36,7 +36,8 @@ typedef struct {
     cli_experiment e;
     nb_train_plan *plan;
     cli_progress progress;
-    cli_images eval; /* what is evaluated after every epoch */
+    cli_images eval;    /* what is evaluated after every epoch */
+    int32_t warned_for; /* phases that were found dead, or are over: one warning each */
 } session;
 
 /* ---- the trainer's questions ---- */
@@ -70,9 +71,17 @@ static nb_status can_lower(void *ud, const nb_graph *g)
     return st;
 }
 
+/* A network that is dead trains on at chance, and nothing else would say so. */
 static void on_epoch(void *ud, const nb_epoch_report *r)
 {
-    cli_progress_epoch(&((session *)ud)->progress, r);
+    session *s = ud;
+    cli_progress_epoch(&s->progress, r);
+    if (r->phase < s->warned_for || r->eval.unlike > 0)
+        return;
+    s->warned_for = r->phase + 1;
+    char what[96];
+    snprintf(what, sizeof what, "phase %.40s, after epoch %d", r->plan->phase[r->phase].keys.name, r->epoch + 1);
+    cli_compare_warn_dead(what, &r->eval);
 }
 
 /* *resume: there is a checkpoint to go on from. */

@@ -4,6 +4,7 @@
 #include "base/check.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 enum { FEW_IMAGES = 8 };
 
@@ -31,4 +32,14 @@ nb_status cli_compare_few(cli *c, const char *what, nb_graph *g, const nb_intmod
     st = cli_compare_judge(c, what, &r, m->e.n_steps);
     nb_free(c->ctx, r.rows);
     return st;
+}
+
+void cli_compare_warn_dead(const char *what, const nb_eval *e)
+{
+    if (e->n > 1 && e->unlike == 0)
+        fprintf(stderr,
+                "nibble: warning: %s: all %d images have the same logits, so nothing of an image reaches the output (a "
+                "relu that is never positive, a gamma or weights of 0, a range that rounds to one code?): look at "
+                "`nibble info`, lower lr or train from other weights\n",
+                what, e->n);
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# numbers.sh - the integers are those of the network: batch norms behind a flatten, what is rounding and what is not.
+# numbers.sh - the integers are those of the network: batch norms behind a flatten, what is rounding and what is not,
+# and a network that is dead says so.
 set -eu
 . tests/e2e/common.bash
 cd "$WORK"
@@ -54,3 +55,15 @@ run 1 verify other.safetensors --from flat/last.safetensors
 says "other.safetensors: c: on "
 says "outputs engine and float network differ"
 grep -E '^linear1 ' out | awk '{ exit $5 != 0 }' || die "a layer is blamed for what it inherits"
+
+# gamma starts at 0 and relu hands no gradient on: every image has the same logits, for ever. One line per phase.
+config 'conv2d: {out: 4}, batchnorm: {zero_init: yes}, relu' dead >dead.yaml
+run 0 train dead.yaml --set 'train.phases=[{name: float, epochs: 2, lr: 0.05}, {name: qat, epochs: 2, lr: 0.01, quant: on}]'
+[ "$(grep -c '^nibble: warning: phase .*: all 300 images have the same logits' err)" = 2 ] || die "one warning per phase"
+says "phase float, after epoch 1: all 300"
+run 0 eval dead/model.int.safetensors
+says "warning: dead/model.int.safetensors: all 300 images have the same logits"
+run 0 quantize dead.yaml --from dead/last.safetensors -o dead8 --json
+says "warning: dead8/model.int.safetensors: all 300 images"
+run 0 eval flat/last.safetensors
+! grep -q warning err || die "a network that lives is called dead"
