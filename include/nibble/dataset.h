@@ -57,6 +57,7 @@ typedef struct {
     int32_t n, correct;
     double accuracy; /* correct / n */
     double loss;     /* mean cross entropy of the dequantized logits */
+    int64_t unlike;  /* images whose logits are not those of the first: 0 of many is a network that is dead */
 } nb_eval;
 
 #ifdef __cplusplus

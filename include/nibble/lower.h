@@ -26,13 +26,15 @@ NB_API const void *nb_intmodel_run(const nb_intmodel *m, void *arena, const uint
 NB_API nb_status nb_intmodel_logits(nb_ctx *ctx, const nb_intmodel *m, const uint8_t *pixels, float *logits);
 
 /* One step of the integer model against the float reference graph, in codes (units of the output's scale for int32
- * logits). */
+ * logits). A difference is a rounding when the value before rounding, in double, is so near to a tie that the proven
+ * errors of both sides' arithmetic (single precision; a 31-bit multiplier) can have tipped it over; else it is a
+ * fault. */
 typedef struct {
-    const char *name;        /* the layer */
-    int64_t outputs;         /* values compared */
-    int64_t differ, differ2; /* off by 1 or more, by 2 or more, when the step is fed the reference's codes */
+    const char *name;         /* the layer */
+    int64_t outputs;          /* values compared */
+    int64_t rounding, faults; /* that differ, when the step is fed the reference's codes: its own differences only */
     int32_t largest;
-    int64_t differ_run; /* the same for the engine running on its own codes from the pixels on */
+    int64_t differ_run; /* the engine running on its own codes from the pixels on */
     int32_t largest_run;
 } nb_verify_row;
 
@@ -41,9 +43,8 @@ typedef struct {
     int32_t images, same_top1;
 } nb_verify_report;
 
-/* Runs the first n images through the graph (quantized, frozen for inference, the one m was lowered from: node by node
- * in floats) and through the engine. A step is sound when no code differs by more than 1: float rounds twice where the
- * integers round once. */
+/* Runs the first n images through the graph (quantized, frozen, the one m was lowered from: node by node in floats, in
+ * evaluation mode) and through the engine. A sound step has no faults, on any images. */
 NB_API nb_status nb_verify(nb_graph *g, const nb_intmodel *m, const nb_data *data, int32_t n, nb_verify_report *out);
 
 #ifdef __cplusplus

@@ -1,4 +1,5 @@
 /* cmd_eval.c - accuracy of a checkpoint on images; quantized networks are run by the integer engine. */
+#include "cli/compare.h"
 #include "cli/open_model.h"
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -70,6 +71,7 @@ static nb_status evaluate(cli *c, cli_model *m)
     double seconds = cli_now() - start;
     if (cli_value(c, "--logits"))
         NB_TRY(save_logits(c, m, &images, cli_value(c, "--logits")));
+    cli_compare_warn_dead(m->path, &e);
     if (cli_flag(c, "--json"))
         return print_json(c, m, &images, &e, seconds);
     printf("%s: %s on %d %s images: accuracy %.2f %%, loss %.4f (%.0f images/s)\n", m->path,

@@ -2,6 +2,7 @@
  *
  * The weights are taken as they are (averaged ones where there are any); ranges come from a sample of the training
  * images. Everything is done before the run folder is touched. */
+#include "cli/compare.h"
 #include "cli/open_experiment.h"
 #include "cli/output.h"
 #include "cli/run_folder.h"
@@ -76,6 +77,7 @@ static nb_status quantize(session *s)
     NB_TRY(evaluate_before(s, &test));
     NB_TRY(calibrate(s));
     NB_TRY(nb_lower(s->graph, s->e.text, &s->integers));
+    NB_TRY(cli_compare_few(s->c, s->from->path, s->graph, s->integers, test.data));
     NB_TRY(nb_intmodel_evaluate(ctx, s->integers, test.data, test.indices, test.n, &s->after));
     s->integers->accuracy = s->after.accuracy;
     return NB_OK;
@@ -131,6 +133,7 @@ static nb_status print(const session *s)
 {
     char bits[16];
     cli_bits_text(&s->e, true, bits, sizeof bits);
+    cli_compare_warn_dead(s->model, &s->after);
     if (cli_flag(s->c, "--json"))
         return print_json(s, bits);
     nb_table *t;

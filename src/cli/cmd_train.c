@@ -2,6 +2,7 @@
  *
  * Everything that can be wrong is looked at before the first step: config, data, both forms of the network, whether the
  * folder can be written. A folder that holds a run is never overwritten: it is resumed, or moved aside by --force. */
+#include "cli/compare.h"
 #include "cli/open_model.h"
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -35,7 +36,8 @@ typedef struct {
     cli_experiment e;
     nb_train_plan *plan;
     cli_progress progress;
-    cli_images eval; /* what is evaluated after every epoch */
+    cli_images eval;    /* what is evaluated after every epoch */
+    int32_t warned_for; /* phases that were found dead, or are over: one warning each */
 } session;
 
 /* ---- the trainer's questions ---- */
@@ -47,7 +49,9 @@ static nb_status evaluate(void *ud, nb_graph *g, nb_eval *out)
         return nb_evaluate_graph(g, s->eval.data, s->eval.indices, s->eval.n, out);
     nb_intmodel *m;
     NB_TRY(nb_lower(g, "", &m));
-    nb_status st = nb_intmodel_evaluate(s->c->ctx, m, s->eval.data, s->eval.indices, s->eval.n, out);
+    nb_status st = cli_compare_few(s->c, s->e.out, g, m, s->eval.data);
+    if (st == NB_OK)
+        st = nb_intmodel_evaluate(s->c->ctx, m, s->eval.data, s->eval.indices, s->eval.n, out);
     nb_intmodel_free(s->c->ctx, m);
     return st;
 }
@@ -67,9 +71,17 @@ static nb_status can_lower(void *ud, const nb_graph *g)
     return st;
 }
 
+/* A network that is dead trains on at chance, and nothing else would say so. */
 static void on_epoch(void *ud, const nb_epoch_report *r)
 {
-    cli_progress_epoch(&((session *)ud)->progress, r);
+    session *s = ud;
+    cli_progress_epoch(&s->progress, r);
+    if (r->phase < s->warned_for || r->eval.unlike > 0)
+        return;
+    s->warned_for = r->phase + 1;
+    char what[96];
+    snprintf(what, sizeof what, "phase %.40s, after epoch %d", r->plan->phase[r->phase].keys.name, r->epoch + 1);
+    cli_compare_warn_dead(what, &r->eval);
 }
 
 /* *resume: there is a checkpoint to go on from. */
@@ -106,6 +118,8 @@ static nb_status make_final(session *s, final_model *f)
     NB_TRY(cli_file_in(c, s->e.out, best ? "best.safetensors" : "last.safetensors", f->file));
     NB_TRY(cli_experiment_split(c, &s->e, "test", &test));
     nb_status st = cli_model_open(c, f->file, 64, &m);
+    if (st == NB_OK && m.integers)
+        st = cli_compare_few(c, f->file, m.graph, m.integers, test.data);
     if (st == NB_OK)
         st = cli_model_evaluate(c, &m, &test, &f->test);
     if (st == NB_OK && m.integers) {

@@ -23,21 +23,42 @@ const void *nb_bound_key(const nb_node *layer, const char *name, nb_kind kind)
     return NULL;
 }
 
-/* The image whose pixels are the values of x's rows, through everything that works value by value; false when there is
- * none or its order does not matter. */
-static bool image_behind(const nb_node *x, nb_oihw *r)
+static bool value_by_value(const nb_node *x)
 {
-    while (x->out.shape.ndim == 2 && x->n_in > 0 &&
-           (x->op->flags & NB_OP_VIEW || x->op->role == NB_ROLE_CLAMP || x->op->role == NB_ROLE_AFFINE ||
-            x->op->flags & NB_OP_TRAIN_ONLY))
-        x = x->in[0];
+    return x->op->flags & (NB_OP_VIEW | NB_OP_TRAIN_ONLY) || x->op->role == NB_ROLE_CLAMP ||
+           x->op->role == NB_ROLE_AFFINE;
+}
+
+/* Where others keep value i of x's rows: pixel by pixel, channel by channel, where an image was flattened; through
+ * everything that works value by value, and joins part by part. */
+static int64_t their_column(const nb_node *x, int64_t i)
+{
+    while (x->out.shape.ndim == 2 && x->n_in > 0 && (value_by_value(x) || x->op->role == NB_ROLE_JOIN)) {
+        const bool joins = x->op->role == NB_ROLE_JOIN;
+        const int64_t width = nb_channels(&x->in[0]->out);
+        if (!joins || width == nb_channels(&x->out)) { /* all parts of a sum have one order */
+            x = x->in[0];
+            continue;
+        }
+        int64_t first = 0;
+        int32_t k = 0;
+        while (i - first >= nb_channels(&x->in[k]->out))
+            first += nb_channels(&x->in[k++]->out);
+        return first + their_column(x->in[k], i - first);
+    }
     const nb_shape *s = &x->out.shape;
-    if (s->ndim != 4 || s->d[1] * (int64_t)s->d[2] == 1)
-        return false;
-    r->h = s->d[1];
-    r->w = s->d[2];
-    r->c = s->d[3];
-    return true;
+    if (s->ndim != 4)
+        return i;
+    return i % s->d[3] * s->d[1] * s->d[2] + i / s->d[3];
+}
+
+static bool moves(const nb_node *x)
+{
+    const int64_t n = nb_count(&x->out) / x->out.shape.d[0];
+    for (int64_t i = 0; i < n; i++)
+        if (their_column(x, i) != i)
+            return true;
+    return false;
 }
 
 nb_oihw nb_oihw_of(const nb_node *layer, const nb_node *leaf)
@@ -52,7 +73,8 @@ nb_oihw nb_oihw_of(const nb_node *layer, const nb_node *leaf)
     const nb_node *x = layer->in[0];
     bool per_column =
         layer->op->role == NB_ROLE_AFFINE ? x->out.shape.ndim == 2 : layer->out.shape.ndim == 2 && s->ndim == 4;
-    r.columns = per_column && image_behind(x, &r);
+    r.rows = x;
+    r.columns = per_column && moves(x);
     r.same = !r.columns && r.y * r.x == 1;
     return r;
 }
@@ -61,6 +83,5 @@ int64_t nb_oihw_place(const nb_oihw *r, int64_t o, int64_t y, int64_t x, int64_t
 {
     if (!r->columns)
         return ((o * r->i + i) * r->y + y) * r->x + x;
-    int64_t c = i % r->c, pixel = i / r->c;
-    return o * r->i + c * r->h * r->w + pixel;
+    return o * r->i + their_column(r->rows, i);
 }

@@ -1,17 +1,18 @@
 /* oihw.h - where other frameworks keep an element of a leaf: OIHW weights for CHW images, where ours are OHWI for HWC.
  *
  * A linear layer sees an image as one row, in each framework's own order of pixels; where one stands behind a flatten,
- * its columns change places, and so do the vectors of a batch norm in between. */
+ * its columns change places, and so do the vectors of a batch norm in between; a concat of rows has such a part per
+ * image. */
 #ifndef NB_CORE_OIHW_H
 #define NB_CORE_OIHW_H
 
 #include <nibble/graph.h>
 
 typedef struct {
-    bool same;          /* in the same order */
-    bool columns;       /* the last dimension is an image of h x w x c */
-    int64_t o, i, y, x; /* sizes of the leaf as [o, y, x, i] */
-    int64_t h, w, c;
+    bool same;           /* in the same order */
+    bool columns;        /* the last dimension holds images, flattened */
+    int64_t o, i, y, x;  /* sizes of the leaf as [o, y, x, i] */
+    const nb_node *rows; /* whose values they are */
 } nb_oihw;
 
 nb_oihw nb_oihw_of(const nb_node *layer, const nb_node *leaf);

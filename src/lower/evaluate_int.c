@@ -10,11 +10,12 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 enum { CHUNK = 32 }; /* images: a millisecond of work or more, and fine enough to balance */
 
 typedef struct {
-    int32_t correct;
+    int32_t correct, unlike;
     double loss;
 } chunk_sum;
 
@@ -26,6 +27,8 @@ typedef struct {
     size_t arena_bytes, image_bytes; /* per thread, multiples of 64 */
     uint8_t *memory;                 /* [threads][arena_bytes + image_bytes] */
     chunk_sum *sums;                 /* [chunks] */
+    void *first;                     /* the first image's output */
+    size_t out_bytes;
 } job;
 
 static double logit(const nb_intmodel *m, const void *out, int32_t i)
@@ -49,16 +52,21 @@ static double cross_entropy(const nb_intmodel *m, const void *out, int32_t label
     return log(sum) - (logit(m, out, label) - max);
 }
 
+static const void *run_image(const job *j, int64_t i, int32_t thread, int32_t *label)
+{
+    uint8_t *arena = j->memory + (size_t)thread * (j->arena_bytes + j->image_bytes), *pixels = arena + j->arena_bytes;
+    nb_data_get(j->data, j->indices ? j->indices[i] : (int32_t)i, pixels, label);
+    return nb_engine_run(&j->m->e, arena, pixels);
+}
+
 static void run_chunk(void *arg, int64_t chunk, int32_t thread)
 {
     const job *j = arg;
-    uint8_t *arena = j->memory + (size_t)thread * (j->arena_bytes + j->image_bytes);
-    uint8_t *pixels = arena + j->arena_bytes;
     chunk_sum sum = {0};
     for (int64_t i = chunk * CHUNK, end = nb_chunk_end(j->n, CHUNK, chunk); i < end; i++) {
         int32_t label;
-        nb_data_get(j->data, j->indices ? j->indices[i] : (int32_t)i, pixels, &label);
-        const void *out = nb_engine_run(&j->m->e, arena, pixels);
+        const void *out = run_image(j, i, thread, &label);
+        sum.unlike += memcmp(out, j->first, j->out_bytes) != 0;
         sum.correct += nb_engine_argmax(&j->m->e, out) == label;
         sum.loss += cross_entropy(j->m, out, label);
     }
@@ -95,13 +103,19 @@ nb_status nb_intmodel_evaluate(nb_ctx *ctx, const nb_intmodel *m, const nb_data 
     job j = {.m = m, .data = data, .indices = indices, .n = n};
     j.arena_bytes = round64(nb_engine_arena_bytes(&m->e));
     j.image_bytes = round64((size_t)info->h * (size_t)info->w * (size_t)info->c);
+    j.out_bytes = (size_t)m->classes * (m->e.tensors[nb_intmodel_output(m)].type == NB_EI_S32 ? sizeof(int32_t) : 1);
     j.memory = nb_alloc(ctx, (size_t)nb_threads() * (j.arena_bytes + j.image_bytes));
-    j.sums = j.memory ? nb_alloc(ctx, (size_t)chunks * sizeof *j.sums) : NULL;
+    j.first = j.memory ? nb_alloc(ctx, j.out_bytes) : NULL;
+    j.sums = j.first ? nb_alloc(ctx, (size_t)chunks * sizeof *j.sums) : NULL;
     if (j.sums) {
         nb_eval e = {.n = n};
+        int32_t label;
+        if (n > 0)
+            memcpy(j.first, run_image(&j, 0, 0, &label), j.out_bytes);
         nb_parallel_for(chunks, run_chunk, &j);
         for (int64_t i = 0; i < chunks; i++) {
             e.correct += j.sums[i].correct;
+            e.unlike += j.sums[i].unlike;
             e.loss += j.sums[i].loss;
         }
         e.accuracy = n ? (double)e.correct / n : 0;
@@ -110,6 +124,7 @@ nb_status nb_intmodel_evaluate(nb_ctx *ctx, const nb_intmodel *m, const nb_data 
     }
     const nb_status st = j.sums ? NB_OK : NB_E_NOMEM;
     nb_free(ctx, j.sums);
+    nb_free(ctx, j.first);
     nb_free(ctx, j.memory);
     return st;
 }

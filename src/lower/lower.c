@@ -14,6 +14,18 @@
 #include <math.h>
 #include <string.h>
 
+/* A value as an engine tensor: [n, h, w, c] or [n, features]. */
+static nb_inttensor tensor_of(const nb_node *n)
+{
+    const nb_shape *s = &n->out.shape;
+    nb_inttensor t = {.name = n->name, .h = 1, .w = 1, .c = s->d[s->ndim - 1]};
+    if (s->ndim == 4) {
+        t.h = s->d[1];
+        t.w = s->d[2];
+    }
+    return t;
+}
+
 static nb_status not_codes(nb_lowering *lo, const nb_node *n, const nb_node *x)
 {
     return nb_fail(lo->ctx, NB_E_UNSUPPORTED, "%s: its input %s is not quantized: add a fake-quant after %s", n->name,
@@ -46,9 +58,12 @@ static nb_status alloc_channels(nb_lowering *lo, nb_lval *v, int32_t oc, int64_t
 {
     v->scale = nb_arena_array(lo->arena, (size_t)oc, sizeof(double));
     v->bias = nb_arena_array(lo->arena, (size_t)oc, sizeof(double));
+    v->err_scale = nb_arena_array(lo->arena, (size_t)oc, sizeof(double));
+    v->err_bias = nb_arena_array(lo->arena, (size_t)oc, sizeof(double));
     v->weight_scale = nb_arena_array(lo->arena, (size_t)oc, sizeof(float));
     v->weights = nb_arena_alloc(lo->arena, (size_t)weights);
-    return v->scale && v->bias && v->weight_scale && v->weights ? NB_OK : NB_E_NOMEM;
+    bool got = v->scale && v->bias && v->err_scale && v->err_bias && v->weight_scale && v->weights;
+    return got ? NB_OK : NB_E_NOMEM;
 }
 
 nb_status nb_lower_mac(nb_lowering *lo, const nb_node *n, const nb_geom *geom)
@@ -88,12 +103,15 @@ nb_status nb_lower_mac(nb_lowering *lo, const nb_node *n, const nb_geom *geom)
     for (int32_t c = 0; c < oc; c++) {
         v.scale[c] = (double)x->t.scale * q.scale[q.n > 1 ? c : 0];
         v.bias[c] = bias ? nb_round_to_unit(bias[c], v.scale[c]) : 0.0;
+        /* the sum, the unit, their product, and the sum with the bias; the bias, and that sum */
+        v.err_scale[c] = 4 * NB_FLOAT_ROUNDING * v.scale[c];
+        v.err_bias[c] = 2 * NB_FLOAT_ROUNDING * fabs(v.bias[c]);
     }
     lo->val[n->id] = v;
     return NB_OK;
 }
 
-/* Codes that an affine layer reads: an depthwise convolution with one constant weight opens the accumulator. */
+/* Codes that an affine layer reads: a depthwise convolution with one constant weight opens the accumulator. */
 static nb_status open_identity(nb_lowering *lo, const nb_node *n, const nb_lval *x, nb_lval *v)
 {
     *v = open_value(NB_LVAL_MAC, n);
@@ -117,6 +135,7 @@ static nb_status open_identity(nb_lowering *lo, const nb_node *n, const nb_lval 
     for (int32_t c = 0; c < x->t.c; c++) {
         v->weights[c] = NB_IDENTITY_WEIGHT;
         v->scale[c] = (double)x->t.scale / NB_IDENTITY_WEIGHT;
+        v->err_scale[c] = NB_FLOAT_ROUNDING * v->scale[c];
     }
     return NB_OK;
 }
@@ -130,7 +149,12 @@ nb_status nb_lower_affine(nb_lowering *lo, const nb_node *n, const double *mul, 
     }
     if (v.kind != NB_LVAL_MAC || !isinf(v.low) || !isinf(v.high))
         return not_codes(lo, n, n->in[0]);
+    NB_ASSERT(v.geom.oc == nb_channels(&n->out)); /* mul and add have one entry for each of n's channels */
     for (int32_t c = 0; c < v.geom.oc; c++) {
+        /* the factor, the product and the sum, of either part; the shift, and the sum */
+        v.err_scale[c] = fabs(mul[c]) * (v.err_scale[c] + 3 * NB_FLOAT_ROUNDING * fabs(v.scale[c]));
+        v.err_bias[c] = fabs(mul[c]) * (v.err_bias[c] + 3 * NB_FLOAT_ROUNDING * fabs(v.bias[c]));
+        v.err_bias[c] += 2 * NB_FLOAT_ROUNDING * fabs(add[c]);
         v.scale[c] *= mul[c];
         v.bias[c] = v.bias[c] * mul[c] + nb_round_to_unit(add[c], v.scale[c]);
     }
@@ -144,15 +168,17 @@ static int32_t code_of(const nb_lval *x, double real)
     return (int32_t)(v < x->lo ? x->lo : v > x->hi ? x->hi : v);
 }
 
-/* relu on codes: a 1x1 max pool with a narrower clamp. */
-static nb_status clamp_codes(nb_lowering *lo, const nb_node *n, const nb_lval *x, double low, double high)
+/* A step that moves codes one by one, a 1x1 max pool: with a narrower clamp it is a relu, else it gives a view a tensor
+ * of its own shape. */
+static nb_status each_code(nb_lowering *lo, const nb_node *n, const nb_lval *x, int32_t lowest, int32_t highest)
 {
     nb_lval y = *x;
     y.t.name = n->name;
+    y.viewed = false;
     NB_TRY(nb_intbuilder_tensor(lo->builder, &y.t, &y.tensor));
     nb_intstep s = {.kind = NB_STEP_MAXPOOL, .name = n->name, .n_in = 1, .in = {x->tensor}, .out = y.tensor};
-    s.lo = code_of(x, low);
-    s.hi = code_of(x, high);
+    s.lo = lowest;
+    s.hi = highest;
     s.geom = (nb_geom){.h = x->t.h,
                        .w = x->t.w,
                        .c = x->t.c,
@@ -172,7 +198,7 @@ nb_status nb_lower_clamp(nb_lowering *lo, const nb_node *n, double low, double h
 {
     nb_lval v = lo->val[n->in[0]->id];
     if (v.kind == NB_LVAL_CLOSED)
-        return clamp_codes(lo, n, &v, low, high);
+        return each_code(lo, n, &v, code_of(&v, low), code_of(&v, high));
     v.low = fmax(v.low, low);
     v.high = fmin(v.high, high);
     lo->val[n->id] = v;
@@ -185,6 +211,8 @@ static nb_status open_join(nb_lowering *lo, const nb_node *n, nb_lval_kind kind)
     for (int32_t k = 0; k < n->n_in; k++) {
         const nb_lval *x = NULL;
         NB_TRY(closed_input(lo, n, k, &x));
+        if (x->viewed) /* a join's tensors must agree in rows and columns */
+            NB_TRY(each_code(lo, n->in[k], x, x->lo, x->hi));
         v.in[v.n_in++] = n->in[k]->id;
     }
     lo->val[n->id] = v;
@@ -209,6 +237,7 @@ nb_status nb_lower_pool(nb_lowering *lo, const nb_node *n, nb_pool_kind kind, co
     y.t.name = n->name;
     y.t.h = geom->oh;
     y.t.w = geom->ow;
+    y.viewed = false;
     NB_TRY(nb_intbuilder_tensor(lo->builder, &y.t, &y.tensor));
     nb_intstep s = {.kind = kind == NB_POOL_MAX ? NB_STEP_MAXPOOL : NB_STEP_AVGPOOL, .name = n->name, .n_in = 1};
     s.in[0] = x->tensor;
@@ -226,22 +255,22 @@ nb_status nb_lower_pool(nb_lowering *lo, const nb_node *n, nb_pool_kind kind, co
     return nb_intbuilder_step(lo->builder, &s);
 }
 
+/* A view's codes are the same, its channels are not: a flattened image is one pixel with a channel per value. */
 nb_status nb_lower_same(nb_lowering *lo, const nb_node *n)
 {
-    lo->val[n->id] = lo->val[n->in[0]->id];
-    return NB_OK;
-}
-
-/* A value as an engine tensor: [n, h, w, c] or [n, features]. */
-static nb_inttensor tensor_of(const nb_node *n)
-{
-    const nb_shape *s = &n->out.shape;
-    nb_inttensor t = {.name = n->name, .h = 1, .w = 1, .c = s->d[s->ndim - 1]};
-    if (s->ndim == 4) {
-        t.h = s->d[1];
-        t.w = s->d[2];
+    nb_lval v = lo->val[n->in[0]->id];
+    const nb_inttensor t = tensor_of(n);
+    const bool changes = !nb_shape_equal(&n->out.shape, &n->in[0]->out.shape);
+    if (changes && v.kind != NB_LVAL_CLOSED)
+        return not_codes(lo, n, n->in[0]);
+    if (changes && (t.h != v.t.h || t.w != v.t.w || t.c != v.t.c)) {
+        v.t.h = t.h;
+        v.t.w = t.w;
+        v.t.c = t.c;
+        v.viewed = true;
     }
-    return t;
+    lo->val[n->id] = v;
+    return NB_OK;
 }
 
 nb_status nb_lower_close(nb_lowering *lo, const nb_node *n)
@@ -305,20 +334,32 @@ static nb_status lower_nodes(nb_lowering *lo, const nb_graph *g)
     return NB_OK;
 }
 
-nb_status nb_lower(const nb_graph *g, const char *config, nb_intmodel **out)
+static nb_status walk(nb_lowering *lo, const nb_graph *g)
 {
     if (!g->quantized)
         return nb_fail(g->ctx, NB_E_UNSUPPORTED, "the network is not quantized: its last phase must have quant: on");
-    nb_lowering lo = {.ctx = g->ctx};
-    nb_status st = nb_arena_create(g->ctx, &lo.arena);
+    NB_TRY(nb_intbuilder_create(g->ctx, "", &lo->builder));
+    lo->val = nb_arena_array(lo->arena, (size_t)g->n, sizeof *lo->val);
+    return lo->val ? lower_nodes(lo, g) : NB_E_NOMEM;
+}
+
+nb_status nb_lower_values(const nb_graph *g, nb_arena *arena, nb_lval **val)
+{
+    nb_lowering lo = {.ctx = g->ctx, .arena = arena};
+    nb_status st = walk(&lo, g);
+    nb_intbuilder_free(lo.builder);
     if (st == NB_OK)
-        st = nb_intbuilder_create(g->ctx, "", &lo.builder);
-    if (st == NB_OK) {
-        lo.val = nb_arena_array(lo.arena, (size_t)g->n, sizeof *lo.val);
-        st = lo.val ? lower_nodes(&lo, g) : NB_E_NOMEM;
-    }
+        *val = lo.val;
+    return st;
+}
+
+nb_status nb_lower(const nb_graph *g, const char *config, nb_intmodel **out)
+{
+    nb_lowering lo = {.ctx = g->ctx};
+    NB_TRY(nb_arena_create(g->ctx, &lo.arena));
     nb_intmeta meta = {
         .classes = g->info.classes, .class_names = g->info.class_names, .config = config, .accuracy = -1};
+    nb_status st = walk(&lo, g);
     if (st == NB_OK)
         st = nb_intbuilder_finish(lo.builder, NB_INT_PLAN, &meta, out);
     nb_intbuilder_free(lo.builder);

@@ -14,10 +14,11 @@ typedef struct {
     nb_lval_kind kind;
     const nb_node *opener; /* names the step */
     double low, high;      /* clamp, real */
-    /* CLOSED */
+    /* CLOSED: t has the node's own shape, which is another than that of the integer tensor behind a view */
     int32_t tensor;
     nb_inttensor t;
     int32_t lo, hi; /* its grid */
+    bool viewed;
     /* INPUT */
     const float *real; /* [c][256] */
     /* MAC, ADD, CONCAT: integer tensors it reads, as node ids */
@@ -28,7 +29,13 @@ typedef struct {
     int32_t weight_bits, n_weight_scale;
     float *weight_scale;
     double *scale, *bias;
+    /* MAC: how far the float network, which computes the same in single precision, can be from that real value before
+     * it quantizes: err_scale[c] * |sum| + err_bias[c] */
+    double *err_scale, *err_bias;
 } nb_lval;
+
+/* Rounding one operation to a float changes its result by this share at most. */
+#define NB_FLOAT_ROUNDING 0x1p-24
 
 struct nb_lowering {
     nb_ctx *ctx;
@@ -36,6 +43,9 @@ struct nb_lowering {
     nb_intbuilder *builder;
     nb_lval *val; /* by node id */
 };
+
+/* The values of a quantized graph's nodes, by node id, as lowering sees them; all memory is the arena's. */
+nb_status nb_lower_values(const nb_graph *g, nb_arena *arena, nb_lval **val);
 
 /* Writes the step that closes an open value onto `t` (codes or int32 logits) with grid limits lo..hi;
  * src/lower/close.c. */

@@ -2,7 +2,8 @@
  *
  * Every tensor of the integer model is the value of one node of the graph (they share the name). The graph runs step by
  * step over a batch; each such value is copied while it is alive. Then every step of the engine is run twice per image:
- * on the reference's codes (what can this layer alone do wrong?) and on the engine's own (what does it add up to?).
+ * on the reference's codes (what can this layer alone do wrong? every difference is judged, judge.h) and on the
+ * engine's own (what does it add up to?).
  * Images run in parallel; counts are integers, so their order does not matter. */
 #include <nibble/fusion.h>
 #include <nibble/lower.h>
@@ -10,6 +11,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/parallel.h"
+#include "lower/judge.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,7 +19,8 @@
 
 typedef struct {
     const nb_intmodel *m;
-    const nb_node **node;    /* [n_tensors] */
+    nb_judge judge;
+    const nb_node **node;    /* [n_tensors]: whose value it is, behind all views */
     const nb_estep **writer; /* [n_tensors] */
     int32_t *image_codes;    /* [batch][stride]: reference codes of all tensors */
     int64_t *at, stride;     /* where a tensor's codes start */
@@ -86,15 +89,41 @@ static void feed(const nb_etensor *e, const nb_estep *writer, void *to, const in
     }
 }
 
-static void count_differences(const nb_etensor *e, const void *got, const int32_t *want, int64_t *differ,
-                              int64_t *differ2, int32_t *largest)
+static void keep_largest(int32_t *largest, int64_t difference)
+{
+    int32_t capped = difference > INT32_MAX ? INT32_MAX : (int32_t)difference;
+    *largest = *largest > capped ? *largest : capped;
+}
+
+/* A step's outputs against the reference's, when its inputs were the reference's: codes of all tensors of the image. */
+static void judge_step(const verify_job *j, int32_t s, const void *got, const int32_t *codes, nb_verify_row *row)
+{
+    const nb_estep *step = &j->m->e.steps[s];
+    const nb_etensor *y = &j->m->e.tensors[step->out];
+    const int32_t *want = codes + j->at[step->out];
+    nb_verdict v = {.step = s};
+    for (int32_t k = 0; k < step->n_in; k++)
+        v.in[k] = codes + j->at[step->in[k]];
+    for (int64_t i = 0, n = tensor_count(y); i < n; i++) {
+        v.at = i;
+        v.engine = code_at(y, got, i);
+        v.graph = want[i];
+        if (v.engine == v.graph)
+            continue;
+        bool rounding = nb_judge_is_rounding(&j->judge, &v);
+        row->rounding += rounding;
+        row->faults += !rounding;
+        keep_largest(&row->largest, llabs((long long)v.engine - v.graph));
+    }
+    row->outputs += tensor_count(y);
+}
+
+static void count_differences(const nb_etensor *e, const void *got, const int32_t *want, nb_verify_row *row)
 {
     for (int64_t i = 0, n = tensor_count(e); i < n; i++) {
         int64_t d = llabs((long long)code_at(e, got, i) - want[i]);
-        *differ += d >= 1;
-        *differ2 += d >= 2;
-        int32_t capped = d > INT32_MAX ? INT32_MAX : (int32_t)d;
-        *largest = *largest > capped ? *largest : capped;
+        row->differ_run += d >= 1;
+        keep_largest(&row->largest_run, d);
     }
 }
 
@@ -115,7 +144,6 @@ static void one_image(void *arg, int64_t image, int32_t thread)
     const int32_t *codes = j->image_codes + image * j->stride;
     const uint8_t *pixels = j->pixels + image * j->image_bytes;
     const void *own = NULL;
-    int64_t unused = 0;
     for (int32_t s = 0; s < e->n_steps; s++) {
         const nb_estep *step = &e->steps[s];
         const nb_etensor *y = &e->tensors[step->out];
@@ -124,10 +152,8 @@ static void one_image(void *arg, int64_t image, int32_t thread)
                  codes + j->at[step->in[k]]);
         const void *alone = nb_engine_run_step(e, fed, s, pixels);
         own = nb_engine_run_step(e, running, s, pixels);
-        nb_verify_row *row = &rows[s];
-        row->outputs += tensor_count(y);
-        count_differences(y, alone, codes + j->at[step->out], &row->differ, &row->differ2, &row->largest);
-        count_differences(y, own, codes + j->at[step->out], &row->differ_run, &unused, &row->largest_run);
+        judge_step(j, s, alone, codes, &rows[s]);
+        count_differences(y, own, codes + j->at[step->out], &rows[s]);
     }
     int32_t last = e->steps[e->n_steps - 1].out;
     j->same_top1[thread] += nb_engine_argmax(e, own) == argmax(codes + j->at[last], tensor_count(&e->tensors[last]));
@@ -141,25 +167,32 @@ static bool corresponds(const nb_node *n, const nb_etensor *e, int32_t batch)
            (n->out.q != NULL) == (type != NB_F32);
 }
 
+static nb_status another_network(nb_ctx *ctx, const char *name, const char *why)
+{
+    return nb_fail(ctx, NB_E_SHAPE, "%s: %s: the integers were lowered from another network", name, why);
+}
+
 static nb_status find_nodes(verify_job *j, const nb_graph *g)
 {
     for (int32_t s = 0; s < j->m->e.n_steps; s++) {
         int32_t t = j->m->e.steps[s].out;
         const char *name = j->m->tensors[t].name;
+        const nb_node *n = nb_graph_find(g, name);
+        while (n && n->op->flags & NB_OP_VIEW)
+            n = n->in[0];
+        if (!n)
+            return another_network(g->ctx, name, "is not in the graph");
+        if (!corresponds(n, &j->m->e.tensors[t], g->batch))
+            return another_network(g->ctx, name, "has another size or type in the graph");
         j->writer[t] = &j->m->e.steps[s];
-        j->node[t] = nb_graph_find(g, name);
-        if (!j->node[t])
-            return nb_fail(g->ctx, NB_E_SHAPE,
-                           "the graph has no node %s: the integers were lowered from another network", name);
-        if (!corresponds(j->node[t], &j->m->e.tensors[t], g->batch))
-            return nb_fail(g->ctx, NB_E_SHAPE,
-                           "%s: has another size or type in the graph: the integers were lowered from another network",
-                           name);
+        j->node[t] = n;
+        if (!nb_judge_fits(&j->judge, s))
+            return another_network(g->ctx, name, "is made from something else in the graph");
     }
     return NB_OK;
 }
 
-static nb_status prepare(verify_job *j, const nb_graph *g, nb_arena *a)
+static nb_status prepare(verify_job *j, const nb_graph *g, int32_t batch, nb_arena *a)
 {
     const nb_emodel *e = &j->m->e;
     size_t threads = (size_t)nb_threads();
@@ -172,12 +205,15 @@ static nb_status prepare(verify_job *j, const nb_graph *g, nb_arena *a)
         j->at[t] = j->stride;
         j->stride += tensor_count(&e->tensors[t]);
     }
+    nb_lval *val;
+    NB_TRY(nb_lower_values(g, a, &val));
+    j->judge = (nb_judge){.m = j->m, .val = val, .node = j->node};
     NB_TRY(find_nodes(j, g));
     j->image_bytes = (int64_t)g->info.h * g->info.w * g->info.c;
     j->arena_bytes = (nb_engine_arena_bytes(e) + 63) / 64 * 64;
-    j->image_codes = nb_arena_array(a, (size_t)(g->max_batch * j->stride), sizeof(int32_t));
-    j->pixels = nb_arena_array(a, (size_t)g->max_batch, (size_t)j->image_bytes);
-    j->labels = nb_arena_array(a, (size_t)g->max_batch, sizeof(int32_t));
+    j->image_codes = nb_arena_array(a, (size_t)(batch * j->stride), sizeof(int32_t));
+    j->pixels = nb_arena_array(a, (size_t)batch, (size_t)j->image_bytes);
+    j->labels = nb_arena_array(a, (size_t)batch, sizeof(int32_t));
     j->arenas = nb_arena_array(a, 2 * threads, j->arena_bytes);
     j->rows = nb_arena_array(a, threads * (size_t)e->n_steps, sizeof *j->rows);
     j->same_top1 = nb_arena_array(a, threads, sizeof *j->same_top1);
@@ -194,8 +230,8 @@ static void collect(const verify_job *j, nb_verify_report *out)
         nb_verify_row *to = &out->rows[k % steps];
         const nb_verify_row *from = &j->rows[k];
         to->outputs += from->outputs;
-        to->differ += from->differ;
-        to->differ2 += from->differ2;
+        to->rounding += from->rounding;
+        to->faults += from->faults;
         to->differ_run += from->differ_run;
         to->largest = to->largest > from->largest ? to->largest : from->largest;
         to->largest_run = to->largest_run > from->largest_run ? to->largest_run : from->largest_run;
@@ -207,17 +243,19 @@ static void collect(const verify_job *j, nb_verify_report *out)
 static nb_status verify_in(nb_graph *g, verify_job *j, nb_arena *a, const nb_data *data, int32_t n,
                            nb_verify_report *out)
 {
-    NB_TRY(prepare(j, g, a));
+    const int32_t most = n < g->max_batch ? n : g->max_batch;
+    NB_TRY(prepare(j, g, most, a));
     out->rows = nb_alloc(g->ctx, (size_t)j->m->e.n_steps * sizeof *out->rows);
     if (!out->rows)
         return NB_E_NOMEM;
-    for (int32_t from = 0; from < n; from += g->max_batch) {
-        int32_t batch = n - from < g->max_batch ? n - from : g->max_batch;
+    for (int32_t from = 0; from < n; from += most) {
+        int32_t batch = n - from < most ? n - from : most;
         for (int32_t b = 0; b < batch; b++)
             nb_data_get(data, from + b, j->pixels + b * j->image_bytes, &j->labels[b]);
         run_graph(j, g, batch);
         nb_parallel_for(batch, one_image, j);
     }
+    nb_graph_set_batch(g, g->max_batch);
     out->images = n;
     collect(j, out);
     return NB_OK;

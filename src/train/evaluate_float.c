@@ -8,6 +8,7 @@
 #include "train/loader.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Adds one image's cross entropy and counts it when the largest logit, ties to the lowest index, is its label. */
 static void score(const float *logits, int32_t classes, int32_t label, nb_eval *e, double *loss)
@@ -22,6 +23,21 @@ static void score(const float *logits, int32_t classes, int32_t label, nb_eval *
     *loss += log(sum) + (double)logits[best] - (double)logits[label];
     e->correct += best == label;
     e->n++;
+}
+
+static void forward_and_score(nb_graph *g, const nb_batch *b, float *first, nb_eval *e, double *loss)
+{
+    const int32_t classes = g->info.classes;
+    const size_t bytes = (size_t)classes * sizeof *first;
+    nb_graph_set_batch(g, b->n);
+    nb_forward(g, &(nb_run){.pixels = b->pixels});
+    const float *logits = nb_graph_logits(g);
+    for (int32_t i = 0; i < b->n; i++, logits += classes) {
+        if (e->n == 0)
+            memcpy(first, logits, bytes);
+        e->unlike += memcmp(first, logits, bytes) != 0;
+        score(logits, classes, b->labels[i], e, loss);
+    }
 }
 
 nb_status nb_evaluate_graph(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n, nb_eval *out)
@@ -48,15 +64,14 @@ nb_status nb_evaluate_graph(nb_graph *g, const nb_data *data, const int32_t *ind
         return st;
     nb_eval e = {0};
     double loss = 0;
-    for (int32_t step = 0; step < nb_loader_steps_per_epoch(loader); step++) {
-        const nb_batch *b = nb_loader_next(loader);
-        nb_graph_set_batch(g, b->n);
-        nb_forward(g, &(nb_run){.pixels = b->pixels});
-        for (int32_t i = 0; i < b->n; i++)
-            score(nb_graph_logits(g) + (int64_t)i * d->classes, d->classes, b->labels[i], &e, &loss);
-    }
+    float *first = nb_alloc(g->ctx, (size_t)d->classes * sizeof *first);
+    for (int32_t step = 0; first && step < nb_loader_steps_per_epoch(loader); step++)
+        forward_and_score(g, nb_loader_next(loader), first, &e, &loss);
     nb_loader_close(g->ctx, loader);
     nb_graph_set_batch(g, g->max_batch);
+    nb_free(g->ctx, first);
+    if (!first)
+        return NB_E_NOMEM;
     e.accuracy = (double)e.correct / (double)e.n;
     e.loss = loss / (double)e.n;
     *out = e;

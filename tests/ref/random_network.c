@@ -35,12 +35,20 @@ static void put(writer *w, const char *fmt, ...)
     w->at += (size_t)n;
 }
 
+/* Behind anything, also where a value is codes already. */
+static void maybe_norm(writer *w, int32_t one_in)
+{
+    if (pick(w, 1, one_in) == 1)
+        put(w, "  - batchnorm\n");
+}
+
 static void maybe_norm_and_relu(writer *w)
 {
     if (pick(w, 0, 2))
         put(w, "  - batchnorm\n");
     if (pick(w, 0, 2))
         put(w, pick(w, 0, 3) ? "  - relu\n" : "  - relu: {cap: 2}\n");
+    maybe_norm(w, 6); /* behind another batch norm, or a relu */
 }
 
 static void conv(writer *w)
@@ -79,6 +87,7 @@ static void pool(writer *w)
         w->h = (w->h - 2) / 2 + 1;
         w->w = (w->w - 2) / 2 + 1;
     }
+    maybe_norm(w, 3);
 }
 
 /* Two branches off a conv: joined by add (same channels) or concat. */
@@ -91,8 +100,10 @@ static void join(writer *w)
     put(w, "  - %s: {in: [j%d, j%dn]}\n", other == out && pick(w, 0, 1) ? "add" : "concat", id, id);
     bool added = strstr(w->text + w->at - 40, "- add") != NULL;
     w->c = added ? out : out + other;
+    maybe_norm(w, 3);
     if (pick(w, 0, 1))
         put(w, "  - relu\n");
+    maybe_norm(w, 6);
 }
 
 /* Blocks in a row: a value that a convolution and an add read, over several adds. */
@@ -103,6 +114,7 @@ static void residual(writer *w)
     w->h = (w->h - 1) / stride + 1;
     w->w = (w->w - 1) / stride + 1;
     w->c = out;
+    maybe_norm(w, 4);
 }
 
 /* Two sums of three values that are read in an order in which their gradients must not share memory. */
@@ -115,6 +127,36 @@ static void crossed(writer *w)
     put(w, "  - conv2d: {name: x%dc, in: x%db, out: %d, kernel: 1, bias: no}\n", id, id, out);
     put(w, "  - add: {name: x%dd, in: [x%d, x%db]}\n  - add: {in: [x%dd, x%dc]}\n", id, id, id, id, id);
     w->c = out;
+    maybe_norm(w, 4);
+}
+
+/* From images to logits: rows with batch norms per feature, joined by adds and concats of rows. */
+static void rows(writer *w)
+{
+    const bool image = pick(w, 0, 1);
+    if (image || pick(w, 0, 1)) {
+        put(w, "  - avgpool: {global: yes}\n");
+        maybe_norm(w, 3);
+        w->h = w->w = 1;
+    }
+    const int32_t features = w->h * w->w * w->c;
+    if (!image || pick(w, 0, 1)) {
+        put(w, "  - flatten: {name: rows}\n");
+        if (pick(w, 0, 3) == 0 && features <= 400) {
+            put(w, "  - batchnorm: {name: side, in: rows}\n");
+            put(w, "  - %s: {in: [%s]}\n", pick(w, 0, 1) ? "add" : "concat",
+                pick(w, 0, 1) ? "rows, side" : "side, rows");
+        }
+        maybe_norm(w, 2);
+        if (pick(w, 0, 3) == 0)
+            put(w, "  - relu\n");
+    }
+    if (pick(w, 0, 2) == 0) {
+        put(w, "  - linear: {out: %d}\n", pick(w, 3, 9));
+        maybe_norm_and_relu(w);
+    }
+    put(w, "  - linear: {out: 4}\n");
+    maybe_norm(w, 6);
 }
 
 /* Of the first n_kinds kinds of layers. */
@@ -127,13 +169,13 @@ static void write_network(writer *w, int32_t n_kinds)
         "seed: %d\ndata: {name: synth, count: 64, height: %d, width: %d, channels: %d, classes: 4}\nmodel:\n  - "
         "input\n",
         pick(w, 1, 1000), w->h, w->w, w->c);
+    maybe_norm(w, 4);
     conv(w);
     for (int32_t i = 0, n = pick(w, 1, 5); i < n; i++) {
         static void (*const kinds[])(writer *) = {conv, depthwise, pool, join, residual, crossed};
         kinds[pick(w, 0, n_kinds - 1)](w);
     }
-    put(w, pick(w, 0, 1) ? "  - avgpool: {global: yes}\n" : "  - flatten\n");
-    put(w, "  - linear: {out: 4}\n");
+    rows(w);
     static const char *const ranges[] = {"ema", "minmax", "mse"};
     static const char *const schemes[] = {"asymmetric", "symmetric", "unsigned"};
     put(w, "quant:\n  weights: {bits: %d, granularity: %s, range: %s}\n", pick(w, 2, 8),

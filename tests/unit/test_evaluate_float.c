@@ -67,6 +67,24 @@ static void the_first_n_images_are_taken_without_indices(void **state)
     train_case_close(&t);
 }
 
+static void images_whose_logits_are_not_those_of_the_first_are_counted(void **state)
+{
+    train_case t;
+    nb_graph *g;
+    nb_eval e;
+    const int32_t indices[] = {4, 4, 5, 4, 6, 4, 4}; /* in batches of 5 and 2 */
+    open_case(state, &t, &g);
+    assert_int_equal(nb_evaluate_graph(g, t.test, indices, 7, &e), NB_OK);
+    assert_int_equal(e.unlike, 2);
+    for (int32_t i = 0; i < g->n; i++) /* a network of zeros gives every image its last bias */
+        if (g->node[i]->flags & NB_NODE_PARAM)
+            memset(g->node[i]->out.data, 0, (size_t)nb_count(&g->node[i]->out) * sizeof(float));
+    assert_int_equal(nb_evaluate_graph(g, t.test, NULL, 30, &e), NB_OK);
+    assert_int_equal(e.unlike, 0);
+    nb_graph_free(g);
+    train_case_close(&t);
+}
+
 static void images_of_another_size_are_refused(void **state)
 {
     data_fixture *f = *state;
@@ -91,6 +109,7 @@ int main(void)
 #define TEST(x) cmocka_unit_test_setup_teardown(x, data_fixture_setup, data_fixture_teardown)
         TEST(loss_and_accuracy_are_those_of_each_image_alone),
         TEST(the_first_n_images_are_taken_without_indices),
+        TEST(images_whose_logits_are_not_those_of_the_first_are_counted),
         TEST(images_of_another_size_are_refused),
     };
     return cmocka_run_group_tests_name("evaluate_float", tests, NULL, NULL);

@@ -146,6 +146,20 @@ static void a_choice_of_images_is_evaluated_alone(void **state)
     assert_true(fabs(got.loss - want.loss) < 1e-12 * want.loss);
 }
 
+static void images_whose_logits_are_not_those_of_the_first_are_counted(void **state)
+{
+    fixture *f = *state;
+    int32_t chosen[100]; /* several chunks */
+    nb_eval e;
+    for (int32_t i = 0; i < 100; i++)
+        chosen[i] = i == 20 || i >= 97 ? 8 : 5;
+    assert_int_equal(nb_intmodel_evaluate(f->ctx, f->m, f->data, chosen, 100, &e), NB_OK);
+    assert_int_equal(e.unlike, 4);
+    chosen[20] = chosen[97] = chosen[98] = chosen[99] = 5;
+    assert_int_equal(nb_intmodel_evaluate(f->ctx, f->m, f->data, chosen, 100, &e), NB_OK);
+    assert_int_equal(e.unlike, 0);
+}
+
 static void the_number_of_threads_changes_nothing(void **state)
 {
     fixture *f = *state;
@@ -239,7 +253,7 @@ static void a_failing_allocation_is_an_error(void **state)
     nb_eval e;
     float logits[CLASSES];
     const uint8_t pixels[PIXELS] = {0};
-    for (int32_t n = 1; n <= 2; n++) {
+    for (int32_t n = 1; n <= 3; n++) {
         nb_ctx_fail_alloc_at(f->ctx, n);
         assert_int_equal(nb_intmodel_evaluate(f->ctx, f->m, f->data, NULL, COUNT, &e), NB_E_NOMEM);
     }
@@ -253,6 +267,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accuracy_and_loss_are_those_of_plain_loops),
         cmocka_unit_test(a_choice_of_images_is_evaluated_alone),
+        cmocka_unit_test(images_whose_logits_are_not_those_of_the_first_are_counted),
         cmocka_unit_test(the_number_of_threads_changes_nothing),
         cmocka_unit_test(one_image_gives_the_same_bytes_on_any_number_of_threads),
         cmocka_unit_test(no_images_give_zero_not_nan),

@@ -29,6 +29,28 @@ static void windows_move_the_channels_and_flat_images_the_columns(void **state)
     ref_foreign_close(&f);
 }
 
+/* 2 x 3 images of 2 channels, then of 1: each part of the concat has its own order. */
+static void rows_that_were_joined_move_part_by_part(void **state)
+{
+    (void)state;
+    ref_foreign f;
+    ref_foreign_open(&f,
+                     "  - input\n  - conv2d: {name: a, out: 2, kernel: 1}\n  - flatten: {name: ra}\n"
+                     "  - conv2d: {name: b, in: input1, out: 1, kernel: 1}\n  - flatten: {name: rb}\n"
+                     "  - concat: {name: k, in: [rb, ra]}\n  - batchnorm: {name: n}\n"
+                     "  - add: {in: [n, k]}\n  - linear: {name: f, out: 2}\n",
+                     2, 3, 2, 2);
+    const nb_node *n = nb_graph_find(f.g, "n"), *fc = nb_graph_find(f.g, "f");
+    nb_oihw norm = nb_oihw_of(n, nb_leaf_of(n, "gamma")), rows = nb_oihw_of(fc, nb_leaf_of(fc, "weight"));
+    assert_true(norm.columns && rows.columns && !norm.same && !rows.same);
+    static const int64_t theirs[18] = {0, 1, 2, 3, 4, 5, 6, 12, 7, 13, 8, 14, 9, 15, 10, 16, 11, 17};
+    for (int64_t i = 0; i < 18; i++) {
+        assert_int_equal(nb_oihw_place(&norm, 0, 0, 0, i), theirs[i]);
+        assert_int_equal(nb_oihw_place(&rows, 1, 0, 0, i), 18 + theirs[i]);
+    }
+    ref_foreign_close(&f);
+}
+
 static void what_has_one_order_keeps_it(void **state)
 {
     (void)state;
@@ -58,6 +80,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(windows_move_the_channels_and_flat_images_the_columns),
+        cmocka_unit_test(rows_that_were_joined_move_part_by_part),
         cmocka_unit_test(what_has_one_order_keeps_it),
         cmocka_unit_test(leaves_and_keys_are_found_by_name),
     };
