@@ -1,5 +1,6 @@
 /* open_experiment.c - config -> bound experiment -> open data sets, with the checks that need both splits. */
 #include "cli/open_experiment.h"
+#include "cli/choices.h"
 
 #include "base/check.h"
 #include "train/loader.h"
@@ -20,6 +21,7 @@ static char *default_out(nb_ctx *ctx, const char *path)
 
 static nb_status bind(cli *c, const char *name, cli_experiment *e)
 {
+    cli_settle_choices(c, e->config);
     NB_TRY(nb_experiment_bind(c->ctx, e->config, &e->exp));
     NB_TRY(nb_config_print(c->ctx, e->config, &e->text));
     e->out = *e->exp.out ? nb_strdup(c->ctx, e->exp.out) : default_out(c->ctx, name);
