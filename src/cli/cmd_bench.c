@@ -78,6 +78,7 @@ static nb_status open_all(bench *b)
     b->layers = cli_flag(c, "--layers");
     NB_TRY(cli_experiment_load(c, c->arg[0], &b->exp));
     NB_TRY(cli_experiment_open_train(c, &b->exp));
+    NB_TRY(nb_experiment_check(c->ctx, &b->exp.exp, nb_data_info(b->exp.train)));
     NB_TRY(nb_train_plan_create(c->ctx, b->exp.exp.train, &b->plan));
     const nb_dsinfo *d = nb_data_info(b->exp.train);
     b->batch = b->plan->keys.batch;

@@ -107,6 +107,7 @@ static nb_status import_weights(cli *c, cli_experiment *e)
         return cli_usage(c, "-o OUT is missing: where to write (or --list, to look only)");
     NB_TRY(cli_experiment_load(c, config, e));
     NB_TRY(cli_experiment_open_test(c, e));
+    NB_TRY(nb_experiment_check(c->ctx, &e->exp, nb_data_info(e->test)));
     nb_graph *g;
     NB_TRY(nb_model_build(c->ctx, &e->exp, nb_data_info(e->test), 1, &g));
     nb_status st = import_into(c, e, g);

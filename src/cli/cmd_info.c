@@ -183,6 +183,8 @@ static nb_status of_config(cli *c, const char *path, summary *s)
     if (st == NB_OK)
         st = cli_experiment_open_train(c, &e);
     if (st == NB_OK)
+        st = nb_experiment_check(c->ctx, &e.exp, nb_data_info(e.train));
+    if (st == NB_OK)
         st = plan_training(c, &e, nb_data_info(e.train), s);
     snprintf(s->kind, sizeof s->kind, "config");
     cli_experiment_close(c, &e);

@@ -181,6 +181,7 @@ static nb_status run_session(session *s)
     NB_TRY(nb_checkpoint_open(c->ctx, from, &s->from));
     NB_TRY(cli_experiment_open_train(c, &s->e));
     NB_TRY(cli_experiment_open_test(c, &s->e));
+    NB_TRY(nb_experiment_check(c->ctx, &s->e.exp, nb_data_info(s->e.train)));
     NB_TRY(cli_count(c, "--images", DEFAULT_IMAGES, s->e.n_train, ", the number of training images", &s->n_sample));
     NB_TRY(quantize(s));
     NB_TRY(save(s));
