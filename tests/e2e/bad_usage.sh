@@ -13,7 +13,9 @@ refuses 2 '--set: needs a value' train tiny.yaml --set
 refuses 2 '--quiet: takes no value' train tiny.yaml --quiet=1
 refuses 2 '--threads: 0: must be in 1..1024' train tiny.yaml --threads 0
 refuses 2 '--resume and --force exclude each other' train tiny.yaml --resume --force
-refuses 2 'conv: no section, layer, data set or method has this name' keys conv
+refuses 2 'conv: no section, layer, data set, method or key has this name (did you mean "conv2d"?)' keys conv
+refuses 2 'train.batsh: no section, layer, data set, method or key has this name (did you mean "batch"?)' keys train.batsh
+refuses 2 'xyzzy: no section, layer, data set, method or key has this name (sections: experiment, data,' keys xyzzy
 refuses 2 '-o OUT is missing' export x.safetensors
 refuses 2 '--format: onyx: must be one of' export x.safetensors --format onyx -o y
 NB_CPU=avx3 refuses 2 'NB_CPU=avx3: must be scalar, avx2' keys
