@@ -243,10 +243,10 @@ static nb_status print_totals(bench *b)
     nb_table_column(t, "ms", "ms", NB_RIGHT);
     nb_table_column(t, "per_second", "images/s", NB_RIGHT);
     nb_table_column(t, "ratio", "to float", NB_RIGHT);
-    char bits[32], what[64];
+    char bits[CLI_BITS_BYTES], what[CLI_BITS_BYTES + 32];
     double base = median(b->train[0].seconds, b->rounds);
     add_row(t, "training step, float", base, b->batch, base);
-    snprintf(what, sizeof what, "training step, %s", cli_bits_text(&b->exp, true, bits, sizeof bits));
+    snprintf(what, sizeof what, "training step, %s", cli_bits_text(&b->exp, true, bits));
     add_row(t, what, median(b->train[1].seconds, b->rounds), b->batch, base);
     snprintf(what, sizeof what, "integer engine, %d images", b->batch);
     add_row(t, what, median(b->engine_batch, b->rounds), b->batch, 0);

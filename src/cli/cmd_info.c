@@ -21,7 +21,7 @@ typedef struct {
 typedef struct {
     row *rows;
     int32_t n;
-    char kind[32], data[96];
+    char kind[CLI_BITS_BYTES + 16], data[96];
     int64_t train_bytes[2]; /* planned memory of a training step, float and quantized; 0: not used */
     int32_t batch;
     int64_t leaf_bytes;   /* values and gradients of parameters */

@@ -129,8 +129,8 @@ static void add_row(nb_table *t, const char *network, const char *bits, const nb
 
 static nb_status print(const session *s)
 {
-    char bits[16];
-    cli_bits_text(&s->e, true, bits, sizeof bits);
+    char bits[CLI_BITS_BYTES];
+    cli_bits_text(&s->e, true, bits);
     if (cli_flag(s->c, "--json"))
         return print_json(s, bits);
     nb_table *t;

@@ -84,9 +84,9 @@ void cli_model_close(cli *c, cli_model *m)
 
 const char *cli_model_kind(const cli_model *m, char *buf, size_t len)
 {
-    char bits[16] = "";
+    char bits[CLI_BITS_BYTES] = "";
     if (m->experiment.config)
-        cli_bits_text(&m->experiment, true, bits, sizeof bits);
+        cli_bits_text(&m->experiment, true, bits);
     if (m->integers)
         snprintf(buf, len, "integers%s%s", *bits ? " " : "", bits);
     else

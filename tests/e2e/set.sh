@@ -47,3 +47,26 @@ run 0 eval minmax/model.int.safetensors --set data.test_count=4
 says 'on 4 test images'
 refuses 2 '--set quant.weights.bits=2: changes nothing: minmax/model.int.safetensors holds integers' \
     eval minmax/model.int.safetensors --set quant.weights.bits=2
+
+# The label of a network says what differs from its general bits, wherever it is shown.
+label() { # LABEL --set...
+    local want=$1
+    shift
+    run 0 quantize tiny.yaml --from minmax/last.safetensors -o mixed --force --json "$@"
+    says "\"bits\":\"$want\""
+    run 0 eval mixed/model.int.safetensors
+    says ": integers $want on "
+    run 0 info mixed/last.safetensors
+    says ": integers $want, "
+}
+label W4A8
+label 'W4A8, 1 layer at W2' --set quant.layers.b1.c1.weights.bits=2
+label 'W4A8, 2 layers at W2..8, 1 layer at A4' --set quant.layers.b1.c1.weights.bits=2 --set quant.layers.b1.c2.weights.bits=8 \
+    --set quant.layers.fc.weights.bits=4 --set quant.layers.c1.activations.bits=4
+label 'W4A8 throughout' --set quant.first_last_bits=0
+label 'W4A8, first and last 6' --set quant.first_last_bits=6
+label W8A8 --set quant.first_last_bits=0 --set quant.weights.bits=8
+run 0 train tiny.yaml --quiet --set out=mixed --force --set quant.layers.b1.c1.weights.bits=2
+grep -qE '^qat +W4A8, 1 layer at W2 +1 ' out || die "the table of phases must say that bits are mixed: $(<out)"
+run 0 bench tiny.yaml --steps 1 --set quant.layers.b1.c1.weights.bits=2
+says 'training step, W4A8, 1 layer at W2'
