@@ -355,6 +355,8 @@ static nb_status run(cli *c)
     if (c->n_args == 0 && !cli_flag(c, "--kernels"))
         return cli_usage(c, "needs a CONFIG, or --kernels");
     if (cli_flag(c, "--kernels")) {
+        if (c->n_args > 0 || c->n_sets > 0 || cli_flag(c, "--layers") || cli_flag(c, "--reference"))
+            return cli_usage(c, "--kernels measures no experiment: it takes no CONFIG, --set, --layers or --reference");
         NB_TRY(cli_count(c, "--steps", DEFAULT_STEPS, MAX_STEPS, "", &b.rounds));
         return cli_bench_kernels(c, b.rounds);
     }

@@ -136,10 +136,28 @@ static nb_status from_integers(cli *c, const nb_intmodel *m, summary *s)
 
 /* ---- what is asked for ---- */
 
+/* A config that is not for training: its network, quantized where there is a `quant` section. */
+static nb_status rows_of_network(cli *c, const cli_experiment *e, const nb_dsinfo *info, summary *s)
+{
+    nb_graph_spec spec = {.experiment = &e->exp,
+                          .info = info,
+                          .max_batch = 1,
+                          .quant = e->exp.quant != NULL,
+                          .plan = NB_PLAN_INFER,
+                          .reference = cli_flag(c, "--reference")};
+    nb_graph *g;
+    NB_TRY(nb_graph_open(c->ctx, &spec, &(nb_params_source){0}, &g));
+    nb_status st = from_graph(c, g, s);
+    nb_graph_free(g);
+    return st;
+}
+
 /* Planned memory of both forms of training; rows of the form it ends with, unless there are rows already. */
 static nb_status plan_training(cli *c, const cli_experiment *e, const nb_dsinfo *info, summary *s)
 {
     nb_train_plan *plan;
+    if (!e->exp.train)
+        return s->rows ? NB_OK : rows_of_network(c, e, info, s);
     NB_TRY(nb_train_plan_create(c->ctx, e->exp.train, &plan));
     bool ends_quant = plan->phase[plan->n_phases - 1].keys.quant, used[2] = {false, plan->any_quant};
     for (int32_t i = 0; i < plan->n_phases; i++)

@@ -115,21 +115,41 @@ static nb_status show(walk *w, const group *g, const char *name, const char *hel
 
 static nb_status walk_data(walk *w)
 {
-    static const group all = {{"data"}, {"data"}, false}, sets = {{"data", "datasets"}, {"data"}, false};
-    static const group augment = {{"data", "augment", "augmentations"}, {"data.augment"}, true};
+    static const group all =
+                           {
+                               {"data"},
+                               {"data"},
+                               false
+    },
+                       sets = {{"data", "datasets"}, {"data"}, false};
+    static const group augment = {
+        {"data",           "augment", "augmentations"},
+        {"data.augment"},
+        true
+    };
     NB_TRY(show(w, &all, "data", "the `data` section, whatever the data set", nb_data_common_keys, NULL));
     for (int32_t i = 0; nb_datasets[i]; i++)
         NB_TRY(show(w, &sets, nb_datasets[i]->name, nb_datasets[i]->help, nb_datasets[i]->keys, NULL));
     for (int32_t i = 0; nb_augmentations[i]; i++)
-        NB_TRY(show(w, &augment, nb_augmentations[i]->name, nb_augmentations[i]->help, nb_augmentations[i]->keys,
-                    NULL));
+        NB_TRY(
+            show(w, &augment, nb_augmentations[i]->name, nb_augmentations[i]->help, nb_augmentations[i]->keys, NULL));
     return NB_OK;
 }
 
 static nb_status walk_layers(walk *w)
 {
-    static const group any = {{"layers", "model"}, {"model"}, false}, layers = {{"layers", "model"}, {"model"}, true};
-    static const group blocks = {{"layers", "model", "blocks"}, {"model"}, true};
+    static const group any =
+                           {
+                               {"layers", "model"},
+                               {"model"       },
+                               false
+    },
+                       layers = {{"layers", "model"}, {"model"}, true};
+    static const group blocks = {
+        {"layers",  "model", "blocks"},
+        {"model"},
+        true
+    };
     NB_TRY(show(w, &any, "any layer", "keys every entry of `model` understands", nb_model_common_keys, NULL));
     for (int32_t i = 0; nb_layers[i]; i++) {
         const nb_op *op = nb_layers[i];
@@ -145,7 +165,11 @@ static nb_status walk_quant(walk *w)
 {
     static const group quant = {{"quant"}, {"quant"}, false}, weights = {{"quant"}, {"quant.weights"}, false};
     static const group activations = {{"quant"}, {"quant.activations"}, false};
-    static const group methods = {{"quant", "quantizers"}, {"quant.weights", "quant.activations"}, false};
+    static const group methods = {
+        {"quant",         "quantizers"       },
+        {"quant.weights", "quant.activations"},
+        false
+    };
     NB_TRY(show(w, &quant, "quant", "the `quant` section", nb_quant_section_keys, NULL));
     NB_TRY(show(w, &weights, "weights", "quant.weights", nb_quant_weight_keys, NULL));
     NB_TRY(show(w, &activations, "activations", "quant.activations", nb_quant_act_keys, NULL));
@@ -157,8 +181,16 @@ static nb_status walk_quant(walk *w)
 static nb_status walk_train(walk *w)
 {
     static const group train = {{"train"}, {"train"}, false}, phases = {{"train"}, {"train.phases"}, false};
-    static const group optimizers = {{"train", "optimizers"}, {"train.optimizer"}, false};
-    static const group schedules = {{"train", "schedules"}, {"train.phases.schedule"}, false};
+    static const group optimizers = {
+        {"train", "optimizers"},
+        {"train.optimizer"      },
+        false
+    };
+    static const group schedules = {
+        {"train", "schedules"},
+        {"train.phases.schedule"      },
+        false
+    };
     NB_TRY(show(w, &train, "train", "the `train` section", nb_train_section_keys, NULL));
     NB_TRY(show(w, &phases, "phases", "one entry of train.phases", nb_phase_table, NULL));
     NB_TRY(show(w, &optimizers, "optimizer", "train.optimizer, whichever it is", nb_optimizer_common_keys, NULL));
@@ -202,6 +234,18 @@ static void normalise(const char *text, char want[WANT_BYTES])
         memmove(want + sizeof "quant" - 1, part, strlen(part) + 1);
 }
 
+bool cli_is_key(const char *name)
+{
+    const nb_key *const tables[] = {nb_experiment_keys,   nb_data_common_keys,     nb_quant_section_keys,
+                                    nb_quant_weight_keys, nb_quant_act_keys,       nb_train_section_keys,
+                                    nb_phase_table,       nb_optimizer_common_keys};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        for (const nb_key *k = tables[i]; k->name; k++)
+            if (!strcmp(k->name, name))
+                return true;
+    return false;
+}
+
 static nb_status run(cli *c)
 {
     char want[WANT_BYTES] = "";
@@ -228,7 +272,8 @@ const cli_command cli_command_keys = {
     .name = "keys",
     .usage = "[SECTION|NAME|KEY]",
     .help = "every key of a config: type, default, what is allowed, meaning",
-    .more = "SECTION is experiment, data (datasets, augment), model (layers, blocks), quant (quantizers) or train (phases,\n"
+    .more = "SECTION is experiment, data (datasets, augment), model (layers, blocks), quant (quantizers) or train "
+            "(phases,\n"
             "optimizers, schedules); NAME is one thing of these: conv2d, sgd, synth, ...; KEY is a key: batch,\n"
             "train.phases.0.lr. With train, eval, info and others, --set overrides a key by its path:\n"
             "  --set train.batch=64 --set model.1.conv2d.out=32 --set quant.layers.c1.weights.bits=2\n"

@@ -11,6 +11,13 @@ run 0
 cp "$WORK/out" "$WORK/overview"
 run 0 --help
 cmp "$WORK/out" "$WORK/overview"
+run 0 help help
+cmp "$WORK/out" "$WORK/overview"
+for word in --version -V version; do
+    run 0 "$word"
+    says 'nibble '
+    [ "$(wc -w <"$WORK/out")" = 2 ] || die "$word prints name and version"
+done
 for c in $commands; do
     run 0 "$c" --help
     cp "$WORK/out" "$WORK/help.$c"
