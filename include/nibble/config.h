@@ -89,8 +89,8 @@ typedef struct nb_key {
 
 /* Reads and parses; applies n_sets overrides "a.b.c=value" in order. List elements go by index (model.3.conv2d.out=8 or
  * model[3].conv2d.out=8), a layer written as a bare word becomes a map when a key of it is set (model.2.relu.cap=6),
- * missing maps on the way are created, \ before . = [ or \ takes it literally. The value is itself YAML: `--set
- * data.augment=[flip]` works. */
+ * missing maps on the way are created, names with dots are found (quant.layers.block1.c1.weights.bits=2), \ before . =
+ * [ or \ takes it literally. The value is itself YAML: `--set data.augment=[flip]` works. */
 NB_API nb_status nb_config_load(nb_ctx *ctx, const char *path, const char *const *sets, int32_t n_sets,
                                 nb_config **out);
 /* The same from memory; name stands in messages where the path would. */
@@ -102,6 +102,9 @@ NB_API void nb_config_free(nb_ctx *ctx, nb_config *cfg);
  * caller frees it with nb_free. Parsing it again gives an equal tree, and printing that again gives equal bytes; a tree
  * whose text would be too long to be read again is NB_E_CONFIG. */
 NB_API nb_status nb_config_print(nb_ctx *ctx, const nb_config *cfg, char **out);
+
+/* Takes a key out of a map of cfg, if it is there. */
+NB_API void nb_config_drop(nb_config *cfg, const nb_conf *map, const char *key);
 
 NB_API const nb_conf *nb_config_root(const nb_config *cfg);
 NB_API bool nb_conf_is_map(const nb_conf *c);
@@ -117,6 +120,7 @@ NB_API const char *nb_conf_path(const nb_conf *c);                      /* file 
 NB_API int32_t nb_conf_line(const nb_conf *c);                          /* 1-based */
 NB_API const char *nb_conf_place(
     const nb_conf *c); /* "configs/x.yaml:14", or "--set a.b=3" when it came from there; "" for NULL */
+NB_API bool nb_conf_is_set(const nb_conf *c);                  /* it came from an override; false for NULL */
 NB_API bool nb_conf_equal(const nb_conf *a, const nb_conf *b); /* same shape, keys in the same order, same texts */
 
 /* Fails with "<place of c>: <where>: <sentence>"; without the parts that are NULL or "". Returns st. */

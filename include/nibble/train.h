@@ -174,7 +174,10 @@ typedef struct {
     int32_t best_phase, best_epoch;
 } nb_train_result;
 
-/* Looks at everything that can be wrong before the run folder is touched: augmentation, batch size, the network of
+/* Binds and checks every section, whether it will be used or not: `train` and `quant` where they are there, `model`,
+ * and the augmentations, for data like these. Needs no files. */
+NB_API nb_status nb_experiment_check(nb_ctx *ctx, const nb_experiment *e, const nb_dsinfo *info);
+/* Looks at everything that can be wrong before the run folder is touched: every section, batch size, the network of
  * every kind of phase, whether it can become integers (job->check), the checkpoint of `init`. */
 NB_API nb_status nb_train_check(nb_ctx *ctx, const nb_train_job *job);
 /* Writes metrics.csv, timing.csv, last.safetensors and best.safetensors into the run folder. NB_E_STOPPED: state was

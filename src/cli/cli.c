@@ -54,6 +54,14 @@ static int32_t count_options(const cli_command *m)
     return n;
 }
 
+static bool has_option(const cli_command *m, const char *name)
+{
+    for (int32_t k = 0; k < count_options(m); k++)
+        if (is_called(&m->options[k], name, strlen(name)))
+            return true;
+    return false;
+}
+
 static nb_status unknown_option(cli *c, const char *word, size_t len)
 {
     char shown[64], text[MAX_OPTIONS][32];
@@ -65,6 +73,9 @@ static nb_status unknown_option(cli *c, const char *word, size_t len)
         snprintf(text[n], sizeof text[n], "%.*s", (int)strcspn(name, ","), name);
         names[n] = text[n];
     }
+    if (has_option(c->command, "--set") && cli_is_key(shown + strspn(shown, "-")))
+        return cli_usage(c, "%s: unknown option; a key of the config is changed by --set, see `nibble keys %s`", shown,
+                         shown + strspn(shown, "-"));
     const char *near = nb_closest(shown, names, n);
     return cli_usage(c, "%s: unknown option%s%s%s", shown, near ? " (did you mean \"" : "", near ? near : "",
                      near ? "\"?)" : "");
@@ -117,6 +128,9 @@ static nb_status parse(cli *c, parsing *p, int argc, char **argv)
     }
     if (p->help)
         return NB_OK;
+    for (int32_t i = 0; i < c->n_args; i++)
+        if (!*c->arg[i])
+            return cli_usage(c, "an argument is empty: nibble %s %s", c->command->name, c->command->usage);
     if (c->n_args < c->command->min_args)
         return cli_usage(c, "missing argument: nibble %s %s", c->command->name, c->command->usage);
     if (c->n_args > c->command->max_args)

@@ -43,6 +43,8 @@ int cli_run(nb_ctx *ctx, const cli_command *command, int argc, char **argv);
 void cli_overview(void);
 void cli_help(const cli_command *command);
 
+/* Is it a key of a section, which somebody took for an option? */
+bool cli_is_key(const char *name);
 /* The value of an option; NULL when it was not given. */
 const char *cli_value(const cli *c, const char *option);
 /* A whole number of 1..max, else a sentence that ends in `note`; without the option the default, or max if less. */

@@ -78,6 +78,7 @@ static nb_status open_all(bench *b)
     b->layers = cli_flag(c, "--layers");
     NB_TRY(cli_experiment_load(c, c->arg[0], &b->exp));
     NB_TRY(cli_experiment_open_train(c, &b->exp));
+    NB_TRY(nb_experiment_check(c->ctx, &b->exp.exp, nb_data_info(b->exp.train)));
     NB_TRY(nb_train_plan_create(c->ctx, b->exp.exp.train, &b->plan));
     const nb_dsinfo *d = nb_data_info(b->exp.train);
     b->batch = b->plan->keys.batch;
@@ -242,10 +243,10 @@ static nb_status print_totals(bench *b)
     nb_table_column(t, "ms", "ms", NB_RIGHT);
     nb_table_column(t, "per_second", "images/s", NB_RIGHT);
     nb_table_column(t, "ratio", "to float", NB_RIGHT);
-    char bits[32], what[64];
+    char bits[CLI_BITS_BYTES], what[CLI_BITS_BYTES + 32];
     double base = median(b->train[0].seconds, b->rounds);
     add_row(t, "training step, float", base, b->batch, base);
-    snprintf(what, sizeof what, "training step, %s", cli_bits_text(&b->exp, true, bits, sizeof bits));
+    snprintf(what, sizeof what, "training step, %s", cli_bits_text(&b->exp, true, bits));
     add_row(t, what, median(b->train[1].seconds, b->rounds), b->batch, base);
     snprintf(what, sizeof what, "integer engine, %d images", b->batch);
     add_row(t, what, median(b->engine_batch, b->rounds), b->batch, 0);
@@ -354,6 +355,8 @@ static nb_status run(cli *c)
     if (c->n_args == 0 && !cli_flag(c, "--kernels"))
         return cli_usage(c, "needs a CONFIG, or --kernels");
     if (cli_flag(c, "--kernels")) {
+        if (c->n_args > 0 || c->n_sets > 0 || cli_flag(c, "--layers") || cli_flag(c, "--reference"))
+            return cli_usage(c, "--kernels measures no experiment: it takes no CONFIG, --set, --layers or --reference");
         NB_TRY(cli_count(c, "--steps", DEFAULT_STEPS, MAX_STEPS, "", &b.rounds));
         return cli_bench_kernels(c, b.rounds);
     }

@@ -38,7 +38,7 @@ static nb_status save_logits(cli *c, const cli_model *m, const cli_images *im, c
 
 static nb_status print_json(cli *c, const cli_model *m, const cli_images *im, const nb_eval *e, double seconds)
 {
-    char kind[32];
+    char kind[CLI_BITS_BYTES + 16];
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "file", m->path);
     cJSON_AddStringToObject(o, "kind", cli_model_kind(m, kind, sizeof kind));
@@ -55,7 +55,7 @@ static nb_status evaluate(cli *c, cli_model *m)
 {
     cli_images images;
     nb_eval e;
-    char kind[32];
+    char kind[CLI_BITS_BYTES + 16];
     NB_TRY(cli_model_open(c, c->arg[0], BATCH, m));
     if (!m->experiment.config)
         return nb_fail(c->ctx, NB_E_UNSUPPORTED, "%s: holds no config, so its data set is not known", m->path);

@@ -16,6 +16,16 @@ static nb_status unknown_format(cli *c, const char *format)
     return cli_usage(c, "--format: %s: must be one of %s", format, all);
 }
 
+/* What --format says, or else the ending of the file that is asked for. */
+static const char *format_of(const cli *c)
+{
+    const char *format = cli_value(c, "--format"), *out = cli_value(c, "--output");
+    const char *dot = out ? strrchr(out, '.') : NULL;
+    if (format)
+        return format;
+    return dot && (!strcmp(dot, ".c") || !strcmp(dot, ".onnx")) ? dot + 1 : "text";
+}
+
 /* Options of one format are an error with another. */
 static nb_status options_of(cli *c, const char *format, nb_export_options *o)
 {
@@ -43,8 +53,8 @@ static nb_status options_of(cli *c, const char *format, nb_export_options *o)
 
 static nb_status export_model(cli *c, cli_model *m)
 {
-    const char *format = cli_value(c, "--format"), *out = cli_value(c, "--output");
-    const nb_exporter *e = nb_exporter_find(format ? format : "text");
+    const char *format = format_of(c), *out = cli_value(c, "--output");
+    const nb_exporter *e = nb_exporter_find(format);
     if (!e)
         return unknown_format(c, format);
     if (!out)
@@ -76,13 +86,15 @@ static nb_status run(cli *c)
 }
 
 static const cli_option options[] = {
-    {"--format",                                                                               "NAME", "text (default): a readable listing; c: one freestanding C99 file and its header; onnx"},
-    {"--output,-o", "OUT", "the file to write"},
-    {"--prefix",                                                                            "NAME", "format c: what its names begin with (default: from the file's name)"},
-    {"--opset",                                                                     "N", "format onnx: 13 (weights as int8) or 21 (up to 4 bits as INT4; default where it saves)"},
-    {"--form",                                                                               "NAME", "format onnx: qdq (default; with QuantizeLinear, DequantizeLinear) or operator (QLinearConv)"},
+    {"--format",                                                             "NAME",
+     "text: a readable listing; c: one freestanding C99 file and its header; onnx (default: by OUT's ending, else "
+     "text)"},
+    {"--output,-o",                                                                "OUT", "the file to write"},
+    {"--prefix",                                                          "NAME", "format c: what its names begin with (default: from the file's name)"},
+    {"--opset",                                                   "N", "format onnx: 13 (weights as int8) or 21 (up to 4 bits as INT4; default where it saves)"},
+    {"--form",                                                             "NAME", "format onnx: qdq (default; with QuantizeLinear, DequantizeLinear) or operator (QLinearConv)"},
     CLI_SET,
-    {0                  }
+    {0}
 };
 
 const cli_command cli_command_export = {

@@ -101,12 +101,15 @@ static nb_status import_weights(cli *c, cli_experiment *e)
     for (int32_t i = 0; i < 3; i++)
         if (cli_value(c, onnx_only[i]))
             return cli_usage(c, "%s is for ONNX models; with --config the config says it", onnx_only[i]);
+    if (cli_flag(c, "--json") && !cli_flag(c, "--list"))
+        return cli_usage(c, "--json is for --list");
     if (!config)
         return cli_usage(c, "--config CONFIG is missing: the network that %s has weights of", c->arg[0]);
     if (!cli_value(c, "--output") && !cli_flag(c, "--list"))
         return cli_usage(c, "-o OUT is missing: where to write (or --list, to look only)");
     NB_TRY(cli_experiment_load(c, config, e));
     NB_TRY(cli_experiment_open_test(c, e));
+    NB_TRY(nb_experiment_check(c->ctx, &e->exp, nb_data_info(e->test)));
     nb_graph *g;
     NB_TRY(nb_model_build(c->ctx, &e->exp, nb_data_info(e->test), 1, &g));
     nb_status st = import_into(c, e, g);

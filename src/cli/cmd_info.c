@@ -21,7 +21,7 @@ typedef struct {
 typedef struct {
     row *rows;
     int32_t n;
-    char kind[32], data[96];
+    char kind[CLI_BITS_BYTES + 16], data[96];
     int64_t train_bytes[2]; /* planned memory of a training step, float and quantized; 0: not used */
     int32_t batch;
     int64_t leaf_bytes;   /* values and gradients of parameters */
@@ -136,10 +136,28 @@ static nb_status from_integers(cli *c, const nb_intmodel *m, summary *s)
 
 /* ---- what is asked for ---- */
 
+/* A config that is not for training: its network, quantized where there is a `quant` section. */
+static nb_status rows_of_network(cli *c, const cli_experiment *e, const nb_dsinfo *info, summary *s)
+{
+    nb_graph_spec spec = {.experiment = &e->exp,
+                          .info = info,
+                          .max_batch = 1,
+                          .quant = e->exp.quant != NULL,
+                          .plan = NB_PLAN_INFER,
+                          .reference = cli_flag(c, "--reference")};
+    nb_graph *g;
+    NB_TRY(nb_graph_open(c->ctx, &spec, &(nb_params_source){0}, &g));
+    nb_status st = from_graph(c, g, s);
+    nb_graph_free(g);
+    return st;
+}
+
 /* Planned memory of both forms of training; rows of the form it ends with, unless there are rows already. */
 static nb_status plan_training(cli *c, const cli_experiment *e, const nb_dsinfo *info, summary *s)
 {
     nb_train_plan *plan;
+    if (!e->exp.train)
+        return s->rows ? NB_OK : rows_of_network(c, e, info, s);
     NB_TRY(nb_train_plan_create(c->ctx, e->exp.train, &plan));
     bool ends_quant = plan->phase[plan->n_phases - 1].keys.quant, used[2] = {false, plan->any_quant};
     for (int32_t i = 0; i < plan->n_phases; i++)
@@ -182,6 +200,8 @@ static nb_status of_config(cli *c, const char *path, summary *s)
     nb_status st = cli_experiment_load(c, path, &e);
     if (st == NB_OK)
         st = cli_experiment_open_train(c, &e);
+    if (st == NB_OK)
+        st = nb_experiment_check(c->ctx, &e.exp, nb_data_info(e.train));
     if (st == NB_OK)
         st = plan_training(c, &e, nb_data_info(e.train), s);
     snprintf(s->kind, sizeof s->kind, "config");

@@ -1,4 +1,7 @@
-/* cmd_keys.c - every key of the config, from the tables that bind it: what is printed is what is accepted. */
+/* cmd_keys.c - every key of the config, from the tables that bind it: what is printed is what is accepted.
+ *
+ * A word is looked for as a section ("train"), a group of it ("quantizers"), the name of a table ("conv2d"), a key
+ * ("batch"), and as the path of either ("train.phases.0.lr", as --set and error messages write it). */
 #include "cli/cli.h"
 
 #include "base/check.h"
@@ -7,16 +10,62 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_NAMES = 256 };
+enum { MAX_NAMES = 512, WANT_BYTES = 256, WORDS = 3 };
 
 typedef struct {
     cli *c;
-    const char *want;    /* section or name to show; NULL: everything */
-    const char *section; /* being walked */
+    const char *want; /* NULL: everything */
     int32_t shown;
     const char *names[MAX_NAMES]; /* what could have been asked for */
     int32_t n_names;
 } walk;
+
+typedef struct {
+    const char *words[WORDS]; /* sections and groups it belongs to */
+    const char *path[2];      /* where its keys stand in a config; a layer's or augmentation's own name follows */
+    bool path_has_name;
+} group;
+
+static void remember(walk *w, const char *name)
+{
+    for (int32_t i = 0; i < w->n_names; i++)
+        if (!strcmp(w->names[i], name))
+            return;
+    if (w->n_names < MAX_NAMES)
+        w->names[w->n_names++] = name;
+}
+
+/* Is want path, or path.name, or one of these with .key behind it? name and key may be NULL. */
+static bool is_path(const char *want, const char *path, const char *name, const char *key)
+{
+    const char *parts[] = {path, name, key};
+    bool any = false;
+    for (int32_t i = 0; i < 3; i++) {
+        if (!parts[i] || !*parts[i])
+            continue;
+        size_t n = strlen(parts[i]);
+        if (any && *want++ != '.')
+            return false;
+        if (strncmp(want, parts[i], n) != 0)
+            return false;
+        want += n;
+        any = true;
+    }
+    return any && !*want;
+}
+
+static bool wants(const walk *w, const group *g, const char *name, const char *key)
+{
+    if (!strcmp(w->want, key ? key : name))
+        return true;
+    for (int32_t i = 0; !key && i < WORDS && g->words[i]; i++)
+        if (!strcmp(w->want, g->words[i]))
+            return true;
+    for (int32_t i = 0; i < 2 && g->path[i]; i++)
+        if (is_path(w->want, g->path[i], g->path_has_name ? name : NULL, key))
+            return true;
+    return false;
+}
 
 static void print_line(void *ud, const char *text)
 {
@@ -24,106 +73,211 @@ static void print_line(void *ud, const char *text)
     printf("  %s\n", text);
 }
 
-/* One table of keys, if it was asked for. examples end with NULL, or are NULL. */
-static nb_status show(walk *w, const char *name, const char *help, const nb_key *keys, const char *const *examples)
+static void print_title(walk *w, const char *name, const char *help)
 {
-    if (w->n_names < MAX_NAMES)
-        w->names[w->n_names++] = name;
-    if (w->want && strcmp(w->want, w->section) != 0 && strcmp(w->want, name) != 0)
-        return NB_OK;
     printf("%s%s - %s\n", w->shown++ ? "\n" : "", name, help);
+}
+
+/* The keys of a table that were asked for by name. */
+static nb_status show_keys(walk *w, const group *g, const char *name, const char *help, const nb_key *keys)
+{
+    bool titled = false;
+    for (const nb_key *k = keys; k && k->name; k++) {
+        const nb_key one[] = {*k, {0}};
+        remember(w, k->name);
+        if (!wants(w, g, name, k->name))
+            continue;
+        if (!titled)
+            print_title(w, name, help);
+        titled = true;
+        NB_TRY(nb_keys_print(w->c->ctx, one, print_line, NULL));
+    }
+    return NB_OK;
+}
+
+/* One table, or what was asked for of it. examples end with NULL, or are NULL. */
+static nb_status show(walk *w, const group *g, const char *name, const char *help, const nb_key *keys,
+                      const char *const *examples)
+{
+    for (int32_t i = 0; i < WORDS && g->words[i]; i++)
+        remember(w, g->words[i]);
+    remember(w, name);
+    if (w->want && !wants(w, g, name, NULL))
+        return show_keys(w, g, name, help, keys);
+    print_title(w, name, help);
     NB_TRY(nb_keys_print(w->c->ctx, keys, print_line, NULL));
+    if (!keys || !keys->name)
+        printf("  no keys of its own\n");
     for (int32_t i = 0; examples && examples[i]; i++)
         printf("  e.g.  - %s\n", examples[i]);
     return NB_OK;
 }
 
-static void enter(walk *w, const char *section)
-{
-    w->section = section;
-    if (w->n_names < MAX_NAMES)
-        w->names[w->n_names++] = section;
-}
-
 static nb_status walk_data(walk *w)
 {
-    enter(w, "data");
-    NB_TRY(show(w, "data", "the `data` section, whatever the data set", nb_data_common_keys, NULL));
+    static const group all =
+                           {
+                               {"data"},
+                               {"data"},
+                               false
+    },
+                       sets = {{"data", "datasets"}, {"data"}, false};
+    static const group augment = {
+        {"data",           "augment", "augmentations"},
+        {"data.augment"},
+        true
+    };
+    NB_TRY(show(w, &all, "data", "the `data` section, whatever the data set", nb_data_common_keys, NULL));
     for (int32_t i = 0; nb_datasets[i]; i++)
-        NB_TRY(show(w, nb_datasets[i]->name, nb_datasets[i]->help, nb_datasets[i]->keys, NULL));
-    enter(w, "augment");
+        NB_TRY(show(w, &sets, nb_datasets[i]->name, nb_datasets[i]->help, nb_datasets[i]->keys, NULL));
     for (int32_t i = 0; nb_augmentations[i]; i++)
-        NB_TRY(show(w, nb_augmentations[i]->name, nb_augmentations[i]->help, nb_augmentations[i]->keys, NULL));
+        NB_TRY(
+            show(w, &augment, nb_augmentations[i]->name, nb_augmentations[i]->help, nb_augmentations[i]->keys, NULL));
     return NB_OK;
 }
 
 static nb_status walk_layers(walk *w)
 {
-    enter(w, "layers");
-    NB_TRY(show(w, "any layer", "keys every entry of `model` understands", nb_model_common_keys, NULL));
+    static const group any =
+                           {
+                               {"layers", "model"},
+                               {"model"       },
+                               false
+    },
+                       layers = {{"layers", "model"}, {"model"}, true};
+    static const group blocks = {
+        {"layers",  "model", "blocks"},
+        {"model"},
+        true
+    };
+    NB_TRY(show(w, &any, "any layer", "keys every entry of `model` understands", nb_model_common_keys, NULL));
     for (int32_t i = 0; nb_layers[i]; i++) {
         const nb_op *op = nb_layers[i];
         if (!(op->flags & NB_OP_INTERNAL))
-            NB_TRY(show(w, op->name, op->help, op->keys, op->examples));
+            NB_TRY(show(w, &layers, op->name, op->help, op->keys, op->examples));
     }
     for (int32_t i = 0; nb_blocks[i]; i++)
-        NB_TRY(show(w, nb_blocks[i]->name, nb_blocks[i]->help, nb_blocks[i]->keys, nb_blocks[i]->examples));
+        NB_TRY(show(w, &blocks, nb_blocks[i]->name, nb_blocks[i]->help, nb_blocks[i]->keys, nb_blocks[i]->examples));
     return NB_OK;
 }
 
 static nb_status walk_quant(walk *w)
 {
-    enter(w, "quant");
-    NB_TRY(show(w, "quant", "the `quant` section", nb_quant_section_keys, NULL));
-    NB_TRY(show(w, "weights", "quant.weights", nb_quant_weight_keys, NULL));
-    NB_TRY(show(w, "activations", "quant.activations", nb_quant_act_keys, NULL));
+    static const group quant = {{"quant"}, {"quant"}, false}, weights = {{"quant"}, {"quant.weights"}, false};
+    static const group activations = {{"quant"}, {"quant.activations"}, false};
+    static const group methods = {
+        {"quant",         "quantizers"       },
+        {"quant.weights", "quant.activations"},
+        false
+    };
+    NB_TRY(show(w, &quant, "quant", "the `quant` section", nb_quant_section_keys, NULL));
+    NB_TRY(show(w, &weights, "weights", "quant.weights", nb_quant_weight_keys, NULL));
+    NB_TRY(show(w, &activations, "activations", "quant.activations", nb_quant_act_keys, NULL));
     for (int32_t i = 0; nb_quantizers[i]; i++)
-        NB_TRY(show(w, nb_quantizers[i]->name, nb_quantizers[i]->help, nb_quantizers[i]->keys, NULL));
+        NB_TRY(show(w, &methods, nb_quantizers[i]->name, nb_quantizers[i]->help, nb_quantizers[i]->keys, NULL));
     return NB_OK;
 }
 
 static nb_status walk_train(walk *w)
 {
-    enter(w, "train");
-    NB_TRY(show(w, "train", "the `train` section", nb_train_section_keys, NULL));
-    NB_TRY(show(w, "phases", "one entry of train.phases", nb_phase_table, NULL));
-    NB_TRY(show(w, "optimizer", "train.optimizer, whichever it is", nb_optimizer_common_keys, NULL));
+    static const group train = {{"train"}, {"train"}, false}, phases = {{"train"}, {"train.phases"}, false};
+    static const group optimizers = {
+        {"train", "optimizers"},
+        {"train.optimizer"      },
+        false
+    };
+    static const group schedules = {
+        {"train", "schedules"},
+        {"train.phases.schedule"      },
+        false
+    };
+    NB_TRY(show(w, &train, "train", "the `train` section", nb_train_section_keys, NULL));
+    NB_TRY(show(w, &phases, "phases", "one entry of train.phases", nb_phase_table, NULL));
+    NB_TRY(show(w, &optimizers, "optimizer", "train.optimizer, whichever it is", nb_optimizer_common_keys, NULL));
     for (int32_t i = 0; nb_optimizers[i]; i++)
-        NB_TRY(show(w, nb_optimizers[i]->name, nb_optimizers[i]->help, nb_optimizers[i]->keys, NULL));
+        NB_TRY(show(w, &optimizers, nb_optimizers[i]->name, nb_optimizers[i]->help, nb_optimizers[i]->keys, NULL));
     for (int32_t i = 0; nb_schedules[i]; i++)
-        NB_TRY(show(w, nb_schedules[i]->name, nb_schedules[i]->help, nb_schedules[i]->keys, NULL));
+        NB_TRY(show(w, &schedules, nb_schedules[i]->name, nb_schedules[i]->help, nb_schedules[i]->keys, NULL));
     return NB_OK;
 }
 
 static nb_status walk_all(walk *w)
 {
-    enter(w, "experiment");
-    NB_TRY(show(w, "experiment", "the top level of a config", nb_experiment_keys, NULL));
+    static const group top = {{"experiment"}, {""}, false};
+    NB_TRY(show(w, &top, "experiment", "the top level of a config", nb_experiment_keys, NULL));
     NB_TRY(walk_data(w));
     NB_TRY(walk_layers(w));
     NB_TRY(walk_quant(w));
     return walk_train(w);
 }
 
+/* "train.phases[0].lr=0.1" is "train.phases.lr", and a layer's rules are described where the general ones are. */
+static void normalise(const char *text, char want[WANT_BYTES])
+{
+    const bool path = strpbrk(text, ".[") != NULL;
+    size_t n = 0;
+    for (const char *s = text; *s && *s != '=' && n + 1 < WANT_BYTES;) {
+        const size_t mark = *s == '.' || *s == '[', digits = strspn(s + mark, "0123456789");
+        const char after = s[mark + digits];
+        if (path && mark && digits && (!after || strchr(".[]=", after)))
+            s += mark + digits + (after == ']');
+        else
+            want[n++] = *s++;
+    }
+    want[n] = '\0';
+    static const char layers[] = "quant.layers.";
+    if (strncmp(want, layers, sizeof layers - 1) != 0)
+        return;
+    const char *part = strstr(want, ".weights");
+    part = part ? part : strstr(want, ".activations");
+    if (part)
+        memmove(want + sizeof "quant" - 1, part, strlen(part) + 1);
+}
+
+bool cli_is_key(const char *name)
+{
+    const nb_key *const tables[] = {nb_experiment_keys,   nb_data_common_keys,     nb_quant_section_keys,
+                                    nb_quant_weight_keys, nb_quant_act_keys,       nb_train_section_keys,
+                                    nb_phase_table,       nb_optimizer_common_keys};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        for (const nb_key *k = tables[i]; k->name; k++)
+            if (!strcmp(k->name, name))
+                return true;
+    return false;
+}
+
 static nb_status run(cli *c)
 {
-    walk w = {.c = c, .want = c->n_args ? c->arg[0] : NULL};
+    char want[WANT_BYTES] = "";
+    walk w = {.c = c, .want = c->n_args ? want : NULL};
+    if (c->n_args)
+        normalise(c->arg[0], want);
     NB_TRY(walk_all(&w));
     if (w.shown)
         return NB_OK;
-    const char *near = nb_closest(w.want, w.names, w.n_names);
-    return cli_usage(c, "%s: no section, layer, data set or method has this name%s%s%s", w.want,
-                     near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
+    const char *word = strrchr(want, '.') ? strrchr(want, '.') + 1 : want;
+    const char *near = nb_closest(word, w.names, w.n_names);
+    if (near && strcmp(near, word) != 0)
+        return cli_usage(c, "%s: no section, layer, data set, method or key has this name (did you mean \"%s\"?)",
+                         c->arg[0], near);
+    return cli_usage(c,
+                     "%s: no section, layer, data set, method or key has this name (sections: experiment, data, "
+                     "augment, layers, quant, train)",
+                     c->arg[0]);
 }
 
 static const cli_option options[] = {{0}};
 
 const cli_command cli_command_keys = {
     .name = "keys",
-    .usage = "[SECTION|NAME]",
+    .usage = "[SECTION|NAME|KEY]",
     .help = "every key of a config: type, default, what is allowed, meaning",
-    .more = "SECTION is experiment, data, augment, layers, quant or train; NAME is one thing of these: conv2d, sgd, "
-            "synth, ...\n",
+    .more = "SECTION is experiment, data (datasets, augment), model (layers, blocks), quant (quantizers) or train "
+            "(phases,\n"
+            "optimizers, schedules); NAME is one thing of these: conv2d, sgd, synth, ...; KEY is a key: batch,\n"
+            "train.phases.0.lr. With train, eval, info and others, --set overrides a key by its path:\n"
+            "  --set train.batch=64 --set model.1.conv2d.out=32 --set quant.layers.c1.weights.bits=2\n"
+            "  --set data.augment='[flip, crop4]' --set 'train.phases=[{epochs: 4, lr: 0.1}]'\n",
     .options = options,
     .min_args = 0,
     .max_args = 1,

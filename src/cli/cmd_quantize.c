@@ -131,8 +131,8 @@ static void add_row(nb_table *t, const char *network, const char *bits, const nb
 
 static nb_status print(const session *s)
 {
-    char bits[16];
-    cli_bits_text(&s->e, true, bits, sizeof bits);
+    char bits[CLI_BITS_BYTES];
+    cli_bits_text(&s->e, true, bits);
     cli_compare_warn_dead(s->model, &s->after);
     if (cli_flag(s->c, "--json"))
         return print_json(s, bits);
@@ -184,6 +184,7 @@ static nb_status run_session(session *s)
     NB_TRY(nb_checkpoint_open(c->ctx, from, &s->from));
     NB_TRY(cli_experiment_open_train(c, &s->e));
     NB_TRY(cli_experiment_open_test(c, &s->e));
+    NB_TRY(nb_experiment_check(c->ctx, &s->e.exp, nb_data_info(s->e.train)));
     NB_TRY(cli_count(c, "--images", DEFAULT_IMAGES, s->e.n_train, ", the number of training images", &s->n_sample));
     NB_TRY(quantize(s));
     NB_TRY(save(s));

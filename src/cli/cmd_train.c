@@ -134,7 +134,7 @@ static nb_status make_final(session *s, final_model *f)
 
 static nb_status print_results(const session *s, const nb_train_result *r, const final_model *f)
 {
-    char text[32];
+    char text[CLI_BITS_BYTES];
     nb_table *t;
     NB_TRY(nb_table_create(s->c->ctx, &t));
     nb_table_column(t, "phase", "phase", NB_LEFT);
@@ -149,7 +149,7 @@ static nb_status print_results(const session *s, const nb_train_result *r, const
         const nb_phase_result *p = &r->phase[i];
         nb_table_row(t);
         nb_table_add_text(t, k->name);
-        nb_table_add_text(t, cli_bits_text(&s->e, k->quant, text, sizeof text));
+        nb_table_add_text(t, cli_bits_text(&s->e, k->quant, text));
         nb_table_add_int(t, p->epochs_done);
         nb_table_add_real(t, p->loss, 4);
         nb_table_add_real(t, 100 * p->train_accuracy, 2);

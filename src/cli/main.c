@@ -21,6 +21,10 @@ static int unknown_command(const char *name)
     for (; cli_commands[n] && n < MAX_COMMANDS; n++)
         names[n] = cli_commands[n]->name;
     const char *near = nb_closest(name, names, n);
+    if (*name == '-') {
+        fprintf(stderr, "nibble: %s: options follow the command: nibble COMMAND [ARGUMENTS] [OPTIONS]\n", name);
+        return 2;
+    }
     fprintf(stderr, "nibble: %s: unknown command%s%s%s; `nibble help` lists them\n", name,
             near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
     return 2;
@@ -28,6 +32,8 @@ static int unknown_command(const char *name)
 
 static int help(const char *name)
 {
+    if (name && !strcmp(name, "help"))
+        name = NULL;
     const cli_command *command = name ? find(name) : NULL;
     if (name && !command)
         return unknown_command(name);
@@ -42,7 +48,7 @@ static int dispatch(int argc, char **argv)
 {
     if (argc < 2 || !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
         return help(argc > 2 ? argv[2] : NULL);
-    if (!strcmp(argv[1], "--version")) {
+    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V") || !strcmp(argv[1], "version")) {
         printf("nibble %s\n", NB_VERSION);
         return 0;
     }

@@ -1,10 +1,14 @@
 /* open_experiment.c - config -> bound experiment -> open data sets, with the checks that need both splits. */
 #include "cli/open_experiment.h"
+#include "cli/choices.h"
 
 #include "base/check.h"
 #include "train/loader.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+enum { USUAL_ENDS = 8 }; /* the default of quant.first_last_bits, which a label does not mention */
 
 /* runs/<file name without folder and suffix> */
 static char *default_out(nb_ctx *ctx, const char *path)
@@ -20,6 +24,7 @@ static char *default_out(nb_ctx *ctx, const char *path)
 
 static nb_status bind(cli *c, const char *name, cli_experiment *e)
 {
+    cli_settle_choices(c, e->config);
     NB_TRY(nb_experiment_bind(c->ctx, e->config, &e->exp));
     NB_TRY(nb_config_print(c->ctx, e->config, &e->text));
     e->out = *e->exp.out ? nb_strdup(c->ctx, e->exp.out) : default_out(c->ctx, name);
@@ -105,24 +110,55 @@ nb_status cli_experiment_split(cli *c, cli_experiment *e, const char *split, cli
     return NB_OK;
 }
 
-static const char *bits_of(const nb_conf *quant, const char *section, const nb_key *keys)
+/* ---- the label of a quantized network ---- */
+
+/* The value of a key of `quant` or of a section of it; the table's default when it is not written. */
+static int32_t number_of(const nb_conf *section, const char *name, const nb_key *keys)
 {
-    const nb_conf *s = quant && nb_conf_is_map(quant) ? nb_conf_get(quant, section) : NULL;
-    const nb_conf *bits = s && nb_conf_is_map(s) ? nb_conf_get(s, "bits") : NULL;
-    if (bits && nb_conf_text(bits))
-        return nb_conf_text(bits);
-    for (const nb_key *k = keys; k->name; k++)
-        if (!strcmp(k->name, "bits"))
-            return k->dflt;
-    return "?";
+    const char *text = nb_conf_text(nb_conf_get(section, name));
+    for (const nb_key *k = keys; !text && k->name; k++)
+        text = strcmp(k->name, name) == 0 ? k->dflt : NULL;
+    return text ? (int32_t)strtol(text, NULL, 10) : 0;
 }
 
-const char *cli_bits_text(const cli_experiment *e, bool quant, char *buf, size_t len)
+/* ", 3 layers at W2..6": the single layers whose bits differ from the general ones. Returns the bytes written. */
+static size_t add_layers(const nb_conf *quant, const char *part, char letter, int32_t general, char *buf, size_t len)
 {
-    if (quant)
-        snprintf(buf, len, "W%.4sA%.4s", bits_of(e->exp.quant, "weights", nb_quant_weight_keys),
-                 bits_of(e->exp.quant, "activations", nb_quant_act_keys));
-    else
-        snprintf(buf, len, "float");
+    const nb_conf *layers = nb_conf_get(quant, "layers");
+    int32_t n = 0, low = INT32_MAX, high = 0;
+    for (int32_t i = 0; nb_conf_is_map(layers) && i < nb_conf_count(layers); i++) {
+        const nb_conf *own = nb_conf_get(nb_conf_at(layers, i), part);
+        if (!nb_conf_get(own, "bits"))
+            continue;
+        const int32_t bits = number_of(own, "bits", nb_quant_weight_keys);
+        n += bits != general;
+        low = bits != general && bits < low ? bits : low;
+        high = bits != general && bits > high ? bits : high;
+    }
+    if (n == 0)
+        return 0;
+    int at = snprintf(buf, len, ", %d %s at %c%d", n, n == 1 ? "layer" : "layers", letter, low);
+    if (high > low && at > 0 && (size_t)at < len)
+        at += snprintf(buf + at, len - (size_t)at, "..%d", high);
+    return (size_t)at;
+}
+
+const char *cli_bits_text(const cli_experiment *e, bool quant, char buf[CLI_BITS_BYTES])
+{
+    const nb_conf *q = e->exp.quant;
+    if (!quant) {
+        snprintf(buf, CLI_BITS_BYTES, "float");
+        return buf;
+    }
+    const int32_t w = number_of(nb_conf_get(q, "weights"), "bits", nb_quant_weight_keys);
+    const int32_t a = number_of(nb_conf_get(q, "activations"), "bits", nb_quant_act_keys);
+    const int32_t ends = number_of(q, "first_last_bits", nb_quant_section_keys);
+    size_t at = (size_t)snprintf(buf, CLI_BITS_BYTES, "W%dA%d", w, a);
+    if (ends == 0 && (w != USUAL_ENDS || a != USUAL_ENDS))
+        at += (size_t)snprintf(buf + at, CLI_BITS_BYTES - at, " throughout");
+    else if (ends != 0 && ends != USUAL_ENDS)
+        at += (size_t)snprintf(buf + at, CLI_BITS_BYTES - at, ", first and last %d", ends);
+    at += add_layers(q, "weights", 'W', w, buf + at, CLI_BITS_BYTES - at);
+    add_layers(q, "activations", 'A', a, buf + at, CLI_BITS_BYTES - at);
     return buf;
 }

@@ -32,7 +32,9 @@ typedef struct {
 } cli_images;
 nb_status cli_experiment_split(cli *c, cli_experiment *e, const char *split, cli_images *out);
 
-/* "W4A8" as the config's quant section says, or "float"; into buf. */
-const char *cli_bits_text(const cli_experiment *e, bool quant, char *buf, size_t len);
+/* "W4A8" as the config's quant section says, with what differs from it ("W4A8, 3 layers at W8", "W4A4 throughout" when
+ * first and last layer do not keep 8 bits), or "float"; into buf. */
+enum { CLI_BITS_BYTES = 96 };
+const char *cli_bits_text(const cli_experiment *e, bool quant, char buf[CLI_BITS_BYTES]);
 
 #endif

@@ -21,6 +21,8 @@ static nb_status open_checkpoint(cli *c, const char *path, int32_t max_batch, cl
     NB_TRY(nb_checkpoint_open(c->ctx, path, &m->checkpoint));
     m->info = m->checkpoint->info;
     NB_TRY(cli_experiment_parse(c, path, m->checkpoint->config, &m->experiment));
+    if (c->n_sets > 0) /* else it was checked before it was trained */
+        NB_TRY(nb_experiment_check(c->ctx, &m->experiment.exp, &m->info));
     nb_graph_spec spec = {.experiment = &m->experiment.exp,
                           .info = &m->info,
                           .max_batch = max_batch,
@@ -35,12 +37,29 @@ static nb_status open_checkpoint(cli *c, const char *path, int32_t max_batch, cl
     return st == NB_OK || st == NB_E_NOMEM ? st : nb_fail(c->ctx, st, "%s: %s", path, nb_ctx_error(c->ctx));
 }
 
+/* Of the config that integers carry only `data` and `seed` are read again: other overrides would change nothing. */
+static nb_status check_sets(cli *c, const char *path)
+{
+    for (int32_t i = 0; i < c->n_sets; i++) {
+        const char *set = c->set[i];
+        const size_t section = strcspn(set, ".=[");
+        const bool read = section == 4 && (!strncmp(set, "data", 4) || !strncmp(set, "seed", 4));
+        if (!read && strchr(set, '='))
+            return cli_usage(c,
+                             "--set %.80s: changes nothing: %s holds integers, which are made; only its data and "
+                             "seed can be set",
+                             set, path);
+    }
+    return NB_OK;
+}
+
 static nb_status open_integers(cli *c, const char *path, cli_model *m)
 {
     NB_TRY(nb_intmodel_load(c->ctx, path, &m->integers));
     const nb_etensor *in = &m->integers->e.tensors[nb_intmodel_input(m->integers)];
     m->info = (nb_dsinfo){.h = in->h, .w = in->w, .c = in->c, .classes = m->integers->classes};
     m->info.class_names = m->integers->class_names;
+    NB_TRY(check_sets(c, path));
     if (*m->integers->config)
         return cli_experiment_parse(c, path, m->integers->config, &m->experiment);
     return NB_OK;
@@ -65,9 +84,9 @@ void cli_model_close(cli *c, cli_model *m)
 
 const char *cli_model_kind(const cli_model *m, char *buf, size_t len)
 {
-    char bits[16] = "";
+    char bits[CLI_BITS_BYTES] = "";
     if (m->experiment.config)
-        cli_bits_text(&m->experiment, true, bits, sizeof bits);
+        cli_bits_text(&m->experiment, true, bits);
     if (m->integers)
         snprintf(buf, len, "integers%s%s", *bits ? " " : "", bits);
     else

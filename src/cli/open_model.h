@@ -17,7 +17,7 @@ typedef struct {
 /* max_batch: of the graph. *m is closed by the caller, after a failure too. */
 nb_status cli_model_open(cli *c, const char *path, int32_t max_batch, cli_model *m);
 void cli_model_close(cli *c, cli_model *m);
-/* "integers W4A8" or "float"; into buf. */
+/* "integers W4A8" as cli_bits_text says it, or "float"; into buf. */
 const char *cli_model_kind(const cli_model *m, char *buf, size_t len);
 
 /* Accuracy on data, by the integer engine when there are integers. */

@@ -1,12 +1,12 @@
-/* progress.h - what training shows while it runs: a line that rewrites itself on a terminal, one line per epoch
- * everywhere. */
+/* progress.h - what training shows while it runs: a line that rewrites itself on a terminal, never longer than it is
+ * wide, and a table with a line per epoch everywhere. */
 #ifndef NB_CLI_PROGRESS_H
 #define NB_CLI_PROGRESS_H
 
 #include "cli/cli.h"
 
 typedef struct {
-    bool tty, quiet;
+    bool tty, quiet, titled;
     double shown_at; /* of the progress line; it is drawn ten times a second at most */
     int32_t width;   /* of what stands there now */
 } cli_progress;

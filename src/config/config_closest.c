@@ -50,6 +50,17 @@ static bool starts_alike(const char *a, const char *b) /* kernel_size and kernel
     return n >= 3 && strncmp(a, b, n) == 0;
 }
 
+/* The shortest name that goes on where the word ends: conv means conv2d, although count is as near. */
+static const char *longer(const char *word, const char *const *names, int32_t n)
+{
+    const char *best = NULL;
+    const size_t len = strlen(word);
+    for (int32_t i = 0; len >= 3 && i < n; i++)
+        if (!strncmp(word, names[i], len) && (!best || strlen(names[i]) < strlen(best)))
+            best = names[i];
+    return best;
+}
+
 const char *nb_closest(const char *word, const char *const *names, int32_t n)
 {
     const char *best = NULL;
@@ -63,6 +74,8 @@ const char *nb_closest(const char *word, const char *const *names, int32_t n)
             best_distance = d;
         }
     }
+    if (best_distance > 1 && longer(word, names, n))
+        best = longer(word, names, n);
     for (int32_t i = 0; !best && i < n; i++)
         if (starts_alike(word, names[i]))
             best = names[i];

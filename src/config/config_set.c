@@ -2,7 +2,10 @@
  *
  * The value is parsed as YAML on its own and replaces what stood at the path. Every node it creates carries the
  * override as its place, so that a message about it points at the command line and not at a line of the file that says
- * something else. */
+ * something else.
+ *
+ * Names that a user chose may have dots (resblock3.c1). A key that is there already is found with its dots; below
+ * quant.layers, where a name need not be there yet, it ends before its `weights` or `activations`. */
 #include "config/config_tree.h"
 
 #include "base/check.h"
@@ -14,6 +17,7 @@ typedef struct {
     nb_config *cfg;
     nb_conf here; /* place of everything this override makes */
     const char *segment[NB_CONFIG_MAX_DEPTH];
+    bool index[NB_CONFIG_MAX_DEPTH]; /* written as [3] */
     int32_t n;
 } override;
 
@@ -36,6 +40,7 @@ static nb_status split_path(override *o, char *text)
             return nb_fail(o->ctx, NB_E_CONFIG, "%s: a key is empty; write section.key=value", o->here.place);
         if (o->n == NB_CONFIG_MAX_DEPTH)
             return nb_fail(o->ctx, NB_E_CONFIG, "%s: nested deeper than 64 levels", o->here.place);
+        o->index[o->n] = index;
         o->segment[o->n++] = start;
         s += index;
         char separator = *s++; /* read before the next line can write over it */
@@ -44,6 +49,64 @@ static nb_status split_path(override *o, char *text)
             return NB_OK;
         index = separator == '[';
     }
+}
+
+/* Does key read as the segments from..to, with the dots and brackets between them? */
+static bool reads_as(const override *o, const char *key, int32_t from, int32_t to)
+{
+    for (int32_t i = from; i <= to; i++) {
+        size_t n = strlen(o->segment[i]);
+        if (i > from && !o->index[i] && *key++ != '.')
+            return false;
+        if (o->index[i] && *key++ != '[')
+            return false;
+        if (strncmp(key, o->segment[i], n) != 0)
+            return false;
+        key += n;
+        if (o->index[i] && *key++ != ']')
+            return false;
+    }
+    return !*key;
+}
+
+/* The segments from..to become one. */
+static nb_status join(override *o, int32_t from, int32_t to)
+{
+    const char *all = o->segment[from];
+    for (int32_t i = from + 1; i <= to && all; i++)
+        all = nb_arena_printf(o->cfg->arena, o->index[i] ? "%s[%s]" : "%s.%s", all, o->segment[i]);
+    if (!all)
+        return NB_E_NOMEM;
+    const int32_t gone = to - from;
+    o->segment[from] = all;
+    o->n -= gone;
+    for (int32_t i = from + 1; i < o->n; i++) {
+        o->segment[i] = o->segment[i + gone];
+        o->index[i] = o->index[i + gone];
+    }
+    return NB_OK;
+}
+
+/* quant.layers.<name>.weights: the last such segment is the rule's, those before it are the name. */
+static nb_status join_layer_name(override *o)
+{
+    enum { NAME = 2 };
+    if (o->n <= NAME + 1 || strcmp(o->segment[0], "quant") != 0 || strcmp(o->segment[1], "layers") != 0)
+        return NB_OK;
+    for (int32_t i = o->n - 1; i > NAME; i--)
+        if (!strcmp(o->segment[i], "weights") || !strcmp(o->segment[i], "activations"))
+            return join(o, NAME, i - 1);
+    return NB_OK;
+}
+
+/* A key of the map that several segments spell becomes one segment; the longest wins. */
+static nb_status join_known(override *o, const nb_conf *map, int32_t at)
+{
+    for (int32_t to = o->n - 1; to > at; to--)
+        for (int32_t i = 0; i < map->n; i++)
+            if (reads_as(o, map->child[i]->key, at, to))
+                return join(o, at, to);
+    return NB_OK;
 }
 
 static nb_status list_slot(const override *o, const nb_conf *list, const char *segment, int32_t *index)
@@ -100,10 +163,12 @@ static nb_status replace(override *o, nb_conf *value)
         int32_t index = 0;
         if (c->type == CONF_SCALAR)
             NB_TRY(make_map(o, c, o->segment[i]));
-        if (c->type == CONF_MAP)
+        if (c->type == CONF_MAP) {
+            NB_TRY(join_known(o, c, i));
             NB_TRY(map_slot(o, c, o->segment[i], &index));
-        else
+        } else {
             NB_TRY(list_slot(o, c, o->segment[i], &index));
+        }
         slot = &c->child[index];
     }
     value->key = (*slot)->key;
@@ -163,6 +228,7 @@ nb_status nb_conf_set(nb_ctx *ctx, nb_config *cfg, const char *set)
         return NB_E_NOMEM;
     path[equals - set] = '\0';
     NB_TRY(split_path(&o, path));
+    NB_TRY(join_layer_name(&o));
     const conf_source src = {
         .path = o.here.path, .set = o.here.place, .text = equals + 1, .len = strlen(equals + 1), .depth = o.n};
     nb_conf *value = NULL;

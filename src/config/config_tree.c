@@ -138,6 +138,24 @@ const char *nb_conf_place(const nb_conf *c)
     return c ? c->place : "";
 }
 
+bool nb_conf_is_set(const nb_conf *c) /* what an override made has its text as path and as place */
+{
+    return c && c->place == c->path;
+}
+
+void nb_config_drop(nb_config *cfg, const nb_conf *map, const char *key)
+{
+    nb_conf *m = (nb_conf *)(uintptr_t)map; /* a node of cfg, which the caller may change */
+    (void)cfg;
+    for (int32_t i = 0; i < nb_conf_count(map); i++) {
+        if (!nb_conf_is_map(map) || strcmp(m->child[i]->key, key) != 0)
+            continue;
+        memmove(&m->child[i], &m->child[i + 1], (size_t)(m->n - i - 1) * sizeof(nb_conf *)); /* NOLINT: pointers */
+        m->n--;
+        return;
+    }
+}
+
 bool nb_conf_equal(const nb_conf *a, const nb_conf *b) /* recursion is bounded by NB_CONFIG_MAX_DEPTH */
 {
     if (a->type != b->type || a->n != b->n)

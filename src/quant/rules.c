@@ -34,11 +34,13 @@ const nb_key nb_quant_section_keys[] = {
         "keep: trained on, exact per-channel multiplier at the end; fold: into the weights before quantization"),
     {0}};
 
-/* Binds one `weights` or `activations` map, the range method's own keys included. */
-static nb_status bind_part(nb_graph *g, const nb_conf *map, const char *where, bool weights, nb_fakequant_attr *out)
+/* Binds one `weights` or `activations` map, the range method's own keys included; dflt: the method when it names none.
+ */
+static nb_status bind_part(nb_graph *g, const nb_conf *map, const char *where, bool weights, const char *dflt,
+                           nb_fakequant_attr *out)
 {
     const nb_conf *named = map ? nb_conf_get(map, "range") : NULL;
-    const char *name = named ? nb_conf_text(named) : weights ? "minmax" : "ema";
+    const char *name = named ? nb_conf_text(named) : dflt;
     const nb_quantizer *method = name ? nb_quantizer_find(name) : NULL;
     if (!method) {
         const char *names[64];
@@ -80,8 +82,8 @@ nb_status nb_quant_rules_bind(nb_graph *g, const nb_conf *quant, nb_quant_rules 
     r.used = nb_graph_alloc(g, 2 * ((size_t)nb_conf_count(r.section.layers) + 1) * sizeof *r.used);
     if (!r.used)
         return NB_E_NOMEM;
-    NB_TRY(bind_part(g, r.section.weights, "quant.weights", true, &r.weights));
-    NB_TRY(bind_part(g, r.section.activations, "quant.activations", false, &r.activations));
+    NB_TRY(bind_part(g, r.section.weights, "quant.weights", true, "minmax", &r.weights));
+    NB_TRY(bind_part(g, r.section.activations, "quant.activations", false, "ema", &r.activations));
     *out = r;
     return NB_OK;
 }
@@ -107,15 +109,15 @@ nb_status nb_quant_rules_override(const nb_quant_rules *rules, const char *layer
     char where[192];
     snprintf(where, sizeof where, "quant.layers.%s.%s", layer, part);
     nb_fakequant_attr a;
-    NB_TRY(bind_part(rules->g, own, where, attr->weights, &a));
+    NB_TRY(bind_part(rules->g, own, where, attr->weights, attr->method->name, &a));
     attr->bits = nb_conf_get(own, "bits") ? a.bits : attr->bits;
     attr->scheme = nb_conf_get(own, "scheme") ? a.scheme : attr->scheme;
     attr->per_channel = nb_conf_get(own, "granularity") ? a.per_channel : attr->per_channel;
     if (nb_conf_get(own, "range")) {
         attr->method = a.method;
         attr->method_attr = a.method_attr;
-    } else if (a.method_attr && a.method == attr->method && nb_conf_count(own) > 0) {
-        /* a method key alone ("momentum: 0.1") */
+    } else if (a.method_attr) {
+        /* a method key alone ("momentum: 0.1") refines the general method */
         for (const nb_key *k = a.method->keys; k && k->name; k++)
             if (nb_conf_get(own, k->name))
                 attr->method_attr = a.method_attr;

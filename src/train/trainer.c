@@ -438,7 +438,9 @@ nb_status nb_train_check(nb_ctx *ctx, const nb_train_job *job)
     nb_loader *loader;
     nb_checkpoint *c = NULL;
     NB_TRY(open_loader(ctx, job, &loader));
-    nb_status st = *init && !job->resume ? nb_checkpoint_open(ctx, init, &c) : NB_OK;
+    nb_status st = nb_experiment_check(ctx, job->experiment, nb_data_info(job->data));
+    if (st == NB_OK && *init && !job->resume)
+        st = nb_checkpoint_open(ctx, init, &c);
     const nb_batch *b = nb_loader_next(loader);
     for (int32_t i = 0; i < job->plan->n_phases && st == NB_OK; i++) {
         bool quant = job->plan->phase[i].keys.quant;

@@ -195,6 +195,29 @@ wrong 'quant.layers.c1.weights.bits: 1: must be in 2..8' quant.layers.c1.weights
 wrong 'quant.layers.relu1.weights: changes nothing' quant.layers.relu1.weights.bits=4
 wrong 'quant.layers.avgpool1.activations: changes nothing' quant.layers.avgpool1.activations.bits=4
 
+# ---- sections that this run would not use ----
+grep -v '^    - {name: qat' tiny.yaml >float.yaml
+unused() { # TEXT KEY=VALUE: is refused although no phase is quantized, and by every command that reads a config
+    for command in "train float.yaml --set out=never" "info float.yaml" "bench float.yaml --steps 1" \
+        "import net.safetensors --config float.yaml --list"; do
+        # shellcheck disable=SC2086 # words are meant
+        refuses 2 "$1" $command --set "$2"
+    done
+    untouched "$2"
+}
+unused 'quant.wieghts: unknown key (did you mean "weights"?)' 'quant={wieghts: {bits: 4}}'
+unused 'quant.weights.bits: 1: must be in 2..8' quant.weights.bits=1
+unused 'quant.activations.range: emma: unknown range method (did you mean "ema"?)' quant.activations.range=emma
+unused 'quant.layers.c2: the model has no such layer (did you mean "c1"?)' quant.layers.c2.weights.bits=4
+unused 'quant.layers.relu1.weights: changes nothing' quant.layers.relu1.weights.bits=4
+unused 'quant: first_last_bits: 1: must be 0 or in 2..8' quant.first_last_bits=1
+unused 'data.augment[0]: flop: unknown augmentation (did you mean "flip"?)' data.augment=flop
+unused 'train.batsh: unknown key (did you mean "batch"?)' train.batsh=3
+run 0 train float.yaml --quiet --set out=float --set 'train.phases=[{epochs: 1, lr: 0.1}]'
+refuses 2 'train.batsh: unknown key (did you mean "batch"?)' quantize tiny.yaml --from float/last.safetensors -o never --set train.batsh=3
+refuses 2 'data.augment[0]: flop: unknown' quantize tiny.yaml --from float/last.safetensors -o never --set data.augment=flop
+untouched quantize
+
 # ---- --set itself ----
 wrong '--set "": must be section.key=value' ''
 wrong '--set seed: must be section.key=value' seed

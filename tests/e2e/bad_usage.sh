@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # bad_usage.sh - wrong usage: exit code 2 and one line that says what would be right.
+# shellcheck disable=SC2016 # backquotes in messages are meant
 set -eu
 . tests/e2e/common.bash
 cd "$WORK"
@@ -7,13 +8,23 @@ small_config >tiny.yaml
 
 refuses 2 'trian: unknown command (did you mean "train"?)' trian
 refuses 2 '--resum: unknown option (did you mean "--resume"?)' train tiny.yaml --resum
+refuses 2 '--quite: unknown option (did you mean "--quiet"?)' train tiny.yaml --quite
+refuses 2 '--epochs: unknown option; a key of the config is changed by --set, see `nibble keys epochs`' train tiny.yaml --epochs 3
+refuses 2 '--out: unknown option; a key of the config is changed by --set' train tiny.yaml --out=there
+refuses 2 '--seed: options follow the command' --seed 3 train tiny.yaml
+refuses 2 'an argument is empty: nibble train CONFIG' train ''
+refuses 2 '--kernels measures no experiment' bench tiny.yaml --kernels
+refuses 2 '--kernels measures no experiment' bench --kernels --layers
+refuses 2 '--json is for --list' import x.safetensors --config tiny.yaml -o y --json
 refuses 2 'missing argument: nibble train CONFIG' train
 refuses 2 'one argument too many' train tiny.yaml tiny.yaml
 refuses 2 '--set: needs a value' train tiny.yaml --set
 refuses 2 '--quiet: takes no value' train tiny.yaml --quiet=1
 refuses 2 '--threads: 0: must be in 1..1024' train tiny.yaml --threads 0
 refuses 2 '--resume and --force exclude each other' train tiny.yaml --resume --force
-refuses 2 'conv: no section, layer, data set or method has this name' keys conv
+refuses 2 'conv: no section, layer, data set, method or key has this name (did you mean "conv2d"?)' keys conv
+refuses 2 'train.batsh: no section, layer, data set, method or key has this name (did you mean "batch"?)' keys train.batsh
+refuses 2 'xyzzy: no section, layer, data set, method or key has this name (sections: experiment, data,' keys xyzzy
 refuses 2 '-o OUT is missing' export x.safetensors
 refuses 2 '--format: onyx: must be one of' export x.safetensors --format onyx -o y
 NB_CPU=avx3 refuses 2 'NB_CPU=avx3: must be scalar, avx2' keys

@@ -24,6 +24,9 @@ says "240 train images"
 
 run 0 info tiny.yaml
 says "quantized phase"
+sed '/^train:/,$d' tiny.yaml >network.yaml # enough for quantize and import, so for info as well
+run 0 info network.yaml
+grep -qE '^b1\.c1 +conv2d +6x6x12 +4 ' out || die "a config without train has a network: $(<out)"
 run 0 info run/last.safetensors --json
 says '"layer":"b1.c1"'
 run 0 info run/model.int.safetensors
@@ -34,6 +37,9 @@ run 0 verify run/model.int.safetensors --json
 says '"largest":'
 run 0 export run/model.int.safetensors --format text -o listing.txt
 [ -s listing.txt ] || die "no listing"
+# without --format the ending says what is meant
+run 0 export run/model.int.safetensors -o ending.c
+[ -s ending.h ] || die "-o ending.c must be format c"
 run 0 export run/last.safetensors -o listing2.txt
 if "$NIBBLE" export run/model.int.safetensors --format onnx -o qdq.onnx >/dev/null 2>&1; then # a build may lack ONNX
     run 0 export run/model.int.safetensors --format onnx --form qdq -o same.onnx

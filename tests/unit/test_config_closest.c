@@ -34,6 +34,14 @@ static void a_longer_or_shorter_form_is_found(void **state)
     assert_string_equal(closest("weight"), "weight_decay");
 }
 
+static void the_beginning_of_a_name_is_nearer_than_two_slips(void **state)
+{
+    (void)state;
+    const char *const layers[] = {"count", "invconv", "conv2d_grouped", "conv2d", "cont"};
+    assert_string_equal(nb_closest("conv", layers, 4), "conv2d");
+    assert_string_equal(nb_closest("conv", layers, 5), "cont"); /* one slip */
+}
+
 static void strangers_are_not_suggested(void **state)
 {
     (void)state;
@@ -60,6 +68,7 @@ int main(void)
         cmocka_unit_test(one_slip_is_forgiven),
         cmocka_unit_test(case_and_hyphens_do_not_matter),
         cmocka_unit_test(a_longer_or_shorter_form_is_found),
+        cmocka_unit_test(the_beginning_of_a_name_is_nearer_than_two_slips),
         cmocka_unit_test(strangers_are_not_suggested),
         cmocka_unit_test(a_word_of_any_length_is_safe),
     };

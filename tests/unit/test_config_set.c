@@ -45,6 +45,23 @@ static void backslashes_take_separators_literally(void **state)
     assert_prints("a: 1", "b\\.c\\=d\\\\\\[0.e=1", "a: 1\n\"b.c=d\\\\[0\": {e: 1}\n");
 }
 
+static void a_name_with_dots_is_found_and_below_quant_layers_made(void **state)
+{
+    (void)state;
+    assert_prints("m: {a.b: {c: 1}}", "m.a.b.c=2", "m:\n  a.b: {c: 2}\n");
+    assert_prints("m: {a.b: 1, a.b.c: 1}", "m.a.b.c=2", "m: {a.b: 1, a.b.c: 2}\n"); /* the longest */
+    assert_prints("m: {\"a[0].b\": 1}", "m.a[0].b=2", "m: {\"a[0].b\": 2}\n");
+    assert_prints("m: {a.b: 1}", "m.a.c=2", "m:\n  a.b: 1\n  a: {c: 2}\n"); /* none of them */
+    assert_prints("", "quant.layers.b3.c1.weights.bits=2", "quant:\n  layers:\n    b3.c1:\n      weights: {bits: 2}\n");
+    assert_prints("", "quant.layers.b[3].c1.activations={bits: 2}",
+                  "quant:\n  layers:\n    \"b[3].c1\":\n      activations: {bits: 2}\n");
+    assert_prints("", "quant.layers.weights.weights.bits=2",
+                  "quant:\n  layers:\n    weights:\n      weights: {bits: 2}\n");
+    assert_prints("", "quant.layers.c1.weights.bits=2", "quant:\n  layers:\n    c1:\n      weights: {bits: 2}\n");
+    assert_prints("quant: {layers: {b.c1: {weights: {bits: 2}}}}", "quant.layers.b.c1={weights: {bits: 3}}",
+                  "quant:\n  layers:\n    b.c1:\n      weights: {bits: 3}\n");
+}
+
 static void later_overrides_win(void **state)
 {
     (void)state;
@@ -124,6 +141,7 @@ int main(void)
         cmocka_unit_test(the_value_is_yaml_of_its_own),
         cmocka_unit_test(a_bare_layer_becomes_a_map_when_a_key_of_it_is_set),
         cmocka_unit_test(backslashes_take_separators_literally),
+        cmocka_unit_test(a_name_with_dots_is_found_and_below_quant_layers_made),
         cmocka_unit_test(later_overrides_win),
         cmocka_unit_test(what_an_override_made_says_so),
         cmocka_unit_test(wrong_overrides_are_refused_with_what_would_be_right),

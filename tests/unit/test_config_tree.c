@@ -19,6 +19,23 @@ static void maps_and_lists_are_walked_by_index_and_by_key(void **state)
     case_close(&t);
 }
 
+static void a_key_is_taken_out_of_its_map_alone(void **state)
+{
+    (void)state;
+    config_case t = case_open("a: {b: 1, c: 2, d: 3}\nc: 4\n", "a.d=5");
+    const nb_conf *a = nb_conf_get(t.root, "a");
+    assert_true(nb_conf_is_set(nb_conf_get(a, "d")));
+    assert_false(nb_conf_is_set(nb_conf_get(a, "c")) || nb_conf_is_set(a) || nb_conf_is_set(NULL));
+    nb_config_drop(t.cfg, a, "c");
+    nb_config_drop(t.cfg, a, "e");
+    nb_config_drop(t.cfg, nb_conf_get(a, "b"), "b"); /* no map */
+    char *got = NULL;
+    assert_int_equal(nb_config_print(t.ctx, t.cfg, &got), NB_OK);
+    assert_string_equal(got, "a: {b: 1, d: 5}\nc: 4\n");
+    nb_free(t.ctx, got);
+    case_close(&t);
+}
+
 static void absent_nodes_are_harmless(void **state)
 {
     (void)state;
@@ -109,6 +126,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(maps_and_lists_are_walked_by_index_and_by_key),
+        cmocka_unit_test(a_key_is_taken_out_of_its_map_alone),
         cmocka_unit_test(absent_nodes_are_harmless),
         cmocka_unit_test(trees_are_equal_by_shape_order_keys_and_texts),
         cmocka_unit_test(a_failure_names_place_and_section),

@@ -101,6 +101,18 @@ static void a_layer_overrides_only_what_it_names(void **state)
     ref_street_close(&s);
 }
 
+static void a_layers_momentum_refines_the_general_range_method(void **state)
+{
+    (void)state;
+    ref_street s;
+    open_with(&s,
+              "quant:\n  activations: {range: mse, momentum: 0.5}\n  layers: {c2: {activations: {momentum: 0.25}}}\n");
+    assert_string_equal(rule(&s, "c2.fq")->method->name, "mse");
+    assert_true(*(const float *)rule(&s, "c2.fq")->method_attr == 0.25f);
+    assert_true(*(const float *)rule(&s, "r1.fq")->method_attr == 0.5f);
+    ref_street_close(&s);
+}
+
 static void mistakes_in_the_quant_section_are_named(void **state)
 {
     (void)state;
@@ -168,6 +180,7 @@ int main(void)
         cmocka_unit_test(every_chain_is_closed_once_at_its_end),
         cmocka_unit_test(the_first_and_the_last_layer_keep_eight_bits),
         cmocka_unit_test(a_layer_overrides_only_what_it_names),
+        cmocka_unit_test(a_layers_momentum_refines_the_general_range_method),
         cmocka_unit_test(mistakes_in_the_quant_section_are_named),
         cmocka_unit_test(folding_moves_batch_norm_into_weights_without_changing_the_function),
     };

@@ -1,0 +1,131 @@
+/* choices.c - the places of a config where a name decides which other keys there are. */
+#include "cli/choices.h"
+
+#include "base/check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct {
+    const char *name; /* NULL: there are no more */
+    const nb_key *keys;
+} choice;
+
+static choice range_method(int32_t i)
+{
+    const nb_quantizer *q = nb_quantizers[i];
+    return q ? (choice){q->name, q->keys} : (choice){0};
+}
+
+static choice data_set(int32_t i)
+{
+    const nb_dataset *d = nb_datasets[i];
+    return d ? (choice){d->name, d->keys} : (choice){0};
+}
+
+static choice optimizer(int32_t i)
+{
+    const nb_optimizer *o = nb_optimizers[i];
+    return o ? (choice){o->name, o->keys} : (choice){0};
+}
+
+static choice schedule(int32_t i)
+{
+    const nb_schedule *s = nb_schedules[i];
+    return s ? (choice){s->name, s->keys} : (choice){0};
+}
+
+typedef struct {
+    cli *c;
+    nb_config *cfg;
+    choice (*of)(int32_t i);
+    const nb_key *common; /* keys that are there whatever was chosen */
+    const char *where;
+} place;
+
+static bool has_key(const nb_key *keys, const char *name)
+{
+    for (const nb_key *k = keys; k && k->name; k++)
+        if (!strcmp(k->name, name))
+            return true;
+    return false;
+}
+
+/* Is the key another choice's, and not of this one? */
+static bool is_foreign(const place *p, const char *chosen, const char *key)
+{
+    bool others = false;
+    for (int32_t i = 0; p->of(i).name; i++) {
+        if (!has_key(p->of(i).keys, key))
+            continue;
+        if (!strcmp(p->of(i).name, chosen))
+            return false;
+        others = true;
+    }
+    return others && !has_key(p->common, key);
+}
+
+static bool is_choice(const place *p, const char *name)
+{
+    for (int32_t i = 0; p->of(i).name; i++)
+        if (!strcmp(p->of(i).name, name))
+            return true;
+    return false;
+}
+
+/* map: what holds the keys; by: the scalar with the name, in the map or in the rule that the map refines. */
+static void settle(const place *p, const nb_conf *map, const nb_conf *by)
+{
+    const char *name = nb_conf_text(by);
+    if (!nb_conf_is_map(map) || !nb_conf_is_set(by) || !name || !is_choice(p, name))
+        return;
+    char gone[256] = "";
+    size_t at = 0;
+    for (int32_t i = 0; i < nb_conf_count(map);) {
+        const char *key = nb_conf_key_at(map, i);
+        if (nb_conf_is_set(nb_conf_at(map, i)) || !is_foreign(p, name, key)) {
+            i++;
+            continue;
+        }
+        if (at < sizeof gone)
+            at += (size_t)snprintf(gone + at, sizeof gone - at, "%s%s", at ? ", " : "", key);
+        nb_config_drop(p->cfg, map, key);
+    }
+    if (at)
+        nb_log(p->c->ctx, "%s: %s: left out, as %s has no such keys: %s", nb_conf_place(by), p->where, name, gone);
+}
+
+/* A layer's rules that name no method of their own refine the general one. */
+static void settle_ranges(cli *c, nb_config *cfg, const nb_conf *quant, const char *part, const nb_key *common)
+{
+    char where[192];
+    const nb_conf *general = nb_conf_get(quant, part), *layers = nb_conf_get(quant, "layers");
+    const nb_conf *by = nb_conf_get(general, "range");
+    snprintf(where, sizeof where, "quant.%s", part);
+    settle(&(place){c, cfg, range_method, common, where}, general, by);
+    for (int32_t i = 0; nb_conf_is_map(layers) && i < nb_conf_count(layers); i++) {
+        const nb_conf *own = nb_conf_get(nb_conf_at(layers, i), part), *range = nb_conf_get(own, "range");
+        snprintf(where, sizeof where, "quant.layers.%.128s.%s", nb_conf_key_at(layers, i), part);
+        settle(&(place){c, cfg, range_method, common, where}, own, range ? range : by);
+    }
+}
+
+void cli_settle_choices(cli *c, nb_config *cfg)
+{
+    static const nb_key name_key[] = {{.name = "name"}, {0}};
+    const nb_conf *root = nb_config_root(cfg), *data = nb_conf_get(root, "data"), *quant = nb_conf_get(root, "quant");
+    const nb_conf *train = nb_conf_get(root, "train"), *phases = nb_conf_get(train, "phases");
+    const nb_conf *optim = nb_conf_get(train, "optimizer");
+    if (c->n_sets == 0)
+        return;
+    settle(&(place){c, cfg, data_set, nb_data_common_keys, "data"}, data, nb_conf_get(data, "name"));
+    settle_ranges(c, cfg, quant, "weights", nb_quant_weight_keys);
+    settle_ranges(c, cfg, quant, "activations", nb_quant_act_keys);
+    settle(&(place){c, cfg, optimizer, nb_optimizer_common_keys, "train.optimizer"}, optim, nb_conf_get(optim, "name"));
+    for (int32_t i = 0; nb_conf_is_list(phases) && i < nb_conf_count(phases); i++) {
+        char where[64];
+        const nb_conf *s = nb_conf_get(nb_conf_at(phases, i), "schedule");
+        snprintf(where, sizeof where, "train.phases[%d].schedule", i);
+        settle(&(place){c, cfg, schedule, name_key, where}, s, nb_conf_get(s, "name"));
+    }
+}

@@ -1,0 +1,44 @@
+/* experiment_check.c - every section of an experiment bound and checked, the ones that would not be used included.
+ *
+ * A mistake in a section is a mistake today, not on the day when a phase is quantized or augmentation is switched on.
+ */
+#include <nibble/model.h>
+#include <nibble/train.h>
+
+#include "base/check.h"
+#include "train/augment.h"
+
+static nb_status check_train(nb_ctx *ctx, const nb_conf *train)
+{
+    nb_train_plan *plan = NULL;
+    if (!train)
+        return NB_OK;
+    NB_TRY(nb_train_plan_create(ctx, train, &plan));
+    nb_train_plan_free(ctx, plan);
+    return NB_OK;
+}
+
+static nb_status check_augment(nb_ctx *ctx, const nb_conf *data, const nb_dsinfo *info)
+{
+    nb_augment *a = NULL;
+    NB_TRY(nb_augment_create(ctx, nb_conf_get(data, "augment"), info, &a));
+    nb_augment_free(ctx, a);
+    return NB_OK;
+}
+
+/* Rules for single layers can only be checked where they go: the network is quantized, and thrown away. */
+static nb_status check_network(nb_ctx *ctx, const nb_experiment *e, const nb_dsinfo *info)
+{
+    nb_graph *g = NULL;
+    NB_TRY(nb_model_build(ctx, e, info, 1, &g));
+    nb_status st = e->quant ? nb_model_quantize(g, e->quant) : NB_OK;
+    nb_graph_free(g);
+    return st;
+}
+
+nb_status nb_experiment_check(nb_ctx *ctx, const nb_experiment *e, const nb_dsinfo *info)
+{
+    NB_TRY(check_train(ctx, e->train));
+    NB_TRY(check_augment(ctx, e->data, info));
+    return check_network(ctx, e, info);
+}
