@@ -64,7 +64,7 @@ static nb_status evaluate_before(session *s, const cli_images *test)
     NB_TRY(open_graph(s, false, &g));
     nb_status st = nb_evaluate_graph(g, test->data, test->indices, test->n, &s->before);
     nb_graph_free(g);
-    return st;
+    return st == NB_E_DIVERGED ? nb_fail(s->c->ctx, st, "%s: %s", s->from->path, nb_ctx_error(s->c->ctx)) : st;
 }
 
 static nb_status quantize(session *s)

@@ -24,6 +24,21 @@ static void score(const float *logits, int32_t classes, int32_t label, nb_eval *
     e->n++;
 }
 
+/* A result that is no number is none: NaN would count as a wrong answer, or as a right one. */
+static nb_status check_logits(const nb_graph *g, const nb_batch *b, int32_t from)
+{
+    const int32_t classes = g->info.classes;
+    const float *logits = nb_graph_logits(g);
+    for (int32_t i = 0; i < b->n; i++)
+        for (int32_t c = 0; c < classes; c++)
+            if (!isfinite(logits[(int64_t)i * classes + c]))
+                return nb_fail(g->ctx, NB_E_DIVERGED,
+                               "the network gives no result: logit %d of image %d is %g (its weights are so large that "
+                               "a sum overflows)",
+                               c, from + i, (double)logits[(int64_t)i * classes + c]);
+    return NB_OK;
+}
+
 nb_status nb_evaluate_graph(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n, nb_eval *out)
 {
     const nb_dsinfo *d = nb_data_info(data);
@@ -48,15 +63,18 @@ nb_status nb_evaluate_graph(nb_graph *g, const nb_data *data, const int32_t *ind
         return st;
     nb_eval e = {0};
     double loss = 0;
-    for (int32_t step = 0; step < nb_loader_steps_per_epoch(loader); step++) {
+    for (int32_t step = 0; step < nb_loader_steps_per_epoch(loader) && st == NB_OK; step++) {
         const nb_batch *b = nb_loader_next(loader);
         nb_graph_set_batch(g, b->n);
         nb_forward(g, &(nb_run){.pixels = b->pixels});
+        st = check_logits(g, b, e.n);
         for (int32_t i = 0; i < b->n; i++)
             score(nb_graph_logits(g) + (int64_t)i * d->classes, d->classes, b->labels[i], &e, &loss);
     }
     nb_loader_close(g->ctx, loader);
     nb_graph_set_batch(g, g->max_batch);
+    if (st != NB_OK)
+        return st;
     e.accuracy = (double)e.correct / (double)e.n;
     e.loss = loss / (double)e.n;
     *out = e;
