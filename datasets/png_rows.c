@@ -10,6 +10,7 @@
 #include "png_rows.h"
 
 #include <base/check.h>
+#include <base/file_kind.h>
 #include <png.h>
 #include <setjmp.h>
 #include <string.h>
@@ -140,10 +141,18 @@ static nb_status check_claim(const reader *r)
 
 /* ---- reading ---- */
 
+static nb_status not_png(const reader *r)
+{
+    char kind[640];
+    const char *what = nb_file_kind(r->name, r->bytes, r->len, kind, sizeof kind);
+    return what ? nb_fail(r->ctx, NB_E_FORMAT, "%s: not a readable PNG: it is %s", r->name, what)
+                : nb_fail(r->ctx, NB_E_FORMAT, "%s: not a readable PNG: it does not begin as one", r->name);
+}
+
 static nb_status start(reader *r)
 {
     if (r->len < SIGNATURE || png_sig_cmp(r->bytes, 0, SIGNATURE) != 0)
-        return nb_fail(r->ctx, NB_E_FORMAT, "%s: not a readable PNG: it does not begin as one", r->name);
+        return not_png(r);
     r->png = png_create_read_struct_2(PNG_LIBPNG_VER_STRING, r, on_error, on_warning, r, on_malloc, on_free);
     r->info = r->png ? png_create_info_struct(r->png) : NULL;
     if (r->info)

@@ -12,9 +12,15 @@ static nb_status is_training_checkpoint(cli *c, const char *path, bool *yes)
     nb_st_file *f;
     NB_TRY(nb_st_open(c->ctx, path, &f));
     const char *format = nb_st_meta(f, "format");
-    *yes = format && !strncmp(format, "nibble-checkpoint", strlen("nibble-checkpoint"));
+    const bool ours = format && !strncmp(format, "nibble-", strlen("nibble-"));
+    *yes = ours && !strncmp(format, "nibble-checkpoint", strlen("nibble-checkpoint"));
     nb_st_close(c->ctx, f);
-    return NB_OK;
+    return ours
+               ? NB_OK
+               : nb_fail(c->ctx, NB_E_FORMAT,
+                         "%s: holds tensors, but is no checkpoint of Nibble's; nibble import %s --config CONFIG -o OUT "
+                         "makes one of another framework's weights",
+                         path, path);
 }
 
 static nb_status open_checkpoint(cli *c, const char *path, int32_t max_batch, cli_model *m)

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/file_kind.h"
 #include "base/files.h"
 
 #ifdef NB_ONNX
@@ -342,6 +343,9 @@ static nb_status unpack(nb_ctx *ctx, const char *name, const uint8_t *bytes, siz
 {
     int32_t things = 0;
     const char *bad = len ? walk(&onnx__model_proto__descriptor, (wire){bytes, bytes + len, &things}, 0) : "is empty";
+    char kind[640];
+    if (bad && len && nb_file_kind(name, bytes, len, kind, sizeof kind) && strncmp(kind, "an ONNX", 7) != 0)
+        return nb_fail(ctx, NB_E_FORMAT, "%s: not an ONNX model but %s", name, kind);
     if (bad)
         return nb_fail(ctx, NB_E_FORMAT, "%s: not an ONNX model, or damaged: %s", name, bad);
     f->memory->model = onnx__model_proto__unpack(&f->memory->allocator, len, bytes);

@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/files.h"
 #include "base/numtext.h"
 #include "base/safetensors.h"
 #include "core/sound.h"
@@ -259,9 +260,16 @@ static nb_status read_position(nb_ctx *ctx, nb_checkpoint *c)
 static nb_status read_all(nb_ctx *ctx, nb_checkpoint *c)
 {
     const char *format = nb_st_meta(c->file, "format"), *quantized;
+    if (format && strncmp(format, "nibble-int", 10) == 0)
+        return nb_fail(ctx, NB_E_FORMAT,
+                       "%s: not a Nibble checkpoint to train or quantize from: it holds integers alone; take "
+                       "last.safetensors of the same run",
+                       c->path);
     if (!format || strcmp(format, FORMAT) != 0)
-        return nb_fail(ctx, NB_E_FORMAT, "%s: not a Nibble checkpoint (metadata \"format\" is %s%.40s%s, not \"%s\")",
-                       c->path, format ? "\"" : "", format ? format : "missing", format ? "\"" : "", FORMAT);
+        return nb_fail(ctx, NB_E_FORMAT,
+                       "%s: not a Nibble checkpoint (metadata \"format\" is %s%.40s%s, not \"%s\"); nibble import %s "
+                       "--config CONFIG -o OUT makes one of another framework's weights",
+                       c->path, format ? "\"" : "", format ? format : "missing", format ? "\"" : "", FORMAT, c->path);
     NB_TRY(read_text(ctx, c, "config", &c->config));
     NB_TRY(read_text(ctx, c, "metrics", &c->metrics));
     NB_TRY(read_text(ctx, c, "phase_name", &c->phase_name));
@@ -299,7 +307,11 @@ static nb_status from_file(nb_ctx *ctx, nb_st_file *file, nb_checkpoint **out)
 nb_status nb_checkpoint_open(nb_ctx *ctx, const char *path, nb_checkpoint **out)
 {
     nb_st_file *file;
-    NB_TRY(nb_st_open(ctx, path, &file));
+    nb_status st = nb_st_open(ctx, path, &file);
+    if (st == NB_E_IO && nb_is_folder(path))
+        return nb_fail(ctx, st, "%s: is a folder, expected a file; a run's checkpoint is %s/last.safetensors", path,
+                       path);
+    NB_TRY(st);
     return from_file(ctx, file, out);
 }
 
