@@ -2,6 +2,7 @@
  *
  * The weights are taken as they are (averaged ones where there are any); ranges come from a sample of the training
  * images. Everything is done before the run folder is touched. */
+#include "cli/meant_file.h"
 #include "cli/open_experiment.h"
 #include "cli/output.h"
 #include "cli/run_folder.h"
@@ -23,7 +24,7 @@ typedef struct {
     nb_intmodel *integers;
     int32_t n_sample;
     nb_eval before, after; /* before.n == 0: unknown */
-    char last[CLI_PATH_BYTES], model[CLI_PATH_BYTES];
+    char last[CLI_PATH_BYTES], model[CLI_PATH_BYTES], meant[CLI_PATH_BYTES];
 } session;
 
 /* ---- the sample ---- */
@@ -178,10 +179,11 @@ static nb_status run_session(session *s)
     NB_TRY(cli_file_in(c, s->e.out, "last.safetensors", s->last));
     NB_TRY(cli_file_in(c, s->e.out, "model.int.safetensors", s->model));
     NB_TRY(cli_run_folder_check(c, s->e.out, ""));
+    NB_TRY(cli_meant_file(c, from, CLI_FLOATS, s->meant, &from));
     NB_TRY(nb_checkpoint_open(c->ctx, from, &s->from));
     NB_TRY(cli_experiment_open_train(c, &s->e));
     NB_TRY(cli_experiment_open_test(c, &s->e));
-    NB_TRY(cli_count(c, "--images", DEFAULT_IMAGES, s->e.n_train, ", the number of training images", &s->n_sample));
+    NB_TRY(cli_images_count(c, DEFAULT_IMAGES, s->e.n_train, "training", &s->n_sample));
     NB_TRY(quantize(s));
     NB_TRY(save(s));
     return print(s);
@@ -225,5 +227,6 @@ const cli_command cli_command_quantize = {
     .options = options,
     .min_args = 1,
     .max_args = 1,
+    .first = CLI_CONFIG,
     .run = run,
 };
