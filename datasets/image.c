@@ -1,77 +1,83 @@
-/* image.c - PNG to the pixels a network sees: decode (libpng), composite alpha, choose channels, scale.
+/* image.c - PNG to the pixels a network sees: stored samples to 8 bits, composite alpha, choose channels, scale.
  *
- * libpng only ever hands out 8-bit RGBA; everything after is our own integer arithmetic, so the same file gives the
- * same bytes with any libpng. A header may claim any size: before memory is taken, the claim is held against what the
- * file's bytes could inflate to. */
-#include <nibble/image.h>
+ * Everything from the stored samples (png_rows.c) on is our own integer arithmetic. It gives what PIL gives:
+ * convert("RGB") and convert("L"), transparent images pasted onto the background (tests/golden/png_pil.py). Where PIL
+ * has no answer worth having (it clips 16-bit grey at 255) all 16-bit samples keep their upper 8 bits, as its colour
+ * images do. No color space is applied: gAMA, cHRM, sRGB and iCCP change nothing. */
+#include "png_rows.h"
 
 #include <base/check.h>
 #include <base/files.h>
-#include <png.h>
+#include <nibble/image.h>
 #include <string.h>
 
-enum {
-    MAX_SIDE = 1 << 14,
-    MAX_PIXELS = 1 << 26,
-    INFLATE_RATIO = 1040, /* deflate cannot do better than 1032:1 */
-    BITS_A_BYTE = 8       /* the smallest pixel is one bit */
-};
+enum { MAX_SIDE = 1 << 14 };
 static const size_t max_file_bytes = (size_t)1 << 28;
 
-/* Reads the header. On success the caller owes png_image_free. */
-static nb_status begin(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, png_image *im)
+/* Sample k of a row, of any depth; 16 bits keep their upper 8, as OpenCV and PIL's colour images do. */
+static int32_t sample(const uint8_t *row, int64_t k, int32_t depth)
 {
-    memset(im, 0, sizeof *im);
-    im->version = PNG_IMAGE_VERSION;
-    if (!png_image_begin_read_from_memory(im, bytes, len)) {
-        nb_status st = nb_fail(ctx, NB_E_FORMAT, "%s: not a readable PNG: %s", name, im->message);
-        png_image_free(im);
-        return st;
-    }
-    const uint64_t pixels = (uint64_t)im->width * im->height;
-    nb_status st = NB_OK;
-    if (im->width == 0 || im->height == 0 || im->width > MAX_SIDE || im->height > MAX_SIDE || pixels > MAX_PIXELS)
-        st = nb_fail(ctx, NB_E_FORMAT, "%s: %u pixels high, %u wide: at most %d a side and %d together can be read",
-                     name, (unsigned)im->height, (unsigned)im->width, MAX_SIDE, MAX_PIXELS);
-    else if (pixels / BITS_A_BYTE / INFLATE_RATIO > len)
-        st = nb_fail(ctx, NB_E_FORMAT, "%s: damaged: the header promises %ux%u pixels, more than %zu bytes can hold",
-                     name, (unsigned)im->height, (unsigned)im->width, len);
-    if (st != NB_OK)
-        png_image_free(im);
-    return st;
+    if (depth >= 8)
+        return row[k * (depth / 8)];
+    const int64_t bit = k * depth;
+    return row[bit / 8] >> (8 - depth - bit % 8) & ((1 << depth) - 1);
 }
 
-static nb_status decode_rgba(nb_ctx *ctx, const char *name, png_image *im, uint8_t **out)
+static int32_t whole_sample(const uint8_t *row, int64_t k, int32_t depth)
 {
-    im->format = PNG_FORMAT_RGBA;
-    im->flags |= PNG_IMAGE_FLAG_16BIT_sRGB; /* 16-bit files are plain pixels with more digits, not linear light */
-    uint8_t *rgba = nb_alloc(ctx, PNG_IMAGE_SIZE(*im));
-    if (!rgba) {
-        png_image_free(im);
-        return NB_E_NOMEM;
-    }
-    if (!png_image_finish_read(im, NULL, rgba, 0, NULL)) { /* frees im's memory in either case */
-        nb_free(ctx, rgba);
-        return nb_fail(ctx, NB_E_FORMAT, "%s: damaged PNG: %s", name, im->message);
-    }
-    *out = rgba;
-    return NB_OK;
+    return depth == 16 ? row[2 * k] << 8 | row[2 * k + 1] : sample(row, k, depth);
 }
 
-/* rgba to c channels in place: the pixel written never overtakes the one read, because c <= 4. */
-static void flatten(uint8_t *px, int64_t pixels, int32_t c, int32_t background)
+static bool is_key(const nb_png_header *h, const uint8_t *row, int64_t x)
 {
-    for (int64_t i = 0; i < pixels; i++) {
-        int32_t v[3];
-        const int32_t alpha = px[4 * i + 3];
+    bool all = h->has_key;
+    for (int32_t k = 0; k < h->samples && all; k++)
+        all = whole_sample(row, x * h->samples + k, h->depth) == h->key[k];
+    return all;
+}
+
+/* Pixel x as red, green, blue, alpha of 8 bits; false: its palette has no such entry. */
+static bool read_pixel(const nb_png_header *h, const uint8_t *row, int64_t x, uint8_t rgba[4])
+{
+    const int64_t at = x * h->samples;
+    if (h->indexed) {
+        const int32_t index = sample(row, at, h->depth);
+        memcpy(rgba, h->color[index], 4);
+        return index < h->n_colors;
+    }
+    const int32_t colors = h->samples < 3 ? 1 : 3, scale = h->depth < 8 ? 255 / ((1 << h->depth) - 1) : 1;
+    for (int32_t k = 0; k < 3; k++)
+        rgba[k] = (uint8_t)(sample(row, at + (colors == 3 ? k : 0), h->depth) * scale);
+    rgba[3] = h->samples > colors ? (uint8_t)sample(row, at + colors, h->depth) : is_key(h, row, x) ? 0 : 255;
+    return true;
+}
+
+/* c channels of a pixel on the background. The weights of grey sum to 65536. */
+static void put_pixel(const uint8_t rgba[4], int32_t c, int32_t background, uint8_t *to)
+{
+    int32_t v[3];
+    for (int32_t k = 0; k < 3; k++)
+        v[k] = (rgba[k] * rgba[3] + background * (255 - rgba[3]) + 127) / 255;
+    if (c == 1)
+        to[0] = (uint8_t)((19595 * v[0] + 38470 * v[1] + 7471 * v[2] + 32768) >> 16);
+    else
         for (int32_t k = 0; k < 3; k++)
-            v[k] = (px[4 * i + k] * alpha + background * (255 - alpha) + 127) / 255;
-        if (c == 1)
-            px[i] = (uint8_t)((19595 * v[0] + 38470 * v[1] + 7471 * v[2] + 32768) >> 16); /* the weights sum to 65536 */
-        else
-            for (int32_t k = 0; k < 3; k++)
-                px[3 * i + k] = (uint8_t)v[k];
-    }
+            to[k] = (uint8_t)v[k];
+}
+
+/* The pixels [h, w, c] of a decoded file; h and w are its own. */
+static nb_status convert(nb_ctx *ctx, const char *name, const nb_png_header *h, const uint8_t *rows, size_t stride,
+                         const nb_png_spec *spec, uint8_t *px)
+{
+    for (int32_t y = 0; y < h->h; y++)
+        for (int32_t x = 0; x < h->w; x++) {
+            uint8_t rgba[4];
+            if (!read_pixel(h, rows + (size_t)y * stride, x, rgba))
+                return nb_fail(ctx, NB_E_FORMAT, "%s: damaged PNG: row %d, column %d: a color behind the palette's %d",
+                               name, y, x, h->n_colors);
+            put_pixel(rgba, spec->c, spec->background, px + ((int64_t)y * h->w + x) * spec->c);
+        }
+    return NB_OK;
 }
 
 typedef struct {
@@ -148,25 +154,22 @@ nb_status nb_png_decode(nb_ctx *ctx, const char *name, const uint8_t *bytes, siz
 {
     NB_ASSERT((spec->c == 1 || spec->c == 3) && spec->h > 0 && spec->h <= MAX_SIDE && spec->w > 0 &&
               spec->w <= MAX_SIDE);
-    png_image im;
-    NB_TRY(begin(ctx, name, bytes, len, &im));
-    const int32_t h = (int32_t)im.height, w = (int32_t)im.width;
-    const bool same = h == spec->h && w == spec->w;
-    if (!same && !spec->resize) {
-        png_image_free(&im);
-        return nb_fail(ctx, NB_E_FORMAT, "%s: %d pixels high, %d wide: must be %dx%d, or ask for resizing", name, h, w,
-                       spec->h, spec->w);
-    }
-    uint8_t *px = NULL;
-    NB_TRY(decode_rgba(ctx, name, &im, &px));
-    NB_ASSERT(px);
-    flatten(px, (int64_t)h * w, spec->c, spec->background);
-    nb_status st = NB_OK;
-    if (same)
-        memcpy(hwc, px, (size_t)h * (size_t)w * (size_t)spec->c);
-    else
-        st = scale(ctx, hwc, px, h, w, spec);
-    nb_free(ctx, px);
+    nb_png_header h;
+    uint8_t *rows = NULL;
+    size_t stride = 0;
+    NB_TRY(nb_png_read_header(ctx, name, bytes, len, &h));
+    const bool same = h.h == spec->h && h.w == spec->w;
+    if (!same && !spec->resize)
+        return nb_fail(ctx, NB_E_FORMAT, "%s: %d pixels high, %d wide: must be %dx%d, or ask for resizing", name, h.h,
+                       h.w, spec->h, spec->w);
+    NB_TRY(nb_png_read_rows(ctx, name, bytes, len, &h, &rows, &stride));
+    uint8_t *px = same ? hwc : nb_alloc(ctx, (size_t)h.h * (size_t)h.w * (size_t)spec->c);
+    nb_status st = px ? convert(ctx, name, &h, rows, stride, spec, px) : NB_E_NOMEM;
+    nb_free(ctx, rows);
+    if (st == NB_OK && !same)
+        st = scale(ctx, hwc, px, h.h, h.w, spec);
+    if (!same)
+        nb_free(ctx, px);
     return st;
 }
 
@@ -185,13 +188,12 @@ nb_status nb_png_size(nb_ctx *ctx, const char *path, int32_t *h, int32_t *w, int
     uint8_t *bytes;
     size_t len;
     NB_TRY(nb_file_read(ctx, path, max_file_bytes, &bytes, &len));
-    png_image im;
-    nb_status st = begin(ctx, path, bytes, len, &im);
+    nb_png_header header;
+    nb_status st = nb_png_read_header(ctx, path, bytes, len, &header);
     if (st == NB_OK) {
-        *h = (int32_t)im.height;
-        *w = (int32_t)im.width;
-        *c = im.format & PNG_FORMAT_FLAG_COLOR ? 3 : 1;
-        png_image_free(&im);
+        *h = header.h;
+        *w = header.w;
+        *c = header.indexed || header.samples >= 3 ? 3 : 1;
     }
     nb_free(ctx, bytes);
     return st;

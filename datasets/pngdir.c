@@ -3,7 +3,7 @@
  * data.path/train/<class>/x.png and data.path/test/<class>/x.png, or data.path/<class>/x.png with test_fraction.
  * Classes are the sorted folders of the training split, images stand in the sorted order of their names, all by byte
  * value, so a set is the same everywhere. Everything is decoded in open(). Mean and deviation come from the training
- * images whichever split is opened. */
+ * images whichever split is opened. When one image cannot be used, all of both splits are looked at and listed. */
 #include "locate.h"
 #include "stats.h"
 
@@ -17,7 +17,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-enum { MAX_SIDE = 1 << 14, MAX_ENTRIES = 1 << 26 };
+enum { MAX_SIDE = 1 << 14, MAX_ENTRIES = 1 << 26, MISFITS_SHOWN = 10 };
 
 typedef struct {
     const char *path;
@@ -29,6 +29,8 @@ typedef struct {
     int32_t n;
 } entries;
 
+typedef enum { TAKE_ALL, TAKE_TRAIN, TAKE_TEST } take;
+
 typedef struct {
     int32_t height, width, channels, background; /* keys */
     float test_fraction;
@@ -37,6 +39,8 @@ typedef struct {
     int32_t classes;
     nb_png_spec spec;
     const char *first; /* the image that decided the size */
+    const char *train_dir, *test_dir;
+    take train_take, test_take;
     uint8_t *pixels;
     entries images; /* of the open split */
 } pngdir_state;
@@ -145,8 +149,6 @@ static bool is_test(int32_t i, double fraction)
     return (int64_t)((i + 1) * fraction) > (int64_t)(i * fraction);
 }
 
-typedef enum { TAKE_ALL, TAKE_TRAIN, TAKE_TEST } take;
-
 static nb_status add_class(nb_ctx *ctx, pngdir_state *s, const char *dir, int32_t label, take which, entries *out)
 {
     names l = {0};
@@ -200,32 +202,33 @@ static bool is_folder(const char *path)
     return stat(path, &sb) == 0 && S_ISDIR(sb.st_mode);
 }
 
-/* Finds the files of both splits; test is filled only when asked for. */
-static nb_status scan(nb_ctx *ctx, pngdir_state *s, const char *path, bool want_test, entries *train, entries *test)
+/* Where the splits lie, which classes there are, and the training images. */
+static nb_status scan(nb_ctx *ctx, pngdir_state *s, const char *path, entries *train)
 {
     if (!path[0])
         return nb_fail(ctx, NB_E_CONFIG,
                        "data.path: missing: pngdir needs the folder that holds train/<class>/ and test/<class>/");
-    const char *train_dir = nb_arena_printf(s->arena, "%s/train", path),
-               *test_dir = nb_arena_printf(s->arena, "%s/test", path);
-    if (!train_dir || !test_dir)
+    s->train_dir = nb_arena_printf(s->arena, "%s/train", path);
+    s->test_dir = nb_arena_printf(s->arena, "%s/test", path);
+    if (!s->train_dir || !s->test_dir)
         return NB_E_NOMEM;
-    if (is_folder(train_dir)) {
+    if (is_folder(s->train_dir)) {
         if (s->test_fraction > 0.0f)
             return nb_fail(ctx, NB_E_CONFIG,
                            "data.test_fraction: %g: %s has a train folder already, so this must be left out",
                            (double)s->test_fraction, path);
-        NB_TRY(list_classes(ctx, s, train_dir));
-        NB_TRY(add_split(ctx, s, train_dir, TAKE_ALL, train));
-        return want_test ? add_split(ctx, s, test_dir, TAKE_ALL, test) : NB_OK;
+        NB_TRY(list_classes(ctx, s, s->train_dir));
+        return add_split(ctx, s, s->train_dir, TAKE_ALL, train);
     }
     NB_TRY(list_classes(ctx, s, path));
     if (s->test_fraction <= 0.0f)
         return nb_fail(ctx, NB_E_CONFIG,
                        "%s: has no train folder: make train/<class>/ and test/<class>/, or set data.test_fraction",
                        path);
-    NB_TRY(add_split(ctx, s, path, TAKE_TRAIN, train));
-    return want_test ? add_split(ctx, s, path, TAKE_TEST, test) : NB_OK;
+    s->train_dir = s->test_dir = path;
+    s->train_take = TAKE_TRAIN;
+    s->test_take = TAKE_TEST;
+    return add_split(ctx, s, path, TAKE_TRAIN, train);
 }
 
 /* Keys, or where they are silent the first training image, decide the size. */
@@ -236,9 +239,14 @@ static nb_status decide_size(nb_ctx *ctx, pngdir_state *s, const entries *train)
                        "data.height: %d with data.width: %d: set both (to have images resized) or neither", s->height,
                        s->width);
     NB_ASSERT(train->n > 0 && train->at); /* or scan() had failed */
-    int32_t h, w, c;
-    s->first = train->at[0].path;
-    NB_TRY(nb_png_size(ctx, s->first, &h, &w, &c));
+    int32_t h = 1, w = 1, c = 1;
+    nb_status st = NB_E_FORMAT;
+    for (int32_t i = 0; i < train->n && st != NB_OK && st != NB_E_NOMEM; i++) {
+        s->first = train->at[i].path; /* of the first that can be read; those before it will be listed */
+        st = nb_png_size(ctx, s->first, &h, &w, &c);
+    }
+    if (st == NB_E_NOMEM)
+        return st;
     s->spec = (nb_png_spec){.h = s->height ? s->height : h,
                             .w = s->width ? s->width : w,
                             .c = s->channels ? s->channels : c,
@@ -247,10 +255,13 @@ static nb_status decide_size(nb_ctx *ctx, pngdir_state *s, const entries *train)
     return NB_OK;
 }
 
-static nb_status load_one(nb_ctx *ctx, const pngdir_state *s, const char *path, uint8_t *hwc)
+/* A picture that is no good for itself, or only not beside the others. */
+static nb_status load_one(nb_ctx *ctx, const pngdir_state *s, const char *path, uint8_t *hwc, bool *misfit)
 {
     int32_t h, w, c;
+    *misfit = false;
     NB_TRY(nb_png_size(ctx, path, &h, &w, &c));
+    *misfit = true;
     if (!s->spec.resize && (h != s->spec.h || w != s->spec.w))
         return nb_fail(ctx, NB_E_FORMAT,
                        "%s: %d pixels high, %d wide, but %s has %dx%d: make them one size, or set data.height and "
@@ -260,8 +271,91 @@ static nb_status load_one(nb_ctx *ctx, const pngdir_state *s, const char *path, 
         return nb_fail(ctx, NB_E_FORMAT,
                        "%s: a %s image, but %s is not: set data.channels to 1 (all grey) or 3 (all colour)", path,
                        c == 3 ? "colour" : "grey", s->first);
+    *misfit = false;
     return nb_png_load(ctx, path, &s->spec, hwc);
 }
+
+/* ---- what is wrong with the images ---- */
+
+typedef struct {
+    uint8_t *pixels;         /* of one image */
+    int32_t *count[2], *bad; /* per split and class; bad: test behind train */
+    int32_t images, n_bad, misfits;
+    const char *first; /* the first bad one's sentence */
+} audit;
+
+/* One bad image is the error itself; with a second one both are listed, and so are all that follow. */
+static nb_status audit_image(nb_ctx *ctx, const pngdir_state *s, const char *path, audit *a, int32_t *bad)
+{
+    bool misfit;
+    const nb_status st = load_one(ctx, s, path, a->pixels, &misfit);
+    a->images++;
+    if (st == NB_OK || st == NB_E_NOMEM)
+        return st;
+    a->misfits += misfit;
+    ++*bad;
+    if (++a->n_bad == 1)
+        return (a->first = nb_arena_strdup(s->arena, nb_ctx_error(ctx))) ? NB_OK : NB_E_NOMEM;
+    if (a->n_bad == 2)
+        nb_log(ctx, "%s", a->first);
+    if (!misfit || a->misfits <= MISFITS_SHOWN)
+        nb_log(ctx, "%s", nb_ctx_error(ctx));
+    return NB_OK;
+}
+
+static nb_status audit_split(nb_ctx *ctx, const pngdir_state *s, int32_t split, const entries *l, audit *a)
+{
+    for (int32_t i = 0; i < l->n; i++) {
+        NB_TRY(audit_image(ctx, s, l->at[i].path, a, &a->bad[split * s->classes + l->at[i].label]));
+        a->count[split][l->at[i].label]++;
+    }
+    return NB_OK;
+}
+
+static void say_counts(nb_ctx *ctx, const pngdir_state *s, const audit *a)
+{
+    static const char *const split[] = {"train", "test"};
+    if (a->misfits > MISFITS_SHOWN)
+        nb_log(ctx, "and %d more images that are not like %s", a->misfits - MISFITS_SHOWN, s->first);
+    for (int32_t i = 0; i < 2; i++)
+        for (int32_t k = 0; k < s->classes; k++)
+            if (a->count[i][k])
+                nb_log(ctx, "%s split, class %s: %d images, %d of them cannot be used", split[i], s->class_names[k],
+                       a->count[i][k], a->bad[i * s->classes + k]);
+}
+
+static nb_status audit_both(nb_ctx *ctx, pngdir_state *s, const entries *train, entries *test, audit *a)
+{
+    NB_TRY(audit_split(ctx, s, 0, train, a));
+    if (test->n == 0 && is_folder(s->test_dir) && add_split(ctx, s, s->test_dir, s->test_take, test) == NB_E_NOMEM)
+        return NB_E_NOMEM; /* a test split that cannot be listed has its own sentence another time */
+    return audit_split(ctx, s, 1, test, a);
+}
+
+/* Looks at every image of both splits, lists what is wrong, and gives the sentence of it. */
+static nb_status audit_all(nb_ctx *ctx, pngdir_state *s, const char *path, const entries *train, entries *test)
+{
+    audit a = {
+        .count = {nb_arena_array(s->arena, (size_t)s->classes, sizeof(int32_t)),
+                  nb_arena_array(s->arena, (size_t)s->classes, sizeof(int32_t))},
+        .bad = nb_arena_array(s->arena, 2 * (size_t)s->classes, sizeof(int32_t)),
+        .pixels = nb_alloc(ctx, (size_t)s->spec.h * (size_t)s->spec.w * (size_t)s->spec.c)
+    };
+    nb_status st = a.pixels && a.count[0] && a.count[1] && a.bad ? audit_both(ctx, s, train, test, &a) : NB_E_NOMEM;
+    nb_free(ctx, a.pixels);
+    if (st != NB_OK)
+        return st;
+    if (a.n_bad == 1)
+        return nb_fail(ctx, NB_E_FORMAT, "%s (of %d images it is the only one that cannot be used)", a.first, a.images);
+    if (!a.first)
+        return nb_fail(ctx, NB_E_IO, "%s: an image could not be read a moment ago and can now: is it being changed?",
+                       path);
+    say_counts(ctx, s, &a);
+    return nb_fail(ctx, NB_E_FORMAT, "%s: %d of %d images cannot be used, all are listed; the first is %s", path,
+                   a.n_bad, a.images, a.first);
+}
+
+/* ---- reading ---- */
 
 /* Decodes all into s->pixels. */
 static nb_status load_split(nb_ctx *ctx, pngdir_state *s, const entries *l)
@@ -272,8 +366,9 @@ static nb_status load_split(nb_ctx *ctx, pngdir_state *s, const entries *l)
     s->pixels = nb_alloc(ctx, (size_t)l->n * each);
     if (!s->pixels)
         return NB_E_NOMEM;
+    bool misfit;
     for (int32_t i = 0; i < l->n; i++)
-        NB_TRY(load_one(ctx, s, l->at[i].path, s->pixels + (size_t)i * each));
+        NB_TRY(load_one(ctx, s, l->at[i].path, s->pixels + (size_t)i * each, &misfit));
     s->images = *l;
     return NB_OK;
 }
@@ -288,8 +383,9 @@ static nb_status measure(nb_ctx *ctx, const pngdir_state *s, const entries *trai
     } else {
         uint8_t *one = nb_alloc(ctx, (size_t)(area * s->spec.c));
         nb_status st = one ? NB_OK : NB_E_NOMEM;
+        bool misfit;
         for (int32_t i = 0; i < train->n && st == NB_OK; i++) {
-            st = load_one(ctx, s, train->at[i].path, one);
+            st = load_one(ctx, s, train->at[i].path, one, &misfit);
             if (st == NB_OK)
                 nb_pixel_stats_add(&sums, one, area, s->spec.c);
         }
@@ -308,10 +404,16 @@ static nb_status pngdir_open(nb_ctx *ctx, void *st, const char *path, const char
     if (s->channels == 2)
         return nb_fail(ctx, NB_E_CONFIG, "data.channels: 2: must be 1 (grey), 3 (colour) or 0 (as the first image)");
     NB_TRY(nb_arena_create(ctx, &s->arena));
-    NB_TRY(scan(ctx, s, path, want_test, &train, &test));
+    NB_TRY(scan(ctx, s, path, &train));
+    if (want_test)
+        NB_TRY(add_split(ctx, s, s->test_dir, s->test_take, &test));
     NB_TRY(decide_size(ctx, s, &train));
-    NB_TRY(load_split(ctx, s, want_test ? &test : &train));
-    NB_TRY(measure(ctx, s, &train, !want_test, info));
+    nb_status status = load_split(ctx, s, want_test ? &test : &train);
+    if (status == NB_OK)
+        status = measure(ctx, s, &train, !want_test, info);
+    if (status == NB_E_FORMAT || status == NB_E_IO)
+        status = audit_all(ctx, s, path, &train, &test);
+    NB_TRY(status);
     info->count = s->images.n;
     info->h = s->spec.h;
     info->w = s->spec.w;
@@ -349,7 +451,9 @@ static const nb_key pngdir_keys[] = {
 
 const nb_dataset nb_dataset_pngdir = {
     .name = "pngdir",
-    .help = "PNG files, one folder per class: path/train/<class>/*.png and path/test/<class>/*.png",
+    .help = "PNG files, one folder per class: path/train/<class>/*.png and path/test/<class>/*.png; or\n"
+            "path/<class>/*.png with test_fraction. Pixels are the stored values, as PIL, OpenCV and torchvision read\n"
+            "them: gamma and colour profiles (gAMA, cHRM, sRGB, iCCP) are not applied, 16 bits keep the upper 8",
     .keys = pngdir_keys,
     .state_size = sizeof(pngdir_state),
     .open = pngdir_open,

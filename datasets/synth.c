@@ -3,7 +3,9 @@
  * A class is a direction and a spacing of stripes (and with three channels a tint); an image adds its own shift of the
  * stripes, its own contrast and brightness, and noise. The shift spans three quarters of a period, so that class means
  * differ and a linear classifier does better than chance, but not well: what tells the classes apart is the texture,
- * which convolution sees. Every image is a pure function of (seed, split, index) in integer arithmetic, the same bytes
+ * which convolution sees. With more than 64 classes a texture is up to three sets
+ * of narrow stripes, each at half the strength of the one before. Every
+ * image is a pure function of (seed, split, index) in integer arithmetic, the same bytes
  * everywhere. */
 #include <nibble/dataset.h>
 
@@ -11,14 +13,14 @@
 #include <base/rng.h>
 #include <string.h>
 
-enum { MAX_CLASSES = 64, DIRECTIONS = 5, SIDE_MAX = 512 };
+enum { STRIPES = 64, NARROW = 20, MAX_CLASSES = NARROW * NARROW * NARROW, DIRECTIONS = 5, SIDE_MAX = 512 };
 
 typedef struct {
     int32_t height, width, channels, classes, count, test_count, noise; /* keys */
     uint64_t seed;
-    uint64_t stream;                                  /* of the split */
-    int32_t n;                                        /* images of the split */
-    int32_t step_x[MAX_CLASSES], step_y[MAX_CLASSES]; /* phase a pixel advances; 2^32 is a period */
+    uint64_t stream;                          /* of the split */
+    int32_t n;                                /* images of the split */
+    int32_t step_x[STRIPES], step_y[STRIPES]; /* phase a pixel advances; 2^32 is a period */
 } synth_state;
 
 /* cos and sin of k * 22.5 degrees, times 2^14; only a quarter turn, so that no class is the mirror image of another and
@@ -40,7 +42,7 @@ static nb_status synth_open(nb_ctx *ctx, void *st, const char *path, const char 
     const bool train = strcmp(split, "train") == 0;
     s->n = train ? s->count : s->test_count;
     s->stream = nb_mix(s->seed, train ? 1 : 2);
-    for (int32_t k = 0; k < s->classes; k++) {
+    for (int32_t k = 0; k < STRIPES; k++) {
         /* a period is 4 pixels, and 1.5 times as long for each further round of directions */
         int64_t step = (int64_t)1 << 30;
         for (int32_t round = k / DIRECTIONS; round > 0; round--)
@@ -67,6 +69,30 @@ static int32_t wave(uint32_t phase)
     return (p < 128 ? p : 256 - p) - 64;
 }
 
+/* Of one set of stripes at a pixel. */
+static int32_t stripes(const synth_state *s, int32_t set, uint32_t phase, int32_t y, int32_t x)
+{
+    return wave(phase + (uint32_t)y * (uint32_t)s->step_y[set] + (uint32_t)x * (uint32_t)s->step_x[set]);
+}
+
+/* -64..64; a digit of 0 behind the first is no set. */
+static int32_t texture(const synth_state *s, int32_t k, uint32_t phase, int32_t y, int32_t x)
+{
+    if (s->classes <= STRIPES)
+        return stripes(s, k, phase, y, x);
+    const int32_t second = k / NARROW % NARROW, third = k / NARROW / NARROW;
+    int32_t sum = 4 * stripes(s, k % NARROW, phase, y, x), weight = 4;
+    if (second) {
+        sum += 2 * stripes(s, second, phase * 5 + 1, y, x);
+        weight += 2;
+    }
+    if (third) {
+        sum += stripes(s, third, phase * 9 + 2, y, x);
+        weight++;
+    }
+    return sum / weight;
+}
+
 static void synth_get(const void *st, int32_t index, uint8_t *hwc, int32_t *label)
 {
     const synth_state *s = st;
@@ -78,12 +104,12 @@ static void synth_get(const void *st, int32_t index, uint8_t *hwc, int32_t *labe
     int64_t at = 0;
     for (int32_t y = 0; y < s->height; y++)
         for (int32_t x = 0; x < s->width; x++) {
-            const uint32_t p = phase + (uint32_t)y * (uint32_t)s->step_y[k] + (uint32_t)x * (uint32_t)s->step_x[k];
+            const int32_t level = texture(s, k, phase, y, x) * contrast / 128;
             for (int32_t c = 0; c < s->channels; c++, at++) {
                 noise = at % 4 ? noise >> 8 : nb_rng_u32(&r);
                 const int32_t grain = ((int32_t)(noise & 255) - 128) * s->noise / 128;
                 const int32_t tint = s->channels > 1 ? ((k + c) % 3 - 1) * 8 : 0;
-                const int32_t v = brightness + tint + wave(p) * contrast / 128 + grain;
+                const int32_t v = brightness + tint + level + grain;
                 hwc[at] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
             }
         }
@@ -101,7 +127,8 @@ static const nb_key synth_keys[] = {
     NB_KEY_INT(synth_state, width, "16", 1, SIDE_MAX, "width in pixels"),
     NB_KEY_INT(synth_state, channels, "1", 1, NB_MAX_CHANNELS, "1, 3 or 4"),
     NB_KEY_INT(synth_state, classes, "10", 1, MAX_CLASSES,
-               "number of classes: stripes in five directions, every five classes wider; many need large images"),
+               "number of classes: stripes in five directions, every five classes wider (many of up to 64 need "
+               "large images); with more than 64 up to three sets of narrow ones"),
     NB_KEY_INT(synth_state, count, "2000", 1, 100000000, "training images"),
     NB_KEY_INT(synth_state, test_count, "500", 1, 100000000, "test images"),
     NB_KEY_INT(synth_state, noise, "48", 0, 255, "largest noise, in grey levels"),

@@ -72,7 +72,7 @@ static nb_status bn_build(nb_graph *g, nb_node *n)
     NB_TRY(nb_graph_leaf(g, n, "gamma", per_channel, NB_NODE_PARAM, &gamma));
     NB_TRY(nb_graph_leaf(g, n, "beta", per_channel, NB_NODE_PARAM, NULL));
     NB_TRY(nb_graph_leaf(g, n, "mean", per_channel, NB_NODE_BUFFER, NULL));
-    NB_TRY(nb_graph_leaf(g, n, "var", per_channel, NB_NODE_BUFFER, &var));
+    NB_TRY(nb_graph_leaf(g, n, "var", per_channel, NB_NODE_BUFFER | NB_NODE_NONNEGATIVE, &var));
     for (int32_t c = 0; c < per_channel.d[0]; c++) {
         ((float *)gamma->out.data)[c] = ((const bn_attr *)n->attr)->zero_init ? 0.0f : 1.0f;
         ((float *)var->out.data)[c] = 1.0f;

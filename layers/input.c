@@ -7,6 +7,7 @@
 
 #include <nibble/lowering.h>
 
+#include <math.h>
 #include <stdio.h>
 
 typedef struct {
@@ -14,9 +15,9 @@ typedef struct {
 } input_attr;
 
 static const nb_key input_keys[] = {
-    NB_KEY_NODE(input_attr, mean, "a number or one per channel", "mean of pixel/255; default: the data set's"),
+    NB_KEY_NODE(input_attr, mean, "a number or one per channel", "mean of pixel/255, -1..1; default: the data set's"),
     NB_KEY_NODE(input_attr, std, "a number or one per channel",
-                "standard deviation of pixel/255; default: the data set's"),
+                "standard deviation of pixel/255, at most 4; default: the data set's"),
     {0}};
 
 typedef struct {
@@ -37,9 +38,21 @@ static nb_status read_number(void *ud, const char *text, const nb_conf *node)
     return nb_conf_value(l->g->ctx, node, l->where, &l->number, &l->values[l->count++]);
 }
 
+/* Who has mean and deviation of pixels in 0..255 gets no error from arithmetic, only a network that sees nothing. */
+static nb_status check_unit(nb_graph *g, const number_list *l, const nb_conf *list, double most)
+{
+    for (int32_t i = 0; i < l->count; i++)
+        if (fabs((double)l->values[i]) > most)
+            return nb_conf_fail(
+                g->ctx, list, l->where, NB_E_CONFIG,
+                "%g: must be at most %g in size, since pixels are divided by 255 first (%g / 255 is %.4g)",
+                (double)l->values[i], most, (double)l->values[i], (double)l->values[i] / 255);
+    return NB_OK;
+}
+
 /* Overwrites values[0..c) when the key is given; one number stands for all channels. */
 static nb_status read_numbers(nb_graph *g, const nb_node *n, const char *key, const nb_conf *list, double low,
-                              float *values)
+                              double most, float *values)
 {
     if (!list)
         return NB_OK;
@@ -53,7 +66,7 @@ static nb_status read_numbers(nb_graph *g, const nb_node *n, const char *key, co
         values[c] = values[0];
     if (l.count != 1 && l.count != g->info.c)
         return nb_conf_fail(g->ctx, list, l.where, NB_E_CONFIG, "%d numbers for %d channels", l.count, g->info.c);
-    return NB_OK;
+    return check_unit(g, &l, list, most);
 }
 
 static nb_status input_build(nb_graph *g, nb_node *n)
@@ -69,8 +82,8 @@ static nb_status input_build(nb_graph *g, nb_node *n)
         mean[c] = d->mean[c];
         std[c] = d->std[c];
     }
-    NB_TRY(read_numbers(g, n, "mean", a->mean, -1000, mean));
-    NB_TRY(read_numbers(g, n, "std", a->std, 1e-6, std));
+    NB_TRY(read_numbers(g, n, "mean", a->mean, -1000, NB_INPUT_MAX_MEAN, mean));
+    NB_TRY(read_numbers(g, n, "std", a->std, 1e-6, NB_INPUT_MAX_STD, std));
     float *real = nb_graph_alloc(g, (size_t)d->c * 256 * sizeof *real);
     if (!real)
         return NB_E_NOMEM;

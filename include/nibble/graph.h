@@ -24,6 +24,8 @@ extern "C" {
 #endif
 
 enum { NB_MAX_IN = 8 };
+/* Largest mean (in size) and deviation of pixel/255 that `input` takes: larger ones are of pixels in 0..255. */
+enum { NB_INPUT_MAX_MEAN = 1, NB_INPUT_MAX_STD = 4 };
 
 typedef struct nb_node nb_node;
 typedef struct nb_graph nb_graph;

@@ -15,9 +15,11 @@ typedef struct {
     bool resize;        /* scale images of another size; otherwise they are NB_E_FORMAT */
 } nb_png_spec;
 
-/* Any PNG (grey, colour, palette, alpha, 1..16 bits) to hwc [h, w, c]. Conversions are integer arithmetic, the same
- * everywhere: alpha is composited onto the background, colour becomes grey with weights 0.299, 0.587, 0.114, and
- * scaling is a triangle filter (bilinear when enlarging, area-covering when shrinking), ties up. */
+/* Any PNG (grey, colour, palette, alpha, 1..16 bits) to hwc [h, w, c]. Stored values count, as in PIL, OpenCV and
+ * torchvision: gamma and colour profiles (gAMA, cHRM, sRGB, iCCP) are not applied, 16 bits keep their upper 8.
+ * Conversions are integer arithmetic, the same everywhere: alpha is composited onto the background, colour becomes grey
+ * with weights 0.299, 0.587, 0.114, and scaling is a triangle filter (bilinear when enlarging, area-covering when
+ * shrinking), ties up. */
 NB_API nb_status nb_png_load(nb_ctx *ctx, const char *path, const nb_png_spec *spec, uint8_t *hwc);
 /* The same from memory; name stands in messages where the path would. */
 NB_API nb_status nb_png_decode(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, const nb_png_spec *spec,

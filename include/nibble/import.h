@@ -59,6 +59,9 @@ NB_API void nb_onnx_free(nb_onnx *o); /* NULL is fine */
 /* Size of its images and number of its classes; count is 0. mean and std are those of a model that we exported; else
  * std is 0: the file does not say how its images were normalised. */
 NB_API const nb_dsinfo *nb_onnx_info(const nb_onnx *o);
+/* Logs, a line for each kind, what is kept in another form than the file has it (windows, batch norms, dropout, shared
+ * weights) and what is left out. */
+NB_API void nb_onnx_say(const nb_onnx *o);
 
 typedef struct {
     const char *data;        /* the data section as YAML flow text, "{name: cifar10}" */

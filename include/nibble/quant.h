@@ -37,7 +37,7 @@ NB_API float nb_observation_share(const nb_observation *o, float momentum);
 
 /* How ranges are found; owns no tensors. One file per method in src/quant/, listed in quantizers.def.
  * state: n_state >= 1 floats per channel, a BUFFER leaf "<fake-quant>.state", all zero before the first observation;
- * observe() sets the last one to something else, which is how everyone else knows that a range is there. */
+ * observe() sets the last one to 1, which is how everyone else knows that a range is there. */
 typedef struct nb_quantizer {
     const char *name, *help;
     const nb_key *keys;
@@ -45,6 +45,7 @@ typedef struct nb_quantizer {
     int32_t n_state;
     void (*observe)(const void *attr, float *state, const nb_observation *o);
     void (*range)(const void *attr, const float *state, float *lo, float *hi); /* real range to cover */
+    bool (*sound)(const float *state); /* could observe() have left it? beyond the range's order; NULL: yes */
 } nb_quantizer;
 
 extern NB_API const nb_quantizer *const nb_quantizers[]; /* ends with NULL */

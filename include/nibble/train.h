@@ -26,6 +26,7 @@ typedef struct nb_optimizer {
     const nb_key *keys; /* beside the common ones below */
     size_t attr_size;
     int32_t n_moments; /* floats of state per parameter value: 0..NB_MAX_MOMENTS */
+    uint32_t squares;  /* bit k: moment k averages squares and is never negative */
     /* Pure and elementwise: called on chunks, in parallel. */
     void (*update)(const void *attr, const nb_step_args *a, float *w, const float *g, float *const *moments, int64_t n);
 } nb_optimizer;

@@ -77,10 +77,26 @@ nb_status nb_file_read(nb_ctx *ctx, const char *path, size_t max, uint8_t **out,
     return st;
 }
 
+size_t nb_file_head(const char *path, uint8_t *to, size_t max)
+{
+    struct stat s;
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    ssize_t n = fd >= 0 && fstat(fd, &s) == 0 && S_ISREG(s.st_mode) ? read(fd, to, max) : 0;
+    if (fd >= 0)
+        close(fd);
+    return n > 0 ? (size_t)n : 0;
+}
+
 bool nb_file_exists(const char *path)
 {
     struct stat s;
     return stat(path, &s) == 0;
+}
+
+bool nb_is_folder(const char *path)
+{
+    struct stat s;
+    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
 }
 
 static nb_status make_one_dir(nb_ctx *ctx, const char *path)

@@ -12,7 +12,10 @@ nb_status nb_file_read(nb_ctx *ctx, const char *path, size_t max, uint8_t **out,
 /* The same through zlib: .gz content is inflated (truncated or damaged streams are NB_E_FORMAT), other content passes
  * unchanged. */
 nb_status nb_file_read_gz(nb_ctx *ctx, const char *path, size_t max, uint8_t **out, size_t *len);
+/* The first bytes of a regular file, at most max; 0 when there are none to be had. */
+size_t nb_file_head(const char *path, uint8_t *to, size_t max);
 bool nb_file_exists(const char *path);
+bool nb_is_folder(const char *path);
 /* mkdir -p */
 nb_status nb_make_dirs(nb_ctx *ctx, const char *path);
 

@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/file_kind.h"
 #include "base/files.h"
 
 #include <cjson/cJSON.h>
@@ -328,8 +329,19 @@ static nb_status read_header(nb_ctx *ctx, nb_st_file *f, const cJSON *root, cons
     return st;
 }
 
+/* Its first bytes are no header's: say what they are, if that is known. */
+static nb_status not_ours(nb_ctx *ctx, const nb_st_file *f, size_t len)
+{
+    char kind[640];
+    const bool ours = len > LENGTH_BYTES && f->bytes[LENGTH_BYTES] == '{';
+    if (!ours && nb_file_kind(f->name, f->bytes, len, kind, sizeof kind))
+        return nb_fail(ctx, NB_E_FORMAT, "%s: not a safetensors file but %s", f->name, kind);
+    return NB_OK;
+}
+
 static nb_status parse_header(nb_ctx *ctx, nb_st_file *f, size_t len)
 {
+    NB_TRY(not_ours(ctx, f, len));
     if (len < LENGTH_BYTES)
         return nb_fail(ctx, NB_E_FORMAT, "%s: not a safetensors file: %zu bytes", f->name, len);
     uint64_t header_bytes = 0;

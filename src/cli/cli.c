@@ -1,6 +1,8 @@
 /* cli.c - arguments by table: options of the command and --help, help from the same tables. */
 #include "cli/cli.h"
 
+#include "cli/meant_file.h"
+
 #include "base/check.h"
 #include "base/cpu.h"
 #include "base/parallel.h"
@@ -189,7 +191,10 @@ int cli_run(nb_ctx *ctx, const cli_command *command, int argc, char **argv)
     if (st == NB_OK && p.help) {
         cli_help(command);
     } else {
+        char meant[CLI_PATH_BYTES];
         st = st == NB_OK ? settle(&c) : st;
+        if (st == NB_OK && command->first != CLI_FILE && c.n_args > 0)
+            st = cli_meant_file(&c, p.arg[0], command->first, meant, &p.arg[0]);
         st = st == NB_OK ? command->run(&c) : st;
     }
     if (st != NB_OK) {
@@ -210,7 +215,7 @@ const char *cli_value(const cli *c, const char *option)
     return NULL;
 }
 
-nb_status cli_count(cli *c, const char *option, int32_t dflt, int32_t max, const char *note, int32_t *v)
+nb_status cli_count(cli *c, const char *option, int32_t dflt, int32_t max, int32_t *v)
 {
     const char *text = cli_value(c, option);
     *v = dflt < max ? dflt : max;
@@ -219,8 +224,18 @@ nb_status cli_count(cli *c, const char *option, int32_t dflt, int32_t max, const
     char *end;
     long n = strtol(text, &end, 10);
     if (end == text || *end || n < 1 || n > max)
-        return cli_usage(c, "%s: %s: must be in 1..%d%s", option, text, max, note);
+        return max == INT32_MAX ? cli_usage(c, "%s: %s: must be a whole number from 1 on", option, text)
+                                : cli_usage(c, "%s: %s: must be in 1..%d", option, text, max);
     *v = (int32_t)n;
+    return NB_OK;
+}
+
+nb_status cli_images_count(cli *c, int32_t dflt, int32_t there_are, const char *kind, int32_t *v)
+{
+    NB_TRY(cli_count(c, "--images", dflt, INT32_MAX, v));
+    if (*v > there_are && cli_value(c, "--images"))
+        nb_log(c->ctx, "--images %d: there are %d %s images, all are taken", *v, there_are, kind);
+    *v = *v < there_are ? *v : there_are;
     return NB_OK;
 }
 

@@ -16,6 +16,14 @@ typedef struct {
 
 typedef struct cli cli;
 
+/* What an argument is that may be a run folder instead: see meant_file.h. */
+typedef enum {
+    CLI_FILE,   /* a run folder means nothing */
+    CLI_CONFIG, /* the run's config */
+    CLI_MODEL,  /* the run's result, integers where there are any */
+    CLI_FLOATS  /* the run's training checkpoint */
+} cli_meant;
+
 typedef struct {
     const char *name;
     const char *usage;         /* arguments, without options: "FILE IMAGE.png..." */
@@ -23,6 +31,7 @@ typedef struct {
     const char *more;          /* paragraphs for --help, or NULL */
     const cli_option *options; /* ends with {0}; beside --help */
     int32_t min_args, max_args;
+    cli_meant first; /* what arg[0] is */
     nb_status (*run)(cli *c);
 } cli_command;
 
@@ -47,8 +56,10 @@ void cli_help(const cli_command *command);
 bool cli_is_key(const char *name);
 /* The value of an option; NULL when it was not given. */
 const char *cli_value(const cli *c, const char *option);
-/* A whole number of 1..max, else a sentence that ends in `note`; without the option the default, or max if less. */
-nb_status cli_count(cli *c, const char *option, int32_t dflt, int32_t max, const char *note, int32_t *v);
+/* A whole number of 1..max; without the option the default, or max if less. */
+nb_status cli_count(cli *c, const char *option, int32_t dflt, int32_t max, int32_t *v);
+/* --images: at most as many as there are; asking for more is said and takes all, as the default does. */
+nb_status cli_images_count(cli *c, int32_t dflt, int32_t there_are, const char *kind, int32_t *v);
 bool cli_flag(const cli *c, const char *option);
 /* Wrong usage: the sentence, with status NB_E_CONFIG. */
 nb_status cli_usage(cli *c, const char *fmt, ...) NB_PRINTF(2, 3);

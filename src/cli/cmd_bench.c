@@ -74,7 +74,7 @@ static nb_status open_contender(bench *b, contender *t, bool quantized)
 static nb_status open_all(bench *b)
 {
     cli *c = b->c;
-    NB_TRY(cli_count(c, "--steps", DEFAULT_STEPS, MAX_STEPS, "", &b->rounds));
+    NB_TRY(cli_count(c, "--steps", DEFAULT_STEPS, MAX_STEPS, &b->rounds));
     b->layers = cli_flag(c, "--layers");
     NB_TRY(cli_experiment_load(c, c->arg[0], &b->exp));
     NB_TRY(cli_experiment_open_train(c, &b->exp));
@@ -357,7 +357,7 @@ static nb_status run(cli *c)
     if (cli_flag(c, "--kernels")) {
         if (c->n_args > 0 || c->n_sets > 0 || cli_flag(c, "--layers") || cli_flag(c, "--reference"))
             return cli_usage(c, "--kernels measures no experiment: it takes no CONFIG, --set, --layers or --reference");
-        NB_TRY(cli_count(c, "--steps", DEFAULT_STEPS, MAX_STEPS, "", &b.rounds));
+        NB_TRY(cli_count(c, "--steps", DEFAULT_STEPS, MAX_STEPS, &b.rounds));
         return cli_bench_kernels(c, b.rounds);
     }
     nb_status st = bench_all(&b);
@@ -400,5 +400,6 @@ const cli_command cli_command_bench = {
     .options = options,
     .min_args = 0,
     .max_args = 1,
+    .first = CLI_CONFIG,
     .run = run,
 };

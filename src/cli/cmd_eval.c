@@ -109,5 +109,6 @@ const cli_command cli_command_eval = {
     .options = options,
     .min_args = 1,
     .max_args = 1,
+    .first = CLI_MODEL,
     .run = run,
 };

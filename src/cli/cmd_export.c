@@ -106,5 +106,6 @@ const cli_command cli_command_export = {
     .options = options,
     .min_args = 1,
     .max_args = 1,
+    .first = CLI_MODEL,
     .run = run,
 };

@@ -1,5 +1,6 @@
 /* cmd_import.c - networks from elsewhere: weights of another framework into a config's network. */
 #include "cli/import_onnx.h"
+#include "cli/meant_file.h"
 #include "cli/output.h"
 
 #include "base/check.h"
@@ -107,6 +108,8 @@ static nb_status import_weights(cli *c, cli_experiment *e)
         return cli_usage(c, "--config CONFIG is missing: the network that %s has weights of", c->arg[0]);
     if (!cli_value(c, "--output") && !cli_flag(c, "--list"))
         return cli_usage(c, "-o OUT is missing: where to write (or --list, to look only)");
+    char meant[CLI_PATH_BYTES];
+    NB_TRY(cli_meant_file(c, config, CLI_CONFIG, meant, &config));
     NB_TRY(cli_experiment_load(c, config, e));
     NB_TRY(cli_experiment_open_test(c, e));
     NB_TRY(nb_experiment_check(c->ctx, &e->exp, nb_data_info(e->test)));

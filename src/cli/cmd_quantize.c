@@ -3,6 +3,7 @@
  * The weights are taken as they are (averaged ones where there are any); ranges come from a sample of the training
  * images. Everything is done before the run folder is touched. */
 #include "cli/compare.h"
+#include "cli/meant_file.h"
 #include "cli/open_experiment.h"
 #include "cli/output.h"
 #include "cli/run_folder.h"
@@ -24,7 +25,7 @@ typedef struct {
     nb_intmodel *integers;
     int32_t n_sample;
     nb_eval before, after; /* before.n == 0: unknown */
-    char last[CLI_PATH_BYTES], model[CLI_PATH_BYTES];
+    char last[CLI_PATH_BYTES], model[CLI_PATH_BYTES], meant[CLI_PATH_BYTES];
 } session;
 
 /* ---- the sample ---- */
@@ -65,7 +66,7 @@ static nb_status evaluate_before(session *s, const cli_images *test)
     NB_TRY(open_graph(s, false, &g));
     nb_status st = nb_evaluate_graph(g, test->data, test->indices, test->n, &s->before);
     nb_graph_free(g);
-    return st;
+    return st == NB_E_DIVERGED ? nb_fail(s->c->ctx, st, "%s: %s", s->from->path, nb_ctx_error(s->c->ctx)) : st;
 }
 
 static nb_status quantize(session *s)
@@ -181,11 +182,12 @@ static nb_status run_session(session *s)
     NB_TRY(cli_file_in(c, s->e.out, "last.safetensors", s->last));
     NB_TRY(cli_file_in(c, s->e.out, "model.int.safetensors", s->model));
     NB_TRY(cli_run_folder_check(c, s->e.out, ""));
+    NB_TRY(cli_meant_file(c, from, CLI_FLOATS, s->meant, &from));
     NB_TRY(nb_checkpoint_open(c->ctx, from, &s->from));
     NB_TRY(cli_experiment_open_train(c, &s->e));
     NB_TRY(cli_experiment_open_test(c, &s->e));
     NB_TRY(nb_experiment_check(c->ctx, &s->e.exp, nb_data_info(s->e.train)));
-    NB_TRY(cli_count(c, "--images", DEFAULT_IMAGES, s->e.n_train, ", the number of training images", &s->n_sample));
+    NB_TRY(cli_images_count(c, DEFAULT_IMAGES, s->e.n_train, "training", &s->n_sample));
     NB_TRY(quantize(s));
     NB_TRY(save(s));
     return print(s);
@@ -229,5 +231,6 @@ const cli_command cli_command_quantize = {
     .options = options,
     .min_args = 1,
     .max_args = 1,
+    .first = CLI_CONFIG,
     .run = run,
 };

@@ -78,13 +78,20 @@ static nb_status read_background(cli *c, const cli_model *m, int32_t *out)
     return key ? nb_conf_value(c->ctx, key, "data.background", &level, out) : NB_OK;
 }
 
-static nb_status run_images(cli *c, const cli_model *m, uint8_t *pixels, float *logits, cJSON *list)
+static nb_status run_images(cli *c, const cli_model *m, uint8_t *pixels, float *logits, cJSON *list, int32_t *unread)
 {
     nb_png_spec spec = {.h = m->info.h, .w = m->info.w, .c = m->info.c, .resize = cli_flag(c, "--resize")};
     NB_TRY(read_background(c, m, &spec.background));
+    int32_t bad = 0;
     for (int32_t i = 1; i < c->n_args; i++) {
         guess top[TOP + 1];
-        NB_TRY(nb_png_load(c->ctx, c->arg[i], &spec, pixels));
+        const nb_status st = nb_png_load(c->ctx, c->arg[i], &spec, pixels);
+        if (c->n_args > 2 && (st == NB_E_FORMAT || st == NB_E_IO)) { /* the others are wanted all the same */
+            nb_log(c->ctx, "%s", nb_ctx_error(c->ctx));
+            bad++;
+            continue;
+        }
+        NB_TRY(st);
         NB_TRY(cli_model_logits(c, m, pixels, logits));
         int32_t n = rank(logits, m->info.classes, top);
         if (list)
@@ -92,6 +99,7 @@ static nb_status run_images(cli *c, const cli_model *m, uint8_t *pixels, float *
         else
             print_text(m, c->arg[i], top, n);
     }
+    *unread = bad;
     return NB_OK;
 }
 
@@ -105,6 +113,7 @@ static nb_status run(cli *c)
     uint8_t *pixels = NULL;
     float *logits = NULL;
     cJSON *o = NULL, *list = NULL;
+    int32_t unread = 0;
     if (st == NB_OK) {
         pixels = nb_alloc(c->ctx, (size_t)m.info.h * (size_t)m.info.w * (size_t)m.info.c);
         logits = nb_alloc(c->ctx, (size_t)m.info.classes * sizeof *logits);
@@ -116,11 +125,13 @@ static nb_status run(cli *c)
         st = list ? NB_OK : nb_fail(c->ctx, NB_E_NOMEM, "out of memory");
     }
     if (st == NB_OK)
-        st = run_images(c, &m, pixels, logits, list);
+        st = run_images(c, &m, pixels, logits, list, &unread);
     if (st == NB_OK && list)
         st = cli_json_print(c->ctx, o);
     else
         cJSON_Delete(o);
+    if (st == NB_OK && unread)
+        st = nb_fail(c->ctx, NB_E_FORMAT, "%d of %d images could not be read", unread, c->n_args - 1);
     nb_free(c->ctx, logits);
     nb_free(c->ctx, pixels);
     cli_model_close(c, &m);
@@ -142,5 +153,6 @@ const cli_command cli_command_run = {
     .options = options,
     .min_args = 2,
     .max_args = MAX_IMAGES,
+    .first = CLI_MODEL,
     .run = run,
 };

@@ -257,5 +257,6 @@ const cli_command cli_command_train = {
     .options = options,
     .min_args = 1,
     .max_args = 1,
+    .first = CLI_CONFIG,
     .run = run,
 };

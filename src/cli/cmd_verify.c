@@ -1,5 +1,6 @@
 /* cmd_verify.c - the integers against the float network they were lowered from, layer by layer. */
 #include "cli/compare.h"
+#include "cli/meant_file.h"
 #include "cli/open_model.h"
 #include "cli/output.h"
 #include "cli/verify_all.h"
@@ -69,7 +70,7 @@ static nb_status open_reference(cli *c, const cli_model *m, cli_model *reference
     const nb_conf *data = m->experiment.exp.data;
     const nb_conf *validation = nb_conf_is_map(data) ? nb_conf_get(data, "validation") : NULL;
     bool best = validation && nb_conf_text(validation) && strcmp(nb_conf_text(validation), "0") != 0;
-    char beside[PATH_BYTES];
+    char beside[PATH_BYTES], meant[CLI_PATH_BYTES];
     const char *from = cli_value(c, "--from"), *path = m->path, *slash = strrchr(path, '/');
     if (!from) {
         const int folder = slash ? (int)(slash + 1 - path) : 0;
@@ -85,6 +86,7 @@ static nb_status open_reference(cli *c, const cli_model *m, cli_model *reference
                            path, beside);
         from = beside;
     }
+    NB_TRY(cli_meant_file(c, from, CLI_FLOATS, meant, &from));
     NB_TRY(cli_model_open(c, from, BATCH, reference));
     if (!reference->graph || !reference->integers)
         return nb_fail(c->ctx, NB_E_UNSUPPORTED,
@@ -106,7 +108,7 @@ static nb_status verify(cli *c, cli_model *m, cli_model *reference)
     nb_verify_report r;
     int32_t n, steps = m->integers->e.n_steps;
     NB_TRY(cli_experiment_split(c, &from->experiment, "test", &images));
-    NB_TRY(cli_count(c, "--images", DEFAULT_IMAGES, images.n, "", &n));
+    NB_TRY(cli_images_count(c, DEFAULT_IMAGES, images.n, "test", &n));
     nb_status st = nb_verify(from->graph, m->integers, images.data, n, &r);
     if (st != NB_OK)
         return st == NB_E_NOMEM ? st : nb_fail(c->ctx, st, "%s: %s", m->path, nb_ctx_error(c->ctx));
@@ -172,5 +174,6 @@ const cli_command cli_command_verify = {
     .options = options,
     .min_args = 1,
     .max_args = 1,
+    .first = CLI_MODEL,
     .run = run,
 };

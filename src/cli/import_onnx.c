@@ -19,7 +19,7 @@ bool cli_is_onnx(const char *path)
 }
 
 /* "0.5" or "0.5,0.4,0.4" into v[0..channels). */
-static nb_status number_list(cli *c, const char *option, int32_t channels, double low, float *v)
+static nb_status number_list(cli *c, const char *option, int32_t channels, double low, double most, float *v)
 {
     const char *text = cli_value(c, option);
     int32_t n = 0;
@@ -29,6 +29,10 @@ static nb_status number_list(cli *c, const char *option, int32_t channels, doubl
         if (end == text || !(x >= low) || x > 1000 || (*end && *end != ','))
             return cli_usage(c, "%s: %s: must be numbers from %g to 1000 with commas between", option,
                              cli_value(c, option), low);
+        if (fabs(x) > most)
+            return cli_usage(
+                c, "%s: %g: must be at most %g in size, since pixels are divided by 255 first (%g / 255 is %.4g)",
+                option, x, most, x, x / 255);
         v[n++] = (float)x;
         text = *end ? end + 1 : end;
         if (!*end)
@@ -152,9 +156,9 @@ static nb_status import_model(cli *c, const nb_onnx *o, cli_experiment *e)
     NB_TRY(output_paths(c, stem, yaml, checkpoint));
     NB_TRY(data_section(c, d, data, sizeof data));
     if (cli_value(c, "--mean"))
-        NB_TRY(number_list(c, "--mean", d->c, -1000, mean));
+        NB_TRY(number_list(c, "--mean", d->c, -1000, NB_INPUT_MAX_MEAN, mean));
     if (cli_value(c, "--std"))
-        NB_TRY(number_list(c, "--std", d->c, 1e-6, std));
+        NB_TRY(number_list(c, "--std", d->c, 1e-6, NB_INPUT_MAX_STD, std));
     const char *slash = strrchr(stem, '/');
     snprintf(out, sizeof out, "runs/%s", slash ? slash + 1 : stem);
     nb_onnx_config_options options = {.data = data, .init = checkpoint, .out = out};
@@ -164,8 +168,10 @@ static nb_status import_model(cli *c, const nb_onnx *o, cli_experiment *e)
     NB_TRY(nb_onnx_config(o, &options, &text));
     nb_status st = write_both(c, o, e, &options, text, yaml);
     nb_free(c->ctx, text);
-    if (st == NB_OK)
+    if (st == NB_OK) {
+        nb_onnx_say(o);
         say_guesses(c, &options);
+    }
     return st;
 }
 

@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/safetensors.h"
 
+#include <math.h>
 #include <string.h>
 
 static nb_status is_training_checkpoint(cli *c, const char *path, bool *yes)
@@ -11,9 +12,15 @@ static nb_status is_training_checkpoint(cli *c, const char *path, bool *yes)
     nb_st_file *f;
     NB_TRY(nb_st_open(c->ctx, path, &f));
     const char *format = nb_st_meta(f, "format");
-    *yes = format && !strncmp(format, "nibble-checkpoint", strlen("nibble-checkpoint"));
+    const bool ours = format && !strncmp(format, "nibble-", strlen("nibble-"));
+    *yes = ours && !strncmp(format, "nibble-checkpoint", strlen("nibble-checkpoint"));
     nb_st_close(c->ctx, f);
-    return NB_OK;
+    return ours
+               ? NB_OK
+               : nb_fail(c->ctx, NB_E_FORMAT,
+                         "%s: holds tensors, but is no checkpoint of Nibble's; nibble import %s --config CONFIG -o OUT "
+                         "makes one of another framework's weights",
+                         path, path);
 }
 
 static nb_status open_checkpoint(cli *c, const char *path, int32_t max_batch, cli_model *m)
@@ -99,15 +106,23 @@ nb_status cli_model_evaluate(cli *c, const cli_model *m, const cli_images *image
     nb_status st = m->integers
                        ? nb_intmodel_evaluate(c->ctx, m->integers, images->data, images->indices, images->n, out)
                        : nb_evaluate_graph(m->graph, images->data, images->indices, images->n, out);
-    return st == NB_E_SHAPE ? nb_fail(c->ctx, st, "%s: %s", m->path, nb_ctx_error(c->ctx)) : st;
+    return st == NB_E_SHAPE || st == NB_E_DIVERGED || st == NB_E_RANGE
+               ? nb_fail(c->ctx, st, "%s: %s", m->path, nb_ctx_error(c->ctx))
+               : st;
 }
 
 nb_status cli_model_logits(cli *c, const cli_model *m, const uint8_t *pixels, float *logits)
 {
-    if (m->integers)
-        return nb_intmodel_logits(c->ctx, m->integers, pixels, logits);
+    if (m->integers) {
+        nb_status st = nb_intmodel_logits(c->ctx, m->integers, pixels, logits);
+        return st == NB_E_RANGE ? nb_fail(c->ctx, st, "%s: %s", m->path, nb_ctx_error(c->ctx)) : st;
+    }
     nb_graph_set_batch(m->graph, 1);
     nb_forward(m->graph, &(nb_run){.pixels = pixels});
     memcpy(logits, nb_graph_logits(m->graph), (size_t)m->info.classes * sizeof *logits);
+    for (int32_t i = 0; i < m->info.classes; i++)
+        if (!isfinite(logits[i]))
+            return nb_fail(c->ctx, NB_E_DIVERGED, "%s: the network gives no result: logit %d is %g", m->path, i,
+                           (double)logits[i]);
     return NB_OK;
 }

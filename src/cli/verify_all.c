@@ -290,7 +290,7 @@ static nb_status with_model(verify_job *j, cli_model *m, outside *o)
     cli *c = j->c;
     cli_images images;
     int32_t seconds;
-    NB_TRY(cli_count(c, "--timeout", DEFAULT_SECONDS, MAX_SECONDS, "", &seconds));
+    NB_TRY(cli_count(c, "--timeout", DEFAULT_SECONDS, MAX_SECONDS, &seconds));
     NB_TRY(cli_model_open(c, c->arg[0], BATCH, m));
     if (!m->integers)
         return nb_fail(c->ctx, NB_E_UNSUPPORTED,
@@ -299,7 +299,7 @@ static nb_status with_model(verify_job *j, cli_model *m, outside *o)
     if (!m->experiment.config)
         return nb_fail(c->ctx, NB_E_UNSUPPORTED, "%s: holds no config, so its data set is not known", m->path);
     NB_TRY(cli_experiment_split(c, &m->experiment, "test", &images));
-    NB_TRY(cli_count(c, "--images", DEFAULT_IMAGES, images.n, "", &j->n));
+    NB_TRY(cli_images_count(c, DEFAULT_IMAGES, images.n, "test", &j->n));
     j->m = m->integers;
     NB_TRY(check_fit(j, nb_data_info(images.data)));
     NB_TRY(outside_open(c, o));

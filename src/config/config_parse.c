@@ -6,11 +6,14 @@
 #include "config/config_tree.h"
 
 #include "base/check.h"
+#include "base/file_kind.h"
 #include "base/files.h"
 
 #include <limits.h>
 #include <string.h>
 #include <yaml.h>
+
+enum { HEAD_BYTES = 4096 };
 
 typedef struct {
     nb_ctx *ctx;
@@ -283,11 +286,23 @@ nb_status nb_config_parse(nb_ctx *ctx, const char *name, const char *text, size_
     return NB_OK;
 }
 
+/* A file of another kind is called by its name, whatever its size: the parser would find a fault in its first line. */
+static nb_status read_config(nb_ctx *ctx, const char *path, uint8_t **bytes, size_t *len)
+{
+    uint8_t head[HEAD_BYTES];
+    char kind[640];
+    const size_t n = nb_file_head(path, head, sizeof head);
+    const char *what = nb_file_kind(path, head, n, kind, sizeof kind);
+    if (what && strncmp(what, "a config", 8) != 0 && strncmp(what, "a text", 6) != 0)
+        return nb_fail(ctx, NB_E_CONFIG, "%s: not a config (YAML) but %s", path, what);
+    return nb_file_read(ctx, path, NB_CONFIG_MAX_BYTES, bytes, len);
+}
+
 nb_status nb_config_load(nb_ctx *ctx, const char *path, const char *const *sets, int32_t n_sets, nb_config **out)
 {
     uint8_t *bytes = NULL;
     size_t len = 0;
-    NB_TRY(nb_file_read(ctx, path, NB_CONFIG_MAX_BYTES, &bytes, &len));
+    NB_TRY(read_config(ctx, path, &bytes, &len));
     nb_status st = nb_config_parse(ctx, path, (const char *)bytes, len, sets, n_sets, out);
     nb_free(ctx, bytes);
     return st;

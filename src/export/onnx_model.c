@@ -155,6 +155,17 @@ void onnx_int(onnx_model *o, const char *name, int64_t v)
     a->i = v;
 }
 
+void onnx_string(onnx_model *o, const char *name, const char *v)
+{
+    Onnx__AttributeProto *a = attribute(o, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING);
+    char *text = copy(o, v);
+    if (!a || !text)
+        return;
+    a->has_s = 1;
+    a->s.len = strlen(v);
+    a->s.data = (uint8_t *)text;
+}
+
 void onnx_float(onnx_model *o, const char *name, float v)
 {
     Onnx__AttributeProto *a = attribute(o, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);

@@ -16,6 +16,7 @@ enum { /* TensorProto.DataType; the last is younger than the schema that Debian 
        ONNX_INT8 = 3,
        ONNX_INT32 = 6,
        ONNX_INT64 = 7,
+       ONNX_BOOL = 9,
        ONNX_INT4 = 22
 };
 
@@ -30,6 +31,7 @@ const char *onnx_name(onnx_model *o, const char *fmt, ...) NB_PRINTF(2, 3);
  * last. */
 const char *onnx_add(onnx_model *o, const char *op, const char *out, const char *const *in, int32_t n_in);
 void onnx_int(onnx_model *o, const char *attribute, int64_t v);
+void onnx_string(onnx_model *o, const char *attribute, const char *v);
 void onnx_float(onnx_model *o, const char *attribute, float v);
 void onnx_ints(onnx_model *o, const char *attribute, const int64_t *v, int32_t n);
 /* A constant; bytes in little-endian order, copied. INT4: two values a byte, first in the low nibble. Returns name. */

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "core/oihw.h"
+#include "core/sound.h"
 
 #include <float.h>
 #include <math.h>
@@ -86,9 +87,10 @@ nb_status nb_fill_leaf(nb_ctx *ctx, const char *file, const nb_node *layer, nb_n
                 for (int64_t i = 0; i < r.i; i++, to++) {
                     int64_t from = same ? to - (float *)leaf->out.data : nb_oihw_place(&r, o, y, x, i);
                     *to = nb_fill_element(t, from);
-                    if (!isfinite(*to))
-                        return nb_fail(ctx, NB_E_FORMAT, "%s: tensor %.100s: value %lld is not a finite float", file,
-                                       t->name, (long long)from);
+                    const char *fault = nb_value_fault(*to, leaf->flags & NB_NODE_NONNEGATIVE);
+                    if (fault)
+                        return nb_fail(ctx, NB_E_FORMAT, "%s: tensor %.100s: value %lld is %g: %s", file, t->name,
+                                       (long long)from, (double)*to, fault);
                 }
     return NB_OK;
 }

@@ -50,8 +50,15 @@ static void read_info(nb_onnx *o)
     }
     for (int32_t c = 0; c < o->info.c; c++)
         got[1] = got[1] && std[c] >= 1e-6f;
-    if (!got[0] || !got[1])
+    if (!got[0] || !got[1]) {
+        for (size_t i = 0; i < f->n_meta; i++)
+            if (strcmp(f->meta[2 * i], "mean") == 0 || strcmp(f->meta[2 * i], "std") == 0)
+                o->net.note[ONNX_NOTE_META].text = nb_arena_printf(
+                    o->net.arena,
+                    "%s: its metadata say %s \"%.60s\", which is not read: %d numbers with blanks between are", f->path,
+                    f->meta[2 * i], f->meta[2 * i + 1], o->info.c);
         return;
+    }
     memcpy(o->info.mean, mean, sizeof mean);
     memcpy(o->info.std, std, sizeof std);
 }
@@ -103,6 +110,11 @@ void nb_onnx_free(nb_onnx *o)
     nb_arena_free(o->net.arena);
     onnx_file_free(o->ctx, o->file);
     nb_free(o->ctx, o);
+}
+
+void nb_onnx_say(const nb_onnx *o)
+{
+    onnx_net_say(&o->net);
 }
 
 const nb_dsinfo *nb_onnx_info(const nb_onnx *o)

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/file_kind.h"
 #include "base/files.h"
 
 #ifdef NB_ONNX
@@ -126,6 +127,22 @@ static nb_status read_dims(const reader *r, const Onnx__TensorProto *t, nb_st_te
     return NB_OK;
 }
 
+/* One BOOL, a switch that is an input, becomes an integer. */
+static nb_status read_flag(const reader *r, const Onnx__TensorProto *t, nb_st_tensor *out)
+{
+    const bool raw = t->has_raw_data && t->raw_data.len == 1;
+    int64_t *v = nb_arena_alloc(r->arena, sizeof *v);
+    if (!v)
+        return NB_E_NOMEM;
+    if (!raw && t->n_int32_data != 1)
+        return bad_tensor(r, out->name, "does not hold as many values as its dimensions say");
+    *v = raw ? t->raw_data.data[0] != 0 : t->int32_data[0] != 0;
+    out->dtype = NB_ST_I64;
+    out->data = v;
+    out->bytes = sizeof *v;
+    return NB_OK;
+}
+
 static nb_status read_tensor(const reader *r, const Onnx__TensorProto *t, nb_st_tensor *out)
 {
     static const struct {
@@ -141,6 +158,8 @@ static nb_status read_tensor(const reader *r, const Onnx__TensorProto *t, nb_st_
     };
     *out = (nb_st_tensor){.name = text(t->name), .dtype = NB_ST_OTHER};
     NB_TRY(read_dims(r, t, out));
+    if (t->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL && out->count == 1)
+        return read_flag(r, t, out);
     if (t->n_external_data || (t->has_data_location && t->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL))
         return bad_tensor(r, out->name,
                           "its values are in another file: save the model with its data inside (onnx.load, onnx.save)");
@@ -324,6 +343,9 @@ static nb_status unpack(nb_ctx *ctx, const char *name, const uint8_t *bytes, siz
 {
     int32_t things = 0;
     const char *bad = len ? walk(&onnx__model_proto__descriptor, (wire){bytes, bytes + len, &things}, 0) : "is empty";
+    char kind[640];
+    if (bad && len && nb_file_kind(name, bytes, len, kind, sizeof kind) && strncmp(kind, "an ONNX", 7) != 0)
+        return nb_fail(ctx, NB_E_FORMAT, "%s: not an ONNX model but %s", name, kind);
     if (bad)
         return nb_fail(ctx, NB_E_FORMAT, "%s: not an ONNX model, or damaged: %s", name, bad);
     f->memory->model = onnx__model_proto__unpack(&f->memory->allocator, len, bytes);

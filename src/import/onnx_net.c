@@ -7,6 +7,8 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "core/sound.h"
+#include "import/fill.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -34,16 +36,50 @@ static void printable(char *to, size_t len, const char *from)
     to[i] = '\0';
 }
 
+typedef struct {
+    char text[640], node[100], op[48];
+} sentence;
+
+static void write_sentence(sentence *s, const onnx_node *d, const char *fmt, va_list ap) NB_PRINTF(3, 0);
+static void write_sentence(sentence *s, const onnx_node *d, const char *fmt, va_list ap)
+{
+    vsnprintf(s->text, sizeof s->text, fmt, ap);
+    printable(s->node, sizeof s->node, *d->name || !d->n_out ? d->name : d->out[0]);
+    printable(s->op, sizeof s->op, d->op);
+}
+
 nb_status onnx_fail(const onnx_net *n, const onnx_node *d, nb_status st, const char *fmt, ...)
 {
-    char text[640], node[100], op[48];
+    sentence s;
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    write_sentence(&s, d, fmt, ap);
     va_end(ap);
-    printable(node, sizeof node, *d->name || !d->n_out ? d->name : d->out[0]);
-    printable(op, sizeof op, d->op);
-    return nb_fail(n->ctx, st, "%s: node '%s' (%s): %s", n->file->path, node, op, text);
+    return nb_fail(n->ctx, st, "%s: node '%s' (%s): %s", n->file->path, s.node, s.op, s.text);
+}
+
+nb_status onnx_note(onnx_net *n, const onnx_node *d, onnx_note_kind kind, const char *fmt, ...)
+{
+    sentence s;
+    va_list ap;
+    if (n->note[kind].text) {
+        n->note[kind].more++;
+        return NB_OK;
+    }
+    va_start(ap, fmt);
+    write_sentence(&s, d, fmt, ap);
+    va_end(ap);
+    n->note[kind].text = nb_arena_printf(n->arena, "%s: node '%s' (%s): %s", n->file->path, s.node, s.op, s.text);
+    return n->note[kind].text ? NB_OK : NB_E_NOMEM;
+}
+
+void onnx_net_say(const onnx_net *n)
+{
+    for (int32_t i = 0; i < ONNX_NOTES; i++)
+        if (n->note[i].more)
+            nb_log(n->ctx, "%s (and %d more like it)", n->note[i].text, n->note[i].more);
+        else if (n->note[i].text)
+            nb_log(n->ctx, "%s", n->note[i].text);
 }
 
 /* ---- names ---- */
@@ -100,6 +136,11 @@ onnx_v_entry *onnx_input(const onnx_net *n, const onnx_node *d, size_t k)
     return k < d->n_in && *d->in[k] ? find(n, d->in[k]) : NULL;
 }
 
+bool onnx_is_read(const onnx_net *n, const char *name)
+{
+    return find(n, name)->uses > 0;
+}
+
 nb_status onnx_data_padded(const onnx_net *n, const onnx_node *d, size_t k, onnx_v_entry **out)
 {
     onnx_v_entry *e = onnx_input(n, d, k);
@@ -132,6 +173,12 @@ nb_status onnx_floats(const onnx_net *n, const onnx_node *d, size_t k, const nb_
     nb_st_dtype t = e->constant.dtype;
     if (t != NB_ST_F32 && t != NB_ST_F64 && t != NB_ST_F16 && t != NB_ST_BF16)
         return onnx_fail(n, d, NB_E_UNSUPPORTED, "input %zu, '%.80s', must hold floats", k, e->name);
+    for (int64_t i = 0; i < e->constant.count; i++) {
+        const float v = nb_fill_element(&e->constant, i);
+        if (nb_value_fault(v, false))
+            return onnx_fail(n, d, NB_E_FORMAT, "input %zu, '%.80s': value %lld is %g: %s", k, e->name, (long long)i,
+                             (double)v, nb_value_fault(v, false));
+    }
     *out = &e->constant;
     return NB_OK;
 }
@@ -373,12 +420,61 @@ static nb_status read_output(onnx_net *n)
 }
 
 /* What the output does not need (heads for training) goes. */
-static void mark_needed(onnx_net *n)
+static nb_status mark_needed(onnx_net *n)
 {
     n->layer[n->output].needed = n->layer[0].needed = true;
     for (int32_t i = n->output; i > 0; i--)
         for (int32_t k = 0; n->layer[i].needed && k < n->layer[i].n_in; k++)
             n->layer[n->layer[i].in[k]].needed = true;
+    const onnx_layer *first = NULL;
+    int32_t left_out = 0;
+    for (int32_t i = 1; i < n->n; i++)
+        if (!n->layer[i].needed) {
+            first = first ? first : &n->layer[i];
+            left_out++;
+        }
+    if (first)
+        n->note[ONNX_NOTE_UNUSED].text =
+            nb_arena_printf(n->arena, "%s: layers that its output does not need are left out: %d, %s first",
+                            n->file->path, left_out, first->name);
+    return !first || n->note[ONNX_NOTE_UNUSED].text ? NB_OK : NB_E_NOMEM;
+}
+
+/* Here every layer has weights of its own. Biases and statistics are left out: exporters merge equal ones. */
+static nb_status note_shared(onnx_net *n)
+{
+    int64_t more = 0;
+    int32_t layers = 0, at = 0;
+    const onnx_layer *first = NULL;
+    const char *name = "";
+    for (int32_t i = 1; i < n->n; i++)
+        for (int32_t k = 0; n->layer[i].needed && k < n->layer[i].n_params; k++) {
+            const nb_st_tensor *t = &n->layer[i].param[k].t;
+            onnx_v_entry *e = t->ndim > 1 ? find(n, t->name) : NULL;
+            if (!e || !e->name || e->constant.ndim <= 1)
+                continue;
+            if (!e->owner) {
+                e->owner = i;
+                continue;
+            }
+            if (!first) {
+                first = &n->layer[e->owner];
+                at = i;
+                name = t->name;
+            }
+            layers++;
+            more += t->count;
+        }
+    char shown[100];
+    if (!first)
+        return NB_OK;
+    printable(shown, sizeof shown, name);
+    n->note[ONNX_NOTE_SHARED].text =
+        nb_arena_printf(n->arena,
+                        "%s: '%s' is the weights of both %s and %s: here every layer has its own (%" PRId64
+                        " values more in all, copies: %d), and training will make them differ",
+                        n->file->path, shown, first->name, n->layer[at].name, more, layers);
+    return n->note[ONNX_NOTE_SHARED].text ? NB_OK : NB_E_NOMEM;
 }
 
 nb_status onnx_net_translate(onnx_net *n)
@@ -395,6 +491,6 @@ nb_status onnx_net_translate(onnx_net *n)
     for (size_t i = 0; i < n->file->n_nodes; i++)
         NB_TRY(translate_node(n, &n->file->node[i]));
     NB_TRY(read_output(n));
-    mark_needed(n);
-    return NB_OK;
+    NB_TRY(mark_needed(n));
+    return note_shared(n);
 }

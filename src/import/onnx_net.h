@@ -22,6 +22,7 @@ typedef struct {
     onnx_v kind;
     nb_st_tensor constant;
     int32_t layer, c, h, w;
+    int32_t owner; /* of a constant: the first layer with weights from it */
     bool flat;
     bool row;       /* the layer itself gives rows, not images */
     bool last;      /* softmax has been taken: nothing may follow */
@@ -45,10 +46,26 @@ typedef struct {
     bool bias, needed, named; /* named: after its parameters, or somebody names it in an `in` */
 } onnx_layer;
 
+/* What is kept in another form than the file has it, or left out: one line for all nodes of a kind. */
+typedef enum {
+    ONNX_NOTE_UNUSED,
+    ONNX_NOTE_SHARED,
+    ONNX_NOTE_META,
+    ONNX_NOTE_WINDOW,
+    ONNX_NOTE_NORM,
+    ONNX_NOTE_DROPOUT,
+    ONNX_NOTE_SOFTMAX,
+    ONNX_NOTES
+} onnx_note_kind;
+
 typedef struct {
     nb_ctx *ctx;
     nb_arena *arena;
     const onnx_file *file;
+    struct {
+        char *text; /* of the first */
+        int32_t more;
+    } note[ONNX_NOTES];
     onnx_v_entry *entry; /* hashed by name */
     uint32_t mask;
     onnx_layer *layer;
@@ -67,11 +84,15 @@ typedef struct {
 
 /* Translates the whole graph. */
 nb_status onnx_net_translate(onnx_net *n);
+/* Everything that was noted, to the log. */
+void onnx_net_say(const onnx_net *n);
 
 /* ---- for operators ---- */
 
 /* "model.onnx: node 'Conv_3' (Conv): ..." */
 nb_status onnx_fail(const onnx_net *n, const onnx_node *d, nb_status st, const char *fmt, ...) NB_PRINTF(4, 5);
+/* The same sentence for onnx_net_say. */
+nb_status onnx_note(onnx_net *n, const onnx_node *d, onnx_note_kind kind, const char *fmt, ...) NB_PRINTF(4, 5);
 /* Attributes, with defaults; a kind that cannot be is an error of the node. */
 nb_status onnx_attr_int(const onnx_net *n, const onnx_node *d, const char *name, int64_t dflt, int64_t *out);
 nb_status onnx_attr_float(const onnx_net *n, const onnx_node *d, const char *name, float dflt, float *out);
@@ -81,11 +102,13 @@ const onnx_attr *onnx_attr_find(const onnx_node *d, const char *name);
 
 /* Input k's entry, or NULL when it is not given. */
 onnx_v_entry *onnx_input(const onnx_net *n, const onnx_node *d, size_t k);
+/* Does a node read this output, or is it the network's? */
+bool onnx_is_read(const onnx_net *n, const char *name);
 /* Input k must be data (no softmax before it, no zeros waiting). */
 nb_status onnx_data(const onnx_net *n, const onnx_node *d, size_t k, onnx_v_entry **out);
 /* The same, zeros may wait. */
 nb_status onnx_data_padded(const onnx_net *n, const onnx_node *d, size_t k, onnx_v_entry **out);
-/* Input k must be a constant of floats. */
+/* Input k must be a constant of finite floats. */
 nb_status onnx_floats(const onnx_net *n, const onnx_node *d, size_t k, const nb_st_tensor **out);
 /* A short vector of integers: from input k (a constant or a computed shape), or from the attribute of that name. */
 nb_status onnx_integers(const onnx_net *n, const onnx_node *d, size_t k, const char *attr, int64_t *out,

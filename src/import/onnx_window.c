@@ -13,7 +13,12 @@ static nb_status pad_by_itself(const onnx_net *n, const onnx_node *d, const onnx
     const onnx_attr *a = onnx_attr_find(d, "auto_pad");
     const char *how = a && a->kind == ONNX_A_STRING ? a->s : a ? "?" : "NOTSET";
     const bool upper = strcmp(how, "SAME_UPPER") == 0, lower = strcmp(how, "SAME_LOWER") == 0;
-    const int64_t size[2] = {v->h, v->w};
+    const int64_t size[2] = {v->h + v->pad[0] + v->pad[2], v->w + v->pad[1] + v->pad[3]};
+    bool given = false;
+    for (int32_t i = 0; i < 4; i++)
+        given = given || w->pad[i];
+    if (given && strcmp(how, "NOTSET") != 0)
+        return onnx_fail(n, d, NB_E_FORMAT, "has pads and auto_pad '%.40s': only one of them can hold", how);
     for (int32_t i = 0; i < 2 && (upper || lower); i++) {
         int64_t steps = (size[i] + w->stride[i] - 1) / w->stride[i];
         int64_t total = (steps - 1) * w->stride[i] + (w->k[i] - 1) * w->dilation[i] + 1 - size[i];

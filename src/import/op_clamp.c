@@ -24,13 +24,12 @@ static nb_status add_relu(onnx_net *n, const onnx_node *d, float cap)
 /* A bound: an input since opset 11, an attribute before. */
 static nb_status bound(const onnx_net *n, const onnx_node *d, size_t k, const char *name, float dflt, float *out)
 {
-    const nb_st_tensor *t;
-    if (!onnx_input(n, d, k))
+    const onnx_v_entry *e = onnx_input(n, d, k);
+    if (!e)
         return onnx_attr_float(n, d, name, dflt, out);
-    NB_TRY(onnx_floats(n, d, k, &t));
-    if (t->count != 1)
-        return onnx_fail(n, d, NB_E_FORMAT, "%s must be one number", name);
-    *out = nb_fill_element(t, 0);
+    if (e->kind != ONNX_V_CONSTANT || !nb_fill_is_float(&e->constant) || e->constant.count != 1)
+        return onnx_fail(n, d, NB_E_FORMAT, "%s must be one number, a constant float", name);
+    *out = nb_fill_element(&e->constant, 0); /* infinity is no bound */
     return NB_OK;
 }
 

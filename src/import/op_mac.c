@@ -53,7 +53,7 @@ static nb_status take_bias(onnx_net *n, const onnx_node *d, size_t k, int32_t la
     const nb_st_tensor *b = NULL;
     if (onnx_input(n, d, k)) {
         NB_TRY(onnx_floats(n, d, k, &b));
-        if (b->count != channels)
+        if (b->count != channels || (b->ndim > 0 && b->shape[b->ndim - 1] != channels))
             return onnx_fail(n, d, NB_E_UNSUPPORTED, "its bias has %lld values for %lld channels", (long long)b->count,
                              (long long)channels);
         nb_st_tensor flat = *b;
@@ -91,8 +91,15 @@ static nb_status add_conv(onnx_net *n, const onnx_node *d, const onnx_v_entry *x
                          (long long)w->dilation[0], (long long)w->dilation[1], (long long)w->pad[0],
                          (long long)w->pad[1], (long long)w->pad[2], (long long)w->pad[3]);
     nb_st_tensor square = *t;
-    if (k != w->k[0] || k != w->k[1])
+    if (k != w->k[0] || k != w->k[1]) {
         NB_TRY(widen(n, w, k, pad, t, &square));
+        NB_TRY(onnx_note(n, d, ONNX_NOTE_WINDOW,
+                         "a %lldx%lld window with pads %lld %lld %lld %lld becomes one of %lldx%lld with zero weights "
+                         "and pad %lld: the same numbers, but %lld %% more multiplications and weights",
+                         (long long)w->k[0], (long long)w->k[1], (long long)w->pad[0], (long long)w->pad[1],
+                         (long long)w->pad[2], (long long)w->pad[3], (long long)k, (long long)k, (long long)pad,
+                         (long long)((100 * k * k + w->k[0] * w->k[1] / 2) / (w->k[0] * w->k[1]) - 100)));
+    }
     const bool depthwise = groups > 1 && groups == x->c && t->shape[0] / groups <= 64;
     int32_t l;
     NB_TRY(onnx_add_layer(n, d, depthwise ? "dwconv2d" : "conv2d", t->name, &x->layer, 1, &l));

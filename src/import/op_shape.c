@@ -1,6 +1,8 @@
 /* op_shape.c - what moves no numbers: Flatten, Reshape to rows, Squeeze, Identity, Dropout, Constant, the integers that
- * a graph computes for its shapes, and the softmax at the end. */
+ * a graph computes for its shapes, and the softmax at the end. Dropout is nothing unless it was exported in training
+ * mode. */
 #include "base/check.h"
+#include "import/fill.h"
 #include "import/onnx_net.h"
 
 nb_status onnx_op_flatten(onnx_net *n, const onnx_node *d);
@@ -11,6 +13,7 @@ nb_status onnx_op_gather(onnx_net *n, const onnx_node *d);
 nb_status onnx_op_cast(onnx_net *n, const onnx_node *d);
 nb_status onnx_op_constant(onnx_net *n, const onnx_node *d);
 nb_status onnx_op_identity(onnx_net *n, const onnx_node *d);
+nb_status onnx_op_dropout(onnx_net *n, const onnx_node *d);
 nb_status onnx_op_softmax(onnx_net *n, const onnx_node *d);
 
 static nb_status give_rows(onnx_net *n, const onnx_node *d, const onnx_v_entry *x)
@@ -39,10 +42,14 @@ static bool is_size(int64_t given, int64_t size)
 nb_status onnx_op_reshape(onnx_net *n, const onnx_node *d)
 {
     onnx_v_entry *x;
-    int64_t to[ONNX_SHAPE_MAX];
+    int64_t to[ONNX_SHAPE_MAX], zero;
     int32_t count;
     NB_TRY(onnx_data(n, d, 0, &x));
     NB_TRY(onnx_integers(n, d, 1, NULL, to, &count));
+    NB_TRY(onnx_attr_int(n, d, "allowzero", 0, &zero));
+    for (int32_t i = 0; i < count && zero; i++)
+        if (to[i] == 0)
+            return onnx_fail(n, d, NB_E_UNSUPPORTED, "allowzero: a size of 0 must stand for the input's");
     /* The first must be the images: 0 copies it, 1 is what exporters write that saw one image. */
     const bool images = count > 0 && (to[0] == ONNX_BATCH || to[0] == 0 || to[0] == -1 || to[0] == 1);
     if (images && count == 2 && is_size(to[1], (int64_t)x->c * x->h * x->w) && (to[0] != -1 || to[1] != -1))
@@ -153,15 +160,52 @@ nb_status onnx_op_identity(onnx_net *n, const onnx_node *d)
     return onnx_output(n, d, e);
 }
 
-/* The loss has it; logits are what the checkpoint gives. */
+/* Since opset 12 an input says whether it trains, which only a network that was exported so does. */
+nb_status onnx_op_dropout(onnx_net *n, const onnx_node *d)
+{
+    onnx_v_entry *x, *mode = onnx_input(n, d, 2);
+    float ratio;
+    int32_t l;
+    NB_TRY(onnx_data(n, d, 0, &x));
+    if (d->n_out > 1 && *d->out[1] && onnx_is_read(n, d->out[1]))
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "its second output, the mask, is not supported");
+    if (mode && (mode->kind != ONNX_V_CONSTANT || mode->constant.dtype != NB_ST_I64 || mode->constant.count != 1))
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "its training_mode must be a constant");
+    NB_TRY(onnx_attr_float(n, d, "ratio", 0.5f, &ratio));
+    if (onnx_input(n, d, 1)) {
+        const nb_st_tensor *t;
+        NB_TRY(onnx_floats(n, d, 1, &t));
+        ratio = t->count == 1 ? nb_fill_element(t, 0) : -1;
+    }
+    if (!mode || *(const int64_t *)mode->constant.data == 0 || ratio == 0.0f)
+        return onnx_output(n, d, x);
+    if (!(ratio > 0 && ratio <= 0.99f))
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "ratio: must be one number in 0..0.99");
+    NB_TRY(onnx_add_layer(n, d, "dropout", NULL, &x->layer, 1, &l));
+    onnx_keys(n, l, "p: %.6g", (double)ratio);
+    NB_TRY(onnx_note(n, d, ONNX_NOTE_DROPOUT,
+                     "was exported in training mode: it becomes a dropout of %g, which drops values in training and "
+                     "nothing else",
+                     (double)ratio));
+    onnx_v_entry y = *x;
+    y.layer = l;
+    return onnx_output(n, d, &y);
+}
+
+/* The loss has it; logits are what the checkpoint gives. The axis's default came with opset 13. */
 nb_status onnx_op_softmax(onnx_net *n, const onnx_node *d)
 {
     onnx_v_entry *x;
     int64_t axis;
     NB_TRY(onnx_data(n, d, 0, &x));
-    NB_TRY(onnx_attr_int(n, d, "axis", 1, &axis));
+    NB_TRY(onnx_attr_int(n, d, "axis", n->file->opset >= 13 ? -1 : 1, &axis));
     if (axis != 1 && axis != (x->flat ? -1 : -3))
         return onnx_fail(n, d, NB_E_UNSUPPORTED, "axis: %lld: must be 1", (long long)axis);
+    if (n->file->opset >= 13 && !x->flat && (int64_t)x->h * x->w > 1)
+        return onnx_fail(n, d, NB_E_UNSUPPORTED,
+                         "is taken at each of %dx%d places; only one for the whole image is supported", x->h, x->w);
+    NB_TRY(onnx_note(n, d, ONNX_NOTE_SOFTMAX,
+                     "is left out: the network ends in its logits, and the loss and `nibble run` take the softmax"));
     onnx_v_entry y = *x;
     y.last = true;
     return onnx_output(n, d, &y);

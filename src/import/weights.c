@@ -21,13 +21,12 @@ enum { MAX_TENSORS = 1 << 14, /* names are compared pair by pair */ MAP_FILE_BYT
 
 const char *nb_weights_part(const nb_weights_item *it)
 {
-    const char *name = it->t->name;
-    return name[it->module] == '.' ? name + it->module + 1 : name;
+    return it->name[it->module] == '.' ? it->name + it->module + 1 : it->name;
 }
 
 bool nb_weights_same_module(const nb_weights_item *a, const nb_weights_item *b)
 {
-    return a->module == b->module && memcmp(a->t->name, b->t->name, a->module) == 0;
+    return a->module == b->module && memcmp(a->name, b->name, a->module) == 0;
 }
 
 static size_t module_length(const char *name)
@@ -57,8 +56,8 @@ static const nb_map_rule *find_rule(const nb_map *map, nb_weights_item *it)
 {
     for (int32_t i = 0; i < map->n; i++) {
         const nb_map_rule *r = &map->rules[i];
-        if (nb_map_match(r->theirs, it->t->name, it->module, &it->holes) ||
-            (r->ours && nb_map_match(r->theirs, it->t->name, strlen(it->t->name), &it->holes)))
+        if (nb_map_match(r->theirs, it->name, it->module, &it->holes) ||
+            (r->ours && nb_map_match(r->theirs, it->name, strlen(it->name), &it->holes)))
             return r;
     }
     return NULL;
@@ -202,9 +201,39 @@ static nb_status take_items(nb_weights *m)
         return NB_E_NOMEM;
     for (int32_t i = 0; i < m->n; i++) {
         m->items[i].t = nb_st_at(m->file, i);
-        m->items[i].module = module_length(m->items[i].t->name);
+        m->items[i].name = m->items[i].t->name;
+        m->items[i].module = module_length(m->items[i].name);
     }
     return NB_OK;
+}
+
+/* Wrappers put these before every name: DataParallel, torch.compile, Lightning, a saved dictionary. */
+static size_t wrapper_at(const nb_weights *m, size_t at)
+{
+    static const char *const wrappers[] = {"module.", "_orig_mod.", "model.", "net.", "network.", "state_dict."};
+    for (size_t k = 0; k < sizeof wrappers / sizeof *wrappers; k++) {
+        const size_t len = strlen(wrappers[k]);
+        int32_t n = 0;
+        while (n < m->n && strncmp(m->items[n].t->name + at, wrappers[k], len) == 0)
+            n++;
+        if (n == m->n && n > 0)
+            return len;
+    }
+    return 0;
+}
+
+/* Leaves out what all names begin with; false when there is nothing to leave out. */
+static bool strip_prefix(nb_weights *m)
+{
+    size_t prefix = 0, more;
+    while ((more = wrapper_at(m, prefix)) > 0)
+        prefix += more;
+    for (int32_t i = 0; i < m->n && prefix; i++) {
+        m->items[i].name = m->items[i].t->name + prefix;
+        m->items[i].module = module_length(m->items[i].name);
+    }
+    m->prefix = prefix;
+    return prefix > 0;
 }
 
 /* How many tensors no rule knows. */
@@ -214,6 +243,14 @@ static int32_t strangers(const nb_weights *m)
     for (int32_t i = 0; i < m->n; i++)
         n += !m->items[i].rule && !m->items[i].ignored;
     return n;
+}
+
+static bool any_rule(const nb_weights *m)
+{
+    for (int32_t i = 0; i < m->n; i++)
+        if (m->items[i].rule)
+            return true;
+    return false;
 }
 
 static const nb_name_map *built_in(const char *name)
@@ -226,6 +263,19 @@ static const nb_name_map *built_in(const char *name)
 
 /* A checkpoint of ours says so; else the first map that knows every name. The identity knows all names: it is asked for
  * by name, or by the file being a checkpoint. */
+static nb_status try_built_in(nb_weights *m, bool *found)
+{
+    *found = false;
+    for (int32_t i = 0; nb_name_maps[i] && !*found; i++) {
+        if (strcmp(nb_name_maps[i]->name, "nibble") == 0)
+            continue;
+        NB_TRY(nb_map_parse(m->ctx, m->arena, nb_name_maps[i]->name, nb_name_maps[i]->text, &m->map));
+        apply_rules(m);
+        *found = strangers(m) == 0;
+    }
+    return NB_OK;
+}
+
 static nb_status choose_map(nb_weights *m)
 {
     const char *format = nb_st_meta(m->file, "format");
@@ -235,20 +285,16 @@ static nb_status choose_map(nb_weights *m)
         apply_rules(m);
         return NB_OK;
     }
+    bool found;
+    NB_TRY(try_built_in(m, &found));
+    if (!found && strip_prefix(m))
+        NB_TRY(try_built_in(m, &found));
+    if (found)
+        return NB_OK;
     nb_text tried;
     nb_text_init(m->ctx, &tried);
-    for (int32_t i = 0; nb_name_maps[i]; i++) {
+    for (int32_t i = 0; nb_name_maps[i]; i++)
         nb_text_printf(&tried, "%s%s", i ? ", " : "", nb_name_maps[i]->name);
-        if (strcmp(nb_name_maps[i]->name, "nibble") == 0)
-            continue;
-        nb_status st = nb_map_parse(m->ctx, m->arena, nb_name_maps[i]->name, nb_name_maps[i]->text, &m->map);
-        if (st == NB_OK)
-            apply_rules(m);
-        if (st != NB_OK || strangers(m) == 0) {
-            nb_text_free(&tried);
-            return st;
-        }
-    }
     char *names = NULL;
     nb_status st = nb_text_take(&tried, &names);
     if (st == NB_OK)
@@ -296,6 +342,8 @@ static nb_status read_map(nb_weights *m, const nb_import_options *o)
         NB_TRY(read_map_file(m, o->map));
     m->map.strict = !own;
     apply_rules(m);
+    if ((own ? strangers(m) > 0 : !any_rule(m)) && strip_prefix(m))
+        apply_rules(m);
     return NB_OK;
 }
 
@@ -313,6 +361,9 @@ static nb_status import_all(nb_weights *m, const nb_import_options *o, nb_import
         if (it->leaf)
             NB_TRY(nb_fill_leaf(m->ctx, nb_st_name(m->file), it->layer, it->leaf, it->t, m->map.ohwi));
     }
+    if (m->prefix)
+        nb_log(m->ctx, "%s: all names begin with '%.*s', which is left out", nb_st_name(m->file), (int)m->prefix,
+               m->items[0].t->name);
     return NB_OK;
 }
 

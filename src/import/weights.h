@@ -13,7 +13,8 @@
 /* One tensor of the file on its way. */
 typedef struct {
     const nb_st_tensor *t;
-    size_t module; /* length of the name without its last part */
+    const char *name; /* t's, without a prefix that all of them have */
+    size_t module;    /* length of the name without its last part */
     const nb_map_rule *rule;
     nb_map_holes holes;
     const nb_node *layer;
@@ -29,6 +30,7 @@ typedef struct {
     nb_map map;
     nb_weights_item *items; /* by module, in the order of execution where the map says so */
     int32_t n;
+    size_t prefix;          /* bytes that item names are shorter than tensor names */
     const nb_node **layers; /* that have parameters, in order of execution */
     int32_t n_layers;
 } nb_weights;

@@ -25,6 +25,17 @@ static bool is_norm(const nb_weights *m, const nb_weights_item *it)
     return false;
 }
 
+/* One value per channel and nothing else: a norm, though none with running statistics. */
+static bool looks_like_norm(const nb_weights *m, const nb_weights_item *it)
+{
+    bool yes = true;
+    for (int32_t i = 0; i < m->n; i++)
+        if (nb_weights_same_module(&m->items[i], it) &&
+            strcmp(nb_weights_part(&m->items[i]), "num_batches_tracked") != 0)
+            yes = yes && m->items[i].t->ndim == 1;
+    return yes;
+}
+
 static const char *shape_text(const nb_weights *m, const nb_st_tensor *t)
 {
     nb_text text;
@@ -37,6 +48,14 @@ static const char *shape_text(const nb_weights *m, const nb_st_tensor *t)
     return kept;
 }
 
+static bool is_given(const nb_weights *m, const nb_node *leaf)
+{
+    for (int32_t i = 0; i < m->n; i++)
+        if (m->items[i].leaf == leaf)
+            return true;
+    return false;
+}
+
 /* In order of execution a difference shows at the first pair that is no pair. */
 static nb_status check_pair(const nb_weights *m, const nb_weights_item *it)
 {
@@ -46,6 +65,11 @@ static nb_status check_pair(const nb_weights *m, const nb_weights_item *it)
     const bool norm = it->layer->op->role == NB_ROLE_AFFINE;
     const char *hint =
         it->rule->ours ? "" : "; the networks differ here, or the order does (--list shows what goes where)";
+    if (norm && !is_norm(m, it) && looks_like_norm(m, it) && !is_given(m, nb_leaf_of(it->layer, "mean")))
+        return nb_fail(m->ctx, NB_E_FORMAT,
+                       "%s: %.*s has no running_mean, which the batch norm %s needs (made with "
+                       "track_running_stats=False, or another kind of norm?)",
+                       nb_st_name(m->file), (int)(it->module + m->prefix), it->t->name, it->layer->name);
     if (!it->rule->ours && norm != is_norm(m, it))
         return nb_fail(m->ctx, NB_E_FORMAT, "%s: %.100s %s a batch norm, but is to become %s, %s%s",
                        nb_st_name(m->file), it->t->name, norm ? "is not of" : "is of", it->layer->name,
@@ -85,14 +109,6 @@ static void list_name(name_list *l, const char *name)
 {
     if (l->n++ < NAMES_SHOWN)
         nb_text_printf(&l->text, "%s%.100s", l->n > 1 ? ", " : "", name);
-}
-
-static bool is_given(const nb_weights *m, const nb_node *leaf)
-{
-    for (int32_t i = 0; i < m->n; i++)
-        if (m->items[i].leaf == leaf)
-            return true;
-    return false;
 }
 
 static nb_status leftovers(const nb_weights *m, name_list *theirs, name_list *ours)
@@ -149,7 +165,7 @@ static nb_status check_rules_used(const nb_weights *m)
         if (!names)
             return NB_E_NOMEM;
         for (int32_t k = 0; k < m->n; k++) {
-            names[k] = nb_arena_printf(m->arena, "%.*s", (int)m->items[k].module, m->items[k].t->name);
+            names[k] = nb_arena_printf(m->arena, "%.*s", (int)m->items[k].module, m->items[k].name);
             if (!names[k])
                 return NB_E_NOMEM;
         }

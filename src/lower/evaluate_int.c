@@ -163,5 +163,10 @@ nb_status nb_intmodel_logits(nb_ctx *ctx, const nb_intmodel *m, const uint8_t *p
     for (int32_t i = 0; i < m->classes; i++)
         logits[i] = (float)logit(m, out, i);
     nb_free(ctx, arena);
+    for (int32_t i = 0; i < m->classes; i++)
+        if (!isfinite(logits[i]))
+            return nb_fail(ctx, NB_E_RANGE,
+                           "logit %" PRId32 " leaves the floats: the scale of the logits, %g, cannot be right", i,
+                           (double)m->tensors[nb_intmodel_output(m)].scale);
     return NB_OK;
 }

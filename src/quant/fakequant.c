@@ -100,6 +100,17 @@ static void set_params(const nb_node *n, nb_qparams *q, int32_t c)
     nb_qparams_set(q, c, a->scheme, lo, hi);
 }
 
+bool nb_fakequant_state_sound(const nb_node *n, const float *state)
+{
+    const nb_fakequant_attr *a = n->attr;
+    const float seen = state[a->method->n_state - 1];
+    float lo, hi;
+    if (seen == 0.0f)
+        return true;
+    a->method->range(a->method_attr, state, &lo, &hi);
+    return seen == 1.0f && lo <= hi && (!a->method->sound || a->method->sound(state));
+}
+
 bool nb_fakequant_fusible(const nb_node *n)
 {
     const nb_fakequant_attr *a = n->attr;

@@ -20,5 +20,8 @@ bool nb_fakequant_observes(const nb_run *r);
 /* What comes before quantizing: takes in the extremes of the values and what the observer asks of them (when this step
  * observes; NaN or infinite extremes are passed over), then sets n's scale and zero point. */
 void nb_fakequant_settle(nb_node *n, const nb_run *r, float min, float max, const nb_values *values);
+/* Can one row of the state be what the observer left: nothing seen yet, or a range the right way around? Its values are
+ * finite. */
+bool nb_fakequant_state_sound(const nb_node *n, const float *state);
 
 #endif

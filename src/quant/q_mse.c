@@ -91,10 +91,16 @@ static void mse_range(const void *attr, const float *state, float *lo, float *hi
     *hi = state[HI];
 }
 
+static bool mse_sound(const float *state)
+{
+    return state[NOTCH] >= 1 && state[NOTCH] <= NOTCHES && state[NOTCH] == floorf(state[NOTCH]);
+}
+
 const nb_quantizer nb_quantizer_mse = {.name = "mse",
                                        .help = "the range with the smallest mean squared quantization error",
                                        .keys = mse_keys,
                                        .attr_size = sizeof(mse_attr),
                                        .n_state = STATES,
                                        .observe = mse_observe,
-                                       .range = mse_range};
+                                       .range = mse_range,
+                                       .sound = mse_sound};

@@ -17,5 +17,6 @@ const nb_optimizer nb_optimizer_adam = {
     .keys = adam_keys,
     .attr_size = sizeof(adam_attr),
     .n_moments = 2,
+    .squares = 1u << 1,
     .update = adam_update,
 };

@@ -19,5 +19,6 @@ const nb_optimizer nb_optimizer_adamw = {
     .keys = adamw_keys,
     .attr_size = sizeof(adam_attr),
     .n_moments = 2,
+    .squares = 1u << 1,
     .update = adamw_update,
 };

@@ -13,8 +13,10 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/files.h"
 #include "base/numtext.h"
 #include "base/safetensors.h"
+#include "core/sound.h"
 
 #include <errno.h>
 #include <math.h>
@@ -174,6 +176,13 @@ static nb_status read_double(nb_ctx *ctx, const nb_checkpoint *c, const char *ke
     return NB_OK;
 }
 
+/* A share of images, or -1: none yet. */
+static nb_status read_accuracy(nb_ctx *ctx, const nb_checkpoint *c, const char *key, double *out)
+{
+    NB_TRY(read_double(ctx, c, key, out));
+    return *out >= -1 && *out <= 1 ? NB_OK : bad_meta(ctx, c, key, nb_st_meta(c->file, key));
+}
+
 static nb_status read_floats(nb_ctx *ctx, const nb_checkpoint *c, const char *key, float min, float *out)
 {
     const char *text = nb_st_meta(c->file, key), *at = text;
@@ -243,14 +252,25 @@ static nb_status read_position(nb_ctx *ctx, nb_checkpoint *c)
     NB_TRY(read_double(ctx, c, "loss_sum", &p->loss_sum));
     NB_TRY(read_int(ctx, c, "correct", INT64_C(1) << 50, &p->correct));
     NB_TRY(read_int(ctx, c, "seen", INT64_C(1) << 50, &p->seen));
-    NB_TRY(read_double(ctx, c, "best_accuracy", &p->best_accuracy));
+    NB_TRY(read_accuracy(ctx, c, "best_accuracy", &p->best_accuracy));
     NB_TRY(read_int32(ctx, c, "best_phase", MAX_COUNT, &p->best_phase));
     return read_int32(ctx, c, "best_epoch", MAX_COUNT, &p->best_epoch);
 }
 
 static nb_status read_all(nb_ctx *ctx, nb_checkpoint *c)
 {
-    const char *quantized;
+    const char *format = nb_st_meta(c->file, "format"), *quantized;
+    if (format && strncmp(format, "nibble-int", 10) == 0)
+        return nb_fail(ctx, NB_E_FORMAT,
+                       "%s: not a Nibble checkpoint to train or quantize from: it holds integers alone; take "
+                       "last.safetensors of the same run",
+                       c->path);
+    if (!format)
+        return nb_fail(
+            ctx, NB_E_FORMAT,
+            "%s: not a Nibble checkpoint (metadata \"format\" is missing); nibble import %s --config CONFIG -o "
+            "OUT makes one of another framework's weights",
+            c->path, c->path);
     NB_TRY(nb_st_check_format(ctx, c->file, FAMILY, VERSION, "a Nibble checkpoint"));
     NB_TRY(read_text(ctx, c, "config", &c->config));
     NB_TRY(read_text(ctx, c, "metrics", &c->metrics));
@@ -260,7 +280,7 @@ static nb_status read_all(nb_ctx *ctx, nb_checkpoint *c)
     if (!c->quantized && strcmp(quantized, "no") != 0)
         return bad_meta(ctx, c, "quantized", quantized);
     NB_TRY(read_position(ctx, c));
-    NB_TRY(read_double(ctx, c, "accuracy", &c->accuracy));
+    NB_TRY(read_accuracy(ctx, c, "accuracy", &c->accuracy));
     return read_info(ctx, c);
 }
 
@@ -289,7 +309,11 @@ static nb_status from_file(nb_ctx *ctx, nb_st_file *file, nb_checkpoint **out)
 nb_status nb_checkpoint_open(nb_ctx *ctx, const char *path, nb_checkpoint **out)
 {
     nb_st_file *file;
-    NB_TRY(nb_st_open(ctx, path, &file));
+    nb_status st = nb_st_open(ctx, path, &file);
+    if (st == NB_E_IO && nb_is_folder(path))
+        return nb_fail(ctx, st, "%s: is a folder, expected a file; a run's checkpoint is %s/last.safetensors", path,
+                       path);
+    NB_TRY(st);
     return from_file(ctx, file, out);
 }
 
@@ -308,7 +332,7 @@ void nb_checkpoint_close(nb_ctx *ctx, nb_checkpoint *c)
     nb_arena_free(c->arena);
 }
 
-static nb_status load_values(nb_ctx *ctx, const nb_checkpoint *c, const char *name, float *to, int64_t n)
+static nb_status load_values(nb_ctx *ctx, const nb_checkpoint *c, const char *name, bool squares, float *to, int64_t n)
 {
     const nb_st_tensor *t = nb_st_find(c->file, name);
     if (!t)
@@ -318,10 +342,10 @@ static nb_status load_values(nb_ctx *ctx, const nb_checkpoint *c, const char *na
         return nb_fail(ctx, NB_E_FORMAT, "%s: tensor %s has %lld values, the network needs %lld floats", c->path, name,
                        (long long)t->count, (long long)n);
     const float *values = t->data;
-    for (int64_t i = 0; i < n; i++)
-        if (!isfinite(values[i]))
-            return nb_fail(ctx, NB_E_FORMAT, "%s: tensor %s: value %lld is not finite: the file is damaged", c->path,
-                           name, (long long)i);
+    const int64_t bad = nb_first_fault(values, n, squares);
+    if (bad < n)
+        return nb_fail(ctx, NB_E_FORMAT, "%s: tensor %s: value %lld is %g: %s", c->path, name, (long long)bad,
+                       (double)values[bad], nb_value_fault(values[bad], squares));
     memcpy(to, values, (size_t)n * sizeof(float));
     return NB_OK;
 }
@@ -333,11 +357,11 @@ nb_status nb_checkpoint_load_optim(nb_ctx *ctx, const nb_checkpoint *c, nb_optim
         const nb_slot *s = nb_optim_slot(o, i);
         for (int32_t k = 0; k < NB_MAX_MOMENTS && s->moment[k]; k++) {
             snprintf(name, sizeof name, "opt/%s/%d", s->leaf->name, k);
-            NB_TRY(load_values(ctx, c, name, s->moment[k], s->n));
+            NB_TRY(load_values(ctx, c, name, nb_optim_is_square(o, k), s->moment[k], s->n));
         }
         if (s->average) {
             snprintf(name, sizeof name, "ema/%s", s->leaf->name);
-            NB_TRY(load_values(ctx, c, name, s->average, s->n));
+            NB_TRY(load_values(ctx, c, name, false, s->average, s->n));
         }
     }
     return NB_OK;

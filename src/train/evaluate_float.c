@@ -25,12 +25,28 @@ static void score(const float *logits, int32_t classes, int32_t label, nb_eval *
     e->n++;
 }
 
-static void forward_and_score(nb_graph *g, const nb_batch *b, float *first, nb_eval *e, double *loss)
+/* A result that is no number is none: NaN would count as a wrong answer, or as a right one. */
+static nb_status check_logits(const nb_graph *g, const nb_batch *b, int32_t from)
+{
+    const int32_t classes = g->info.classes;
+    const float *logits = nb_graph_logits(g);
+    for (int32_t i = 0; i < b->n; i++)
+        for (int32_t c = 0; c < classes; c++)
+            if (!isfinite(logits[(int64_t)i * classes + c]))
+                return nb_fail(g->ctx, NB_E_DIVERGED,
+                               "the network gives no result: logit %d of image %d is %g (its weights are so large that "
+                               "a sum overflows)",
+                               c, from + i, (double)logits[(int64_t)i * classes + c]);
+    return NB_OK;
+}
+
+static nb_status forward_and_score(nb_graph *g, const nb_batch *b, float *first, nb_eval *e, double *loss)
 {
     const int32_t classes = g->info.classes;
     const size_t bytes = (size_t)classes * sizeof *first;
     nb_graph_set_batch(g, b->n);
     nb_forward(g, &(nb_run){.pixels = b->pixels});
+    NB_TRY(check_logits(g, b, e->n));
     const float *logits = nb_graph_logits(g);
     for (int32_t i = 0; i < b->n; i++, logits += classes) {
         if (e->n == 0)
@@ -38,6 +54,7 @@ static void forward_and_score(nb_graph *g, const nb_batch *b, float *first, nb_e
         e->unlike += memcmp(first, logits, bytes) != 0;
         score(logits, classes, b->labels[i], e, loss);
     }
+    return NB_OK;
 }
 
 nb_status nb_evaluate_graph(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n, nb_eval *out)
@@ -65,13 +82,14 @@ nb_status nb_evaluate_graph(nb_graph *g, const nb_data *data, const int32_t *ind
     nb_eval e = {0};
     double loss = 0;
     float *first = nb_alloc(g->ctx, (size_t)d->classes * sizeof *first);
-    for (int32_t step = 0; first && step < nb_loader_steps_per_epoch(loader); step++)
-        forward_and_score(g, nb_loader_next(loader), first, &e, &loss);
+    st = first ? NB_OK : NB_E_NOMEM;
+    for (int32_t step = 0; st == NB_OK && step < nb_loader_steps_per_epoch(loader); step++)
+        st = forward_and_score(g, nb_loader_next(loader), first, &e, &loss);
     nb_loader_close(g->ctx, loader);
     nb_graph_set_batch(g, g->max_batch);
     nb_free(g->ctx, first);
-    if (!first)
-        return NB_E_NOMEM;
+    if (st != NB_OK)
+        return st;
     e.accuracy = (double)e.correct / (double)e.n;
     e.loss = loss / (double)e.n;
     *out = e;

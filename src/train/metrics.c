@@ -6,6 +6,7 @@
 #include "base/files.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -89,7 +90,7 @@ static const char *parse_line(const char *text, double *v, int32_t n, uint32_t w
         char *end = NULL;
         size_t len = strcspn(text, ",\n");
         v[i] = words >> i & 1 ? 0 : strtod(text, &end);
-        if (end && (end == text || end != text + len))
+        if ((end && (end == text || end != text + len)) || !isfinite(v[i]))
             return NULL;
         if (text[len] != (i == n - 1 ? '\n' : ','))
             return NULL;

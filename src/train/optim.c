@@ -109,6 +109,11 @@ const nb_slot *nb_optim_slot(const nb_optim *o, int32_t i)
     return &o->slot[i];
 }
 
+bool nb_optim_is_square(const nb_optim *o, int32_t k)
+{
+    return o->plan->optimizer->squares >> k & 1;
+}
+
 void nb_optim_restart_average(nb_optim *o)
 {
     for (int32_t i = 0; i < o->n_slots; i++) {

@@ -24,6 +24,8 @@ nb_status nb_optim_create(nb_ctx *ctx, const nb_train_plan *plan, nb_graph *g, n
 void nb_optim_free(nb_ctx *ctx, nb_optim *o);
 int32_t nb_optim_count(const nb_optim *o);
 const nb_slot *nb_optim_slot(const nb_optim *o, int32_t i);
+/* Moment k averages squares: no value of it is negative. */
+bool nb_optim_is_square(const nb_optim *o, int32_t k);
 /* Averages := weights, after parameters were set from outside. */
 void nb_optim_restart_average(nb_optim *o);
 

@@ -9,13 +9,15 @@
 
 #include "base/check.h"
 #include "base/safetensors.h"
+#include "core/sound.h"
+#include "quant/fakequant.h"
 
-#include <math.h>
 #include <string.h>
 
 typedef struct {
     nb_shape shape;
     const float *data;
+    const char *prefix; /* of the name in the file */
 } view;
 
 typedef struct source {
@@ -31,7 +33,7 @@ static bool find_in_graph(const nb_graph *g, const char *name, view *out)
     const nb_node *n = nb_graph_find(g, name);
     if (!n || !(n->flags & (NB_NODE_PARAM | NB_NODE_BUFFER)))
         return false;
-    *out = (view){n->out.shape, n->out.data};
+    *out = (view){n->out.shape, n->out.data, ""};
     return true;
 }
 
@@ -41,11 +43,12 @@ static bool find_in_file(const source *s, const char *name, view *out)
     char ema[320];
     snprintf(ema, sizeof ema, "ema/%s", name);
     const nb_st_tensor *t = s->averaged ? nb_st_find(s->file->file, ema) : NULL;
+    const char *prefix = t ? "ema/" : "";
     if (!t)
         t = nb_st_find(s->file->file, name);
     if (!t)
         return false;
-    *out = (view){.data = t->data, .shape = {.ndim = t->dtype == NB_ST_F32 ? t->ndim : -1}};
+    *out = (view){.data = t->data, .shape = {.ndim = t->dtype == NB_ST_F32 ? t->ndim : -1}, .prefix = prefix};
     for (int32_t i = 0; i < t->ndim; i++) {
         if (t->ndim > NB_MAX_DIM || t->shape[i] > INT32_MAX)
             out->shape.ndim = -1;
@@ -60,21 +63,32 @@ static bool find(const source *s, const char *name, view *out)
     return s->graph ? find_in_graph(s->graph, name, out) : find_in_file(s, name, out);
 }
 
-static bool is_range_state(const nb_graph *g, const nb_node *leaf)
+/* The fake-quant node whose ranges leaf holds; NULL: it is no range state. */
+static const nb_node *observer_of(const nb_graph *g, const nb_node *leaf)
 {
     for (int32_t i = leaf->id; i < g->n; i++)
         if (g->node[i]->op == &nb_op_fakequant && g->node[i]->n_in > 1 && g->node[i]->in[1] == leaf)
-            return true;
-    return false;
+            return g->node[i];
+    return NULL;
 }
 
-/* NaN and infinity would pass through every kernel and come out as some integer. */
-static bool all_finite(const float *v, int64_t n)
+/* NaN and infinity would pass through every kernel and come out as some integer; a negative variance has no root. */
+static nb_status check_values(const nb_graph *g, const source *s, const nb_node *leaf, const view *v)
 {
-    for (int64_t i = 0; i < n; i++)
-        if (!isfinite(v[i]))
-            return false;
-    return true;
+    const bool nonnegative = leaf->flags & NB_NODE_NONNEGATIVE;
+    const int64_t n = nb_count(&leaf->out), bad = nb_first_fault(v->data, n, nonnegative);
+    if (bad < n)
+        return nb_fail(g->ctx, NB_E_FORMAT, "%s: tensor %s%s: value %lld is %g: %s", s->what, v->prefix, leaf->name,
+                       (long long)bad, (double)v->data[bad], nb_value_fault(v->data[bad], nonnegative));
+    const nb_node *observer = observer_of(g, leaf);
+    const int32_t rows = leaf->out.shape.d[0], each = rows ? (int32_t)(n / rows) : 0;
+    for (int32_t c = 0; observer && c < rows; c++)
+        if (!nb_fakequant_state_sound(observer, v->data + (int64_t)c * each))
+            return nb_fail(g->ctx, NB_E_FORMAT,
+                           "%s: tensor %s%s: row %d, the range %g to %g, is none that training leaves", s->what,
+                           v->prefix, leaf->name, c, (double)v->data[(int64_t)c * each],
+                           (double)v->data[(int64_t)c * each + 1]);
+    return NB_OK;
 }
 
 static nb_status load_leaf(nb_graph *g, const source *s, nb_node *leaf)
@@ -83,14 +97,13 @@ static nb_status load_leaf(nb_graph *g, const source *s, nb_node *leaf)
     char theirs[64], ours[64];
     bool found = find(s, leaf->name, &v), fits = found && nb_shape_equal(&v.shape, &leaf->out.shape);
     size_t bytes = (size_t)nb_count(&leaf->out) * sizeof(float);
-    if (s->mode >= NB_PARAMS_START && (!fits || s->mode == NB_PARAMS_CALIBRATE) && is_range_state(g, leaf)) {
+    if (s->mode >= NB_PARAMS_START && (!fits || s->mode == NB_PARAMS_CALIBRATE) && observer_of(g, leaf)) {
         memset(leaf->out.data, 0, bytes);
         return NB_OK;
     }
-    if (fits && s->file && !all_finite(v.data, nb_count(&leaf->out)))
-        return nb_fail(g->ctx, NB_E_FORMAT, "%s: tensor %s holds a value that is not a finite number", s->what,
-                       leaf->name);
     if (fits) {
+        if (s->file)
+            NB_TRY(check_values(g, s, leaf, &v));
         memcpy(leaf->out.data, v.data, bytes);
         return NB_OK;
     }

@@ -223,6 +223,9 @@ static nb_status finish_epoch(trainer *t)
     nb_optim_swap(t->optim);
     nb_status st = t->job->evaluate(t->job->ud, t->graph, &r.eval);
     t->eval_seconds = r.eval_seconds = now() - start;
+    if (st == NB_E_DIVERGED)
+        st = nb_fail(t->ctx, st, "evaluation after phase %s, epoch %d: %s", phase_of(t)->keys.name, t->at.epoch + 1,
+                     nb_ctx_error(t->ctx));
     if (st == NB_OK) {
         nb_metrics_row row = {t->at.phase, t->at.epoch, r.lr, r.loss, r.train_accuracy, r.eval.loss, r.eval.accuracy};
         st = nb_metrics_add(t->ctx, &t->metrics, &row);

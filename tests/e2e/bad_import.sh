@@ -52,7 +52,37 @@ edited 's/"fc.bias"/"gc.bias"/' && import_refused 2 'no built-in map knows all o
 edited 's/"shape":\[4,5\]/"shape":[5,4]/' && import_refused 1 'fc.weight is 5x4, which does not become fc.weight of 4x1x1x5' edited.safetensors --config net.yaml
 header=$(($(od -An -tu4 -N4 net.safetensors)))
 { head -c $((header + 8)) net.safetensors && head -c $((size - header - 8)) /dev/zero | tr '\0' '\377'; } >nan.safetensors
-import_refused 1 'is not a finite float' nan.safetensors --config net.yaml
+import_refused 1 'it must be a finite number' nan.safetensors --config net.yaml
+
+# ---- values that cannot be, and results that are none ----
+cat >one.yaml <<'END'
+data: {name: synth, count: 20, test_count: 10, height: 2, width: 2, channels: 1, classes: 4}
+model: [input, linear: {name: fc, out: 4}]
+quant: {weights: {bits: 8}, activations: {bits: 8}}
+END
+echo 'fc -> fc' >one.map
+one_layer() { # BYTES: a state dict whose 16 weights are this float
+    local header='{"fc.weight":{"dtype":"F32","shape":[4,4],"data_offsets":[0,64]},"fc.bias":{"dtype":"F32","shape":[4],"data_offsets":[64,80]}}'
+    {
+        # shellcheck disable=SC2059
+        printf "$(printf '\\%03o' ${#header})\0\0\0\0\0\0\0%s" "$header"
+        for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
+            # shellcheck disable=SC2059
+            printf "$1"
+        done
+        head -c 16 /dev/zero
+    } >one.st
+}
+one_layer '\0\0\200\177'
+import_refused 1 'one.st: tensor fc.weight: value 0 is inf: it must be a finite number' one.st --config one.yaml --map one.map
+one_layer '\377\377\177\177' # the largest float: sums of four leave the range
+run 0 import one.st --config one.yaml --map one.map -o large.safetensors
+refuses 1 'large.safetensors: the network gives no result: logit 0 of image ' eval large.safetensors
+refuses 1 'large.safetensors: the network gives no result: logit ' eval large.safetensors --logits logits
+[ ! -e logits ] || die 'no logits may be written'
+refuses 1 'large.safetensors: ' quantize one.yaml --from large.safetensors -o ptq
+[ ! -e ptq ] || die 'a network that gives no result must leave nothing'
+rm large.safetensors
 
 # ---- the network is another ----
 import_refused 1 'layer2.0.conv1.weight is 5x3x3x3, which does not become b.c1.weight of 6x3x3x3' net.safetensors --config net.yaml --set model.5.resblock.out=6
@@ -88,6 +118,8 @@ onnx_refused 2 '--map is for safetensors' net.onnx --map resnet
 onnx_refused 2 '--mean: 0.5,0.5: must be one number, or one for each of 3 channels' net.onnx --mean 0.5,0.5
 onnx_refused 2 '--mean: x: must be numbers' net.onnx --mean x
 onnx_refused 2 '--mean: 1,: must be' net.onnx --mean 1,
+onnx_refused 2 '--mean: 123.675: must be at most 1 in size, since pixels are divided by 255 first (123.675 / 255 is 0.485)' net.onnx --mean 123.675,116.28,103.53
+onnx_refused 2 '--std: 58.395: must be at most 4' net.onnx --mean 0.485 --std 58.395,57.12,57.375
 onnx_refused 2 '--std: 0: must be numbers from 1e-06' net.onnx --std 0
 onnx_refused 2 'out.yaml:7: data.name: nothing' net.onnx --data nothing
 onnx_refused 2 'takes images of 9x9x3 in 4 classes, the data set has 9x9x3 in 5' net.onnx --data '{name: synth, height: 9, width: 9, channels: 3, classes: 5}'

@@ -34,8 +34,8 @@ small_config | sed 's/count: 240, test_count: 100/count: 32, test_count: 8/;s/ep
 run 0 train less.yaml --quiet
 refuses 2 '--split: tset: must be test, validation or train' eval run/last.safetensors --split tset
 refuses 2 '--split validation: this experiment has no validation images' eval run/last.safetensors --split validation
-refuses 2 '--images: 0: must be in 1..8' verify run/last.safetensors --images 0
-refuses 2 '--images: few: must be in 1..8' verify run/last.safetensors --images few
+refuses 2 '--images: 0: must be a whole number from 1 on' verify run/last.safetensors --images 0
+refuses 2 '--images: few: must be a whole number from 1 on' verify run/last.safetensors --images few
 refuses 2 '--json: takes no value' eval run/last.safetensors --json=yes
 refuses 2 '--threads: 1x: must be in' eval run/last.safetensors --threads 1x
 refuses 2 '--set x: must be section.key=value' eval run/last.safetensors --set x

@@ -31,6 +31,14 @@ run 0 verify q8/model.int.safetensors
 run 0 verify q8/last.safetensors
 run 0 info q8/model.int.safetensors
 
+# More images than there are: all, as by default, and it is said.
+run 0 quantize tiny.yaml --from $ckpt -o qall
+run 0 quantize tiny.yaml --from $ckpt -o qmore --images 1024
+says '--images 1024: there are 240 training images, all are taken'
+says 'ranges from 240 training images'
+cmp qall/model.int.safetensors qmore/model.int.safetensors || die '--images 1024 is not the default of 1024'
+run 0 verify qall/last.safetensors --images 1024
+says '--images 1024: there are 100 test images, all are taken'
 # With validation images there is still only a last checkpoint; folded batch norms; what was quantized is quantized anew.
 run 0 quantize tiny.yaml --from $ckpt -o qv --set data.validation=40 --set quant.batchnorm=fold
 says "ranges from 200 training images"
@@ -49,8 +57,7 @@ run 0 quantize tiny.yaml --from $ckpt -o q1 --images 100 --force
 [ "$(sums q1.old1)" = "$before" ] || die "--force must move the run aside"
 cmp q1/model.int.safetensors q2/model.int.safetensors
 refuses 2 "--from CKPT is missing" quantize tiny.yaml -o no
-refuses 2 "--images: 241: must be in 1..240, the number of training images" quantize tiny.yaml --from $ckpt -o no --images 241
-refuses 2 "--images: 0: must be in 1..240" quantize tiny.yaml --from $ckpt -o no --images 0
+refuses 2 "--images: 0: must be a whole number from 1 on" quantize tiny.yaml --from $ckpt -o no --images 0
 refuses 2 "--output: must name a folder" quantize tiny.yaml --from $ckpt -o ''
 sed '/^quant:/,/^  activations/d' tiny.yaml >noquant.yaml
 refuses 2 "quant: required key is missing" quantize noquant.yaml --from $ckpt -o no

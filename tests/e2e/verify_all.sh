@@ -117,7 +117,7 @@ clean
 refuses 2 '--python is for --all' verify $model --python python3
 refuses 2 '--timeout is for --all' verify $model --timeout 3
 refuses 2 '--timeout: 0: must be in 1..1000000' verify $model --all --timeout 0
-refuses 2 '--images: 101: must be in 1..100' verify $model --all --images 101
+refuses 2 '--images: 0: must be a whole number from 1 on' verify $model --all --images 0
 refuses 2 '--from is for layers' verify $model --all --from $model
 refuses 2 'takes images of 12x12x3, the data set has 10x12x3' verify $model --all --set data.height=10
 TMPDIR=/nowhere refuses 1 'a temporary folder cannot be made' verify $model --all

@@ -15,7 +15,7 @@ BEGIN {
     owner["sched.h"] = "src/base/parallel.c"
     owner["immintrin.h"] = owner["arm_neon.h"] = "src/kernels/"
     owner["yaml.h"] = "src/config/"
-    owner["png.h"] = "datasets/"
+    owner["png.h"] = "datasets/png_rows.c"
     owner["zlib.h"] = "src/base/"
     owner["cjson/cJSON.h"] = "src/base/ src/lower/"
 }

@@ -36,6 +36,15 @@ static void put_floats(onnx_model *o, const char *name, const char *shape)
     onnx_constant(o, name, ONNX_FLOAT, dims, n, values, (size_t)count * sizeof *values);
 }
 
+static void put_values(onnx_model *o, const char *name, const char *text)
+{
+    float v[16];
+    int64_t n = 0;
+    for (char *end; *text && n < 16; text = *end ? end + 1 : end)
+        v[n++] = strtof(text, &end);
+    onnx_constant(o, name, ONNX_FLOAT, &n, 1, v, (size_t)n * sizeof *v);
+}
+
 static void put_node(onnx_model *o, char **word, int32_t n)
 {
     const char *in[ONNX_MAX_IN];
@@ -54,7 +63,11 @@ static void put_node(onnx_model *o, char **word, int32_t n)
             continue;
         *value++ = '\0';
         int32_t count = numbers(value, v);
-        if (strchr(value, ','))
+        if (*value > '9')
+            onnx_string(o, word[i], value);
+        else if (strchr(value, '.'))
+            onnx_float(o, word[i], strtof(value, NULL));
+        else if (strchr(value, ','))
             onnx_ints(o, word[i], v, count);
         else
             onnx_int(o, word[i], v[0]);
@@ -81,6 +94,12 @@ static void put_line(onnx_model *o, char *line)
         put_floats(o, word[1], word[2]);
     } else if (strcmp(word[0], "number") == 0) {
         onnx_scalar(o, word[1], ONNX_FLOAT, strtod(word[2], NULL));
+    } else if (strcmp(word[0], "values") == 0) {
+        put_values(o, word[1], word[2]);
+    } else if (strcmp(word[0], "bool") == 0) {
+        onnx_constant(o, word[1], ONNX_BOOL, NULL, 0, &(uint8_t){word[2][0] == '1'}, 1);
+    } else if (strcmp(word[0], "meta") == 0) {
+        onnx_meta(o, word[1], word[2]);
     } else if (strcmp(word[0], "ints") == 0) {
         const int64_t count = numbers(word[2], v);
         onnx_constant(o, word[1], ONNX_INT64, &count, 1, v, (size_t)count * sizeof *v);
@@ -94,7 +113,13 @@ static void put_line(onnx_model *o, char *line)
 void ref_onnx_write(nb_ctx *ctx, const char *path, int32_t c, int32_t h, int32_t w, const char *text)
 {
     onnx_model *o;
-    NB_ASSERT(onnx_create(ctx, 17, &o) == NB_OK);
+    int64_t opset = 17;
+    if (strncmp(text, "opset ", 6) == 0) {
+        char *end;
+        opset = strtoll(text + 6, &end, 10);
+        text = end + 1;
+    }
+    NB_ASSERT(onnx_create(ctx, opset, &o) == NB_OK);
     onnx_value(o, false, "x", ONNX_FLOAT, (const int64_t[]){-1, c, h, w}, 4);
     while (*text) {
         char line[256];

@@ -38,6 +38,7 @@ static inline void expect(data_fixture *f, const char *model, const char *text)
     nb_dsinfo info = *nb_onnx_info(o);
     if (nb_model_build(f->ctx, &exp, &info, 1, &g) != NB_OK || nb_onnx_fill(o, g) != NB_OK)
         fail_msg("%s\n%s", nb_ctx_error(f->ctx), config);
+    nb_onnx_say(o);
     nb_graph_free(g);
     nb_config_free(f->ctx, cfg);
     nb_free(f->ctx, config);
@@ -55,6 +56,23 @@ static inline void refuse(data_fixture *f, const char *model, const char *senten
     assert_true(st == NB_E_UNSUPPORTED || st == NB_E_FORMAT);
     assert_null(o);
     assert_non_null(strstr(nb_ctx_error(f->ctx), sentence));
+}
+
+static inline void keep_note(void *ud, const char *line)
+{
+    strcat(ud, line);
+    strcat(ud, "\n");
+}
+
+/* The same, and one line of the log, which holds the sentence; an empty one: nothing is said. */
+static inline void expect_note(data_fixture *f, const char *model, const char *text, const char *sentence)
+{
+    char log[4096] = "";
+    nb_ctx_set_log(f->ctx, keep_note, log);
+    expect(f, model, text);
+    nb_ctx_set_log(f->ctx, NULL, NULL);
+    if (*sentence ? !strstr(log, sentence) || strchr(log, '\n') != log + strlen(log) - 1 : *log)
+        fail_msg("said: %s\nwant: %s", log, sentence);
 }
 
 /* A test with a scratch folder; main() of a file of such tests is ONNX_TESTS(ONNX_TEST(a), ONNX_TEST(b)). */

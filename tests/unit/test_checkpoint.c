@@ -132,7 +132,14 @@ static void state_that_is_not_finite_is_not_resumed_from(void **state)
     assert_int_equal(nb_checkpoint_save(f->ctx, path, &x.spec), NB_OK);
     assert_int_equal(nb_checkpoint_open(f->ctx, path, &c), NB_OK);
     assert_int_equal(nb_checkpoint_load_optim(f->ctx, c, x.o), NB_E_FORMAT);
-    assert_non_null(strstr(nb_ctx_error(f->ctx), "opt/c1.weight/1: value 3 is not finite"));
+    assert_non_null(strstr(nb_ctx_error(f->ctx), "opt/c1.weight/1: value 3 is nan: it must be a finite number"));
+    nb_checkpoint_close(f->ctx, c);
+    nb_optim_slot(x.o, 0)->moment[1][3] = -1e-9f; /* the mean of squares, whose root is taken */
+    nb_optim_slot(x.o, 0)->moment[0][3] = -1;     /* the mean of gradients */
+    assert_int_equal(nb_checkpoint_save(f->ctx, path, &x.spec), NB_OK);
+    assert_int_equal(nb_checkpoint_open(f->ctx, path, &c), NB_OK);
+    assert_int_equal(nb_checkpoint_load_optim(f->ctx, c, x.o), NB_E_FORMAT);
+    assert_non_null(strstr(nb_ctx_error(f->ctx), "opt/c1.weight/1: value 3 is -1e-09: it cannot be negative"));
     nb_checkpoint_close(f->ctx, c);
     close_test(&x);
 }
@@ -263,6 +270,8 @@ static void each_impossible_value_is_refused(void **state)
         {"loss_sum",      "nan"                 },
         {"loss_sum",      "inf"                 },
         {"best_accuracy", "0.5 "                },
+        {"best_accuracy", "1.5"                 },
+        {"accuracy",      "-2"                  },
         {"quantized",     "maybe"               },
         {"input",         "8 8"                 },
         {"input",         "8 8 1 1"             },

@@ -85,6 +85,23 @@ static void images_whose_logits_are_not_those_of_the_first_are_counted(void **st
     train_case_close(&t);
 }
 
+static void a_logit_that_is_no_number_is_no_result(void **state)
+{
+    train_case t;
+    nb_graph *g;
+    nb_eval e = {.n = -1};
+    open_case(state, &t, &g);
+    for (int32_t i = 0; i < g->n; i++) /* finite weights, whose products are not */
+        if (strstr(g->node[i]->name, ".weight"))
+            for (int64_t k = 0; k < nb_count(&g->node[i]->out); k++)
+                ((float *)g->node[i]->out.data)[k] = 1e30f;
+    assert_int_equal(nb_evaluate_graph(g, t.test, NULL, 7, &e), NB_E_DIVERGED);
+    assert_non_null(strstr(nb_ctx_error(t.ctx), "the network gives no result: logit 0 of image 0 is "));
+    assert_int_equal(e.n, -1);
+    nb_graph_free(g);
+    train_case_close(&t);
+}
+
 static void images_of_another_size_are_refused(void **state)
 {
     data_fixture *f = *state;
@@ -110,6 +127,7 @@ int main(void)
         TEST(loss_and_accuracy_are_those_of_each_image_alone),
         TEST(the_first_n_images_are_taken_without_indices),
         TEST(images_whose_logits_are_not_those_of_the_first_are_counted),
+        TEST(a_logit_that_is_no_number_is_no_result),
         TEST(images_of_another_size_are_refused),
     };
     return cmocka_run_group_tests_name("evaluate_float", tests, NULL, NULL);

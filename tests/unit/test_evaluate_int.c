@@ -184,6 +184,21 @@ static void no_images_give_zero_not_nan(void **state)
     assert_true(got.n == 0 && got.accuracy == 0 && got.loss == 0);
 }
 
+static void a_scale_that_leaves_the_floats_gives_no_logits(void **state)
+{
+    fixture *f = *state;
+    uint8_t pixels[PIXELS];
+    float got[CLASSES];
+    int32_t label;
+    nb_data_get(f->data, 5, pixels, &label);
+    nb_tinfo *out = (nb_tinfo *)(uintptr_t)&f->m->tensors[nb_intmodel_output(f->m)];
+    const float scale = out->scale;
+    out->scale = 3e38f;
+    assert_int_equal(nb_intmodel_logits(f->ctx, f->m, pixels, got), NB_E_RANGE);
+    assert_non_null(strstr(nb_ctx_error(f->ctx), "leaves the floats: the scale of the logits, 3e+38, cannot be right"));
+    out->scale = scale;
+}
+
 static void logits_are_real_values_of_the_output_codes(void **state)
 {
     fixture *f = *state;
@@ -271,6 +286,7 @@ int main(void)
         cmocka_unit_test(the_number_of_threads_changes_nothing),
         cmocka_unit_test(one_image_gives_the_same_bytes_on_any_number_of_threads),
         cmocka_unit_test(no_images_give_zero_not_nan),
+        cmocka_unit_test(a_scale_that_leaves_the_floats_gives_no_logits),
         cmocka_unit_test(logits_are_real_values_of_the_output_codes),
         cmocka_unit_test(images_of_another_size_are_refused),
         cmocka_unit_test(another_number_of_classes_is_refused),

@@ -119,7 +119,7 @@ static void every_float_format_is_widened_and_must_be_finite(void **state)
     assert_true(got[0] == 1.5f && got[1] == 0.0f && signbit(got[1]) && got[2] == 0x1.fep127f);
     t = tensor(wide, NB_ST_F64, 1, 3, 0, 0, 0);
     assert_int_equal(nb_fill_leaf(f.ctx, "x", c, leaf, &t, false), NB_E_FORMAT);
-    assert_string_equal(nb_ctx_error(f.ctx), "x: tensor t: value 2 is not a finite float");
+    assert_string_equal(nb_ctx_error(f.ctx), "x: tensor t: value 2 is inf: it must be a finite number");
     assert_true(got[0] == 0.1f && got[1] == -2.0f);
     const uint16_t infinite[3] = {0, 0x7c00, 0};
     t = tensor(infinite, NB_ST_F16, 1, 3, 0, 0, 0);
@@ -130,12 +130,29 @@ static void every_float_format_is_widened_and_must_be_finite(void **state)
     ref_foreign_close(&f);
 }
 
+static void a_variance_cannot_be_negative(void **state)
+{
+    (void)state;
+    ref_foreign f;
+    ref_foreign_open(
+        &f, "  - input\n  - conv2d: {name: c, out: 3, kernel: 1}\n  - batchnorm: {name: n}\n  - linear: {out: 2}\n", 3,
+        4, 2, 2);
+    nb_node *n = nb_graph_find(f.g, "n");
+    const float v[3] = {0, 1, -0.5f};
+    const nb_st_tensor t = tensor(v, NB_ST_F32, 1, 3, 0, 0, 0);
+    assert_int_equal(nb_fill_leaf(f.ctx, "x", n, nb_leaf_of(n, "mean"), &t, false), NB_OK);
+    assert_int_equal(nb_fill_leaf(f.ctx, "x", n, nb_leaf_of(n, "var"), &t, false), NB_E_FORMAT);
+    assert_string_equal(nb_ctx_error(f.ctx), "x: tensor t: value 2 is -0.5: it cannot be negative");
+    ref_foreign_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(convolutions_go_from_oihw_to_ohwi),
         cmocka_unit_test(columns_behind_a_flatten_are_put_into_our_order),
         cmocka_unit_test(only_shapes_that_hold_the_same_numbers_fit),
+        cmocka_unit_test(a_variance_cannot_be_negative),
         cmocka_unit_test(every_float_format_is_widened_and_must_be_finite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
 /* test_image.c - every kind of PNG to pixels, scaling against an oracle in double, and files that lie. */
+#include "base/safetensors.h"
 #include "ref/data_fixture.h"
 
 #include <math.h>
@@ -102,6 +103,59 @@ static void palette_and_alpha_lie_on_the_background(void **state)
     int32_t h, w, c;
     assert_int_equal(nb_png_size(f->ctx, data_fixture_path(f, "x.png"), &h, &w, &c), NB_OK);
     assert_int_equal(h * 100 + w * 10 + c, 121);
+}
+
+/* Gamma, profiles, every type and depth, interlaced or not, transparent colours: tests/golden/png_pil.py. */
+static void every_kind_of_png_gives_the_bytes_that_pil_gives(void **state)
+{
+    data_fixture *f = *state;
+    nb_st_file *golden;
+    int32_t files = 0;
+    uint8_t px[256];
+    assert_int_equal(nb_st_open(f->ctx, "tests/golden/png_pil.safetensors", &golden), NB_OK);
+    for (int32_t i = 0; i < nb_st_count(golden); i++) {
+        const nb_st_tensor *png = nb_st_at(golden, i);
+        const size_t stem = strlen(png->name) - 4;
+        if (strcmp(png->name + stem, ".png") != 0)
+            continue;
+        files++;
+        for (int32_t c = 1; c <= 3; c += 2) {
+            char name[64];
+            snprintf(name, sizeof name, "%.*s.%s", (int)stem, png->name, c == 1 ? "grey" : "rgb");
+            const nb_st_tensor *want = nb_st_find(golden, name);
+            const nb_png_spec spec = {
+                .h = (int32_t)want->shape[0], .w = (int32_t)want->shape[1], .c = c, .background = 200};
+            assert_true(want->bytes <= sizeof px && want->count == (int64_t)spec.h * spec.w * c);
+            assert_int_equal(nb_png_decode(f->ctx, name, png->data, png->bytes, &spec, px), NB_OK);
+            if (memcmp(px, want->data, want->bytes) != 0)
+                fail_msg("%s: other bytes than PIL's", name);
+        }
+    }
+    assert_int_equal(files, 71);
+    nb_st_close(f->ctx, golden);
+}
+
+static void a_color_outside_of_the_palette_is_an_error(void **state)
+{
+    data_fixture *f = *state;
+    static const uint8_t palette[2][4] =
+        {
+            {10, 20, 30, 255},
+            {40, 50, 60, 255}
+    },
+                         index[] = {0, 2};
+    uint8_t px[6];
+    data_fixture_png(f, "x.png",
+                     &(png_file){.h = 1,
+                                 .w = 2,
+                                 .depth = 8,
+                                 .type = PNG_COLOR_TYPE_PALETTE,
+                                 .rows = index,
+                                 .palette = palette,
+                                 .n_palette = 2});
+    assert_int_equal(load(f, 1, 2, 3, 255, px), NB_E_FORMAT);
+    assert_non_null(
+        strstr(nb_ctx_error(f->ctx), "x.png: damaged PNG: row 0, column 1: a color behind the palette's 2"));
 }
 
 /* Triangle filter in double, straight from its definition. */
@@ -273,6 +327,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, data_fixture_setup, data_fixture_teardown)
     const struct CMUnitTest tests[] = {
         T(grey_and_colour_are_read_as_they_are),
+        T(every_kind_of_png_gives_the_bytes_that_pil_gives),
+        T(a_color_outside_of_the_palette_is_an_error),
         T(few_and_many_bits_become_eight),
         T(palette_and_alpha_lie_on_the_background),
         T(scaling_is_a_triangle_filter_within_a_rounding),

@@ -82,12 +82,15 @@ static void mistakes_in_the_inputs_numbers_are_named(void **state)
 {
     (void)state;
     static const char *const cases[][2] = {
-        {"mean: dark",         "test.yaml:2: input input1.mean: dark: must be a number in -1000..1000"},
-        {"std: 0",             "input1.std: 0: must be in 1e-06..1000"                                },
-        {"std: [1, 2]",        "test.yaml:2: input input1.std: 2 numbers for 3 channels"              },
-        {"mean: [1, 2, 3, 4]", "input1.mean: more than 3 numbers for 3 channels"                      },
-        {"mean: [nan, 0, 0]",  "input1.mean: nan: must be a number"                                   },
-        {"mean: []",           "mean"                                                                 },
+        {"mean: dark",                "test.yaml:2: input input1.mean: dark: must be a number in -1000..1000"  },
+        {"std: 0",                    "input1.std: 0: must be in 1e-06..1000"                                  },
+        {"std: [1, 2]",               "test.yaml:2: input input1.std: 2 numbers for 3 channels"                },
+        {"mean: [1, 2, 3, 4]",        "input1.mean: more than 3 numbers for 3 channels"                        },
+        {"mean: [nan, 0, 0]",         "input1.mean: nan: must be a number"                                     },
+        {"mean: [0.4, 123.675, 0.4]", "input1.mean: 123.675: must be at most 1 in size, since pixels are divided by "
+                                      "255 first (123.675 / 255 is 0.485)"},
+        {"std: 58.395",               "input1.std: 58.395: must be at most 4"                                  },
+        {"mean: []",                  "mean"                                                                   },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[256];

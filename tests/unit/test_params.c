@@ -55,6 +55,10 @@ static void fill(nb_graph *g, float base)
         if (g->node[i]->flags & (NB_NODE_PARAM | NB_NODE_BUFFER))
             for (int64_t k = 0; k < nb_count(&g->node[i]->out); k++)
                 ((float *)g->node[i]->out.data)[k] = base + 0.001f * (float)(i * 100 + k);
+    for (int32_t i = 0; i < g->n; i++) /* a row of a range state ends with: something has been seen */
+        if (strstr(g->node[i]->name, ".state"))
+            for (int64_t n = g->node[i]->out.shape.d[1], k = n - 1; k < nb_count(&g->node[i]->out); k += n)
+                ((float *)g->node[i]->out.data)[k] = 1;
 }
 
 static void all_leaves_come_back_from_a_file(void **state)
@@ -192,6 +196,49 @@ static void a_tensor_too_many_means_another_network(void **state)
             "c.safetensors: has a tensor c1.weight, which the network has not: it is a checkpoint of another network");
 }
 
+/* One value of the quantized network's checkpoint that cannot be, and the sentence. */
+static void cannot_be(void **state, const char *leaf, int32_t at, float v, const char *sentence)
+{
+    data_fixture *f = *state;
+    train_case t;
+    nb_graph *g = NULL;
+    open_case(state, &t, "quant: {activations: {range: mse}}\n");
+    nb_graph *from = graph_of(&t, true);
+    fill(from, 3);
+    for (int32_t i = 0; i < from->n; i++)
+        if (strstr(from->node[i]->name, ".state") && from->node[i]->out.shape.d[1] == 4)
+            ((float *)from->node[i]->out.data)[2] = 20; /* the ratio that mse found, in notches */
+    values(from, leaf)[at] = v;
+    nb_checkpoint *c = checkpoint_of(f, from, NULL);
+    const nb_status st = train_case_graph(&t, true, &(nb_params_source){.file = c, .mode = NB_PARAMS_EXACT}, &g);
+    if (st != (sentence ? NB_E_FORMAT : NB_OK))
+        fail_msg("%s[%d] = %g: status %d", leaf, at, (double)v, (int)st);
+    if (sentence && !strstr(nb_ctx_error(f->ctx), sentence))
+        fail_msg("%s\nwant: %s", nb_ctx_error(f->ctx), sentence);
+    if (!sentence)
+        nb_graph_free(g);
+    nb_checkpoint_close(t.ctx, c);
+    nb_graph_free(from);
+    train_case_close(&t);
+}
+
+static void values_that_cannot_be_are_named_with_tensor_and_place(void **state)
+{
+    cannot_be(state, "c1.weight", 7, 1e30f, NULL);
+    cannot_be(state, "c1.weight", 7, NAN,
+              "c.safetensors: tensor c1.weight: value 7 is nan: it must be a finite number");
+    cannot_be(state, "bn1.mean", 2, -INFINITY, "tensor bn1.mean: value 2 is -inf: it must be a finite number");
+    cannot_be(state, "bn1.mean", 2, -3, NULL);
+    cannot_be(state, "bn1.var", 1, 0, NULL);
+    cannot_be(state, "bn1.var", 1, -0.5f, "tensor bn1.var: value 1 is -0.5: it cannot be negative");
+    const char *range = "fq.state: row 0, the range ";
+    cannot_be(state, "relu1.fq.state", 0, 1e6f, range); /* lo above hi */
+    cannot_be(state, "relu1.fq.state", 2, -1, range);   /* notches are 1..32 */
+    cannot_be(state, "relu1.fq.state", 2, 1e30f, range);
+    cannot_be(state, "relu1.fq.state", 3, 0.5f, range); /* seen, or not */
+    cannot_be(state, "c1.weight.fq.state", 3, 1e6f, "tensor c1.weight.fq.state: row 1, the range ");
+}
+
 static void range_states_of_another_granularity_start_anew(void **state)
 {
     train_case a, b;
@@ -281,6 +328,7 @@ int main(void)
         TEST(a_wrong_shape_is_told_with_both),
         TEST(a_missing_tensor_means_another_network),
         TEST(a_tensor_too_many_means_another_network),
+        TEST(values_that_cannot_be_are_named_with_tensor_and_place),
         TEST(range_states_of_another_granularity_start_anew),
         TEST(to_calibrate_every_range_starts_anew),
         TEST(a_quantized_checkpoint_starts_a_float_network),

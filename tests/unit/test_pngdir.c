@@ -196,6 +196,62 @@ static void every_mistake_has_its_sentence(void **state)
     expect(f, plain, "train", "train/dog: holds no .png files, only others");
 }
 
+typedef struct {
+    int32_t lines;
+    char text[4096];
+} log_lines;
+
+static void keep_line(void *ud, const char *line)
+{
+    log_lines *l = ud;
+    l->lines++;
+    strcat(l->text, line);
+    strcat(l->text, "\n");
+    assert_true(strlen(l->text) + 512 < sizeof l->text);
+}
+
+static void all_broken_images_of_both_splits_are_listed_at_once(void **state)
+{
+    data_fixture *f = *state;
+    write_two_splits(f);
+    data_fixture_remove(f, "train/cat/notes.txt");
+    data_fixture_write(f, "train/cat/0.png", "", 0); /* the first of all: another one decides the size */
+    log_lines one = {0};
+    nb_ctx_set_log(f->ctx, keep_line, &one);
+    expect(f, "{name: pngdir, path: %s}", "test", "train/cat/0.png: not a readable PNG");
+    expect(f, "{name: pngdir, path: %s}", "train", "(of 5 images it is the only one that cannot be used)");
+    nb_ctx_set_log(f->ctx, NULL, NULL);
+    assert_int_equal(one.lines, 0);
+    data_fixture_write(f, "train/dog/9.png", "\x89PNG\r\n\x1a\nrubbish", 15);
+    data_fixture_write(f, "test/dog/a.png", "x", 1);
+    data_fixture_grey(f, "test/dog/b.png", 4, 4, 0);
+    for (int32_t i = 0; i < 14; i++) { /* what can be read but does not fit is shown ten times */
+        char name[32];
+        snprintf(name, sizeof name, "train/dog/w%02d.png", i);
+        data_fixture_grey(f, name, 5, 5, 0);
+    }
+    static const char *const splits[] = {"train", "test"};
+    for (int32_t i = 0; i < 2; i++) {
+        log_lines l = {0};
+        nb_ctx_set_log(f->ctx, keep_line, &l);
+        expect(f, "{name: pngdir, path: %s}", splits[i],
+               ": 18 of 22 images cannot be used, all are listed; the first is ");
+        nb_ctx_set_log(f->ctx, NULL, NULL);
+        assert_non_null(strstr(nb_ctx_error(f->ctx), "train/cat/0.png: not a readable PNG"));
+        assert_non_null(strstr(l.text, "train/cat/0.png: not a readable PNG"));
+        assert_non_null(strstr(l.text, "train/dog/9.png: not a readable PNG"));
+        assert_non_null(strstr(l.text, "train/dog/w09.png: 5 pixels high, 5 wide, but "));
+        assert_null(strstr(l.text, "train/dog/w10.png"));
+        assert_non_null(strstr(l.text, "and 5 more images that are not like "));
+        assert_non_null(strstr(l.text, "test/dog/a.png: not a readable PNG"));
+        assert_null(strstr(l.text, "test/dog/b.png"));
+        assert_non_null(strstr(l.text, "train split, class cat: 2 images, 1 of them cannot be used\n"));
+        assert_non_null(strstr(l.text, "train split, class dog: 17 images, 15 of them cannot be used\n"));
+        assert_non_null(strstr(l.text, "test split, class dog: 3 images, 2 of them cannot be used\n"));
+        assert_int_equal(l.lines, 3 + 10 + 1 + 3);
+    }
+}
+
 static void failing_at_any_allocation_is_an_error(void **state)
 {
     data_fixture *f = *state;
@@ -223,6 +279,7 @@ int main(void)
         T(sizes_are_equal_or_made_so),
         T(grey_and_colour_do_not_mix_unless_asked),
         T(every_mistake_has_its_sentence),
+        T(all_broken_images_of_both_splits_are_listed_at_once),
         T(failing_at_any_allocation_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,6 +50,30 @@ static void seeds_and_splits_are_different_draws(void **state)
     assert_memory_not_equal(px[0], px[2], 256);
 }
 
+static void more_than_64_classes_have_textures_of_their_own(void **state)
+{
+    data_fixture *f = *state;
+    nb_data *d = open_synth(f, "{name: synth, classes: 8000, count: 8000, height: 32, width: 32, noise: 0}", "train");
+    assert_int_equal(nb_data_info(d)->classes, 8000);
+    /* Noise, phase and contrast apart, neighbours differ in what crosses the image: count changes of direction. */
+    static const int32_t some[] = {0, 1, 5, 20, 21, 400, 401, 7999};
+    int32_t turns[8], label;
+    for (int32_t i = 0; i < 8; i++) {
+        uint8_t px[32 * 32];
+        nb_data_get(d, some[i], px, &label);
+        assert_int_equal(label, some[i]);
+        turns[i] = 0;
+        for (int32_t k = 33; k + 1 < 32 * 32; k++)
+            turns[i] +=
+                ((px[k] > px[k - 1]) != (px[k + 1] > px[k])) + 40 * ((px[k] > px[k - 32]) != (px[k - 1] > px[k - 33]));
+        for (int32_t j = 0; j < i; j++)
+            assert_int_not_equal(turns[i], turns[j]);
+    }
+    nb_data_close(f->ctx, d);
+    nb_data *few = open_synth(f, "{name: synth, classes: 64, count: 100, height: 9, width: 9}", "train");
+    nb_data_close(f->ctx, few);
+}
+
 static void the_bytes_are_the_same_on_every_machine(void **state)
 {
     data_fixture *f = *state;
@@ -197,6 +221,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(an_image_is_a_function_of_its_index_alone),
         T(seeds_and_splits_are_different_draws),
+        T(more_than_64_classes_have_textures_of_their_own),
         T(the_bytes_are_the_same_on_every_machine),
         T(classes_are_balanced_and_every_size_works),
         T(texture_tells_the_classes_apart_and_pixels_do_not),

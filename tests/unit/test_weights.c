@@ -67,6 +67,60 @@ static void a_state_dict_finds_its_map_and_its_order(void **state)
     ref_foreign_close(&f);
 }
 
+static void the_prefix_of_a_wrapper_is_left_out(void **state)
+{
+    (void)state;
+    static const char *const wrappers[] = {"module.", "_orig_mod.", "model.", "module._orig_mod."};
+    for (int32_t i = 0; i < 4; i++) {
+        char text[4096];
+        size_t at = 0;
+        for (const char *line = RESNET; *line;) {
+            const size_t n = strcspn(line, "\n");
+            at += (size_t)snprintf(text + at, sizeof text - at, "%s%.*s\n", wrappers[i], (int)n, line);
+            line += n + (line[n] == '\n');
+        }
+        ref_foreign f;
+        nb_import_report r;
+        ref_foreign_open(&f, MODEL, 8, 8, 2, 3);
+        if (import(&f, text, NULL, &r) != NB_OK)
+            fail_msg("%s: %s", wrappers[i], nb_ctx_error(f.ctx));
+        char name[64];
+        snprintf(name, sizeof name, "%sbn1.running_var", wrappers[i]);
+        assert_string_equal(taken_by(&r, name), "n.var");
+        nb_import_report_free(&r);
+        const nb_import_options file = {.map = "m",
+                                        .map_text =
+                                            "conv1\nbn1\nlayer{}.{}.conv1\nlayer{}.{}.bn1\nlayer{}.{}.conv2\n"
+                                            "layer{}.{}.bn2\nlayer{}.{}.downsample.0\nlayer{}.{}.downsample.1\nfc\n"};
+        assert_int_equal(import(&f, text, &file, &r), NB_OK); /* a map by the names without it */
+        nb_import_report_free(&r);
+        ref_foreign_close(&f);
+    }
+}
+
+static void a_norm_without_statistics_is_told_so(void **state)
+{
+    (void)state;
+    ref_foreign f;
+    nb_import_report r;
+    ref_foreign_open(&f,
+                     "  - input\n  - conv2d: {name: c, out: 4, kernel: 1, bias: no}\n  - batchnorm: {name: n}\n  - "
+                     "linear: {name: head, out: 3}\n",
+                     1, 1, 2, 3);
+    const nb_import_options order = {.map = "m", .map_text = "c\nn\nfc\n"},
+                            named = {.map = "m", .map_text = "c -> c\nn -> n\nfc -> head\n"};
+    const char *net = "c.weight F32 4x2x1x1\nfc.bias F32 3\nfc.weight F32 3x4\nn.bias F32 4\nn.weight F32 4\n";
+    assert_int_equal(import(&f, net, &order, &r), NB_E_FORMAT);
+    assert_non_null(
+        strstr(nb_ctx_error(f.ctx),
+               "x.st: n has no running_mean, which the batch norm n needs (made with track_running_stats=False"));
+    nb_import_report_free(&r);
+    assert_int_equal(import(&f, net, &named, &r), NB_E_FORMAT);
+    assert_non_null(strstr(nb_ctx_error(f.ctx), "x.st: n has no running_mean, which the batch norm n needs"));
+    nb_import_report_free(&r);
+    ref_foreign_close(&f);
+}
+
 static void numbers_are_numbers_not_text(void **state)
 {
     (void)state;
@@ -168,6 +222,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_state_dict_finds_its_map_and_its_order),
+        cmocka_unit_test(the_prefix_of_a_wrapper_is_left_out),
+        cmocka_unit_test(a_norm_without_statistics_is_told_so),
         cmocka_unit_test(numbers_are_numbers_not_text),
         cmocka_unit_test(a_mapping_file_goes_by_name_and_by_order),
         cmocka_unit_test(our_own_names_keep_our_layout),

@@ -1,0 +1,161 @@
+/* file_kind.c - magic numbers of the files that people have networks in, and a look at text.
+ *
+ * The remedy is one line to type, with the file's own name; names of formats are by content, since suffixes lie. */
+#include "base/file_kind.h"
+
+#include "base/safetensors.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { LOOK = 4096, STEM = 200 };
+
+static bool starts(const uint8_t *bytes, size_t len, const char *magic, size_t n)
+{
+    return len >= n && memcmp(bytes, magic, n) == 0;
+}
+
+static bool holds(const uint8_t *bytes, size_t len, const char *word)
+{
+    const size_t n = strlen(word);
+    for (size_t i = 0; i + n <= len; i++)
+        if (memcmp(bytes + i, word, n) == 0)
+            return true;
+    return false;
+}
+
+/* A zip's entries stand by name before their content: PyTorch's first is <name>/data.pkl. */
+static const char *zip_kind(const uint8_t *bytes, size_t look)
+{
+    if (holds(bytes, look, "/data.pkl") || holds(bytes, look, "/byteorder"))
+        return holds(bytes, look, "constants.pkl") || holds(bytes, look, "/code/") ? "torchscript" : "torch";
+    if (holds(bytes, look, "model.weights.h5") || holds(bytes, look, "metadata.json"))
+        return "keras";
+    return holds(bytes, look, ".npy") ? "npz" : "zip";
+}
+
+/* A ModelProto begins with ir_version, and goes on with a string or a message. */
+static bool is_onnx(const uint8_t *b, size_t len)
+{
+    return len > 4 && b[0] == 0x08 && b[1] >= 1 && b[1] < 32 && (b[2] & 7) == 2 && b[2] >> 3 >= 2 && b[2] >> 3 <= 8;
+}
+
+/* "key:" at the beginning of a line */
+static bool has_key(const char *text, size_t len, const char *key)
+{
+    const size_t n = strlen(key);
+    for (size_t i = 0; i + n < len; i++)
+        if ((i == 0 || text[i - 1] == '\n') && memcmp(text + i, key, n) == 0 && text[i + n] == ':')
+            return true;
+    return false;
+}
+
+static bool is_text(const uint8_t *bytes, size_t len)
+{
+    while (len && len >= LOOK - 4 && (bytes[len - 1] & 0xc0) == 0x80) /* a sequence that the look cuts */
+        len--;
+    for (size_t i = 0; i < len; i++)
+        if ((bytes[i] < ' ' || bytes[i] == 0x7f) && bytes[i] != '\n' && bytes[i] != '\t' && bytes[i] != '\r')
+            return false;
+    return len >= 4 && (nb_utf8_valid((const char *)bytes, len) || nb_utf8_valid((const char *)bytes, len - 1));
+}
+
+static bool is_safetensors(const uint8_t *b, size_t len)
+{
+    return len > 9 && b[5] == 0 && b[6] == 0 && b[7] == 0 && b[8] == '{' && (b[9] == '"' || b[9] == '}');
+}
+
+static const char *kind_of(const uint8_t *b, size_t len)
+{
+    const size_t look = len < LOOK ? len : LOOK;
+    static const struct {
+        const char *magic;
+        size_t at, n;
+        const char *kind;
+    } magics[] = {
+        {"\x89HDF\r\n\x1a\n", 0, 8, "h5"    },
+        {"TFL3",              4, 4, "tflite"},
+        {"\x89PNG\r\n\x1a\n", 0, 8, "png"   },
+        {"\xff\xd8\xff",      0, 3, "jpeg"  },
+        {"\x1f\x8b",          0, 2, "gzip"  },
+        {"\x93NUMPY",         0, 6, "npy"   },
+    };
+    if (starts(b, len, "PK\3\4", 4))
+        return zip_kind(b, look);
+    if (is_safetensors(b, len))
+        return "safetensors";
+    if (len > 2 && b[0] == 0x80 && b[1] >= 2 && b[1] <= 5) /* a pickle, as torch.save wrote before it wrote zips */
+        return "torch";
+    for (size_t i = 0; i < sizeof magics / sizeof *magics; i++)
+        if (len > magics[i].at && starts(b + magics[i].at, len - magics[i].at, magics[i].magic, magics[i].n))
+            return magics[i].kind;
+    if (is_onnx(b, len))
+        return "onnx";
+    if (!is_text(b, look))
+        return NULL;
+    const char *text = (const char *)b;
+    if (starts(b, len, "version https://git-lfs", 23))
+        return "lfs";
+    return has_key(text, look, "model") || has_key(text, look, "data") || has_key(text, look, "train") ? "config"
+                                                                                                       : "text";
+}
+
+/* @: the file; ^: without its suffix, where a new one follows. */
+static const struct {
+    const char *kind, *what;
+} whats[] = {
+    {"torch",
+     "a PyTorch file (.pt, .pth); for a state dict: python -c \"import torch, safetensors.torch as s; "
+     "s.save_file(torch.load('@', map_location='cpu'), '^.safetensors')\", then nibble import ^.safetensors --config "
+     "CONFIG -o OUT"                                                                                                 },
+    {"torchscript",
+     "a TorchScript file; python -c \"import torch, safetensors.torch as s; s.save_file(dict(torch.jit.load('@', "
+     "map_location='cpu').state_dict()), '^.safetensors')\", then nibble import ^.safetensors --config CONFIG -o OUT"},
+    {"keras",       "a Keras file; python -c \"import keras; keras.models.load_model('@').export('^.onnx', format='onnx')\", "
+              "then nibble import ^.onnx -o OUT"                                                        },
+    {"h5",
+     "an HDF5 file (Keras); python -m tf2onnx.convert --keras @ --output ^.onnx, then nibble import ^.onnx -o OUT"   },
+    {"tflite",
+     "a TensorFlow Lite model; python -m tf2onnx.convert --tflite @ --output ^.onnx, then nibble import ^.onnx "
+     "-o OUT (float models only)"                                                                                    },
+    {"onnx",        "an ONNX model; nibble import ^.onnx -o OUT makes a config and a checkpoint of it"               },
+    {"npz",
+     "an archive of NumPy arrays; python -c \"import numpy as n, safetensors.numpy as s; "
+     "s.save_file(dict(n.load('@')), '^.safetensors')\", then nibble import ^.safetensors --config CONFIG -o OUT"    },
+    {"npy",         "a NumPy array"                                                                                  },
+    {"safetensors", "a safetensors file; checkpoints are for eval, info, verify, export, run and quantize --from"    },
+    {"png",         "a PNG image; nibble run CHECKPOINT @ says what a network sees in it"                            },
+    {"jpeg",        "a JPEG image; networks take PNG files"                                                          },
+    {"gzip",        "a gzip file; gunzip it first"                                                                   },
+    {"zip",         "a zip archive"                                                                                  },
+    {"config",      "a config; nibble train @ makes a checkpoint of it"                                              },
+    {"lfs",         "a Git LFS pointer; git lfs pull brings the file itself"                                         },
+    {"text",        "a text file"                                                                                    },
+};
+
+static void fill_in(char *to, size_t size, const char *what, const char *name, const char *stem)
+{
+    size_t at = 0;
+    to[0] = '\0';
+    for (; *what && at + 1 < size; what++) {
+        const int n = *what == '@'   ? snprintf(to + at, size - at, "%s", name)
+                      : *what == '^' ? snprintf(to + at, size - at, "%s", stem)
+                                     : snprintf(to + at, size - at, "%c", *what);
+        at += n > 0 ? (size_t)n : 0;
+    }
+}
+
+const char *nb_file_kind(const char *name, const uint8_t *bytes, size_t len, char *buf, size_t size)
+{
+    const char *kind = kind_of(bytes, len), *slash = strrchr(name, '/'), *dot = strrchr(name, '.');
+    const size_t stem = dot && dot > (slash ? slash : name) ? (size_t)(dot - name) : strlen(name);
+    char short_name[STEM];
+    snprintf(short_name, sizeof short_name, "%.*s", (int)(stem < STEM ? stem : STEM - 1), name);
+    for (size_t i = 0; kind && i < sizeof whats / sizeof *whats; i++)
+        if (strcmp(whats[i].kind, kind) == 0) {
+            fill_in(buf, size, whats[i].what, name, short_name);
+            return buf;
+        }
+    return NULL;
+}
