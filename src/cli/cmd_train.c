@@ -176,6 +176,7 @@ static nb_train_job job_of(session *s)
                           .config_text = s->e.text,
                           .out = s->e.out,
                           .data = s->e.train,
+                          .test = s->e.test,
                           .indices = s->e.order,
                           .n_indices = s->e.n_train,
                           .reference = cli_flag(s->c, "--reference"),
@@ -191,6 +192,9 @@ static nb_status train(session *s, nb_train_result *result)
 {
     cli *c = s->c;
     nb_train_job job = job_of(s);
+    char last[CLI_PATH_BYTES];
+    NB_TRY(cli_file_in(c, s->e.out, "last.safetensors", last));
+    job.resume = cli_flag(c, "--resume") && nb_file_exists(last);
     NB_TRY(nb_train_check(c->ctx, &job));
     NB_TRY(prepare_folder(s, &job.resume));
     if (cli_flag(c, "--resume") && !job.resume)

@@ -15,6 +15,7 @@
 #include "base/rng.h"
 #include "train/checkpoint.h"
 #include "train/diagnose.h"
+#include "train/fingerprint.h"
 #include "train/loader.h"
 #include "train/metrics.h"
 
@@ -39,6 +40,7 @@ typedef struct {
     nb_loader *loader;
     nb_metrics metrics;
     nb_timing timing;
+    nb_fingerprint train_data, test_data;
     nb_position at;
     double accuracy; /* of the last evaluation; < 0: none in this phase */
     int64_t steps;   /* per epoch */
@@ -63,12 +65,29 @@ static const nb_phase *phase_of(const trainer *t)
 
 /* ---- files ---- */
 
+static nb_status set_path(nb_ctx *ctx, const nb_train_job *job, char *path, const char *name)
+{
+    int len = snprintf(path, PATH_BYTES, "%s/%s", job->out, name);
+    return len > 0 && len < PATH_BYTES ? NB_OK
+                                       : nb_fail(ctx, NB_E_CONFIG, "out: the path is longer than %d bytes", PATH_BYTES);
+}
+
+static nb_status set_paths(trainer *t)
+{
+    NB_TRY(set_path(t->ctx, t->job, t->last, "last.safetensors"));
+    NB_TRY(set_path(t->ctx, t->job, t->best, "best.safetensors"));
+    NB_TRY(set_path(t->ctx, t->job, t->metrics_csv, "metrics.csv"));
+    return set_path(t->ctx, t->job, t->timing_csv, "timing.csv");
+}
+
 static nb_status save_to(trainer *t, const char *path, const nb_optim *optim)
 {
     char *csv;
     NB_TRY(nb_metrics_print(t->ctx, &t->metrics, t->plan, &csv));
     nb_checkpoint_spec s = {.graph = t->graph, .optim = optim, .config = t->job->config_text, .metrics = csv};
     s.phase_name = phase_of(t)->keys.name;
+    s.train_data = t->train_data;
+    s.test_data = t->test_data;
     s.at = t->at;
     s.accuracy = t->accuracy;
     nb_status st = nb_checkpoint_save(t->ctx, path, &s);
@@ -303,31 +322,6 @@ static nb_status run_phases(trainer *t)
 
 /* ---- beginning and end ---- */
 
-/* Line by line, so that the message can say what differs. */
-static nb_status check_same_config(const trainer *t, const nb_checkpoint *c)
-{
-    const char *a = c->config, *b = t->job->config_text;
-    while (*a && *b) {
-        size_t la = strcspn(a, "\n"), lb = strcspn(b, "\n");
-        bool out = strncmp(a, "out:", 4) == 0 && strncmp(b, "out:", 4) == 0; /* a run folder may have been moved */
-        if (!out && (la != lb || strncmp(a, b, la) != 0))
-            return nb_fail(t->ctx, NB_E_CONFIG,
-                           "%s: was trained with another config (\"%.*s\", now \"%.*s\"): resume with the same one, or "
-                           "use `init:` "
-                           "to start from its weights",
-                           c->path, (int)(la < 120 ? la : 120), a, (int)(lb < 120 ? lb : 120), b);
-        a += la + (a[la] == '\n');
-        b += lb + (b[lb] == '\n');
-    }
-    if (*a || *b)
-        return nb_fail(
-            t->ctx, NB_E_CONFIG,
-            "%s: was trained with another config (the end differs: \"%.*s\"): resume with the same one, or use "
-            "`init:` to start from its weights",
-            c->path, (int)strcspn(*a ? a : b, "\n"), *a ? a : b);
-    return NB_OK;
-}
-
 static nb_status check_position(const trainer *t, const nb_checkpoint *c)
 {
     const nb_position *p = &c->at;
@@ -342,7 +336,7 @@ static nb_status check_position(const trainer *t, const nb_checkpoint *c)
 
 static nb_status resume(trainer *t, const nb_checkpoint *c)
 {
-    NB_TRY(check_same_config(t, c));
+    NB_TRY(nb_check_resumable(t->ctx, t->job, c));
     NB_TRY(check_position(t, c));
     t->at = c->at;
     t->accuracy = c->accuracy;
@@ -358,6 +352,9 @@ static nb_status begin(trainer *t)
     const nb_train_job *j = t->job;
     const char *init = j->experiment->init;
     t->at.best_accuracy = t->accuracy = -1;
+    NB_TRY(nb_fingerprint_of(t->ctx, j->data, &t->train_data));
+    if (j->test)
+        NB_TRY(nb_fingerprint_of(t->ctx, j->test, &t->test_data));
     if (!j->resume && !*init)
         return open_phase(t, &(nb_params_source){0});
     nb_checkpoint *c;
@@ -383,14 +380,6 @@ static nb_status open_loader(nb_ctx *ctx, const nb_train_job *job, nb_loader **o
     return nb_loader_open(ctx, job->data, &s, out);
 }
 
-static nb_status set_path(trainer *t, char *path, const char *name)
-{
-    int len = snprintf(path, PATH_BYTES, "%s/%s", t->job->out, name);
-    return len > 0 && len < PATH_BYTES
-               ? NB_OK
-               : nb_fail(t->ctx, NB_E_CONFIG, "out: the path is longer than %d bytes", PATH_BYTES);
-}
-
 static nb_status fill_result(const trainer *t, nb_train_result *out)
 {
     nb_phase_result *p = nb_alloc(t->ctx, (size_t)t->plan->n_phases * sizeof *p);
@@ -408,6 +397,28 @@ static nb_status fill_result(const trainer *t, nb_train_result *out)
     return NB_OK;
 }
 
+/* What a run cannot store or read back (a name that is not UTF-8, too many names) shows here, not at its first
+ * checkpoint. */
+static nb_status check_storable(nb_ctx *ctx, const nb_train_job *job, const nb_graph *g)
+{
+    nb_metrics m = {0}, read = {0};
+    char *csv = NULL;
+    nb_status st = NB_OK;
+    for (int32_t i = 0; i < job->plan->n_phases && st == NB_OK; i++)
+        st = nb_metrics_add(ctx, &m, &(nb_metrics_row){.phase = i, .loss = 0.1});
+    if (st == NB_OK)
+        st = nb_metrics_print(ctx, &m, job->plan, &csv);
+    if (st == NB_OK)
+        st = nb_checkpoint_prove(
+            ctx, &(nb_checkpoint_spec){.graph = g, .config = job->config_text, .metrics = csv, .phase_name = ""});
+    if (st == NB_OK)
+        st = nb_metrics_parse(ctx, "the first checkpoint", csv, job->plan, &read);
+    nb_free(ctx, csv);
+    nb_metrics_deinit(ctx, &m);
+    nb_metrics_deinit(ctx, &read);
+    return st;
+}
+
 /* The network of one kind of phase; a quantized one sees one image, so that it has ranges, and must pass job->check.
  */
 static nb_status check_network(nb_ctx *ctx, const nb_train_job *job, const nb_batch *b, bool quant,
@@ -423,8 +434,8 @@ static nb_status check_network(nb_ctx *ctx, const nb_train_job *job, const nb_ba
                           .reference = job->reference};
     nb_graph *g = NULL;
     NB_TRY(nb_graph_open(ctx, &spec, &(nb_params_source){.file = init, .mode = NB_PARAMS_START}, &g));
-    nb_status st = NB_OK;
-    if (run) {
+    nb_status st = check_storable(ctx, job, g);
+    if (st == NB_OK && run) {
         nb_forward(g, &(nb_run){.train = true, .pixels = b->pixels, .labels = b->labels});
         st = job->check(job->ud, g);
     }
@@ -432,23 +443,45 @@ static nb_status check_network(nb_ctx *ctx, const nb_train_job *job, const nb_ba
     return st;
 }
 
-nb_status nb_train_check(nb_ctx *ctx, const nb_train_job *job)
+/* The checkpoint that the first phase begins with, or NULL. One to be resumed from is looked at and closed. */
+static nb_status check_start(nb_ctx *ctx, const nb_train_job *job, nb_checkpoint **init)
 {
-    const char *init = job->experiment->init;
-    nb_loader *loader;
-    nb_checkpoint *c = NULL;
-    NB_TRY(open_loader(ctx, job, &loader));
+    char last[PATH_BYTES];
+    nb_checkpoint *c;
+    if (!job->resume)
+        return *job->experiment->init ? nb_checkpoint_open(ctx, job->experiment->init, init) : NB_OK;
+    NB_TRY(set_path(ctx, job, last, "last.safetensors"));
+    NB_TRY(nb_checkpoint_open(ctx, last, &c));
+    nb_status st = nb_check_resumable(ctx, job, c);
+    nb_checkpoint_close(ctx, c);
+    return st;
+}
+
+static nb_status check_networks(nb_ctx *ctx, const nb_train_job *job, nb_loader *loader)
+{
+    nb_checkpoint *init = NULL;
     nb_status st = nb_experiment_check(ctx, job->experiment, nb_data_info(job->data));
-    if (st == NB_OK && *init && !job->resume)
-        st = nb_checkpoint_open(ctx, init, &c);
+    if (st == NB_OK)
+        st = check_start(ctx, job, &init);
     const nb_batch *b = nb_loader_next(loader);
     for (int32_t i = 0; i < job->plan->n_phases && st == NB_OK; i++) {
         bool quant = job->plan->phase[i].keys.quant;
         if (i > 0 && quant == job->plan->phase[i - 1].keys.quant)
             continue;
-        st = check_network(ctx, job, b, quant, i == 0 ? c : NULL);
+        st = check_network(ctx, job, b, quant, i == 0 ? init : NULL);
     }
-    nb_checkpoint_close(ctx, c);
+    nb_checkpoint_close(ctx, init);
+    return st;
+}
+
+nb_status nb_train_check(nb_ctx *ctx, const nb_train_job *job)
+{
+    nb_loader *loader;
+    nb_c_locale locale;
+    NB_TRY(open_loader(ctx, job, &loader));
+    nb_status st =
+        nb_c_locale_enter(&locale) ? check_networks(ctx, job, loader) : nb_fail(ctx, NB_E_NOMEM, "out of memory");
+    nb_c_locale_leave(&locale);
     nb_loader_close(ctx, loader);
     return st;
 }
@@ -460,14 +493,7 @@ nb_status nb_train(nb_ctx *ctx, const nb_train_job *job, nb_train_result *out)
         return NB_E_NOMEM;
     *t = (trainer){.ctx = ctx, .job = job, .plan = job->plan, .saved_at = now()};
     nb_c_locale locale; /* numbers in checkpoints and tables have a point */
-    nb_status st = nb_c_locale_enter(&locale) ? set_path(t, t->last, "last.safetensors")
-                                              : nb_fail(ctx, NB_E_NOMEM, "out of memory");
-    if (st == NB_OK)
-        st = set_path(t, t->best, "best.safetensors");
-    if (st == NB_OK)
-        st = set_path(t, t->metrics_csv, "metrics.csv");
-    if (st == NB_OK)
-        st = set_path(t, t->timing_csv, "timing.csv");
+    nb_status st = nb_c_locale_enter(&locale) ? set_paths(t) : nb_fail(ctx, NB_E_NOMEM, "out of memory");
     if (st == NB_OK)
         st = open_loader(ctx, job, &t->loader);
     if (st == NB_OK) {
