@@ -182,9 +182,14 @@ NB_API nb_status nb_experiment_check(nb_ctx *ctx, const nb_experiment *e, const 
  * every kind of phase, whether it can become integers (job->check), the checkpoint of `init` or, with job->resume, the
  * one to go on from, whether checkpoints can be written and read back. */
 NB_API nb_status nb_train_check(nb_ctx *ctx, const nb_train_job *job);
-/* Writes metrics.csv, timing.csv, last.safetensors and best.safetensors into the run folder. NB_E_STOPPED: state was
- * saved. NB_E_DIVERGED: the last good checkpoint is still there. */
+/* Writes metrics.csv, timing.csv, last.safetensors, best.safetensors and the end of every phase but the last
+ * (nb_phase_file) into the run folder. NB_E_STOPPED: state was saved. NB_E_DIVERGED: the last good checkpoint is still
+ * there. */
 NB_API nb_status nb_train(nb_ctx *ctx, const nb_train_job *job, nb_train_result *out);
+
+/* "phase-1-float.safetensors", or "phase-1.safetensors" when the phase was given no name: a model checkpoint like best,
+ * to branch off from with `init`. *out is freed with nb_free. */
+NB_API nb_status nb_phase_file(nb_ctx *ctx, const nb_train_plan *plan, int32_t phase, char **out);
 
 /* ---- checkpoints and parameters by name ---- */
 

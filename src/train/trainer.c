@@ -2,17 +2,19 @@
  *
  * State is a position (nb_position), a graph, an optimizer and the table of epochs; all of it is in last.safetensors,
  * and everything random is a function of (seed, position). So resuming is: open the phase's graph from the file, seek
- * the loader, go on. Files of a run are written in an order that makes a kill between any two harmless: best, metrics,
- * last; what comes before `last` is simply written again, with the same bytes, by the epoch that is repeated. Each
- * phase builds its own graph; values move by name, moments start at zero, averaged weights (when on) become the
- * weights. With averaged weights, evaluation, best.safetensors and the next phase see the averages; batch-norm
- * statistics and ranges are taken as they are. Nothing is allocated per step. */
+ * the loader, go on. At the end of an epoch `last` is written first; best, the phase's end and metrics follow from it:
+ * a run that is resumed at such an end simply writes them again, with the same bytes. A kill between any two files is
+ * harmless, and results without `last` are never what a kill left. Each phase builds its own graph; values move by
+ * name, moments start at zero, averaged weights (when on) become the weights. With averaged weights, evaluation,
+ * best.safetensors, the ends of phases and the next phase see the averages; batch-norm statistics and ranges are taken
+ * as they are. Nothing is allocated per step. */
 #include <nibble/train.h>
 
 #include "base/check.h"
 #include "base/files.h"
 #include "base/numtext.h"
 #include "base/rng.h"
+#include "base/textbuf.h"
 #include "train/checkpoint.h"
 #include "train/diagnose.h"
 #include "train/fingerprint.h"
@@ -109,7 +111,44 @@ static nb_status save_metrics(trainer *t)
     NB_TRY(nb_metrics_print(t->ctx, &t->metrics, t->plan, &csv));
     nb_status st = nb_file_write(t->ctx, t->metrics_csv, csv, strlen(csv));
     nb_free(t->ctx, csv);
-    return st == NB_OK ? nb_timing_write(t->ctx, &t->timing, t->timing_csv) : st;
+    return st;
+}
+
+nb_status nb_phase_file(nb_ctx *ctx, const nb_train_plan *plan, int32_t phase, char **out)
+{
+    const char *name = plan->phase[phase].keys.name;
+    nb_text t;
+    nb_text_init(ctx, &t);
+    nb_text_printf(&t, "phase-%d", phase + 1);
+    if (strncmp(name, "phase", 5) != 0 ||
+        name[5 + strspn(name + 5, "0123456789")]) /* not what it is called by default */
+        nb_text_printf(&t, "-%s", name);
+    nb_text_add(&t, ".safetensors");
+    return nb_text_take(&t, out);
+}
+
+/* What the next phase starts from, kept because it overwrites last.safetensors. */
+static nb_status save_phase_end(trainer *t)
+{
+    char *name, path[PATH_BYTES];
+    NB_TRY(nb_phase_file(t->ctx, t->plan, t->at.phase, &name));
+    nb_status st = set_path(t->ctx, t->job, path, name);
+    nb_free(t->ctx, name);
+    return st == NB_OK ? save_to(t, path, NULL) : st;
+}
+
+/* The files that follow from last.safetensors at the end of an epoch. */
+static nb_status save_derived(trainer *t)
+{
+    const nb_position *p = &t->at;
+    bool best = p->best_accuracy >= 0 && p->best_phase == p->phase && p->best_epoch + 1 == p->epoch;
+    bool phase_end = p->epoch == phase_of(t)->keys.epochs && p->phase + 1 < t->plan->n_phases;
+    nb_optim_swap(t->optim);
+    nb_status st = best ? save_to(t, t->best, NULL) : NB_OK;
+    if (st == NB_OK && phase_end)
+        st = save_phase_end(t);
+    nb_optim_swap(t->optim);
+    return st == NB_OK ? save_metrics(t) : st;
 }
 
 /* ---- when numbers go bad ---- */
@@ -262,12 +301,12 @@ static nb_status finish_epoch(trainer *t)
         t->at.epochs_done++;
         t->at.step = t->at.seen = t->at.correct = 0;
         t->at.loss_sum = 0;
-        st = r.best ? save_to(t, t->best, NULL) : NB_OK;
     }
     nb_optim_swap(t->optim);
     NB_TRY(st);
-    NB_TRY(save_metrics(t));
+    NB_TRY(nb_timing_write(t->ctx, &t->timing, t->timing_csv)); /* before last: that does not hold the times */
     NB_TRY(save_last(t));
+    NB_TRY(save_derived(t));
     if (t->job->on_epoch)
         t->job->on_epoch(t->job->ud, &r);
     return NB_OK;
@@ -344,7 +383,8 @@ static nb_status resume(trainer *t, const nb_checkpoint *c)
     NB_TRY(nb_metrics_parse(t->ctx, c->path, c->metrics, t->plan, &t->metrics));
     NB_TRY(nb_timing_read(t->ctx, &t->timing, t->timing_csv, c->at.phase, c->at.epoch));
     NB_TRY(open_phase(t, &(nb_params_source){.file = c, .mode = NB_PARAMS_EXACT}));
-    return nb_checkpoint_load_optim(t->ctx, c, t->optim);
+    NB_TRY(nb_checkpoint_load_optim(t->ctx, c, t->optim));
+    return t->at.step == 0 && t->at.epoch > 0 ? save_derived(t) : NB_OK; /* a kill may have come before them */
 }
 
 static nb_status begin(trainer *t)
