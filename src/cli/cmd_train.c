@@ -190,6 +190,15 @@ static nb_train_job job_of(session *s)
                           .stop = &stop_asked};
 }
 
+/* Only full batches are steps. Which images are left over changes from epoch to epoch. */
+static void say_left_over(const session *s)
+{
+    int32_t batch = s->plan->keys.batch, rest = s->e.n_train % batch;
+    if (rest && !cli_flag(s->c, "--quiet"))
+        printf("%d of %d training images do not fill a batch of %d and sit out an epoch, other ones each time\n", rest,
+               s->e.n_train, batch);
+}
+
 static nb_status train(session *s, nb_train_result *result)
 {
     cli *c = s->c;
@@ -201,6 +210,8 @@ static nb_status train(session *s, nb_train_result *result)
     NB_TRY(prepare_folder(s, &job.resume));
     if (cli_flag(c, "--resume") && !job.resume)
         fprintf(stderr, "nibble: %s: no checkpoint yet, starting from the beginning\n", s->e.out);
+    if (!job.resume)
+        say_left_over(s);
     cli_progress_init(&s->progress, cli_flag(c, "--quiet"));
     catch_signals();
     nb_status st = nb_train(c->ctx, &job, result);
