@@ -4,6 +4,7 @@
 #include <nibble/dataset.h>
 
 #include <base/check.h>
+#include <base/safetensors.h>
 #include <string.h>
 
 #define NB_DATASET(id) extern const nb_dataset nb_dataset_##id;
@@ -73,6 +74,27 @@ static void check_info(const nb_dsinfo *i)
         NB_ASSERT(i->std[c] > 0.0f);
 }
 
+/* Class names go into checkpoints, whose text is UTF-8; said before anything is trained. */
+static nb_status check_class_names(nb_ctx *ctx, const nb_dsinfo *i)
+{
+    for (int32_t k = 0; i->class_names && k < i->classes; k++) {
+        const char *name = i->class_names[k];
+        char shown[64];
+        size_t at = 0;
+        if (nb_utf8_valid(name, strlen(name)))
+            continue;
+        for (; *name && at + 5 < sizeof shown; name++)
+            at += (size_t)snprintf(shown + at, sizeof shown - at, *name >= ' ' && *name <= '~' ? "%c" : "\\x%02x",
+                                   (unsigned char)*name);
+        return nb_fail(
+            ctx, NB_E_FORMAT,
+            "data: the name of class %d, \"%s\", is not UTF-8 and could not be stored in a checkpoint: rename "
+            "the class",
+            k, shown);
+    }
+    return NB_OK;
+}
+
 nb_status nb_data_open(nb_ctx *ctx, const nb_conf *data, const char *split, nb_data **out)
 {
     NB_ASSERT(strcmp(split, "train") == 0 || strcmp(split, "test") == 0);
@@ -97,6 +119,8 @@ nb_status nb_data_open(nb_ctx *ctx, const nb_conf *data, const char *split, nb_d
         if (st == NB_E_CONFIG) /* a loader knows its keys' values, not where they stand */
             nb_conf_fail(ctx, data, NULL, st, "%s", nb_ctx_error(ctx));
     }
+    if (st == NB_OK)
+        st = check_class_names(ctx, &d->info);
     if (st != NB_OK) {
         nb_data_close(ctx, d);
         return st;

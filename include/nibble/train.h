@@ -149,6 +149,7 @@ typedef struct {
     const char *config_text; /* canonical, goes into the checkpoints */
     const char *out;         /* run folder; must exist */
     const nb_data *data;     /* the split "train" */
+    const nb_data *test;     /* the split "test", when evaluate looks at it: its fingerprint is kept; may be NULL */
     const int32_t *indices;  /* images to train on; NULL = 0..count-1 */
     int32_t n_indices;
     bool resume;    /* continue from <out>/last.safetensors */
@@ -179,11 +180,17 @@ typedef struct {
  * and the augmentations, for data like these. Needs no files. */
 NB_API nb_status nb_experiment_check(nb_ctx *ctx, const nb_experiment *e, const nb_dsinfo *info);
 /* Looks at everything that can be wrong before the run folder is touched: every section, batch size, the network of
- * every kind of phase, whether it can become integers (job->check), the checkpoint of `init`. */
+ * every kind of phase, whether it can become integers (job->check), the checkpoint of `init` or, with job->resume, the
+ * one to go on from, whether checkpoints can be written and read back. */
 NB_API nb_status nb_train_check(nb_ctx *ctx, const nb_train_job *job);
-/* Writes metrics.csv, timing.csv, last.safetensors and best.safetensors into the run folder. NB_E_STOPPED: state was
- * saved. NB_E_DIVERGED: the last good checkpoint is still there. */
+/* Writes metrics.csv, timing.csv, last.safetensors, best.safetensors and the end of every phase but the last
+ * (nb_phase_file) into the run folder. NB_E_STOPPED: state was saved. NB_E_DIVERGED: the last good checkpoint is still
+ * there. */
 NB_API nb_status nb_train(nb_ctx *ctx, const nb_train_job *job, nb_train_result *out);
+
+/* "phase-1-float.safetensors", or "phase-1.safetensors" when the phase was given no name: a model checkpoint like best,
+ * to branch off from with `init`. *out is freed with nb_free. */
+NB_API nb_status nb_phase_file(nb_ctx *ctx, const nb_train_plan *plan, int32_t phase, char **out);
 
 /* ---- checkpoints and parameters by name ---- */
 
@@ -199,6 +206,12 @@ typedef struct {
     int32_t best_phase, best_epoch;
 } nb_position;
 
+/* What is kept of a split's content. */
+typedef struct {
+    int32_t count; /* of images; 0: not recorded */
+    uint64_t labels, pixels;
+} nb_fingerprint;
+
 /* A checkpoint read from a file: safetensors with one F32 tensor per leaf under its name, "opt/<leaf>/<k>",
  * "ema/<leaf>", and the fields below as text in __metadata__. */
 typedef struct nb_checkpoint {
@@ -211,6 +224,7 @@ typedef struct nb_checkpoint {
     bool quantized;
     double accuracy; /* of these weights when last evaluated, 0..1; < 0: never */
     nb_dsinfo info;  /* of the data it was trained on; class_names are owned by the checkpoint */
+    nb_fingerprint train_data, test_data;
     struct nb_arena *arena;
 } nb_checkpoint;
 NB_API nb_status nb_checkpoint_open(nb_ctx *ctx, const char *path, nb_checkpoint **out);

@@ -59,6 +59,8 @@ nb_status nb_st_add(nb_st_writer *w, const char *name, nb_st_dtype dtype, int32_
                     const void *data);
 nb_status nb_st_set_meta(nb_st_writer *w, const char *key, const char *value);
 nb_status nb_st_save(nb_st_writer *w, const char *path);
+/* The bytes of the file instead; *out is freed with nb_free, name stands in messages. */
+nb_status nb_st_bytes(nb_st_writer *w, const char *name, uint8_t **out, size_t *len);
 void nb_st_writer_free(nb_st_writer *w);
 
 /* ---- shared by the two halves, safetensors.c and safewriter.c ---- */

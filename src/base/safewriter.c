@@ -193,12 +193,32 @@ static void put_header(text *o, const nb_st_writer *w)
         put_text(o, " ");
 }
 
+static void put_length(uint8_t *to, size_t len)
+{
+    for (int i = 0; i < LENGTH_BYTES; i++)
+        to[i] = (uint8_t)((uint64_t)len >> (8 * i));
+}
+
+/* header.to is freed by the caller. */
+static nb_status make_header(nb_st_writer *w, const char *path, text *header)
+{
+    *header = (text){0};
+    put_header(header, w);
+    if (header->len > NB_ST_MAX_HEADER)
+        return nb_fail(w->ctx, NB_E_UNSUPPORTED, "%s: a header of %zu bytes, more than the %d allowed", path,
+                       header->len, NB_ST_MAX_HEADER);
+    *header = (text){.to = nb_alloc(w->ctx, header->len)};
+    if (!header->to)
+        return NB_E_NOMEM;
+    put_header(header, w);
+    return NB_OK;
+}
+
 /* Errors of fwrite stay in the stream until commit reports them. */
 static void write_all(const nb_st_writer *w, const text *header, FILE *f)
 {
     uint8_t length[LENGTH_BYTES];
-    for (int i = 0; i < LENGTH_BYTES; i++)
-        length[i] = (uint8_t)((uint64_t)header->len >> (8 * i));
+    put_length(length, header->len);
     fwrite(length, 1, sizeof length, f);
     fwrite(header->to, 1, header->len, f);
     for (const entry *e = w->first; e; e = e->next)
@@ -208,16 +228,9 @@ static void write_all(const nb_st_writer *w, const text *header, FILE *f)
 
 nb_status nb_st_save(nb_st_writer *w, const char *path)
 {
-    text header = {0};
-    put_header(&header, w);
-    if (header.len > NB_ST_MAX_HEADER)
-        return nb_fail(w->ctx, NB_E_UNSUPPORTED, "%s: a header of %zu bytes, more than the %d allowed", path,
-                       header.len, NB_ST_MAX_HEADER);
-    header = (text){.to = nb_alloc(w->ctx, header.len)};
-    if (!header.to)
-        return NB_E_NOMEM;
-    put_header(&header, w);
+    text header;
     nb_atomic a;
+    NB_TRY(make_header(w, path, &header));
     nb_status st = nb_atomic_open(w->ctx, path, &a);
     if (st == NB_OK) {
         write_all(w, &header, a.f);
@@ -225,4 +238,25 @@ nb_status nb_st_save(nb_st_writer *w, const char *path)
     }
     nb_free(w->ctx, header.to);
     return st;
+}
+
+nb_status nb_st_bytes(nb_st_writer *w, const char *name, uint8_t **out, size_t *len)
+{
+    text header;
+    NB_TRY(make_header(w, name, &header));
+    size_t at = LENGTH_BYTES + header.len, bytes = at;
+    for (const entry *e = w->first; e; e = e->next)
+        bytes += e->t.bytes;
+    uint8_t *p = nb_alloc(w->ctx, bytes);
+    if (p) {
+        put_length(p, header.len);
+        memcpy(p + LENGTH_BYTES, header.to, header.len);
+        for (const entry *e = w->first; e; at += e->t.bytes, e = e->next)
+            if (e->t.bytes)
+                memcpy(p + at, e->t.data, e->t.bytes);
+        *out = p;
+        *len = bytes;
+    }
+    nb_free(w->ctx, header.to);
+    return p ? NB_OK : NB_E_NOMEM;
 }

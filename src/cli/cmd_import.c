@@ -2,6 +2,7 @@
 #include "cli/import_onnx.h"
 #include "cli/meant_file.h"
 #include "cli/output.h"
+#include "cli/run_folder.h"
 
 #include "base/check.h"
 #include "train/checkpoint.h"
@@ -82,13 +83,17 @@ static nb_status import_into(cli *c, const cli_experiment *e, nb_graph *g)
     nb_import_options options = {.map = cli_value(c, "--map")};
     nb_import_report report = {0};
     NB_TRY(float_option(c, "--bn-eps", 0, 1, &options.bn_eps));
+    nb_lock lock = {0};
     nb_status st = nb_import_weights(g, c->arg[0], &options, &report);
     if (cli_flag(c, "--list") && report.n > 0) {
         nb_status printed = print_report(c, &report);
         st = st == NB_OK ? printed : st;
     }
     if (st == NB_OK && out)
+        st = cli_lock_beside(c, out, &lock);
+    if (st == NB_OK && out)
         st = cli_import_save(c, g, e->text, out);
+    nb_lock_release(&lock);
     if (st == NB_OK && out && !cli_flag(c, "--list"))
         printf("%s: %lld parameters by map %s\n", out, (long long)count_params(g), report.map);
     nb_import_report_free(&report);

@@ -26,6 +26,7 @@ typedef struct {
     int32_t n_sample;
     nb_eval before, after; /* before.n == 0: unknown */
     char last[CLI_PATH_BYTES], model[CLI_PATH_BYTES], meant[CLI_PATH_BYTES];
+    nb_lock lock; /* of the run folder, while it is written */
 } session;
 
 /* ---- the sample ---- */
@@ -96,7 +97,7 @@ static nb_status save(session *s)
                                .at = {.best_accuracy = s->after.accuracy},
                                .accuracy = s->after.accuracy};
     nb_c_locale locale; /* numbers in checkpoints have a point */
-    NB_TRY(cli_run_folder_make(s->c, s->e.out, s->e.text));
+    NB_TRY(cli_run_folder_begin(s->c, s->e.out, "", s->e.text, &s->lock));
     nb_status st = nb_c_locale_enter(&locale) ? nb_checkpoint_save(ctx, s->last, &spec)
                                               : nb_fail(ctx, NB_E_NOMEM, "out of memory");
     nb_c_locale_leave(&locale);
@@ -200,6 +201,7 @@ static nb_status run(cli *c)
         return NB_E_NOMEM;
     s->c = c;
     nb_status st = run_session(s);
+    nb_lock_release(&s->lock);
     nb_intmodel_free(c->ctx, s->integers);
     nb_graph_free(s->graph);
     nb_checkpoint_close(c->ctx, s->from);

@@ -45,12 +45,22 @@ static const char *class_name(const nb_dsinfo *info, int32_t label, char *buf, s
     return buf;
 }
 
+/* A name is whatever a folder may be called; what would move the cursor is a question mark. */
+static void print_name(const char *s)
+{
+    for (; *s; s++)
+        putchar((unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s);
+    putchar('\n');
+}
+
 static void print_text(const cli_model *m, const char *path, const guess *top, int32_t n)
 {
     char buf[16];
     printf("%s\n", path);
-    for (int32_t i = 0; i < n; i++)
-        printf("  %6.2f %%  %s\n", 100 * top[i].probability, class_name(&m->info, top[i].label, buf, sizeof buf));
+    for (int32_t i = 0; i < n; i++) {
+        printf("  %6.2f %%  ", 100 * top[i].probability);
+        print_name(class_name(&m->info, top[i].label, buf, sizeof buf));
+    }
 }
 
 static void add_json(cJSON *list, const cli_model *m, const char *path, const guess *top, int32_t n)

@@ -38,6 +38,7 @@ typedef struct {
     cli_progress progress;
     cli_images eval;    /* what is evaluated after every epoch */
     int32_t warned_for; /* phases that were found dead, or are over: one warning each */
+    nb_lock lock;       /* of the run folder */
 } session;
 
 /* ---- the trainer's questions ---- */
@@ -87,16 +88,10 @@ static void on_epoch(void *ud, const nb_epoch_report *r)
 /* *resume: there is a checkpoint to go on from. */
 static nb_status prepare_folder(session *s, bool *resume)
 {
-    cli *c = s->c;
-    char last[CLI_PATH_BYTES];
-    NB_TRY(cli_file_in(c, s->e.out, "last.safetensors", last));
-    *resume = cli_flag(c, "--resume") && nb_file_exists(last);
-    if (cli_flag(c, "--resume"))
-        cli_run_folder_tidy(s->e.out);
-    if (*resume)
-        return NB_OK; /* config.yaml is of this run: the trainer compares configs */
-    NB_TRY(cli_run_folder_check(c, s->e.out, " continue it with --resume,"));
-    return cli_run_folder_make(c, s->e.out, s->e.text);
+    *resume = false;
+    if (cli_flag(s->c, "--resume"))
+        return cli_run_folder_resume(s->c, s->e.out, s->e.text, &s->lock, resume);
+    return cli_run_folder_begin(s->c, s->e.out, " continue it with --resume,", s->e.text, &s->lock);
 }
 
 /* ---- the end ---- */
@@ -164,6 +159,13 @@ static nb_status print_results(const session *s, const nb_train_result *r, const
     if (*f->integers)
         printf("integers      %s\n", f->integers);
     printf("also in %s: config.yaml, metrics.csv, timing.csv, last and best.safetensors\n", s->e.out);
+    for (int32_t i = 0; i + 1 < s->plan->n_phases; i++) {
+        char *name;
+        NB_TRY(nb_phase_file(s->c->ctx, s->plan, i, &name));
+        printf("%s%s%s", i ? ", " : "the ends of earlier phases, for `init:`: ", name,
+               i + 2 < s->plan->n_phases ? "" : "\n");
+        nb_free(s->c->ctx, name);
+    }
     return NB_OK;
 }
 
@@ -176,6 +178,7 @@ static nb_train_job job_of(session *s)
                           .config_text = s->e.text,
                           .out = s->e.out,
                           .data = s->e.train,
+                          .test = s->e.test,
                           .indices = s->e.order,
                           .n_indices = s->e.n_train,
                           .reference = cli_flag(s->c, "--reference"),
@@ -187,19 +190,40 @@ static nb_train_job job_of(session *s)
                           .stop = &stop_asked};
 }
 
+/* Only full batches are steps. Which images are left over changes from epoch to epoch. */
+static void say_left_over(const session *s)
+{
+    int32_t batch = s->plan->keys.batch, rest = s->e.n_train % batch;
+    if (rest && !cli_flag(s->c, "--quiet"))
+        printf("%d of %d training images do not fill a batch of %d and sit out an epoch, other ones each time\n", rest,
+               s->e.n_train, batch);
+}
+
 static nb_status train(session *s, nb_train_result *result)
 {
     cli *c = s->c;
     nb_train_job job = job_of(s);
+    char last[CLI_PATH_BYTES];
+    NB_TRY(cli_file_in(c, s->e.out, "last.safetensors", last));
+    job.resume = cli_flag(c, "--resume") && nb_file_exists(last);
     NB_TRY(nb_train_check(c->ctx, &job));
     NB_TRY(prepare_folder(s, &job.resume));
     if (cli_flag(c, "--resume") && !job.resume)
         fprintf(stderr, "nibble: %s: no checkpoint yet, starting from the beginning\n", s->e.out);
+    if (!job.resume)
+        say_left_over(s);
     cli_progress_init(&s->progress, cli_flag(c, "--quiet"));
     catch_signals();
     nb_status st = nb_train(c->ctx, &job, result);
     cli_progress_clear(&s->progress);
     return st;
+}
+
+/* Before anything is read that takes time; prepare_folder asks again, under the lock. */
+static nb_status look_at_folder(session *s)
+{
+    return cli_flag(s->c, "--resume") ? nb_lock_check(s->c->ctx, s->e.out)
+                                      : cli_run_folder_check(s->c, s->e.out, " continue it with --resume,");
 }
 
 static nb_status run_session(session *s, nb_train_result *result)
@@ -213,6 +237,7 @@ static nb_status run_session(session *s, nb_train_result *result)
         return nb_conf_fail(c->ctx, nb_config_root(s->e.config), "train", NB_E_CONFIG,
                             "required key is missing (optimizer and phases: {phases: [{epochs: 8, lr: 0.1}], ...})");
     NB_TRY(nb_train_plan_create(c->ctx, s->e.exp.train, &s->plan));
+    NB_TRY(look_at_folder(s));
     NB_TRY(cli_experiment_open_train(c, &s->e));
     NB_TRY(cli_experiment_open_test(c, &s->e));
     NB_TRY(cli_experiment_split(c, &s->e, s->e.n_validation ? "validation" : "test", &s->eval));
@@ -229,6 +254,7 @@ static nb_status run(cli *c)
     s->c = c;
     nb_train_result result = {0};
     nb_status st = run_session(s, &result);
+    nb_lock_release(&s->lock);
     nb_free(c->ctx, result.phase);
     nb_train_plan_free(c->ctx, s->plan);
     cli_experiment_close(c, &s->e);
@@ -251,8 +277,11 @@ const cli_command cli_command_train = {
     .usage = "CONFIG",
     .help = "train an experiment; ends with the integers when its last phase is quantized",
     .more =
-        "The run folder (key `out`) receives the resolved config, metrics.csv, last and best.safetensors, and\n"
-        "model.int.safetensors. Ctrl-C saves a checkpoint first; so do the keys train.save_steps and save_seconds.\n"
+        "The run folder (key `out`) receives the resolved config, metrics.csv, last and best.safetensors, the end of "
+        "each\n"
+        "phase but the last (phase-1-NAME.safetensors: `init:` branches off from it), and model.int.safetensors. Only\n"
+        "one process at a time writes there. --resume goes on only with the same config and the same data. Ctrl-C "
+        "saves a checkpoint first; so do the keys train.save_steps and save_seconds.\n"
         "The same config gives the same bytes again: with any number of threads, interrupted and resumed or not.\n",
     .options = options,
     .min_args = 1,

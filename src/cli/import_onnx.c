@@ -1,5 +1,6 @@
 /* import_onnx.c - an ONNX model as config and checkpoint: which data, how they are normalised, where to write. */
 #include "cli/import_onnx.h"
+#include "cli/run_folder.h"
 
 #include "base/check.h"
 #include "base/files.h"
@@ -134,13 +135,18 @@ static nb_status write_both(cli *c, const nb_onnx *o, cli_experiment *e, const n
     NB_TRY(cli_experiment_parse(c, yaml, text, e));
     NB_TRY(find_info(c, e, nb_onnx_info(o), options->mean && options->std, &info));
     NB_TRY(nb_model_build(c->ctx, &e->exp, &info, 1, &g));
+    nb_lock lock = {0};
     nb_status st = nb_onnx_fill(o, g);
+    if (st == NB_OK)
+        st =
+            cli_lock_beside(c, yaml, &lock); /* so that two imports do not leave one's config and the other's weights */
     if (st == NB_OK)
         st = cli_import_save(c, g, e->text, options->init);
     if (st == NB_OK)
         st = nb_file_write(c->ctx, yaml, text, strlen(text));
     if (st == NB_OK)
         printf("%s\n%s\n", yaml, options->init);
+    nb_lock_release(&lock);
     nb_graph_free(g);
     return st;
 }

@@ -4,18 +4,23 @@
 
 #include "cli/cli.h"
 
+#include "base/lock.h"
+
 enum { CLI_PATH_BYTES = 4096 };
 
 /* "<folder>/<name>" into path [CLI_PATH_BYTES]. */
 nb_status cli_file_in(cli *c, const char *folder, const char *name, char *path);
 
-/* Fails when the folder holds a run and the command was not given --force. remedy: what else its user can do, with a
- * comma at its end, or "". */
+/* Looks only: fails when somebody is writing into the folder, or it holds a run and the command was not given --force.
+ * remedy: what else its user can do, with a comma at its end, or "". */
 nb_status cli_run_folder_check(cli *c, const char *folder, const char *remedy);
-/* Moves an earlier run aside (--force), makes the folder and writes config.yaml, which also proves that it can be
+/* Makes the folder this process's until the lock is released, after a failure too: moves an earlier run aside
+ * (--force), removes what a killed process left half-written, and writes config.yaml, which also proves that it can be
  * written. */
-nb_status cli_run_folder_make(cli *c, const char *folder, const char *config_text);
-/* Removes half-written files that a killed process left behind. */
-void cli_run_folder_tidy(const char *folder);
+nb_status cli_run_folder_begin(cli *c, const char *folder, const char *remedy, const char *config_text, nb_lock *lock);
+/* The same for --resume. *resume: there is a checkpoint to go on from; when nothing is there yet the run begins. */
+nb_status cli_run_folder_resume(cli *c, const char *folder, const char *config_text, nb_lock *lock, bool *resume);
+/* For short writers of files that are no run's: the lock of the folder that path stands in, which is waited for. */
+nb_status cli_lock_beside(cli *c, const char *path, nb_lock *lock);
 
 #endif

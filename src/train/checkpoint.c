@@ -6,9 +6,9 @@
  *   ema/<leaf>        averaged weights               (only in last.safetensors and with train.ema)
  * A model checkpoint (best.safetensors) has only leaves, and with train.ema those are the averaged weights.
  * __metadata__, all text: format, config, metrics (the CSV so far), the position (seed, epoch and step are all there is
- * to the state of the random numbers: they are counter based), best, accuracy, quantized, and the data's shape and
- * normalisation, so that a checkpoint can be used without its data set. Numbers are printed so that they read back
- * exactly. */
+ * to the state of the random numbers: they are counter based), best, accuracy, quantized, the data's shape,
+ * normalisation and class names, so that a checkpoint can be used without its data set, and train_data, test_data: what
+ * a resumed run compares its data with. Numbers are printed so that they read back exactly. */
 #include "train/checkpoint.h"
 
 #include "base/arena.h"
@@ -17,6 +17,7 @@
 #include "base/numtext.h"
 #include "base/safetensors.h"
 #include "core/sound.h"
+#include "base/textbuf.h"
 
 #include <errno.h>
 #include <math.h>
@@ -41,6 +42,29 @@ static nb_status meta(nb_st_writer *w, const char *key, const char *fmt, ...)
     return nb_st_set_meta(w, key, text);
 }
 
+/* One a line; a name's own newlines and backslashes become \n and \\. */
+static nb_status write_class_names(nb_ctx *ctx, nb_st_writer *w, const nb_dsinfo *d)
+{
+    nb_text t;
+    char *names;
+    nb_text_init(ctx, &t);
+    for (int32_t i = 0; i < d->classes; i++) {
+        nb_text_add(&t, i ? "\n" : "");
+        for (const char *p = d->class_names[i]; *p; p++) {
+            size_t n = strcspn(p, "\n\\");
+            nb_text_bytes(&t, p, n);
+            p += n;
+            if (!*p)
+                break;
+            nb_text_add(&t, *p == '\n' ? "\\n" : "\\\\");
+        }
+    }
+    NB_TRY(nb_text_take(&t, &names));
+    nb_status st = nb_st_set_meta(w, "class_names", names);
+    nb_free(ctx, names);
+    return st;
+}
+
 static nb_status write_info(nb_ctx *ctx, nb_st_writer *w, const nb_dsinfo *d)
 {
     NB_TRY(meta(w, "input", "%d %d %d", d->h, d->w, d->c));
@@ -49,19 +73,14 @@ static nb_status write_info(nb_ctx *ctx, nb_st_writer *w, const nb_dsinfo *d)
                 (double)d->mean[3]));
     NB_TRY(meta(w, "std", "%.9g %.9g %.9g %.9g", (double)d->std[0], (double)d->std[1], (double)d->std[2],
                 (double)d->std[3]));
-    if (!d->class_names)
-        return NB_OK;
-    size_t len = 1;
-    for (int32_t i = 0; i < d->classes; i++)
-        len += strlen(d->class_names[i]) + 1;
-    char *names = nb_alloc(ctx, len);
-    if (!names)
-        return NB_E_NOMEM;
-    for (int32_t i = 0, at = 0; i < d->classes; i++)
-        at += snprintf(names + at, len - (size_t)at, "%s%s", i ? "\n" : "", d->class_names[i]);
-    nb_status st = nb_st_set_meta(w, "class_names", names);
-    nb_free(ctx, names);
-    return st;
+    return d->class_names ? write_class_names(ctx, w, d) : NB_OK;
+}
+
+static nb_status write_fingerprint(nb_st_writer *w, const char *key, const nb_fingerprint *f)
+{
+    return f->count ? meta(w, key, "%d %016llx %016llx", f->count, (unsigned long long)f->labels,
+                           (unsigned long long)f->pixels)
+                    : NB_OK;
 }
 
 static nb_status write_meta(nb_ctx *ctx, nb_st_writer *w, const nb_checkpoint_spec *s)
@@ -84,6 +103,8 @@ static nb_status write_meta(nb_ctx *ctx, nb_st_writer *w, const nb_checkpoint_sp
     NB_TRY(meta(w, "best_epoch", "%d", p->best_epoch));
     NB_TRY(meta(w, "accuracy", "%.17g", s->accuracy));
     NB_TRY(nb_st_set_meta(w, "quantized", s->graph->quantized ? "yes" : "no"));
+    NB_TRY(write_fingerprint(w, "train_data", &s->train_data));
+    NB_TRY(write_fingerprint(w, "test_data", &s->test_data));
     return write_info(ctx, w, &s->graph->info);
 }
 
@@ -117,7 +138,7 @@ static nb_status add_tensors(nb_st_writer *w, const nb_checkpoint_spec *s)
     return NB_OK;
 }
 
-nb_status nb_checkpoint_save(nb_ctx *ctx, const char *path, const nb_checkpoint_spec *s)
+static nb_status fill(nb_ctx *ctx, const nb_checkpoint_spec *s, nb_st_writer **out)
 {
     nb_st_writer *w;
     NB_TRY(nb_st_writer_create(ctx, &w));
@@ -125,9 +146,40 @@ nb_status nb_checkpoint_save(nb_ctx *ctx, const char *path, const nb_checkpoint_
     if (st == NB_OK)
         st = write_meta(ctx, w, s);
     if (st == NB_OK)
-        st = nb_st_save(w, path);
+        *out = w;
+    else
+        nb_st_writer_free(w);
+    return st;
+}
+
+nb_status nb_checkpoint_save(nb_ctx *ctx, const char *path, const nb_checkpoint_spec *s)
+{
+    nb_st_writer *w;
+    NB_TRY(fill(ctx, s, &w));
+    nb_status st = nb_st_save(w, path);
     nb_st_writer_free(w);
     return st;
+}
+
+nb_status nb_checkpoint_prove(nb_ctx *ctx, const nb_checkpoint_spec *s)
+{
+    nb_st_writer *w;
+    nb_checkpoint *c;
+    uint8_t *bytes;
+    size_t len;
+    NB_TRY(fill(ctx, s, &w));
+    nb_status st = nb_st_bytes(w, "the checkpoint", &bytes, &len);
+    nb_st_writer_free(w);
+    NB_TRY(st);
+    st = nb_checkpoint_parse(ctx, "the checkpoint", bytes, len, &c);
+    nb_free(ctx, bytes);
+    NB_TRY(st);
+    const nb_dsinfo *a = &s->graph->info, *b = &c->info;
+    bool same = !strcmp(c->config, s->config) && !strcmp(c->metrics, s->metrics) && !a->class_names == !b->class_names;
+    for (int32_t i = 0; same && a->class_names && i < a->classes; i++)
+        same = !strcmp(a->class_names[i], b->class_names[i]);
+    nb_checkpoint_close(ctx, c);
+    return same ? NB_OK : nb_fail(ctx, NB_E_UNSUPPORTED, "the config or the class names cannot be stored unchanged");
 }
 
 /* ---- reading ---- */
@@ -196,6 +248,18 @@ static nb_status read_floats(nb_ctx *ctx, const nb_checkpoint *c, const char *ke
     return *at ? bad_meta(ctx, c, key, text) : NB_OK;
 }
 
+/* In place. A backslash before anything else is one that an earlier version wrote. */
+static void unescape(char *s)
+{
+    char *to = s;
+    for (; *s; s++) {
+        bool two = *s == '\\' && (s[1] == 'n' || s[1] == '\\');
+        *to++ = two && s[1] == 'n' ? '\n' : *s;
+        s += two;
+    }
+    *to = '\0';
+}
+
 static nb_status read_class_names(nb_ctx *ctx, nb_checkpoint *c)
 {
     const char *text = nb_st_meta(c->file, "class_names");
@@ -213,9 +277,27 @@ static nb_status read_class_names(nb_ctx *ctx, nb_checkpoint *c)
         at = strchr(at, '\n');
         if (at)
             *at++ = '\0';
+        unescape(names[n - 1]);
     }
     c->info.class_names = (const char *const *)names;
     return n == c->info.classes ? NB_OK : bad_meta(ctx, c, "class_names", text);
+}
+
+/* Absent in imported and calibrated networks, and in what earlier versions wrote. */
+static nb_status read_fingerprint(nb_ctx *ctx, const nb_checkpoint *c, const char *key, nb_fingerprint *out)
+{
+    const char *text = nb_st_meta(c->file, key);
+    char *at[3] = {NULL};
+    if (!text)
+        return NB_OK;
+    errno = 0;
+    long count = strtol(text, &at[0], 10);
+    out->labels = strtoull(at[0], &at[1], 16);
+    out->pixels = strtoull(at[1], &at[2], 16);
+    out->count = (int32_t)count;
+    return errno || count < 1 || count > INT32_MAX || at[1] != at[0] + 17 || at[2] != at[1] + 17 || *at[2]
+               ? bad_meta(ctx, c, key, text)
+               : NB_OK;
 }
 
 static nb_status read_info(nb_ctx *ctx, nb_checkpoint *c)
@@ -281,6 +363,8 @@ static nb_status read_all(nb_ctx *ctx, nb_checkpoint *c)
         return bad_meta(ctx, c, "quantized", quantized);
     NB_TRY(read_position(ctx, c));
     NB_TRY(read_accuracy(ctx, c, "accuracy", &c->accuracy));
+    NB_TRY(read_fingerprint(ctx, c, "train_data", &c->train_data));
+    NB_TRY(read_fingerprint(ctx, c, "test_data", &c->test_data));
     return read_info(ctx, c);
 }
 

@@ -11,11 +11,14 @@ typedef struct {
     const nb_optim *optim; /* NULL: a model only, nothing to resume from */
     const char *config, *metrics, *phase_name;
     nb_position at;
-    double accuracy; /* < 0: not evaluated */
+    double accuracy;                      /* < 0: not evaluated */
+    nb_fingerprint train_data, test_data; /* count 0: not recorded */
 } nb_checkpoint_spec;
 
 /* Atomic; equal content gives equal bytes. */
 nb_status nb_checkpoint_save(nb_ctx *ctx, const char *path, const nb_checkpoint_spec *s);
+/* Writes and reads it back, in memory only: what cannot be stored shows before it costs anything. */
+nb_status nb_checkpoint_prove(nb_ctx *ctx, const nb_checkpoint_spec *s);
 /* Moments and averages, for resume: all of them must be there and fit. */
 nb_status nb_checkpoint_load_optim(nb_ctx *ctx, const nb_checkpoint *c, nb_optim *o);
 

@@ -32,7 +32,8 @@ const nb_key nb_optimizer_common_keys[] = {
 };
 
 const nb_key nb_train_section_keys[] = {
-    NB_KEY_INT(nb_train_keys, batch, "128", 1, 65536, "images per step"),
+    NB_KEY_INT(nb_train_keys, batch, "128", 1, 65536,
+               "images per step; those that do not fill the last one of an epoch sit that epoch out"),
     NB_KEY_ENUM(nb_train_keys, compute, "auto", "f32|int16|auto",
                 "gradients of quantized layers in floats or 16-bit integers (no bf16); auto = what is faster"),
     NB_KEY_NODE(nb_train_keys, optimizer, "{name: sgd, ...}", "optimizer and its keys; default sgd"),

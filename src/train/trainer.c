@@ -2,19 +2,22 @@
  *
  * State is a position (nb_position), a graph, an optimizer and the table of epochs; all of it is in last.safetensors,
  * and everything random is a function of (seed, position). So resuming is: open the phase's graph from the file, seek
- * the loader, go on. Files of a run are written in an order that makes a kill between any two harmless: best, metrics,
- * last; what comes before `last` is simply written again, with the same bytes, by the epoch that is repeated. Each
- * phase builds its own graph; values move by name, moments start at zero, averaged weights (when on) become the
- * weights. With averaged weights, evaluation, best.safetensors and the next phase see the averages; batch-norm
- * statistics and ranges are taken as they are. Nothing is allocated per step. */
+ * the loader, go on. At the end of an epoch `last` is written first; best, the phase's end and metrics follow from it:
+ * a run that is resumed at such an end simply writes them again, with the same bytes. A kill between any two files is
+ * harmless, and results without `last` are never what a kill left. Each phase builds its own graph; values move by
+ * name, moments start at zero, averaged weights (when on) become the weights. With averaged weights, evaluation,
+ * best.safetensors, the ends of phases and the next phase see the averages; batch-norm statistics and ranges are taken
+ * as they are. Nothing is allocated per step. */
 #include <nibble/train.h>
 
 #include "base/check.h"
 #include "base/files.h"
 #include "base/numtext.h"
 #include "base/rng.h"
+#include "base/textbuf.h"
 #include "train/checkpoint.h"
 #include "train/diagnose.h"
+#include "train/fingerprint.h"
 #include "train/loader.h"
 #include "train/metrics.h"
 
@@ -39,6 +42,7 @@ typedef struct {
     nb_loader *loader;
     nb_metrics metrics;
     nb_timing timing;
+    nb_fingerprint train_data, test_data;
     nb_position at;
     double accuracy; /* of the last evaluation; < 0: none in this phase */
     int64_t steps;   /* per epoch */
@@ -63,12 +67,29 @@ static const nb_phase *phase_of(const trainer *t)
 
 /* ---- files ---- */
 
+static nb_status set_path(nb_ctx *ctx, const nb_train_job *job, char *path, const char *name)
+{
+    int len = snprintf(path, PATH_BYTES, "%s/%s", job->out, name);
+    return len > 0 && len < PATH_BYTES ? NB_OK
+                                       : nb_fail(ctx, NB_E_CONFIG, "out: the path is longer than %d bytes", PATH_BYTES);
+}
+
+static nb_status set_paths(trainer *t)
+{
+    NB_TRY(set_path(t->ctx, t->job, t->last, "last.safetensors"));
+    NB_TRY(set_path(t->ctx, t->job, t->best, "best.safetensors"));
+    NB_TRY(set_path(t->ctx, t->job, t->metrics_csv, "metrics.csv"));
+    return set_path(t->ctx, t->job, t->timing_csv, "timing.csv");
+}
+
 static nb_status save_to(trainer *t, const char *path, const nb_optim *optim)
 {
     char *csv;
     NB_TRY(nb_metrics_print(t->ctx, &t->metrics, t->plan, &csv));
     nb_checkpoint_spec s = {.graph = t->graph, .optim = optim, .config = t->job->config_text, .metrics = csv};
     s.phase_name = phase_of(t)->keys.name;
+    s.train_data = t->train_data;
+    s.test_data = t->test_data;
     s.at = t->at;
     s.accuracy = t->accuracy;
     nb_status st = nb_checkpoint_save(t->ctx, path, &s);
@@ -90,7 +111,44 @@ static nb_status save_metrics(trainer *t)
     NB_TRY(nb_metrics_print(t->ctx, &t->metrics, t->plan, &csv));
     nb_status st = nb_file_write(t->ctx, t->metrics_csv, csv, strlen(csv));
     nb_free(t->ctx, csv);
-    return st == NB_OK ? nb_timing_write(t->ctx, &t->timing, t->timing_csv) : st;
+    return st;
+}
+
+nb_status nb_phase_file(nb_ctx *ctx, const nb_train_plan *plan, int32_t phase, char **out)
+{
+    const char *name = plan->phase[phase].keys.name;
+    nb_text t;
+    nb_text_init(ctx, &t);
+    nb_text_printf(&t, "phase-%d", phase + 1);
+    if (strncmp(name, "phase", 5) != 0 ||
+        name[5 + strspn(name + 5, "0123456789")]) /* not what it is called by default */
+        nb_text_printf(&t, "-%s", name);
+    nb_text_add(&t, ".safetensors");
+    return nb_text_take(&t, out);
+}
+
+/* What the next phase starts from, kept because it overwrites last.safetensors. */
+static nb_status save_phase_end(trainer *t)
+{
+    char *name, path[PATH_BYTES];
+    NB_TRY(nb_phase_file(t->ctx, t->plan, t->at.phase, &name));
+    nb_status st = set_path(t->ctx, t->job, path, name);
+    nb_free(t->ctx, name);
+    return st == NB_OK ? save_to(t, path, NULL) : st;
+}
+
+/* The files that follow from last.safetensors at the end of an epoch. */
+static nb_status save_derived(trainer *t)
+{
+    const nb_position *p = &t->at;
+    bool best = p->best_accuracy >= 0 && p->best_phase == p->phase && p->best_epoch + 1 == p->epoch;
+    bool phase_end = p->epoch == phase_of(t)->keys.epochs && p->phase + 1 < t->plan->n_phases;
+    nb_optim_swap(t->optim);
+    nb_status st = best ? save_to(t, t->best, NULL) : NB_OK;
+    if (st == NB_OK && phase_end)
+        st = save_phase_end(t);
+    nb_optim_swap(t->optim);
+    return st == NB_OK ? save_metrics(t) : st;
 }
 
 /* ---- when numbers go bad ---- */
@@ -246,12 +304,12 @@ static nb_status finish_epoch(trainer *t)
         t->at.epochs_done++;
         t->at.step = t->at.seen = t->at.correct = 0;
         t->at.loss_sum = 0;
-        st = r.best ? save_to(t, t->best, NULL) : NB_OK;
     }
     nb_optim_swap(t->optim);
     NB_TRY(st);
-    NB_TRY(save_metrics(t));
+    NB_TRY(nb_timing_write(t->ctx, &t->timing, t->timing_csv)); /* before last: that does not hold the times */
     NB_TRY(save_last(t));
+    NB_TRY(save_derived(t));
     if (t->job->on_epoch)
         t->job->on_epoch(t->job->ud, &r);
     return NB_OK;
@@ -306,31 +364,6 @@ static nb_status run_phases(trainer *t)
 
 /* ---- beginning and end ---- */
 
-/* Line by line, so that the message can say what differs. */
-static nb_status check_same_config(const trainer *t, const nb_checkpoint *c)
-{
-    const char *a = c->config, *b = t->job->config_text;
-    while (*a && *b) {
-        size_t la = strcspn(a, "\n"), lb = strcspn(b, "\n");
-        bool out = strncmp(a, "out:", 4) == 0 && strncmp(b, "out:", 4) == 0; /* a run folder may have been moved */
-        if (!out && (la != lb || strncmp(a, b, la) != 0))
-            return nb_fail(t->ctx, NB_E_CONFIG,
-                           "%s: was trained with another config (\"%.*s\", now \"%.*s\"): resume with the same one, or "
-                           "use `init:` "
-                           "to start from its weights",
-                           c->path, (int)(la < 120 ? la : 120), a, (int)(lb < 120 ? lb : 120), b);
-        a += la + (a[la] == '\n');
-        b += lb + (b[lb] == '\n');
-    }
-    if (*a || *b)
-        return nb_fail(
-            t->ctx, NB_E_CONFIG,
-            "%s: was trained with another config (the end differs: \"%.*s\"): resume with the same one, or use "
-            "`init:` to start from its weights",
-            c->path, (int)strcspn(*a ? a : b, "\n"), *a ? a : b);
-    return NB_OK;
-}
-
 static nb_status check_position(const trainer *t, const nb_checkpoint *c)
 {
     const nb_position *p = &c->at;
@@ -345,7 +378,7 @@ static nb_status check_position(const trainer *t, const nb_checkpoint *c)
 
 static nb_status resume(trainer *t, const nb_checkpoint *c)
 {
-    NB_TRY(check_same_config(t, c));
+    NB_TRY(nb_check_resumable(t->ctx, t->job, c));
     NB_TRY(check_position(t, c));
     t->at = c->at;
     t->accuracy = c->accuracy;
@@ -353,7 +386,8 @@ static nb_status resume(trainer *t, const nb_checkpoint *c)
     NB_TRY(nb_metrics_parse(t->ctx, c->path, c->metrics, t->plan, &t->metrics));
     NB_TRY(nb_timing_read(t->ctx, &t->timing, t->timing_csv, c->at.phase, c->at.epoch));
     NB_TRY(open_phase(t, &(nb_params_source){.file = c, .mode = NB_PARAMS_EXACT}));
-    return nb_checkpoint_load_optim(t->ctx, c, t->optim);
+    NB_TRY(nb_checkpoint_load_optim(t->ctx, c, t->optim));
+    return t->at.step == 0 && t->at.epoch > 0 ? save_derived(t) : NB_OK; /* a kill may have come before them */
 }
 
 static nb_status begin(trainer *t)
@@ -361,6 +395,9 @@ static nb_status begin(trainer *t)
     const nb_train_job *j = t->job;
     const char *init = j->experiment->init;
     t->at.best_accuracy = t->accuracy = -1;
+    NB_TRY(nb_fingerprint_of(t->ctx, j->data, &t->train_data));
+    if (j->test)
+        NB_TRY(nb_fingerprint_of(t->ctx, j->test, &t->test_data));
     if (!j->resume && !*init)
         return open_phase(t, &(nb_params_source){0});
     nb_checkpoint *c;
@@ -386,14 +423,6 @@ static nb_status open_loader(nb_ctx *ctx, const nb_train_job *job, nb_loader **o
     return nb_loader_open(ctx, job->data, &s, out);
 }
 
-static nb_status set_path(trainer *t, char *path, const char *name)
-{
-    int len = snprintf(path, PATH_BYTES, "%s/%s", t->job->out, name);
-    return len > 0 && len < PATH_BYTES
-               ? NB_OK
-               : nb_fail(t->ctx, NB_E_CONFIG, "out: the path is longer than %d bytes", PATH_BYTES);
-}
-
 static nb_status fill_result(const trainer *t, nb_train_result *out)
 {
     nb_phase_result *p = nb_alloc(t->ctx, (size_t)t->plan->n_phases * sizeof *p);
@@ -411,6 +440,28 @@ static nb_status fill_result(const trainer *t, nb_train_result *out)
     return NB_OK;
 }
 
+/* What a run cannot store or read back (a name that is not UTF-8, too many names) shows here, not at its first
+ * checkpoint. */
+static nb_status check_storable(nb_ctx *ctx, const nb_train_job *job, const nb_graph *g)
+{
+    nb_metrics m = {0}, read = {0};
+    char *csv = NULL;
+    nb_status st = NB_OK;
+    for (int32_t i = 0; i < job->plan->n_phases && st == NB_OK; i++)
+        st = nb_metrics_add(ctx, &m, &(nb_metrics_row){.phase = i, .loss = 0.1});
+    if (st == NB_OK)
+        st = nb_metrics_print(ctx, &m, job->plan, &csv);
+    if (st == NB_OK)
+        st = nb_checkpoint_prove(
+            ctx, &(nb_checkpoint_spec){.graph = g, .config = job->config_text, .metrics = csv, .phase_name = ""});
+    if (st == NB_OK)
+        st = nb_metrics_parse(ctx, "the first checkpoint", csv, job->plan, &read);
+    nb_free(ctx, csv);
+    nb_metrics_deinit(ctx, &m);
+    nb_metrics_deinit(ctx, &read);
+    return st;
+}
+
 /* The network of one kind of phase; a quantized one sees one image, so that it has ranges, and must pass job->check.
  */
 static nb_status check_network(nb_ctx *ctx, const nb_train_job *job, const nb_batch *b, bool quant,
@@ -426,8 +477,8 @@ static nb_status check_network(nb_ctx *ctx, const nb_train_job *job, const nb_ba
                           .reference = job->reference};
     nb_graph *g = NULL;
     NB_TRY(nb_graph_open(ctx, &spec, &(nb_params_source){.file = init, .mode = NB_PARAMS_START}, &g));
-    nb_status st = NB_OK;
-    if (run) {
+    nb_status st = check_storable(ctx, job, g);
+    if (st == NB_OK && run) {
         nb_forward(g, &(nb_run){.train = true, .pixels = b->pixels, .labels = b->labels});
         st = job->check(job->ud, g);
     }
@@ -435,23 +486,45 @@ static nb_status check_network(nb_ctx *ctx, const nb_train_job *job, const nb_ba
     return st;
 }
 
-nb_status nb_train_check(nb_ctx *ctx, const nb_train_job *job)
+/* The checkpoint that the first phase begins with, or NULL. One to be resumed from is looked at and closed. */
+static nb_status check_start(nb_ctx *ctx, const nb_train_job *job, nb_checkpoint **init)
 {
-    const char *init = job->experiment->init;
-    nb_loader *loader;
-    nb_checkpoint *c = NULL;
-    NB_TRY(open_loader(ctx, job, &loader));
+    char last[PATH_BYTES];
+    nb_checkpoint *c;
+    if (!job->resume)
+        return *job->experiment->init ? nb_checkpoint_open(ctx, job->experiment->init, init) : NB_OK;
+    NB_TRY(set_path(ctx, job, last, "last.safetensors"));
+    NB_TRY(nb_checkpoint_open(ctx, last, &c));
+    nb_status st = nb_check_resumable(ctx, job, c);
+    nb_checkpoint_close(ctx, c);
+    return st;
+}
+
+static nb_status check_networks(nb_ctx *ctx, const nb_train_job *job, nb_loader *loader)
+{
+    nb_checkpoint *init = NULL;
     nb_status st = nb_experiment_check(ctx, job->experiment, nb_data_info(job->data));
-    if (st == NB_OK && *init && !job->resume)
-        st = nb_checkpoint_open(ctx, init, &c);
+    if (st == NB_OK)
+        st = check_start(ctx, job, &init);
     const nb_batch *b = nb_loader_next(loader);
     for (int32_t i = 0; i < job->plan->n_phases && st == NB_OK; i++) {
         bool quant = job->plan->phase[i].keys.quant;
         if (i > 0 && quant == job->plan->phase[i - 1].keys.quant)
             continue;
-        st = check_network(ctx, job, b, quant, i == 0 ? c : NULL);
+        st = check_network(ctx, job, b, quant, i == 0 ? init : NULL);
     }
-    nb_checkpoint_close(ctx, c);
+    nb_checkpoint_close(ctx, init);
+    return st;
+}
+
+nb_status nb_train_check(nb_ctx *ctx, const nb_train_job *job)
+{
+    nb_loader *loader;
+    nb_c_locale locale;
+    NB_TRY(open_loader(ctx, job, &loader));
+    nb_status st =
+        nb_c_locale_enter(&locale) ? check_networks(ctx, job, loader) : nb_fail(ctx, NB_E_NOMEM, "out of memory");
+    nb_c_locale_leave(&locale);
     nb_loader_close(ctx, loader);
     return st;
 }
@@ -463,14 +536,7 @@ nb_status nb_train(nb_ctx *ctx, const nb_train_job *job, nb_train_result *out)
         return NB_E_NOMEM;
     *t = (trainer){.ctx = ctx, .job = job, .plan = job->plan, .saved_at = now()};
     nb_c_locale locale; /* numbers in checkpoints and tables have a point */
-    nb_status st = nb_c_locale_enter(&locale) ? set_path(t, t->last, "last.safetensors")
-                                              : nb_fail(ctx, NB_E_NOMEM, "out of memory");
-    if (st == NB_OK)
-        st = set_path(t, t->best, "best.safetensors");
-    if (st == NB_OK)
-        st = set_path(t, t->metrics_csv, "metrics.csv");
-    if (st == NB_OK)
-        st = set_path(t, t->timing_csv, "timing.csv");
+    nb_status st = nb_c_locale_enter(&locale) ? set_paths(t) : nb_fail(ctx, NB_E_NOMEM, "out of memory");
     if (st == NB_OK)
         st = open_loader(ctx, job, &t->loader);
     if (st == NB_OK) {

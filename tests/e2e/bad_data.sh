@@ -159,6 +159,7 @@ png() { # W H COLOUR-TYPE: all zeros; COLOUR-TYPE 0 grey, 2 RGB, 4 grey with alp
 png 6 5 0 >grey.png
 png 6 5 2 >colour.png
 png 7 5 0 >wide.png
+png 6 5 4 >clear.png # nothing but transparent pixels: white, or what the config says
 fresh() {
     rm -rf set
     for class in a b c d; do
@@ -213,6 +214,34 @@ if [ "$(id -u)" != 0 ]; then
     chmod 0 set/train/a && wrong 1 'set/train/a' && chmod 700 set/train/a
 fi
 
+# ---- class names ----
+rename() { # FROM TO: a class, in both splits
+    mv "set/train/$1" "set/train/$2"
+    mv "set/test/$1" "set/test/$2"
+}
+fresh && rename d $'d\xff' && wrong 1 'data: the name of class 3, "d\xff", is not UTF-8 and could not be stored'
+fresh && rename d $'d\n\\n'
+run 0 train cfg.yaml --quiet --set out=odd
+run 0 eval odd/last.safetensors
+run 0 run odd/last.safetensors grey.png
+says 'd?\n'
+run 0 run odd/last.safetensors grey.png --json
+says '"d\n\\n"'
+
+# ---- a run is not resumed with other data ----
+fresh
+run 0 train cfg.yaml --quiet --set out=kept
+before=$(sums kept)
+other_data() { # TEXT
+    refuses 2 "$1" train cfg.yaml --resume --set out=kept
+    [ "$(sums kept)" = "$before" ] || die "a resume that was refused changed the run folder"
+}
+rename d e && other_data 'kept/last.safetensors: the data are not those it was trained on (class 3 is "e" instead of "d"): put them back, or start'
+fresh && rm $x && other_data '(7 training images instead of 8)'
+fresh && cp clear.png $x && other_data '(other pixels in the training images, or another order of them)'
+fresh && cp clear.png set/test/b/1.png && other_data '(other pixels in the test images, or another order of them)'
+fresh && run 0 train cfg.yaml --quiet --resume --set out=kept
+
 # ---- a trained network meets damaged images ----
 run 0 train cfg.yaml --quiet --set out=run
 before=$(sums run)
@@ -222,7 +251,6 @@ refuses 1 'nowhere: No such file or directory' eval run/last.safetensors --set d
 refuses 1 'wide.png: 5 pixels high, 7 wide: must be 5x6' run run/last.safetensors wide.png
 run 0 run run/last.safetensors wide.png --resize
 run 0 run run/last.safetensors colour.png
-png 6 5 4 >clear.png # nothing but transparent pixels: white as in training, or what the config says
 run 0 run run/last.safetensors grey.png && tail -n +2 out >black
 run 0 run run/last.safetensors clear.png --set data.background=0 && tail -n +2 out | cmp - black
 run 0 run run/last.safetensors clear.png && ! tail -n +2 out | cmp -s - black || die 'what is transparent must be white'

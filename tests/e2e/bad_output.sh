@@ -85,7 +85,7 @@ denied() { # PLACE ARGS...: in that folder
 # shellcheck disable=SC2086
 if (cd "$open" && $somebody ./nibble --version) >/dev/null 2>&1; then
     denied 'shut/run: cannot make the folder' train tiny.yaml --set out=shut/run
-    denied 'shut/config.yaml: cannot write' train tiny.yaml --set out=shut
+    denied 'shut: cannot write into this folder' train tiny.yaml --set out=shut
     denied 'shut/x.txt: cannot write' export model.int.safetensors -o shut/x.txt
     denied 'secret.safetensors: cannot open' eval secret.safetensors
     [ -z "$(ls -A "$open/shut")" ] || die "something was written without permission"

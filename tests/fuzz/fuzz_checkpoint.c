@@ -36,7 +36,7 @@ static void use(nb_ctx *ctx, const train_case *t, const nb_checkpoint *c)
     nb_metrics m = {0};
     require(c->config && c->info.classes >= 1 && c->info.std[0] > 0);
     for (int32_t i = 0; c->info.class_names && i < c->info.classes; i++)
-        require(strchr(c->info.class_names[i], '\n') == NULL);
+        require(c->info.class_names[i] != NULL);
     nb_metrics_parse(ctx, "fuzz", c->metrics, t->plan, &m);
     nb_metrics_deinit(ctx, &m);
     for (int mode = NB_PARAMS_EXACT; mode <= NB_PARAMS_START; mode++) {

@@ -26,7 +26,7 @@ const char train_case_head[] =
 
 nb_status train_case_open(train_case *t, nb_ctx *ctx, const char *out, const char *text)
 {
-    *t = (train_case){.ctx = ctx, .out = nb_strdup(ctx, out)};
+    *t = (train_case){.ctx = ctx, .out = nb_strdup(ctx, out), .n_eval = EVAL_IMAGES};
     if (!t->out)
         return NB_E_NOMEM;
     NB_TRY(nb_config_parse(ctx, "test.yaml", text, strlen(text), NULL, 0, &t->cfg));
@@ -53,10 +53,10 @@ static nb_status evaluate(void *ud, nb_graph *g, nb_eval *out)
 {
     const train_case *t = ud;
     if (!g->quantized)
-        return nb_evaluate_graph(g, t->test, NULL, EVAL_IMAGES, out);
+        return nb_evaluate_graph(g, t->test, NULL, t->n_eval, out);
     nb_intmodel *m;
     NB_TRY(nb_lower(g, "", &m));
-    nb_status st = nb_intmodel_evaluate(t->ctx, m, t->test, NULL, EVAL_IMAGES, out);
+    nb_status st = nb_intmodel_evaluate(t->ctx, m, t->test, NULL, t->n_eval, out);
     nb_intmodel_free(t->ctx, m);
     return st;
 }
@@ -86,6 +86,7 @@ nb_status train_case_run(train_case *t, bool resume)
                         .config_text = t->text,
                         .out = t->out,
                         .data = t->train,
+                        .test = t->test,
                         .resume = resume,
                         .evaluate = evaluate,
                         .on_step = on_step,

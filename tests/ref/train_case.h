@@ -20,6 +20,7 @@ typedef struct {
     int32_t steps_seen, epochs_seen; /* by the callbacks, over all runs */
     int32_t stop_after;              /* steps of one run; 0 = never */
     int32_t n_steps;                 /* of the run under way */
+    int32_t n_eval;                  /* test images that are evaluated */
     bool starve;                     /* from the first step to the last of every epoch no allocation succeeds */
     volatile sig_atomic_t stop;
     nb_epoch_report last;
@@ -28,7 +29,7 @@ typedef struct {
 /* text: the whole config. out must exist. The caller closes, after a failure too. */
 nb_status train_case_open(train_case *t, nb_ctx *ctx, const char *out, const char *text);
 void train_case_close(train_case *t);
-/* Float graphs are evaluated in float, quantized ones by the engine, on 32 test images. */
+/* Float graphs are evaluated in float, quantized ones by the engine, on n_eval test images (32). */
 nb_status train_case_run(train_case *t, bool resume);
 /* A frozen graph of the experiment, for training. */
 nb_status train_case_graph(train_case *t, bool quant, const nb_params_source *from, nb_graph **out);

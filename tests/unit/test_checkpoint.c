@@ -45,6 +45,7 @@ static void open_test(void **state, checkpoint_test *x)
                                    .metrics = "a,b\n1,2\n",
                                    .phase_name = "float",
                                    .accuracy = 0.1 + 0.2};
+    x->spec.train_data = (nb_fingerprint){96, UINT64_MAX, 1};
     x->spec.at = (nb_position){1, 2, 3, 4, 5, 0.1, 7, 8, 1.0 / 3, 0, 1};
 }
 
@@ -72,10 +73,53 @@ static void everything_written_is_read_back_exactly(void **state)
     assert_string_equal(c->config, x.t.text);
     assert_string_equal(c->metrics, "a,b\n1,2\n");
     assert_string_equal(c->phase_name, "float");
+    assert_true(c->train_data.count == 96 && c->train_data.labels == UINT64_MAX && c->train_data.pixels == 1);
+    assert_int_equal(c->test_data.count, 0);
     const nb_dsinfo *d = nb_data_info(x.t.train);
     assert_true(c->info.h == d->h && c->info.w == d->w && c->info.c == d->c && c->info.classes == d->classes);
     assert_true(c->info.mean[0] == d->mean[0] && c->info.std[0] == d->std[0]);
     nb_checkpoint_close(f->ctx, c);
+    close_test(&x);
+}
+
+/* Folders may be called anything. */
+static void class_names_of_any_characters_are_read_back(void **state)
+{
+    static const char *const names[] = {"a\nb\n", "\\", "\\n\\\\\t\"\xc3\xa9"};
+    data_fixture *f = *state;
+    checkpoint_test x;
+    nb_checkpoint *c;
+    open_test(state, &x);
+    x.g->info.class_names = names;
+    const char *path = data_fixture_path(f, "a.safetensors");
+    assert_int_equal(nb_checkpoint_prove(f->ctx, &x.spec), NB_OK);
+    assert_int_equal(nb_checkpoint_save(f->ctx, path, &x.spec), NB_OK);
+    assert_int_equal(nb_checkpoint_open(f->ctx, path, &c), NB_OK);
+    for (int32_t i = 0; i < 3; i++)
+        assert_string_equal(c->info.class_names[i], names[i]);
+    nb_checkpoint_close(f->ctx, c);
+    close_test(&x);
+}
+
+/* At the first checkpoint it would be too late. */
+static void what_cannot_be_stored_shows_without_a_file(void **state)
+{
+    static const char *const names[] = {"a", "caf\xe9", "c"};
+    data_fixture *f = *state;
+    checkpoint_test x;
+    open_test(state, &x);
+    assert_int_equal(nb_checkpoint_prove(f->ctx, &x.spec), NB_OK);
+    x.g->info.class_names = names;
+    assert_int_equal(nb_checkpoint_prove(f->ctx, &x.spec), NB_E_FORMAT);
+    assert_non_null(strstr(nb_ctx_error(f->ctx), "\"class_names\" is not valid UTF-8"));
+    x.g->info.class_names = NULL;
+    x.spec.config = "out: \xff";
+    assert_int_equal(nb_checkpoint_prove(f->ctx, &x.spec), NB_E_FORMAT);
+    char *huge = nb_alloc(f->ctx, NB_ST_MAX_HEADER + 1);
+    memset(huge, 'x', NB_ST_MAX_HEADER);
+    x.spec.config = huge;
+    assert_int_equal(nb_checkpoint_prove(f->ctx, &x.spec), NB_E_UNSUPPORTED);
+    nb_free(f->ctx, huge);
     close_test(&x);
 }
 
@@ -193,6 +237,7 @@ static void equal_content_gives_equal_bytes(void **state)
 
 /* ---- metadata that cannot be right ---- */
 
+#define FINGERPRINT "96 0123456789abcdef fedcba9876543210"
 static const char *const good[][2] = {
     {"format",        "nibble-checkpoint-1"},
     {"config",        "seed: 1\n"          },
@@ -216,6 +261,7 @@ static const char *const good[][2] = {
     {"mean",          "0 0 0 0"            },
     {"std",           "1 1 1 1"            },
     {"class_names",   "a\nb\nc"            },
+    {"train_data",    FINGERPRINT          },
 };
 enum { N_GOOD = sizeof good / sizeof *good };
 
@@ -246,7 +292,7 @@ static void each_missing_field_is_named(void **state)
     nb_checkpoint_close(f->ctx, c);
     for (int i = 1; i < N_GOOD; i++) {
         nb_status st = open_with(f, good[i][0], NULL, &c);
-        if (strcmp(good[i][0], "class_names") == 0) { /* optional */
+        if (strcmp(good[i][0], "class_names") == 0 || strcmp(good[i][0], "train_data") == 0) { /* optional */
             assert_int_equal(st, NB_OK);
             nb_checkpoint_close(f->ctx, c);
             continue;
@@ -286,6 +332,11 @@ static void each_impossible_value_is_refused(void **state)
         {"std",           "1 1 1 1 1"           },
         {"class_names",   "a\nb"                },
         {"class_names",   "a\nb\nc\nd"          },
+        {"train_data",    "96"                  },
+        {"train_data",    "0 1 2"               },
+        {"train_data",    "-" FINGERPRINT       },
+        {"train_data",    FINGERPRINT " "       },
+        {"train_data",    FINGERPRINT "0"       },
     };
     data_fixture *f = *state;
     nb_checkpoint *c;
@@ -355,6 +406,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(x) cmocka_unit_test_setup_teardown(x, data_fixture_setup, data_fixture_teardown)
         TEST(everything_written_is_read_back_exactly),
+        TEST(class_names_of_any_characters_are_read_back),
+        TEST(what_cannot_be_stored_shows_without_a_file),
         TEST(moments_and_averages_are_read_back),
         TEST(a_model_checkpoint_holds_no_optimizer_and_cannot_be_resumed),
         TEST(state_that_is_not_finite_is_not_resumed_from),

@@ -53,6 +53,19 @@ static void mistakes_in_the_section_have_place_and_remedy(void **state)
     assert_non_null(strstr(nb_ctx_error(f->ctx), "data: missing section"));
 }
 
+static void class_names_that_no_checkpoint_can_store_are_refused_at_once(void **state)
+{
+    data_fixture *f = *state;
+    nb_data *d;
+    data_fixture_grey(f, "train/a\nb/1.png", 2, 2, 1);
+    assert_int_equal(data_fixture_open(f, "{name: pngdir, path: %s}", "train", &d), NB_OK);
+    assert_string_equal(nb_data_info(d)->class_names[0], "a\nb"); /* odd, but text */
+    nb_data_close(f->ctx, d);
+    data_fixture_grey(f, "train/caf\xe9/1.png", 2, 2, 1);
+    assert_int_equal(data_fixture_open(f, "{name: pngdir, path: %s}", "train", &d), NB_E_FORMAT);
+    assert_non_null(strstr(nb_ctx_error(f->ctx), "data: the name of class 1, \"caf\\xe9\", is not UTF-8"));
+}
+
 static void common_keys_are_handed_out(void **state)
 {
     data_fixture *f = *state;
@@ -76,6 +89,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_set_has_a_unique_name_help_and_functions),
         T(mistakes_in_the_section_have_place_and_remedy),
+        T(class_names_that_no_checkpoint_can_store_are_refused_at_once),
         T(common_keys_are_handed_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

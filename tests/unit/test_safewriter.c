@@ -193,9 +193,28 @@ static void every_single_allocation_can_fail(void **state)
     nb_ctx_fail_alloc_at(f->ctx, 0);
 }
 
+static void the_bytes_in_memory_are_those_of_the_file(void **state)
+{
+    fixture *f = *state;
+    nb_st_writer *w;
+    uint8_t *file, *memory;
+    size_t file_len, len;
+    assert_int_equal(save_all(f->ctx, f->path), NB_OK);
+    assert_int_equal(nb_file_read(f->ctx, f->path, 1 << 20, &file, &file_len), NB_OK);
+    assert_int_equal(nb_st_writer_create(f->ctx, &w), NB_OK);
+    assert_int_equal(add_all(w), NB_OK);
+    assert_int_equal(nb_st_bytes(w, "memory", &memory, &len), NB_OK);
+    assert_int_equal(len, file_len);
+    assert_memory_equal(memory, file, len);
+    nb_st_writer_free(w);
+    nb_free(f->ctx, memory);
+    nb_free(f->ctx, file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_bytes_in_memory_are_those_of_the_file, setup, teardown),
         cmocka_unit_test_setup_teardown(everything_added_is_read_back, setup, teardown),
         cmocka_unit_test_setup_teardown(equal_content_gives_equal_bytes_with_aligned_data, setup, teardown),
         cmocka_unit_test_setup_teardown(a_file_without_tensors_is_valid, setup, teardown),

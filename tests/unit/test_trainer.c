@@ -53,6 +53,7 @@ static void assert_same_run(data_fixture *f, const char *a, const char *b)
 {
     assert_same_file(f, a, b, "last.safetensors");
     assert_same_file(f, a, b, "best.safetensors");
+    assert_same_file(f, a, b, "phase-1-float.safetensors");
     assert_same_file(f, a, b, "metrics.csv");
 }
 
@@ -250,6 +251,31 @@ static void init_starts_from_the_weights_of_another_run(void **state)
     train_case_close(&t);
 }
 
+static void each_phase_but_the_last_leaves_its_end_to_branch_off_from(void **state)
+{
+    data_fixture *f = *state;
+    train_case t;
+    char rest[1024];
+    float end[24], branch[24], went_on[24];
+    open_case(f, &t, "a",
+              "train: {batch: 16, ema: 0.5, phases: [{name: float, epochs: 1, lr: 0.1}, {epochs: 1, lr: 0.1},"
+              " {name: qat, epochs: 1, lr: 0, quant: on}]}\n");
+    run(&t, false);
+    leaf_of(&t, "phase-2.safetensors", "c2.weight", NB_PARAMS_EXACT, end, 24);
+    leaf_of(&t, "last.safetensors", "c2.weight", NB_PARAMS_EXACT, went_on, 24);
+    train_case_close(&t);
+    assert_memory_equal(end, went_on, sizeof end); /* lr 0: what the last phase began with */
+    assert_true(nb_file_exists(data_fixture_path(f, "a/phase-1-float.safetensors")));
+    assert_false(nb_file_exists(data_fixture_path(f, "a/phase-3-qat.safetensors")));
+    snprintf(rest, sizeof rest, "init: %s\ntrain: {batch: 16, phases: [{epochs: 1, lr: 0, quant: on}]}\n",
+             data_fixture_path(f, "a/phase-2.safetensors"));
+    open_case(f, &t, "b", rest);
+    run(&t, false);
+    leaf_of(&t, "last.safetensors", "c2.weight", NB_PARAMS_EXACT, branch, 24);
+    train_case_close(&t);
+    assert_memory_equal(end, branch, sizeof end);
+}
+
 static void only_quantized_phases_compete_for_the_best_when_there_are_any(void **state)
 {
     train_case t;
@@ -345,6 +371,7 @@ int main(void)
         TEST(with_averages_a_phase_begins_with_them_and_best_holds_them),
         TEST(frozen_statistics_and_ranges_stand_still),
         TEST(init_starts_from_the_weights_of_another_run),
+        TEST(each_phase_but_the_last_leaves_its_end_to_branch_off_from),
         TEST(only_quantized_phases_compete_for_the_best_when_there_are_any),
         TEST(divergence_names_place_and_remedy_and_keeps_the_last_good_state),
         TEST(resuming_with_another_config_is_refused_with_the_line),
