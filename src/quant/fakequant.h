@@ -21,4 +21,7 @@ bool nb_fakequant_observes(const nb_run *r);
  * observes; NaN or infinite extremes are passed over), then sets n's scale and zero point. */
 void nb_fakequant_settle(nb_node *n, const nb_run *r, float min, float max, const nb_values *values);
 
+/* In mac's prepare: fq's weights are what mac multiplies with, see nb_weight_use. */
+void nb_fakequant_read_by(const nb_node *fq, const nb_node *mac);
+
 #endif

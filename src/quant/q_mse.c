@@ -5,10 +5,10 @@
  * The range is the tensor's own, [min, max] (weights: +-max|w|), times one ratio. The first observation tries the whole
  * grid of ratios, later ones the neighbours of the last best: weights and activations drift, so the best ratio moves
  * one notch at a time. At most SAMPLES values are looked at; a calibration has few batches, so each shows more: the
- * tails are rare, and what misses them cuts them off. One value is taken from each of as many stretches of equal length,
- * at a place that a hash of the stretch's number says: every n-th value would be of a few channels, rows or columns
- * only wherever n shares a factor with theirs. For activations the ends are averaged like ema's; for weights they are
- * the current tensor's. */
+ * tails are rare, and what misses them cuts them off. One value is taken from each of as many stretches of equal
+ * length, at a place that a hash of the stretch's number says: every n-th value would be of a few channels, rows or
+ * columns only wherever n shares a factor with theirs. For activations the ends are averaged like ema's; for weights
+ * they are the current tensor's. */
 #include <nibble/quant.h>
 
 #include "base/rng.h"

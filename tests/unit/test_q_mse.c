@@ -154,15 +154,15 @@ static void every_channel_row_column_and_image_has_its_share_of_the_sample(void 
     (void)state;
     static const int32_t shapes[][4] = {
         {64, 32, 32, 16},
-        {64, 32, 32,  3},
+        {64, 32, 32, 3 },
         {60, 32, 32, 16},
         {64, 16, 16, 32},
-        {64,  8,  8, 64},
+        {64, 8,  8,  64},
         {64, 28, 28, 16},
-        {32, 28, 28,  1},
+        {32, 28, 28, 1 },
         {48, 24, 20, 24},
-        {64,  1,  1, 64},
-        { 1,  3,  3, 64},
+        {64, 1,  1,  64},
+        {1,  3,  3,  64},
         {63, 31, 33, 17}
     };
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
