@@ -18,6 +18,7 @@
 #include "base/rng.h"
 #include "kernels/eltwise.h"
 #include "kernels/iconv.h"
+#include "quant/fakequant.h"
 
 #include <math.h>
 #include <string.h>
@@ -49,22 +50,6 @@ void nb_mac_init_he(nb_node *n, uint64_t seed, double fan)
     float *data = w->data;
     for (int64_t i = 0, count = nb_count(w); i < count; i++)
         data[i] = std * nb_rng_normal(&rng);
-}
-
-/* |sum w*(x - zero)| <= k * max|w| * max|x - zero| must fit an int32; lowering proves the same with the real weights.
- */
-static nb_status check_sums(nb_graph *g, const nb_node *n, int64_t k)
-{
-    const nb_qparams *x = n->in[0]->out.q;
-    const nb_qparams *w = n->in[1]->out.q;
-    double bound = (double)k * w->hi * ((double)x->hi - x->lo);
-    if (bound < 2147483648.0)
-        return NB_OK;
-    return nb_node_fail(
-        g, n, NB_E_RANGE,
-        "a sum of %lld products of %d-bit weights and %d-bit inputs may not fit 32 bits: use fewer bits, "
-        "groups or a smaller kernel",
-        (long long)k, w->bits, x->bits);
 }
 
 static size_t larger(size_t a, size_t b)
@@ -144,8 +129,8 @@ nb_status nb_mac_prepare(nb_graph *g, nb_node *n, const nb_geom *geom, int32_t p
     p->x_item = (int64_t)geom->h * geom->w * geom->c / per;
     p->y_item = (int64_t)geom->oh * geom->ow * geom->oc / per;
     p->k = (int64_t)geom->kh * geom->kw * (geom->c / geom->groups);
-    if (p->integer)
-        NB_TRY(check_sums(g, n, p->k));
+    if (p->integer && n->in[1]->op == &nb_op_fakequant)
+        nb_fakequant_read_by(n->in[1], n); /* which sees to it that sums fit an int32 */
     NB_TRY(prepare_grad(g, p));
     plan_scratch(n, p);
     plan_saved(n, p);

@@ -11,7 +11,8 @@ extern "C" {
 #endif
 
 /* Lowers a quantized graph (frozen or not; it is only read, nothing is run): proves per output channel that no
- * accumulator can overflow, or refuses. config: the experiment's text, stored in the model; "" is fine. */
+ * accumulator can overflow, giving weights a coarser scale where one could. config: the experiment's text, stored in
+ * the model; "" is fine. */
 NB_API nb_status nb_lower(const nb_graph *g, const char *config, nb_intmodel **out);
 
 /* Runs the engine over images indices[0..n-1] of data (NULL: images 0..n-1), in parallel; the result does not depend on

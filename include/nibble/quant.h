@@ -76,11 +76,19 @@ extern NB_API const nb_key nb_quant_section_keys[];
 extern const nb_op nb_op_fakequant;  /* in[0] float -> codes; in[1] the state leaf */
 extern const nb_op nb_op_dequantize; /* codes -> float, for layers that only take floats */
 
+/* What weights are multiplied with and added to: a scale of weights is at least as large as keeps a channel's sums in
+ * 32 bits (fakequant.c). */
+typedef struct {
+    const nb_qparams *x; /* of the layer's input; NULL: nothing to keep */
+    const float *bias;   /* of the layer; NULL: none */
+} nb_weight_use;
+
 /* The parameters of a fake-quant node from its current state, and for a weight node the codes of the current weights:
- * what the next evaluation would use, without running anything. q->scale and q->zero must have room for the channels;
- * codes [count] may be NULL. */
+ * what the next evaluation would use, without running anything. use: of a weight node, else NULL. q->scale and q->zero
+ * must have room for the channels; codes [count] may be NULL. */
 NB_API int32_t nb_fakequant_channels(const nb_node *fq);
-NB_API nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, nb_qparams *q, int8_t *codes);
+NB_API nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_use *use, nb_qparams *q,
+                                       int8_t *codes);
 
 /* A batch norm on codes becomes a depthwise convolution with this constant weight: the largest, so that its bias is as
  * fine as can be. */

@@ -40,7 +40,9 @@ static nb_status close_mac(nb_lowering *lo, const nb_lval *v, const nb_inttensor
     int32_t *mult = nb_arena_array(lo->arena, (size_t)oc, sizeof *mult);
     int32_t *shift = nb_arena_array(lo->arena, (size_t)oc, sizeof *shift);
     int8_t *w = nb_arena_alloc(lo->arena, (size_t)(oc * per));
-    if (!bias || !mult || !shift || !w)
+    float *weight_scale = nb_arena_array(lo->arena, (size_t)oc, sizeof *weight_scale);
+    bool as_trained = true;
+    if (!bias || !mult || !shift || !w || !weight_scale)
         return NB_E_NOMEM;
     for (int32_t c = 0; c < oc; c++) {
         for (int64_t k = 0; k < per; k++)
@@ -58,9 +60,11 @@ static nb_status close_mac(nb_lowering *lo, const nb_lval *v, const nb_inttensor
         if (!nb_requant_channel(&spec, w + c * per, per, &r))
             return nb_fail(
                 lo->ctx, NB_E_RANGE,
-                "%s: channel %d: its accumulator could exceed 31 bits (bias %g, scale %g): use fewer bits or a smaller "
-                "layer; when these are no sensible numbers, training has diverged or the file is damaged",
-                v->opener->name, c, v->bias[c], v->scale[c]);
+                "%s: channel %d: no integers can stand for it (bias %g, scale %g, its output's %g): these are "
+                "no sensible numbers, so training has diverged or the file is damaged",
+                v->opener->name, c, v->bias[c], v->scale[c], (double)t->scale);
+        weight_scale[c] = v->weight_scale[v->n_weight_scale > 1 ? c : 0] * (float)r.coarser;
+        as_trained = as_trained && r.coarser == 1;
         bias[c] = r.bias;
         mult[c] = r.mult;
         shift[c] = r.shift;
@@ -69,8 +73,8 @@ static nb_status close_mac(nb_lowering *lo, const nb_lval *v, const nb_inttensor
     s->geom = v->geom;
     s->weights = w;
     s->weight_bits = v->weight_bits;
-    s->weight_scale = v->weight_scale;
-    s->n_scale = v->n_weight_scale;
+    s->weight_scale = as_trained ? v->weight_scale : weight_scale;
+    s->n_scale = as_trained ? v->n_weight_scale : oc;
     s->bias = bias;
     s->mult = mult;
     s->shift = shift;

@@ -96,10 +96,13 @@ nb_status nb_lower_mac(nb_lowering *lo, const nb_node *n, const nb_geom *geom)
     nb_qparams q = {.scale = v.weight_scale, .zero = nb_arena_array(lo->arena, (size_t)channels, sizeof(int32_t))};
     if (!q.zero)
         return NB_E_NOMEM;
-    NB_TRY(nb_fakequant_snapshot(lo->ctx, w, &q, v.weights));
+    const float *bias = n->n_in > 2 ? n->in[2]->out.data : NULL;
+    float x_scale = x->t.scale;
+    int32_t x_zero = x->t.zero;
+    const nb_qparams x_codes = {.n = 1, .scale = &x_scale, .zero = &x_zero, .lo = x->lo, .hi = x->hi};
+    NB_TRY(nb_fakequant_snapshot(lo->ctx, w, &(nb_weight_use){&x_codes, bias}, &q, v.weights));
     v.weight_bits = q.bits;
     v.n_weight_scale = q.n;
-    const float *bias = n->n_in > 2 ? n->in[2]->out.data : NULL;
     for (int32_t c = 0; c < oc; c++) {
         v.scale[c] = (double)x->t.scale * q.scale[q.n > 1 ? c : 0];
         v.bias[c] = bias ? nb_round_to_unit(bias[c], v.scale[c]) : 0.0;
@@ -283,7 +286,7 @@ nb_status nb_lower_close(nb_lowering *lo, const nb_node *n)
     float scale;
     int32_t zero;
     nb_qparams q = {.scale = &scale, .zero = &zero};
-    NB_TRY(nb_fakequant_snapshot(lo->ctx, n, &q, NULL));
+    NB_TRY(nb_fakequant_snapshot(lo->ctx, n, NULL, &q, NULL));
     nb_lval y = {.kind = NB_LVAL_CLOSED, .t = tensor_of(n), .lo = q.lo, .hi = q.hi};
     y.t.type = q.dtype == NB_S8 ? NB_EI_S8 : NB_EI_U8;
     y.t.bits = q.bits;

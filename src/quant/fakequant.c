@@ -4,8 +4,10 @@
  * clamp(round_half_even(x/s) + z, lo, hi). The output holds codes; nothing is expanded to floats again. backward
  * straight-through estimator with clipping: the gradient passes where the unclamped code was inside the grid (Nagel et
  * al. 2021, eq. 17); forward leaves one bit per value for that. Evaluation never observes, so it never changes a
- * result. Work is cut into fixed chunks: per channel for weights, CHUNK values for activations; minimum and maximum do
- * not depend on order, so neither do ranges. */
+ * result. A weight's scale has a floor: where the codes of a channel could make a sum of its layer leave 32 bits, or
+ * the layer's bias would in units of such a sum, the scale is the smallest at which neither can. Training and lowering
+ * ask the same function, so they have the same codes. Work is cut into fixed chunks: per channel for weights, CHUNK
+ * values for activations; minimum and maximum do not depend on order, so neither do ranges. */
 #include "quant/fakequant.h"
 
 #include <nibble/lowering.h>
@@ -13,8 +15,10 @@
 #include "base/check.h"
 #include "base/parallel.h"
 #include "kernels/eltwise.h"
+#include "quant/requant.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 enum { CHUNK = 16384 /* a multiple of 8: mask bytes are not shared between chunks */, FEW_VALUES = 65536 };
 
@@ -22,6 +26,7 @@ typedef struct {
     nb_qparams q;
     float *lo, *hi; /* per chunk extremes of the last observation */
     int32_t n_chunks_max;
+    const nb_node *reader; /* of weights: the layer that multiplies with them */
 } fq_priv;
 
 typedef struct {
@@ -92,12 +97,66 @@ static void observe(const nb_node *n, int32_t c, const nb_observation *seen)
         a->method->observe(a->method_attr, state, &o);
 }
 
-static void set_params(const nb_node *n, nb_qparams *q, int32_t c)
+/* The scale of w (`per` weights of channel c) at which the layer's sums fit: s, unless they could leave 32 bits. */
+static float channel_scale(const nb_weight_use *use, const nb_qparams *q, const float *w, int64_t per, int32_t c,
+                           float s)
+{
+    const nb_qparams *x = use->x;
+    const int64_t raw = x->hi > -x->lo ? x->hi : -x->lo, reach = raw + abs(x->zero[0]);
+    const double bias = use->bias ? (double)use->bias[c] / (double)x->scale[0] : 0;
+    const double most = 0.5 * (double)NB_SUM_LIMIT;
+    if ((double)per * (double)(q->hi * reach) <= most && fabs(bias) <= most * (double)s)
+        return s; /* whatever the weights are */
+    int64_t size = 0, sum = 0;
+    double total = 0;
+    for (int64_t i = 0; i < per; i++) {
+        const float code = nearbyintf(w[i] / s);
+        const int64_t held = !(code > (float)q->lo) ? q->lo : code > (float)q->hi ? q->hi : (int64_t)code;
+        size += llabs(held);
+        sum += held;
+        total += fabs((double)w[i]);
+    }
+    if (!isfinite(total) || !isfinite(bias))
+        return s; /* the trainer stops on the loss it makes */
+    if (fabs(bias) < most * (double)s &&
+        nb_sum_bound(x->lo, x->hi, x->zero[0], size, sum, llrint(bias / (double)s)) < NB_SUM_LIMIT)
+        return s;
+    return fmaxf(s, (float)nb_scale_floor(x->lo, x->hi, x->zero[0], total, per, bias));
+}
+
+static void keep_sums(const nb_node *n, nb_qparams *q, int32_t c, const nb_weight_use *use)
+{
+    const int32_t channels = n->out.shape.d[0];
+    const int64_t per = nb_count(&n->out) / channels;
+    const float *w = n->in[0]->out.data;
+    float s = q->scale[c];
+    if (q->n > 1)
+        s = channel_scale(use, q, w + c * per, per, c, s);
+    for (int32_t k = 0; q->n == 1 && k < channels; k++)
+        s = fmaxf(s, channel_scale(use, q, w + k * per, per, k, q->scale[0]));
+    q->scale[c] = s;
+}
+
+static void set_params(const nb_node *n, nb_qparams *q, int32_t c, const nb_weight_use *use)
 {
     const nb_fakequant_attr *a = n->attr;
     float lo, hi;
     a->method->range(a->method_attr, (const float *)n->in[1]->out.data + (int64_t)c * a->method->n_state, &lo, &hi);
     nb_qparams_set(q, c, a->scheme, lo, hi);
+    if (a->weights && use && use->x)
+        keep_sums(n, q, c, use);
+}
+
+void nb_fakequant_read_by(const nb_node *fq, const nb_node *mac)
+{
+    fq_priv *p = fq->priv;
+    p->reader = mac;
+}
+
+static nb_weight_use use_of(const fq_priv *p)
+{
+    const nb_node *mac = p->reader;
+    return mac ? (nb_weight_use){mac->in[0]->out.q, mac->n_in > 2 ? mac->in[2]->out.data : NULL} : (nb_weight_use){0};
 }
 
 bool nb_fakequant_state_sound(const nb_node *n, const float *state)
@@ -129,7 +188,7 @@ void nb_fakequant_settle(nb_node *n, const nb_run *r, float min, float max, cons
         .values = *values, .n = nb_count(&n->out), .min = min, .max = max, .calibration = r->calibration};
     if (nb_fakequant_observes(r))
         observe(n, 0, &o);
-    set_params(n, &p->q, 0);
+    set_params(n, &p->q, 0, NULL);
 }
 
 static void channel_forward(void *arg, int64_t c, int32_t thread)
@@ -146,7 +205,8 @@ static void channel_forward(void *arg, int64_t c, int32_t thread)
         nb_k_minmax(&o.min, &o.max, x, j->per);
         observe(j->n, (int32_t)c, &o);
     }
-    set_params(j->n, q, (int32_t)c);
+    const nb_weight_use use = use_of(j->p);
+    set_params(j->n, q, (int32_t)c, &use);
     nb_k_quantize((uint8_t *)j->n->out.data + c * j->per, (uint8_t *)j->n->saved + c * j->mask_stride, x, j->per,
                   q->scale[c], q->zero[c], q->lo, q->hi);
 }
@@ -190,7 +250,8 @@ static void tensor_forward(fq_job *j)
         };
         observe(j->n, 0, &o);
     }
-    set_params(j->n, &j->p->q, 0);
+    const nb_weight_use use = use_of(j->p);
+    set_params(j->n, &j->p->q, 0, &use);
     nb_parallel_for(chunks, chunk_quantize, j);
 }
 
@@ -252,7 +313,7 @@ int32_t nb_fakequant_channels(const nb_node *fq)
     return a->per_channel ? fq->out.shape.d[0] : 1;
 }
 
-nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, nb_qparams *q, int8_t *codes)
+nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_use *use, nb_qparams *q, int8_t *codes)
 {
     const nb_fakequant_attr *a = fq->attr;
     q->n = nb_fakequant_channels(fq);
@@ -263,7 +324,7 @@ nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, nb_qparams *q, i
         if (state[a->method->n_state - 1] == 0.0f)
             return nb_fail(ctx, NB_E_UNSUPPORTED,
                            "%s has no range yet: train at least one step with quant: on before lowering", fq->name);
-        set_params(fq, q, c);
+        set_params(fq, q, c, use);
         if (codes)
             nb_k_quantize((uint8_t *)codes + c * per, NULL, (const float *)fq->in[0]->out.data + c * per, per,
                           q->scale[c], q->zero[c], q->lo, q->hi);

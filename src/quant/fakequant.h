@@ -24,4 +24,7 @@ void nb_fakequant_settle(nb_node *n, const nb_run *r, float min, float max, cons
  * finite. */
 bool nb_fakequant_state_sound(const nb_node *n, const float *state);
 
+/* In mac's prepare: fq's weights are what mac multiplies with, see nb_weight_use. */
+void nb_fakequant_read_by(const nb_node *fq, const nb_node *mac);
+
 #endif

@@ -4,10 +4,14 @@
  *
  * The range is the tensor's own, [min, max] (weights: +-max|w|), times one ratio. The first observation tries the whole
  * grid of ratios, later ones the neighbours of the last best: weights and activations drift, so the best ratio moves
- * one notch at a time. At most SAMPLES values are looked at, evenly spread; a calibration has few batches, so each
- * shows more: the tails are rare, and what misses them cuts them off. For activations the ends are averaged like
- * ema's; for weights they are the current tensor's. */
+ * one notch at a time. At most SAMPLES values are looked at; a calibration has few batches, so each shows more: the
+ * tails are rare, and what misses them cuts them off. One value is taken from each of as many stretches of equal
+ * length, at a place that a hash of the stretch's number says: every n-th value would be of a few channels, rows or
+ * columns only wherever n shares a factor with theirs. For activations the ends are averaged like ema's; for weights
+ * they are the current tensor's. */
 #include <nibble/quant.h>
+
+#include "base/rng.h"
 
 #include <math.h>
 
@@ -44,17 +48,24 @@ static double error_of(const search *s, int32_t notch, const float *x, int32_t n
     return sum;
 }
 
+/* Which value stands for those from `from` on, `stretch` of them at most. */
+static int64_t sampled(const nb_observation *o, int64_t from, int64_t stretch)
+{
+    const int64_t left = o->n - from, width = left < stretch ? left : stretch;
+    return from + (int64_t)((nb_mix((uint64_t)o->n, (uint64_t)from) >> 32) * (uint64_t)width >> 32);
+}
+
 /* The ratio with the least error over the sample, which is taken block by block: it may be large. */
 static int32_t best_notch(const search *s, int32_t from, int32_t to)
 {
     const nb_observation *o = s->o;
-    const int64_t samples = o->calibration ? CALIBRATION_SAMPLES : SAMPLES, stride = (o->n + samples - 1) / samples;
+    const int64_t samples = o->calibration ? CALIBRATION_SAMPLES : SAMPLES, stretch = (o->n + samples - 1) / samples;
     double error[NOTCHES + 1] = {0};
     float x[BLOCK];
     for (int64_t at = 0; at < o->n;) {
         int32_t n = 0;
-        for (; n < BLOCK && at < o->n; n++, at += stride)
-            x[n] = o->values.at(o->values.arg, at);
+        for (; n < BLOCK && at < o->n; n++, at += stretch)
+            x[n] = o->values.at(o->values.arg, sampled(o, at, stretch));
         for (int32_t k = from; k <= to; k++)
             error[k] += error_of(s, k, x, n);
     }

@@ -5,8 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-static const int64_t ACC_LIMIT = (int64_t)1 << 31;
-
 bool nb_multiplier(double m, int32_t *mult, int32_t *shift)
 {
     if (!(m > 0) || isinf(m))
@@ -40,7 +38,80 @@ static bool constant_channel(const nb_requant_spec *s, int8_t *w, int64_t n, dou
     for (int64_t i = 0; i < n; i++)
         w[i] = 0;
     double code = clamped_code(s, s->bias) - s->y_zero;
-    *out = (nb_requant){.bias = (int32_t)code, .mult = 1 << 30, .shift = 30, .bound = llabs((long long)code)};
+    *out = (nb_requant){
+        .bias = (int32_t)code, .mult = 1 << 30, .shift = 30, .bound = llabs((long long)code), .coarser = 1};
+    return true;
+}
+
+int64_t nb_sum_bound(int32_t x_lo, int32_t x_hi, int32_t x_zero, int64_t size, int64_t sum, int64_t bias)
+{
+    const int64_t centred = x_hi - x_zero > x_zero - x_lo ? x_hi - x_zero : x_zero - x_lo;
+    const int64_t raw = x_hi > -x_lo ? x_hi : -x_lo;
+    const int64_t bound_raw = size * raw + llabs(bias - x_zero * sum), bound_centred = size * centred + llabs(bias);
+    return bound_raw > bound_centred ? bound_raw : bound_centred;
+}
+
+/* Half of the limit is for the products, half for the bias. A code is at most |w| / scale + 1/2, and at most twice
+ * |w| / scale: below one half it is 0. */
+double nb_scale_floor(int32_t x_lo, int32_t x_hi, int32_t x_zero, double total, int64_t n, double bias)
+{
+    const int32_t raw = x_hi > -x_lo ? x_hi : -x_lo;
+    const double half = 0.5 * (double)NB_SUM_LIMIT, most = floor(half / (raw + abs(x_zero)));
+    const double rounding = 0.5 * (double)n, twice = 2 * total / most;
+    const double apart = rounding < most ? total / (most - rounding) : twice;
+    return fmax(fmin(apart, twice), fabs(bias) / half) * (1 + 0x1p-20); /* a float's rounding changes nothing */
+}
+
+typedef struct { /* a channel's codes */
+    int8_t *w;
+    int64_t n, size, sum;
+} codes;
+
+static codes count(int8_t *w, int64_t n)
+{
+    codes c = {.w = w, .n = n};
+    for (int64_t i = 0; i < n; i++) {
+        c.sum += w[i];
+        c.size += abs(w[i]);
+    }
+    return c;
+}
+
+/* The contract's integers for these codes as they are; scale > 0. */
+static bool exact_channel(const nb_requant_spec *s, double scale, int32_t sign, const codes *c, nb_requant *out)
+{
+    nb_requant r = {.coarser = 1};
+    const double bias = s->bias / scale;
+    if (!nb_multiplier(scale / s->out_scale, &r.mult, &r.shift) || !(fabs(bias) < (double)NB_SUM_LIMIT))
+        return false;
+    const int64_t b = llrint(bias), folded = b - s->x_zero * sign * c->sum;
+    r.bound = nb_sum_bound(s->x_lo, s->x_hi, s->x_zero, c->size, sign * c->sum, b);
+    r.bias = (int32_t)folded;
+    if (r.bound >= NB_SUM_LIMIT)
+        return false;
+    *out = r;
+    return true;
+}
+
+/* Codes of a scale at which everything fits. A single weight stays what it is worth to the last bit. */
+static bool coarse_channel(const nb_requant_spec *s, double scale, int32_t sign, const codes *c, nb_requant *out)
+{
+    double coarser = nb_scale_floor(s->x_lo, s->x_hi, s->x_zero, (double)c->size, c->n, s->bias / scale);
+    if (!(coarser > 1))
+        return false; /* it is not for want of room */
+    if (c->n == 1 && coarser < abs(c->w[0]))
+        coarser = abs(c->w[0]) / floor(abs(c->w[0]) / coarser);
+    codes less = {.n = c->n};
+    for (int64_t i = 0; i < c->n; i++) {
+        const int64_t code = (int64_t)nearbyint(c->w[i] / coarser);
+        less.sum += code;
+        less.size += llabs(code);
+    }
+    if (!exact_channel(s, scale * coarser, sign, &less, out))
+        return false;
+    for (int64_t i = 0; i < c->n; i++)
+        c->w[i] = (int8_t)nearbyint(c->w[i] / coarser);
+    out->coarser = coarser;
     return true;
 }
 
@@ -48,28 +119,17 @@ bool nb_requant_channel(const nb_requant_spec *s, int8_t *w, int64_t n, nb_requa
 {
     if (!isfinite(s->scale) || !isfinite(s->bias))
         return false; /* of damaged statistics: there is no integer for it */
-    int64_t sum = 0, size = 0;
-    int32_t sign = s->scale < 0 ? -1 : 1;
-    for (int64_t i = 0; i < n; i++) {
-        sum += sign * w[i];
-        size += abs(w[i]);
+    const codes c = count(w, n);
+    const int32_t sign = s->scale < 0 ? -1 : 1;
+    const int64_t centred = s->x_hi - s->x_zero > s->x_zero - s->x_lo ? s->x_hi - s->x_zero : s->x_zero - s->x_lo;
+    const double scale = fabs(s->scale);
+    if (!exact_channel(s, scale, sign, &c, out)) {
+        if (constant_channel(s, w, n, scale * (double)(c.size * centred), out))
+            return true;
+        if (!coarse_channel(s, scale, sign, &c, out))
+            return false;
     }
-    int64_t centred = s->x_hi - s->x_zero > s->x_zero - s->x_lo ? s->x_hi - s->x_zero : s->x_zero - s->x_lo;
-    int64_t raw = s->x_hi > -s->x_lo ? s->x_hi : -s->x_lo;
-    double scale = fabs(s->scale), bias = s->bias / scale;
-    nb_requant r;
-    bool sound = nb_multiplier(scale / s->out_scale, &r.mult, &r.shift) && fabs(bias) < (double)ACC_LIMIT;
-    if (sound) {
-        int64_t b = llrint(bias), folded = b - s->x_zero * sum;
-        int64_t bound_raw = size * raw + llabs(folded), bound_centred = size * centred + llabs(b);
-        r.bound = bound_raw > bound_centred ? bound_raw : bound_centred;
-        r.bias = (int32_t)folded;
-        sound = r.bound < ACC_LIMIT;
-    }
-    if (!sound)
-        return constant_channel(s, w, n, scale * (double)(size * centred), out);
     for (int64_t i = 0; i < n && sign < 0; i++)
         w[i] = (int8_t)-w[i];
-    *out = r;
     return true;
 }

@@ -21,11 +21,21 @@ typedef struct {
 typedef struct {
     int32_t bias, mult, shift; /* bias contains -x_zero * sum w */
     int64_t bound;             /* proven: no partial sum exceeds it, bound < 2^31 */
+    double coarser; /* one unit of w is worth this many of those that came in; 1 unless they had to give way */
 } nb_requant;
 
+/* Can the sums of one channel leave 32 bits? Not when nb_sum_bound < NB_SUM_LIMIT. size: sum |w|, sum: sum w, bias
+ * without the zero point's part, in units of the sum. */
+#define NB_SUM_LIMIT ((int64_t)1 << 31)
+int64_t nb_sum_bound(int32_t x_lo, int32_t x_hi, int32_t x_zero, int64_t size, int64_t sum, int64_t bias);
+/* The smallest scale at which weights of this total magnitude, `n` of them, and this bias cannot, however they round;
+ * bias in units of a sum of scale 1. */
+double nb_scale_floor(int32_t x_lo, int32_t x_hi, int32_t x_zero, double total, int64_t n, double bias);
+
 /* w: the channel's codes, `n` of them; negated when scale < 0, zeroed when the channel is constant (|scale| ~ 0). Exact
- * in both cases because the grid is narrow. False when the accumulator cannot be proven to fit: nothing is changed
- * then. */
+ * in both cases because the grid is narrow. A bias that does not fit beside them (the weights are next to nothing) or
+ * sums that do not make the codes coarser: what is lost is below 2^-30 of the bias, or of the largest sum. False, and
+ * nothing changed, when there is no multiplier: the scales are not numbers, or hugely apart. */
 bool nb_requant_channel(const nb_requant_spec *s, int8_t *w, int64_t n, nb_requant *out);
 
 #endif

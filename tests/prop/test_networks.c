@@ -2,8 +2,8 @@
  *
  * For every seed: (1) no code of any engine step, fed with the float reference's codes, differs but by rounding, on 8
  * images, on others and on all: what rounding is, nb_verify says, and no share of codes counts; (2) the engine equals
- * the naive interpreter in tests/ref bit for bit; (3) lowering the same graph twice gives the same integers. The
- * networks are those of tests/ref/random_network.c. */
+ * the naive interpreter in tests/ref bit for bit; (3) lowering the same graph twice gives the same integers. Refused is
+ * only what training blew up. The networks are those of tests/ref/random_network.c. */
 #include "ref/random_network.h"
 #include "ref/ref_engine.h"
 
@@ -105,9 +105,9 @@ static void random_networks_are_the_same_in_floats_and_integers(void **state)
     totals t = {.images = IMAGES};
     for (int32_t i = first; i < first + n; i++)
         one_network(i, &t);
-    assert_true((t.refused - 1) * 50 <= n); /* at most 2 %, or one */
     print_message("%lld of %lld codes differ by rounding, %d networks refused\n", (long long)t.rounding,
                   (long long)t.outputs, t.refused);
+    assert_true((t.refused - 1) * 100 <= n); /* steps on noise blow some up to scales of 1e15; at most 1 %, or one */
 }
 
 /* Keeps and folds batch norm, per channel and per tensor. */

@@ -121,24 +121,75 @@ static void later_observations_move_one_notch_and_averages_move_by_the_momentum(
     assert_float_equal(hi2, 0.75f * 15 + 0.25f * 60 * 31 / 32, 0.01);
 }
 
-/* Of 4096 values a training step looks at every second one, and the large ones lie between those. */
-static void a_calibration_sees_tails_that_training_steps_over(void **state)
+typedef struct { /* counts how often each index of each dimension is looked at */
+    int32_t d[4], seen[4][64];
+    int32_t looks;
+} watched;
+
+static float watch(const void *arg, int64_t i)
+{
+    watched *w = *(watched *const *)arg;
+    w->looks++;
+    for (int32_t k = 4; k-- > 0; i /= w->d[k])
+        w->seen[k][i % w->d[k]]++;
+    return (float)(i % 7);
+}
+
+static void observe_shape(watched *w, int32_t calibration)
+{
+    float s[STATES] = {0}, momentum = 0.05f;
+    nb_observation o = {
+        .values = {watch, &w},
+        .n = (int64_t)w->d[0] * w->d[1] * w->d[2] * w->d[3],
+        .max = 6,
+        .bits = 4,
+        .calibration = calibration
+    };
+    mse()->observe(&momentum, s, &o);
+}
+
+/* Every n-th value of the first shape was of channel 0 alone. */
+static void every_channel_row_column_and_image_has_its_share_of_the_sample(void **state)
 {
     (void)state;
-    enum { MANY = 4096 };
-    static float x[MANY];
-    float hi[2], lo, momentum = 0.05f;
-    for (int32_t i = 0; i < MANY; i++)
-        x[i] = i % 8 == 1 ? 120 : (float)(i / 2 % 16);
-    for (int32_t calibration = 0; calibration < 2; calibration++) {
-        float s[STATES] = {0};
-        nb_observation o = observation(x, MANY, 4, false, false);
-        o.calibration = calibration;
-        mse()->observe(&momentum, s, &o);
-        mse()->range(&momentum, s, &lo, &hi[calibration]);
-    }
-    assert_true(hi[0] < 20);
-    assert_true(hi[1] > 100);
+    static const int32_t shapes[][4] = {
+        {64, 32, 32, 16},
+        {64, 32, 32, 3 },
+        {60, 32, 32, 16},
+        {64, 16, 16, 32},
+        {64, 8,  8,  64},
+        {64, 28, 28, 16},
+        {32, 28, 28, 1 },
+        {48, 24, 20, 24},
+        {64, 1,  1,  64},
+        {1,  3,  3,  64},
+        {63, 31, 33, 17}
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+        for (int32_t calibration = 0; calibration < 2; calibration++) {
+            watched w = {0};
+            for (int32_t k = 0; k < 4; k++)
+                w.d[k] = shapes[i][k];
+            observe_shape(&w, calibration);
+            assert_in_range(w.looks, 1, calibration ? 65536 : 2048); /* a fair sample is no larger one */
+            for (int32_t k = 0; k < 4; k++)
+                for (int32_t at = 0; at < w.d[k]; at++) {
+                    const int32_t fair = w.looks / w.d[k];
+                    assert_in_range(w.seen[k][at], fair / 3, 2 * fair + 1);
+                }
+        }
+}
+
+static void a_calibration_looks_at_more_values_than_a_training_step(void **state)
+{
+    (void)state;
+    watched w[2] = {{.d = {64, 16, 16, 4}}, {.d = {64, 16, 16, 4}}};
+    observe_shape(&w[0], 0);
+    observe_shape(&w[1], 1);
+    assert_int_equal(w[0].looks, 2048);
+    assert_int_equal(w[1].looks, 65536); /* all there are */
+    for (int32_t at = 0; at < 64; at++)
+        assert_int_equal(w[1].seen[0][at], 1024);
 }
 
 static void zeros_are_no_problem(void **state)
@@ -157,7 +208,8 @@ int main(void)
         cmocka_unit_test(no_other_ratio_is_better),
         cmocka_unit_test(values_that_lie_on_the_grid_keep_it),
         cmocka_unit_test(later_observations_move_one_notch_and_averages_move_by_the_momentum),
-        cmocka_unit_test(a_calibration_sees_tails_that_training_steps_over),
+        cmocka_unit_test(every_channel_row_column_and_image_has_its_share_of_the_sample),
+        cmocka_unit_test(a_calibration_looks_at_more_values_than_a_training_step),
         cmocka_unit_test(zeros_are_no_problem),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
