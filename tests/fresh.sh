@@ -32,6 +32,7 @@ mirror=${NB_MIRROR:-$(apt-get indextargets --format '$(LABEL) $(REPO_URI)' 'Crea
 [ -n "$mirror" ] || fail "apt here knows no mirror of Debian: set NB_MIRROR"
 
 root=$(mktemp -d "$keep/$suite.XXXXXX")
+chmod 755 "$root"
 # What was mounted is unmounted first, and nothing behind a mount that would not go is removed.
 # shellcheck disable=SC2317 # called by the trap
 leave() {
