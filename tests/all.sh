@@ -3,7 +3,7 @@
 # The last line is "N passed, N failed" over all parts; the exit code is 1 if anything failed.
 #
 # Compilers that are not here are named and left out. Warnings are errors for compilers that somebody has tried (werror.sh).
-# What takes longer is in long.sh.
+# NB_PARTS='lint|install' runs the parts whose headlines match. What takes longer is in long.sh.
 set -u
 . tests/parts.bash
 

@@ -17,6 +17,7 @@ ask_times() {
 part() {
     local name=$1 before after start cpu
     shift
+    [[ $name =~ ${NB_PARTS:-} ]] || return 0
     echo "==== $name"
     ask_times
     start=$(date +%s) cpu=$processor
