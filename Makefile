@@ -1,6 +1,7 @@
 # Nibble. `make help` lists the targets. Knobs, on the command line:
 #   MODE=release|debug SAN=address,undefined OMP=0|1 WERROR=1 V=1 CC CFLAGS PREFIX DESTDIR FUZZ_SECONDS
 # Nothing is written outside build/ and runs/; every combination of compiler and flags has its own folder below build/.
+# Paths of sources and products are relative, so the folder may be called anything; what a user names is quoted.
 .DEFAULT_GOAL := all
 ABI     := 0# of the shared library: grows when a program built before would no longer run
 VERSION := $(shell sed -n 's/^\#define NB_VERSION "\(.*\)"/\1/p' include/nibble/nibble.h)
@@ -9,6 +10,7 @@ OMP  ?= 1
 BLAS ?= none
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
+quote = '$(subst ','\'',$(1))'# one word of the shell, whatever is in it
 Q = $(if $(filter 1,$(V)),,@)
 ifneq ($(BLAS),none)
 $(error BLAS=$(BLAS): Nibble brings its own matrix kernels and has no BLAS path, so the only value is BLAS=none)
@@ -35,7 +37,7 @@ FLAGS = -std=c11 -D_XOPEN_SOURCE=700 -ffp-contract=off -fPIC -fvisibility=hidden
 FLAGS_FREESTANDING = -std=c11 -ffreestanding -DNB_FREESTANDING -fvisibility=hidden $(WARN) $(OPT_$(MODE)) -Iinclude -Isrc
 
 # One object folder per distinct compiler and flags: an ASan object is never linked into a release.
-KEY := $(shell printf '%s' '$(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS)' | cksum | cut -d' ' -f1)
+KEY := $(shell printf '%s' $(call quote,$(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS)) | cksum | cut -d' ' -f1)
 B   := build/$(MODE)-$(KEY)
 LIB_SRC    := $(sort $(filter-out src/cli/%,$(wildcard src/*/*.c)) $(wildcard layers/*.c datasets/*.c))
 CLI_SRC    := $(sort $(wildcard src/cli/*.c))
@@ -51,13 +53,19 @@ TESTS       = $(TEST_SRC:%.c=$(B)/%)
 FUZZERS     = $(FUZZ_SRC:%.c=$(B)/%)
 # Tests that reach kernels, for the runs under each instruction set.
 ISA_TESTS   = $(patsubst %.c,$(B)/%,$(shell grep -lE 'kernels/|nibble/engine' $(TEST_SRC) /dev/null))
+# Tests of whoever starts threads.
+TSAN_TESTS  = $(patsubst %,$(B)/tests/unit/test_%,parallel loader trainer)
+E2E         = $(sort $(wildcard tests/e2e/*.sh))
 SHARED      = $(B)/libnibble.so.$(VERSION)
 # Tests of kernels that also run without an operating system, in an emulator.
 EMULATED    = $(patsubst %,$(B)/emulated/test_%,iconv qgrad fconv fkernels eltwise)
 PRODUCTS    = $(if $(CLI_SRC),$(B)/nibble) $(B)/libnibble.a $(B)/libnibble_engine.a $(if $(SAN),,$(SHARED))
 
-all: $(PRODUCTS)                        ## library, engine library and command line tool
+all: products                           ## library, engine library and command line tool; build/current points to them
 	@ln -sfn $(notdir $(B)) build/current
+	@echo "made build/current/nibble: $$(build/current/nibble --version 2>/dev/null | head -n 2 | paste -sd, | sed 's/,/, /' | grep . || echo for another machine)"
+	@$(if $(filter 1,$(ONNX)),,echo "without ONNX files: that needs libprotobuf-c-dev, protobuf-c-compiler and libonnx-dev")
+products: $(PRODUCTS)                   ## the same; build/current stays, as for every check
 
 # ---- rules ----
 $(B)/libnibble.a: $(call obj,$(LIB_SRC)) $(if $(filter 1,$(ONNX)),$(B)/gen/onnx.pb-c.o)
@@ -116,12 +124,14 @@ demo:                                   ## train, quantize and check the demo ne
 	@scripts/demo.sh build/current/nibble
 test: deps                              ## everything: builds, tests, sanitizers, fuzz corpus, end to end, lint (under 10 minutes)
 	@MAKE='$(MAKE)' tests/all.sh
+test-long: deps                         ## what takes longer, before a release: PARTS="networks fuzz ..." for some of it
+	@MAKE='$(MAKE)' tests/long.sh $(PARTS)
 
 # ---- parts of `make test`, for work in progress ----
 check-fast: $(TESTS)                    ## unit and property tests of this build
 	@tests/run.sh $(TESTS)
-check-isa: $(ISA_TESTS)                 ## kernel and engine tests under each level of NB_CPU
-	@for cpu in scalar $(if $(filter aarch64,$(shell uname -m)),neon,avx2 avx512); do \
+check-isa: $(ISA_TESTS) $(B)/nibble     ## kernel and engine tests under every level of NB_CPU that differs on this processor
+	@for cpu in $$($(B)/nibble --version | sed -n 's/^NB_CPU://p'); do echo "---- NB_CPU=$$cpu" && \
 	    NB_CPU=$$cpu tests/run.sh $(ISA_TESTS) || exit 1; done
 check-arm:                              ## kernel and engine tests for aarch64, under qemu-user (tests/emulated/README.md)
 	@MAKE='$(MAKE)' tests/emulated/arm.sh
@@ -132,9 +142,9 @@ check-threads: $(TESTS)                 ## unit and property tests on 1 and 4 th
 check-san:                              ## unit and property tests under ASan and UBSan, gcc and clang
 	@for cc in gcc clang; do $(MAKE) --no-print-directory CC=$$cc SAN=address,undefined OMP=0 check-fast || exit 1; done
 check-e2e: $(PRODUCTS)                  ## scripts that run the command line tool
-	@NIBBLE=$(CURDIR)/$(B)/nibble tests/run.sh $(sort $(wildcard tests/e2e/*.sh))
+	@NIBBLE="$$PWD/$(B)/nibble" tests/run.sh $(E2E)
 check-bad: $(PRODUCTS)                  ## those of them that feed it bad input (also run under sanitizers)
-	@NIBBLE=$(CURDIR)/$(B)/nibble tests/run.sh $(sort $(wildcard tests/e2e/bad*.sh))
+	@NIBBLE="$$PWD/$(B)/nibble" tests/run.sh $(sort $(wildcard tests/e2e/bad*.sh))
 check-exported: $(B)/tests/prop/test_exported_c ## random networks as C programs, under several compilers
 	@tests/exported.sh $(B)/tests/prop/test_exported_c
 check-onnx: $(B)/tests/onnx/export_networks ## random networks, or MODELS=..., in ONNX Runtime (PYTHON: one with onnx and onnxruntime; TIES=ties: other ranges than ema as well)
@@ -142,15 +152,21 @@ check-onnx: $(B)/tests/onnx/export_networks ## random networks, or MODELS=..., i
 $(B)/tests/onnx/export_networks: $(B)/tests/onnx/export_networks.o $(B)/libref.a $(B)/libnibble.a
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 check-import: $(PRODUCTS)               ## networks of PyTorch through `nibble import`: logits within 1e-4 (PYTHON: one with torch, onnx and safetensors)
-	@rm -rf $(B)/import && $(or $(PYTHON),python3) tests/import/round_trip.py $(CURDIR)/$(B)/nibble $(B)/import
+	@rm -rf $(B)/import && $(or $(PYTHON),python3) tests/import/round_trip.py "$$PWD/$(B)/nibble" $(B)/import
 check-mcu: $(PRODUCTS) $(B)/tests/mcu/make_images $(B)/tests/prop/test_exported_c ## exported networks on emulated Cortex-M4 and M55 (needs gcc-arm-none-eabi, qemu-system-arm)
-	@NIBBLE=$(CURDIR)/$(B)/nibble tests/mcu/run.sh $(B)/tests/mcu/make_images $(MODELS)
+	@NIBBLE="$$PWD/$(B)/nibble" tests/mcu/run.sh $(B)/tests/mcu/make_images $(MODELS)
 	@for target in "m4-portable -O2" "m4 -O2" "m55 -O2" "m55 -Os"; do NB_TEST_NETWORKS=$(or $(NETWORKS),100) \
-	    NB_TEST_CC="$(CURDIR)/tests/mcu/cross.sh $$target" tests/run.sh $(B)/tests/prop/test_exported_c || exit 1; done
+	    NB_TEST_CC="\"$$PWD/tests/mcu/cross.sh\" $$target" tests/run.sh $(B)/tests/prop/test_exported_c || exit 1; done
 $(B)/tests/mcu/make_images: $(B)/tests/mcu/make_images.o $(B)/libnibble.a
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+check-tsan:                             ## training on 4 threads, and the tests of who starts threads, under ThreadSanitizer
+	@$(MAKE) --no-print-directory SAN=thread check-tsan-run
+check-tsan-run: $(B)/nibble $(TSAN_TESTS)
+	@NIBBLE="$$PWD/$(B)/nibble" OMP_NUM_THREADS=4 TSAN_OPTIONS=exitcode=66 tests/run.sh $(TSAN_TESTS) tests/tsan.sh
 check-install: $(PRODUCTS)              ## install into a temporary place, build a program against it, uninstall
-	@MAKE='$(MAKE)' CC='$(CC)' tests/install.sh
+	@MAKE='$(MAKE)' CC=$(call quote,$(CC)) tests/install_test.sh
+check-make: $(PRODUCTS)                 ## this file in a folder with spaces and quotes in its name, on a copy of this build
+	@MAKE='$(MAKE)' B=$(B) tests/make_test.sh
 fuzz-replay: $(FUZZERS)                 ## every fuzz target on its committed corpus, no engine needed
 	@for t in $(FUZZERS); do $$t tests/fuzz/corpus/$${t##*/} || exit 1; done
 fuzz:                                   ## every fuzz target for FUZZ_SECONDS with libFuzzer
@@ -167,22 +183,11 @@ format-check:                           ## fails when `make format` would change
 	@clang-format --dry-run -Werror $(FORMATTED)
 
 # ---- install ----
-DEST = $(DESTDIR)$(PREFIX)
-install: $(PRODUCTS)                    ## tool, libraries, headers and nibble.pc below $(DESTDIR)$(PREFIX)
-	install -d $(DEST)/bin $(DEST)/lib/pkgconfig $(DEST)/include/nibble
-	install -m 755 $(B)/nibble $(DEST)/bin/nibble
-	install -m 644 $(B)/libnibble.a $(B)/libnibble_engine.a $(DEST)/lib
-	install -m 755 $(SHARED) $(DEST)/lib
-	ln -sfn libnibble.so.$(VERSION) $(DEST)/lib/libnibble.so.$(ABI)
-	ln -sfn libnibble.so.$(ABI) $(DEST)/lib/libnibble.so
-	install -m 644 $(HEADERS) $(DEST)/include/nibble
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@DEPS@|$(DEPS)|' nibble.pc.in \
-	    > $(DEST)/lib/pkgconfig/nibble.pc
-	chmod 644 $(DEST)/lib/pkgconfig/nibble.pc
+place = PREFIX=$(call quote,$(PREFIX)) DESTDIR=$(call quote,$(DESTDIR)) scripts/install.sh
+install: $(PRODUCTS) $(SHARED)          ## tool, libraries, headers and nibble.pc below $(DESTDIR)$(PREFIX)
+	@$(place) install $(B) $(VERSION) $(ABI) '$(DEPS)'
 uninstall:                              ## remove what install put there
-	rm -f $(DEST)/bin/nibble $(DEST)/lib/libnibble.so $(DEST)/lib/libnibble.so.$(ABI) $(DEST)/lib/libnibble.so.$(VERSION) $(DEST)/lib/libnibble.a $(DEST)/lib/libnibble_engine.a $(DEST)/lib/pkgconfig/nibble.pc
-	rm -f $(HEADERS:include/%=$(DEST)/include/%)
-	-rmdir $(DEST)/include/nibble
+	@$(place) uninstall
 
 help:                                   ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1	/p' $(MAKEFILE_LIST) | expand -t 18
@@ -190,7 +195,7 @@ clean:                                  ## remove build/
 	rm -rf build
 print-B:
 	@echo $(B)
-.PHONY: all deps demo test check-fast check-isa check-threads check-arm check-emulated check-san check-e2e check-bad check-exported check-onnx check-import check-mcu check-install fuzz-replay fuzz fuzz-run \
+.PHONY: all deps demo test check-fast check-isa check-threads check-arm check-emulated check-san check-e2e check-bad check-exported check-onnx check-import check-mcu check-install check-make check-tsan check-tsan-run products test-long fuzz-replay fuzz fuzz-run \
         lint tidy format format-check install uninstall help clean print-B
 .SECONDARY:
 -include $(patsubst %.c,$(B)/%.d,$(ALL_SRC)) $(ENGINE_SRC:%.c=$(B)/freestanding/%.d)

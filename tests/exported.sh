@@ -2,11 +2,12 @@
 # exported.sh - random networks as C programs, under compilers that agree on nothing but the standard: 0 differing logits.
 #
 # usage: tests/exported.sh TEST_EXPORTED_C      (the built tests/prop/test_exported_c)
-# 1,000 networks through tcc, which compiles them in seconds; some of them through the compilers people ship with, each with all its
-# warnings as errors, as C++, as 32-bit code where the machine can link it, and under sanitizers.
+# 1,000 networks through tcc, which compiles them in seconds (100 through gcc -O0 where there is no tcc); some of them through the compilers
+# people ship with, each with all its warnings as errors, as C++, as 32-bit code where the machine can link it, and under sanitizers.
+# shellcheck disable=SC2086
 set -u
 test=$1
-warn="-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror"
+warn="-Wall -Wextra -Wpedantic -Wconversion -Wshadow"
 passed=0 failed=0
 
 run() { # FIRST COUNT COMPILER...
@@ -22,19 +23,25 @@ run() { # FIRST COUNT COMPILER...
     fi
 }
 
+here() { # COMPILER OPTION...: is there, and links?
+    echo 'int main(void) { return 0; }' | "$@" -x c -o "$log.out" - 2>/dev/null || {
+        echo "  (skipped: $* makes no program here)"
+        return 1
+    }
+}
+
 log=$(mktemp)
 trap 'rm -f "$log" "$log.out"' EXIT
-run 0 1000 tcc -w
-run 0 10 gcc -std=c99 -O3 $warn
-run 10 10 gcc -std=c99 -Os $warn
-run 20 10 clang -std=c99 -O2 $warn
-run 30 10 g++ -x c++ -O1 -Wall -Wextra -Werror
-run 40 10 gcc -std=c99 -O1 -fsanitize=undefined,address -fno-sanitize-recover=all
-if echo 'int main(void) { return 0; }' | gcc -m32 -x c -o "$log.out" - 2>/dev/null; then
-    run 50 10 gcc -m32 -std=c99 -O2 $warn
-else
-    echo "  (this machine cannot link 32-bit programs: install libc6-dev-i386 and lib32gcc-12-dev to test them)"
-fi
+gcc="$warn $(tests/werror.sh gcc)"
+if here tcc; then run 0 1000 tcc -w; else run 0 100 gcc -std=c99 -O0 -w; fi
+run 0 10 gcc -std=c99 -O3 $gcc
+run 10 10 gcc -std=c99 -Os $gcc
+# shellcheck disable=SC2046
+here clang && run 20 10 clang -std=c99 -O2 $warn $(tests/werror.sh clang)
+# shellcheck disable=SC2046
+here g++ && run 30 10 g++ -x c++ -O1 -Wall -Wextra $(tests/werror.sh g++)
+here gcc -fsanitize=undefined,address && run 40 10 gcc -std=c99 -O1 -fsanitize=undefined,address -fno-sanitize-recover=all
+here gcc -m32 && run 50 10 gcc -m32 -std=c99 -O2 $gcc # needs libc6-dev-i386
 echo "$passed $failed" >>"${NB_RESULTS:-/dev/null}"
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

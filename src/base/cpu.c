@@ -133,6 +133,14 @@ const char *nb_cpu_level_name(int32_t i)
     return i < LEVELS ? levels[i].name : NULL;
 }
 
+bool nb_cpu_level_counts(int32_t i, uint32_t have)
+{
+    bool counts = i >= 0 && i < LEVELS;
+    for (int32_t k = 0; counts && k < i; k++)
+        counts = (levels[k].bits & have) != (levels[i].bits & have);
+    return counts;
+}
+
 bool nb_cpu_level(const char *level, uint32_t *bits)
 {
     for (int32_t i = 0; i < LEVELS; i++)

@@ -29,5 +29,8 @@ const char *nb_cpu_name(void);
 bool nb_cpu_level(const char *level, uint32_t *bits);
 /* The i-th level, NULL after the last. */
 const char *nb_cpu_level_name(int32_t i);
+/* Does the i-th level keep, of these features, a set that no level before it keeps? Those are the levels worth a test
+ * on a processor that has them: vnni without AVX-VNNI is one, amx without tiles is not. */
+bool nb_cpu_level_counts(int32_t i, uint32_t have);
 
 #endif

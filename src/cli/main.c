@@ -1,6 +1,9 @@
 /* main.c - nibble: finds the command and runs it. */
 #include "cli/cli.h"
 
+#include "base/cpu.h"
+#include "base/parallel.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -44,14 +47,28 @@ static int help(const char *name)
     return 0;
 }
 
+/* What to know about this build on this machine; the Makefile reads the second line and the last. */
+static int version(void)
+{
+#ifdef NB_ONNX
+    const char *onnx = "yes";
+#else
+    const char *onnx = "no";
+#endif
+    printf("nibble %s\nthreads: %d, kernels: %s, ONNX: %s\nNB_CPU:", NB_VERSION, nb_threads(), nb_cpu_name(), onnx);
+    for (int32_t i = 0; nb_cpu_level_name(i); i++)
+        if (nb_cpu_level_counts(i, nb_cpu_features()))
+            printf(" %s", nb_cpu_level_name(i));
+    printf("\n");
+    return 0;
+}
+
 static int dispatch(int argc, char **argv)
 {
     if (argc < 2 || !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
         return help(argc > 2 ? argv[2] : NULL);
-    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V") || !strcmp(argv[1], "version")) {
-        printf("nibble %s\n", NB_VERSION);
-        return 0;
-    }
+    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V") || !strcmp(argv[1], "version"))
+        return version();
     const cli_command *command = find(argv[1]);
     if (!command)
         return unknown_command(argv[1]);

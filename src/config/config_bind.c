@@ -46,7 +46,7 @@ static void suggest(char *buf, size_t size, const char *word, const char *const 
 
 static nb_status fail_unknown_key(nb_ctx *ctx, const nb_conf *c, const char *where, const nb_binding *b, int32_t n)
 {
-    const char *names[MAX_NAMES];
+    const char *names[MAX_NAMES] = {NULL}; /* gcc 14 and 16 at -O1: "may be used uninitialized" */
     int32_t count = 0;
     for (int32_t i = 0; i < n; i++)
         for (const nb_key *k = b[i].keys; k && k->name && count < MAX_NAMES; k++)

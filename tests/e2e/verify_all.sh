@@ -9,10 +9,11 @@ model=run/model.int.safetensors
 
 # A PATH with what these scripts need and, one after the other, different compilers; a temporary folder with a name that a shell would act upon.
 mkdir bin "tmp ;\$(touch pwned)"
-for tool in timeout grep cat sed bash sh sleep head chmod; do
-    ln -s "$(command -v $tool)" bin/$tool
+for tool in timeout grep cat sed bash sh sleep head chmod as ld; do # as and ld: of gcc, which looks for them in PATH
+    tool=$(command -v $tool) && ln -s "$tool" bin/
 done
-real=$(command -v tcc || command -v gcc || true) # tcc does in no time what is needed here
+# tcc does in no time what is needed here; a gcc of ccache would look for the real one in PATH, which it is to be.
+real=$(command -v tcc || PATH=/usr/bin:$PATH command -v gcc || true)
 export PATH=$WORK/bin TMPDIR="$WORK/tmp ;\$(touch pwned)" NB_PYTHON=/nowhere/python
 clean() {
     [ -z "$(cd "$TMPDIR" && echo *)" ] || [ "$(cd "$TMPDIR" && echo *)" = '*' ] || die "left behind: $(cd "$TMPDIR" && echo *)"

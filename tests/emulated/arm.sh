@@ -13,12 +13,14 @@ skip()
 
 command -v "$CC" >/dev/null || skip "$CC is not installed"
 QEMU=$(command -v qemu-aarch64 || command -v qemu-aarch64-static) || skip "qemu-aarch64 is not installed"
+scratch=$(mktemp)
+trap 'rm -f "$scratch"' EXIT
 echo '#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-int main(void) { return 0; }' | "$CC" -x c -o /dev/null - -lcmocka -lpng -lyaml -lcjson 2>/dev/null ||
+int main(void) { return 0; }' | "$CC" -x c -o "$scratch" - -lcmocka -lpng -lyaml -lcjson 2>/dev/null ||
     skip "libcmocka, libpng, libyaml or libcjson is not installed for arm64"
 
 # -O2: gcc 12.2 for aarch64 stops with an internal error on one of our files at -O3.

@@ -40,7 +40,11 @@ static void use(nb_ctx *ctx, const train_case *t, const nb_checkpoint *c)
     nb_metrics_parse(ctx, "fuzz", c->metrics, t->plan, &m);
     nb_metrics_deinit(ctx, &m);
     for (int mode = NB_PARAMS_EXACT; mode <= NB_PARAMS_START; mode++) {
-        nb_graph_spec spec = {&t->exp, nb_data_info(t->train), 1, c->quantized, NB_PLAN_INFER};
+        nb_graph_spec spec = {.experiment = &t->exp,
+                              .info = nb_data_info(t->train),
+                              .max_batch = 1,
+                              .quant = c->quantized,
+                              .plan = NB_PLAN_INFER};
         nb_params_source from = {.file = c, .mode = (nb_params_mode)mode};
         nb_graph *g = NULL;
         if (nb_graph_open(ctx, &spec, &from, &g) != NB_OK)

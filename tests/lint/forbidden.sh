@@ -16,4 +16,7 @@ deny '\<(printf|puts|putchar|perror|exit|abort|vprintf)\(|\<(stdout|stderr)\>' '
 deny '\<(strcpy|strcat|sprintf|gets|strtok|atoi|atof|atol|rand|srand)\(' 'has no bounds, no errors or hidden state' "${lib[@]}" src/cli/*.[ch]
 deny '\<(malloc|calloc|realloc|aligned_alloc|posix_memalign)\(' 'memory comes from nb_alloc or an arena' \
     $(printf '%s\n' "${lib[@]}" | grep -v '^src/base/context.c$')
+deny '\<assert_(not_)?in_range\(' 'cmocka 2 deprecates it: assert_true with both bounds' tests/unit/*.[ch] tests/prop/*.c tests/ref/*.[ch]
+deny '(-o|--output) *[^ ]?/dev/null' 'tcc run as root replaces the device by a file: a temporary file' \
+    $(printf '%s\n' "${all[@]}" | grep -E '\.sh$|^Makefile$|^src/cli/')
 exit $bad

@@ -41,6 +41,35 @@ static void each_level_keeps_what_it_names_and_nothing_else(void **state)
     assert_int_equal(features_under("scalar"), 0);
 }
 
+/* The names of the levels that count with these features. */
+static const char *counting(uint32_t have)
+{
+    static char text[128];
+    *text = '\0';
+    for (int32_t i = 0; nb_cpu_level_name(i); i++)
+        if (nb_cpu_level_counts(i, have)) {
+            strcat(text, *text ? " " : "");
+            strcat(text, nb_cpu_level_name(i));
+        }
+    return text;
+}
+
+static void levels_that_would_choose_the_same_kernels_count_once(void **state)
+{
+    (void)state;
+    const uint32_t skylake = NB_CPU_AVX2 | NB_CPU_AVX512, cascadelake = skylake | NB_CPU_VNNI;
+    assert_string_equal(counting(0), "scalar");
+    assert_string_equal(counting(NB_CPU_AVX2), "scalar avx2");
+    assert_string_equal(counting(NB_CPU_AVX2 | NB_CPU_AVXVNNI), "scalar avx2 avxvnni");
+    assert_string_equal(counting(skylake), "scalar avx2 avx512");
+    assert_string_equal(counting(cascadelake), "scalar avx2 avx512 vnni");
+    assert_string_equal(counting(cascadelake | NB_CPU_AVXVNNI), "scalar avx2 avx512 avxvnni vnni");
+    assert_string_equal(counting(cascadelake | NB_CPU_AVXVNNI | NB_CPU_AMX), "scalar avx2 avx512 avxvnni vnni amx");
+    assert_string_equal(counting(NB_CPU_NEON | NB_CPU_DOTPROD), "scalar neon dotprod");
+    assert_false(nb_cpu_level_counts(-1, cascadelake));
+    assert_false(nb_cpu_level_counts(99, cascadelake));
+}
+
 static void an_unknown_level_is_refused_by_name_and_ignored_in_the_environment(void **state)
 {
     (void)state;
@@ -92,6 +121,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_level_keeps_what_it_names_and_nothing_else),
+        cmocka_unit_test(levels_that_would_choose_the_same_kernels_count_once),
         cmocka_unit_test(an_unknown_level_is_refused_by_name_and_ignored_in_the_environment),
         cmocka_unit_test(detection_agrees_with_the_compiler_run_time),
         cmocka_unit_test(the_name_says_scalar_exactly_when_there_is_nothing),

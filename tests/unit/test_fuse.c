@@ -147,7 +147,7 @@ static void a_fused_chain_shows_observers_the_values_it_does_not_store(void **st
         assert_memory_equal(a->in[1]->out.data, b->in[1]->out.data, (SHOWN + 2) * sizeof(float));
         compared++;
     }
-    assert_in_range(compared, 4, 100);
+    assert_true(compared >= 4 && compared <= 100);
     ref_street_close(&s[0]);
     ref_street_close(&s[1]);
 }

@@ -131,7 +131,7 @@ static bench layer_bench(const nb_st_file *f, int32_t k, const char *text)
     const char *names[] = {"x", "x1", "x2"};
     assert_ok(nb_graph_create(ctx, &info, (int32_t)must(f, k, "x")->shape[0], &b.g));
     for (; n_in < 3 && part(f, k, names[n_in]); n_in++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "in%d", n_in);
         in[n_in] = add_given(b.g, name, part(f, k, names[n_in]));
     }

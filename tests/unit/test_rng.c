@@ -60,7 +60,7 @@ static void below_stays_in_range_and_hits_every_value_evenly(void **state)
     int count[N] = {0};
     for (int i = 0; i < DRAWS; i++) {
         uint32_t v = nb_rng_below(&r, N);
-        assert_in_range(v, 0, N - 1);
+        assert_true(v < N);
         count[v]++;
     }
     double chi2 = 0;

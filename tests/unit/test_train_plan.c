@@ -115,7 +115,7 @@ static void every_method_is_found_by_its_name(void **state)
     (void)state;
     for (int32_t i = 0; nb_optimizers[i]; i++) {
         assert_ptr_equal(nb_optimizer_find(nb_optimizers[i]->name), nb_optimizers[i]);
-        assert_in_range(nb_optimizers[i]->n_moments, 0, NB_MAX_MOMENTS);
+        assert_true(nb_optimizers[i]->n_moments >= 0 && nb_optimizers[i]->n_moments <= NB_MAX_MOMENTS);
     }
     for (int32_t i = 0; nb_schedules[i]; i++)
         assert_ptr_equal(nb_schedule_find(nb_schedules[i]->name), nb_schedules[i]);

@@ -33,7 +33,6 @@ int emulated_run(const struct CMUnitTest *tests, size_t n);
 #define assert_ptr_equal(a, b)                     CHECK((a) == (b))
 #define assert_int_equal(a, b)                     CHECK((a) == (b))
 #define assert_int_not_equal(a, b)                 CHECK((a) != (b))
-#define assert_in_range(a, b, c)                   CHECK((a) >= (b) && (a) <= (c))
 #define assert_memory_equal(a, b, n)               CHECK(memcmp(a, b, n) == 0)
 #define assert_string_equal(a, b)                  CHECK(strcmp(a, b) == 0)
 #define assert_float_equal(a, b, e)                CHECK(fabs((double)(a) - (double)(b)) <= (double)(e))

@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# long.sh - what `make test` has no time for: before a release, or after a change that a part below is about.
+# A part is a function of its name and a word in `all`; one that cannot run here says so.
+#
+# usage: tests/long.sh [PART...]        all of them without arguments
+#   NETWORKS=2000 FUZZ_SECONDS=60 SUITES="bookworm trixie forky" PYTHON=python3 in the environment
+# shellcheck disable=SC2086 # MAKE and all are words
+set -u
+all="networks exported threads fuzz python arm emulated mcu fresh"
+export NB_QUIET=1 NB_TIMEOUT=${NB_TIMEOUT:-36000}
+count=${NETWORKS:-2000}
+for name in "$@"; do
+    case " $all " in *" $name "*) ;; *)
+        echo "long.sh: $name: no such part, there are: $all" >&2
+        exit 2
+        ;;
+    esac
+done
+. tests/parts.bash
+b=$($MAKE -s CC=gcc print-B)
+
+networks() {
+    NB_TEST_NETWORKS=$count part "$count random networks, engine, interpreter and graph; fused and not" \
+        $MAKE CC=gcc check-fast TESTS="$b/tests/prop/test_networks $b/tests/prop/test_fusion"
+}
+exported() {
+    NB_TEST_NETWORKS=$count NB_TEST_CC="gcc -std=c99 -O2 -Wall -Wextra" part "$count random networks as C, gcc -O2" \
+        $MAKE CC=gcc check-fast TESTS="$b/tests/prop/test_exported_c"
+}
+threads() {
+    OMP_NUM_THREADS=4 part "all unit and property tests on 4 threads, gcc, TSan" $MAKE CC=gcc SAN=thread check-fast
+}
+fuzz() {
+    if command -v clang >/dev/null; then
+        part "fuzz targets, ${FUZZ_SECONDS:-60} s each" $MAKE FUZZ_SECONDS="${FUZZ_SECONDS:-60}" fuzz
+    else
+        leave_out "fuzz targets" "there is no clang here"
+    fi
+}
+has() { # MODULE...: of PYTHON
+    "${PYTHON:-python3}" -c "import $(echo "$*" | tr ' ' ',')" 2>/dev/null
+}
+python() {
+    if has onnx onnxruntime; then
+        part "random networks in ONNX Runtime" $MAKE CC=gcc PYTHON="${PYTHON:-python3}" check-onnx
+    else
+        leave_out "random networks in ONNX Runtime" "${PYTHON:-python3} has no onnx and onnxruntime (PYTHON=...)"
+    fi
+    if has torch onnx safetensors; then
+        part "networks of PyTorch through import" $MAKE CC=gcc PYTHON="${PYTHON:-python3}" check-import
+    else
+        leave_out "networks of PyTorch through import" "${PYTHON:-python3} has no torch, onnx and safetensors (PYTHON=...)"
+    fi
+}
+arm() {
+    if command -v aarch64-linux-gnu-gcc >/dev/null; then
+        part "kernels for aarch64" $MAKE check-arm
+    else
+        leave_out "kernels for aarch64" "see tests/emulated/README.md for what is needed"
+    fi
+}
+emulated() {
+    if command -v "${BOCHS:-bochs}" >/dev/null; then
+        part "kernels on emulated processors" $MAKE CC=gcc check-emulated
+    else
+        leave_out "kernels on emulated processors" "see tests/emulated/README.md for what is needed"
+    fi
+}
+mcu() {
+    if command -v arm-none-eabi-gcc >/dev/null && command -v qemu-system-arm >/dev/null; then
+        part "networks on microcontrollers" $MAKE CC=gcc check-mcu
+    else
+        leave_out "networks on microcontrollers" "needs gcc-arm-none-eabi and qemu-system-arm"
+    fi
+}
+fresh() {
+    local suite
+    for suite in ${SUITES:-bookworm trixie forky}; do
+        if [ "$(id -u)" = 0 ] && command -v debootstrap >/dev/null; then
+            part "a fresh machine: $suite" tests/fresh.sh "$suite"
+        else
+            leave_out "a fresh machine: $suite" "needs root and debootstrap"
+        fi
+    done
+}
+
+[ $# -gt 0 ] || set -- $all # words
+for name in "$@"; do
+    "$name"
+done
+sum_up
