@@ -5,6 +5,7 @@
 #include "cli/compare.h"
 #include "cli/open_model.h"
 #include "cli/output.h"
+#include "cli/overwrite.h"
 #include "cli/progress.h"
 #include "cli/run_folder.h"
 #include "cli/signals.h"
@@ -189,6 +190,8 @@ static nb_status train(session *s, nb_train_result *result)
     NB_TRY(cli_file_in(c, s->e.out, "last.safetensors", last));
     job.resume = cli_flag(c, "--resume") && nb_file_exists(last);
     NB_TRY(nb_train_check(c->ctx, &job));
+    if (!job.resume)
+        NB_TRY(cli_run_outputs_check(c, s->e.out, s->e.text));
     NB_TRY(prepare_folder(s, &job.resume));
     if (cli_flag(c, "--resume") && !job.resume)
         fprintf(stderr, "nibble: %s: no checkpoint yet, starting from the beginning\n", s->e.out);
