@@ -96,7 +96,7 @@ static const cli_option options[] = {
      "text)"},
     {"--output,-o",                                                                "OUT", "the file to write; - is standard output (format text)"},
     {"--prefix",                                                          "NAME", "format c: what its names begin with (default: from the file's name)"},
-    {"--opset",                                                   "N", "format onnx: 13 (weights as int8) or 21 (up to 4 bits as INT4; default where it saves)"},
+    {"--opset",               "N", "format onnx: 13 (weights as int8) or 21 (up to 4 bits as INT4; default where it saves)"},
     {"--form",                                                             "NAME", "format onnx: qdq (default; with QuantizeLinear, DequantizeLinear) or operator (QLinearConv)"},
     CLI_SET,
     {0}

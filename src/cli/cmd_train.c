@@ -266,7 +266,7 @@ const cli_command cli_command_train = {
         "each\n"
         "phase but the last (phase-1-NAME.safetensors: `init:` branches off from it), and model.int.safetensors. Only\n"
         "one process at a time writes there. --resume goes on only with the same config and the same data.\n"
-        "Ctrl-C, SIGTERM, SIGHUP and SIGXCPU save a checkpoint first; the keys train.save_steps and save_seconds do so\n"
+        "Ctrl-C, SIGTERM, SIGHUP and SIGXCPU save a checkpoint first; the keys train.save_steps and save_seconds save\n"
         "now and then. A second Ctrl-C, a second later or more, ends at once. When nobody reads the output any more\n"
         "(| head, | tee and Ctrl-C), training goes on; what it printed is in metrics.csv.\n"
         "The same config gives the same bytes again: with any number of threads, interrupted and resumed or not.\n",

@@ -54,8 +54,7 @@ void outside_close(outside *o)
 {
     const struct timespec nap = {0, 10000000};
     struct stat st;
-    for (int32_t i = 0; *o->folder && i < REMOVE_TRIES;
-         i++) { /* what a killed program had started may still be writing */
+    for (int32_t i = 0; *o->folder && i < REMOVE_TRIES; i++) { /* what was killed may still be writing */
         nftw(o->folder, remove_entry, MAX_FILES_OPEN, FTW_DEPTH | FTW_PHYS);
         if (lstat(o->folder, &st) != 0)
             break;

@@ -138,13 +138,26 @@ for signals in TERM 'TERM HUP TERM'; do
     verify
     [ "$code" = 1 ] && [ "$(cat err)" = 'nibble: interrupted' ] || die "$signals: exit $code: $(cat err)"
 done
-# Children of the compiler that go on writing, while it is stopped and after it has ended.
-compiler '(while :; do echo >"f$RANDOM"; done) & kill -INT $PPID; wait'
+# Children of the compiler that go on writing, while it is stopped and after it has ended: they end, too.
+child="(echo \$BASHPID >>$WORK/child; while :; do echo >f\$RANDOM; done) & until [ -s $WORK/child ]; do sleep 0.01; done;"
+gone() { # EXIT CODE
+    [ "$code" = "$1" ] || die "exit $code: $(cat err)"
+    while read -r left; do
+        for ((try = 0; try < 1000; try++)); do # a killed one may still be there, or wait for its parent
+            [ -e "/proc/$left" ] && ! grep -q '^State:.Z' "/proc/$left/status" 2>/dev/null || continue 2
+            sleep 0.01
+        done
+        kill -KILL "$left"
+        die "a child of the compiler goes on"
+    done <child
+    rm child
+}
+compiler "$child kill -INT \$PPID; wait"
 verify
-[ "$code" = 1 ] || die "exit $code: $(cat err)"
-compiler '(while :; do echo >"f$RANDOM"; done) & exit 1'
+gone 1
+compiler "$child exit 1"
 verify
-[ "$code" = 0 ] || die "exit $code: $(cat err)"
+gone 0
 rm bin/gcc
 verify 6
 [ "$code" = 1 ] || die "verify --all into a pipe nobody reads: exit $code: $(cat err)"
