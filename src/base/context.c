@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/files_state.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -17,6 +18,7 @@ struct nb_ctx {
     nb_log_fn log;
     void *log_ud;
     int64_t fail_in; /* allocations until one fails; 0 = never */
+    nb_files_state files;
 };
 
 nb_ctx *nb_ctx_create(void)
@@ -26,7 +28,16 @@ nb_ctx *nb_ctx_create(void)
 
 void nb_ctx_destroy(nb_ctx *ctx)
 {
+    if (!ctx)
+        return;
+    nb_together_abort(ctx);
+    free(ctx->files.read);
     free(ctx);
+}
+
+nb_files_state *nb_ctx_files(nb_ctx *ctx)
+{
+    return &ctx->files;
 }
 
 const char *nb_ctx_error(const nb_ctx *ctx)

@@ -1,11 +1,11 @@
-/* files.c - whole-file reads and atomic writes.
+/* files.c - whole-file reads, and which files were read.
  *
- * Reads: only regular files (opening a pipe must not hang), sizes checked before memory is asked for, so a hostile file
- * costs at most its limit. Writes: a temporary file in the same folder, flushed to disk, then renamed; readers see the
- * old bytes or the new. */
+ * Only regular files (opening a pipe must not hang), sizes checked before memory is asked for, so a hostile file costs
+ * at most its limit. Writing is in atomic.c. */
 #include "base/files.h"
 
 #include "base/check.h"
+#include "base/files_state.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -53,6 +53,7 @@ static nb_status read_fd(nb_ctx *ctx, const char *path, int fd, size_t max, uint
     if (fstat(fd, &s) != 0)
         return io_error(ctx, path, "cannot read");
     NB_TRY(check_size(ctx, path, &s, max));
+    NB_TRY(nb_file_note_read(ctx, &s));
     size_t bytes = (size_t)s.st_size;
     uint8_t *p = nb_alloc(ctx, bytes + 1); /* memory comes zeroed: this is the NUL */
     if (!p)
@@ -99,6 +100,50 @@ bool nb_is_folder(const char *path)
     return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
 }
 
+/* ---- which files were read ---- */
+
+nb_status nb_file_note_read(nb_ctx *ctx, const struct stat *s)
+{
+    nb_files_state *f = nb_ctx_files(ctx);
+    if (f->n_read == f->cap) {
+        int64_t more = f->cap ? 2 * f->cap : 16;
+        nb_file_id *bigger = nb_alloc(ctx, (size_t)more * sizeof *bigger);
+        if (!bigger)
+            return NB_E_NOMEM;
+        if (f->n_read)
+            memcpy(bigger, f->read, (size_t)f->n_read * sizeof *bigger);
+        nb_free(ctx, f->read);
+        f->read = bigger;
+        f->cap = more;
+    }
+    f->read[f->n_read++] = (nb_file_id){s->st_dev, s->st_ino};
+    return NB_OK;
+}
+
+bool nb_file_was_read(nb_ctx *ctx, const char *path)
+{
+    const nb_files_state *f = nb_ctx_files(ctx);
+    struct stat s;
+    if (stat(path, &s) != 0)
+        return false;
+    for (int64_t i = 0; i < f->n_read; i++)
+        if (f->read[i].device == s.st_dev && f->read[i].inode == s.st_ino)
+            return true;
+    return false;
+}
+
+nb_status nb_output_check(nb_ctx *ctx, const char *path)
+{
+    if (!nb_file_was_read(ctx, path))
+        return NB_OK;
+    return nb_fail(ctx, NB_E_CONFIG,
+                   "%s: is one of the files that are read here, and would be written over: choose "
+                   "another place for the output",
+                   path);
+}
+
+/* ---- folders ---- */
+
 static nb_status make_one_dir(nb_ctx *ctx, const char *path)
 {
     if (mkdir(path, 0777) == 0)
@@ -130,145 +175,4 @@ nb_status nb_make_dirs(nb_ctx *ctx, const char *path)
         st = make_one_dir(ctx, path);
     nb_free(ctx, part);
     return st;
-}
-
-/* "<path>.tmp.<pid>", or NULL. */
-static char *temporary_name(nb_ctx *ctx, const char *path)
-{
-    size_t room = strlen(path) + 32;
-    char *tmp = nb_alloc(ctx, room);
-    if (tmp)
-        snprintf(tmp, room, "%s.tmp.%ld", path, (long)getpid());
-    return tmp;
-}
-
-/* Opens the file that will be written; old describes the one it replaces, or is NULL. */
-static nb_status open_target(nb_atomic *a, const struct stat *old)
-{
-    const char *name = a->tmp ? a->tmp : a->path;
-    int flags = O_WRONLY | O_CLOEXEC | (a->tmp ? O_CREAT | O_EXCL : 0);
-    if (a->tmp)
-        unlink(a->tmp); /* left by a killed process that had our id */
-    int fd = open(name, flags, 0666);
-    if (fd < 0)
-        return io_error(a->ctx, a->path, "cannot write");
-    if (old && a->tmp && fchmod(fd, old->st_mode & 07777) != 0) {
-        nb_status st = io_error(a->ctx, a->path, "cannot keep its permissions");
-        close(fd);
-        unlink(a->tmp);
-        return st;
-    }
-    a->f = fdopen(fd, "wb");
-    if (a->f)
-        return NB_OK;
-    nb_status st = io_error(a->ctx, a->path, "cannot write");
-    close(fd);
-    if (a->tmp)
-        unlink(a->tmp);
-    return st;
-}
-
-static void release_names(nb_atomic *a)
-{
-    nb_free(a->ctx, a->path);
-    nb_free(a->ctx, a->tmp);
-    *a = (nb_atomic){.ctx = a->ctx};
-}
-
-/* The file behind a symbolic link is replaced, not the link. */
-static char *resolved(nb_ctx *ctx, const char *path)
-{
-    char *real = realpath(path, NULL);
-    char *copy = nb_strdup(ctx, real ? real : path);
-    free(real);
-    return copy;
-}
-
-nb_status nb_atomic_open(nb_ctx *ctx, const char *path, nb_atomic *a)
-{
-    *a = (nb_atomic){.ctx = ctx};
-    struct stat s;
-    bool exists = stat(path, &s) == 0;
-    if (exists && S_ISDIR(s.st_mode))
-        return nb_fail(ctx, NB_E_IO, "%s: is a folder, expected a file", path);
-    a->path = resolved(ctx, path);
-    if (a->path && (!exists || S_ISREG(s.st_mode)))
-        a->tmp = temporary_name(ctx, a->path);
-    nb_status st = NB_E_NOMEM;
-    if (a->path && (a->tmp || (exists && !S_ISREG(s.st_mode))))
-        st = open_target(a, exists ? &s : NULL);
-    if (st != NB_OK)
-        release_names(a);
-    return st;
-}
-
-/* The rename is on disk only when its folder is; a file system that cannot sync folders is no error. */
-static void sync_folder(nb_ctx *ctx, const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? nb_strdup(ctx, path) : NULL;
-    if (slash && !folder)
-        return;
-    if (folder)
-        folder[slash == path ? 1 : slash - path] = '\0';
-    int fd = open(folder ? folder : ".", O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        fsync(fd);
-        close(fd);
-    }
-    nb_free(ctx, folder);
-}
-
-/* Flushes, syncs and closes; 0 or the first error. Pipes and devices cannot be synced (EINVAL), which is no error. */
-static int close_synced(nb_atomic *a)
-{
-    int why = 0;
-    if (ferror(a->f)) /* an earlier write failed; one more byte of the file we give up tells why */
-        why = write(fileno(a->f), "", 1) < 0 ? errno : EIO;
-    else if (fflush(a->f) != 0)
-        why = errno;
-    if (!why && fsync(fileno(a->f)) != 0 && a->tmp)
-        why = errno;
-    if (fclose(a->f) != 0 && !why)
-        why = errno;
-    a->f = NULL;
-    return why;
-}
-
-nb_status nb_atomic_commit(nb_atomic *a)
-{
-    NB_ASSERT(a->f);
-    int why = close_synced(a);
-    if (!why && a->tmp && rename(a->tmp, a->path) != 0)
-        why = errno;
-    nb_status st = NB_OK;
-    if (why) {
-        st = nb_fail(a->ctx, NB_E_IO, "%s: cannot write: %s", a->path, strerror(why));
-        if (a->tmp)
-            unlink(a->tmp);
-    } else if (a->tmp) {
-        sync_folder(a->ctx, a->path);
-    }
-    release_names(a);
-    return st;
-}
-
-void nb_atomic_abort(nb_atomic *a)
-{
-    if (!a->f)
-        return;
-    fclose(a->f);
-    a->f = NULL;
-    if (a->tmp)
-        unlink(a->tmp);
-    release_names(a);
-}
-
-nb_status nb_file_write(nb_ctx *ctx, const char *path, const void *bytes, size_t len)
-{
-    nb_atomic a;
-    NB_TRY(nb_atomic_open(ctx, path, &a));
-    if (len)
-        fwrite(bytes, 1, len, a.f); /* an error stays in the stream until commit */
-    return nb_atomic_commit(&a);
 }

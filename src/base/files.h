@@ -1,4 +1,5 @@
-/* files.h - whole-file reads with a limit, gzip included, and writes that never leave half a file behind. */
+/* files.h - whole-file reads with a limit, gzip included, and writes that leave neither half a file nor half of a set
+ * of files behind. */
 #ifndef NB_BASE_FILES_H
 #define NB_BASE_FILES_H
 
@@ -19,17 +20,34 @@ bool nb_is_folder(const char *path);
 /* mkdir -p */
 nb_status nb_make_dirs(nb_ctx *ctx, const char *path);
 
+/* Has this context read the file that path leads to (through links of either kind)? */
+bool nb_file_was_read(nb_ctx *ctx, const char *path);
+/* NB_E_CONFIG when it has: what a command reads it must not write over. Commands ask before they write anything. */
+nb_status nb_output_check(nb_ctx *ctx, const char *path);
+
 /* Atomic write: everything goes to "<path>.tmp.<pid>" beside it and is renamed over path on commit, after fflush and
- * fsync. A path that exists and is not a regular file (/dev/full, a pipe) is written directly. A failed or aborted
- * write leaves the old file as it was. */
+ * fsync. A path that exists and is not a regular file (/dev/full, a pipe) is written directly, and one that names a
+ * descriptor (/dev/fd/3) goes to the descriptor, wherever that leads. A failed or aborted write leaves the
+ * old file as it was. */
 typedef struct {
     nb_ctx *ctx;
     FILE *f;
-    char *path, *tmp; /* tmp == NULL: direct */
+    char *path, *tmp;  /* tmp == NULL: direct */
+    int32_t temporary; /* slot of tmp, see temporaries.h */
 } nb_atomic;
 nb_status nb_atomic_open(nb_ctx *ctx, const char *path, nb_atomic *a);
 nb_status nb_atomic_commit(nb_atomic *a); /* closes; on failure removes the temporary file */
 void nb_atomic_abort(nb_atomic *a);       /* closes and removes; harmless after commit */
 nb_status nb_file_write(nb_ctx *ctx, const char *path, const void *bytes, size_t len); /* all of the above at once */
+
+/* Files that belong together. From begin on, a commit leaves its finished file under the temporary name;
+ * nb_together_commit then renames all of them in the order of their commits, with signals held back. When a rename
+ * fails, those before it are taken back. Only a process that is killed between two renames leaves a mixture, which the
+ * files must be able to tell by their contents. Sets do not nest. */
+void nb_together_begin(nb_ctx *ctx);
+nb_status nb_together_commit(nb_ctx *ctx); /* ends the set, also on failure */
+void nb_together_abort(nb_ctx *ctx);       /* removes the temporary files; harmless when there is no set */
+/* Commits when st is NB_OK, else aborts and returns st. */
+nb_status nb_together_end(nb_ctx *ctx, nb_status st);
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/lock.h"
 
 #include "base/check.h"
+#include "base/temporaries.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -131,7 +132,7 @@ nb_status nb_lock_take(nb_ctx *ctx, const char *folder, int32_t wait_ms, nb_lock
         return st;
     }
     write_holder(fd);
-    *l = (nb_lock){ctx, path, fd};
+    *l = (nb_lock){ctx, path, fd, nb_temporary_note(path)};
     return NB_OK;
 }
 
@@ -161,8 +162,10 @@ int nb_lock_rename(nb_lock *l, const char *folder, const char *to)
         nb_free(l->ctx, path);
         return why;
     }
+    nb_temporary_forget(l->temporary);
     nb_free(l->ctx, l->path);
     l->path = path;
+    l->temporary = nb_temporary_note(path);
     return 0;
 }
 
@@ -172,6 +175,7 @@ void nb_lock_release(nb_lock *l)
         return;
     if (same_file(l->fd, l->path)) /* or the folder is no longer ours to clean */
         unlink(l->path);
+    nb_temporary_forget(l->temporary);
     close(l->fd);
     nb_free(l->ctx, l->path);
     *l = (nb_lock){0};

@@ -9,6 +9,7 @@ typedef struct {
     nb_ctx *ctx;
     char *path; /* of the lock file; NULL: not held */
     int fd;
+    int32_t temporary; /* a signal that ends the process removes the file: temporaries.h */
 } nb_lock;
 
 /* Takes the lock of a folder that exists, for this process: the file `.nibble.lock` in it, whose text says who holds it

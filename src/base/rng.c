@@ -5,6 +5,7 @@
 #include "base/check.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { ROUNDS = 10 };
 
@@ -84,10 +85,16 @@ uint64_t nb_mix(uint64_t a, uint64_t b)
     return finalize(finalize(a + 0x9E3779B97F4A7C15u) + b);
 }
 
+uint64_t nb_hash_bytes(const void *bytes, size_t n)
+{
+    const uint8_t *b = bytes;
+    uint64_t h = 0xCBF29CE484222325u;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ b[i]) * 0x100000001B3u;
+    return h;
+}
+
 uint64_t nb_hash_text(const char *s)
 {
-    uint64_t h = 0xCBF29CE484222325u;
-    for (; *s; s++)
-        h = (h ^ (uint8_t)*s) * 0x100000001B3u;
-    return h;
+    return nb_hash_bytes(s, strlen(s));
 }

@@ -4,6 +4,7 @@
 #ifndef NB_BASE_RNG_H
 #define NB_BASE_RNG_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct {
@@ -22,5 +23,6 @@ float nb_rng_normal(nb_rng *r);               /* Box-Muller, computed in double,
 
 uint64_t nb_mix(uint64_t a, uint64_t b); /* combine keys (splitmix64 finalizer) */
 uint64_t nb_hash_text(const char *s);    /* FNV-1a 64 */
+uint64_t nb_hash_bytes(const void *bytes, size_t n);
 
 #endif

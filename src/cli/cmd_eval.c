@@ -2,6 +2,7 @@
 #include "cli/compare.h"
 #include "cli/open_model.h"
 #include "cli/output.h"
+#include "cli/overwrite.h"
 #include "cli/progress.h"
 
 #include "base/check.h"
@@ -63,6 +64,8 @@ static nb_status evaluate(cli *c, cli_model *m)
     if (reference && !m->graph)
         return cli_usage(c, "--reference: %s holds integers alone; it takes a training checkpoint", m->path);
     NB_TRY(cli_experiment_split(c, &m->experiment, cli_value(c, "--split"), &images));
+    if (cli_value(c, "--logits"))
+        NB_TRY(cli_output_check(c, "--logits", cli_value(c, "--logits")));
     double start = cli_now();
     if (reference)
         NB_TRY(nb_evaluate_graph(m->graph, images.data, images.indices, images.n, &e));

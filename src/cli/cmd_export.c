@@ -1,5 +1,6 @@
 /* cmd_export.c - an integer model in another format. */
 #include "cli/open_model.h"
+#include "cli/overwrite.h"
 
 #include "base/check.h"
 
@@ -61,7 +62,10 @@ static nb_status export_model(cli *c, cli_model *m)
         return cli_usage(c, "-o OUT is missing: where to write");
     nb_export_options options = {0};
     NB_TRY(options_of(c, e->name, &options));
+    const bool piped = strcmp(out, "-") == 0 && strcmp(e->name, "text") == 0;
+    out = piped ? "/dev/stdout" : out;
     NB_TRY(cli_model_open(c, c->arg[0], 1, m));
+    NB_TRY(cli_output_check(c, "-o", out));
     if (!m->integers && e->write_float) {
         if (cli_value(c, "--opset") || cli_value(c, "--form"))
             return cli_usage(c, "--opset and --form are for integers; %s is a float network", m->path);
@@ -73,7 +77,8 @@ static nb_status export_model(cli *c, cli_model *m)
         return nb_fail(c->ctx, NB_E_UNSUPPORTED, "%s: is a float network; only a quantized one has integers to export",
                        m->path);
     NB_TRY(e->write(c->ctx, m->integers, out, &options));
-    printf("%s\n", out);
+    if (!piped)
+        printf("%s\n", out);
     return NB_OK;
 }
 
@@ -89,9 +94,9 @@ static const cli_option options[] = {
     {"--format",                                                             "NAME",
      "text: a readable listing; c: one freestanding C99 file and its header; onnx (default: by OUT's ending, else "
      "text)"},
-    {"--output,-o",                                                                "OUT", "the file to write"},
+    {"--output,-o",                                                                "OUT", "the file to write; - is standard output (format text)"},
     {"--prefix",                                                          "NAME", "format c: what its names begin with (default: from the file's name)"},
-    {"--opset",                                                   "N", "format onnx: 13 (weights as int8) or 21 (up to 4 bits as INT4; default where it saves)"},
+    {"--opset",               "N", "format onnx: 13 (weights as int8) or 21 (up to 4 bits as INT4; default where it saves)"},
     {"--form",                                                             "NAME", "format onnx: qdq (default; with QuantizeLinear, DequantizeLinear) or operator (QLinearConv)"},
     CLI_SET,
     {0}

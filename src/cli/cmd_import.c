@@ -2,6 +2,7 @@
 #include "cli/import_onnx.h"
 #include "cli/meant_file.h"
 #include "cli/output.h"
+#include "cli/overwrite.h"
 #include "cli/run_folder.h"
 
 #include "base/check.h"
@@ -90,6 +91,8 @@ static nb_status import_into(cli *c, const cli_experiment *e, nb_graph *g)
         st = st == NB_OK ? printed : st;
     }
     if (st == NB_OK && out)
+        st = cli_output_check(c, "-o", out);
+    if (st == NB_OK && out)
         st = cli_lock_beside(c, out, &lock);
     if (st == NB_OK && out)
         st = cli_import_save(c, g, e->text, out);
@@ -102,9 +105,9 @@ static nb_status import_into(cli *c, const cli_experiment *e, nb_graph *g)
 
 static nb_status import_weights(cli *c, cli_experiment *e)
 {
-    static const char *const onnx_only[] = {"--data", "--mean", "--std"};
+    static const char *const onnx_only[] = {"--data", "--mean", "--std", "--force"};
     const char *config = cli_value(c, "--config");
-    for (int32_t i = 0; i < 3; i++)
+    for (int32_t i = 0; i < 4; i++)
         if (cli_value(c, onnx_only[i]))
             return cli_usage(c, "%s is for ONNX models; with --config the config says it", onnx_only[i]);
     if (cli_flag(c, "--json") && !cli_flag(c, "--list"))
@@ -142,9 +145,10 @@ static const cli_option options[] = {
     {"--data", "NAME|{...}", "ONNX: the data set of the config, or its whole section"},
     {"--mean",                                                                                   "M[,M,M]", "ONNX: mean of pixel/255 that the images were normalised with (default: the data set's)"},
     {"--std",                      "S[,S,S]", "ONNX: their standard deviation"},
+    {"--force",                                                                                 NULL, "ONNX: replace an OUT.yaml that says something else"},
     CLI_SET,
     CLI_JSON,
-    {0                                                                                }
+    {0                 }
 };
 
 const cli_command cli_command_import = {

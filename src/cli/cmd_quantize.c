@@ -6,13 +6,18 @@
 #include "cli/meant_file.h"
 #include "cli/open_experiment.h"
 #include "cli/output.h"
+#include "cli/overwrite.h"
 #include "cli/run_folder.h"
 
 #include "base/check.h"
+#include "base/files.h"
 #include "base/numtext.h"
+#include "base/textbuf.h"
 #include "train/checkpoint.h"
+#include "train/init_file.h"
 #include "train/loader.h"
 
+#include <ctype.h>
 #include <string.h>
 
 enum { BATCH = 64, DEFAULT_IMAGES = 1024 };
@@ -96,12 +101,16 @@ static nb_status save(session *s)
                                .phase_name = "calibration",
                                .at = {.best_accuracy = s->after.accuracy},
                                .accuracy = s->after.accuracy};
-    nb_c_locale locale; /* numbers in checkpoints have a point */
-    NB_TRY(cli_run_folder_begin(s->c, s->e.out, "", s->e.text, &s->lock));
-    nb_status st = nb_c_locale_enter(&locale) ? nb_checkpoint_save(ctx, s->last, &spec)
+    nb_c_locale locale;     /* numbers in checkpoints have a point */
+    nb_together_begin(ctx); /* config, checkpoint and integers are of one network, or none of them is there */
+    nb_status st = nb_c_locale_enter(&locale) ? cli_run_folder_begin(s->c, s->e.out, "", s->e.text, &s->lock)
                                               : nb_fail(ctx, NB_E_NOMEM, "out of memory");
+    if (st == NB_OK)
+        st = nb_checkpoint_save(ctx, s->last, &spec);
+    if (st == NB_OK)
+        st = nb_intmodel_save(ctx, s->integers, s->model);
     nb_c_locale_leave(&locale);
-    return st == NB_OK ? nb_intmodel_save(ctx, s->integers, s->model) : st;
+    return nb_together_end(ctx, st);
 }
 
 static nb_status print_json(const session *s, const char *bits)
@@ -156,21 +165,54 @@ static nb_status print(const session *s)
 
 /* ---- all of it ---- */
 
+/* -o DIR is one more --set, the last: the config that is kept says where it is. */
+static nb_status load_into(session *s, const char *out)
+{
+    cli *c = s->c;
+    const char *const *given = c->set;
+    const char **more = nb_alloc(c->ctx, ((size_t)c->n_sets + 1) * sizeof *more);
+    nb_text t;
+    nb_text_init(c->ctx, &t);
+    nb_text_add(&t, "out=\"");
+    for (const char *p = out; *p; p++)
+        nb_text_printf(&t, *p == '"' || *p == '\\' ? "\\%c" : iscntrl((unsigned char)*p) ? "\\x%02X" : "%c", *p);
+    nb_text_add(&t, "\"");
+    nb_status st = more ? t.st : NB_E_NOMEM;
+    if (st == NB_OK) {
+        for (int32_t i = 0; i < c->n_sets; i++)
+            more[i] = given[i];
+        more[c->n_sets++] = t.s;
+        c->set = more;
+        st = cli_experiment_load(c, c->arg[0], &s->e);
+        c->set = given;
+        c->n_sets--;
+    }
+    nb_text_free(&t);
+    nb_free(c->ctx, more);
+    return st;
+}
+
 static nb_status load_experiment(session *s)
 {
     cli *c = s->c;
     const char *out = cli_value(c, "--output");
-    NB_TRY(cli_experiment_load(c, c->arg[0], &s->e));
+    if (out && !*out)
+        return cli_usage(c, "--output: must name a folder");
+    NB_TRY(out ? load_into(s, out) : cli_experiment_load(c, c->arg[0], &s->e));
     if (!s->e.exp.quant)
         return nb_conf_fail(c->ctx, nb_config_root(s->e.config), "quant", NB_E_CONFIG,
                             "required key is missing (e.g. {weights: {bits: 8}, activations: {bits: 8}})");
-    if (!out)
-        return NB_OK;
-    if (!*out)
-        return cli_usage(c, "--output: must name a folder");
-    nb_free(c->ctx, s->e.out);
-    s->e.out = nb_strdup(c->ctx, out);
-    return s->e.out ? NB_OK : NB_E_NOMEM;
+    return NB_OK;
+}
+
+/* An imported config knows its weights: does it get them? Of other files it says nothing. */
+static nb_status check_from(session *s)
+{
+    const char *init = s->e.exp.init;
+    char path[CLI_PATH_BYTES];
+    int len = snprintf(path, sizeof path, "%.*s", (int)nb_init_path_bytes(init), init);
+    const bool own = len > 0 && (size_t)len < sizeof path && cli_same_file(path, s->from->path);
+    return own ? nb_init_check(s->c->ctx, &s->e.exp, s->from) : NB_OK;
 }
 
 static nb_status run_session(session *s)
@@ -185,10 +227,12 @@ static nb_status run_session(session *s)
     NB_TRY(cli_run_folder_check(c, s->e.out, ""));
     NB_TRY(cli_meant_file(c, from, CLI_FLOATS, s->meant, &from));
     NB_TRY(nb_checkpoint_open(c->ctx, from, &s->from));
+    NB_TRY(check_from(s));
     NB_TRY(cli_experiment_open_train(c, &s->e));
     NB_TRY(cli_experiment_open_test(c, &s->e));
     NB_TRY(nb_experiment_check(c->ctx, &s->e.exp, nb_data_info(s->e.train)));
     NB_TRY(cli_images_count(c, DEFAULT_IMAGES, s->e.n_train, "training", &s->n_sample));
+    NB_TRY(cli_run_outputs_check(c, s->e.out, s->e.text));
     NB_TRY(quantize(s));
     NB_TRY(save(s));
     return print(s);

@@ -5,31 +5,15 @@
 #include "cli/compare.h"
 #include "cli/open_model.h"
 #include "cli/output.h"
+#include "cli/overwrite.h"
 #include "cli/progress.h"
 #include "cli/run_folder.h"
+#include "cli/signals.h"
 
 #include "base/check.h"
 #include "base/files.h"
 
-#include <signal.h>
 #include <string.h>
-
-static volatile sig_atomic_t stop_asked;
-
-static void on_signal(int signal_number)
-{
-    (void)signal_number;
-    stop_asked = 1;
-}
-
-/* The first Ctrl-C asks the trainer to save and stop; a second one ends the process at once. */
-static void catch_signals(void)
-{
-    struct sigaction a = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&a.sa_mask);
-    sigaction(SIGINT, &a, NULL);
-    sigaction(SIGTERM, &a, NULL);
-}
 
 typedef struct {
     cli *c;
@@ -186,8 +170,7 @@ static nb_train_job job_of(session *s)
                           .check = can_lower,
                           .on_step = on_step,
                           .on_epoch = on_epoch,
-                          .ud = s,
-                          .stop = &stop_asked};
+                          .ud = s};
 }
 
 /* Only full batches are steps. Which images are left over changes from epoch to epoch. */
@@ -207,13 +190,15 @@ static nb_status train(session *s, nb_train_result *result)
     NB_TRY(cli_file_in(c, s->e.out, "last.safetensors", last));
     job.resume = cli_flag(c, "--resume") && nb_file_exists(last);
     NB_TRY(nb_train_check(c->ctx, &job));
+    if (!job.resume)
+        NB_TRY(cli_run_outputs_check(c, s->e.out, s->e.text));
     NB_TRY(prepare_folder(s, &job.resume));
     if (cli_flag(c, "--resume") && !job.resume)
         fprintf(stderr, "nibble: %s: no checkpoint yet, starting from the beginning\n", s->e.out);
     if (!job.resume)
         say_left_over(s);
     cli_progress_init(&s->progress, cli_flag(c, "--quiet"));
-    catch_signals();
+    job.stop = cli_signals_ask(CLI_AGAIN_ENDS); /* the first Ctrl-C asks the trainer to save and stop */
     nb_status st = nb_train(c->ctx, &job, result);
     cli_progress_clear(&s->progress);
     return st;
@@ -280,8 +265,10 @@ const cli_command cli_command_train = {
         "The run folder (key `out`) receives the resolved config, metrics.csv, last and best.safetensors, the end of "
         "each\n"
         "phase but the last (phase-1-NAME.safetensors: `init:` branches off from it), and model.int.safetensors. Only\n"
-        "one process at a time writes there. --resume goes on only with the same config and the same data. Ctrl-C "
-        "saves a checkpoint first; so do the keys train.save_steps and save_seconds.\n"
+        "one process at a time writes there. --resume goes on only with the same config and the same data.\n"
+        "Ctrl-C, SIGTERM, SIGHUP and SIGXCPU save a checkpoint first; the keys train.save_steps and save_seconds save\n"
+        "now and then. A second Ctrl-C, a second later or more, ends at once. When nobody reads the output any more\n"
+        "(| head, | tee and Ctrl-C), training goes on; what it printed is in metrics.csv.\n"
         "The same config gives the same bytes again: with any number of threads, interrupted and resumed or not.\n",
     .options = options,
     .min_args = 1,

@@ -1,9 +1,12 @@
-/* import_onnx.c - an ONNX model as config and checkpoint: which data, how they are normalised, where to write. */
+/* import_onnx.c - an ONNX model as config and checkpoint: which data, how they are normalised, where to write. The
+ * config names its weights with their hash (train/init_file.h), and both files are written together. */
 #include "cli/import_onnx.h"
+#include "cli/overwrite.h"
 #include "cli/run_folder.h"
 
 #include "base/check.h"
 #include "base/files.h"
+#include "train/init_file.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -11,7 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { STEM_BYTES = 4096, PATH_BYTES = STEM_BYTES + 16, DATA_BYTES = 1024 };
+enum { STEM_BYTES = 4096, PATH_BYTES = STEM_BYTES + 16, DATA_BYTES = 1024, CONFIG_BYTES = 1 << 22 };
 
 bool cli_is_onnx(const char *path)
 {
@@ -84,6 +87,8 @@ static nb_status output_paths(cli *c, char *stem, char *yaml, char *checkpoint)
     const char *base = strrchr(model, '/');
     base = base ? base + 1 : model;
     size_t n = out ? strlen(out) : 0;
+    if (out && strcmp(out, "-") == 0)
+        return cli_usage(c, "-o -: two files are written, OUT.yaml and OUT.safetensors: name them");
     if (!n)
         return cli_usage(c, "-o OUT is missing: OUT.yaml and OUT.safetensors are written");
     struct stat s;
@@ -127,6 +132,54 @@ static nb_status find_info(cli *c, cli_experiment *e, const nb_dsinfo *model, bo
     return NB_OK;
 }
 
+/* A config there that says something else may be somebody's work: only --force replaces it. Other weights alone, which
+ * change the hash, are what importing again is for. */
+static nb_status check_config(cli *c, const char *yaml, const char *text, const char *init)
+{
+    char *same;
+    uint8_t *bytes;
+    size_t len;
+    const char *place = strstr(text, init);
+    const size_t hash = NB_INIT_HASH_BYTES - 1;
+    if (cli_value(c, "--force") || !nb_file_exists(yaml))
+        return NB_OK;
+    NB_TRY(nb_file_read(c->ctx, yaml, CONFIG_BYTES, &bytes, &len));
+    same = nb_strdup(c->ctx, text);
+    nb_status st = same ? NB_OK : NB_E_NOMEM;
+    if (st == NB_OK && place && len == strlen(text)) {
+        const size_t at = (size_t)(place - text) + strlen(init) - hash;
+        memcpy(same + at, bytes + at, hash);
+    }
+    if (st == NB_OK && (len != strlen(text) || memcmp(same, bytes, len) != 0))
+        st = nb_fail(c->ctx, NB_E_CONFIG,
+                     "%s: is there and says something else: --force replaces it, -o OUT writes elsewhere", yaml);
+    nb_free(c->ctx, same);
+    nb_free(c->ctx, bytes);
+    return st;
+}
+
+/* The config first: between the renames it stands beside the earlier weights, and refuses them. */
+static nb_status write_pair(cli *c, const nb_onnx *o, const nb_graph *g, const char *config,
+                            const nb_onnx_config_options *options, const char *yaml)
+{
+    char init[PATH_BYTES + NB_INIT_HASH_BYTES], hash[NB_INIT_HASH_BYTES], *text;
+    nb_init_hash_text(g, hash);
+    snprintf(init, sizeof init, "%s%s", options->init, hash);
+    nb_onnx_config_options with_hash = *options;
+    with_hash.init = init;
+    NB_TRY(nb_onnx_config(o, &with_hash, &text));
+    nb_status st = check_config(c, yaml, text, init);
+    if (st == NB_OK) {
+        nb_together_begin(c->ctx);
+        st = nb_file_write(c->ctx, yaml, text, strlen(text));
+        if (st == NB_OK)
+            st = cli_import_save(c, g, config, options->init);
+        st = nb_together_end(c->ctx, st);
+    }
+    nb_free(c->ctx, text);
+    return st;
+}
+
 static nb_status write_both(cli *c, const nb_onnx *o, cli_experiment *e, const nb_onnx_config_options *options,
                             const char *text, const char *yaml)
 {
@@ -134,6 +187,8 @@ static nb_status write_both(cli *c, const nb_onnx *o, cli_experiment *e, const n
     nb_graph *g;
     NB_TRY(cli_experiment_parse(c, yaml, text, e));
     NB_TRY(find_info(c, e, nb_onnx_info(o), options->mean && options->std, &info));
+    NB_TRY(cli_output_check(c, "-o", yaml));
+    NB_TRY(cli_output_check(c, "-o", options->init));
     NB_TRY(nb_model_build(c->ctx, &e->exp, &info, 1, &g));
     nb_lock lock = {0};
     nb_status st = nb_onnx_fill(o, g);
@@ -141,9 +196,7 @@ static nb_status write_both(cli *c, const nb_onnx *o, cli_experiment *e, const n
         st =
             cli_lock_beside(c, yaml, &lock); /* so that two imports do not leave one's config and the other's weights */
     if (st == NB_OK)
-        st = cli_import_save(c, g, e->text, options->init);
-    if (st == NB_OK)
-        st = nb_file_write(c->ctx, yaml, text, strlen(text));
+        st = write_pair(c, o, g, e->text, options, yaml);
     if (st == NB_OK)
         printf("%s\n%s\n", yaml, options->init);
     nb_lock_release(&lock);

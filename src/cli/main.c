@@ -1,5 +1,6 @@
 /* main.c - nibble: finds the command and runs it. */
 #include "cli/cli.h"
+#include "cli/signals.h"
 
 #include "base/cpu.h"
 #include "base/parallel.h"
@@ -84,10 +85,11 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    cli_signals_init();
     int code = dispatch(argc, argv);
-    if (fflush(stdout) != 0 || ferror(stdout)) { /* a full disk behind > must not look like success */
+    if ((fflush(stdout) != 0 || ferror(stdout)) && !code) { /* a full disk behind > must not look like success */
         fprintf(stderr, "nibble: standard output could not be written\n");
-        return code ? code : 1;
+        return 1;
     }
     return code;
 }

@@ -1,6 +1,7 @@
 /* outside.c - a child process per program; a clock that ends it; a folder that goes with it. */
 #include "cli/outside.h"
 #include "cli/progress.h"
+#include "cli/signals.h"
 
 #include "base/check.h"
 #include "base/files.h"
@@ -8,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,24 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_FILES_OPEN = 16, CANNOT_START = 127, MAX_WORDS = 32, TEXT_MAX_BYTES = 1 << 20 };
-
-static volatile sig_atomic_t stop_asked;
-
-static void on_signal(int signal_number)
-{
-    (void)signal_number;
-    stop_asked = 1;
-}
-
-static void catch_signals(void)
-{
-    struct sigaction a = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND}; /* a second Ctrl-C ends us at once */
-    sigemptyset(&a.sa_mask);
-    sigaction(SIGINT, &a, NULL);
-    sigaction(SIGTERM, &a, NULL);
-    sigaction(SIGHUP, &a, NULL);
-}
+enum { MAX_FILES_OPEN = 16, CANNOT_START = 127, MAX_WORDS = 32, TEXT_MAX_BYTES = 1 << 20, REMOVE_TRIES = 100 };
 
 /* ---- the folder ---- */
 
@@ -47,7 +30,7 @@ nb_status outside_open(cli *c, outside *o)
     int len = snprintf(folder, sizeof folder, "%s/nibble-XXXXXX", tmp);
     if (len < 0 || (size_t)len >= sizeof folder - 64) /* room for the names of files */
         return nb_fail(c->ctx, NB_E_IO, "TMPDIR: %.64s...: the path is too long", tmp);
-    catch_signals();
+    o->stop = cli_signals_ask(CLI_AGAIN_WAITS);
     if (!mkdtemp(folder))
         return nb_fail(c->ctx, NB_E_IO,
                        "%s: a temporary folder cannot be made: %s; set TMPDIR to one that can be "
@@ -69,14 +52,20 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 
 void outside_close(outside *o)
 {
-    if (*o->folder)
+    const struct timespec nap = {0, 10000000};
+    struct stat st;
+    for (int32_t i = 0; *o->folder && i < REMOVE_TRIES; i++) { /* what was killed may still be writing */
         nftw(o->folder, remove_entry, MAX_FILES_OPEN, FTW_DEPTH | FTW_PHYS);
+        if (lstat(o->folder, &st) != 0)
+            break;
+        nanosleep(&nap, NULL);
+    }
     o->folder[0] = '\0';
 }
 
 nb_status outside_check(const outside *o)
 {
-    return stop_asked ? nb_fail(o->c->ctx, NB_E_STOPPED, "interrupted") : NB_OK;
+    return *o->stop ? nb_fail(o->c->ctx, NB_E_STOPPED, "interrupted") : NB_OK;
 }
 
 void outside_path(const outside *o, const char *name, char *path)
@@ -130,9 +119,10 @@ bool outside_find(const char *name, char *path)
 /* ---- running it ---- */
 
 /* In the child, where only what is safe after a fork may be called. Does not return. */
-static void become(const outside *o, char *const *argv)
+static void become(const outside *o, char *const *argv, const sigset_t *signals)
 {
     setpgid(0, 0); /* what it starts ends with it */
+    cli_signals_reset_child(signals);
     int in = open("/dev/null", O_RDONLY);
     if (chdir(o->folder) == 0 && in >= 0) {
         int out = open("stdout", O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -144,7 +134,7 @@ static void become(const outside *o, char *const *argv)
 }
 
 /* Waits for the child, for as long as it may take. *late: it was ended. */
-static int wait_for(pid_t child, double seconds, bool *late)
+static int wait_for(const outside *o, pid_t child, double seconds, bool *late)
 {
     const double end = cli_now() + seconds;
     int status = 0;
@@ -152,16 +142,17 @@ static int wait_for(pid_t child, double seconds, bool *late)
     *late = false;
     for (;;) {
         pid_t done = waitpid(child, &status, WNOHANG);
-        if (done == child || (done < 0 && errno != EINTR))
+        if (done == child || (done < 0 && errno != EINTR)) {
+            kill(-child, SIGKILL); /* what it started and did not wait for */
             return status;
+        }
         *late = cli_now() > end;
-        if (*late || stop_asked)
+        if (*late || *o->stop)
             break;
         nanosleep(&nap, NULL);
         nap.tv_nsec += nap.tv_nsec < 20000000 ? 1000000 : 0;
     }
     kill(-child, SIGKILL);
-    kill(child, SIGKILL); /* it may not have had a group yet */
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
         ;
     return status;
@@ -203,14 +194,20 @@ nb_status outside_run(outside *o, const char *const *argv, double seconds, outsi
     *end = (outside_end){0};
     NB_TRY(outside_check(o));
     fflush(NULL);
+    sigset_t signals;
+    cli_signals_hold(&signals);
     pid_t child = fork();
+    const int why = errno;
     if (child == 0)
-        become(o, words);
+        become(o, words, &signals);
+    if (child > 0)
+        setpgid(child, child); /* here, too: whoever is first, the group is there when it has to be ended */
+    cli_signals_release(&signals);
     if (child < 0) {
-        snprintf(end->said, sizeof end->said, "cannot be started: %s", strerror(errno));
+        snprintf(end->said, sizeof end->said, "cannot be started: %s", strerror(why));
         return NB_OK;
     }
-    int status = wait_for(child, seconds, &end->late);
+    int status = wait_for(o, child, seconds, &end->late);
     NB_TRY(outside_check(o));
     end->ok = !end->late && WIFEXITED(status) && WEXITSTATUS(status) == 0;
     if (end->ok)

@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 
+#include <signal.h>
 #include <stdbool.h>
 
 enum { OUTSIDE_PATH_BYTES = 4096, OUTSIDE_TEXT_BYTES = 160 };
@@ -12,10 +13,11 @@ enum { OUTSIDE_PATH_BYTES = 4096, OUTSIDE_TEXT_BYTES = 160 };
 typedef struct {
     cli *c;
     char folder[OUTSIDE_PATH_BYTES]; /* absolute */
+    const volatile sig_atomic_t *stop;
 } outside;
 
-/* Makes an empty folder below $TMPDIR or /tmp; from now on Ctrl-C ends the program that runs and what waits for it with
- * NB_E_STOPPED instead of this process, so that outside_close removes the folder. */
+/* Makes an empty folder below $TMPDIR or /tmp; from now on Ctrl-C (see signals.h) ends the program that runs and what
+ * waits for it with NB_E_STOPPED instead of this process, so that outside_close removes the folder. */
 nb_status outside_open(cli *c, outside *o);
 /* Removes the folder and all in it; harmless on a zeroed struct. */
 void outside_close(outside *o);

@@ -47,7 +47,8 @@ static bool is_result(const char *name)
     return is_in(name, list) || is_phase_file(name);
 }
 
-/* "<a run's file>.tmp.<pid>", left by a killed process. Others' temporary files are theirs. */
+/* "<a run's file>.tmp.<pid>", or ".old.tmp.<pid>" (base/atomic.c), left by a killed process. Others' temporary files
+ * are theirs. */
 static bool is_leftover(const char *name)
 {
     static const char *const more[] = {"config.yaml", "timing.csv", NULL};
@@ -55,12 +56,13 @@ static bool is_leftover(const char *name)
     const char *tmp = strstr(name, ".tmp.");
     if (!tmp || !tmp[5] || strspn(tmp + 5, "0123456789") != strlen(tmp + 5) || (size_t)(tmp - name) >= sizeof stem)
         return false;
-    snprintf(stem, sizeof stem, "%.*s", (int)(tmp - name), name);
+    const bool old = tmp - name > 4 && strncmp(tmp - 4, ".old", 4) == 0;
+    snprintf(stem, sizeof stem, "%.*s", (int)(tmp - name) - (old ? 4 : 0), name);
     return is_result(stem) || is_in(stem, more);
 }
 
 /* Does the folder hold results? One that is not there does not. */
-static bool holds_run(const char *folder)
+bool cli_holds_run(const char *folder)
 {
     DIR *d = opendir(folder);
     bool found = false;
@@ -101,7 +103,7 @@ static nb_status holds_already(cli *c, const char *folder, const char *remedy)
 nb_status cli_run_folder_check(cli *c, const char *folder, const char *remedy)
 {
     NB_TRY(nb_lock_check(c->ctx, folder));
-    return holds_run(folder) && !cli_flag(c, "--force") ? holds_already(c, folder, remedy) : NB_OK;
+    return cli_holds_run(folder) && !cli_flag(c, "--force") ? holds_already(c, folder, remedy) : NB_OK;
 }
 
 /* The lock goes with the folder, and is given back there. */
@@ -140,7 +142,7 @@ static nb_status start(cli *c, const char *folder, const char *config_text)
 nb_status cli_run_folder_begin(cli *c, const char *folder, const char *remedy, const char *config_text, nb_lock *lock)
 {
     NB_TRY(take(c, folder, lock));
-    while (holds_run(folder)) {
+    while (cli_holds_run(folder)) {
         if (!cli_flag(c, "--force"))
             return holds_already(c, folder, remedy);
         NB_TRY(move_aside(c, folder, lock));
@@ -159,7 +161,7 @@ nb_status cli_run_folder_resume(cli *c, const char *folder, const char *config_t
         tidy(folder);
         return NB_OK; /* config.yaml is of this run: the trainer compares configs */
     }
-    if (holds_run(folder)) /* a run writes last.safetensors first: somebody has removed it */
+    if (cli_holds_run(folder)) /* a run writes last.safetensors first: somebody has removed it */
         return nb_fail(c->ctx, NB_E_CONFIG,
                        "%s: holds results of a run but not last.safetensors, which --resume goes on from; start over "
                        "with --force (which moves them aside), or choose another folder with --set out=DIR",

@@ -5,12 +5,15 @@
 #include "cli/cli.h"
 
 #include "base/lock.h"
+#include <stdbool.h>
 
 enum { CLI_PATH_BYTES = 4096 };
 
 /* "<folder>/<name>" into path [CLI_PATH_BYTES]. */
 nb_status cli_file_in(cli *c, const char *folder, const char *name, char *path);
 
+/* Are there results of a run? */
+bool cli_holds_run(const char *folder);
 /* Looks only: fails when somebody is writing into the folder, or it holds a run and the command was not given --force.
  * remedy: what else its user can do, with a comma at its end, or "". */
 nb_status cli_run_folder_check(cli *c, const char *folder, const char *remedy);

@@ -3,12 +3,14 @@
  * No libc beyond stdint, no malloc, no float, no interpreter: one function per distinct layer shape, weights packed as
  * in the integer checkpoint, tensors in one static arena planned here. The arithmetic is the engine's
  * (kernels/rescale.h), so the logits are the engine's bit for bit; selftest() proves it on the target with images it
- * makes itself and the logits the engine gave for them at export. */
+ * makes itself and the logits the engine gave for them at export. Both files hold a hash of both, which the source
+ * compares when it is compiled: a source beside the header of another network does not become a program. */
 #include "export/cgen.h"
 
 #include "base/check.h"
 #include "base/files.h"
 #include "base/numtext.h"
+#include "base/rng.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -62,14 +64,18 @@ static void put_define(cgen *g, const char *name, uint64_t v, const char *commen
                 *comment ? " */" : "");
 }
 
+static void put_header_top(cgen *g)
+{
+    nb_text_add(&g->out, "/* Written by nibble export --format c. What to know is in the .c file. */\n");
+    cgen_add(g, "#ifndef $PH\n#define $PH\n\n#include <stdint.h>\n\n", NULL);
+}
+
 static void put_header(cgen *g)
 {
     const nb_intmodel *m = g->m;
     const nb_etensor *in = &m->e.tensors[nb_intmodel_input(m)];
     const int32_t out = nb_intmodel_output(m);
     char scale[NB_NUMTEXT];
-    nb_text_add(&g->out, "/* Written by nibble export --format c. What to know is in the .c file. */\n");
-    cgen_add(g, "#ifndef $PH\n#define $PH\n\n#include <stdint.h>\n\n", NULL);
     put_define(g, "HEIGHT", (uint64_t)in->h, "of an image");
     put_define(g, "WIDTH", (uint64_t)in->w, "");
     put_define(g, "CHANNELS", (uint64_t)in->c, "");
@@ -233,15 +239,30 @@ static void put_top(cgen *g, const char *header)
     nb_text_add(&g->out, "\"\n\n");
 }
 
-/* The pieces, in an order that lets sizes be known before they are printed. */
-static nb_status generate(cgen *g, const char *header, char **source, char **declarations)
+/* What both files say, without the lines that name it; 32 bits are what every preprocessor can compare. */
+static uint32_t hash_of(const char *top, const char *body, const char *declarations)
+{
+    const uint64_t h = nb_mix(nb_mix(nb_hash_text(top), nb_hash_text(body)), nb_hash_text(declarations));
+    return (uint32_t)(h ^ h >> 32);
+}
+
+/* The end of what is being written; the next piece begins. */
+static nb_status take(cgen *g, char **piece)
+{
+    NB_TRY(nb_text_take(&g->out, piece));
+    nb_text_init(g->ctx, &g->out);
+    return NB_OK;
+}
+
+enum { TOP, BODY, DECLARATIONS, PIECES };
+
+/* Everything but the hash, in an order that lets sizes be known before they are printed. */
+static nb_status put_pieces(cgen *g, const char *header, char **piece)
 {
     char *data = NULL;
     NB_TRY(cgen_plan(g));
     NB_TRY(cgen_data(g));
-    NB_TRY(nb_text_take(&g->out, &data));
-    nb_text_init(g->ctx, &g->out);
-    put_top(g, header);
+    NB_TRY(take(g, &data));
     put_arena(g);
     nb_text_add(&g->out, data);
     nb_free(g->ctx, data);
@@ -249,10 +270,48 @@ static nb_status generate(cgen *g, const char *header, char **source, char **dec
     NB_TRY(cgen_functions(g));
     put_run(g);
     NB_TRY(put_selftest(g));
-    NB_TRY(nb_text_take(&g->out, source));
-    nb_text_init(g->ctx, &g->out);
+    NB_TRY(take(g, &piece[BODY]));
+    put_top(g, header);
+    NB_TRY(take(g, &piece[TOP]));
     put_header(g);
-    return nb_text_take(&g->out, declarations);
+    return take(g, &piece[DECLARATIONS]);
+}
+
+static nb_status join(cgen *g, char *const *piece, char **source, char **declarations)
+{
+    const uint32_t hash = hash_of(piece[TOP], piece[BODY], piece[DECLARATIONS]);
+    nb_text_add(&g->out, piece[TOP]);
+    cgen_printf(g, "#if !defined($PHASH) || $PHASH != 0x%08" PRIx32 "u\n", hash);
+    nb_text_add(&g->out, "#error \"this header belongs to another network: export the network again\"\n#endif\n\n");
+    nb_text_add(&g->out, piece[BODY]);
+    NB_TRY(take(g, source));
+    put_header_top(g);
+    cgen_printf(g, "#define $P%-14s 0x%08" PRIx32 "u /* of this network; the .c file has the same */\n", "HASH", hash);
+    nb_text_add(&g->out, piece[DECLARATIONS]);
+    return take(g, declarations);
+}
+
+static nb_status generate(cgen *g, const char *header, char **source, char **declarations)
+{
+    char *piece[PIECES] = {0};
+    nb_status st = put_pieces(g, header, piece);
+    if (st == NB_OK)
+        st = join(g, piece, source, declarations);
+    for (int i = 0; i < PIECES; i++)
+        nb_free(g->ctx, piece[i]);
+    return st;
+}
+
+/* The source first: between the renames it stands beside the earlier header, and refuses it. */
+static nb_status write_both(nb_ctx *ctx, const char *path, const char *source, const char *header,
+                            const char *declarations)
+{
+    NB_TRY(nb_output_check(ctx, header));
+    nb_together_begin(ctx);
+    nb_status st = nb_file_write(ctx, path, source, strlen(source));
+    if (st == NB_OK)
+        st = nb_file_write(ctx, header, declarations, strlen(declarations));
+    return nb_together_end(ctx, st);
 }
 
 static nb_status write_c(nb_ctx *ctx, const nb_intmodel *m, const char *path, const nb_export_options *options)
@@ -269,9 +328,7 @@ static nb_status write_c(nb_ctx *ctx, const nb_intmodel *m, const char *path, co
     nb_status st = generate(&g, header, &source, &declarations);
     nb_text_free(&g.out);
     if (st == NB_OK)
-        st = nb_file_write(ctx, header, declarations, strlen(declarations));
-    if (st == NB_OK)
-        st = nb_file_write(ctx, path, source, strlen(source));
+        st = write_both(ctx, path, source, header, declarations);
     nb_free(ctx, source);
     nb_free(ctx, declarations);
     nb_free(ctx, places);

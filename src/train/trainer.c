@@ -18,6 +18,7 @@
 #include "train/checkpoint.h"
 #include "train/diagnose.h"
 #include "train/fingerprint.h"
+#include "train/init_file.h"
 #include "train/loader.h"
 #include "train/metrics.h"
 
@@ -401,7 +402,7 @@ static nb_status begin(trainer *t)
     if (!j->resume && !*init)
         return open_phase(t, &(nb_params_source){0});
     nb_checkpoint *c;
-    NB_TRY(nb_checkpoint_open(t->ctx, j->resume ? t->last : init, &c));
+    NB_TRY(j->resume ? nb_checkpoint_open(t->ctx, t->last, &c) : nb_init_open(t->ctx, j->experiment, &c));
     nb_status st = j->resume ? resume(t, c) : open_phase(t, &(nb_params_source){.file = c, .mode = NB_PARAMS_START});
     nb_checkpoint_close(t->ctx, c);
     return st;
@@ -492,7 +493,7 @@ static nb_status check_start(nb_ctx *ctx, const nb_train_job *job, nb_checkpoint
     char last[PATH_BYTES];
     nb_checkpoint *c;
     if (!job->resume)
-        return *job->experiment->init ? nb_checkpoint_open(ctx, job->experiment->init, init) : NB_OK;
+        return *job->experiment->init ? nb_init_open(ctx, job->experiment, init) : NB_OK;
     NB_TRY(set_path(ctx, job, last, "last.safetensors"));
     NB_TRY(nb_checkpoint_open(ctx, last, &c));
     nb_status st = nb_check_resumable(ctx, job, c);

@@ -7,12 +7,19 @@ small_config >tiny.yaml
 run 0 train tiny.yaml --set out=float --set 'train.phases=[{name: float, epochs: 3, lr: 0.1}]' --quiet
 ckpt=float/last.safetensors
 
+data() { # FILE: what stands behind the header, in which the folder has its name
+    tail -c +$((9 + $(od -An -tu4 -N4 "$1"))) "$1"
+}
+
 for n in 1 2 4 again; do
-    run 0 quantize tiny.yaml --from $ckpt -o "q$n" --images 100 --threads "${n/again/2}"
+    mkdir "by$n"
+    (cd "by$n" && run 0 quantize ../tiny.yaml --from ../$ckpt -o q --images 100 --threads "${n/again/2}")
     for file in config.yaml last.safetensors model.int.safetensors; do
-        cmp "q1/$file" "q$n/$file" || die "$file: q1 and q$n differ"
+        cmp "by1/q/$file" "by$n/q/$file" || die "$file: by1 and by$n differ"
     done
 done
+grep -qx 'out: "q"' by1/q/config.yaml || die "the config must say where it is"
+mv by1/q q1
 says "W4A8"
 says "ranges from 100 training images"
 [ "$(grep -cE '^(before|integers) ' out)" = 3 ] || die "must print both networks, and the path of the integers"
@@ -36,7 +43,7 @@ run 0 quantize tiny.yaml --from $ckpt -o qall
 run 0 quantize tiny.yaml --from $ckpt -o qmore --images 1024
 says '--images 1024: there are 240 training images, all are taken'
 says 'ranges from 240 training images'
-cmp qall/model.int.safetensors qmore/model.int.safetensors || die '--images 1024 is not the default of 1024'
+cmp <(data qall/model.int.safetensors) <(data qmore/model.int.safetensors) || die '--images 1024 is not the default of 1024'
 run 0 verify qall/last.safetensors --images 1024
 says '--images 1024: there are 100 test images, all are taken'
 # With validation images there is still only a last checkpoint; folded batch norms; what was quantized is quantized anew.
@@ -46,7 +53,7 @@ run 0 verify qv/model.int.safetensors
 run 0 quantize tiny.yaml --from qv/last.safetensors -o qvf --set quant.batchnorm=fold
 [ "$(grep -c '^before ' out)" = 0 ] || die "folded batch norms leave no float network"
 run 0 quantize tiny.yaml --from q8/last.safetensors -o q48 --images 100
-cmp q48/model.int.safetensors q2/model.int.safetensors
+cmp <(data q48/model.int.safetensors) <(data q1/model.int.safetensors)
 run 0 train tiny.yaml --set out=tuned --set init=q1/last.safetensors --set 'train.phases=[{name: qat, epochs: 1, lr: 0.01, quant: on}]' --quiet
 
 # Nothing is overwritten, and what fails leaves no folder.
@@ -55,7 +62,7 @@ refuses 2 "q1: holds a run already; start over with --force" quantize tiny.yaml 
 [ "$(sums q1)" = "$before" ] || die "a refused command changed the run folder"
 run 0 quantize tiny.yaml --from $ckpt -o q1 --images 100 --force
 [ "$(sums q1.old1)" = "$before" ] || die "--force must move the run aside"
-cmp q1/model.int.safetensors q2/model.int.safetensors
+cmp <(data q1/model.int.safetensors) <(data by2/q/model.int.safetensors)
 refuses 2 "--from CKPT is missing" quantize tiny.yaml -o no
 refuses 2 "--images: 0: must be a whole number from 1 on" quantize tiny.yaml --from $ckpt -o no --images 0
 refuses 2 "--output: must name a folder" quantize tiny.yaml --from $ckpt -o ''
@@ -64,7 +71,7 @@ refuses 2 "quant: required key is missing" quantize noquant.yaml --from $ckpt -o
 refuses 2 "c1.weight is 8x3x3x3, the network has 9x3x3x3" quantize tiny.yaml --from $ckpt -o no --set model.1.conv2d.out=9
 refuses 1 "is missing: it is a checkpoint of another network" quantize tiny.yaml --from $ckpt -o no --set model.6.linear.name=other
 refuses 1 "no.safetensors: cannot open" quantize tiny.yaml --from no.safetensors -o no
-refuses 1 "not a Nibble checkpoint" quantize tiny.yaml --from q2/model.int.safetensors -o no
+refuses 1 "not a Nibble checkpoint" quantize tiny.yaml --from q1/model.int.safetensors -o no
 head -c 2000 $ckpt >short.safetensors
 run 1 quantize tiny.yaml --from short.safetensors -o no
 : >file

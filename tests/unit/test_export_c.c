@@ -120,6 +120,25 @@ static void a_wrong_name_is_refused_and_nothing_is_written(void **state)
     assert_int_equal(export_tiny(f, 4, "/nowhere/net.c", NULL), NB_E_IO);
 }
 
+/* Of the same shape, so that but for the hash every mixture would be a program. */
+static void a_source_refuses_the_header_of_another_network(void **state)
+{
+    data_fixture *f = *state;
+    if (system("command -v cc >/dev/null") != 0)
+        skip();
+    data_fixture_mkdir(f, "x");
+    data_fixture_mkdir(f, "y");
+    assert_int_equal(export_tiny(f, 3, data_fixture_path(f, "x/net.c"), NULL), NB_OK);
+    assert_int_equal(export_tiny(f, 4, data_fixture_path(f, "y/net.c"), NULL), NB_OK);
+    assert_int_equal(shell(f, "cc -std=c99 -c x/net.c && cc -std=c99 -c y/net.c"), 0);
+    assert_int_equal(shell(f, "grep -q HASH x/net.h && sed '/HASH/d' x/net.h >a && sed '/HASH/d' y/net.h | cmp -s a -"),
+                     0);
+    assert_int_equal(shell(f, "cp x/net.h y/net.h && ! cc -std=c99 -c y/net.c 2>said"), 0);
+    char *said = text_of(f, "said");
+    contains(said, "this header belongs to another network: export the network again");
+    nb_free(f->ctx, said);
+}
+
 static void equal_models_give_equal_bytes(void **state)
 {
     data_fixture *f = *state;
@@ -159,6 +178,7 @@ int main(void)
         TEST(weights_stand_packed_as_trained),
         TEST(two_networks_link_and_pass_their_self_tests),
         TEST(a_wrong_name_is_refused_and_nothing_is_written),
+        TEST(a_source_refuses_the_header_of_another_network),
         TEST(equal_models_give_equal_bytes),
         TEST(running_out_of_memory_anywhere_is_an_error),
     };

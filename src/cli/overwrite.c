@@ -1,0 +1,110 @@
+/* overwrite.c - asked before anything is written. Which files were read the context knows (base/files.h); links of
+ * either kind are followed. */
+#include "cli/overwrite.h"
+#include "cli/run_folder.h"
+
+#include "base/check.h"
+#include "base/files.h"
+
+#include <dirent.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { MAX_DEPTH = 16, MAX_TEXT_BYTES = 1 << 24 };
+
+nb_status cli_output_check(cli *c, const char *option, const char *path)
+{
+    if (!*path)
+        return cli_usage(c, "%s: must name a file", option);
+    if (strcmp(path, "-") == 0)
+        return cli_usage(c, "%s -: this does not go to standard output: name a file (./- if it is to be called -)",
+                         option);
+    return nb_output_check(c->ctx, path);
+}
+
+nb_status cli_says_else(cli *c, const char *path, const char *text, bool *yes)
+{
+    uint8_t *bytes;
+    size_t len;
+    *yes = false;
+    if (!nb_file_exists(path))
+        return NB_OK;
+    NB_TRY(nb_file_read(c->ctx, path, MAX_TEXT_BYTES, &bytes, &len));
+    *yes = len != strlen(text) || memcmp(bytes, text, len) != 0;
+    nb_free(c->ctx, bytes);
+    return NB_OK;
+}
+
+/* A resolved config is printed, so it is what its print is; what a person wrote has comments or an order of its own. */
+static bool is_resolved(cli *c, const char *path)
+{
+    nb_config *config;
+    char *text = NULL;
+    bool other = true;
+    if (nb_config_load(c->ctx, path, NULL, 0, &config) != NB_OK)
+        return false;
+    if (nb_config_print(c->ctx, config, &text) != NB_OK || cli_says_else(c, path, text, &other) != NB_OK)
+        other = true;
+    nb_free(c->ctx, text);
+    nb_config_free(c->ctx, config);
+    return !other;
+}
+
+static nb_status check_config(cli *c, const char *path, const char *text)
+{
+    const bool input = nb_file_was_read(c->ctx, path); /* before we read it ourselves */
+    bool other;
+    NB_TRY(cli_says_else(c, path, text, &other));
+    if (!other || (!input && is_resolved(c, path)))
+        return NB_OK;
+    return nb_fail(c->ctx, NB_E_CONFIG,
+                   "%s: is %s, and would be replaced by the resolved config of the run: choose another folder with "
+                   "--set out=DIR",
+                   path, input ? "the config that is read here" : "somebody's config");
+}
+
+/* ---- a folder that moves ---- */
+
+bool cli_same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* A config has been read for good; everything else may be asked for again, by its name, when the run goes on. */
+static nb_status check_inside(cli *c, const char *folder, int32_t depth)
+{
+    DIR *d = depth < MAX_DEPTH ? opendir(folder) : NULL;
+    nb_status st = NB_OK;
+    if (!d)
+        return NB_OK;
+    for (const struct dirent *e; st == NB_OK && (e = readdir(d));) {
+        char path[CLI_PATH_BYTES];
+        struct stat s;
+        int len = snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || len < 0 || (size_t)len >= sizeof path)
+            continue;
+        if (lstat(path, &s) == 0 && S_ISDIR(s.st_mode))
+            st = check_inside(c, path, depth + 1);
+        else if (nb_file_was_read(c->ctx, path) && !cli_same_file(path, c->arg[0]))
+            st = nb_fail(c->ctx, NB_E_CONFIG,
+                         "%s: is read here, but --force would move it away with its folder: choose another folder for "
+                         "the new run with --set out=DIR",
+                         path);
+    }
+    closedir(d);
+    return st;
+}
+
+nb_status cli_run_outputs_check(cli *c, const char *folder, const char *config_text)
+{
+    char path[CLI_PATH_BYTES];
+    if (strcmp(folder, "-") == 0)
+        return cli_usage(c, "out: -: a run is a folder, not standard output: name one (./- if it is to be called -)");
+    if (cli_holds_run(folder)) /* any other file that a run writes is a result of one */
+        return cli_flag(c, "--force") ? check_inside(c, folder, 0) : NB_OK;
+    NB_TRY(cli_file_in(c, folder, "timing.csv", path));
+    NB_TRY(nb_output_check(c->ctx, path));
+    NB_TRY(cli_file_in(c, folder, "config.yaml", path));
+    return check_config(c, path, config_text);
+}
