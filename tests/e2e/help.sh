@@ -16,7 +16,7 @@ cmp "$WORK/out" "$WORK/overview"
 for word in --version -V version; do
     run 0 "$word"
     says 'nibble '
-    [ "$(wc -w <"$WORK/out")" = 2 ] || die "$word prints name and version"
+    [ "$(head -n 1 "$WORK/out" | wc -w)" = 2 ] || die "$word prints name and version first"
 done
 for c in $commands; do
     run 0 "$c" --help
