@@ -62,7 +62,7 @@ done
 grep -ohE '`(nibble|build/current/nibble) [a-z]+' "$WORK/texts" | sort -u | while read -r _ word; do
     [ "$word" = help ] || grep -qx "$word" <<<"$commands" || die "nibble $word: there is no such command"
 done
-grep -ohE '\b(data|quant|train)\.[a-z_]+(\.[a-z_]+)*' "$WORK/strings" "$WORK/help" README.md | grep -vE '\.(safetensors|yaml|md|csv|bin|h|c)$' |
+grep -ohE '\b(data|quant|train)\.[a-z_]+(\.[a-z_]+)*' "$WORK/strings" "$WORK/help" README.md | grep -vE '\.(safetensors|yaml|md|csv|bin|pkl|h|c)$' |
     grep -vE '^quant\.layers\.' | sort -u >"$WORK/paths"
 [ "$(wc -l <"$WORK/paths")" -gt 8 ] || die "messages name keys by path"
 while read -r path; do
