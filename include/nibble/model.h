@@ -40,6 +40,8 @@ extern NB_API const nb_key nb_model_common_keys[];
  * outlive the graph. */
 NB_API nb_status nb_model_build(nb_ctx *ctx, const nb_experiment *exp, const nb_dsinfo *info, int32_t max_batch,
                                 nb_graph **out);
+/* The part of it that moves values: folds batch norms when the section says so. What remains is a float graph. */
+NB_API nb_status nb_model_fold(nb_graph *g, const nb_conf *quant);
 /* Turns a float graph into a quantized one as the `quant` section says: static fold if asked (moves values: load float
  * parameters before), then fake-quant placement. */
 NB_API nb_status nb_model_quantize(nb_graph *g, const nb_conf *quant);

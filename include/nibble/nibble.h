@@ -17,6 +17,7 @@
 #include <nibble/lower.h>
 #include <nibble/lowering.h>
 #include <nibble/model.h>
+#include <nibble/post.h>
 #include <nibble/quant.h>
 #include <nibble/tensor.h>
 #include <nibble/train.h>

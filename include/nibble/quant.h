@@ -70,6 +70,7 @@ typedef struct {
     int32_t first_last_bits; /* 0 = as the others */
     int32_t output_bits;     /* 0 = int32 logits, left unquantized */
     int32_t batchnorm;       /* 0 keep, 1 fold */
+    const nb_conf *steps;    /* bound by nb_post_bind (post.h) */
 } nb_quant_section;
 extern NB_API const nb_key nb_quant_section_keys[];
 

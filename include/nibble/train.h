@@ -157,6 +157,10 @@ typedef struct {
     nb_evaluate_fn evaluate;
     /* Can evaluate take this quantized network? Asked by nb_train_check, before training begins; may be NULL. */
     nb_status (*check)(void *ud, const nb_graph *g);
+    /* What is done once to a network on its way into the first quantized phase, unless it comes quantized: first to the
+     * float graph (as in nb_graph_spec), then to the quantized one, frozen for training. A resumed training has done it
+     * already. May be NULL. */
+    nb_status (*before_quant)(void *ud, nb_graph *g);
     void (*on_step)(void *ud, const nb_progress *p);      /* may be NULL */
     void (*on_epoch)(void *ud, const nb_epoch_report *r); /* may be NULL */
     void *ud;                                             /* of the functions above */
@@ -256,6 +260,11 @@ typedef struct {
     nb_plan_mode plan;
     nb_compute compute;
     bool reference; /* node by node: the same bits without fused steps, slower and in more memory */
+    /* With quant, may be NULL: called on the float graph with its values, batch norms folded where the config says so,
+     * before fake-quant nodes are placed. Not for values that come from a quantized network, as that was done to them
+     * then; but again in mode CALIBRATE. */
+    nb_status (*before_quant)(void *ud, nb_graph *g);
+    void *ud;
 } nb_graph_spec;
 
 /* Builds the experiment's network, float or quantized, frozen, with values copied by name. Every leaf must be there

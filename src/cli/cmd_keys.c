@@ -170,11 +170,19 @@ static nb_status walk_quant(walk *w)
         {"quant.weights", "quant.activations"},
         false
     };
+    static const group steps = {
+        {"quant", "steps"},
+        {"quant.steps"      },
+        true
+    };
     NB_TRY(show(w, &quant, "quant", "the `quant` section", nb_quant_section_keys, NULL));
     NB_TRY(show(w, &weights, "weights", "quant.weights", nb_quant_weight_keys, NULL));
     NB_TRY(show(w, &activations, "activations", "quant.activations", nb_quant_act_keys, NULL));
     for (int32_t i = 0; nb_quantizers[i]; i++)
         NB_TRY(show(w, &methods, nb_quantizers[i]->name, nb_quantizers[i]->help, nb_quantizers[i]->keys, NULL));
+    for (int32_t i = 0; nb_post_steps[i]; i++)
+        NB_TRY(show(w, &steps, nb_post_steps[i]->name, nb_post_steps[i]->help, nb_post_steps[i]->keys,
+                    nb_post_steps[i]->examples));
     return NB_OK;
 }
 
@@ -272,12 +280,13 @@ const cli_command cli_command_keys = {
     .name = "keys",
     .usage = "[SECTION|NAME|KEY]",
     .help = "every key of a config: type, default, what is allowed, meaning",
-    .more = "SECTION is experiment, data (datasets, augment), model (layers, blocks), quant (quantizers) or train "
-            "(phases,\n"
-            "optimizers, schedules); NAME is one thing of these: conv2d, sgd, synth, ...; KEY is a key: batch,\n"
-            "train.phases.0.lr. With train, eval, info and others, --set overrides a key by its path:\n"
-            "  --set train.batch=64 --set model.1.conv2d.out=32 --set quant.layers.c1.weights.bits=2\n"
-            "  --set data.augment='[flip, crop4]' --set 'train.phases=[{epochs: 4, lr: 0.1}]'\n",
+    .more =
+        "SECTION is experiment, data (datasets, augment), model (layers, blocks), quant (quantizers, steps) or train "
+        "(phases,\n"
+        "optimizers, schedules); NAME is one thing of these: conv2d, sgd, synth, ...; KEY is a key: batch,\n"
+        "train.phases.0.lr. With train, eval, info and others, --set overrides a key by its path:\n"
+        "  --set train.batch=64 --set model.1.conv2d.out=32 --set quant.layers.c1.weights.bits=2\n"
+        "  --set data.augment='[flip, crop4]' --set 'train.phases=[{epochs: 4, lr: 0.1}]'\n",
     .options = options,
     .min_args = 0,
     .max_args = 1,

@@ -1,12 +1,13 @@
 /* cmd_quantize.c - post-training quantization: a checkpoint and a `quant` section in, integers out, nothing trained.
  *
- * The weights are taken as they are (averaged ones where there are any); ranges come from a sample of the training
- * images. Everything is done before the run folder is touched. */
+ * The weights are taken as they are (averaged ones where there are any) but for what the steps of quant.steps do to
+ * them; ranges come from a sample of the training images. Everything is done before the run folder is touched. */
 #include "cli/compare.h"
 #include "cli/meant_file.h"
 #include "cli/open_experiment.h"
 #include "cli/output.h"
 #include "cli/overwrite.h"
+#include "cli/post_steps.h"
 #include "cli/run_folder.h"
 
 #include "base/check.h"
@@ -15,7 +16,6 @@
 #include "base/textbuf.h"
 #include "train/checkpoint.h"
 #include "train/init_file.h"
-#include "train/loader.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -28,27 +28,26 @@ typedef struct {
     nb_checkpoint *from;
     nb_graph *graph;
     nb_intmodel *integers;
+    cli_post_steps steps;
     int32_t n_sample;
     nb_eval before, after; /* before.n == 0: unknown */
     char last[CLI_PATH_BYTES], model[CLI_PATH_BYTES], meant[CLI_PATH_BYTES];
     nb_lock lock; /* of the run folder, while it is written */
 } session;
 
-/* ---- the sample ---- */
+/* ---- networks ---- */
 
-/* The first of the seed's shuffle. */
 static nb_status calibrate(session *s)
 {
     nb_ctx *ctx = s->c->ctx;
-    int32_t *shuffled = NULL;
-    if (!s->e.order) /* with validation images there is a shuffle already */
-        NB_TRY(nb_split_order(ctx, s->e.n_train, 0, s->e.exp.seed, &shuffled));
-    nb_status st = nb_calibrate(s->graph, s->e.train, shuffled ? shuffled : s->e.order, s->n_sample);
-    nb_free(ctx, shuffled);
+    nb_status st = nb_calibrate(s->graph, s->e.train, cli_post_steps_images(&s->steps), s->n_sample);
     return st == NB_E_DIVERGED ? nb_fail(ctx, st, "%s: %s", s->from->path, nb_ctx_error(ctx)) : st;
 }
 
-/* ---- networks ---- */
+static nb_status before_quant(void *ud, nb_graph *g)
+{
+    return cli_post_steps_run(&((session *)ud)->steps, g);
+}
 
 static nb_status open_graph(session *s, bool quant, nb_graph **out)
 {
@@ -57,7 +56,9 @@ static nb_status open_graph(session *s, bool quant, nb_graph **out)
                           .max_batch = BATCH,
                           .quant = quant,
                           .plan = quant ? NB_PLAN_TRAIN : NB_PLAN_INFER,
-                          .compute = NB_COMPUTE_F32};
+                          .compute = NB_COMPUTE_F32,
+                          .before_quant = before_quant,
+                          .ud = s};
     nb_params_source from = {.file = s->from, .mode = quant ? NB_PARAMS_CALIBRATE : NB_PARAMS_MODEL};
     return nb_graph_open(s->c->ctx, &spec, &from, out);
 }
@@ -83,6 +84,7 @@ static nb_status quantize(session *s)
     NB_TRY(open_graph(s, true, &s->graph));
     NB_TRY(evaluate_before(s, &test));
     NB_TRY(calibrate(s));
+    NB_TRY(cli_post_steps_run(&s->steps, s->graph));
     NB_TRY(nb_lower(s->graph, s->e.text, &s->integers));
     NB_TRY(cli_compare_few(s->c, s->from->path, s->graph, s->integers, test.data));
     NB_TRY(nb_intmodel_evaluate(ctx, s->integers, test.data, test.indices, test.n, &s->after));
@@ -113,12 +115,16 @@ static nb_status save(session *s)
     return nb_together_end(ctx, st);
 }
 
-static nb_status print_json(const session *s, const char *bits)
+static nb_status print_json(session *s, const char *bits)
 {
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "from", s->from->path);
     cJSON_AddStringToObject(o, "bits", bits);
     cJSON_AddNumberToObject(o, "calibration_images", s->n_sample);
+    if (s->steps.list.n) {
+        cJSON_AddItemToObject(o, "steps", s->steps.json);
+        s->steps.json = NULL;
+    }
     cJSON_AddNumberToObject(o, "images", s->after.n);
     if (s->before.n) {
         cJSON_AddNumberToObject(o, "float_accuracy", s->before.accuracy);
@@ -140,7 +146,7 @@ static void add_row(nb_table *t, const char *network, const char *bits, const nb
     nb_table_add_real(t, e->loss, 4);
 }
 
-static nb_status print(const session *s)
+static nb_status print(session *s)
 {
     char bits[CLI_BITS_BYTES];
     cli_bits_text(&s->e, true, bits);
@@ -233,6 +239,9 @@ static nb_status run_session(session *s)
     NB_TRY(nb_experiment_check(c->ctx, &s->e.exp, nb_data_info(s->e.train)));
     NB_TRY(cli_images_count(c, DEFAULT_IMAGES, s->e.n_train, "training", &s->n_sample));
     NB_TRY(cli_run_outputs_check(c, s->e.out, s->e.text));
+    NB_TRY(cli_post_steps_open(c, &s->e, s->n_sample, &s->steps));
+    if (cli_flag(c, "--json"))
+        s->steps.json = cJSON_CreateArray();
     NB_TRY(quantize(s));
     NB_TRY(save(s));
     return print(s);
@@ -249,6 +258,7 @@ static nb_status run(cli *c)
     nb_intmodel_free(c->ctx, s->integers);
     nb_graph_free(s->graph);
     nb_checkpoint_close(c->ctx, s->from);
+    cli_post_steps_close(&s->steps);
     cli_experiment_close(c, &s->e);
     nb_free(c->ctx, s);
     return st;
@@ -271,9 +281,10 @@ const cli_command cli_command_quantize = {
     .help = "post-training quantization: integers from a checkpoint, without training",
     .more = "Ranges are found by the methods of the config's `quant` section on a sample of the training images, not "
             "augmented;\n"
-            "weights and batch-norm statistics stay. The run folder receives the resolved config, last.safetensors (to "
-            "train on\n"
-            "from with `init:`, to verify) and model.int.safetensors. The same command gives the same bytes again.\n",
+            "weights and batch-norm statistics stay, but for what the steps of quant.steps do to them.\n"
+            "The run folder receives the resolved config, last.safetensors (to train on from with `init:`, to verify) "
+            "and\n"
+            "model.int.safetensors. The same command gives the same bytes again.\n",
     .options = options,
     .min_args = 1,
     .max_args = 1,

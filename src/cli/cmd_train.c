@@ -6,6 +6,7 @@
 #include "cli/open_model.h"
 #include "cli/output.h"
 #include "cli/overwrite.h"
+#include "cli/post_steps.h"
 #include "cli/progress.h"
 #include "cli/run_folder.h"
 #include "cli/signals.h"
@@ -15,12 +16,15 @@
 
 #include <string.h>
 
+enum { STEP_IMAGES = 1024 }; /* what quant.steps may look at, as many as `quantize` takes */
+
 typedef struct {
     cli *c;
     cli_experiment e;
     nb_train_plan *plan;
     cli_progress progress;
-    cli_images eval;    /* what is evaluated after every epoch */
+    cli_images eval; /* what is evaluated after every epoch */
+    cli_post_steps steps;
     int32_t warned_for; /* phases that were found dead, or are over: one warning each */
     nb_lock lock;       /* of the run folder */
 } session;
@@ -54,6 +58,20 @@ static nb_status can_lower(void *ud, const nb_graph *g)
     nb_status st = nb_lower(g, "", &m);
     nb_intmodel_free(s->c->ctx, m);
     return st;
+}
+
+/* Steps on the quantized network find it calibrated; without them its ranges begin with the first batch, as ever. */
+static nb_status before_quant(void *ud, nb_graph *g)
+{
+    session *s = ud;
+    cli_progress_clear(&s->progress);
+    s->progress.titled = s->progress.titled && s->steps.list.n == 0; /* the table of epochs goes on below their lines */
+    if (!g->quantized)
+        return cli_post_steps_run(&s->steps, g);
+    if (!nb_post_has(&s->steps.list, NB_POST_QUANTIZED))
+        return NB_OK;
+    NB_TRY(nb_calibrate(g, s->e.train, cli_post_steps_images(&s->steps), s->steps.n_sample));
+    return cli_post_steps_run(&s->steps, g);
 }
 
 /* A network that is dead trains on at chance, and nothing else would say so. */
@@ -168,6 +186,7 @@ static nb_train_job job_of(session *s)
                           .reference = cli_flag(s->c, "--reference"),
                           .evaluate = evaluate,
                           .check = can_lower,
+                          .before_quant = before_quant,
                           .on_step = on_step,
                           .on_epoch = on_epoch,
                           .ud = s};
@@ -198,6 +217,7 @@ static nb_status train(session *s, nb_train_result *result)
     if (!job.resume)
         say_left_over(s);
     cli_progress_init(&s->progress, cli_flag(c, "--quiet"));
+    s->steps.quiet = cli_flag(c, "--quiet");
     job.stop = cli_signals_ask(CLI_AGAIN_ENDS); /* the first Ctrl-C asks the trainer to save and stop */
     nb_status st = nb_train(c->ctx, &job, result);
     cli_progress_clear(&s->progress);
@@ -226,6 +246,7 @@ static nb_status run_session(session *s, nb_train_result *result)
     NB_TRY(cli_experiment_open_train(c, &s->e));
     NB_TRY(cli_experiment_open_test(c, &s->e));
     NB_TRY(cli_experiment_split(c, &s->e, s->e.n_validation ? "validation" : "test", &s->eval));
+    NB_TRY(cli_post_steps_open(c, &s->e, STEP_IMAGES, &s->steps));
     NB_TRY(train(s, result));
     NB_TRY(make_final(s, &f));
     return print_results(s, result, &f);
@@ -242,6 +263,7 @@ static nb_status run(cli *c)
     nb_lock_release(&s->lock);
     nb_free(c->ctx, result.phase);
     nb_train_plan_free(c->ctx, s->plan);
+    cli_post_steps_close(&s->steps);
     cli_experiment_close(c, &s->e);
     nb_free(c->ctx, s);
     return st;

@@ -232,12 +232,16 @@ nb_status nb_model_build(nb_ctx *ctx, const nb_experiment *exp, const nb_dsinfo 
     return st;
 }
 
-nb_status nb_model_quantize(nb_graph *g, const nb_conf *quant)
+nb_status nb_model_fold(nb_graph *g, const nb_conf *quant)
 {
     nb_quant_section section = {0};
     nb_binding b = {nb_quant_section_keys, &section};
     NB_TRY(nb_conf_bind(g->ctx, quant, "quant", &b, 1));
-    if (section.batchnorm == 1)
-        NB_TRY(nb_quant_fold(g));
+    return section.batchnorm == 1 ? nb_quant_fold(g) : NB_OK;
+}
+
+nb_status nb_model_quantize(nb_graph *g, const nb_conf *quant)
+{
+    NB_TRY(nb_model_fold(g, quant));
     return nb_quant_place(g, quant);
 }

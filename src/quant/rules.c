@@ -32,6 +32,8 @@ const nb_key nb_quant_section_keys[] = {
     NB_KEY_ENUM(
         nb_quant_section, batchnorm, "keep", "keep|fold",
         "keep: trained on, exact per-channel multiplier at the end; fold: into the weights before quantization"),
+    NB_KEY_NODE(nb_quant_section, steps, "[STEP, ...]",
+                "what is done to the float network, once, before it is quantized: see `nibble keys steps`"),
     {0}};
 
 /* Binds one `weights` or `activations` map, the range method's own keys included; dflt: the method when it names none.

@@ -3,6 +3,7 @@
  * A mistake in a section is a mistake today, not on the day when a phase is quantized or augmentation is switched on.
  */
 #include <nibble/model.h>
+#include <nibble/post.h>
 #include <nibble/train.h>
 
 #include "base/check.h"
@@ -26,6 +27,14 @@ static nb_status check_augment(nb_ctx *ctx, const nb_conf *data, const nb_dsinfo
     return NB_OK;
 }
 
+static nb_status check_steps(nb_ctx *ctx, const nb_conf *quant)
+{
+    nb_post_list steps = {0};
+    NB_TRY(nb_post_bind(ctx, quant, nb_post_steps, &steps));
+    nb_post_free(&steps);
+    return NB_OK;
+}
+
 /* Rules for single layers can only be checked where they go: the network is quantized, and thrown away. */
 static nb_status check_network(nb_ctx *ctx, const nb_experiment *e, const nb_dsinfo *info)
 {
@@ -40,5 +49,6 @@ nb_status nb_experiment_check(nb_ctx *ctx, const nb_experiment *e, const nb_dsin
 {
     NB_TRY(check_train(ctx, e->train));
     NB_TRY(check_augment(ctx, e->data, info));
+    NB_TRY(check_steps(ctx, e->quant));
     return check_network(ctx, e, info);
 }

@@ -154,12 +154,13 @@ static nb_status load(nb_graph *g, const source *s)
     return s->file ? check_leftovers(g, s) : NB_OK;
 }
 
-/* Float values go in before the graph is quantized, so that folding finds them; values of a quantized graph have its
- * structure. */
+/* Float values go in before batch norms are folded, values of a quantized graph have its structure; those whose ranges
+ * start anew have nothing that placement adds, so they are there in time for what is done before it. */
 static nb_status fill(nb_graph *g, const nb_graph_spec *spec, const nb_params_source *from)
 {
     bool given = from->file || from->graph;
     bool after = spec->quant && ((from->file && from->file->quantized) || (from->graph && from->graph->quantized));
+    bool anew = after && from->mode == NB_PARAMS_CALIBRATE;
     source s = {.what = from->file ? from->file->path : "the phase before", .file = from->file, .graph = from->graph};
     s.mode = from->mode;
     s.averaged = from->mode != NB_PARAMS_EXACT;
@@ -167,8 +168,16 @@ static nb_status fill(nb_graph *g, const nb_graph_spec *spec, const nb_params_so
         nb_graph_init(g, spec->experiment->seed);
     else if (!after)
         NB_TRY(load(g, &s));
-    if (spec->quant)
-        NB_TRY(nb_model_quantize(g, spec->experiment->quant));
+    if (!spec->quant)
+        return NB_OK;
+    NB_TRY(nb_model_fold(g, spec->experiment->quant));
+    if (anew)
+        NB_TRY(load_leaves(g, &s));
+    if (spec->before_quant && (!after || anew))
+        NB_TRY(spec->before_quant(spec->ud, g));
+    NB_TRY(nb_quant_place(g, spec->experiment->quant));
+    if (anew)
+        return s.file ? check_leftovers(g, &s) : NB_OK;
     return after ? load(g, &s) : NB_OK;
 }
 

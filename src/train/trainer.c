@@ -318,18 +318,35 @@ static nb_status finish_epoch(trainer *t)
 
 /* ---- one phase ---- */
 
+/* A float network becomes a quantized one, for the first time. */
+static bool enters_quant(const trainer *t, const nb_params_source *from)
+{
+    for (int32_t i = 0; i < t->at.phase; i++)
+        if (t->plan->phase[i].keys.quant)
+            return false;
+    return phase_of(t)->keys.quant && !(from->file && from->file->quantized);
+}
+
 /* Opens the phase's graph and optimizer with values from `from`; the graph before is freed. */
 static nb_status open_phase(trainer *t, const nb_params_source *from)
 {
+    const bool steps = t->job->before_quant && enters_quant(t, from);
     nb_graph_spec spec = {.experiment = t->job->experiment,
                           .info = nb_data_info(t->job->data),
                           .max_batch = t->plan->keys.batch,
                           .quant = phase_of(t)->keys.quant,
                           .plan = NB_PLAN_TRAIN,
                           .compute = (nb_compute)t->plan->keys.compute,
-                          .reference = t->job->reference};
+                          .reference = t->job->reference,
+                          .before_quant = steps ? t->job->before_quant : NULL,
+                          .ud = t->job->ud};
     nb_graph *g;
     NB_TRY(nb_graph_open(t->ctx, &spec, from, &g));
+    nb_status st = steps ? t->job->before_quant(t->job->ud, g) : NB_OK;
+    if (st != NB_OK) {
+        nb_graph_free(g);
+        return st;
+    }
     nb_optim_free(t->ctx, t->optim);
     nb_graph_free(t->graph);
     t->graph = g;

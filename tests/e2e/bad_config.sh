@@ -85,6 +85,12 @@ edited '21: train.phases[0].epochs: required key is missing' '21s/epochs: 3, //'
 edited '21: train.phases[0].lr: required key is missing' '21s/ lr: 0.1,//'
 edited '16: train.batch: many: must be an integer in 1..65536' 's/batch: 32/batch: many/'
 edited '16: train.batch: a list: must be a single value' 's/batch: 32/batch: [32]/'
+wrong 'quant.steps[0]: equalise: unknown step (did you mean "equalize"?)' 'quant.steps=[equalise]'
+wrong 'quant.steps[1] equalize.iteration: unknown key (did you mean "iterations"?)' 'quant.steps=[equalize, equalize: {iteration: 3}]'
+wrong 'quant.steps[0] equalize.iterations: 0: must be in 1..1000' 'quant.steps=[equalize: {iterations: 0}]'
+wrong 'quant.steps: must be a list of steps' quant.steps=equalize
+wrong 'quant.steps: must be a list of steps' quant.steps.equalize.iterations=3
+wrong 'quant.steps[0]: equalise: unknown step' 'quant={steps: [equalise]}'
 edited '13: quant.weights: 4: must be a section of keys' 's/{bits: 4}/4/'
 wrong 'train.batch: 0: must be in 1..65536' train.batch=0
 wrong 'train.batch: 241: must be at most 240, the number of training images' train.batch=241

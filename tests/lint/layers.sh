@@ -4,8 +4,8 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 exec awk '
 BEGIN {
-    n = split("base kernels engine core quant config layers datasets model train lower export import report cli", names, " ")
-    split("0 1 2 2 3 3 4 4 4 5 5 6 6 6 7", levels, " ")
+    n = split("base kernels engine core quant config layers datasets model train lower post export import report cli", names, " ")
+    split("0 1 2 2 3 3 4 4 4 5 5 5 6 6 6 7", levels, " ")
     for (i = 1; i <= n; i++)
         level[names[i]] = levels[i]
     only["base"] = "context"                     # public headers that speak of what stands above are not for these

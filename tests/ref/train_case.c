@@ -89,6 +89,7 @@ nb_status train_case_run(train_case *t, bool resume)
                         .test = t->test,
                         .resume = resume,
                         .evaluate = evaluate,
+                        .before_quant = t->before_quant,
                         .on_step = on_step,
                         .on_epoch = on_epoch,
                         .ud = t,
@@ -106,6 +107,8 @@ nb_status train_case_graph(train_case *t, bool quant, const nb_params_source *fr
                           .info = nb_data_info(t->train),
                           .max_batch = t->plan->keys.batch,
                           .quant = quant,
-                          .plan = NB_PLAN_TRAIN};
+                          .plan = NB_PLAN_TRAIN,
+                          .before_quant = t->before_quant,
+                          .ud = t};
     return nb_graph_open(t->ctx, &spec, from, out);
 }

@@ -22,6 +22,9 @@ typedef struct {
     int32_t n_steps;                 /* of the run under way */
     int32_t n_eval;                  /* test images that are evaluated */
     bool starve;                     /* from the first step to the last of every epoch no allocation succeeds */
+    /* Given to the trainer and to train_case_graph; ud is the train_case. */
+    nb_status (*before_quant)(void *ud, nb_graph *g);
+    int32_t entries[2]; /* for it to count: float graphs, quantized ones */
     volatile sig_atomic_t stop;
     nb_epoch_report last;
 } train_case;

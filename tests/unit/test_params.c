@@ -298,6 +298,62 @@ static void to_calibrate_every_range_starts_anew(void **state)
     train_case_close(&t);
 }
 
+/* Counts, and doubles a weight of the float graph. */
+static nb_status before_quant(void *ud, nb_graph *g)
+{
+    train_case *t = ud;
+    assert_false(g->frozen);
+    t->entries[g->quantized]++;
+    values(g, "c1.weight")[0] *= 2;
+    return t->entries[0] < 99 ? NB_OK : nb_fail(g->ctx, NB_E_DIVERGED, "no more");
+}
+
+static void what_is_done_before_quantization_sees_the_values_once(void **state)
+{
+    static const nb_params_mode mode[] = {NB_PARAMS_START, NB_PARAMS_CALIBRATE, NB_PARAMS_MODEL, NB_PARAMS_EXACT};
+    for (int32_t fold = 0; fold < 2; fold++) {
+        train_case t;
+        nb_graph *b;
+        open_case(state, &t, fold ? "quant: {batchnorm: fold}\n" : "");
+        nb_graph *from[] = {graph_of(&t, false), graph_of(&t, true)}; /* the second without being asked */
+        nb_checkpoint *c[2];
+        for (int32_t k = 0; k < 2; k++) {
+            fill(from[k], 1);
+            c[k] = checkpoint_of(*state, from[k], NULL);
+            t.before_quant = before_quant;
+            for (int32_t m = 0; m < 4; m++) {
+                const bool asked = k == 0 || mode[m] == NB_PARAMS_CALIBRATE;
+                nb_params_source s = {.file = c[k], .mode = mode[m]};
+                t.entries[0] = t.entries[1] = 0;
+                if (k == 0 && mode[m] == NB_PARAMS_EXACT)
+                    continue;
+                assert_int_equal(train_case_graph(&t, true, &s, &b), NB_OK);
+                assert_int_equal(t.entries[0], asked);
+                assert_int_equal(t.entries[1], 0);
+                const float *mul = fold && k == 0 ? values(from[k], "bn1.gamma") : NULL;
+                const double unit = mul ? (double)mul[0] / sqrt((double)values(from[k], "bn1.var")[0] + 1e-5) : 1;
+                const double want = (asked ? 2 : 1) * unit * (double)values(from[k], "c1.weight")[0];
+                assert_float_equal(values(b, "c1.weight")[0], want, 1e-5);
+                assert_float_equal(values(b, "c1.weight")[1], unit * (double)values(from[k], "c1.weight")[1], 1e-5);
+                assert_float_equal(values(b, "fc.bias")[2], values(from[k], "fc.bias")[2], 0);
+                nb_graph_free(b);
+            }
+        }
+        t.entries[0] = 98;
+        assert_int_equal(train_case_graph(&t, true, &(nb_params_source){.graph = from[0], .mode = NB_PARAMS_START}, &b),
+                         NB_E_DIVERGED);
+        t.entries[0] = 0;
+        assert_int_equal(train_case_graph(&t, false, &(nb_params_source){.file = c[0]}, &b), NB_OK);
+        assert_int_equal(t.entries[0], 0); /* a float network is not on its way anywhere */
+        nb_graph_free(b);
+        for (int32_t k = 0; k < 2; k++) {
+            nb_checkpoint_close(t.ctx, c[k]);
+            nb_graph_free(from[k]);
+        }
+        train_case_close(&t);
+    }
+}
+
 static void running_out_of_memory_anywhere_is_an_error(void **state)
 {
     train_case t;
@@ -332,6 +388,7 @@ int main(void)
         TEST(range_states_of_another_granularity_start_anew),
         TEST(to_calibrate_every_range_starts_anew),
         TEST(a_quantized_checkpoint_starts_a_float_network),
+        TEST(what_is_done_before_quantization_sees_the_values_once),
         TEST(running_out_of_memory_anywhere_is_an_error),
     };
     return cmocka_run_group_tests_name("params", tests, NULL, NULL);

@@ -332,6 +332,75 @@ static void a_run_folder_that_was_moved_can_be_resumed(void **state)
     train_case_close(&t);
 }
 
+/* Moves a weight of the float graph and the range state of the quantized one, so that doing it twice or never shows. */
+static nb_status before_quant(void *ud, nb_graph *g)
+{
+    train_case *t = ud;
+    assert_int_equal(g->frozen, g->quantized);
+    t->entries[g->quantized]++;
+    float *w = nb_graph_find(g, "c2.weight")->out.data;
+    w[0] += 0.25f;
+    return NB_OK;
+}
+
+static void what_comes_before_quantization_is_done_once_and_not_again_after_resuming(void **state)
+{
+    static const char phases[] = "train:\n  batch: 16\n  phases: [{name: float, epochs: 1, lr: 0.1},"
+                                 " {name: qat, epochs: 1, lr: 0.02, quant: on}, {name: tune, epochs: 1, lr: 0.02},"
+                                 " {name: again, epochs: 1, lr: 0.02, quant: on}]\n";
+    data_fixture *f = *state;
+    train_case t;
+    open_case(f, &t, "plain", phases);
+    run(&t, false);
+    train_case_close(&t);
+    open_case(f, &t, "whole", phases);
+    t.before_quant = before_quant;
+    run(&t, false);
+    assert_true(t.entries[0] == 1 && t.entries[1] == 1);
+    train_case_close(&t);
+    open_case(f, &t, "pieces", phases);
+    t.before_quant = before_quant;
+    t.stop_after = 2; /* of 6 steps an epoch */
+    nb_status st = train_case_run(&t, false);
+    for (int32_t i = 0; st == NB_E_STOPPED && i < 20; i++)
+        st = train_case_run(&t, true);
+    assert_int_equal(st, NB_OK);
+    assert_true(t.entries[0] == 1 && t.entries[1] == 1);
+    train_case_close(&t);
+    assert_same_run(f, "whole", "pieces");
+    nb_checkpoint *with = open_checkpoint(f, "whole/last.safetensors");
+    nb_checkpoint *without = open_checkpoint(f, "plain/last.safetensors");
+    assert_true(strcmp(with->metrics, without->metrics) != 0);
+    nb_checkpoint_close(f->ctx, with);
+    nb_checkpoint_close(f->ctx, without);
+}
+
+static void what_comes_before_quantization_is_left_out_when_the_network_comes_quantized(void **state)
+{
+    data_fixture *f = *state;
+    train_case t;
+    char text[512];
+    for (int32_t quantized = 0; quantized < 2; quantized++) {
+        open_case(f, &t, quantized ? "q" : "f",
+                  quantized ? "train: {batch: 16, phases: [{epochs: 1, lr: 0.1, quant: on}]}\n"
+                            : "train: {batch: 16, phases: [{epochs: 1, lr: 0.1}]}\n");
+        t.before_quant = before_quant;
+        run(&t, false);
+        assert_int_equal(t.entries[0], quantized); /* from random weights: they were float ones */
+        train_case_close(&t);
+        snprintf(text, sizeof text,
+                 "init: %s\ntrain: {batch: 16, phases: [{epochs: 1, lr: 0.1, quant: on}, {epochs: 1, lr: 0.1, quant: "
+                 "on}]}\n",
+                 data_fixture_path(f, quantized ? "q/last.safetensors" : "f/last.safetensors"));
+        open_case(f, &t, quantized ? "from-q" : "from-f", text);
+        t.before_quant = before_quant;
+        run(&t, false);
+        assert_int_equal(t.entries[0], !quantized);
+        assert_int_equal(t.entries[1], !quantized);
+        train_case_close(&t);
+    }
+}
+
 static void no_step_allocates(void **state)
 {
     train_case t;
@@ -376,6 +445,8 @@ int main(void)
         TEST(divergence_names_place_and_remedy_and_keeps_the_last_good_state),
         TEST(resuming_with_another_config_is_refused_with_the_line),
         TEST(a_run_folder_that_was_moved_can_be_resumed),
+        TEST(what_comes_before_quantization_is_done_once_and_not_again_after_resuming),
+        TEST(what_comes_before_quantization_is_left_out_when_the_network_comes_quantized),
         TEST(no_step_allocates),
         TEST(running_out_of_memory_anywhere_is_an_error),
     };

@@ -1,0 +1,28 @@
+/* post_steps.h - the config's list quant.steps for a command: bound, given its images, and what it did shown. */
+#ifndef NB_CLI_POST_STEPS_H
+#define NB_CLI_POST_STEPS_H
+
+#include "cli/open_experiment.h"
+#include "cli/output.h"
+
+typedef struct {
+    nb_ctx *ctx;
+    const cli_experiment *e;
+    nb_post_list list;
+    int32_t *sample; /* permutation of the training images; NULL: e->order, or none yet */
+    int32_t n_sample;
+    nb_table *rows; /* of the step under way */
+    bool quiet;
+    cJSON *json; /* NULL, or an array: results go there and are not printed */
+    nb_status st;
+} cli_post_steps;
+
+/* The first n of the seed's shuffle of the training images are what steps look at. *s is zeroed by the caller, and
+ * closed by it after a failure too. e must be open for training and outlive *s. */
+nb_status cli_post_steps_open(cli *c, const cli_experiment *e, int32_t n, cli_post_steps *s);
+void cli_post_steps_close(cli_post_steps *s);
+const int32_t *cli_post_steps_images(const cli_post_steps *s);
+/* The list's steps for g: those on the float network, or, when g is quantized, those on that one. */
+nb_status cli_post_steps_run(cli_post_steps *s, nb_graph *g);
+
+#endif

@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# steps.sh - quant.steps: done by quantize and, once, by train before its first quantized phase; the same bytes at any number of
+# threads and after kills; shown by keys and in what is printed.
+set -eu
+. tests/e2e/common.bash
+cd "$WORK"
+small_config | sed 's/^quant:/quant:\n  steps: [equalize]/' >steps.yaml
+small_config | sed 's/^quant:/quant:\n  steps:\n    - equalize: {iterations: 30}/' >keys.yaml
+small_config >plain.yaml
+small_config | sed 's/^quant:/quant:\n  steps: []/' >none.yaml
+
+run 0 keys steps
+says 'equalize - cross-layer equalization'
+says 'iterations          int     20          1..1000'
+run 0 keys quant.steps.0.equalize.iterations
+says '1..1000'
+
+# ---- quantize ----
+run 0 train plain.yaml --set out=float --set 'train.phases=[{name: float, epochs: 3, lr: 0.1}]' --quiet
+for n in 1 4; do
+    run 0 quantize steps.yaml --from float/last.safetensors -o "q$n" --threads $n
+    says 'equalize: 1 pair, 0 depthwise triplets, filters before 4 batch norms, '
+    says 'largest ratio of channel ranges '
+    says '; 3 layers could not be paired'
+    grep -qE '^fc +no +not across b1.add, which joins values' out || die "what is not crossed must be named"
+    for file in last.safetensors model.int.safetensors; do
+        cmp "q1/$file" "q$n/$file" || die "$file depends on the number of threads"
+    done
+done
+grep -q 'steps: \[equalize\]' q1/config.yaml || die "the resolved config must list the steps"
+run 0 verify q1/model.int.safetensors --from q1/last.safetensors
+run 0 quantize keys.yaml --from float/last.safetensors -o qk --json
+says '"steps":[{"step":"equalize","summary":"1 pair,'
+says '{"layer":"c1","done":"no","what":"reads the images","before":null,"after":null}'
+grep -q -- '- equalize: {iterations: 30}' qk/config.yaml || die "the resolved config must list the keys of a step"
+run 0 quantize keys.yaml --from q1/last.safetensors -o qq # what comes quantized is quantized anew, steps included
+says 'equalize: 1 pair,'
+run 0 quantize steps.yaml --from float/last.safetensors -o qf --set quant.batchnorm=fold
+says 'filters before 0 batch norms'
+
+# An empty list is no list: the same integers, the same checkpoint but for its config.
+for name in plain none; do
+    run 0 quantize $name.yaml --from float/last.safetensors -o "q$name"
+    says 'ranges from 240 training images'
+    ! grep -q equalize out || die "$name.yaml lists no steps"
+done
+tensors() { # FILE: all behind the header
+    tail -c +$((9 + $(od -An -tu8 -N8 "$1"))) "$1"
+}
+for file in last.safetensors model.int.safetensors; do
+    cmp <(tensors qplain/$file) <(tensors qnone/$file)
+    ! cmp -s <(tensors qplain/$file) <(tensors q1/$file) || die "$file: equalize changes nothing"
+done
+
+# ---- train: once, before the first quantized phase ----
+mkdir whole pieces
+(cd whole && run 0 train ../steps.yaml && cp "$WORK/out" "$WORK/whole.out")
+[ "$(grep -c '^equalize: ' whole.out)" = 1 ] || die "train must do the steps once"
+awk '/^equalize: /{ at = NR } /^float +3/{ f = NR } /^qat +1/{ q = NR } END { exit !(f < at && at < q) }' whole.out ||
+    die "train must do the steps between its phases"
+run 0 train steps.yaml --set out=quiet --quiet
+! grep -q '^equalize: ' out || die "--quiet shows the table at the end, no steps"
+cmp <(tensors quiet/last.safetensors) <(tensors whole/run/last.safetensors)
+
+cd pieces
+seconds=$( (time -p "$NIBBLE" train ../steps.yaml --set out=timed >/dev/null) 2>&1 | awk '/^real/ { print $2 }')
+killed=0
+for ((try = 0; killed < 5; try++)); do
+    [ "$try" -lt 100 ] || die "only $killed of $try runs could be killed in time"
+    "$NIBBLE" train ../steps.yaml --resume >/dev/null 2>&1 &
+    pid=$!
+    sleep "$(awk -v s="$seconds" -v r="$RANDOM" 'BEGIN { print 0.1 * s + 0.4 * s * r / 32768 }')"
+    kill -KILL "$pid" 2>/dev/null || true
+    code=0
+    wait "$pid" 2>/dev/null || code=$?
+    case $code in
+    137) killed=$((killed + 1)) ;;
+    0)
+        same_run run ../whole/run
+        rm -r run
+        ;;
+    *) die "a killed run could not be resumed (exit code $code)" ;;
+    esac
+done
+run 0 train ../steps.yaml --resume
+same_run run ../whole/run
+cd ..
+
+# Resumed in the quantized phase, it is not done again; a network that comes quantized has been through it.
+run 0 train steps.yaml --resume --set out=whole/run
+! grep -q '^equalize: ' out || die "a finished run has done its steps"
+run 0 train steps.yaml --set out=on --set init=q1/last.safetensors --set 'train.phases=[{name: qat, epochs: 1, lr: 0.01, quant: on}]'
+! grep -q '^equalize: ' out || die "steps are not for a network that comes quantized"
+run 0 train steps.yaml --set out=from --set init=float/last.safetensors --set 'train.phases=[{name: qat, epochs: 1, lr: 0.01, quant: on}]'
+[ "$(grep -c '^equalize: ' out)" = 1 ] || die "a float network goes through the steps on its way into its first phase"
