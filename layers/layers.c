@@ -12,14 +12,6 @@ const nb_op *const nb_layers[] = {
 #undef NB_LAYER
     NULL};
 
-const nb_op *nb_layer_find(const char *name)
-{
-    for (int32_t i = 0; nb_layers[i]; i++)
-        if (strcmp(nb_layers[i]->name, name) == 0)
-            return nb_layers[i];
-    return NULL;
-}
-
 nb_status nb_layer_need_image(nb_graph *g, const nb_node *n, int32_t k)
 {
     const nb_shape *s = &n->in[k]->out.shape;

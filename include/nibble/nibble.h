@@ -18,6 +18,7 @@
 #include <nibble/lowering.h>
 #include <nibble/model.h>
 #include <nibble/quant.h>
+#include <nibble/registry.h>
 #include <nibble/tensor.h>
 #include <nibble/train.h>
 
