@@ -22,6 +22,32 @@ nb_status nb_layer_need_image(nb_graph *g, const nb_node *n, int32_t k)
                         n->in[k]->name, nb_shape_text(s, text, sizeof text));
 }
 
+nb_geom nb_layer_window(const nb_node *n, int32_t kernel, int32_t stride, int32_t pad, int32_t dilation)
+{
+    const int32_t *d = n->in[0]->out.shape.d;
+    return (nb_geom){.h = d[1],
+                     .w = d[2],
+                     .c = d[3],
+                     .oh = nb_geom_out(d[1], kernel, stride, pad, dilation),
+                     .ow = nb_geom_out(d[2], kernel, stride, pad, dilation),
+                     .oc = d[3],
+                     .kh = kernel,
+                     .kw = kernel,
+                     .stride = stride,
+                     .pad = pad,
+                     .dilation = dilation,
+                     .groups = d[3]};
+}
+
+nb_status nb_layer_set_shape(nb_graph *g, nb_node *n, const nb_geom *q)
+{
+    if (q->oh < 1 || q->ow < 1)
+        return nb_node_fail(g, n, NB_E_SHAPE, "a %d x %d window does not fit into the %d x %d image of %s", q->kh,
+                            q->kw, q->h, q->w, n->in[0]->name);
+    n->out.shape = nb_shape_of(4, g->max_batch, q->oh, q->ow, q->oc);
+    return NB_OK;
+}
+
 nb_status nb_layer_need_float(nb_graph *g, const nb_node *n, int32_t k)
 {
     if (!nb_layer_is_codes(&n->in[k]->out))
