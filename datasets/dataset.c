@@ -5,7 +5,7 @@
 
 #include <base/arena.h>
 #include <base/check.h>
-#include <base/safetensors.h>
+#include <base/utf8.h>
 #include <string.h>
 
 #define NB_DATASET(id) extern const nb_dataset nb_dataset_##id;
