@@ -178,14 +178,14 @@ static void cifar_close(nb_ctx *ctx, void *st)
 
 const nb_dataset nb_dataset_cifar10 = {.name = "cifar10",
                                        .help = "50,000 + 10,000 colour photographs, 32x32, 10 classes (binary version)",
-                                       .state_size = sizeof(cifar_state),
+                                       .attr_size = sizeof(cifar_state),
                                        .open = cifar10_open,
                                        .get = cifar_get,
                                        .close = cifar_close};
 const nb_dataset nb_dataset_cifar100 = {.name = "cifar100",
                                         .help =
                                             "50,000 + 10,000 colour photographs, 32x32, 100 classes (binary version)",
-                                        .state_size = sizeof(cifar_state),
+                                        .attr_size = sizeof(cifar_state),
                                         .open = cifar100_open,
                                         .get = cifar_get,
                                         .close = cifar_close};

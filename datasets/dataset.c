@@ -3,8 +3,9 @@
  * After open() nothing is written any more, so nb_data_get may run on any number of threads. */
 #include <nibble/dataset.h>
 
+#include <base/arena.h>
 #include <base/check.h>
-#include <base/safetensors.h>
+#include <base/utf8.h>
 #include <string.h>
 
 #define NB_DATASET(id) extern const nb_dataset nb_dataset_##id;
@@ -17,7 +18,7 @@ const nb_dataset *const nb_datasets[] = {
     NULL};
 #undef NB_DATASET
 
-enum { N_DATASETS = sizeof nb_datasets / sizeof nb_datasets[0] - 1, MAX_SIDE = 1 << 14 };
+enum { MAX_SIDE = 1 << 14 };
 
 const nb_key nb_data_common_keys[] = {
     NB_KEY_STRING(nb_data_keys, name, NULL, "which data set: fashion-mnist, cifar10, pngdir, synth, ..."),
@@ -30,27 +31,12 @@ const nb_key nb_data_common_keys[] = {
     {0}};
 
 struct nb_data {
+    nb_arena *arena;
     const nb_dataset *set;
     void *state;
     nb_dsinfo info;
     nb_data_keys common;
 };
-
-const nb_dataset *nb_dataset_find(const char *name)
-{
-    for (int32_t i = 0; nb_datasets[i]; i++)
-        if (strcmp(nb_datasets[i]->name, name) == 0)
-            return nb_datasets[i];
-    return NULL;
-}
-
-static nb_status unknown_set(nb_ctx *ctx, const nb_conf *node)
-{
-    const char *names[N_DATASETS];
-    for (int32_t i = 0; i < N_DATASETS; i++)
-        names[i] = nb_datasets[i]->name;
-    return nb_conf_unknown(ctx, node, "data.name", "data set", names, N_DATASETS);
-}
 
 /* The key tables are known only once the name is, so the name is read before the section is bound. */
 static nb_status choose(nb_ctx *ctx, const nb_conf *data, const nb_dataset **out)
@@ -61,8 +47,8 @@ static nb_status choose(nb_ctx *ctx, const nb_conf *data, const nb_dataset **out
     const char *name = node ? nb_conf_text(node) : NULL;
     if (!name)
         return nb_conf_fail(ctx, data, "data", NB_E_CONFIG, "must be a map with a name, like {name: fashion-mnist}");
-    *out = nb_dataset_find(name);
-    return *out ? NB_OK : unknown_set(ctx, node);
+    *out = nb_registry_choose(ctx, nb_datasets, name, node, "data.name", "data set");
+    return *out ? NB_OK : NB_E_CONFIG;
 }
 
 /* Whatever a loader read from files, the rest of the program may rely on these. */
@@ -101,18 +87,16 @@ nb_status nb_data_open(nb_ctx *ctx, const nb_conf *data, const char *split, nb_d
     const nb_dataset *set = NULL;
     NB_TRY(choose(ctx, data, &set));
     NB_ASSERT(set);
-    nb_data *d = nb_alloc(ctx, sizeof *d);
-    if (!d)
+    nb_arena *arena;
+    NB_TRY(nb_arena_create(ctx, &arena));
+    nb_data *d = nb_arena_alloc(arena, sizeof *d);
+    if (!d) {
+        nb_arena_free(arena);
         return NB_E_NOMEM;
-    d->state = nb_alloc(ctx, set->state_size);
-    nb_status st = d->state ? NB_OK : NB_E_NOMEM;
-    if (st == NB_OK) {
-        const nb_binding b[] = {
-            {nb_data_common_keys, &d->common},
-            {set->keys,           d->state  }
-        };
-        st = nb_conf_bind(ctx, data, "data", b, set->keys ? 2 : 1);
     }
+    d->arena = arena;
+    nb_status st =
+        nb_entry_bind(ctx, arena, set, data, "data", (nb_binding){nb_data_common_keys, &d->common}, &d->state);
     if (st == NB_OK) {
         d->set = set; /* from here on close() has something to close */
         st = set->open(ctx, d->state, d->common.path, split, &d->info);
@@ -152,6 +136,5 @@ void nb_data_close(nb_ctx *ctx, nb_data *d)
         return;
     if (d->set)
         d->set->close(ctx, d->state);
-    nb_free(ctx, d->state);
-    nb_free(ctx, d);
+    nb_arena_free(d->arena);
 }

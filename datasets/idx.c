@@ -211,20 +211,20 @@ static const nb_key idx_keys[] = {
 
 const nb_dataset nb_dataset_fashion_mnist = {.name = "fashion-mnist",
                                              .help = "60,000 + 10,000 grey images of clothes, 28x28, 10 classes",
-                                             .state_size = sizeof(idx_state),
+                                             .attr_size = sizeof(idx_state),
                                              .open = fashion_open,
                                              .get = idx_get,
                                              .close = idx_close};
 const nb_dataset nb_dataset_mnist = {.name = "mnist",
                                      .help = "60,000 + 10,000 grey images of digits, 28x28, 10 classes",
-                                     .state_size = sizeof(idx_state),
+                                     .attr_size = sizeof(idx_state),
                                      .open = mnist_open,
                                      .get = idx_get,
                                      .close = idx_close};
 const nb_dataset nb_dataset_idx = {.name = "idx",
                                    .help = "any images and labels in IDX files (the container of MNIST)",
                                    .keys = idx_keys,
-                                   .state_size = sizeof(idx_state),
+                                   .attr_size = sizeof(idx_state),
                                    .open = idx_open,
                                    .get = idx_get,
                                    .close = idx_close};

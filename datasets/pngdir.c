@@ -455,7 +455,7 @@ const nb_dataset nb_dataset_pngdir = {
             "path/<class>/*.png with test_fraction. Pixels are the stored values, as PIL, OpenCV and torchvision read\n"
             "them: gamma and colour profiles (gAMA, cHRM, sRGB, iCCP) are not applied, 16 bits keep the upper 8",
     .keys = pngdir_keys,
-    .state_size = sizeof(pngdir_state),
+    .attr_size = sizeof(pngdir_state),
     .open = pngdir_open,
     .get = pngdir_get,
     .close = pngdir_close};

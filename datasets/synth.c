@@ -138,7 +138,7 @@ static const nb_key synth_keys[] = {
 const nb_dataset nb_dataset_synth = {.name = "synth",
                                      .help = "procedural stripes in noise: learnable, any size, no files",
                                      .keys = synth_keys,
-                                     .state_size = sizeof(synth_state),
+                                     .attr_size = sizeof(synth_state),
                                      .open = synth_open,
                                      .get = synth_get,
                                      .close = synth_close};

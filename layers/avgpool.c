@@ -23,13 +23,12 @@ static const nb_key avgpool_keys[] = {
 static nb_geom avgpool_geom(const nb_node *n)
 {
     const avgpool_attr *a = n->attr;
-    const nb_shape *s = &n->in[0]->out.shape;
-    nb_geom q = {.h = s->d[1], .w = s->d[2], .c = s->d[3], .oc = s->d[3], .dilation = 1, .groups = s->d[3]};
-    q.kh = a->global ? q.h : a->kernel;
-    q.kw = a->global ? q.w : a->kernel;
-    q.stride = a->global ? 1 : a->stride ? a->stride : a->kernel;
-    q.oh = nb_geom_out(q.h, q.kh, q.stride, 0, 1);
-    q.ow = nb_geom_out(q.w, q.kw, q.stride, 0, 1);
+    if (!a->global)
+        return nb_layer_window(n, a->kernel, a->stride ? a->stride : a->kernel, 0, 1);
+    nb_geom q = nb_layer_window(n, 1, 1, 0, 1);
+    q.kh = q.h;
+    q.kw = q.w;
+    q.oh = q.ow = 1;
     return q;
 }
 
@@ -42,12 +41,9 @@ static nb_status avgpool_build(nb_graph *g, nb_node *n)
     if (!a->global && a->kernel == 0)
         return nb_node_fail(g, n, NB_E_CONFIG, "needs `kernel: N` or `global: yes`");
     nb_geom q = avgpool_geom(n);
-    if (q.oh < 1 || q.ow < 1)
-        return nb_node_fail(g, n, NB_E_SHAPE, "a %d x %d window does not fit into the %d x %d image of %s", q.kh, q.kw,
-                            q.h, q.w, n->in[0]->name);
+    NB_TRY(nb_layer_set_shape(g, n, &q));
     if ((int64_t)q.kh * q.kw > 1 << 22)
         return nb_node_fail(g, n, NB_E_SHAPE, "a window of %d x %d is too large to sum", q.kh, q.kw);
-    n->out.shape = nb_shape_of(4, g->max_batch, q.oh, q.ow, q.oc);
     n->flags |= n->in[0]->flags & NB_NODE_NONNEGATIVE;
     return NB_OK;
 }

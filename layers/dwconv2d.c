@@ -25,19 +25,9 @@ static const nb_key dwconv_keys[] = {
 static nb_geom dwconv_geom(const nb_node *n)
 {
     const dwconv_attr *a = n->attr;
-    const nb_shape *s = &n->in[0]->out.shape;
-    return (nb_geom){.h = s->d[1],
-                     .w = s->d[2],
-                     .c = s->d[3],
-                     .oh = nb_geom_out(s->d[1], a->kernel, a->stride, a->pad, a->dilation),
-                     .ow = nb_geom_out(s->d[2], a->kernel, a->stride, a->pad, a->dilation),
-                     .oc = s->d[3] * a->multiplier,
-                     .kh = a->kernel,
-                     .kw = a->kernel,
-                     .stride = a->stride,
-                     .pad = a->pad,
-                     .dilation = a->dilation,
-                     .groups = s->d[3]};
+    nb_geom q = nb_layer_window(n, a->kernel, a->stride, a->pad, a->dilation);
+    q.oc = q.c * a->multiplier;
+    return q;
 }
 
 static nb_status dwconv_build(nb_graph *g, nb_node *n)
@@ -48,10 +38,7 @@ static nb_status dwconv_build(nb_graph *g, nb_node *n)
         return nb_node_fail(g, n, NB_E_SHAPE, "multiplier: %d: %d channels would become more than 65536", a->multiplier,
                             n->in[0]->out.shape.d[3]);
     nb_geom q = dwconv_geom(n);
-    if (q.oh < 1 || q.ow < 1)
-        return nb_node_fail(g, n, NB_E_SHAPE, "a %d x %d window does not fit into the %d x %d image of %s", q.kh, q.kw,
-                            q.h, q.w, n->in[0]->name);
-    n->out.shape = nb_shape_of(4, g->max_batch, q.oh, q.ow, q.oc);
+    NB_TRY(nb_layer_set_shape(g, n, &q));
     return nb_mac_leaves(g, n, &q, a->bias);
 }
 

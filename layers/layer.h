@@ -3,6 +3,7 @@
 #ifndef NB_LAYERS_LAYER_H
 #define NB_LAYERS_LAYER_H
 
+#include <nibble/geom.h>
 #include <nibble/graph.h>
 
 #include "base/parallel.h"
@@ -26,6 +27,10 @@ static inline bool nb_layer_is_codes(const nb_tensor *t)
 
 /* NB_E_SHAPE unless in[k] is [batch, h, w, c]. */
 nb_status nb_layer_need_image(nb_graph *g, const nb_node *n, int32_t k);
+/* A square window over in[0], an image, channel by channel: oc = groups = c. */
+nb_geom nb_layer_window(const nb_node *n, int32_t kernel, int32_t stride, int32_t pad, int32_t dilation);
+/* Sets n's shape to what q's windows give; NB_E_SHAPE when not one fits. */
+nb_status nb_layer_set_shape(nb_graph *g, nb_node *n, const nb_geom *q);
 /* NB_E_UNSUPPORTED when in[k] holds codes; for prepare. */
 nb_status nb_layer_need_float(nb_graph *g, const nb_node *n, int32_t k);
 /* The leaf behind in[k], through whatever passes have put on that edge. */

@@ -12,14 +12,6 @@ const nb_op *const nb_layers[] = {
 #undef NB_LAYER
     NULL};
 
-const nb_op *nb_layer_find(const char *name)
-{
-    for (int32_t i = 0; nb_layers[i]; i++)
-        if (strcmp(nb_layers[i]->name, name) == 0)
-            return nb_layers[i];
-    return NULL;
-}
-
 nb_status nb_layer_need_image(nb_graph *g, const nb_node *n, int32_t k)
 {
     const nb_shape *s = &n->in[k]->out.shape;
@@ -28,6 +20,32 @@ nb_status nb_layer_need_image(nb_graph *g, const nb_node *n, int32_t k)
     char text[64];
     return nb_node_fail(g, n, NB_E_SHAPE, "needs an image (batch x height x width x channels), but %s gives %s",
                         n->in[k]->name, nb_shape_text(s, text, sizeof text));
+}
+
+nb_geom nb_layer_window(const nb_node *n, int32_t kernel, int32_t stride, int32_t pad, int32_t dilation)
+{
+    const int32_t *d = n->in[0]->out.shape.d;
+    return (nb_geom){.h = d[1],
+                     .w = d[2],
+                     .c = d[3],
+                     .oh = nb_geom_out(d[1], kernel, stride, pad, dilation),
+                     .ow = nb_geom_out(d[2], kernel, stride, pad, dilation),
+                     .oc = d[3],
+                     .kh = kernel,
+                     .kw = kernel,
+                     .stride = stride,
+                     .pad = pad,
+                     .dilation = dilation,
+                     .groups = d[3]};
+}
+
+nb_status nb_layer_set_shape(nb_graph *g, nb_node *n, const nb_geom *q)
+{
+    if (q->oh < 1 || q->ow < 1)
+        return nb_node_fail(g, n, NB_E_SHAPE, "a %d x %d window does not fit into the %d x %d image of %s", q->kh,
+                            q->kw, q->h, q->w, n->in[0]->name);
+    n->out.shape = nb_shape_of(4, g->max_batch, q->oh, q->ow, q->oc);
+    return NB_OK;
 }
 
 nb_status nb_layer_need_float(nb_graph *g, const nb_node *n, int32_t k)

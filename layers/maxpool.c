@@ -25,20 +25,7 @@ static const nb_key maxpool_keys[] = {
 static nb_geom maxpool_geom(const nb_node *n)
 {
     const maxpool_attr *a = n->attr;
-    const nb_shape *s = &n->in[0]->out.shape;
-    int32_t stride = a->stride ? a->stride : a->kernel;
-    return (nb_geom){.h = s->d[1],
-                     .w = s->d[2],
-                     .c = s->d[3],
-                     .oh = nb_geom_out(s->d[1], a->kernel, stride, a->pad, 1),
-                     .ow = nb_geom_out(s->d[2], a->kernel, stride, a->pad, 1),
-                     .oc = s->d[3],
-                     .kh = a->kernel,
-                     .kw = a->kernel,
-                     .stride = stride,
-                     .pad = a->pad,
-                     .dilation = 1,
-                     .groups = s->d[3]};
+    return nb_layer_window(n, a->kernel, a->stride ? a->stride : a->kernel, a->pad, 1);
 }
 
 static nb_status maxpool_build(nb_graph *g, nb_node *n)
@@ -47,10 +34,7 @@ static nb_status maxpool_build(nb_graph *g, nb_node *n)
     nb_geom q = maxpool_geom(n);
     if (q.pad >= q.kh)
         return nb_node_fail(g, n, NB_E_CONFIG, "pad: %d: must be less than the kernel, %d", q.pad, q.kh);
-    if (q.oh < 1 || q.ow < 1)
-        return nb_node_fail(g, n, NB_E_SHAPE, "a %d x %d window does not fit into the %d x %d image of %s", q.kh, q.kw,
-                            q.h, q.w, n->in[0]->name);
-    n->out.shape = nb_shape_of(4, g->max_batch, q.oh, q.ow, q.oc);
+    NB_TRY(nb_layer_set_shape(g, n, &q));
     n->flags |= n->in[0]->flags & NB_NODE_NONNEGATIVE;
     return NB_OK;
 }

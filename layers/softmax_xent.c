@@ -6,6 +6,7 @@
 #include "layer.h"
 
 #include "base/check.h"
+#include "base/measure.h"
 
 #include <nibble/lowering.h>
 
@@ -74,9 +75,7 @@ static void forward_row(const xent_job *j, int64_t row)
     const float *x = (const float *)j->n->in[0]->out.data + row * j->classes;
     float *prob = j->prob + row * j->classes;
     NB_ASSERT(j->labels[row] >= 0 && j->labels[row] < j->classes);
-    int64_t best = 0;
-    for (int64_t c = 1; c < j->classes; c++)
-        best = x[c] > x[best] ? c : best;
+    const int32_t best = nb_argmax_float(x, j->classes);
     double max = (double)x[best];
     double sum = 0;
     double loss = 0;

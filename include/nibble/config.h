@@ -158,6 +158,11 @@ NB_API nb_status nb_conf_each_text(nb_ctx *ctx, const nb_conf *c, const char *wh
 /* "did you mean": the closest of n names by edit distance (or the one that starts the same), or NULL when none is near.
  */
 NB_API const char *nb_closest(const char *word, const char *const *names, int32_t n);
+/* The end of a sentence: ` (did you mean "NAME"?)`, or "" when none is near. */
+typedef struct {
+    char text[256];
+} nb_hint;
+NB_API nb_hint nb_did_you_mean(const char *word, const char *const *names, int32_t n);
 
 /* For `nibble keys`: one aligned line per key (name, type, default, allowed values, help), without newline. Columns
  * have a minimum width, so that most tables line up with each other. */

@@ -6,7 +6,7 @@
 #ifndef NIBBLE_DATASET_H
 #define NIBBLE_DATASET_H
 
-#include <nibble/config.h>
+#include <nibble/registry.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -21,10 +21,7 @@ typedef struct {
 } nb_dsinfo;
 
 typedef struct nb_dataset {
-    const char *name, *help;
-    const nb_key
-        *keys; /* own keys beside the common ones (name, path, augment, ...); bound into the state; NULL: none */
-    size_t state_size;
+    NB_ENTRY; /* keys are bound into the state */
     /* st is zeroed and its keys are bound; split is "train" or "test"; path is data.path or "". After a failure close
      * is called too. */
     nb_status (*open)(nb_ctx *ctx, void *st, const char *path, const char *split, nb_dsinfo *info);
@@ -32,8 +29,7 @@ typedef struct nb_dataset {
     void (*close)(nb_ctx *ctx, void *st);
 } nb_dataset;
 
-extern NB_API const nb_dataset *const nb_datasets[];        /* ends with NULL */
-NB_API const nb_dataset *nb_dataset_find(const char *name); /* NULL when there is none */
+extern NB_API const nb_dataset *const nb_datasets[]; /* ends with NULL */
 
 /* Keys of the `data` section that every data set shares. */
 typedef struct {

@@ -97,11 +97,10 @@ typedef enum {
     NB_ROLE_LOSS /* softmax_xent: its input is the network's output, left open unless quant.output_bits asks otherwise */
 } nb_role;
 
-/* THE layer abstraction: everything about one kind of layer, in one file. */
+/* THE layer abstraction: everything about one kind of layer, in one file. Its examples are built, gradient checked and
+ * lowered by tests. */
 struct nb_op {
-    const char *name, *help;
-    const nb_key *keys; /* NULL or {0}-terminated: this layer's config keys, bound into attr */
-    size_t attr_size;
+    NB_ENTRY;
     uint8_t min_in, max_in; /* activation inputs taken from the config (parameters not counted) */
     uint32_t flags;
     nb_role role;
@@ -121,12 +120,9 @@ struct nb_op {
      * static folding. */
     void (*affine)(const nb_node *n, double *mul, double *add);
     int64_t (*macs)(const nb_node *n); /* per image; NULL = 0 */
-    const char *const
-        *examples; /* config snippets, NULL-terminated: docs print them; tests build, gradient check and lower each */
 };
 
-extern NB_API const nb_op *const nb_layers[];        /* all of layers/layers.def, ends with NULL */
-NB_API const nb_op *nb_layer_find(const char *name); /* NULL when unknown */
+extern NB_API const nb_op *const nb_layers[]; /* all of layers/layers.def, ends with NULL */
 
 /* What the backward pass of layers that multiply codes with codes computes with. INT16: the output gradient is rounded
  * to 16 bits per image and the products are exact integers (kernels/qgrad.h has the bounds), where the layer has such

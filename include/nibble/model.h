@@ -19,11 +19,8 @@ typedef struct nb_model_builder nb_model_builder;
 /* A composite: keys like a layer's, expanded into layers by name. One file per block in src/model/, listed in
  * blocks.def. */
 typedef struct nb_block {
-    const char *name, *help;
-    const nb_key *keys;
-    size_t attr_size;
+    NB_ENTRY;
     nb_status (*expand)(nb_model_builder *b, const char *name, const void *attr, nb_node *in, nb_node **out);
-    const char *const *examples;
 } nb_block;
 extern NB_API const nb_block *const nb_blocks[]; /* ends with NULL */
 

@@ -19,6 +19,7 @@
 #include <nibble/model.h>
 #include <nibble/post.h>
 #include <nibble/quant.h>
+#include <nibble/registry.h>
 #include <nibble/tensor.h>
 #include <nibble/train.h>
 

@@ -8,6 +8,7 @@
 #define NIBBLE_POST_H
 
 #include <nibble/graph.h>
+#include <nibble/registry.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -46,14 +47,11 @@ typedef struct {
 } nb_post_input;
 
 struct nb_post_step {
-    const char *name, *help;
-    const nb_key *keys; /* NULL or {0}-terminated */
-    size_t attr_size;
+    NB_ENTRY;
     nb_post_stage stage;
     const char *measure; /* heading of rows' before and after: "ratio of ranges" */
     /* Deterministic for any number of threads. Reports rows as it goes; *summary [NB_POST_SUMMARY] is its one line. */
     nb_status (*run)(const nb_post_input *in, const void *attr, char *summary);
-    const char *const *examples; /* entries of the list, NULL-terminated */
 };
 enum { NB_POST_SUMMARY = 256 };
 

@@ -39,9 +39,7 @@ NB_API float nb_observation_share(const nb_observation *o, float momentum);
  * state: n_state >= 1 floats per channel, a BUFFER leaf "<fake-quant>.state", all zero before the first observation;
  * observe() sets the last one to 1, which is how everyone else knows that a range is there. */
 typedef struct nb_quantizer {
-    const char *name, *help;
-    const nb_key *keys;
-    size_t attr_size;
+    NB_ENTRY;
     int32_t n_state;
     void (*observe)(const void *attr, float *state, const nb_observation *o);
     void (*range)(const void *attr, const float *state, float *lo, float *hi); /* real range to cover */

@@ -22,9 +22,7 @@ typedef struct {
 } nb_step_args;
 
 typedef struct nb_optimizer {
-    const char *name, *help;
-    const nb_key *keys; /* beside the common ones below */
-    size_t attr_size;
+    NB_ENTRY;          /* keys: beside the common ones below */
     int32_t n_moments; /* floats of state per parameter value: 0..NB_MAX_MOMENTS */
     uint32_t squares;  /* bit k: moment k averages squares and is never negative */
     /* Pure and elementwise: called on chunks, in parallel. */
@@ -32,8 +30,7 @@ typedef struct nb_optimizer {
 } nb_optimizer;
 enum { NB_MAX_MOMENTS = 2 };
 
-extern NB_API const nb_optimizer *const nb_optimizers[];        /* ends with NULL */
-NB_API const nb_optimizer *nb_optimizer_find(const char *name); /* NULL when unknown */
+extern NB_API const nb_optimizer *const nb_optimizers[]; /* ends with NULL */
 
 /* What every optimizer understands; lr comes from the phase. */
 typedef struct {
@@ -52,15 +49,12 @@ typedef struct {
 } nb_schedule_at;
 
 typedef struct nb_schedule {
-    const char *name, *help;
-    const nb_key *keys; /* beside `name` */
-    size_t attr_size;
+    NB_ENTRY;                                                         /* keys: beside `name` */
     nb_status (*prepare)(nb_ctx *ctx, void *attr, const char *where); /* after binding; NULL is fine */
     double (*factor)(const void *attr, const nb_schedule_at *at);     /* on the phase's lr */
 } nb_schedule;
 
-extern NB_API const nb_schedule *const nb_schedules[];        /* ends with NULL */
-NB_API const nb_schedule *nb_schedule_find(const char *name); /* NULL when unknown */
+extern NB_API const nb_schedule *const nb_schedules[]; /* ends with NULL */
 
 /* ---- the `train` section ---- */
 

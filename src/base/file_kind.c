@@ -3,7 +3,7 @@
  * The remedy is one line to type, with the file's own name; names of formats are by content, since suffixes lie. */
 #include "base/file_kind.h"
 
-#include "base/safetensors.h"
+#include "base/utf8.h"
 
 #include <stdbool.h>
 #include <stdio.h>

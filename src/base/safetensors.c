@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/file_kind.h"
 #include "base/files.h"
+#include "base/utf8.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -79,39 +80,6 @@ size_t nb_st_dtype_bytes(nb_st_dtype t)
 }
 
 /* ---- text ---- */
-
-/* Bytes of the well-formed sequence at s (Unicode 15, table 3-7: no overlong forms, no surrogates), 0 if there is none.
- */
-static size_t utf8_sequence(const uint8_t *s, size_t left)
-{
-    uint8_t a = s[0], lo = 0x80, hi = 0xbf;
-    size_t n = a < 0x80 ? 1 : a >= 0xc2 && a <= 0xdf ? 2 : a >= 0xe0 && a <= 0xef ? 3 : a >= 0xf0 && a <= 0xf4 ? 4 : 0;
-    if (n == 0 || n > left)
-        return 0;
-    if (a == 0xe0)
-        lo = 0xa0;
-    else if (a == 0xed)
-        hi = 0x9f;
-    else if (a == 0xf0)
-        lo = 0x90;
-    else if (a == 0xf4)
-        hi = 0x8f;
-    for (size_t i = 1; i < n; i++, lo = 0x80, hi = 0xbf)
-        if (s[i] < lo || s[i] > hi)
-            return 0;
-    return n;
-}
-
-bool nb_utf8_valid(const char *s, size_t len)
-{
-    const uint8_t *p = (const uint8_t *)s;
-    for (size_t i = 0, n; i < len; i += n) {
-        n = utf8_sequence(p + i, len - i);
-        if (n == 0)
-            return false;
-    }
-    return true;
-}
 
 /* A NUL, raw or as an escape, would make cJSON cut a name short and so let two names look equal. */
 static bool holds_nul(const char *s, size_t len)

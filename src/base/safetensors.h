@@ -66,6 +66,5 @@ void nb_st_writer_free(nb_st_writer *w);
 /* ---- shared by the two halves, safetensors.c and safewriter.c ---- */
 const char *nb_st_dtype_name(nb_st_dtype t); /* "F32"; NULL for OTHER */
 size_t nb_st_dtype_bytes(nb_st_dtype t);     /* 0 for OTHER */
-bool nb_utf8_valid(const char *s, size_t len);
 
 #endif

@@ -1,13 +1,15 @@
 /* safewriter.c - the writer of safetensors.h.
  *
- * The file is a function of what was added, in that order: no dates, no hash order. The header's text is produced twice
- * by the same code, once to count its bytes and once to write them. Sizes and names given by our own code are asserted,
+ * The file is a function of what was added, in that order: no dates, no hash order. Sizes and names given by our own code are asserted,
  * not reported. */
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/files.h"
 #include "base/safetensors.h"
+#include "base/textbuf.h"
+#include "base/utf8.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 enum { LENGTH_BYTES = 8, HEADER_ALIGN = 8 };
@@ -110,87 +112,44 @@ nb_status nb_st_set_meta(nb_st_writer *w, const char *key, const char *value)
     return NB_OK;
 }
 
-/* ---- the header's text; to == NULL only counts ---- */
-typedef struct {
-    char *to;
-    size_t len;
-} text;
+/* ---- the header's text ---- */
 
-static void put(text *o, const char *s, size_t n)
+static void put_meta(nb_text *o, const meta *m)
 {
-    if (o->to)
-        memcpy(o->to + o->len, s, n);
-    o->len += n;
-}
-
-static void put_text(text *o, const char *s)
-{
-    put(o, s, strlen(s));
-}
-
-static void put_integer(text *o, int64_t v)
-{
-    char digits[24];
-    put(o, digits, (size_t)snprintf(digits, sizeof digits, "%jd", (intmax_t)v));
-}
-
-static void put_string(text *o, const char *s)
-{
-    put_text(o, "\"");
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        char escape[8];
-        if (c == '"' || c == '\\')
-            put(o, escape, (size_t)snprintf(escape, sizeof escape, "\\%c", c));
-        else if (c < 0x20)
-            put(o, escape, (size_t)snprintf(escape, sizeof escape, "\\u%04x", (unsigned)c));
-        else
-            put(o, s, 1);
-    }
-    put_text(o, "\"");
-}
-
-static void put_meta(text *o, const meta *m)
-{
-    put_text(o, "\"__metadata__\":{");
+    nb_text_add(o, "\"__metadata__\":{");
     for (; m; m = m->next) {
-        put_string(o, m->key);
-        put_text(o, ":");
-        put_string(o, m->value);
-        put_text(o, m->next ? "," : "}");
+        nb_text_json(o, m->key);
+        nb_text_add(o, ":");
+        nb_text_json(o, m->value);
+        nb_text_add(o, m->next ? "," : "}");
     }
 }
 
-static void put_tensor(text *o, const nb_st_tensor *t, int64_t at)
+static void put_tensor(nb_text *o, const nb_st_tensor *t, int64_t at)
 {
-    put_string(o, t->name);
-    put_text(o, ":{\"dtype\":\"");
-    put_text(o, nb_st_dtype_name(t->dtype));
-    put_text(o, "\",\"shape\":[");
+    nb_text_json(o, t->name);
+    nb_text_add(o, ":{\"dtype\":\"");
+    nb_text_add(o, nb_st_dtype_name(t->dtype));
+    nb_text_add(o, "\",\"shape\":[");
     for (int32_t i = 0; i < t->ndim; i++) {
-        put_text(o, i ? "," : "");
-        put_integer(o, t->shape[i]);
+        nb_text_add(o, i ? "," : "");
+        nb_text_printf(o, "%" PRId64, t->shape[i]);
     }
-    put_text(o, "],\"data_offsets\":[");
-    put_integer(o, at);
-    put_text(o, ",");
-    put_integer(o, at + (int64_t)t->bytes);
-    put_text(o, "]}");
+    nb_text_printf(o, "],\"data_offsets\":[%" PRId64 ",%" PRId64 "]}", at, at + (int64_t)t->bytes);
 }
 
-static void put_header(text *o, const nb_st_writer *w)
+static void put_header(nb_text *o, const nb_st_writer *w)
 {
-    put_text(o, "{");
+    nb_text_add(o, "{");
     if (w->first_meta)
         put_meta(o, w->first_meta);
     int64_t at = 0;
     for (const entry *e = w->first; e; at += (int64_t)e->t.bytes, e = e->next) {
-        put_text(o, e != w->first || w->first_meta ? "," : "");
+        nb_text_add(o, e != w->first || w->first_meta ? "," : "");
         put_tensor(o, &e->t, at);
     }
-    put_text(o, "}");
-    while (o->len % HEADER_ALIGN)
-        put_text(o, " ");
+    nb_text_add(o, "}");
+    nb_text_fill(o, ' ', (HEADER_ALIGN - o->len % HEADER_ALIGN) % HEADER_ALIGN);
 }
 
 static void put_length(uint8_t *to, size_t len)
@@ -199,28 +158,26 @@ static void put_length(uint8_t *to, size_t len)
         to[i] = (uint8_t)((uint64_t)len >> (8 * i));
 }
 
-/* header.to is freed by the caller. */
-static nb_status make_header(nb_st_writer *w, const char *path, text *header)
+static nb_status make_header(nb_st_writer *w, const char *path, nb_text *header)
 {
-    *header = (text){0};
+    nb_text_init(w->ctx, header);
     put_header(header, w);
-    if (header->len > NB_ST_MAX_HEADER)
-        return nb_fail(w->ctx, NB_E_UNSUPPORTED, "%s: a header of %zu bytes, more than the %d allowed", path,
-                       header->len, NB_ST_MAX_HEADER);
-    *header = (text){.to = nb_alloc(w->ctx, header->len)};
-    if (!header->to)
-        return NB_E_NOMEM;
-    put_header(header, w);
-    return NB_OK;
+    nb_status st = header->st;
+    if (st == NB_OK && header->len > NB_ST_MAX_HEADER)
+        st = nb_fail(w->ctx, NB_E_UNSUPPORTED, "%s: a header of %zu bytes, more than the %d allowed", path, header->len,
+                     NB_ST_MAX_HEADER);
+    if (st != NB_OK)
+        nb_text_free(header);
+    return st;
 }
 
 /* Errors of fwrite stay in the stream until commit reports them. */
-static void write_all(const nb_st_writer *w, const text *header, FILE *f)
+static void write_all(const nb_st_writer *w, const nb_text *header, FILE *f)
 {
     uint8_t length[LENGTH_BYTES];
     put_length(length, header->len);
     fwrite(length, 1, sizeof length, f);
-    fwrite(header->to, 1, header->len, f);
+    fwrite(header->s, 1, header->len, f);
     for (const entry *e = w->first; e; e = e->next)
         if (e->t.bytes)
             fwrite(e->t.data, 1, e->t.bytes, f);
@@ -228,7 +185,7 @@ static void write_all(const nb_st_writer *w, const text *header, FILE *f)
 
 nb_status nb_st_save(nb_st_writer *w, const char *path)
 {
-    text header;
+    nb_text header;
     nb_atomic a;
     NB_TRY(make_header(w, path, &header));
     nb_status st = nb_atomic_open(w->ctx, path, &a);
@@ -236,13 +193,13 @@ nb_status nb_st_save(nb_st_writer *w, const char *path)
         write_all(w, &header, a.f);
         st = nb_atomic_commit(&a);
     }
-    nb_free(w->ctx, header.to);
+    nb_text_free(&header);
     return st;
 }
 
 nb_status nb_st_bytes(nb_st_writer *w, const char *name, uint8_t **out, size_t *len)
 {
-    text header;
+    nb_text header;
     NB_TRY(make_header(w, name, &header));
     size_t at = LENGTH_BYTES + header.len, bytes = at;
     for (const entry *e = w->first; e; e = e->next)
@@ -250,13 +207,13 @@ nb_status nb_st_bytes(nb_st_writer *w, const char *name, uint8_t **out, size_t *
     uint8_t *p = nb_alloc(w->ctx, bytes);
     if (p) {
         put_length(p, header.len);
-        memcpy(p + LENGTH_BYTES, header.to, header.len);
+        memcpy(p + LENGTH_BYTES, header.s, header.len);
         for (const entry *e = w->first; e; at += e->t.bytes, e = e->next)
             if (e->t.bytes)
                 memcpy(p + at, e->t.data, e->t.bytes);
         *out = p;
         *len = bytes;
     }
-    nb_free(w->ctx, header.to);
+    nb_text_free(&header);
     return p ? NB_OK : NB_E_NOMEM;
 }

@@ -1,6 +1,8 @@
 /* textbuf.c - a string that grows by doubling; the first failure sticks. */
 #include "base/textbuf.h"
 
+#include "base/utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -79,6 +81,22 @@ void nb_text_printf(nb_text *t, const char *fmt, ...)
     vsnprintf(t->s + t->len, (size_t)n + 1, fmt, ap);
     va_end(ap);
     t->len += (size_t)n;
+}
+
+void nb_text_json(nb_text *t, const char *s)
+{
+    nb_text_add(t, "\"");
+    for (uint32_t cp = 0; *s;) {
+        size_t n = nb_utf8_next(s, &cp);
+        if (cp == '"' || cp == '\\')
+            nb_text_printf(t, "\\%c", (int)cp);
+        else if (nb_utf8_is_control(cp) || cp == NB_UTF8_BROKEN)
+            nb_text_printf(t, "\\u%04x", (unsigned)cp);
+        else
+            nb_text_bytes(t, s, n);
+        s += n;
+    }
+    nb_text_add(t, "\"");
 }
 
 nb_status nb_text_take(nb_text *t, char **out)

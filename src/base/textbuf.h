@@ -19,6 +19,8 @@ void nb_text_add(nb_text *t, const char *s);
 void nb_text_bytes(nb_text *t, const char *s, size_t n);
 void nb_text_fill(nb_text *t, char c, size_t n); /* n times c */
 void nb_text_printf(nb_text *t, const char *fmt, ...) NB_PRINTF(2, 3);
+/* s in quotes as JSON writes it; what is not UTF-8 becomes U+FFFD. */
+void nb_text_json(nb_text *t, const char *s);
 /* Hands the string out (the caller frees it with nb_free) or gives the first failure; the buffer is empty after. */
 nb_status nb_text_take(nb_text *t, char **out);
 

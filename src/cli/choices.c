@@ -7,38 +7,9 @@
 #include <string.h>
 
 typedef struct {
-    const char *name; /* NULL: there are no more */
-    const nb_key *keys;
-} choice;
-
-static choice range_method(int32_t i)
-{
-    const nb_quantizer *q = nb_quantizers[i];
-    return q ? (choice){q->name, q->keys} : (choice){0};
-}
-
-static choice data_set(int32_t i)
-{
-    const nb_dataset *d = nb_datasets[i];
-    return d ? (choice){d->name, d->keys} : (choice){0};
-}
-
-static choice optimizer(int32_t i)
-{
-    const nb_optimizer *o = nb_optimizers[i];
-    return o ? (choice){o->name, o->keys} : (choice){0};
-}
-
-static choice schedule(int32_t i)
-{
-    const nb_schedule *s = nb_schedules[i];
-    return s ? (choice){s->name, s->keys} : (choice){0};
-}
-
-typedef struct {
     cli *c;
     nb_config *cfg;
-    choice (*of)(int32_t i);
+    const void *list;     /* of what can be chosen */
     const nb_key *common; /* keys that are there whatever was chosen */
     const char *where;
 } place;
@@ -55,29 +26,22 @@ static bool has_key(const nb_key *keys, const char *name)
 static bool is_foreign(const place *p, const char *chosen, const char *key)
 {
     bool others = false;
-    for (int32_t i = 0; p->of(i).name; i++) {
-        if (!has_key(p->of(i).keys, key))
+    for (int32_t i = 0; nb_entry_at(p->list, i).name; i++) {
+        const nb_entry e = nb_entry_at(p->list, i);
+        if (!has_key(e.keys, key))
             continue;
-        if (!strcmp(p->of(i).name, chosen))
+        if (!strcmp(e.name, chosen))
             return false;
         others = true;
     }
     return others && !has_key(p->common, key);
 }
 
-static bool is_choice(const place *p, const char *name)
-{
-    for (int32_t i = 0; p->of(i).name; i++)
-        if (!strcmp(p->of(i).name, name))
-            return true;
-    return false;
-}
-
 /* map: what holds the keys; by: the scalar with the name, in the map or in the rule that the map refines. */
 static void settle(const place *p, const nb_conf *map, const nb_conf *by)
 {
     const char *name = nb_conf_text(by);
-    if (!nb_conf_is_map(map) || !nb_conf_is_set(by) || !name || !is_choice(p, name))
+    if (!nb_conf_is_map(map) || !nb_conf_is_set(by) || !name || !nb_registry_find(p->list, name))
         return;
     char gone[256] = "";
     size_t at = 0;
@@ -102,11 +66,11 @@ static void settle_ranges(cli *c, nb_config *cfg, const nb_conf *quant, const ch
     const nb_conf *general = nb_conf_get(quant, part), *layers = nb_conf_get(quant, "layers");
     const nb_conf *by = nb_conf_get(general, "range");
     snprintf(where, sizeof where, "quant.%s", part);
-    settle(&(place){c, cfg, range_method, common, where}, general, by);
+    settle(&(place){c, cfg, nb_quantizers, common, where}, general, by);
     for (int32_t i = 0; nb_conf_is_map(layers) && i < nb_conf_count(layers); i++) {
         const nb_conf *own = nb_conf_get(nb_conf_at(layers, i), part), *range = nb_conf_get(own, "range");
         snprintf(where, sizeof where, "quant.layers.%.128s.%s", nb_conf_key_at(layers, i), part);
-        settle(&(place){c, cfg, range_method, common, where}, own, range ? range : by);
+        settle(&(place){c, cfg, nb_quantizers, common, where}, own, range ? range : by);
     }
 }
 
@@ -118,14 +82,15 @@ void cli_settle_choices(cli *c, nb_config *cfg)
     const nb_conf *optim = nb_conf_get(train, "optimizer");
     if (c->n_sets == 0)
         return;
-    settle(&(place){c, cfg, data_set, nb_data_common_keys, "data"}, data, nb_conf_get(data, "name"));
+    settle(&(place){c, cfg, nb_datasets, nb_data_common_keys, "data"}, data, nb_conf_get(data, "name"));
     settle_ranges(c, cfg, quant, "weights", nb_quant_weight_keys);
     settle_ranges(c, cfg, quant, "activations", nb_quant_act_keys);
-    settle(&(place){c, cfg, optimizer, nb_optimizer_common_keys, "train.optimizer"}, optim, nb_conf_get(optim, "name"));
+    settle(&(place){c, cfg, nb_optimizers, nb_optimizer_common_keys, "train.optimizer"}, optim,
+           nb_conf_get(optim, "name"));
     for (int32_t i = 0; nb_conf_is_list(phases) && i < nb_conf_count(phases); i++) {
         char where[64];
         const nb_conf *s = nb_conf_get(nb_conf_at(phases, i), "schedule");
         snprintf(where, sizeof where, "train.phases[%d].schedule", i);
-        settle(&(place){c, cfg, schedule, name_key, where}, s, nb_conf_get(s, "name"));
+        settle(&(place){c, cfg, nb_schedules, name_key, where}, s, nb_conf_get(s, "name"));
     }
 }

@@ -78,9 +78,7 @@ static nb_status unknown_option(cli *c, const char *word, size_t len)
     if (has_option(c->command, "--set") && cli_is_key(shown + strspn(shown, "-")))
         return cli_usage(c, "%s: unknown option; a key of the config is changed by --set, see `nibble keys %s`", shown,
                          shown + strspn(shown, "-"));
-    const char *near = nb_closest(shown, names, n);
-    return cli_usage(c, "%s: unknown option%s%s%s", shown, near ? " (did you mean \"" : "", near ? near : "",
-                     near ? "\"?)" : "");
+    return cli_usage(c, "%s: unknown option%s", shown, nb_did_you_mean(shown, names, n).text);
 }
 
 typedef struct {
@@ -152,9 +150,7 @@ static nb_status unknown_cpu(cli *c, const char *cpu)
         names[n] = nb_cpu_level_name(n);
         at += (size_t)snprintf(all + at, sizeof all - at, "%s%s", n ? ", " : "", names[n]);
     }
-    const char *near = nb_closest(cpu, names, n);
-    return nb_fail(c->ctx, NB_E_CONFIG, "NB_CPU=%s: must be %s%s%s%s", cpu, all, near ? " (did you mean \"" : "",
-                   near ? near : "", near ? "\"?)" : "");
+    return nb_fail(c->ctx, NB_E_CONFIG, "NB_CPU=%s: must be %s%s", cpu, all, nb_did_you_mean(cpu, names, n).text);
 }
 
 /* The settings that hold for the whole process: the processor mask and threads. */

@@ -13,6 +13,7 @@
 #include <nibble/quant.h>
 
 #include "base/check.h"
+#include "base/measure.h"
 #include "base/parallel.h"
 #include "report/table.h"
 #include "train/optim.h"
@@ -20,7 +21,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum {
     DEFAULT_STEPS = 20,
@@ -100,14 +100,14 @@ static void clocked_pass(contender *t, const nb_run *r)
 {
     nb_graph *g = t->graph;
     for (int32_t i = 0; i < g->n_steps; i++) {
-        double start = cli_now();
+        double start = nb_now();
         nb_forward_step(g, i, r);
-        t->forward[i] += cli_now() - start;
+        t->forward[i] += nb_now() - start;
     }
     for (int32_t i = g->n_steps - 1; i >= 0; i--) {
-        double start = cli_now();
+        double start = nb_now();
         nb_backward_step(g, i, r);
-        t->backward[i] += cli_now() - start;
+        t->backward[i] += nb_now() - start;
     }
 }
 
@@ -115,7 +115,7 @@ static void train_step(bench *b, contender *t, int32_t round)
 {
     nb_run r = {
         .train = true, .seed = 1, .step = (uint64_t)(round + WARM_UP), .pixels = b->pixels, .labels = b->labels};
-    double start = cli_now();
+    double start = nb_now();
     if (b->layers && round >= 0) {
         nb_backward_begin(t->graph);
         clocked_pass(t, &r);
@@ -125,7 +125,7 @@ static void train_step(bench *b, contender *t, int32_t round)
     }
     nb_optim_step(t->optim, 1e-3, round + WARM_UP + 1, nb_optim_grad_norm(t->optim));
     if (round >= 0)
-        t->seconds[round] = cli_now() - start;
+        t->seconds[round] = nb_now() - start;
 }
 
 static void one_image(void *arg, int64_t i, int32_t thread)
@@ -140,10 +140,7 @@ static void one_image(void *arg, int64_t i, int32_t thread)
 /* On one thread the processor's time, which other programs on the machine do not change; else the clock on the wall. */
 static double engine_now(void)
 {
-    struct timespec t;
-    if (nb_threads() > 1 || clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) != 0)
-        return cli_now();
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    return nb_threads() > 1 ? nb_now() : nb_process_seconds();
 }
 
 static void engine_step(bench *b, int32_t round)
@@ -166,10 +163,10 @@ static void engine_layers(bench *b, int32_t round)
     const nb_emodel *e = &b->integers->e;
     for (int32_t i = 0; i < b->batch; i++)
         for (int32_t s = 0; s < e->n_steps; s++) {
-            const double start = cli_now();
+            const double start = nb_now();
             nb_engine_run_step(e, b->arena, s, b->pixels + (size_t)i * (size_t)d->h * (size_t)d->w * (size_t)d->c);
             if (round >= 0)
-                b->engine_layer[s] += cli_now() - start;
+                b->engine_layer[s] += nb_now() - start;
         }
 }
 
@@ -196,18 +193,6 @@ static nb_status run_all(bench *b)
             engine_layers(b, round);
     }
     return NB_OK;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *v, int32_t n)
-{
-    qsort(v, (size_t)n, sizeof *v, by_value);
-    return n % 2 ? v[n / 2] : 0.5 * (v[n / 2 - 1] + v[n / 2]);
 }
 
 static void add_row(nb_table *t, const char *what, double seconds, double items, double base)
@@ -244,13 +229,13 @@ static nb_status print_totals(bench *b)
     nb_table_column(t, "per_second", "images/s", NB_RIGHT);
     nb_table_column(t, "ratio", "to float", NB_RIGHT);
     char bits[CLI_BITS_BYTES], what[CLI_BITS_BYTES + 32];
-    double base = median(b->train[0].seconds, b->rounds);
+    double base = nb_median(b->train[0].seconds, b->rounds);
     add_row(t, "training step, float", base, b->batch, base);
     snprintf(what, sizeof what, "training step, %s", cli_bits_text(&b->exp, true, bits));
-    add_row(t, what, median(b->train[1].seconds, b->rounds), b->batch, base);
+    add_row(t, what, nb_median(b->train[1].seconds, b->rounds), b->batch, base);
     snprintf(what, sizeof what, "integer engine, %d images", b->batch);
-    add_row(t, what, median(b->engine_batch, b->rounds), b->batch, 0);
-    add_row(t, "integer engine, one image", median(b->engine_one, b->rounds), 1, 0);
+    add_row(t, what, nb_median(b->engine_batch, b->rounds), b->batch, 0);
+    add_row(t, "integer engine, one image", nb_median(b->engine_one, b->rounds), 1, 0);
     if (!cli_flag(b->c, "--json"))
         printf("batch %d, %d threads, median of %d interleaved rounds\n\n", b->batch, nb_threads(), b->rounds);
     return print_table(b, t, "totals");

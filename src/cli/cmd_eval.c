@@ -6,6 +6,7 @@
 #include "cli/progress.h"
 
 #include "base/check.h"
+#include "base/measure.h"
 #include "base/safetensors.h"
 
 enum { BATCH = 64 };
@@ -66,12 +67,12 @@ static nb_status evaluate(cli *c, cli_model *m)
     NB_TRY(cli_experiment_split(c, &m->experiment, cli_value(c, "--split"), &images));
     if (cli_value(c, "--logits"))
         NB_TRY(cli_output_check(c, "--logits", cli_value(c, "--logits")));
-    double start = cli_now();
+    double start = nb_now();
     if (reference)
         NB_TRY(nb_evaluate_graph(m->graph, images.data, images.indices, images.n, &e));
     else
         NB_TRY(cli_model_evaluate(c, m, &images, &e));
-    double seconds = cli_now() - start;
+    double seconds = nb_now() - start;
     if (cli_value(c, "--logits"))
         NB_TRY(save_logits(c, m, &images, cli_value(c, "--logits")));
     cli_compare_warn_dead(m->path, &e);

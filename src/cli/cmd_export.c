@@ -10,11 +10,8 @@
 
 static nb_status unknown_format(cli *c, const char *format)
 {
-    char all[256] = "";
-    size_t at = 0;
-    for (int32_t i = 0; nb_exporters[i] && at < sizeof all; i++)
-        at += (size_t)snprintf(all + at, sizeof all - at, "%s%s", i ? ", " : "", nb_exporters[i]->name);
-    return cli_usage(c, "--format: %s: must be one of %s", format, all);
+    char all[256];
+    return cli_usage(c, "--format: %s: must be one of %s", format, nb_registry_text(nb_exporters, all, sizeof all));
 }
 
 /* What --format says, or else the ending of the file that is asked for. */

@@ -113,6 +113,15 @@ static nb_status show(walk *w, const group *g, const char *name, const char *hel
     return NB_OK;
 }
 
+static nb_status show_list(walk *w, const group *g, const void *list)
+{
+    for (int32_t i = 0; nb_entry_at(list, i).name; i++) {
+        const nb_entry e = nb_entry_at(list, i);
+        NB_TRY(show(w, g, e.name, e.help, e.keys, e.examples));
+    }
+    return NB_OK;
+}
+
 static nb_status walk_data(walk *w)
 {
     static const group all =
@@ -128,12 +137,8 @@ static nb_status walk_data(walk *w)
         true
     };
     NB_TRY(show(w, &all, "data", "the `data` section, whatever the data set", nb_data_common_keys, NULL));
-    for (int32_t i = 0; nb_datasets[i]; i++)
-        NB_TRY(show(w, &sets, nb_datasets[i]->name, nb_datasets[i]->help, nb_datasets[i]->keys, NULL));
-    for (int32_t i = 0; nb_augmentations[i]; i++)
-        NB_TRY(
-            show(w, &augment, nb_augmentations[i]->name, nb_augmentations[i]->help, nb_augmentations[i]->keys, NULL));
-    return NB_OK;
+    NB_TRY(show_list(w, &sets, nb_datasets));
+    return show_list(w, &augment, nb_augmentations);
 }
 
 static nb_status walk_layers(walk *w)
@@ -151,14 +156,8 @@ static nb_status walk_layers(walk *w)
         true
     };
     NB_TRY(show(w, &any, "any layer", "keys every entry of `model` understands", nb_model_common_keys, NULL));
-    for (int32_t i = 0; nb_layers[i]; i++) {
-        const nb_op *op = nb_layers[i];
-        if (!(op->flags & NB_OP_INTERNAL))
-            NB_TRY(show(w, &layers, op->name, op->help, op->keys, op->examples));
-    }
-    for (int32_t i = 0; nb_blocks[i]; i++)
-        NB_TRY(show(w, &blocks, nb_blocks[i]->name, nb_blocks[i]->help, nb_blocks[i]->keys, nb_blocks[i]->examples));
-    return NB_OK;
+    NB_TRY(show_list(w, &layers, nb_layers));
+    return show_list(w, &blocks, nb_blocks);
 }
 
 static nb_status walk_quant(walk *w)
@@ -178,12 +177,8 @@ static nb_status walk_quant(walk *w)
     NB_TRY(show(w, &quant, "quant", "the `quant` section", nb_quant_section_keys, NULL));
     NB_TRY(show(w, &weights, "weights", "quant.weights", nb_quant_weight_keys, NULL));
     NB_TRY(show(w, &activations, "activations", "quant.activations", nb_quant_act_keys, NULL));
-    for (int32_t i = 0; nb_quantizers[i]; i++)
-        NB_TRY(show(w, &methods, nb_quantizers[i]->name, nb_quantizers[i]->help, nb_quantizers[i]->keys, NULL));
-    for (int32_t i = 0; nb_post_steps[i]; i++)
-        NB_TRY(show(w, &steps, nb_post_steps[i]->name, nb_post_steps[i]->help, nb_post_steps[i]->keys,
-                    nb_post_steps[i]->examples));
-    return NB_OK;
+    NB_TRY(show_list(w, &methods, nb_quantizers));
+    return show_list(w, &steps, nb_post_steps);
 }
 
 static nb_status walk_train(walk *w)
@@ -202,11 +197,8 @@ static nb_status walk_train(walk *w)
     NB_TRY(show(w, &train, "train", "the `train` section", nb_train_section_keys, NULL));
     NB_TRY(show(w, &phases, "phases", "one entry of train.phases", nb_phase_table, NULL));
     NB_TRY(show(w, &optimizers, "optimizer", "train.optimizer, whichever it is", nb_optimizer_common_keys, NULL));
-    for (int32_t i = 0; nb_optimizers[i]; i++)
-        NB_TRY(show(w, &optimizers, nb_optimizers[i]->name, nb_optimizers[i]->help, nb_optimizers[i]->keys, NULL));
-    for (int32_t i = 0; nb_schedules[i]; i++)
-        NB_TRY(show(w, &schedules, nb_schedules[i]->name, nb_schedules[i]->help, nb_schedules[i]->keys, NULL));
-    return NB_OK;
+    NB_TRY(show_list(w, &optimizers, nb_optimizers));
+    return show_list(w, &schedules, nb_schedules);
 }
 
 static nb_status walk_all(walk *w)

@@ -10,27 +10,16 @@
 
 enum { MAX_COMMANDS = 64 };
 
-static const cli_command *find(const char *name)
-{
-    for (const cli_command *const *c = cli_commands; *c; c++)
-        if (!strcmp((*c)->name, name))
-            return *c;
-    return NULL;
-}
-
 static int unknown_command(const char *name)
 {
     const char *names[MAX_COMMANDS];
-    int32_t n = 0;
-    for (; cli_commands[n] && n < MAX_COMMANDS; n++)
-        names[n] = cli_commands[n]->name;
-    const char *near = nb_closest(name, names, n);
+    const int32_t n = nb_registry_names(cli_commands, names, MAX_COMMANDS);
     if (*name == '-') {
         fprintf(stderr, "nibble: %s: options follow the command: nibble COMMAND [ARGUMENTS] [OPTIONS]\n", name);
         return 2;
     }
-    fprintf(stderr, "nibble: %s: unknown command%s%s%s; `nibble help` lists them\n", name,
-            near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
+    fprintf(stderr, "nibble: %s: unknown command%s; `nibble help` lists them\n", name,
+            nb_did_you_mean(name, names, n).text);
     return 2;
 }
 
@@ -38,7 +27,7 @@ static int help(const char *name)
 {
     if (name && !strcmp(name, "help"))
         name = NULL;
-    const cli_command *command = name ? find(name) : NULL;
+    const cli_command *command = name ? nb_registry_find(cli_commands, name) : NULL;
     if (name && !command)
         return unknown_command(name);
     if (command)
@@ -70,7 +59,7 @@ static int dispatch(int argc, char **argv)
         return help(argc > 2 ? argv[2] : NULL);
     if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V") || !strcmp(argv[1], "version"))
         return version();
-    const cli_command *command = find(argv[1]);
+    const cli_command *command = nb_registry_find(cli_commands, argv[1]);
     if (!command)
         return unknown_command(argv[1]);
     nb_ctx *ctx = nb_ctx_create();

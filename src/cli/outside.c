@@ -1,10 +1,10 @@
 /* outside.c - a child process per program; a clock that ends it; a folder that goes with it. */
 #include "cli/outside.h"
-#include "cli/progress.h"
 #include "cli/signals.h"
 
 #include "base/check.h"
 #include "base/files.h"
+#include "base/measure.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -136,7 +136,7 @@ static void become(const outside *o, char *const *argv, const sigset_t *signals)
 /* Waits for the child, for as long as it may take. *late: it was ended. */
 static int wait_for(const outside *o, pid_t child, double seconds, bool *late)
 {
-    const double end = cli_now() + seconds;
+    const double end = nb_now() + seconds;
     int status = 0;
     struct timespec nap = {0, 1000000};
     *late = false;
@@ -146,7 +146,7 @@ static int wait_for(const outside *o, pid_t child, double seconds, bool *late)
             kill(-child, SIGKILL); /* what it started and did not wait for */
             return status;
         }
-        *late = cli_now() > end;
+        *late = nb_now() > end;
         if (*late || *o->stop)
             break;
         nanosleep(&nap, NULL);

@@ -1,23 +1,17 @@
 /* progress.c - the progress line goes to stderr, the table of epochs to stdout. */
 #include "cli/progress.h"
 
+#include "base/measure.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #define REDRAW_SECONDS 0.1
 enum { USUAL_COLUMNS = 80, LINE_BYTES = 512 };
-
-double cli_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 const char *cli_duration(double seconds, char *buf, size_t len)
 {
@@ -117,7 +111,7 @@ static void join(char parts[PARTS][PART_BYTES], int32_t width, char line[LINE_BY
 
 void cli_progress_step(cli_progress *p, const nb_progress *r)
 {
-    double t = cli_now();
+    double t = nb_now();
     if (!p->tty || p->quiet || t - p->shown_at < REDRAW_SECONDS)
         return;
     p->shown_at = t;

@@ -20,6 +20,5 @@ void cli_progress_text(cli_progress *p, const char *text);
 void cli_progress_clear(cli_progress *p);
 /* "1:05" or "2:03:20" into buf. */
 const char *cli_duration(double seconds, char *buf, size_t len);
-double cli_now(void); /* seconds of a steady clock */
 
 #endif

@@ -9,13 +9,13 @@
 
 #include "base/check.h"
 #include "base/cpu.h"
+#include "base/measure.h"
 #include "base/parallel.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { BATCH = 1, DEFAULT_IMAGES = 1000, DEFAULT_SECONDS = 600, MAX_SECONDS = 1000000 };
 
@@ -32,14 +32,6 @@ verify_row *verify_add(verify_job *j, verify_kind kind, const char *name)
     return r;
 }
 
-static int32_t first_choice(const int32_t *v, int32_t n)
-{
-    int32_t best = 0;
-    for (int32_t i = 1; i < n; i++)
-        best = v[i] > v[best] ? i : best;
-    return best;
-}
-
 void verify_count(const verify_job *j, const int32_t *got, verify_row *r)
 {
     const int32_t classes = j->m->classes;
@@ -50,7 +42,7 @@ void verify_count(const verify_job *j, const int32_t *got, verify_row *r)
             r->differ += d > 0;
             r->largest = fmax(r->largest, d);
         }
-        r->same_top1 += first_choice(got, classes) == first_choice(want, classes);
+        r->same_top1 += nb_argmax_int(got, classes) == nb_argmax_int(want, classes);
     }
 }
 
@@ -61,28 +53,20 @@ void verify_count_floats(const verify_job *j, const float *got, verify_row *r)
     for (int32_t i = 0; i < j->n; i++, got += classes) {
         const int32_t *want = j->want + (int64_t)i * classes;
         double low = want[0], high = want[0];
-        int32_t best = 0;
         for (int32_t k = 1; k < classes; k++) {
             low = fmin(low, want[k]);
             high = fmax(high, want[k]);
-            best = got[k] > got[best] ? k : best;
         }
         for (int32_t k = 0; k < classes; k++) {
             double d = fabs((double)got[k] - (double)want[k]);
             r->differ += !(d <= fmax(0.5, 1e-5 * (high - low)));
             r->largest = !(d <= r->largest) ? d : r->largest;
         }
-        r->same_top1 += want[best] == (int32_t)high;
+        r->same_top1 += want[nb_argmax_float(got, classes)] == (int32_t)high;
     }
 }
 
 /* ---- the engine ---- */
-
-static double processor_seconds(void)
-{
-    struct timespec t;
-    return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0 ? (double)t.tv_sec + 1e-9 * (double)t.tv_nsec : cli_now();
-}
 
 static void put_logits(const nb_intmodel *m, const void *out, int32_t *logits)
 {
@@ -107,9 +91,9 @@ static nb_status run_engine(verify_job *j, int32_t *logits, double *seconds)
     *seconds = 0;
     for (int32_t i = 0; st == NB_OK && i < j->n; i++) {
         const uint8_t *pixels = j->pixels + (size_t)i * j->image_bytes;
-        const double start = one ? processor_seconds() : cli_now();
+        const double start = one ? nb_process_seconds() : nb_now();
         const void *out = one ? nb_engine_run(&m->e, arena, pixels) : nb_intmodel_run(m, arena, pixels);
-        *seconds += (one ? processor_seconds() : cli_now()) - start;
+        *seconds += (one ? nb_process_seconds() : nb_now()) - start;
         put_logits(m, out, logits + (int64_t)i * m->classes);
         st = outside_check(j->o);
     }

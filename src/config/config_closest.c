@@ -1,6 +1,7 @@
 /* config_closest.c - "did you mean": the name a mistyped word was meant to be. */
 #include <nibble/config.h>
 
+#include <stdio.h>
 #include <string.h>
 
 enum { MAX_WORD = 48, FAR = MAX_WORD };
@@ -80,4 +81,13 @@ const char *nb_closest(const char *word, const char *const *names, int32_t n)
         if (starts_alike(word, names[i]))
             best = names[i];
     return best;
+}
+
+nb_hint nb_did_you_mean(const char *word, const char *const *names, int32_t n)
+{
+    nb_hint hint = {""};
+    const char *near = nb_closest(word, names, n);
+    if (near)
+        snprintf(hint.text, sizeof hint.text, " (did you mean \"%.220s\"?)", near);
+    return hint;
 }

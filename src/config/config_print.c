@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/textbuf.h"
+#include "base/utf8.h"
 
 #include <string.h>
 
@@ -30,22 +31,10 @@ static bool is_plain(const char *s)
     return true;
 }
 
-/* One character of a text that is known to be UTF-8. */
-static size_t decode(const char *s, uint32_t *cp)
-{
-    unsigned char first = (unsigned char)*s;
-    size_t n = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-    *cp = n == 1 ? first : first & (0x7fu >> n);
-    for (size_t i = 1; i < n; i++)
-        *cp = *cp << 6 | ((unsigned char)s[i] & 0x3f);
-    return n;
-}
-
 /* Control characters, the line ends YAML 1.1 adds (NEL, LS, PS), and what no YAML file may hold as it is. */
 static bool needs_escape(uint32_t cp)
 {
-    return cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp == 0x2028 || cp == 0x2029 || cp == 0xfeff || cp == 0xfffe ||
-           cp == 0xffff;
+    return nb_utf8_is_control(cp) || cp == 0x2028 || cp == 0x2029 || cp == 0xfeff || cp == 0xfffe || cp == 0xffff;
 }
 
 static void print_quoted(nb_text *t, const char *text)
@@ -53,7 +42,7 @@ static void print_quoted(nb_text *t, const char *text)
     nb_text_add(t, "\"");
     for (const char *s = text; *s;) {
         uint32_t cp = 0;
-        size_t n = decode(s, &cp);
+        size_t n = nb_utf8_next(s, &cp);
         if (cp == '"' || cp == '\\')
             nb_text_printf(t, "\\%c", (int)cp);
         else if (cp == '\n')

@@ -9,6 +9,7 @@
 #include "config/config_tree.h"
 
 #include "base/check.h"
+#include "base/utf8.h"
 
 #include <string.h>
 
@@ -178,29 +179,6 @@ static nb_status replace(override *o, nb_conf *value)
     return NB_OK;
 }
 
-/* Strict UTF-8: keys are printed into files that must be readable again. The value is checked by libyaml. */
-static bool is_utf8(const char *text, size_t len)
-{
-    const unsigned char *s = (const unsigned char *)text;
-    const unsigned char *end = s + len;
-    while (s < end) {
-        static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-        size_t n = *s < 0x80 ? 1 : *s < 0xc0 ? 0 : *s < 0xe0 ? 2 : *s < 0xf0 ? 3 : *s < 0xf8 ? 4 : 0;
-        if (n == 0 || n > (size_t)(end - s))
-            return false;
-        uint32_t cp = n == 1 ? *s : *s & (0x7fu >> n);
-        for (size_t i = 1; i < n; i++) {
-            if ((s[i] & 0xc0) != 0x80)
-                return false;
-            cp = cp << 6 | (s[i] & 0x3f);
-        }
-        if (cp < smallest[n] || cp > 0x10ffff || (cp >= 0xd800 && cp < 0xe000))
-            return false;
-        s += n;
-    }
-    return true;
-}
-
 /* The first '=' that no backslash precedes, or NULL. */
 static const char *find_equals(const char *s)
 {
@@ -221,7 +199,7 @@ nb_status nb_conf_set(nb_ctx *ctx, nb_config *cfg, const char *set)
     const char *equals = find_equals(set);
     if (!equals)
         return nb_fail(ctx, NB_E_CONFIG, "%s: must be section.key=value", o.here.place);
-    if (!is_utf8(set, (size_t)(equals - set)))
+    if (!nb_utf8_valid(set, (size_t)(equals - set))) /* it is printed; the value is checked by libyaml */
         return nb_fail(ctx, NB_E_CONFIG, "%s: the key is not UTF-8", o.here.place);
     char *path = nb_arena_strdup(cfg->arena, set);
     if (!path)

@@ -252,7 +252,7 @@ static bool is_default(const char *name)
         return false;
     memcpy(kind, name, digits);
     kind[digits] = '\0';
-    const nb_op *op = nb_layer_find(kind);
+    const nb_op *op = nb_registry_find(nb_layers, kind);
     return op && op->role != NB_ROLE_MAC && op->role != NB_ROLE_AFFINE;
 }
 

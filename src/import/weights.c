@@ -124,10 +124,8 @@ static nb_status no_such_layer(const nb_weights *m, const nb_weights_item *it, c
         return NB_E_NOMEM;
     for (int32_t i = 0; i < m->n_layers; i++)
         names[i] = m->layers[i]->name;
-    const char *near = nb_closest(ours, names, m->n_layers);
-    return nb_fail(m->ctx, NB_E_FORMAT, "%s:%d: %.100s -> %.100s: the network has no such layer with parameters%s%s%s",
-                   m->map.name, it->rule->line, it->t->name, ours, near ? " (did you mean \"" : "", near ? near : "",
-                   near ? "\"?)" : "");
+    return nb_fail(m->ctx, NB_E_FORMAT, "%s:%d: %.100s -> %.100s: the network has no such layer with parameters%s",
+                   m->map.name, it->rule->line, it->t->name, ours, nb_did_you_mean(ours, names, m->n_layers).text);
 }
 
 /* A rule with an arrow: a module to a layer, or a tensor to a parameter. */
@@ -253,14 +251,6 @@ static bool any_rule(const nb_weights *m)
     return false;
 }
 
-static const nb_name_map *built_in(const char *name)
-{
-    for (int32_t i = 0; nb_name_maps[i]; i++)
-        if (strcmp(nb_name_maps[i]->name, name) == 0)
-            return nb_name_maps[i];
-    return NULL;
-}
-
 /* A checkpoint of ours says so; else the first map that knows every name. The identity knows all names: it is asked for
  * by name, or by the file being a checkpoint. */
 static nb_status try_built_in(nb_weights *m, bool *found)
@@ -280,7 +270,7 @@ static nb_status choose_map(nb_weights *m)
 {
     const char *format = nb_st_meta(m->file, "format");
     if (format && strncmp(format, "nibble-checkpoint", strlen("nibble-checkpoint")) == 0) {
-        const nb_name_map *own = built_in("nibble");
+        const nb_name_map *own = nb_registry_find(nb_name_maps, "nibble");
         NB_TRY(nb_map_parse(m->ctx, m->arena, own->name, own->text, &m->map));
         apply_rules(m);
         return NB_OK;
@@ -291,29 +281,18 @@ static nb_status choose_map(nb_weights *m)
         NB_TRY(try_built_in(m, &found));
     if (found)
         return NB_OK;
-    nb_text tried;
-    nb_text_init(m->ctx, &tried);
-    for (int32_t i = 0; nb_name_maps[i]; i++)
-        nb_text_printf(&tried, "%s%s", i ? ", " : "", nb_name_maps[i]->name);
-    char *names = NULL;
-    nb_status st = nb_text_take(&tried, &names);
-    if (st == NB_OK)
-        st = nb_fail(m->ctx, NB_E_CONFIG,
-                     "%s: no built-in map knows all of its names: say --map, with one of %s or a mapping file",
-                     nb_st_name(m->file), names);
-    nb_free(m->ctx, names);
-    return st;
+    char names[256];
+    return nb_fail(m->ctx, NB_E_CONFIG,
+                   "%s: no built-in map knows all of its names: say --map, with one of %s or a mapping file",
+                   nb_st_name(m->file), nb_registry_text(nb_name_maps, names, sizeof names));
 }
 
 static nb_status unknown_map(const nb_weights *m, const char *name)
 {
     const char *names[32];
-    int32_t n = 0;
-    for (; nb_name_maps[n] && n < 32; n++)
-        names[n] = nb_name_maps[n]->name;
-    const char *near = nb_closest(name, names, n);
-    return nb_fail(m->ctx, NB_E_CONFIG, "--map: %s: neither a built-in map nor a file%s%s%s", name,
-                   near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
+    const int32_t n = nb_registry_names(nb_name_maps, names, 32);
+    return nb_fail(m->ctx, NB_E_CONFIG, "--map: %s: neither a built-in map nor a file%s", name,
+                   nb_did_you_mean(name, names, n).text);
 }
 
 static nb_status read_map_file(nb_weights *m, const char *path)
@@ -333,7 +312,7 @@ static nb_status read_map(nb_weights *m, const nb_import_options *o)
 {
     if (!o || (!o->map && !o->map_text))
         return choose_map(m);
-    const nb_name_map *own = o->map_text ? NULL : built_in(o->map);
+    const nb_name_map *own = o->map_text ? NULL : nb_registry_find(nb_name_maps, o->map);
     if (own)
         NB_TRY(nb_map_parse(m->ctx, m->arena, own->name, own->text, &m->map));
     else if (o->map_text)

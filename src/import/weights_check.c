@@ -169,10 +169,8 @@ static nb_status check_rules_used(const nb_weights *m)
             if (!names[k])
                 return NB_E_NOMEM;
         }
-        const char *near = nb_closest(wanted, names, m->n);
-        return nb_fail(m->ctx, NB_E_FORMAT, "%s:%d: %s: %s has no such module%s%s%s", m->map.name, m->map.rules[i].line,
-                       wanted, nb_st_name(m->file), near ? " (did you mean \"" : "", near ? near : "",
-                       near ? "\"?)" : "");
+        return nb_fail(m->ctx, NB_E_FORMAT, "%s:%d: %s: %s has no such module%s", m->map.name, m->map.rules[i].line,
+                       wanted, nb_st_name(m->file), nb_did_you_mean(wanted, names, m->n).text);
     }
     return NB_OK;
 }

@@ -3,8 +3,8 @@
 #include "peak.h"
 
 #include <base/cpu.h>
+#include <base/measure.h>
 #include <string.h>
-#include <time.h>
 
 enum { CHAINS = 12, STEPS = 100000, LARGE = 64 << 20, SMALL = 256 << 10 };
 
@@ -89,13 +89,6 @@ static const struct {
 enum { LOOPS = 0 };
 #endif
 
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* The compiler may not skip a pass, nor tell what it read. */
 static void passed(const void *p)
 {
@@ -111,7 +104,7 @@ static double read_rate(const float *x, size_t n)
 {
     enum { LANES = 32 };
     float sum[LANES] = {0};
-    const double start = seconds();
+    const double start = nb_thread_seconds();
     for (size_t k = 0; k < LARGE / n; k++) {
 #if defined(__x86_64__) && defined(__GNUC__)
         if (nb_cpu_features() & NB_CPU_AVX2) {
@@ -124,18 +117,18 @@ static double read_rate(const float *x, size_t n)
                 sum[j] += x[i + (size_t)j];
         passed(sum);
     }
-    return (double)LARGE / (seconds() - start + 1e-9);
+    return (double)LARGE / (nb_thread_seconds() - start + 1e-9);
 }
 
 static double update_rate(float *x, size_t n)
 {
-    const double start = seconds();
+    const double start = nb_thread_seconds();
     for (size_t k = 0; k < LARGE / n; k++) {
         for (size_t i = 0; i < n / sizeof *x; i++)
             x[i] += 1.0f;
         passed(x);
     }
-    return 2.0 * LARGE / (seconds() - start + 1e-9);
+    return 2.0 * LARGE / (nb_thread_seconds() - start + 1e-9);
 }
 
 static double larger(double a, double b)
@@ -161,9 +154,9 @@ nb_status nb_peaks_measure(nb_ctx *ctx, int32_t rounds, nb_peaks *out)
             if (loops[i].needs & ~here)
                 continue;
             float sink = 0;
-            const double start = seconds(), macs = loops[i].loop(&sink, salt);
+            const double start = nb_thread_seconds(), macs = loops[i].loop(&sink, salt);
             double *m = &best.macs[loops[i].unit];
-            *m = larger(*m, macs / (seconds() - start + 1e-9));
+            *m = larger(*m, macs / (nb_thread_seconds() - start + 1e-9));
             kept = sink;
         }
     }

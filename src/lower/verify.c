@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/measure.h"
 #include "base/parallel.h"
 #include "lower/judge.h"
 
@@ -127,14 +128,6 @@ static void count_differences(const nb_etensor *e, const void *got, const int32_
     }
 }
 
-static int32_t argmax(const int32_t *v, int64_t n)
-{
-    int32_t best = 0;
-    for (int64_t i = 1; i < n; i++)
-        best = v[i] > v[best] ? (int32_t)i : best;
-    return best;
-}
-
 static void one_image(void *arg, int64_t image, int32_t thread)
 {
     verify_job *j = arg;
@@ -156,7 +149,8 @@ static void one_image(void *arg, int64_t image, int32_t thread)
         count_differences(y, own, codes + j->at[step->out], &rows[s]);
     }
     int32_t last = e->steps[e->n_steps - 1].out;
-    j->same_top1[thread] += nb_engine_argmax(e, own) == argmax(codes + j->at[last], tensor_count(&e->tensors[last]));
+    j->same_top1[thread] +=
+        nb_engine_argmax(e, own) == nb_argmax_int(codes + j->at[last], tensor_count(&e->tensors[last]));
 }
 
 /* The engine's tensor holds what the node does: as many values, of the same type. */

@@ -55,39 +55,24 @@ typedef struct {
     char where[64]; /* "model[3] conv2d" */
 } entry;
 
-static nb_status unknown_kind(nb_model_builder *b, const nb_conf *e, int32_t i)
-{
-    const char *names[2 * MAX_KINDS];
-    char where[32];
-    int32_t n = 0;
-    for (int32_t k = 0; nb_layers[k] && n < MAX_KINDS; k++)
-        if (!(nb_layers[k]->flags & NB_OP_INTERNAL))
-            names[n++] = nb_layers[k]->name;
-    for (int32_t k = 0; nb_blocks[k] && n < 2 * MAX_KINDS; k++)
-        names[n++] = nb_blocks[k]->name;
-    snprintf(where, sizeof where, "model[%d]", i);
-    return nb_conf_unknown(b->ctx, e, where, "layer", names, n);
-}
-
 static nb_status find_kind(nb_model_builder *b, const nb_conf *e, int32_t i, entry *out)
 {
     char where[32];
     snprintf(where, sizeof where, "model[%d]", i);
     *out = (entry){.conf = e};
     NB_TRY(nb_conf_named(b->ctx, e, where, &out->kind, &out->map));
-    for (int32_t k = 0; nb_layers[k]; k++)
-        if (strcmp(nb_layers[k]->name, out->kind) == 0 && !(nb_layers[k]->flags & NB_OP_INTERNAL)) {
-            out->op = nb_layers[k];
-            out->kind_index = k;
-        }
-    for (int32_t k = 0; nb_blocks[k]; k++)
-        if (strcmp(nb_blocks[k]->name, out->kind) == 0) {
-            out->block = nb_blocks[k];
-            out->kind_index = MAX_KINDS / 2 + k;
-        }
-    NB_ASSERT(out->kind_index < MAX_KINDS);
     snprintf(out->where, sizeof out->where, "model[%d] %s", i, out->kind);
-    return out->op || out->block ? NB_OK : unknown_kind(b, e, i);
+    const int32_t layer = nb_registry_index(nb_layers, out->kind), block = nb_registry_index(nb_blocks, out->kind);
+    out->op = layer < 0 ? NULL : nb_layers[layer];
+    out->block = block < 0 ? NULL : nb_blocks[block];
+    out->kind_index = layer < 0 ? MAX_KINDS / 2 + block : layer;
+    NB_ASSERT(out->kind_index < MAX_KINDS);
+    if (out->op || out->block)
+        return NB_OK;
+    const char *names[MAX_KINDS];
+    int32_t n = nb_registry_names(nb_layers, names, MAX_KINDS);
+    n += nb_registry_names(nb_blocks, names + n, MAX_KINDS - n);
+    return nb_conf_unknown(b->ctx, e, where, "layer", names, n);
 }
 
 typedef struct {
@@ -134,17 +119,10 @@ static nb_status collect_inputs(nb_model_builder *b, const entry *e, const nb_co
 
 static nb_status build_entry(nb_model_builder *b, const entry *e)
 {
-    size_t attr_size = e->op ? e->op->attr_size : e->block->attr_size;
-    const nb_key *keys = e->op ? e->op->keys : e->block->keys;
-    void *attr = nb_arena_alloc(b->arena, attr_size);
-    if (!attr)
-        return NB_E_NOMEM;
+    const void *kind = e->op ? (const void *)e->op : e->block;
+    void *attr;
     common_keys common = {0};
-    nb_binding bind[2] = {
-        {nb_model_common_keys, &common},
-        {keys,                 attr   }
-    };
-    NB_TRY(nb_conf_bind(b->ctx, e->map, e->where, bind, keys ? 2 : 1));
+    NB_TRY(nb_entry_bind(b->ctx, b->arena, kind, e->map, e->where, (nb_binding){nb_model_common_keys, &common}, &attr));
     char name[MAX_NAME];
     int len = common.name[0] ? snprintf(name, sizeof name, "%s", common.name)
                              : snprintf(name, sizeof name, "%s%d", e->kind, ++b->counts[e->kind_index]);
@@ -166,16 +144,14 @@ static nb_status build_entry(nb_model_builder *b, const entry *e)
 nb_status nb_model_layer(nb_model_builder *b, const char *op, const char *name, const char *keys, nb_node *const *in,
                          int32_t n_in, nb_node **out)
 {
-    const nb_op *o = nb_layer_find(op);
+    const nb_op *o = nb_registry_find(nb_layers, op);
     NB_ASSERT(o != NULL);
-    void *attr = nb_arena_alloc(b->arena, o->attr_size);
-    if (!attr)
-        return NB_E_NOMEM;
+    void *attr;
     nb_config *cfg = NULL;
     if (keys[0])
         NB_TRY(nb_config_parse(b->ctx, name, keys, strlen(keys), NULL, 0, &cfg));
-    nb_binding bind = {o->keys, attr};
-    nb_status st = o->keys ? nb_conf_bind(b->ctx, cfg ? nb_config_root(cfg) : NULL, name, &bind, 1) : NB_OK;
+    const nb_conf *map = cfg ? nb_config_root(cfg) : NULL;
+    nb_status st = nb_entry_bind(b->ctx, b->arena, o, map, name, (nb_binding){0}, &attr);
     if (st == NB_OK)
         st = nb_graph_add(b->g, o, name, b->where, attr, in, n_in, out);
     nb_config_free(b->ctx, cfg);

@@ -17,16 +17,7 @@ const nb_post_step *const nb_post_steps[] = {
     NULL};
 #undef NB_POST_STEP
 
-enum { MAX_STEPS = 32, MAX_KNOWN = 64, WHERE_BYTES = 192 };
-
-static nb_status unknown(nb_ctx *ctx, const nb_conf *e, const char *where, const nb_post_step *const *known)
-{
-    const char *names[MAX_KNOWN];
-    int32_t n = 0;
-    for (; known[n] && n < MAX_KNOWN; n++)
-        names[n] = known[n]->name;
-    return nb_conf_unknown(ctx, e, where, "step", names, n);
-}
+enum { MAX_STEPS = 32, WHERE_BYTES = 192 };
 
 static nb_status bind_entry(nb_ctx *ctx, nb_post_list *l, const nb_conf *e, const nb_post_step *const *known)
 {
@@ -37,11 +28,9 @@ static nb_status bind_entry(nb_ctx *ctx, nb_post_list *l, const nb_conf *e, cons
     if (!nb_conf_is_map(e) && !nb_conf_text(e))
         return nb_conf_fail(ctx, e, where, NB_E_CONFIG, "must be the name of a step, or one name with its keys");
     NB_TRY(nb_conf_named(ctx, e, where, &name, &keys));
-    const nb_post_step *s = NULL;
-    for (int32_t i = 0; known[i]; i++)
-        s = strcmp(known[i]->name, name) == 0 ? known[i] : s;
+    const nb_post_step *s = nb_registry_choose(ctx, known, name, e, where, "step");
     if (!s)
-        return unknown(ctx, e, where, known);
+        return NB_E_CONFIG;
     if (l->n > 0 && s->stage < l->entry[l->n - 1].step->stage)
         return nb_conf_fail(ctx, e, where, NB_E_CONFIG,
                             "%s works on the float network and %s on the quantized one: put %s first", s->name,

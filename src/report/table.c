@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/numtext.h"
 #include "base/textbuf.h"
+#include "base/utf8.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -138,34 +139,7 @@ void nb_table_add_blank(nb_table *t)
     add(t, (cell){.kind = CELL_BLANK});
 }
 
-/* ---- UTF-8 ---- */
-
-enum { BROKEN = 0xfffd };
-
-/* The next character of s (not at its end) and its length; a broken sequence is one BROKEN per byte. */
-static size_t decode(const char *s, uint32_t *cp)
-{
-    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    unsigned char first = (unsigned char)*s;
-    size_t n = first < 0x80 ? 1 : first < 0xc0 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf8 ? 4 : 0;
-    uint32_t c = n <= 1 ? first : first & (0x7fu >> n);
-    for (size_t i = 1; i < n; i++) {
-        unsigned char next = (unsigned char)s[i]; /* a NUL ends the loop too: it is no continuation */
-        if ((next & 0xc0) != 0x80) {
-            n = 0;
-            break;
-        }
-        c = c << 6 | (next & 0x3f);
-    }
-    bool good = n > 0 && c >= smallest[n] && c <= 0x10ffff && (c < 0xd800 || c > 0xdfff);
-    *cp = good ? c : BROKEN;
-    return good ? n : 1;
-}
-
-static bool is_control(uint32_t cp)
-{
-    return cp < 0x20 || (cp >= 0x7f && cp < 0xa0);
-}
+/* ---- characters ---- */
 
 typedef struct {
     uint32_t first, last;
@@ -220,7 +194,7 @@ int32_t nb_text_columns(const char *utf8)
 {
     int32_t n = 0;
     for (uint32_t cp = 0; *utf8;) {
-        utf8 += decode(utf8, &cp);
+        utf8 += nb_utf8_next(utf8, &cp);
         n += columns_of(cp);
     }
     return n;
@@ -270,10 +244,10 @@ static const char *render(const cell *c, char buf[CELL_BYTES])
 static void put_safe(nb_text *out, const char *s)
 {
     for (uint32_t cp = 0; *s;) {
-        size_t n = decode(s, &cp);
-        if (is_control(cp))
+        size_t n = nb_utf8_next(s, &cp);
+        if (nb_utf8_is_control(cp))
             nb_text_add(out, "?");
-        else if (cp == BROKEN)
+        else if (cp == NB_UTF8_BROKEN)
             nb_text_add(out, "\xef\xbf\xbd");
         else
             nb_text_bytes(out, s, n);
@@ -348,27 +322,11 @@ nb_status nb_table_print(const nb_table *t, char **out)
 
 /* ---- JSON ---- */
 
-static void put_json_text(nb_text *out, const char *s)
-{
-    nb_text_add(out, "\"");
-    for (uint32_t cp = 0; *s;) {
-        size_t n = decode(s, &cp);
-        if (cp == '"' || cp == '\\')
-            nb_text_printf(out, "\\%c", (int)cp);
-        else if (is_control(cp) || cp == BROKEN)
-            nb_text_printf(out, "\\u%04x", (unsigned)cp);
-        else
-            nb_text_bytes(out, s, n);
-        s += n;
-    }
-    nb_text_add(out, "\"");
-}
-
 static void put_json_cell(nb_text *out, const cell *c)
 {
     char number[NB_NUMTEXT];
     if (c->kind == CELL_TEXT)
-        put_json_text(out, c->text);
+        nb_text_json(out, c->text);
     else if (c->kind == CELL_INT || c->kind == CELL_BYTE_COUNT)
         nb_text_printf(out, "%" PRId64, c->whole);
     else if (c->kind == CELL_REAL && isfinite(c->real))
@@ -392,7 +350,7 @@ nb_status nb_table_print_json(const nb_table *t, char **out)
         between = ",\n";
         for (int32_t i = 0; i < t->n_columns; i++) {
             nb_text_add(&text, i ? ", " : "  {");
-            put_json_text(&text, t->columns[i].key);
+            nb_text_json(&text, t->columns[i].key);
             nb_text_add(&text, ": ");
             put_json_cell(&text, &r->cells[i]);
         }

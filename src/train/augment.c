@@ -1,6 +1,7 @@
 /* augment.c - the registry of augmentations, and a chain bound from data.augment. */
 #include "augment.h"
 
+#include <base/arena.h>
 #include <base/check.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,11 +16,7 @@ const nb_augmentation *const nb_augmentations[] = {
     NULL};
 #undef NB_AUGMENTATION
 
-enum {
-    N_AUGMENTATIONS = sizeof nb_augmentations / sizeof nb_augmentations[0] - 1,
-    MAX_WHERE = 64,
-    MAX_SECTION = 2 * MAX_WHERE
-};
+enum { MAX_NAME = 32, MAX_WHERE = 64, MAX_SECTION = 2 * MAX_WHERE };
 
 typedef struct {
     const nb_augmentation *op;
@@ -28,27 +25,11 @@ typedef struct {
 } link;
 
 struct nb_augment {
+    nb_arena *arena;
     nb_dsinfo info;
     link at[NB_MAX_AUGMENT];
     int32_t n;
 };
-
-/* The entry whose name is the first len bytes of text. */
-static const nb_augmentation *find(const char *text, size_t len)
-{
-    for (int32_t i = 0; nb_augmentations[i]; i++)
-        if (strlen(nb_augmentations[i]->name) == len && memcmp(nb_augmentations[i]->name, text, len) == 0)
-            return nb_augmentations[i];
-    return NULL;
-}
-
-static nb_status unknown(nb_ctx *ctx, const nb_conf *node, const char *where)
-{
-    const char *names[N_AUGMENTATIONS];
-    for (int32_t i = 0; i < N_AUGMENTATIONS; i++)
-        names[i] = nb_augmentations[i]->name;
-    return nb_conf_unknown(ctx, node, where, "augmentation", names, N_AUGMENTATIONS);
-}
 
 /* Writes the number of "crop4" into the key it is short for. */
 static nb_status set_number(nb_ctx *ctx, const nb_conf *node, const char *where, const link *l, const char *digits)
@@ -67,42 +48,41 @@ static nb_status set_number(nb_ctx *ctx, const nb_conf *node, const char *where,
     return NB_OK;
 }
 
-static nb_status bind(nb_ctx *ctx, link *l, const nb_conf *keys, const char *where)
+static nb_status bind(nb_ctx *ctx, nb_augment *a, link *l, const nb_conf *keys, const char *where)
 {
-    l->attr = nb_alloc(ctx, l->op->attr_size);
-    if (!l->attr)
-        return NB_E_NOMEM;
     char section[MAX_SECTION];
     snprintf(section, sizeof section, "%s %s", where, l->op->name);
-    const nb_binding b = {l->op->keys, l->attr};
-    return l->op->keys ? nb_conf_bind(ctx, keys, section, &b, 1) : NB_OK;
+    return nb_entry_bind(ctx, a->arena, l->op, keys, section, (nb_binding){0}, &l->attr);
 }
 
-static nb_status bind_name(nb_ctx *ctx, const nb_conf *node, const char *where, link *l)
+static nb_status bind_name(nb_ctx *ctx, nb_augment *a, const nb_conf *node, const char *where, link *l)
 {
     const char *text = nb_conf_text(node);
+    char name[MAX_NAME];
     size_t len = strlen(text);
     while (len > 0 && text[len - 1] >= '0' && text[len - 1] <= '9')
         len--;
-    const char *digits = text + len;
-    l->op = find(text, len);
-    if (!l->op || (*digits && !l->op->number_key))
-        return unknown(ctx, node, where);
-    NB_TRY(bind(ctx, l, NULL, where));
-    return *digits ? set_number(ctx, node, where, l, digits) : NB_OK;
+    snprintf(name, sizeof name, "%.*s", (int)len, text);
+    const nb_augmentation *op = nb_registry_find(nb_augmentations, name);
+    const bool numbered = op && op->number_key && text[len];
+    l->op = nb_registry_choose(ctx, nb_augmentations, numbered ? name : text, node, where, "augmentation");
+    if (!l->op)
+        return NB_E_CONFIG;
+    NB_TRY(bind(ctx, a, l, NULL, where));
+    return numbered ? set_number(ctx, node, where, l, text + len) : NB_OK;
 }
 
-static nb_status bind_map(nb_ctx *ctx, const nb_conf *node, const char *where, link *l)
+static nb_status bind_map(nb_ctx *ctx, nb_augment *a, const nb_conf *node, const char *where, link *l)
 {
     const char *name = nb_conf_key_at(node, 0);
-    l->op = find(name, strlen(name));
+    l->op = nb_registry_choose(ctx, nb_augmentations, name, node, where, "augmentation");
     if (!l->op)
-        return unknown(ctx, node, where);
+        return NB_E_CONFIG;
     const nb_conf *keys = nb_conf_at(node, 0);
     if (!nb_conf_is_map(keys))
         return nb_conf_fail(ctx, keys, where, NB_E_CONFIG, "%s: must be followed by a map of keys, or stand alone",
                             name);
-    return bind(ctx, l, keys, where);
+    return bind(ctx, a, l, keys, where);
 }
 
 static nb_status add(nb_ctx *ctx, nb_augment *a, const nb_conf *node, int32_t i)
@@ -111,11 +91,11 @@ static nb_status add(nb_ctx *ctx, nb_augment *a, const nb_conf *node, int32_t i)
         return nb_conf_fail(ctx, node, "data.augment", NB_E_CONFIG, "at most %d augmentations", NB_MAX_AUGMENT);
     char where[MAX_WHERE];
     snprintf(where, sizeof where, "data.augment[%d]", i);
-    link *l = &a->at[a->n++]; /* counted first, so that a failed one is freed */
+    link *l = &a->at[a->n++];
     if (nb_conf_is_scalar(node))
-        NB_TRY(bind_name(ctx, node, where, l));
+        NB_TRY(bind_name(ctx, a, node, where, l));
     else if (nb_conf_is_map(node) && nb_conf_count(node) == 1)
-        NB_TRY(bind_map(ctx, node, where, l));
+        NB_TRY(bind_map(ctx, a, node, where, l));
     else
         return nb_conf_fail(ctx, node, where, NB_E_CONFIG,
                             "must be a name, like crop4, or one name with keys, like {crop: {pad: 4}}");
@@ -129,10 +109,14 @@ static nb_status add(nb_ctx *ctx, nb_augment *a, const nb_conf *node, int32_t i)
 
 nb_status nb_augment_create(nb_ctx *ctx, const nb_conf *list, const nb_dsinfo *info, nb_augment **out)
 {
-    nb_augment *a = nb_alloc(ctx, sizeof *a);
-    if (!a)
+    nb_arena *arena;
+    NB_TRY(nb_arena_create(ctx, &arena));
+    nb_augment *a = nb_arena_alloc(arena, sizeof *a);
+    if (!a) {
+        nb_arena_free(arena);
         return NB_E_NOMEM;
-    a->info = *info;
+    }
+    *a = (nb_augment){.arena = arena, .info = *info};
     nb_status st = NB_OK;
     if (list && nb_conf_is_list(list))
         for (int32_t i = 0; i < nb_conf_count(list) && st == NB_OK; i++)
@@ -142,17 +126,14 @@ nb_status nb_augment_create(nb_ctx *ctx, const nb_conf *list, const nb_dsinfo *i
     if (st == NB_OK)
         *out = a;
     else
-        nb_augment_free(ctx, a);
+        nb_augment_free(a);
     return st;
 }
 
-void nb_augment_free(nb_ctx *ctx, nb_augment *a)
+void nb_augment_free(nb_augment *a)
 {
-    if (!a)
-        return;
-    for (int32_t i = 0; i < a->n; i++)
-        nb_free(ctx, a->at[i].attr);
-    nb_free(ctx, a);
+    if (a)
+        nb_arena_free(a->arena);
 }
 
 int32_t nb_augment_count(const nb_augment *a)

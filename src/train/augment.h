@@ -9,10 +9,8 @@
 #include <nibble/dataset.h>
 
 typedef struct nb_augmentation {
-    const char *name, *help;
-    const nb_key *keys;
+    NB_ENTRY;
     const char *number_key; /* the NB_K_INT key that digits after the name set ("crop4": pad = 4), or NULL */
-    size_t attr_size;
     /* Refuses what does not fit these images and may precompute into attr; where is "path:line: data.augment[1]". NULL:
      * all is well. */
     nb_status (*check)(nb_ctx *ctx, void *attr, const nb_dsinfo *info, const char *where);
@@ -28,7 +26,7 @@ typedef struct nb_augment nb_augment; /* a bound chain; read-only after creation
 
 /* list NULL or empty gives an empty chain. */
 nb_status nb_augment_create(nb_ctx *ctx, const nb_conf *list, const nb_dsinfo *info, nb_augment **out);
-void nb_augment_free(nb_ctx *ctx, nb_augment *a);
+void nb_augment_free(nb_augment *a); /* NULL is fine */
 int32_t nb_augment_count(const nb_augment *a);
 /* img [h, w, c] in place; scratch of the same size. Every link draws from its own stream, keyed by (seed, name, place
  * in the list, epoch, sample): adding a link does not change what the others do. */

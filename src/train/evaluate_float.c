@@ -5,6 +5,7 @@
 #include <nibble/train.h>
 
 #include "base/check.h"
+#include "base/measure.h"
 #include "train/loader.h"
 
 #include <math.h>
@@ -13,10 +14,7 @@
 /* Adds one image's cross entropy and counts it when the largest logit, ties to the lowest index, is its label. */
 static void score(const float *logits, int32_t classes, int32_t label, nb_eval *e, double *loss)
 {
-    int32_t best = 0;
-    for (int32_t c = 1; c < classes; c++)
-        if (logits[c] > logits[best])
-            best = c;
+    const int32_t best = nb_argmax_float(logits, classes);
     double sum = 0;
     for (int32_t c = 0; c < classes; c++)
         sum += exp((double)logits[c] - (double)logits[best]);

@@ -23,7 +23,7 @@ static nb_status check_augment(nb_ctx *ctx, const nb_conf *data, const nb_dsinfo
 {
     nb_augment *a = NULL;
     NB_TRY(nb_augment_create(ctx, nb_conf_get(data, "augment"), info, &a));
-    nb_augment_free(ctx, a);
+    nb_augment_free(a);
     return NB_OK;
 }
 

@@ -259,6 +259,6 @@ void nb_loader_close(nb_ctx *ctx, nb_loader *l)
     nb_free(ctx, l->subset);
     nb_free(ctx, l->order);
     nb_free(ctx, l->scratch);
-    nb_augment_free(ctx, l->augment);
+    nb_augment_free(l->augment);
     nb_free(ctx, l);
 }

@@ -59,22 +59,6 @@ const nb_key nb_phase_table[] = {
     {0},
 };
 
-const nb_optimizer *nb_optimizer_find(const char *name)
-{
-    for (const nb_optimizer *const *o = nb_optimizers; *o; o++)
-        if (!strcmp((*o)->name, name))
-            return *o;
-    return NULL;
-}
-
-const nb_schedule *nb_schedule_find(const char *name)
-{
-    for (const nb_schedule *const *s = nb_schedules; *s; s++)
-        if (!strcmp((*s)->name, name))
-            return *s;
-    return NULL;
-}
-
 /* The name in a section that is a scalar or a map; dflt when there is none. *map is what to bind, or NULL. */
 static const char *section_name(const nb_conf *c, const char *dflt, const nb_conf **map)
 {
@@ -94,28 +78,15 @@ static const nb_conf *named_by(const nb_conf *c)
     return nb_conf_is_map(c) ? nb_conf_get(c, "name") : c;
 }
 
-enum { MAX_NAMES = 32 };
-
 static nb_status bind_optimizer(nb_ctx *ctx, nb_train_plan *p)
 {
     const nb_conf *c = p->keys.optimizer, *map;
     const char *name = section_name(c, "sgd", &map);
-    p->optimizer = nb_optimizer_find(name);
-    if (!p->optimizer) {
-        const char *names[MAX_NAMES];
-        int32_t n = 0;
-        for (; nb_optimizers[n] && n < MAX_NAMES; n++)
-            names[n] = nb_optimizers[n]->name;
-        return nb_conf_unknown(ctx, named_by(c), "train.optimizer", "optimizer", names, n);
-    }
-    p->optimizer_attr = nb_arena_alloc(p->arena, p->optimizer->attr_size);
-    if (!p->optimizer_attr)
-        return NB_E_NOMEM;
-    nb_binding b[] = {
-        {nb_optimizer_common_keys, &p->optimizer_keys},
-        {p->optimizer->keys,       p->optimizer_attr }
-    };
-    NB_TRY(nb_conf_bind(ctx, map, "train.optimizer", b, p->optimizer->keys ? 2 : 1));
+    p->optimizer = nb_registry_choose(ctx, nb_optimizers, name, named_by(c), "train.optimizer", "optimizer");
+    if (!p->optimizer)
+        return NB_E_CONFIG;
+    const nb_binding common = {nb_optimizer_common_keys, &p->optimizer_keys};
+    NB_TRY(nb_entry_bind(ctx, p->arena, p->optimizer, map, "train.optimizer", common, &p->optimizer_attr));
     p->optimizer_keys.name = p->optimizer->name;
     return NB_OK;
 }
@@ -131,22 +102,11 @@ static nb_status bind_schedule(nb_ctx *ctx, nb_train_plan *p, nb_phase *ph, cons
     const char *where = nb_arena_printf(p->arena, "%s.schedule", phase_where);
     if (!where)
         return NB_E_NOMEM;
-    ph->schedule = nb_schedule_find(name);
-    if (!ph->schedule) {
-        const char *names[MAX_NAMES];
-        int32_t n = 0;
-        for (; nb_schedules[n] && n < MAX_NAMES; n++)
-            names[n] = nb_schedules[n]->name;
-        return nb_conf_unknown(ctx, named_by(c), where, "schedule", names, n);
-    }
-    ph->schedule_attr = nb_arena_alloc(p->arena, ph->schedule->attr_size);
-    if (!ph->schedule_attr)
-        return NB_E_NOMEM;
-    nb_binding b[] = {
-        {name_key,           &bound_name      },
-        {ph->schedule->keys, ph->schedule_attr}
-    };
-    NB_TRY(nb_conf_bind(ctx, map, where, b, ph->schedule->keys ? 2 : 1));
+    ph->schedule = nb_registry_choose(ctx, nb_schedules, name, named_by(c), where, "schedule");
+    if (!ph->schedule)
+        return NB_E_CONFIG;
+    const nb_binding common = {name_key, &bound_name};
+    NB_TRY(nb_entry_bind(ctx, p->arena, ph->schedule, map, where, common, &ph->schedule_attr));
     return ph->schedule->prepare ? ph->schedule->prepare(ctx, ph->schedule_attr, where) : NB_OK;
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/files.h"
+#include "base/measure.h"
 #include "base/numtext.h"
 #include "base/rng.h"
 #include "base/textbuf.h"
@@ -24,7 +25,6 @@
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 /* No network that learns has a cross entropy like this: uniform guessing among a million classes costs 13.8. */
 #define HOPELESS_LOSS 1e4
@@ -53,13 +53,6 @@ typedef struct {
     double seconds_timed, eval_seconds;
     char last[PATH_BYTES], best[PATH_BYTES], metrics_csv[PATH_BYTES], timing_csv[PATH_BYTES];
 } trainer;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static const nb_phase *phase_of(const trainer *t)
 {
@@ -102,7 +95,7 @@ static nb_status save_last(trainer *t)
 {
     NB_TRY(save_to(t, t->last, t->optim));
     t->saved = true;
-    t->saved_at = now();
+    t->saved_at = nb_now();
     return NB_OK;
 }
 
@@ -230,7 +223,7 @@ static bool save_is_due(const trainer *t)
     if (t->at.step == t->steps)
         return false; /* the end of the epoch saves anyway */
     return (k->save_steps && t->at.step % k->save_steps == 0) ||
-           (k->save_seconds && now() - t->saved_at >= (double)k->save_seconds);
+           (k->save_seconds && nb_now() - t->saved_at >= (double)k->save_seconds);
 }
 
 /* ---- one epoch ---- */
@@ -259,9 +252,9 @@ static nb_status train_epoch(trainer *t)
     while (t->at.step < t->steps) {
         if (t->job->stop && *t->job->stop)
             return interrupted(t);
-        double start = now();
+        double start = nb_now();
         NB_TRY(step(t));
-        report_step(t, now() - start);
+        report_step(t, nb_now() - start);
         if (save_is_due(t)) {
             NB_TRY(check_finite(t));
             NB_TRY(save_last(t));
@@ -277,11 +270,11 @@ static nb_status finish_epoch(trainer *t)
     r.loss = t->at.loss_sum / (double)t->steps;
     r.train_accuracy = (double)t->at.correct / (double)t->at.seen;
     r.lr = nb_phase_lr(phase_of(t), (t->at.epoch + 1) * t->steps - 1, t->steps);
-    double start = now();
+    double start = nb_now();
     r.train_seconds = start - t->epoch_started;
     nb_optim_swap(t->optim);
     nb_status st = t->job->evaluate(t->job->ud, t->graph, &r.eval);
-    t->eval_seconds = r.eval_seconds = now() - start;
+    t->eval_seconds = r.eval_seconds = nb_now() - start;
     if (st == NB_E_DIVERGED)
         st = nb_fail(t->ctx, st, "evaluation after phase %s, epoch %d: %s", phase_of(t)->keys.name, t->at.epoch + 1,
                      nb_ctx_error(t->ctx));
@@ -370,7 +363,7 @@ static nb_status run_phases(trainer *t)
 {
     for (;;) {
         while (t->at.epoch < phase_of(t)->keys.epochs) {
-            t->epoch_started = now();
+            t->epoch_started = nb_now();
             NB_TRY(train_epoch(t));
             NB_TRY(finish_epoch(t));
         }
@@ -552,7 +545,7 @@ nb_status nb_train(nb_ctx *ctx, const nb_train_job *job, nb_train_result *out)
     trainer *t = nb_alloc(ctx, sizeof *t);
     if (!t)
         return NB_E_NOMEM;
-    *t = (trainer){.ctx = ctx, .job = job, .plan = job->plan, .saved_at = now()};
+    *t = (trainer){.ctx = ctx, .job = job, .plan = job->plan, .saved_at = nb_now()};
     nb_c_locale locale; /* numbers in checkpoints and tables have a point */
     nb_status st = nb_c_locale_enter(&locale) ? set_paths(t) : nb_fail(ctx, NB_E_NOMEM, "out of memory");
     if (st == NB_OK)

@@ -18,15 +18,19 @@ says '1..1000'
 # ---- quantize ----
 run 0 train plain.yaml --set out=float --set 'train.phases=[{name: float, epochs: 3, lr: 0.1}]' --quiet
 for n in 1 4; do
-    run 0 quantize steps.yaml --from float/last.safetensors -o "q$n" --threads $n
+    mkdir "t$n"
+    cd "t$n"
+    run 0 quantize ../steps.yaml --from ../float/last.safetensors -o q1 --threads $n
+    cd ..
     says 'equalize: 1 pair, 0 depthwise triplets, filters before 4 batch norms, '
     says 'largest ratio of channel ranges '
     says '; 3 layers could not be paired'
-    grep -qE '^fc +no +not across b1.add, which joins values' out || die "what is not crossed must be named"
+    grep -qE '^fc +no +not across b1.add, which joins values' "$WORK/out" || die "what is not crossed must be named"
     for file in last.safetensors model.int.safetensors; do
-        cmp "q1/$file" "q$n/$file" || die "$file depends on the number of threads"
+        cmp "t1/q1/$file" "t$n/q1/$file" || die "$file depends on the number of threads"
     done
 done
+mv t1/q1 q1
 grep -q 'steps: \[equalize\]' q1/config.yaml || die "the resolved config must list the steps"
 run 0 verify q1/model.int.safetensors --from q1/last.safetensors
 run 0 quantize keys.yaml --from float/last.safetensors -o qk --json

@@ -90,7 +90,7 @@ static void crop_moves_by_every_offset_about_equally_often(void **state)
         }
         for (int32_t i = 0; i < 49; i++) /* 100 expected, deviation 10 */
             assert_true(hits[i / 7][i % 7] >= 55 && hits[i / 7][i % 7] <= 150);
-        nb_augment_free(((data_fixture *)*state)->ctx, a);
+        nb_augment_free(a);
     }
 }
 
@@ -111,7 +111,7 @@ static void flip_mirrors_with_its_probability(void **state)
             flipped += is;
         }
         assert_true(flipped >= least[k] && flipped <= most[k]);
-        nb_augment_free(((data_fixture *)*state)->ctx, a);
+        nb_augment_free(a);
     }
 }
 
@@ -145,7 +145,7 @@ static void erase_overwrites_one_rectangle_of_the_asked_size(void **state)
     for (int32_t i = 0; i <= H * W; i++)
         kinds += area_seen[i] > 0;
     assert_true(kinds >= 6);
-    nb_augment_free(((data_fixture *)*state)->ctx, a);
+    nb_augment_free(a);
 }
 
 static void erase_fills_with_the_mean_or_with_noise(void **state)
@@ -160,18 +160,18 @@ static void erase_fills_with_the_mean_or_with_noise(void **state)
         assert_int_equal(at(img, 2, x, 1), 102);
         assert_int_equal(at(img, 2, x, 2), 204);
     }
-    nb_augment_free(f->ctx, a);
+    nb_augment_free(a);
     a = chain(f, "[{erase: {prob: 1, area_min: 1, area_max: 1, aspect: 1}}]");
     int32_t changed = 0;
     run(a, 0, 0, img);
     for (int32_t i = 0; i < BYTES; i++)
         changed += img[i] != src[i];
     assert_true(changed > 60);
-    nb_augment_free(f->ctx, a);
+    nb_augment_free(a);
     a = chain(f, "[{erase: {prob: 0}}]");
     run(a, 0, 0, img);
     assert_memory_equal(img, src, BYTES);
-    nb_augment_free(f->ctx, a);
+    nb_augment_free(a);
 }
 
 static void erase_that_never_fits_leaves_the_image_whole(void **state)
@@ -186,7 +186,7 @@ static void erase_that_never_fits_leaves_the_image_whole(void **state)
     nb_augment_apply(a, 1, 0, 0, img, scratch);
     for (int32_t i = 0; i < 64; i++)
         assert_int_equal(img[i], 9);
-    nb_augment_free(f->ctx, a);
+    nb_augment_free(a);
 }
 
 static void the_result_depends_on_seed_epoch_and_sample_only(void **state)
@@ -204,8 +204,8 @@ static void the_result_depends_on_seed_epoch_and_sample_only(void **state)
         different += memcmp(x, y, BYTES) != 0;
     }
     assert_true(different > 40);
-    nb_augment_free(f->ctx, a);
-    nb_augment_free(f->ctx, b);
+    nb_augment_free(a);
+    nb_augment_free(b);
 }
 
 static void a_further_link_leaves_the_draws_of_the_others_alone(void **state)
@@ -220,8 +220,8 @@ static void a_further_link_leaves_the_draws_of_the_others_alone(void **state)
         for (int32_t i = 0; i < H * W; i++)
             assert_memory_equal(x + i * C, y + (i / W * W + W - 1 - i % W) * C, C);
     }
-    nb_augment_free(f->ctx, one);
-    nb_augment_free(f->ctx, two);
+    nb_augment_free(one);
+    nb_augment_free(two);
 }
 
 static void no_list_is_an_empty_chain(void **state)
@@ -234,11 +234,11 @@ static void no_list_is_an_empty_chain(void **state)
     run(a, 0, 0, img);
     fill(src);
     assert_memory_equal(img, src, BYTES);
-    nb_augment_free(f->ctx, a);
-    nb_augment_free(f->ctx, NULL);
+    nb_augment_free(a);
+    nb_augment_free(NULL);
     a = chain(f, "[]");
     assert_int_equal(nb_augment_count(a), 0);
-    nb_augment_free(f->ctx, a);
+    nb_augment_free(a);
 }
 
 static void mistakes_have_place_and_remedy(void **state)
@@ -284,7 +284,7 @@ static void failing_at_any_allocation_is_an_error(void **state)
         st = nb_augment_create(f->ctx, list, &shape, &a);
         nb_ctx_fail_alloc_at(f->ctx, 0);
         assert_true(st == NB_OK || st == NB_E_NOMEM);
-        nb_augment_free(f->ctx, a);
+        nb_augment_free(a);
     }
 }
 

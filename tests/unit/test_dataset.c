@@ -15,7 +15,7 @@ static void every_set_has_a_unique_name_help_and_functions(void **state)
     int32_t n = 0;
     for (; nb_datasets[n]; n++) {
         const nb_dataset *s = nb_datasets[n];
-        assert_ptr_equal(nb_dataset_find(s->name), s);
+        assert_ptr_equal(nb_registry_find(nb_datasets, s->name), s);
         assert_true(s->help && s->open && s->get && s->close);
         for (const nb_key *k = s->keys; k && k->name; k++) {
             assert_non_null(k->help);
@@ -24,7 +24,7 @@ static void every_set_has_a_unique_name_help_and_functions(void **state)
         }
     }
     assert_true(n >= 7);
-    assert_null(nb_dataset_find("imagenet"));
+    assert_null(nb_registry_find(nb_datasets, "imagenet"));
 }
 
 static void expect(data_fixture *f, const char *text, const char *sentence)

@@ -118,7 +118,7 @@ static nb_node *add_given(nb_graph *g, const char *name, const nb_st_tensor *t)
 static void finish_bench(bench *b)
 {
     if (b->n->op->role != NB_ROLE_LOSS)
-        assert_ok(nb_graph_add(b->g, nb_layer_find("softmax_xent"), "loss", NULL, NULL, &b->n, 1, NULL));
+        assert_ok(nb_graph_add(b->g, nb_registry_find(nb_layers, "softmax_xent"), "loss", NULL, NULL, &b->n, 1, NULL));
     assert_ok(nb_graph_freeze(b->g, NB_PLAN_TRAIN));
 }
 
@@ -137,7 +137,7 @@ static bench layer_bench(const nb_st_file *f, int32_t k, const char *text)
     }
     assert_ok(nb_config_parse(ctx, "golden", text, strlen(text), NULL, 0, &b.cfg));
     const nb_conf *root = nb_config_root(b.cfg);
-    const nb_op *op = nb_layer_find(nb_conf_key_at(root, 0));
+    const nb_op *op = nb_registry_find(nb_layers, nb_conf_key_at(root, 0));
     assert_non_null(op);
     void *attr = calloc(1, op->attr_size + 1);
     assert_non_null(attr);
@@ -309,7 +309,7 @@ static void fake_quantization_equals_pytorch_per_tensor_per_channel_and_asymmetr
 /* One SGD step (momentum, Nesterov) on every parameter; moments stand in the order of nodes. */
 static void sgd_step(nb_graph *g, float *moments, int64_t t)
 {
-    const nb_optimizer *sgd = nb_optimizer_find("sgd");
+    const nb_optimizer *sgd = nb_registry_find(nb_optimizers, "sgd");
     char attr[64] = {0};
     const char *text = "{momentum: 0.9, nesterov: yes}";
     nb_config *cfg;

@@ -70,7 +70,7 @@ static const char *const more[][2] = {
 static void for_every_example(example_fn fn)
 {
     for (size_t i = 0; i < sizeof more / sizeof *more; i++)
-        fn(nb_layer_find(more[i][0]), more[i][1]);
+        fn(nb_registry_find(nb_layers, more[i][0]), more[i][1]);
     for (int32_t i = 0; nb_layers[i]; i++) {
         assert_non_null(nb_layers[i]->examples);
         for (int32_t k = 0; nb_layers[i]->examples[k]; k++)
@@ -181,7 +181,7 @@ static void frozen_batch_norm_uses_running_statistics_and_leaves_them(void **sta
     for (int32_t mode = 0; mode < 2; mode++) {
         small_model m;
         node_error e;
-        build_around(&m, nb_layer_find("batchnorm"), "batchnorm", 3);
+        build_around(&m, nb_registry_find(nb_layers, "batchnorm"), "batchnorm", 3);
         shake_leaves(m.g);
         assert_ok(nb_graph_freeze(m.g, NB_PLAN_TRAIN));
         m.run.train = mode == 0;
@@ -360,8 +360,8 @@ static void layers_are_found_by_name(void **state)
 {
     (void)state;
     for (int32_t i = 0; nb_layers[i]; i++)
-        assert_ptr_equal(nb_layer_find(nb_layers[i]->name), nb_layers[i]);
-    assert_null(nb_layer_find("conv3d"));
+        assert_ptr_equal(nb_registry_find(nb_layers, nb_layers[i]->name), nb_layers[i]);
+    assert_null(nb_registry_find(nb_layers, "conv3d"));
 }
 
 int main(void)

@@ -45,7 +45,7 @@ static int teardown(void **state)
 static nb_node *build(small_model *m, const char *layer, const char *example, int32_t batch)
 {
     char text[1024];
-    small_model_around(text, sizeof text, nb_layer_find(layer), example);
+    small_model_around(text, sizeof text, nb_registry_find(nb_layers, layer), example);
     assert_ok(small_model_build(m, ctx, text, batch));
     return nb_graph_find(m->g, "x");
 }

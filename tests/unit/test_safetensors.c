@@ -231,36 +231,6 @@ static void every_single_allocation_can_fail(void **state)
     nb_st_close(ctx, NULL);
 }
 
-static void utf8_is_checked_by_the_letter(void **state)
-{
-    (void)state;
-    static const char *const good[] = {"",
-                                       "a",
-                                       "\xc2\x80",
-                                       "\xdf\xbf",
-                                       "\xe0\xa0\x80",
-                                       "\xed\x9f\xbf",
-                                       "\xef\xbf\xbf",
-                                       "\xf0\x90\x80\x80",
-                                       "\xf4\x8f\xbf\xbf"};
-    static const char *const wrong[] = {"\x80",
-                                        "\xc0\x80",
-                                        "\xc1\xbf",
-                                        "\xc2",
-                                        "\xe0\x9f\xbf",
-                                        "\xed\xa0\x80",
-                                        "\xf0\x8f\xbf\xbf",
-                                        "\xf4\x90\x80\x80",
-                                        "\xf5\x80\x80\x80",
-                                        "\xe1\x80",
-                                        "\xff",
-                                        "a\xc2/"};
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
-        assert_true(nb_utf8_valid(good[i], strlen(good[i])));
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
-        assert_false(nb_utf8_valid(wrong[i], strlen(wrong[i])));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -275,7 +245,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(repeated_names_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(every_truncation_of_a_good_file_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(every_single_allocation_can_fail, setup, teardown),
-        cmocka_unit_test_setup_teardown(utf8_is_checked_by_the_letter, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

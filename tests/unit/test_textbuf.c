@@ -92,6 +92,18 @@ static void the_first_failure_sticks(void **state)
     assert_int_equal(nb_text_take(&t, &s), NB_E_NOMEM);
 }
 
+static void json_strings_are_escaped(void **state)
+{
+    nb_text t;
+    char *s = NULL;
+    nb_text_init(*state, &t);
+    nb_text_json(&t, "a\"\\\n\x7f\xc2\x9b\xc3\xa9\xe9/");
+    nb_text_json(&t, "");
+    assert_int_equal(nb_text_take(&t, &s), NB_OK);
+    assert_string_equal(s, "\"a\\\"\\\\\\u000a\\u007f\\u009b\xc3\xa9\\ufffd/\"\"\"");
+    nb_free(*state, s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -99,6 +111,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_appended_is_an_empty_string, setup, teardown),
         cmocka_unit_test_setup_teardown(it_grows_at_every_size, setup, teardown),
         cmocka_unit_test_setup_teardown(a_length_set_back_cuts_the_text, setup, teardown),
+        cmocka_unit_test_setup_teardown(json_strings_are_escaped, setup, teardown),
         cmocka_unit_test_setup_teardown(the_first_failure_sticks, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

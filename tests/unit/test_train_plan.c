@@ -114,13 +114,13 @@ static void every_method_is_found_by_its_name(void **state)
 {
     (void)state;
     for (int32_t i = 0; nb_optimizers[i]; i++) {
-        assert_ptr_equal(nb_optimizer_find(nb_optimizers[i]->name), nb_optimizers[i]);
+        assert_ptr_equal(nb_registry_find(nb_optimizers, nb_optimizers[i]->name), nb_optimizers[i]);
         assert_true(nb_optimizers[i]->n_moments >= 0 && nb_optimizers[i]->n_moments <= NB_MAX_MOMENTS);
     }
     for (int32_t i = 0; nb_schedules[i]; i++)
-        assert_ptr_equal(nb_schedule_find(nb_schedules[i]->name), nb_schedules[i]);
-    assert_null(nb_optimizer_find("no"));
-    assert_null(nb_schedule_find("no"));
+        assert_ptr_equal(nb_registry_find(nb_schedules, nb_schedules[i]->name), nb_schedules[i]);
+    assert_null(nb_registry_find(nb_optimizers, "no"));
+    assert_null(nb_registry_find(nb_schedules, "no"));
 }
 
 static void running_out_of_memory_anywhere_is_an_error(void **state)
