@@ -3,6 +3,7 @@
 #include "cli/output.h"
 
 #include "base/check.h"
+#include "lower/intcheck.h"
 
 #include <string.h>
 
@@ -106,7 +107,6 @@ static int32_t signed_bits(int64_t bound)
 
 static nb_status from_integers(cli *c, const nb_intmodel *m, summary *s)
 {
-    static const char *const kinds[NB_STEP_KINDS] = {"table", "conv", "add", "concat", "maxpool", "avgpool"};
     s->rows = nb_alloc(c->ctx, (size_t)m->e.n_steps * sizeof *s->rows);
     if (!s->rows)
         return NB_E_NOMEM;
@@ -115,18 +115,17 @@ static nb_status from_integers(cli *c, const nb_intmodel *m, summary *s)
         const nb_sinfo *i = &m->steps[s->n];
         const nb_etensor *out = &m->e.tensors[e->out];
         row *r = &s->rows[s->n];
-        *r = (row){.kind = kinds[e->kind], .weight_bits = i->weight_bits, .macs = i->macs};
+        *r = (row){.kind = nb_step_names[e->kind], .weight_bits = i->weight_bits, .macs = i->macs};
         snprintf(r->name, sizeof r->name, "%s", i->name);
         snprintf(r->output, sizeof r->output, "%dx%dx%d", out->h, out->w, out->c);
         r->output_bits = m->tensors[e->out].bits;
         if (e->kind == NB_STEP_TABLE)
             r->bytes = 256 * (int64_t)out->c;
         if (e->kind == NB_STEP_CONV) {
-            const nb_geom *g = &e->geom;
-            int64_t weights = (int64_t)g->oc * g->kh * g->kw * (g->c / g->groups);
-            r->parameters = weights + g->oc;
+            const int64_t weights = nb_estep_weights(e), channels = e->geom.oc;
+            r->parameters = weights + channels;
             r->acc_bits = signed_bits(i->acc_bound);
-            r->bytes = (weights * i->weight_bits + 7) / 8 + (e->mult ? 12 : 4) * (int64_t)g->oc;
+            r->bytes = (weights * i->weight_bits + 7) / 8 + (e->mult ? 12 : 4) * channels;
         }
     }
     const nb_etensor *in = &m->e.tensors[nb_intmodel_input(m)];

@@ -45,8 +45,6 @@ void cgen_helpers(cgen *g);
  * windows of two pixels copied there. */
 nb_status cgen_plan(cgen *g);
 size_t cgen_scratch_bytes(const nb_intmodel *m, int32_t step);
-/* The step that wrote what `step` reads as its k-th input. */
-const nb_estep *cgen_producer(const nb_intmodel *m, int32_t tensor);
 bool cgen_depthwise(const nb_geom *g);
 int64_t cgen_row(const nb_geom *g); /* weights of one output channel */
 

@@ -37,7 +37,7 @@ static void put_int32(cgen *g, const char *what, int32_t step, const int32_t *v,
 nb_status cgen_real_bias(nb_ctx *ctx, const nb_intmodel *m, int32_t step, int32_t *bias)
 {
     const nb_estep *s = &m->e.steps[step];
-    const nb_estep *from = cgen_producer(m, s->in[0]);
+    const nb_estep *from = &m->e.steps[nb_engine_writer(&m->e, s->in[0])];
     const int32_t zero = m->e.tensors[s->in[0]].zero;
     const int64_t reach = llabs(from->lo - (int64_t)zero) > llabs(from->hi - (int64_t)zero)
                               ? llabs(from->lo - (int64_t)zero)
@@ -63,7 +63,7 @@ static nb_status put_weights(cgen *g, int32_t step)
 {
     const nb_estep *s = &g->m->e.steps[step];
     const int32_t bits = g->m->steps[step].weight_bits;
-    const int64_t n = cgen_row(&s->geom) * s->geom.oc;
+    const int64_t n = nb_estep_weights(s);
     uint8_t *packed = nb_alloc(g->ctx, nb_pack_bytes(n, bits));
     if (!packed)
         return NB_E_NOMEM;

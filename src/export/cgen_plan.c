@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/memplan.h"
+#include "engine/engine_check.h"
 
 enum { ALIGN = 4 };
 
@@ -17,14 +18,6 @@ bool cgen_depthwise(const nb_geom *g)
 int64_t cgen_row(const nb_geom *g)
 {
     return (int64_t)g->kh * g->kw * (g->c / g->groups);
-}
-
-const nb_estep *cgen_producer(const nb_intmodel *m, int32_t tensor)
-{
-    for (int32_t i = 0; i < m->e.n_steps; i++)
-        if (m->e.steps[i].out == tensor)
-            return &m->e.steps[i];
-    return NULL;
 }
 
 size_t cgen_scratch_bytes(const nb_intmodel *m, int32_t step)
@@ -40,7 +33,7 @@ static void set_lifetimes(const nb_intmodel *m, nb_usage *u)
     const int32_t n = m->e.n_tensors;
     for (int32_t t = 0; t < n; t++) {
         const nb_etensor *e = &m->e.tensors[t];
-        u[t] = (nb_usage){.first = -1, .last = -1, .bytes = (size_t)e->h * (size_t)e->w * (size_t)e->c};
+        u[t] = (nb_usage){.first = -1, .last = -1, .bytes = (size_t)nb_etensor_values(e)};
         if (e->type == NB_EI_S32)
             u[t].bytes = 0; /* the logits: the caller's */
     }

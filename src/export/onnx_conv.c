@@ -11,6 +11,7 @@
 #ifdef NB_ONNX
 
 #    include "base/check.h"
+#    include "engine/engine_check.h"
 #    include "export/cgen.h"
 #    include "lower/pack.h"
 
@@ -55,7 +56,7 @@ static nb_status layer_open(const onnx_writer *w, int32_t i, layer *l)
 {
     const nb_estep *s = &w->m->e.steps[i];
     const double x = (double)w->m->tensors[s->in[0]].scale, y = (double)w->m->tensors[s->out].scale;
-    *l = (layer){.s = s, .name = w->m->steps[i].name, .n = cgen_row(&s->geom) * s->geom.oc, .channels = s->geom.oc};
+    *l = (layer){.s = s, .name = w->m->steps[i].name, .n = nb_estep_weights(s), .channels = s->geom.oc};
     l->int4 = w->m->steps[i].weight_bits <= 4 && w->opset >= ONNX_OPSET_INT4;
     l->oihw = nb_alloc(w->ctx, (size_t)l->n);
     l->packed = nb_alloc(w->ctx, nb_pack_bytes(l->n, 4));

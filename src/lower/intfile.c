@@ -172,7 +172,7 @@ static nb_status add_weights(const sink *o, const nb_estep *s, int32_t bits)
 {
     const nb_geom *g = &s->geom;
     const int64_t shape[4] = {g->oc, g->kh, g->kw, g->c / g->groups};
-    const int64_t n = shape[0] * shape[1] * shape[2] * shape[3];
+    const int64_t n = nb_estep_weights(s);
     if (nb_pack_per_byte(bits) > 1) {
         uint8_t *packed = nb_arena_alloc(o->arena, nb_pack_bytes(n, bits));
         if (!packed)
@@ -187,7 +187,6 @@ static nb_status add_weights(const sink *o, const nb_estep *s, int32_t bits)
 static nb_status add_step(const sink *o, const nb_intmodel *m, int32_t i)
 {
     const nb_estep *s = &m->e.steps[i];
-    const nb_intstep lengths = {.kind = s->kind, .n_in = s->n_in, .geom = s->geom};
     if (s->kind == NB_STEP_TABLE) {
         const int64_t shape[2] = {m->e.tensors[s->out].c, 256};
         const char *name = nb_arena_printf(o->arena, "%s.table", o->step);
@@ -199,8 +198,8 @@ static nb_status add_step(const sink *o, const nb_intmodel *m, int32_t i)
         NB_TRY(add(o, "weight_scale", NB_ST_F32, m->steps[i].n_scale, m->steps[i].weight_scale));
     }
     if (s->mult) {
-        NB_TRY(add(o, "mult", NB_ST_I32, nb_int_mults(&lengths), s->mult));
-        NB_TRY(add(o, "shift", NB_ST_I32, nb_int_shifts(&lengths), s->shift));
+        NB_TRY(add(o, "mult", NB_ST_I32, nb_estep_mults(s), s->mult));
+        NB_TRY(add(o, "shift", NB_ST_I32, nb_estep_shifts(s), s->shift));
     }
     return NB_OK;
 }

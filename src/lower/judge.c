@@ -66,12 +66,12 @@ static exact add_value(const nb_judge *j, const nb_verdict *d, const nb_lval *v)
     exact e = {0};
     double codes = 0, scale = 0;
     for (int32_t k = 0; k < v->n_in; k++) {
-        const nb_inttensor *x = &j->val[v->in[k]].t;
-        const double code = (double)d->in[k][d->at] - x->zero;
-        e.real += (double)x->scale * code;
-        e.graph += 2 * NB_FLOAT_ROUNDING * fabs((double)x->scale * code);
+        const nb_lval *x = &j->val[v->in[k]];
+        const double code = (double)d->in[k][d->at] - x->t.zero, unit = (double)x->info.scale;
+        e.real += unit * code;
+        e.graph += 2 * NB_FLOAT_ROUNDING * fabs(unit * code);
         codes += fabs(code);
-        scale = fmax(scale, (double)x->scale);
+        scale = fmax(scale, unit);
     }
     e.engine = MULTIPLIER * scale * codes; /* both multipliers have the larger one's shift */
     return e;
@@ -82,8 +82,8 @@ static exact concat_value(const nb_judge *j, const nb_verdict *d, const nb_lval 
     int64_t c = d->at % channels, k = 0;
     while (c >= j->val[v->in[k]].t.c)
         c -= j->val[v->in[k++]].t.c;
-    const nb_inttensor *x = &j->val[v->in[k]].t;
-    exact e = {.real = (double)x->scale * (d->in[k][d->at / channels * x->c + c] - x->zero)};
+    const nb_lval *x = &j->val[v->in[k]];
+    exact e = {.real = (double)x->info.scale * (d->in[k][d->at / channels * x->t.c + c] - x->t.zero)};
     e.graph = NB_FLOAT_ROUNDING * fabs(e.real);
     e.engine = MULTIPLIER * fabs(e.real);
     return e;

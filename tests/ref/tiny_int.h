@@ -6,8 +6,10 @@
 
 /* What a test may bend before the builder sees it. */
 typedef struct {
-    nb_inttensor tensors[9];
-    nb_intstep steps[9];
+    nb_etensor tensors[9];
+    nb_tinfo tinfo[9];
+    nb_estep steps[9];
+    nb_sinfo sinfo[9];
     int32_t n_tensors, n_steps;
     nb_intmeta meta;
     uint8_t table[2 * 256];

@@ -172,27 +172,16 @@ static nb_status named(nb_ctx *ctx, const ref_model *r, nb_intmodel **out)
     for (int32_t i = 0; st == NB_OK && i < e->n_tensors; i++) {
         const nb_etensor *t = &e->tensors[i];
         snprintf(name, sizeof name, "t%d", i);
-        nb_inttensor it = {name, t->h, t->w, t->c, t->type, t->type == NB_EI_S32 ? 32 : 8, scale, t->zero, t->offset};
-        st = nb_intbuilder_tensor(b, &it, &index);
+        st = nb_intbuilder_tensor(b, t, &(nb_tinfo){name, scale, t->type == NB_EI_S32 ? 32 : 8}, &index);
     }
     for (int32_t i = 0; st == NB_OK && i < e->n_steps; i++) {
         const nb_estep *s = &e->steps[i];
         snprintf(name, sizeof name, "s%d", i);
-        nb_intstep is = {
-            .kind = s->kind, .name = name, .n_in = s->n_in, .out = s->out, .lo = s->lo, .hi = s->hi, .geom = s->geom};
-        memcpy(is.in, s->in, sizeof is.in);
-        is.table = s->table;
-        is.weights = s->weights;
-        is.weight_bits = 8;
-        is.bias = s->bias;
-        is.mult = s->mult;
-        is.shift = s->shift;
-        is.weight_scale = &scale;
-        is.n_scale = 1;
+        const nb_sinfo info = {.name = name, .weight_bits = 8, .weight_scale = &scale, .n_scale = 1};
         for (int64_t k = 0; s->kind == NB_STEP_CONV && k < ref_model_step_bytes(e, s).weights; k++)
             if (s->weights[k] == -128)
                 ((int8_t *)(uintptr_t)s->weights)[k] = -127; /* the narrow grid */
-        st = nb_intbuilder_step(b, &is);
+        st = nb_intbuilder_step(b, s, &info);
     }
     const nb_etensor *last = &e->tensors[e->steps[e->n_steps - 1].out];
     const nb_intmeta meta = {.classes = last->h * last->w * last->c, .accuracy = -1};
