@@ -20,10 +20,21 @@ int64_t cgen_row(const nb_geom *g)
     return (int64_t)g->kh * g->kw * (g->c / g->groups);
 }
 
+int32_t cgen_width(const nb_intmodel *m, int32_t step)
+{
+    const int32_t bits = m->steps[step].weight_bits;
+    return m->steps[step].level ? bits : bits > 4 ? 8 : bits > 2 ? 4 : 2;
+}
+
+bool cgen_in_bytes(const nb_intmodel *m, int32_t step)
+{
+    return !m->steps[step].level && m->steps[step].weight_bits > 4;
+}
+
 size_t cgen_scratch_bytes(const nb_intmodel *m, int32_t step)
 {
     const nb_estep *s = &m->e.steps[step];
-    if (s->kind != NB_STEP_CONV || (m->steps[step].weight_bits > 4 && !cgen_windowed(m, step)))
+    if (s->kind != NB_STEP_CONV || (cgen_in_bytes(m, step) && !cgen_windowed(m, step)))
         return 0;
     return (size_t)(cgen_row(&s->geom) * (cgen_depthwise(&s->geom) ? s->geom.oc : 2));
 }

@@ -4,7 +4,9 @@
 #include "base/check.h"
 #include "quant/requant.h"
 
+#include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 /* The codes of the real clamp; infinities are the grid's ends. */
 static void clamp_to_grid(const nb_lval *v, const nb_lval *y, nb_estep *s)
@@ -32,6 +34,22 @@ static nb_status close_input(nb_lowering *lo, const nb_lval *v, const nb_lval *y
     return NB_OK;
 }
 
+static nb_status cannot_close(nb_lowering *lo, const nb_lval *v, int32_t c, nb_requant_result why)
+{
+    if (why == NB_REQUANT_UNSYMMETRIC)
+        return nb_fail(
+            lo->ctx, NB_E_RANGE,
+            "%s: channel %" PRId32 ": its batch norm turns the sign of its weights (gamma < 0), but not every one of "
+            "their %" PRId32 " levels has a counterpart of the other sign: use a symmetric format of weights, or "
+            "quant.batchnorm: fold",
+            v->opener->name, c, v->n_levels);
+    return nb_fail(
+        lo->ctx, NB_E_RANGE,
+        "%s: channel %d: its accumulator could exceed 31 bits (bias %g, scale %g): use fewer bits or a smaller "
+        "layer; when these are no sensible numbers, training has diverged or the file is damaged",
+        v->opener->name, c, v->bias[c], v->scale[c]);
+}
+
 static nb_status close_mac(nb_lowering *lo, const nb_lval *v, const nb_lval *y, nb_estep *s, nb_sinfo *info)
 {
     const nb_lval *x = &lo->val[v->in[0]];
@@ -43,25 +61,23 @@ static nb_status close_mac(nb_lowering *lo, const nb_lval *v, const nb_lval *y, 
     int8_t *w = nb_arena_alloc(lo->arena, (size_t)(oc * per));
     if (!bias || !mult || !shift || !w)
         return NB_E_NOMEM;
+    memcpy(w, v->weights, (size_t)(oc * per));
     for (int32_t c = 0; c < oc; c++) {
-        for (int64_t k = 0; k < per; k++)
-            w[c * per + k] = v->weights[c * per + k];
-        nb_requant_spec spec = {.scale = v->scale[c],
-                                .bias = v->bias[c],
-                                .out_scale = y->info.scale,
-                                .x_lo = x->lo,
-                                .x_hi = x->hi,
-                                .x_zero = x->t.zero,
-                                .y_zero = y->t.zero,
-                                .y_lo = s->lo,
-                                .y_hi = s->hi};
+        const nb_requant_spec spec = {.scale = v->scale[c],
+                                      .bias = v->bias[c],
+                                      .out_scale = y->info.scale,
+                                      .x_lo = x->lo,
+                                      .x_hi = x->hi,
+                                      .x_zero = x->t.zero,
+                                      .y_zero = y->t.zero,
+                                      .y_lo = s->lo,
+                                      .y_hi = s->hi,
+                                      .level = v->level,
+                                      .n_levels = v->n_levels};
         nb_requant r;
-        if (!nb_requant_channel(&spec, w + c * per, per, &r))
-            return nb_fail(
-                lo->ctx, NB_E_RANGE,
-                "%s: channel %d: its accumulator could exceed 31 bits (bias %g, scale %g): use fewer bits or a smaller "
-                "layer; when these are no sensible numbers, training has diverged or the file is damaged",
-                v->opener->name, c, v->bias[c], v->scale[c]);
+        const nb_requant_result done = nb_requant_channel(&spec, w + c * per, per, &r);
+        if (done != NB_REQUANT_DONE)
+            return cannot_close(lo, v, c, done);
         bias[c] = r.bias;
         mult[c] = r.mult;
         shift[c] = r.shift;
@@ -69,12 +85,14 @@ static nb_status close_mac(nb_lowering *lo, const nb_lval *v, const nb_lval *y, 
     s->kind = NB_STEP_CONV;
     s->geom = v->geom;
     s->weights = w;
-    info->weight_bits = v->weight_bits;
-    info->weight_scale = v->weight_scale;
-    info->n_scale = v->n_weight_scale;
     s->bias = bias;
     s->mult = mult;
     s->shift = shift;
+    info->weight_bits = v->weight_bits;
+    info->weight_scale = v->weight_scale;
+    info->n_scale = v->n_weight_scale;
+    info->level = v->level;
+    info->n_levels = v->n_levels;
     return NB_OK;
 }
 

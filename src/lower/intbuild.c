@@ -135,6 +135,7 @@ static nb_status keep_step(nb_intbuilder *b, nb_estep *s, nb_sinfo *info)
         s->geom.groups = s->geom.c;
     info->weight_bits = conv ? info->weight_bits : 0;
     info->n_scale = conv ? info->n_scale : 0;
+    info->n_levels = conv && info->level ? info->n_levels : 0;
     info->name = keep(b->arena, info->name, (int64_t)strlen(info->name) + 1, 1, &failed);
     s->table = keep(b->arena, s->table, table, 1, &failed);
     s->weights = keep(b->arena, s->weights, nb_estep_weights(s), 1, &failed);
@@ -142,6 +143,7 @@ static nb_status keep_step(nb_intbuilder *b, nb_estep *s, nb_sinfo *info)
     s->mult = keep(b->arena, s->mult, nb_estep_mults(s), sizeof *s->mult, &failed);
     s->shift = keep(b->arena, s->shift, nb_estep_shifts(s), sizeof *s->shift, &failed);
     info->weight_scale = keep(b->arena, info->weight_scale, info->n_scale, sizeof *info->weight_scale, &failed);
+    info->level = keep(b->arena, info->level, info->n_levels, 1, &failed);
     return failed ? NB_E_NOMEM : NB_OK;
 }
 

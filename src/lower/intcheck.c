@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 const char *const nb_step_names[NB_STEP_KINDS] = {"table", "conv", "add", "concat", "maxpool", "avgpool"};
@@ -132,17 +133,63 @@ nb_status nb_intcheck_shape(const nb_intcheck *p, int32_t step)
     return report(p, NB_E_SHAPE, &v);
 }
 
+/* Ascending, in -127..127, as many as their index can say; marks what they are: is_level[level + 128]. */
+static nb_everdict level_fault(const nb_sinfo *info, int32_t where, bool *is_level)
+{
+    if (info->weight_bits < 1 || info->weight_bits > NB_PACK_MAX_BITS)
+        return (nb_everdict){where, "weight_bits: #: must be 1..8 with levels", {info->weight_bits}};
+    if (info->n_levels < 2 || info->n_levels > 1 << info->weight_bits)
+        return (nb_everdict){
+            where, "# levels: must be 2..# (# bits)", {info->n_levels, 1 << info->weight_bits, info->weight_bits}
+        };
+    for (int32_t i = 0; i < info->n_levels; i++) {
+        if (info->level[i] == -128)
+            return (nb_everdict){where, "levels[#]: -128: must be -127..127", {i}};
+        if (i > 0 && info->level[i] <= info->level[i - 1])
+            return (nb_everdict){
+                where, "levels[#]: #: must be more than the one before, #", {i, info->level[i], info->level[i - 1]}
+            };
+        is_level[info->level[i] + 128] = true;
+    }
+    return (nb_everdict){0};
+}
+
+static nb_everdict weight_fault(const nb_estep *s, const nb_sinfo *info, int32_t where)
+{
+    const int64_t n = nb_estep_weights(s), row = n / s->geom.oc;
+    const int32_t limit = info->level ? 0 : (1 << (info->weight_bits - 1)) - 1;
+    bool allowed[256] = {false};
+    nb_everdict v = {0};
+    if (info->level)
+        v = level_fault(info, where, allowed);
+    for (int32_t code = -limit; !info->level && code <= limit; code++)
+        allowed[code + 128] = true;
+    for (int64_t i = 0; i < n && !v.why; i++) {
+        if (allowed[s->weights[i] + 128])
+            continue;
+        v = (nb_everdict){
+            where,
+            "weight[#][#]: #: must be #..# (# bits)",
+            {i / row, i % row, s->weights[i], -limit, limit, info->weight_bits}
+        };
+        if (info->level)
+            v = (nb_everdict){
+                where, "weight[#][#]: #: is none of its # levels", {i / row, i % row, s->weights[i], info->n_levels}
+            };
+    }
+    return v;
+}
+
 /* What a CONV has for its readers: the width its weights fit in, and scales. */
 static nb_status check_info(const nb_intcheck *p, int32_t step)
 {
     const nb_estep *s = &p->m->e.steps[step];
     const nb_sinfo *info = &p->m->steps[step];
-    const int64_t n = nb_estep_weights(s), row = n / s->geom.oc;
     char text[96];
     nb_everdict v = {1 + step, NULL, {0}};
     if (!info->weight_scale)
         v.why = "has no table, weights, bias or weight scales";
-    else if (info->weight_bits < NB_PACK_MIN_BITS || info->weight_bits > NB_PACK_MAX_BITS)
+    else if (!info->level && (info->weight_bits < NB_PACK_MIN_BITS || info->weight_bits > NB_PACK_MAX_BITS))
         v = (nb_everdict){1 + step, "weight_bits: #: must be 2..8", {info->weight_bits}};
     else if (info->n_scale != 1 && info->n_scale != s->geom.oc)
         v = (nb_everdict){
@@ -150,15 +197,8 @@ static nb_status check_info(const nb_intcheck *p, int32_t step)
         };
     for (int32_t i = 0; i < info->n_scale && !v.why; i++)
         v.why = scale_fault(info->weight_scale[i], "weight_scale", i, text, sizeof text);
-    NB_TRY(report(p, NB_E_RANGE, &v));
-    const int32_t limit = (1 << (info->weight_bits - 1)) - 1;
-    for (int64_t i = 0; i < n && !v.why; i++)
-        if (s->weights[i] < -limit || s->weights[i] > limit)
-            v = (nb_everdict){
-                1 + step,
-                "weight[#][#]: #: must be #..# (# bits)",
-                {i / row, i % row, s->weights[i], -limit, limit, info->weight_bits}
-            };
+    if (!v.why)
+        v = weight_fault(s, info, 1 + step);
     return report(p, NB_E_RANGE, &v);
 }
 

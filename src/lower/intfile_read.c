@@ -18,13 +18,15 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct {
     nb_ctx *ctx;
     const char *file; /* name for messages */
     const nb_st_file *st;
-    int32_t used; /* tensors of the file some step asked for */
+    bool may_level, has_level; /* do weights have levels, in a file of this version and so far? */
+    int32_t used;              /* tensors of the file some step asked for */
     nb_intbuilder *builder;
     const nb_emodel *model; /* the builder's, so far */
 } reader;
@@ -33,6 +35,7 @@ typedef struct {
 typedef struct {
     nb_estep e;
     nb_sinfo info;
+    bool levels;
     int8_t *unpacked; /* weights, when they cannot be used where they lie; freed with the step */
 } filed_step;
 
@@ -190,11 +193,21 @@ static nb_status read_inputs(const object *o, nb_estep *s)
     return NB_OK;
 }
 
-static nb_status read_packing(const object *o, nb_sinfo *s)
+static nb_status read_packing(const object *o, filed_step *f)
 {
+    nb_sinfo *s = &f->info;
     const char *packing;
     NB_TRY(get_int(o, "weight_bits", &s->weight_bits));
     NB_TRY(get_text(o, "packing", &packing));
+    f->levels = strcmp(packing, NB_PACK_LEVELS) == 0;
+    if (f->levels && !o->r->may_level)
+        return bad(o->r, "graph: step %" PRId32 ": packing: \"%s\": only format \"%s%d\" has it", o->index, packing,
+                   NB_INTFILE_FAMILY, NB_INTFILE_LEVELS);
+    if (f->levels && (s->weight_bits < 1 || s->weight_bits > NB_PACK_MAX_BITS))
+        return bad(o->r, "graph: step %" PRId32 ": weight_bits: %" PRId32 ": must be 1..8", o->index, s->weight_bits);
+    o->r->has_level |= f->levels;
+    if (f->levels)
+        return NB_OK;
     if (s->weight_bits < NB_PACK_MIN_BITS || s->weight_bits > NB_PACK_MAX_BITS)
         return bad(o->r, "graph: step %" PRId32 ": weight_bits: %" PRId32 ": must be 2..8", o->index, s->weight_bits);
     if (strcmp(packing, nb_pack_name(s->weight_bits)) != 0)
@@ -203,20 +216,21 @@ static nb_status read_packing(const object *o, nb_sinfo *s)
     return NB_OK;
 }
 
-static nb_status read_fields(const object *o, nb_estep *s, nb_sinfo *info)
+static nb_status read_fields(const object *o, filed_step *f)
 {
+    nb_estep *s = &f->e;
     if (!cJSON_IsObject(o->json))
         return bad(o->r, "graph: step %" PRId32 ": must be an object", o->index);
     NB_TRY(get_choice(o, "kind", nb_step_names, NB_STEP_KINDS, &s->kind));
     NB_TRY(expect_object(o, s->kind == NB_STEP_CONV ? 9 : nb_step_has_geom(s->kind) ? 7 : 6));
-    NB_TRY(get_text(o, "name", &info->name));
+    NB_TRY(get_text(o, "name", &f->info.name));
     NB_TRY(read_inputs(o, s));
     NB_TRY(get_int(o, "out", &s->out));
     NB_TRY(get_int(o, "lo", &s->lo));
     NB_TRY(get_int(o, "hi", &s->hi));
     if (nb_step_has_geom(s->kind))
         NB_TRY(read_geom(o, &s->geom));
-    return s->kind == NB_STEP_CONV ? read_packing(o, info) : NB_OK;
+    return s->kind == NB_STEP_CONV ? read_packing(o, f) : NB_OK;
 }
 
 /* ---- arrays ---- */
@@ -271,8 +285,39 @@ static nb_status get_i32(reader *r, const char *step, const char *what, int32_t 
     return NB_OK;
 }
 
+static nb_status get_levels(reader *r, filed_step *s)
+{
+    const char *name = s->info.name;
+    const nb_st_tensor *t = find(r, name, "levels"), *w;
+    const int64_t most = (int64_t)1 << s->info.weight_bits;
+    if (t && (t->count < 2 || t->count > most))
+        return bad(r, "tensor \"%s.levels\" has %" PRId64 " values: must have 2..%" PRId64, name, t->count, most);
+    NB_TRY(get_array(r, name, &(wanted){"levels", NB_ST_I8, 1, {t ? t->count : 2}}, &t));
+    s->info.level = t->data;
+    s->info.n_levels = (int32_t)t->count;
+    const nb_level_packing p = nb_packing_of(&s->e, &s->info);
+    NB_TRY(get_array(r, name, &(wanted){"weight", NB_ST_U8, 1, {(int64_t)nb_level_bytes(&p)}}, &w));
+    s->e.weights = s->unpacked = nb_alloc(r->ctx, (size_t)nb_estep_weights(&s->e));
+    if (!s->unpacked)
+        return NB_E_NOMEM;
+    int64_t at = 0;
+    switch (nb_level_unpack(s->unpacked, w->data, &p, &at)) {
+    case NB_LEVELS_BAD_INDEX:
+        return bad(r,
+                   "tensor \"%s.weight\": index %" PRId64 " of channel %" PRId64 " is none of its %" PRId32 " levels",
+                   name, at % p.row, at / p.row, p.n_levels);
+    case NB_LEVELS_SPARE_BITS:
+        return bad(r, "tensor \"%s.weight\": channel %" PRId64 ": unused bits of the last byte must be 0", name, at);
+    case NB_LEVELS_FINE:
+        break;
+    }
+    return NB_OK;
+}
+
 static nb_status get_weights(reader *r, filed_step *s)
 {
+    if (s->levels)
+        return get_levels(r, s);
     const nb_geom *g = &s->e.geom;
     const nb_st_tensor *t;
     const int64_t n = nb_estep_weights(&s->e);
@@ -332,7 +377,7 @@ static nb_status read_step(reader *r, const cJSON *json, int32_t index)
 {
     const object o = {r, json, "step", index};
     filed_step s = {0};
-    NB_TRY(read_fields(&o, &s.e, &s.info));
+    NB_TRY(read_fields(&o, &s));
     NB_TRY(nb_intbuilder_shape(r->builder, &s.e, &s.info));
     nb_status st = get_arrays(r, &s);
     if (st == NB_OK)
@@ -352,6 +397,9 @@ static nb_status read_graph(reader *r, const cJSON *graph)
         return bad(r, "graph: \"steps\" must be a list");
     int32_t index = 0;
     cJSON_ArrayForEach(item, steps) NB_TRY(read_step(r, item, index++));
+    if (r->may_level && !r->has_level)
+        return bad(r, "format \"%s%d\" is for layers with levels: there are none", NB_INTFILE_FAMILY,
+                   NB_INTFILE_LEVELS);
     if (r->used != nb_st_count(r->st))
         return bad(r, "%" PRId32 " tensors belong to no step", nb_st_count(r->st) - r->used);
     return NB_OK;
@@ -416,6 +464,7 @@ static nb_status read_file(nb_ctx *ctx, const nb_st_file *file, nb_intmodel **ou
     reader r = {.ctx = ctx, .file = nb_st_name(file), .st = file};
     const char *text = nb_st_meta(file, "graph");
     NB_TRY(nb_st_check_format(ctx, file, NB_INTFILE_FAMILY, NB_INTFILE_VERSION, "an integer checkpoint"));
+    r.may_level = strtol(nb_st_meta(file, "format") + strlen(NB_INTFILE_FAMILY), NULL, 10) >= NB_INTFILE_LEVELS;
     NB_TRY(nb_intbuilder_create(ctx, r.file, &r.builder));
     r.model = nb_intbuilder_model(r.builder);
     cJSON *graph = text ? cJSON_ParseWithOpts(text, NULL, 1) : NULL;

@@ -98,6 +98,8 @@ nb_status nb_lower_mac(nb_lowering *lo, const nb_node *n, const nb_geom *geom)
         return NB_E_NOMEM;
     NB_TRY(nb_fakequant_snapshot(lo->ctx, w, &q, v.weights));
     v.weight_bits = q.bits;
+    v.level = q.level;
+    v.n_levels = q.n_levels;
     v.n_weight_scale = q.n;
     const float *bias = n->n_in > 2 ? n->in[2]->out.data : NULL;
     for (int32_t c = 0; c < oc; c++) {

@@ -29,6 +29,8 @@ typedef struct {
     int8_t *weights;
     int32_t weight_bits, n_weight_scale;
     float *weight_scale;
+    const int8_t *level; /* what weights can be; NULL: all of a narrow grid */
+    int32_t n_levels;
     double *scale, *bias;
     /* MAC: how far the float network, which computes the same in single precision, can be from that real value before
      * it quantizes: err_scale[c] * |sum| + err_bias[c] */

@@ -31,45 +31,90 @@ static double clamped_code(const nb_requant_spec *s, double real)
     return v < s->y_lo ? s->y_lo : v > s->y_hi ? s->y_hi : v;
 }
 
-/* The channel's output hardly depends on its input: weights 0, and a bias that is already on the output grid. */
-static bool constant_channel(const nb_requant_spec *s, int8_t *w, int64_t n, double reach, nb_requant *out)
+static bool is_level(const nb_requant_spec *s, int32_t code)
 {
-    bool same = clamped_code(s, s->bias - reach) == clamped_code(s, s->bias + reach);
-    if (!same && reach > 0.5 * s->out_scale)
-        return false;
-    for (int64_t i = 0; i < n; i++)
-        w[i] = 0;
-    double code = clamped_code(s, s->bias) - s->y_zero;
-    *out = (nb_requant){.bias = (int32_t)code, .mult = 1 << 30, .shift = 30, .bound = llabs((long long)code)};
+    for (int32_t i = 0; i < s->n_levels; i++)
+        if (s->level[i] == code)
+            return true;
+    return !s->level;
+}
+
+static bool symmetric(const nb_requant_spec *s)
+{
+    for (int32_t i = 0; s->level && i < s->n_levels; i++)
+        if (s->level[i] != -s->level[s->n_levels - 1 - i])
+            return false;
     return true;
 }
 
-bool nb_requant_channel(const nb_requant_spec *s, int8_t *w, int64_t n, nb_requant *out)
+/* What a channel's codes and inputs can add up to. */
+typedef struct {
+    int64_t sum, size;    /* of codes, of their magnitudes */
+    int64_t raw, centred; /* largest magnitude of an input, and of an input less its zero point */
+} reach;
+
+static reach reach_of(const nb_requant_spec *s, const int8_t *w, int64_t n)
+{
+    reach r = {.raw = s->x_hi > -s->x_lo ? s->x_hi : -s->x_lo};
+    r.centred = s->x_hi - s->x_zero > s->x_zero - s->x_lo ? s->x_hi - s->x_zero : s->x_zero - s->x_lo;
+    for (int64_t i = 0; i < n; i++) {
+        r.sum += w[i];
+        r.size += abs(w[i]);
+    }
+    return r;
+}
+
+/* Folds bias b, which is one of sums without the input's zero point; false when a sum could leave 31 bits. */
+static bool fold_bias(const nb_requant_spec *s, const reach *r, int64_t b, nb_requant *out)
+{
+    const int64_t folded = b - s->x_zero * r->sum;
+    const int64_t raw = r->size * r->raw + llabs(folded), centred = r->size * r->centred + llabs(b);
+    out->bound = raw > centred ? raw : centred;
+    out->bias = (int32_t)folded;
+    return out->bound < ACC_LIMIT;
+}
+
+/* The channel's output hardly depends on its input: weights 0, and a bias that is already on the output grid. Without a
+ * level 0 the bias is the code times 2^k > twice any sum, and the shift k more: the sum is lost in rounding. */
+static bool constant_channel(const nb_requant_spec *s, const reach *r, int8_t *w, int64_t n, nb_requant *out)
+{
+    const double moved = fabs(s->scale) * (double)(r->size * r->centred);
+    const bool same = clamped_code(s, s->bias - moved) == clamped_code(s, s->bias + moved);
+    if (!same && moved > 0.5 * s->out_scale)
+        return false;
+    const double code = clamped_code(s, s->bias) - s->y_zero;
+    nb_requant c = {.bias = (int32_t)code, .mult = 1 << 30, .shift = 30, .bound = llabs((long long)code)};
+    if (is_level(s, 0)) {
+        for (int64_t i = 0; i < n; i++)
+            w[i] = 0;
+    } else {
+        while (c.shift < 61 && ((int64_t)1 << (c.shift - 30)) <= 2 * r->size * r->centred)
+            c.shift++;
+        if (fabs(ldexp(code, c.shift - 30)) >= (double)ACC_LIMIT ||
+            !fold_bias(s, r, (int64_t)ldexp(code, c.shift - 30), &c))
+            return false;
+    }
+    *out = c;
+    return true;
+}
+
+nb_requant_result nb_requant_channel(const nb_requant_spec *s, int8_t *w, int64_t n, nb_requant *out)
 {
     if (!isfinite(s->scale) || !isfinite(s->bias))
-        return false; /* of damaged statistics: there is no integer for it */
-    int64_t sum = 0, size = 0;
-    int32_t sign = s->scale < 0 ? -1 : 1;
-    for (int64_t i = 0; i < n; i++) {
-        sum += sign * w[i];
-        size += abs(w[i]);
-    }
-    int64_t centred = s->x_hi - s->x_zero > s->x_zero - s->x_lo ? s->x_hi - s->x_zero : s->x_zero - s->x_lo;
-    int64_t raw = s->x_hi > -s->x_lo ? s->x_hi : -s->x_lo;
-    double scale = fabs(s->scale), bias = s->bias / scale;
-    nb_requant r;
-    bool sound = nb_multiplier(scale / s->out_scale, &r.mult, &r.shift) && fabs(bias) < (double)ACC_LIMIT;
-    if (sound) {
-        int64_t b = llrint(bias), folded = b - s->x_zero * sum;
-        int64_t bound_raw = size * raw + llabs(folded), bound_centred = size * centred + llabs(b);
-        r.bound = bound_raw > bound_centred ? bound_raw : bound_centred;
-        r.bias = (int32_t)folded;
-        sound = r.bound < ACC_LIMIT;
-    }
-    if (!sound)
-        return constant_channel(s, w, n, scale * (double)(size * centred), out);
-    for (int64_t i = 0; i < n && sign < 0; i++)
+        return NB_REQUANT_TOO_LARGE; /* of damaged statistics: there is no integer for it */
+    const double scale = fabs(s->scale), bias = s->bias / scale;
+    const reach as_trained = reach_of(s, w, n);
+    reach r = as_trained;
+    nb_requant q;
+    if (s->scale < 0)
+        r.sum = -r.sum;
+    if (!nb_multiplier(scale / s->out_scale, &q.mult, &q.shift) || !(fabs(bias) < (double)ACC_LIMIT) ||
+        !fold_bias(s, &r, llrint(bias), &q))
+        return constant_channel(s, &as_trained, w, n, out) ? NB_REQUANT_DONE : NB_REQUANT_TOO_LARGE;
+    if (s->scale < 0 && !symmetric(s))
+        return constant_channel(s, &as_trained, w, n, out) ? NB_REQUANT_DONE : NB_REQUANT_UNSYMMETRIC;
+    for (int64_t i = 0; i < n && s->scale < 0; i++)
         w[i] = (int8_t)-w[i];
-    *out = r;
-    return true;
+    *out = q;
+    return NB_REQUANT_DONE;
 }

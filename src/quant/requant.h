@@ -16,6 +16,8 @@ typedef struct {
     double out_scale;
     int32_t x_lo, x_hi, x_zero; /* grid of the input */
     int32_t y_zero, y_lo, y_hi; /* clamp of the output codes */
+    const int8_t *level;        /* [n_levels] what codes can be; NULL: any integer of a narrow grid */
+    int32_t n_levels;
 } nb_requant_spec;
 
 typedef struct {
@@ -23,9 +25,15 @@ typedef struct {
     int64_t bound;             /* proven: no partial sum exceeds it, bound < 2^31 */
 } nb_requant;
 
-/* w: the channel's codes, `n` of them; negated when scale < 0, zeroed when the channel is constant (|scale| ~ 0). Exact
- * in both cases because the grid is narrow. False when the accumulator cannot be proven to fit: nothing is changed
- * then. */
-bool nb_requant_channel(const nb_requant_spec *s, int8_t *w, int64_t n, nb_requant *out);
+typedef enum {
+    NB_REQUANT_DONE,
+    NB_REQUANT_TOO_LARGE,  /* the accumulator cannot be proven to fit in 31 bits */
+    NB_REQUANT_UNSYMMETRIC /* scale < 0, and a level has no counterpart of the other sign */
+} nb_requant_result;
+
+/* w: the channel's codes, `n` of them; negated when scale < 0, which a narrow grid and a symmetric table allow. When the
+ * channel is constant (|scale| ~ 0) they become 0; without a level 0 they stay, and a multiplier that makes nothing of
+ * their sum closes the channel. Unless DONE, nothing is changed. */
+nb_requant_result nb_requant_channel(const nb_requant_spec *s, int8_t *w, int64_t n, nb_requant *out);
 
 #endif

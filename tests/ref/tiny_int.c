@@ -129,6 +129,16 @@ void ref_tiny_fill(ref_tiny *t, int32_t weight_bits)
         .classes = 4, .class_names = classes, .config = "seed: 7\n# \"text\" \\ of\tthe config\n", .accuracy = 0.1};
 }
 
+void ref_tiny_levels(ref_tiny *t, int32_t bits, const int8_t *level, int32_t n)
+{
+    memcpy(t->levels, level, (size_t)n);
+    for (int32_t i = 0; i < 54; i++)
+        t->conv1[i] = level[i * 7 % n];
+    t->sinfo[1].weight_bits = bits;
+    t->sinfo[1].level = t->levels;
+    t->sinfo[1].n_levels = n;
+}
+
 nb_status ref_tiny_build(nb_ctx *ctx, const ref_tiny *t, nb_intmodel **out)
 {
     nb_intbuilder *b;

@@ -128,7 +128,31 @@ BEND(unwritten, t->n_steps = 8)
 BEND(class_count, t->meta.classes = 5)
 BEND(accuracy, t->meta.accuracy = NAN)
 
+/* -5, 0, 1 and 6 as 2-bit indices, and what is wrong with them. */
+#define BEND_LEVELS(name, code)                                                                                        \
+    static void name(ref_tiny *t)                                                                                      \
+    {                                                                                                                  \
+        ref_tiny_levels(t, 2, (const int8_t[]){-5, 0, 1, 6}, 4);                                                       \
+        code;                                                                                                          \
+    }
+BEND_LEVELS(no_level, t->conv1[20] = 5)
+BEND_LEVELS(level_twice, t->levels[2] = 0)
+BEND_LEVELS(levels_unsorted, t->levels[2] = -1)
+BEND_LEVELS(level_too_low, t->levels[0] = -128)
+BEND_LEVELS(too_many_levels, t->sinfo[1].weight_bits = 1)
+BEND_LEVELS(one_level, t->sinfo[1].n_levels = 1)
+BEND_LEVELS(levels_too_narrow, t->sinfo[1].weight_bits = 0)
+BEND_LEVELS(levels_too_wide, t->sinfo[1].weight_bits = 9)
+
 static const fault faults[] = {
+    {no_level,            "conv step 1 \"c1\": weight[1][2]: 5: is none of its 4 levels"           },
+    {level_twice,         "conv step 1 \"c1\": levels[2]: 0: must be more than the one before, 0"  },
+    {levels_unsorted,     "levels[2]: -1: must be more than the one before, 0"                     },
+    {level_too_low,       "levels[0]: -128: must be -127..127"                                     },
+    {too_many_levels,     "4 levels: must be 2..2 (1 bits)"                                        },
+    {one_level,           "1 levels: must be 2..4 (2 bits)"                                        },
+    {levels_too_narrow,   "weight_bits: 0: must be 1..8 with levels"                               },
+    {levels_too_wide,     "weight_bits: 9: must be 1..8 with levels"                               },
     {nameless,            "tensor 2 \"\": has no name"                                             },
     {control_name,        "control character"                                                      },
     {long_name,           "more than 200 bytes"                                                    },
