@@ -20,9 +20,11 @@ typedef struct {
 
 typedef struct {
     const char *name;    /* the layer: "c1", "block1.add" */
-    int32_t weight_bits; /* 2..8; 0 for steps without weights */
+    int32_t weight_bits; /* as stored: 2..8, with levels 1..8; 0 for steps without weights */
     int32_t n_scale;     /* 1 or oc: float scales of the weights as trained, for readers of the file */
     const float *weight_scale;
+    const int8_t *level; /* [n_levels] ascending, -127..127: what weights can be; NULL: all of a narrow grid */
+    int32_t n_levels;    /* 2..2^weight_bits */
     int64_t macs;
     int64_t acc_bound; /* proven bound of |accumulator| */
 } nb_sinfo;

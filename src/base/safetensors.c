@@ -423,7 +423,7 @@ nb_status nb_st_check_format(nb_ctx *ctx, const nb_st_file *f, const char *famil
     char *end = NULL;
     long found = ours ? strtol(format + strlen(family), &end, 10) : 0;
     bool number = ours && end != format + strlen(family) && *end == '\0';
-    if (number && found == version)
+    if (number && found >= 1 && found <= version)
         return NB_OK;
     if (number && found > version)
         return nb_fail(

@@ -48,7 +48,7 @@ const nb_st_tensor *nb_st_at(const nb_st_file *f, int32_t i);
 const nb_st_tensor *nb_st_find(const nb_st_file *f, const char *name); /* NULL when absent */
 const char *nb_st_meta(const nb_st_file *f, const char *key);          /* __metadata__[key] or NULL */
 const char *nb_st_name(const nb_st_file *f);                           /* path, for messages */
-/* Fails with a sentence unless metadata "format" is `family` followed by `version`, "nibble-int " and 1 say; a later
+/* Fails with a sentence unless metadata "format" is `family` followed by 1 to `version`, "nibble-int " and 2 say; a later
  * version gets a sentence of its own. what: "an integer checkpoint". */
 nb_status nb_st_check_format(nb_ctx *ctx, const nb_st_file *f, const char *family, int version, const char *what);
 

@@ -3,6 +3,7 @@
 #include "cli/output.h"
 
 #include "base/check.h"
+#include "lower/intcheck.h"
 
 #include <string.h>
 
@@ -11,6 +12,7 @@ typedef struct {
     const char *kind;
     char output[32];     /* "28x28x16" */
     int32_t weight_bits; /* 0: no weights */
+    int32_t levels;      /* 0: weights are any integer of their bits */
     int32_t output_bits; /* 0: not a value of its own (merged into the next layer) */
     int32_t acc_bits; /* narrowest signed accumulator that provably holds every sum; 0: no sums, or not integers yet */
     int64_t parameters; /* trained values */
@@ -72,8 +74,10 @@ static void fill_row(const nb_graph *g, const nb_node *n, row *r)
         bool weight = k == 1 && n->op->role == NB_ROLE_MAC;
         if (leaf->flags & NB_NODE_PARAM)
             r->parameters += count;
-        if (weight)
+        if (weight) {
             r->weight_bits = n->in[k]->out.q ? n->in[k]->out.q->bits : 32;
+            r->levels = n->in[k]->out.q ? n->in[k]->out.q->n_levels : 0;
+        }
         r->bytes += weight ? (count * r->weight_bits + 7) / 8 : 4 * count;
     }
 }
@@ -106,7 +110,6 @@ static int32_t signed_bits(int64_t bound)
 
 static nb_status from_integers(cli *c, const nb_intmodel *m, summary *s)
 {
-    static const char *const kinds[NB_STEP_KINDS] = {"table", "conv", "add", "concat", "maxpool", "avgpool"};
     s->rows = nb_alloc(c->ctx, (size_t)m->e.n_steps * sizeof *s->rows);
     if (!s->rows)
         return NB_E_NOMEM;
@@ -115,18 +118,20 @@ static nb_status from_integers(cli *c, const nb_intmodel *m, summary *s)
         const nb_sinfo *i = &m->steps[s->n];
         const nb_etensor *out = &m->e.tensors[e->out];
         row *r = &s->rows[s->n];
-        *r = (row){.kind = kinds[e->kind], .weight_bits = i->weight_bits, .macs = i->macs};
+        *r = (row){.kind = nb_step_names[e->kind], .weight_bits = i->weight_bits, .macs = i->macs};
         snprintf(r->name, sizeof r->name, "%s", i->name);
         snprintf(r->output, sizeof r->output, "%dx%dx%d", out->h, out->w, out->c);
         r->output_bits = m->tensors[e->out].bits;
         if (e->kind == NB_STEP_TABLE)
             r->bytes = 256 * (int64_t)out->c;
         if (e->kind == NB_STEP_CONV) {
-            const nb_geom *g = &e->geom;
-            int64_t weights = (int64_t)g->oc * g->kh * g->kw * (g->c / g->groups);
-            r->parameters = weights + g->oc;
+            const int64_t weights = nb_estep_weights(e), channels = e->geom.oc;
+            r->parameters = weights + channels;
             r->acc_bits = signed_bits(i->acc_bound);
-            r->bytes = (weights * i->weight_bits + 7) / 8 + (e->mult ? 12 : 4) * (int64_t)g->oc;
+            r->levels = i->n_levels;
+            r->bytes = (i->level ? channels * ((weights / channels * i->weight_bits + 7) / 8) + i->n_levels
+                                 : (weights * i->weight_bits + 7) / 8) +
+                       (e->mult ? 12 : 4) * channels;
         }
     }
     const nb_etensor *in = &m->e.tensors[nb_intmodel_input(m)];
@@ -247,12 +252,14 @@ static void add_bits(nb_table *t, int32_t bits)
         nb_table_add_blank(t);
 }
 
-static void add_cells(nb_table *t, const row *r, bool integers)
+static void add_cells(nb_table *t, const row *r, bool levels, bool integers)
 {
     nb_table_add_text(t, r->name);
     nb_table_add_text(t, r->kind ? r->kind : "");
     nb_table_add_text(t, r->output);
     add_bits(t, r->weight_bits);
+    if (levels)
+        add_bits(t, r->levels);
     add_bits(t, r->output_bits);
     if (integers)
         add_bits(t, r->acc_bits);
@@ -264,14 +271,18 @@ static void add_cells(nb_table *t, const row *r, bool integers)
 static nb_status make_table(cli *c, const summary *s, nb_table **out)
 {
     nb_table *t;
-    bool integers = false;
-    for (int32_t i = 0; i < s->n; i++)
+    bool integers = false, levels = false;
+    for (int32_t i = 0; i < s->n; i++) {
         integers |= s->rows[i].acc_bits > 0;
+        levels |= s->rows[i].levels > 0;
+    }
     NB_TRY(nb_table_create(c->ctx, &t));
     nb_table_column(t, "layer", "layer", NB_LEFT);
     nb_table_column(t, "kind", "kind", NB_LEFT);
     nb_table_column(t, "output", "output", NB_LEFT);
     nb_table_column(t, "weight_bits", "weight bits", NB_RIGHT);
+    if (levels)
+        nb_table_column(t, "levels", "levels", NB_RIGHT);
     nb_table_column(t, "output_bits", "output bits", NB_RIGHT);
     if (integers)
         nb_table_column(t, "accumulator_bits", "accumulator bits", NB_RIGHT);
@@ -280,11 +291,11 @@ static nb_status make_table(cli *c, const summary *s, nb_table **out)
     nb_table_column(t, "bytes", "bytes", NB_RIGHT);
     for (int32_t i = 0; i < s->n; i++) {
         nb_table_row(t);
-        add_cells(t, &s->rows[i], integers);
+        add_cells(t, &s->rows[i], levels, integers);
     }
     row all = total(s);
     nb_table_footer(t);
-    add_cells(t, &all, integers);
+    add_cells(t, &all, levels, integers);
     *out = t;
     return NB_OK;
 }

@@ -2,7 +2,8 @@
  *
  * The arena is [tensors][scratch of part 0][of part 1]... Scratch serves one conv at a time; int32 outputs are computed
  * in place. A step is cut into parts by rows of its output, so parts of one step never write the same byte. */
-#include <nibble/engine.h>
+#include "engine/engine_check.h"
+
 #include <stdbool.h>
 
 #include "kernels/ibytes.h"
@@ -29,19 +30,6 @@ size_t nb_engine_packed_bytes(const nb_emodel *m)
     return bytes;
 }
 
-/* What tensor t may hold: the grid its writer clamps to, and the zero point, which pads it. */
-static nb_icodes codes_of(const nb_emodel *m, int32_t t)
-{
-    const int32_t zero = m->tensors[t].zero;
-    nb_icodes codes = {.lo = zero, .hi = zero};
-    for (int32_t i = 0; i < m->n_steps; i++)
-        if (m->steps[i].out == t) {
-            codes.lo = m->steps[i].lo < zero ? m->steps[i].lo : zero;
-            codes.hi = m->steps[i].hi > zero ? m->steps[i].hi : zero;
-        }
-    return codes;
-}
-
 /* For one part. */
 static size_t scratch_bytes(const nb_emodel *m)
 {
@@ -63,7 +51,8 @@ void nb_engine_prepare(nb_emodel *m, void *mem)
         nb_estep *s = &m->steps[i];
         if (s->kind != NB_STEP_CONV)
             continue;
-        nb_iconv_pack(to, s->weights, codes_of(m, s->in[0]), &s->geom);
+        const nb_erange x = nb_engine_codes(m, s->in[0]);
+        nb_iconv_pack(to, s->weights, (nb_icodes){(int32_t)x.lo, (int32_t)x.hi}, &s->geom);
         s->packed = to;
         to += nb_iconv_packed_bytes(&s->geom);
     }
@@ -233,7 +222,7 @@ static int32_t value_at(const void *out, int32_t type, int64_t i)
 int32_t nb_engine_argmax(const nb_emodel *m, const void *out)
 {
     const nb_etensor *t = &m->tensors[m->steps[m->n_steps - 1].out];
-    const int64_t n = (int64_t)t->h * t->w * t->c;
+    const int64_t n = nb_etensor_values(t);
     int64_t best = 0;
     for (int64_t i = 1; i < n; i++)
         if (value_at(out, t->type, i) > value_at(out, t->type, best))

@@ -1,73 +1,347 @@
-/* engine_check.c - proves that a model can be run without further checks.
+/* engine_check.c - proves that a model can be run without further checks: each rule with its sentence.
  *
  * Sizes are bounded before they are multiplied, indices before they are used. What is proven per step: its shapes agree
  * with its tensors, no 32-bit sum and no 64-bit product can overflow, its output does not touch a tensor that is still
  * needed. Quadratic in the number of steps at worst (a few thousand), no memory of its own. */
-#include <nibble/engine.h>
+#include "engine/engine_check.h"
+
 #include <stdbool.h>
 
 #include "kernels/ibytes.h"
 #include "kernels/iconv.h"
 
-enum {
-    MAX_COUNT = 1 << 28, /* values of one tensor: bytes and sums of two fit in 32 bits */
-    MULT_MIN = 1 << 30,
-    SHIFT_MAX = 62
-};
+enum { MULT_MIN = 1 << 30, SHIFT_MAX = 62 };
 
-typedef struct {
-    int64_t lo, hi;
-} range;
+typedef nb_everdict verdict;
 
-static range type_range(int32_t type)
+static bool within(int64_t v, int64_t lo, int64_t hi)
+{
+    return lo <= v && v <= hi;
+}
+
+static nb_erange type_range(int32_t type)
 {
     switch (type) {
     case NB_EI_U8:
-        return (range){0, 255};
+        return (nb_erange){0, 255};
     case NB_EI_S8:
-        return (range){-128, 127};
+        return (nb_erange){-128, 127};
     default:
-        return (range){INT32_MIN, INT32_MAX};
+        return (nb_erange){INT32_MIN, INT32_MAX};
     }
 }
 
-static bool within(int64_t v, range r)
+int64_t nb_estep_weights(const nb_estep *s)
 {
-    return r.lo <= v && v <= r.hi;
+    const nb_geom *g = &s->geom;
+    return s->kind == NB_STEP_CONV ? (int64_t)g->oc * g->kh * g->kw * (g->c / g->groups) : 0;
 }
 
-static int64_t count_of(const nb_etensor *t)
+int32_t nb_estep_mults(const nb_estep *s)
 {
-    return (int64_t)t->h * t->w * t->c;
+    switch (s->kind) {
+    case NB_STEP_CONV:
+        return s->geom.oc;
+    case NB_STEP_ADD:
+    case NB_STEP_CONCAT:
+        return s->n_in;
+    case NB_STEP_AVGPOOL:
+        return 1;
+    default:
+        return 0;
+    }
 }
 
-static uint64_t bytes_of(const nb_etensor *t)
+int32_t nb_estep_shifts(const nb_estep *s)
 {
-    return (uint64_t)count_of(t) * (t->type == NB_EI_S32 ? 4 : 1);
+    return s->kind == NB_STEP_ADD ? 1 : nb_estep_mults(s);
 }
 
-static bool tensor_ok(const nb_emodel *m, const nb_etensor *t)
+int32_t nb_engine_writer(const nb_emodel *m, int32_t tensor)
 {
-    if (t->h < 1 || t->w < 1 || t->c < 1 || t->w > MAX_COUNT / t->h || t->c > MAX_COUNT / (t->h * t->w))
-        return false;
-    if (t->type != NB_EI_U8 && t->type != NB_EI_S8 && (t->type != NB_EI_S32 || t->zero != 0))
-        return false;
-    return within(t->zero, type_range(t->type)) && t->offset % 64 == 0 && t->offset <= m->tensor_bytes &&
-           bytes_of(t) <= m->tensor_bytes - t->offset;
+    for (int32_t i = 0; i < m->n_steps; i++)
+        if (m->steps[i].out == tensor)
+            return i;
+    return -1;
 }
+
+nb_erange nb_engine_codes(const nb_emodel *m, int32_t tensor)
+{
+    const nb_estep *s = &m->steps[nb_engine_writer(m, tensor)];
+    const int32_t zero = m->tensors[tensor].zero;
+    return (nb_erange){s->lo < zero ? s->lo : zero, s->hi > zero ? s->hi : zero};
+}
+
+verdict nb_engine_check_tensor(const nb_emodel *m, int32_t tensor)
+{
+    const nb_etensor *t = &m->tensors[tensor];
+    const int32_t where = 1 + m->n_steps + tensor;
+    const nb_erange codes = type_range(t->type);
+    if (!within(t->h, 1, NB_EMAX_SIZE) || !within(t->w, 1, NB_EMAX_SIZE) || !within(t->c, 1, NB_EMAX_CHANNELS) ||
+        nb_etensor_values(t) > NB_EMAX_VALUES)
+        return (verdict){
+            where, "size #x#x#: must be at least 1 and at most # values", {t->h, t->w, t->c, NB_EMAX_VALUES}
+        };
+    if (t->type != NB_EI_U8 && t->type != NB_EI_S8 && t->type != NB_EI_S32)
+        return (verdict){where, "type #: must be u8, s8 or s32", {t->type}};
+    if (!within(t->zero, codes.lo, codes.hi) || (t->type == NB_EI_S32 && t->zero != 0))
+        return (verdict){where, "zero point #: must be a code of the grid, and 0 for s32", {t->zero}};
+    if (t->offset % 64 != 0)
+        return (verdict){where, "offset #: must be a multiple of 64", {(int64_t)t->offset}};
+    if (t->offset > m->tensor_bytes || nb_etensor_bytes(t) > m->tensor_bytes - t->offset)
+        return (verdict){where, "reaches behind the # bytes of the arena", {(int64_t)m->tensor_bytes}};
+    return (verdict){0};
+}
+
+/* ---- shape ---- */
+
+/* Inputs are written by earlier steps, each tensor by one. */
+static verdict check_order(const nb_emodel *m, int32_t step)
+{
+    const nb_estep *s = &m->steps[step];
+    if (step == 0 && s->kind != NB_STEP_TABLE)
+        return (verdict){1 + step, "the first step must be the table", {0}};
+    if (step > 0 && s->kind == NB_STEP_TABLE)
+        return (verdict){1 + step, "only the first step may be a table", {0}};
+    for (int32_t k = 0; k < s->n_in; k++)
+        if (!within(nb_engine_writer(m, s->in[k]), 0, step - 1))
+            return (verdict){1 + step, "reads a tensor no earlier step has written: @", {s->in[k]}};
+    if (nb_engine_writer(m, s->out) != step)
+        return (verdict){1 + step, "writes a tensor an earlier step has written: @", {s->out}};
+    return (verdict){0};
+}
+
+static verdict check_wiring(const nb_emodel *m, int32_t step)
+{
+    static const int32_t min_in[NB_STEP_KINDS] = {0, 1, 2, 1, 1, 1},
+                         max_in[NB_STEP_KINDS] = {0, 1, 2, NB_ENGINE_MAX_IN, 1, 1};
+    const nb_estep *s = &m->steps[step];
+    if (!within(s->kind, 0, NB_STEP_KINDS - 1))
+        return (verdict){
+            1 + step, "kind #: must be 0..#", {s->kind, NB_STEP_KINDS - 1}
+        };
+    if (!within(s->n_in, min_in[s->kind], max_in[s->kind]))
+        return (verdict){
+            1 + step, "# inputs: must be #..#", {s->n_in, min_in[s->kind], max_in[s->kind]}
+        };
+    for (int32_t k = 0; k <= s->n_in; k++) {
+        const int32_t t = k < s->n_in ? s->in[k] : s->out;
+        if (!within(t, 0, m->n_tensors - 1))
+            return (verdict){
+                1 + step, "tensor #: there are #", {t, m->n_tensors}
+            };
+        if (k < s->n_in && t == s->out)
+            return (verdict){1 + step, "reads the tensor it writes (#)", {t}};
+    }
+    return check_order(m, step);
+}
+
+/* s32 comes out of the last step only, so nobody reads it. */
+static verdict check_types(const nb_emodel *m, int32_t step)
+{
+    const nb_estep *s = &m->steps[step];
+    const nb_etensor *out = &m->tensors[s->out];
+    const nb_erange codes = type_range(out->type);
+    for (int32_t k = 0; k < s->n_in; k++)
+        if (m->tensors[s->in[k]].type == NB_EI_S32)
+            return (verdict){1 + step, "input @ is s32: only u8 and s8 can be read", {s->in[k]}};
+    if (out->type == NB_EI_S32 && s->kind != NB_STEP_CONV)
+        return (verdict){1 + step, "output @ is s32: only conv gives s32", {s->out}};
+    if (out->type == NB_EI_S32 && step != m->n_steps - 1)
+        return (verdict){1 + step, "only the last step's output may be s32", {0}};
+    if (s->lo < codes.lo || s->hi > codes.hi || s->lo > s->hi)
+        return (verdict){
+            1 + step, "clamp #..#: must lie within the grid of @, #..#", {s->lo, s->hi, s->out, codes.lo, codes.hi}
+        };
+    return (verdict){0};
+}
+
+static verdict check_join(const nb_emodel *m, int32_t step)
+{
+    const nb_estep *s = &m->steps[step];
+    const nb_etensor *out = &m->tensors[s->out];
+    int64_t channels = 0;
+    for (int32_t k = 0; k < s->n_in; k++) {
+        const nb_etensor *in = &m->tensors[s->in[k]];
+        if (in->h != out->h || in->w != out->w || (s->kind == NB_STEP_ADD && in->c != out->c))
+            return (verdict){
+                1 + step,
+                "input @ is #x#x#, output @ is #x#x#",
+                {s->in[k], in->h, in->w, in->c, s->out, out->h, out->w, out->c}
+            };
+        channels += in->c;
+    }
+    if (s->kind == NB_STEP_CONCAT && channels != out->c)
+        return (verdict){
+            1 + step, "inputs have # channels, the output #", {channels, out->c}
+        };
+    return (verdict){0};
+}
+
+static verdict check_window(const nb_estep *s, int32_t step)
+{
+    nb_geom g = s->geom;
+    const int32_t max = NB_EMAX_WINDOW;
+    if (!within(g.kh, 1, max) || !within(g.kw, 1, max) || !within(g.stride, 1, max) || !within(g.pad, 0, max) ||
+        !within(g.dilation, 1, max))
+        return (verdict){
+            1 + step,
+            "window #x# stride # pad # dilation #: must be 1..# (pad from 0)",
+            {g.kh, g.kw, g.stride, g.pad, g.dilation, max}
+        };
+    const int32_t oh = nb_geom_out(g.h, g.kh, g.stride, g.pad, g.dilation);
+    const int32_t ow = nb_geom_out(g.w, g.kw, g.stride, g.pad, g.dilation);
+    if (g.oh != oh || g.ow != ow || oh < 1 || ow < 1)
+        return (verdict){
+            1 + step, "output #x#: the window gives #x# on #x#", {g.oh, g.ow, oh, ow, g.h, g.w}
+        };
+    if (s->kind != NB_STEP_CONV) {
+        if (g.oc != g.c || g.dilation != 1)
+            return (verdict){
+                1 + step,
+                "a pool keeps its channels and has no dilation (# -> # channels, dilation #)",
+                {g.c, g.oc, g.dilation}
+            };
+        /* Every window of a maximum must hold at least one pixel; an average divides by its whole window. */
+        if (g.pad > 0 && (s->kind == NB_STEP_AVGPOOL || g.pad >= g.kh || g.pad >= g.kw))
+            return (verdict){1 + step, "pad: #: must be 0 for avgpool and less than the window for maxpool", {g.pad}};
+        g.groups = g.c; /* as a depthwise convolution; pools leave groups unset */
+    }
+    if (g.groups < 1 || g.c % g.groups != 0 || g.oc % g.groups != 0)
+        return (verdict){
+            1 + step, "groups: #: must divide # input and # output channels", {g.groups, g.c, g.oc}
+        };
+    if (nb_estep_weights(s) > NB_EMAX_WEIGHTS) /* of at most 2^20 * 2^10 * 2^10 * 2^20 = 2^60 */
+        return (verdict){
+            1 + step, "# weights: must be at most #", {nb_estep_weights(s), NB_EMAX_WEIGHTS}
+        };
+    if (!nb_iconv_supports(&g))
+        return (verdict){1 + step, "its image with padding or its weights are too large for the engine", {0}};
+    return (verdict){0};
+}
+
+/* A tensor may be read as another shape of the same number of values (a linear layer reads 7x7x16 as 1x1x784). */
+static verdict check_geom(const nb_emodel *m, int32_t step)
+{
+    const nb_estep *s = &m->steps[step];
+    const nb_geom *g = &s->geom;
+    const nb_etensor *in = &m->tensors[s->in[0]], *out = &m->tensors[s->out];
+    const int32_t side[] = {g->h, g->w, g->oh, g->ow}, channels[] = {g->c, g->oc};
+    if (s->kind == NB_STEP_MAXPOOL && (in->type != out->type || in->zero != out->zero))
+        return (verdict){
+            1 + step, "@ and @ must have one type, scale and zero point: a maximum keeps its grid", {s->in[0], s->out}
+        };
+    for (int32_t i = 0; i < 4; i++)
+        if (!within(side[i], 1, NB_EMAX_SIZE))
+            return (verdict){
+                1 + step, "size #: must be 1..#", {side[i], NB_EMAX_SIZE}
+            };
+    for (int32_t i = 0; i < 2; i++)
+        if (!within(channels[i], 1, NB_EMAX_CHANNELS))
+            return (verdict){
+                1 + step, "channels: #: must be 1..#", {channels[i], NB_EMAX_CHANNELS}
+            };
+    if ((int64_t)g->h * g->w * g->c != nb_etensor_values(in))
+        return (verdict){
+            1 + step, "reads #x#x#, but @ is #x#x#", {g->h, g->w, g->c, s->in[0], in->h, in->w, in->c}
+        };
+    if ((int64_t)g->oh * g->ow * g->oc != nb_etensor_values(out))
+        return (verdict){
+            1 + step, "writes #x#x#, but @ is #x#x#", {g->oh, g->ow, g->oc, s->out, out->h, out->w, out->c}
+        };
+    return check_window(s, step);
+}
+
+verdict nb_engine_check_shape(const nb_emodel *m, int32_t step)
+{
+    verdict v = check_wiring(m, step);
+    if (!v.where)
+        v = check_types(m, step);
+    if (v.where || m->steps[step].kind == NB_STEP_TABLE)
+        return v;
+    const int32_t kind = m->steps[step].kind;
+    return kind == NB_STEP_ADD || kind == NB_STEP_CONCAT ? check_join(m, step) : check_geom(m, step);
+}
+
+/* ---- values ---- */
+
+/* No 64-bit sum can overflow: a window holds at most 2^20 codes, and |(a - za) * m0 + (b - zb) * m1| < 2^40. */
+static verdict check_rescales(const nb_estep *s, int32_t step)
+{
+    /* The operands of an add share one shift, so the smaller multiplier may be any size. */
+    const int32_t min = s->kind == NB_STEP_ADD ? 0 : MULT_MIN;
+    for (int32_t i = 0; i < nb_estep_mults(s); i++)
+        if (s->mult[i] < min)
+            return (verdict){
+                1 + step, "mult[#]: #: must be at least #", {i, s->mult[i], min}
+            };
+    for (int32_t i = 0; i < nb_estep_shifts(s); i++)
+        if (!within(s->shift[i], 1, SHIFT_MAX))
+            return (verdict){
+                1 + step, "shift[#]: #: must be 1..#", {i, s->shift[i], SHIFT_MAX}
+            };
+    return (verdict){0};
+}
+
+static verdict check_table(const nb_estep *s, const nb_etensor *out, int32_t step)
+{
+    for (int32_t i = 0; i < out->c * 256; i++) {
+        const int32_t code = nb_code(s->table[i], out->type == NB_EI_S8);
+        if (!within(code, s->lo, s->hi))
+            return (verdict){
+                1 + step, "table[#][#]: #: must be #..#", {i / 256, i % 256, code, s->lo, s->hi}
+            };
+    }
+    return (verdict){0};
+}
+
+/* Every channel's sum, alone and with its bias, for whatever codes come. */
+static verdict check_sums(const nb_emodel *m, int32_t step, int64_t *bound)
+{
+    const nb_estep *s = &m->steps[step];
+    nb_erange x = nb_engine_codes(m, s->in[0]);
+    x.lo = x.lo < 0 ? x.lo : 0; /* the range holds 0, so the ends of a whole sum bound its partial sums, too */
+    x.hi = x.hi > 0 ? x.hi : 0;
+    const nb_geom *g = &s->geom; /* no 64-bit division: a 32-bit machine would need a library for it */
+    const int64_t per_channel = (int64_t)g->kh * g->kw * (g->c / g->groups);
+    const int8_t *w = s->weights;
+    for (int32_t c = 0; c < g->oc; c++) {
+        int64_t positive = 0, negative = 0;
+        for (int64_t i = 0; i < per_channel; i++, w++)
+            *(*w > 0 ? &positive : &negative) += *w;
+        const int64_t most = positive * x.hi + negative * x.lo, least = positive * x.lo + negative * x.hi;
+        const int64_t ends[] = {most, -least, most + s->bias[c], -(least + s->bias[c])};
+        for (int32_t i = 0; i < 4; i++)
+            *bound = ends[i] > *bound ? ends[i] : *bound;
+        if (*bound > INT32_MAX)
+            return (verdict){
+                1 + step, "channel #: the accumulator could reach #: must stay below 2^31", {c, *bound}
+            };
+    }
+    return (verdict){0};
+}
+
+verdict nb_engine_check_values(const nb_emodel *m, int32_t step, int64_t *bound)
+{
+    const nb_estep *s = &m->steps[step];
+    const nb_etensor *out = &m->tensors[s->out];
+    const bool conv = s->kind == NB_STEP_CONV, raw = out->type == NB_EI_S32 && !s->mult && !s->shift;
+    *bound = 0;
+    if (nb_estep_mults(s) > 0 && !raw && (!s->mult || !s->shift))
+        return (verdict){1 + step, "has no multipliers or no shifts", {0}};
+    if ((s->kind == NB_STEP_TABLE && !s->table) || (conv && (!s->weights || !s->bias)))
+        return (verdict){1 + step, "has no table, weights, bias or weight scales", {0}};
+    const verdict v = raw ? (verdict){0} : check_rescales(s, step);
+    if (v.where)
+        return v;
+    return conv ? check_sums(m, step, bound) : s->kind == NB_STEP_TABLE ? check_table(s, out, step) : v;
+}
+
+/* ---- the whole ---- */
 
 static bool overlap(const nb_etensor *a, const nb_etensor *b)
 {
-    return a->offset < b->offset + bytes_of(b) && b->offset < a->offset + bytes_of(a);
-}
-
-/* The step that writes tensor t, or -1. */
-static int32_t producer(const nb_emodel *m, int32_t t)
-{
-    for (int32_t i = 0; i < m->n_steps; i++)
-        if (m->steps[i].out == t)
-            return i;
-    return -1;
+    return a->offset < b->offset + nb_etensor_bytes(b) && b->offset < a->offset + nb_etensor_bytes(a);
 }
 
 static bool reads(const nb_estep *s, int32_t t)
@@ -78,8 +352,8 @@ static bool reads(const nb_estep *s, int32_t t)
     return false;
 }
 
-/* The first step whose output would destroy the output of step i before its last reader is done, or -1. */
-static int32_t clobbered_by(const nb_emodel *m, int32_t i)
+/* No step destroys the output of step i before its last reader is done. */
+static verdict check_place(const nb_emodel *m, int32_t i)
 {
     const int32_t t = m->steps[i].out;
     int32_t last = i;
@@ -88,174 +362,43 @@ static int32_t clobbered_by(const nb_emodel *m, int32_t i)
             last = k;
     for (int32_t k = i + 1; k <= last; k++)
         if (overlap(&m->tensors[t], &m->tensors[m->steps[k].out]))
-            return k;
-    return -1;
+            return (verdict){
+                1 + k, "tensors # @ and # @ overlap in the arena", {t, t, m->steps[k].out, m->steps[k].out}
+            };
+    return (verdict){0};
 }
 
-/* Indices in range, inputs written by earlier steps, one writer per tensor, kind where it may stand. s32 comes out of
- * the last step only, so nobody reads it. */
-static bool wiring_ok(const nb_emodel *m, int32_t step)
+verdict nb_engine_judge(const nb_emodel *m)
 {
-    static const int32_t min_in[NB_STEP_KINDS] = {0, 1, 2, 1, 1, 1},
-                         max_in[NB_STEP_KINDS] = {0, 1, 2, NB_ENGINE_MAX_IN, 1, 1};
-    const nb_estep *s = &m->steps[step];
-    if (s->kind < 0 || s->kind >= NB_STEP_KINDS || (s->kind == NB_STEP_TABLE) != (step == 0))
-        return false;
-    if (s->n_in < min_in[s->kind] || s->n_in > max_in[s->kind] || s->out < 0 || s->out >= m->n_tensors ||
-        producer(m, s->out) != step)
-        return false;
-    for (int32_t k = 0; k < s->n_in; k++) { /* the output of an earlier step is an index that has been checked */
-        const int32_t from = producer(m, s->in[k]);
-        if (from < 0 || from >= step)
-            return false;
+    verdict v = {0};
+    int64_t bound;
+    if (!within(m->n_steps, 1, NB_ENGINE_MAX_STEPS) || !m->steps)
+        return (verdict){
+            1, "# steps: must be 1..#", {m->n_steps, NB_ENGINE_MAX_STEPS}
+        };
+    const int32_t first_tensor = 1 + m->n_steps;
+    if (!within(m->n_tensors, 1, NB_ENGINE_MAX_TENSORS) || !m->tensors)
+        return (verdict){
+            first_tensor, "# tensors: must be 1..#", {m->n_tensors, NB_ENGINE_MAX_TENSORS}
+        };
+    if (m->tensor_bytes > SIZE_MAX / 2)
+        return (verdict){first_tensor, "an arena of # bytes is too large", {(int64_t)m->tensor_bytes}};
+    for (int32_t t = 0; t < m->n_tensors && !v.where; t++)
+        v = nb_engine_check_tensor(m, t);
+    for (int32_t i = 0; i < m->n_steps && !v.where; i++) {
+        v = nb_engine_check_shape(m, i);
+        if (!v.where)
+            v = nb_engine_check_values(m, i, &bound);
     }
-    const nb_etensor *out = &m->tensors[s->out];
-    if (out->type == NB_EI_S32 && (s->kind != NB_STEP_CONV || step != m->n_steps - 1))
-        return false;
-    return s->lo <= s->hi && within(s->lo, type_range(out->type)) && within(s->hi, type_range(out->type));
-}
-
-static bool rescales_ok(const int32_t *mult, const int32_t *shift, int32_t n_mult, int32_t n_shift, int32_t mult_min)
-{
-    if (!mult || !shift)
-        return false;
-    for (int32_t i = 0; i < n_mult; i++)
-        if (mult[i] < mult_min)
-            return false;
-    for (int32_t i = 0; i < n_shift; i++)
-        if (shift[i] < 1 || shift[i] > SHIFT_MAX)
-            return false;
-    return true;
-}
-
-static bool table_ok(const nb_emodel *m, const nb_estep *s)
-{
-    const nb_etensor *out = &m->tensors[s->out];
-    if (!s->table)
-        return false;
-    for (int64_t i = 0; i < (int64_t)out->c * 256; i++) {
-        const int32_t code = nb_code(s->table[i], out->type == NB_EI_S8);
-        if (code < s->lo || code > s->hi)
-            return false;
-    }
-    return true;
-}
-
-/* Codes the window of a reader of t may see: its writer's clamp and the zero point (padding). Holds 0, so that the
- * extremes of a whole sum bound its partial sums too. */
-static range codes_of(const nb_emodel *m, int32_t t)
-{
-    const nb_estep *s = &m->steps[producer(m, t)];
-    const int32_t zero = m->tensors[t].zero;
-    range r = {s->lo < zero ? s->lo : zero, s->hi > zero ? s->hi : zero};
-    r.lo = r.lo < 0 ? r.lo : 0;
-    r.hi = r.hi > 0 ? r.hi : 0;
-    return r;
-}
-
-/* Every channel's sum, alone and with its bias, stays in 32 bits for whatever codes come. */
-static bool accumulators_ok(const nb_estep *s, range x)
-{
-    const nb_geom *g = &s->geom;
-    const int64_t per_channel = (int64_t)g->kh * g->kw * (g->c / g->groups);
-    const range acc = type_range(NB_EI_S32);
-    const int8_t *w = s->weights;
-    for (int32_t c = 0; c < g->oc; c++) {
-        int64_t positive = 0, negative = 0;
-        for (int64_t i = 0; i < per_channel; i++, w++)
-            *(*w > 0 ? &positive : &negative) += *w;
-        const int64_t most = positive * x.hi + negative * x.lo, least = positive * x.lo + negative * x.hi;
-        if (!within(most, acc) || !within(least, acc) || !within(most + s->bias[c], acc) ||
-            !within(least + s->bias[c], acc))
-            return false;
-    }
-    return true;
-}
-
-static bool conv_ok(const nb_emodel *m, const nb_estep *s)
-{
-    const nb_geom *g = &s->geom;
-    const nb_etensor *in = &m->tensors[s->in[0]], *out = &m->tensors[s->out];
-    if (!nb_iconv_supports(g) || count_of(in) != (int64_t)g->h * g->w * g->c ||
-        count_of(out) != (int64_t)g->oh * g->ow * g->oc)
-        return false;
-    if (!s->weights || !s->bias)
-        return false;
-    const bool raw = out->type == NB_EI_S32 && !s->mult && !s->shift;
-    return (raw || rescales_ok(s->mult, s->shift, g->oc, g->oc, MULT_MIN)) && accumulators_ok(s, codes_of(m, s->in[0]));
-}
-
-static bool pool_ok(const nb_emodel *m, const nb_estep *s)
-{
-    const nb_etensor *in = &m->tensors[s->in[0]], *out = &m->tensors[s->out];
-    nb_geom g = s->geom;
-    g.groups = g.c; /* as a depthwise convolution; pools leave groups unset */
-    if (g.oc != g.c || g.dilation != 1 || !nb_iconv_supports(&g))
-        return false;
-    if (count_of(in) != (int64_t)g.h * g.w * g.c || count_of(out) != (int64_t)g.oh * g.ow * g.oc)
-        return false;
-    if (s->kind == NB_STEP_MAXPOOL)
-        return g.pad < g.kh && g.pad < g.kw && in->type == out->type && in->zero == out->zero;
-    /* kh, kw <= 2^10 (nb_iconv_supports): no sum of codes reaches 2^31 */
-    return g.pad == 0 && rescales_ok(s->mult, s->shift, 1, 1, MULT_MIN);
-}
-
-static bool join_ok(const nb_emodel *m, const nb_estep *s)
-{
-    const nb_etensor *out = &m->tensors[s->out];
-    int64_t channels = 0;
-    for (int32_t k = 0; k < s->n_in; k++) {
-        const nb_etensor *in = &m->tensors[s->in[k]];
-        if (in->h != out->h || in->w != out->w || (s->kind == NB_STEP_ADD && in->c != out->c))
-            return false;
-        channels += in->c;
-    }
-    if (s->kind == NB_STEP_ADD) /* |(a - za) * m0 + (b - zb) * m1| < 2 * 255 * 2^31: no sum of 64 bits can overflow */
-        return rescales_ok(s->mult, s->shift, 2, 1, 0);
-    return channels == out->c && rescales_ok(s->mult, s->shift, s->n_in, s->n_in, MULT_MIN);
-}
-
-static bool step_ok(const nb_emodel *m, int32_t step)
-{
-    const nb_estep *s = &m->steps[step];
-    if (!wiring_ok(m, step))
-        return false;
-    switch ((nb_step_kind)s->kind) {
-    case NB_STEP_TABLE:
-        return table_ok(m, s);
-    case NB_STEP_CONV:
-        return conv_ok(m, s);
-    case NB_STEP_ADD:
-    case NB_STEP_CONCAT:
-        return join_ok(m, s);
-    case NB_STEP_MAXPOOL:
-    case NB_STEP_AVGPOOL:
-        return pool_ok(m, s);
-    case NB_STEP_KINDS:
-        break;
-    }
-    return false;
+    for (int32_t i = 0; i < m->n_steps && !v.where; i++)
+        v = check_place(m, i); /* only now are all indices and sizes known to be good */
+    for (int32_t t = 0; t < m->n_tensors && !v.where; t++)
+        if (nb_engine_writer(m, t) < 0)
+            v = (verdict){first_tensor + t, "no step writes it", {0}};
+    return v;
 }
 
 int32_t nb_engine_check(const nb_emodel *m)
 {
-    if (m->n_steps < 1 || m->n_steps > NB_ENGINE_MAX_STEPS || !m->steps)
-        return 1;
-    if (m->n_tensors < 1 || m->n_tensors > NB_ENGINE_MAX_TENSORS || !m->tensors || m->tensor_bytes > SIZE_MAX / 2)
-        return 1 + m->n_steps;
-    for (int32_t t = 0; t < m->n_tensors; t++)
-        if (!tensor_ok(m, &m->tensors[t]))
-            return 1 + m->n_steps + t;
-    for (int32_t i = 0; i < m->n_steps; i++)
-        if (!step_ok(m, i))
-            return 1 + i;
-    for (int32_t i = 0; i < m->n_steps; i++) { /* only now are all indices and sizes known to be good */
-        const int32_t bad = clobbered_by(m, i);
-        if (bad >= 0)
-            return 1 + bad;
-    }
-    for (int32_t t = 0; t < m->n_tensors; t++)
-        if (producer(m, t) < 0)
-            return 1 + m->n_steps + t;
-    return 0;
+    return nb_engine_judge(m).where;
 }

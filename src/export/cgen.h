@@ -41,12 +41,13 @@ void cgen_printf(cgen *g, const char *fmt, ...) NB_PRINTF(2, 3);
 void cgen_helpers(cgen *g);
 
 /* ---- cgen_plan.c ---- */
-/* Offsets, RAM and its bound. Weights of fewer than 8 bits are unpacked a row or two at a time into scratch, and the
+/* Offsets, RAM and its bound. Weights that are not bytes are unpacked a row or two at a time into scratch, and the
  * windows of two pixels copied there. */
 nb_status cgen_plan(cgen *g);
 size_t cgen_scratch_bytes(const nb_intmodel *m, int32_t step);
-/* The step that wrote what `step` reads as its k-th input. */
-const nb_estep *cgen_producer(const nb_intmodel *m, int32_t tensor);
+/* Is a convolution's weight one byte of flash, used where it lies? Others are codes of cgen_width bits, or indices. */
+bool cgen_in_bytes(const nb_intmodel *m, int32_t step);
+int32_t cgen_width(const nb_intmodel *m, int32_t step); /* 2, 4 or 8; with levels that of an index, 1..8 */
 bool cgen_depthwise(const nb_geom *g);
 int64_t cgen_row(const nb_geom *g); /* weights of one output channel */
 

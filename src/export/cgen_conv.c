@@ -17,13 +17,15 @@ typedef struct {
     nb_geom geom;
     const nb_estep *s;
     const nb_etensor *in, *out;
-    const char *dot;   /* suffix of the dot products */
-    char distance[48]; /* from a channel's weights to those of the pair's other */
-    char zero[32];     /* ", 3" or "" */
-    int32_t bits, pad; /* pad: does any window leave the image? */
-    bool pairs;        /* can two neighbours both lie inside? */
-    bool rows;         /* a kernel row is one run */
-    bool far;          /* a window may lie outside altogether */
+    const char *dot;    /* suffix of the dot products */
+    char distance[48];  /* from a channel's weights to those of the pair's other */
+    char zero[32];      /* ", 3" or "" */
+    int32_t width;      /* of a weight, or of its level's index */
+    bool levels, bytes; /* are its weights indices, or bytes that are used where they lie? */
+    int32_t pad;        /* does any window leave the image? */
+    bool pairs;         /* can two neighbours both lie inside? */
+    bool rows;          /* a kernel row is one run */
+    bool far;           /* a window may lie outside altogether */
 } conv;
 
 nb_geom cgen_view(const nb_geom *geom)
@@ -50,7 +52,9 @@ bool cgen_pairs(const nb_geom *geom)
 
 static conv conv_of(cgen *g, int32_t step)
 {
-    conv v = {.g = g, .step = step, .s = &g->m->e.steps[step], .bits = g->m->steps[step].weight_bits};
+    conv v = {.g = g, .step = step, .s = &g->m->e.steps[step], .width = cgen_width(g->m, step)};
+    v.levels = g->m->steps[step].level != NULL;
+    v.bytes = cgen_in_bytes(g->m, step);
     v.in = &g->m->e.tensors[v.s->in[0]];
     v.out = &g->m->e.tensors[v.s->out];
     v.geom = cgen_view(&v.s->geom);
@@ -61,7 +65,7 @@ static conv conv_of(cgen *g, int32_t step)
     v.far = q->pad > q->dilation * (q->kw - 1) || q->pad > q->dilation * (q->kh - 1);
     v.dot = v.in->type == NB_EI_S8 ? (v.in->zero ? "_s8z" : "_s8") : (v.in->zero ? "_u8z" : "_u8");
     const bool alone = q->oc / q->groups % 2 != 0; /* some channel has no partner and is its own */
-    snprintf(v.distance, sizeof v.distance, alone && v.bits > 4 ? "(p - o) * %" PRId64 : "%" PRId64, cgen_row(q));
+    snprintf(v.distance, sizeof v.distance, alone && v.bytes ? "(p - o) * %" PRId64 : "%" PRId64, cgen_row(q));
     if (v.in->zero)
         snprintf(v.zero, sizeof v.zero, ", %" PRId32, v.in->zero);
     return v;
@@ -122,6 +126,21 @@ void cgen_store(cgen *g, int32_t step, const char *indent, const char *at, const
 
 /* ---- dense ---- */
 
+/* Channel c's weights to rows + at. */
+static void put_unpack(const conv *v, const char *indent, int64_t at, const char *c)
+{
+    const int64_t row = cgen_row(&v->geom);
+    char to[40] = "rows";
+    if (at > 0)
+        snprintf(to, sizeof to, "rows + %" PRId64, at);
+    if (v->levels)
+        cgen_printf(v->g, "%s@levels(%s, w + %s * %" PRId64 ", level, %" PRId32 ", %" PRId64 ");\n", indent, to, c,
+                    (row * v->width + 7) / 8, v->width, row);
+    else
+        cgen_printf(v->g, "%s@unpack%" PRId32 "(%s, w, %s * %" PRId64 ", %" PRId64 ");\n", indent, v->width, to, c, row,
+                    row);
+}
+
 static void put_channel_pair(const conv *v)
 {
     cgen *g = v->g;
@@ -137,14 +156,13 @@ static void put_channel_pair(const conv *v)
     } else {
         cgen_printf(g, "    for (o = 0; o < %" PRId32 "; o++) {\n        const int32_t p = o;\n", q->oc);
     }
-    if (v->bits > 4) {
+    if (v->bytes) {
         cgen_printf(g, "        const int8_t *const row = w + o * %" PRId64 ";\n", row);
         return;
     }
-    const int32_t bits = v->bits > 2 ? 4 : 2;
     nb_text_add(&g->out, "        const int8_t *const row = rows;\n");
-    cgen_printf(g, "        @unpack%d(rows, w, o * %" PRId64 ", %" PRId64 ");\n", bits, row, row);
-    cgen_printf(g, "        @unpack%d(rows + %" PRId64 ", w, p * %" PRId64 ", %" PRId64 ");\n", bits, row, row, row);
+    put_unpack(v, "        ", 0, "o");
+    put_unpack(v, "        ", row, "p");
 }
 
 /* One dot product of n codes; x at `at`, weights at `k`. */
@@ -246,10 +264,15 @@ static void put_depthwise(const conv *v)
     const int64_t row = cgen_row(q);
     const char *weights = "w";
     nb_text_add(&g->out, "    int32_t oy, ox, c, ky, kx;\n");
-    if (v->bits <= 4) {
-        cgen_printf(g, "    @unpack%d(rows, w, 0, %" PRId64 ");\n", v->bits > 2 ? 4 : 2, row * q->oc);
-        weights = "rows";
+    if (v->levels) {
+        cgen_printf(g, "    for (c = 0; c < %" PRId32 "; c++)\n    ", q->c);
+        cgen_printf(g, "    @levels(rows + c * %" PRId64 ", w + c * %" PRId64 ", level, %" PRId32 ", %" PRId64 ");\n",
+                    row, (row * v->width + 7) / 8, v->width, row);
+    } else if (!v->bytes) {
+        cgen_printf(g, "    @unpack%" PRId32 "(rows, w, 0, %" PRId64 ");\n", v->width, row * q->oc);
     }
+    if (!v->bytes)
+        weights = "rows";
     cgen_printf(g, "    for (oy = 0; oy < %" PRId32 "; oy++) {\n", q->oh);
     cgen_printf(g, "        const int32_t top = oy * %" PRId32 " - %" PRId32 ";\n", q->stride, q->pad);
     put_range(v, "        ", "ky", "top", q->h, q->kh);
@@ -278,9 +301,11 @@ void cgen_conv(cgen *g, int32_t step)
 {
     const conv v = conv_of(g, step);
     const bool windowed = cgen_windowed(g->m, step);
-    cgen_printf(g, "static void @step%" PRId32 "(%s *y, const %s *x, %sconst %s *w, const int32_t *bias%s)\n{\n", step,
-                cgen_type(v.out->type), cgen_type(v.in->type), cgen_scratch_bytes(g->m, step) ? "int8_t *rows, " : "",
-                v.bits > 4 ? "int8_t" : "uint8_t", v.s->mult ? ", const int32_t *mult, const uint8_t *shift" : "");
+    cgen_printf(g, "static void @step%" PRId32 "(%s *y, const %s *x, %sconst %s *w, %sconst int32_t *bias%s)\n{\n",
+                step, cgen_type(v.out->type), cgen_type(v.in->type),
+                cgen_scratch_bytes(g->m, step) ? "int8_t *rows, " : "", v.bytes ? "int8_t" : "uint8_t",
+                v.levels ? "const int8_t *level, " : "",
+                v.s->mult ? ", const int32_t *mult, const uint8_t *shift" : "");
     if (windowed) {
         nb_text_add(&g->out, "#if " CGEN_WINDOWS "\n");
         cgen_window_body(g, step);
@@ -290,7 +315,7 @@ void cgen_conv(cgen *g, int32_t step)
         put_depthwise(&v);
     else
         put_dense(&v);
-    if (windowed && v.bits > 4)
+    if (windowed && v.bytes)
         nb_text_add(&g->out, "    (void)rows;\n");
     nb_text_add(&g->out, windowed ? "#endif\n}\n\n" : "}\n\n");
 }

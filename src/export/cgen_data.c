@@ -1,4 +1,4 @@
-/* cgen_data.c - the constants of an exported program: pixel tables, packed weights, biases, multipliers, shifts.
+/* cgen_data.c - the constants of an exported program: pixel tables, packed weights, levels, biases, multipliers, shifts.
  *
  * Weights are the bytes of the integer checkpoint (lower/pack.h). The engine's bias holds -zero * sum(w) because its
  * padding holds the zero point; here inputs are taken as (code - zero) and padding is skipped, so that part is taken
@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 #include "lower/intcheck.h"
-#include "lower/pack.h"
+#include "lower/intfile.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -37,7 +37,7 @@ static void put_int32(cgen *g, const char *what, int32_t step, const int32_t *v,
 nb_status cgen_real_bias(nb_ctx *ctx, const nb_intmodel *m, int32_t step, int32_t *bias)
 {
     const nb_estep *s = &m->e.steps[step];
-    const nb_estep *from = cgen_producer(m, s->in[0]);
+    const nb_estep *from = &m->e.steps[nb_engine_writer(&m->e, s->in[0])];
     const int32_t zero = m->e.tensors[s->in[0]].zero;
     const int64_t reach = llabs(from->lo - (int64_t)zero) > llabs(from->hi - (int64_t)zero)
                               ? llabs(from->lo - (int64_t)zero)
@@ -62,13 +62,20 @@ nb_status cgen_real_bias(nb_ctx *ctx, const nb_intmodel *m, int32_t step, int32_
 static nb_status put_weights(cgen *g, int32_t step)
 {
     const nb_estep *s = &g->m->e.steps[step];
-    const int32_t bits = g->m->steps[step].weight_bits;
-    const int64_t n = cgen_row(&s->geom) * s->geom.oc;
-    uint8_t *packed = nb_alloc(g->ctx, nb_pack_bytes(n, bits));
+    const nb_sinfo *info = &g->m->steps[step];
+    const nb_level_packing p = nb_packing_of(s, info);
+    const int64_t n = nb_estep_weights(s);
+    const size_t bytes = info->level ? nb_level_bytes(&p) : nb_pack_bytes(n, info->weight_bits);
+    uint8_t *packed = nb_alloc(g->ctx, bytes);
     if (!packed)
         return NB_E_NOMEM;
-    nb_pack(packed, s->weights, n, bits);
-    put_bytes(g, "w", step, packed, (int64_t)nb_pack_bytes(n, bits), bits > 4);
+    if (info->level)
+        nb_level_pack(packed, s->weights, &p);
+    else
+        nb_pack(packed, s->weights, n, info->weight_bits);
+    put_bytes(g, "w", step, packed, (int64_t)bytes, cgen_in_bytes(g->m, step));
+    if (info->level) /* l: what the indices in w stand for */
+        put_bytes(g, "l", step, (const uint8_t *)info->level, info->n_levels, true);
     nb_free(g->ctx, packed);
     return NB_OK;
 }
@@ -124,14 +131,16 @@ static void put_check(cgen *g)
                                                                : "wb";
         for (; *names; names++)
             cgen_printf(g, " + sizeof(@%c%" PRId32 ")", *names, i);
+        if (g->m->steps[i].level)
+            cgen_printf(g, " + sizeof(@l%" PRId32 ")", i);
     }
     cgen_add(g, ") == $PFLASH_BYTES ? 1 : -1];\n\n", NULL);
 }
 
 nb_status cgen_data(cgen *g)
 {
-    nb_text_add(&g->out,
-                "/* ---- constants: w weights, b biases, m multipliers, s shifts of a step; t a table ---- */\n\n");
+    nb_text_add(&g->out, "/* ---- constants: w weights, b biases, m multipliers, s shifts of a step; t "
+                         "a table ---- */\n\n");
     for (int32_t i = 0; i < g->m->e.n_steps; i++) {
         const nb_estep *s = &g->m->e.steps[i];
         if (s->kind == NB_STEP_TABLE)

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/memplan.h"
+#include "engine/engine_check.h"
 
 enum { ALIGN = 4 };
 
@@ -19,18 +20,21 @@ int64_t cgen_row(const nb_geom *g)
     return (int64_t)g->kh * g->kw * (g->c / g->groups);
 }
 
-const nb_estep *cgen_producer(const nb_intmodel *m, int32_t tensor)
+int32_t cgen_width(const nb_intmodel *m, int32_t step)
 {
-    for (int32_t i = 0; i < m->e.n_steps; i++)
-        if (m->e.steps[i].out == tensor)
-            return &m->e.steps[i];
-    return NULL;
+    const int32_t bits = m->steps[step].weight_bits;
+    return m->steps[step].level ? bits : bits > 4 ? 8 : bits > 2 ? 4 : 2;
+}
+
+bool cgen_in_bytes(const nb_intmodel *m, int32_t step)
+{
+    return !m->steps[step].level && m->steps[step].weight_bits > 4;
 }
 
 size_t cgen_scratch_bytes(const nb_intmodel *m, int32_t step)
 {
     const nb_estep *s = &m->e.steps[step];
-    if (s->kind != NB_STEP_CONV || (m->steps[step].weight_bits > 4 && !cgen_windowed(m, step)))
+    if (s->kind != NB_STEP_CONV || (cgen_in_bytes(m, step) && !cgen_windowed(m, step)))
         return 0;
     return (size_t)(cgen_row(&s->geom) * (cgen_depthwise(&s->geom) ? s->geom.oc : 2));
 }
@@ -40,7 +44,7 @@ static void set_lifetimes(const nb_intmodel *m, nb_usage *u)
     const int32_t n = m->e.n_tensors;
     for (int32_t t = 0; t < n; t++) {
         const nb_etensor *e = &m->e.tensors[t];
-        u[t] = (nb_usage){.first = -1, .last = -1, .bytes = (size_t)e->h * (size_t)e->w * (size_t)e->c};
+        u[t] = (nb_usage){.first = -1, .last = -1, .bytes = (size_t)nb_etensor_values(e)};
         if (e->type == NB_EI_S32)
             u[t].bytes = 0; /* the logits: the caller's */
     }

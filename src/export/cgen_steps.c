@@ -237,7 +237,10 @@ void cgen_calls(cgen *g)
         if (s->kind == NB_STEP_CONV) {
             if (cgen_scratch_bytes(m, i))
                 cgen_printf(g, ", (int8_t *)(a + %" PRId64 ")", g->scratch[i]);
-            cgen_printf(g, ", @w%" PRId32 ", @b%" PRId32, i, i);
+            cgen_printf(g, ", @w%" PRId32 ", ", i);
+            if (m->steps[i].level)
+                cgen_printf(g, "@l%" PRId32 ", ", i);
+            cgen_printf(g, "@b%" PRId32, i);
             if (s->mult)
                 cgen_printf(g, ", @m%" PRId32 ", @s%" PRId32, i, i);
         }

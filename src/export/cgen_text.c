@@ -104,7 +104,16 @@ static bool needs_rescale(const nb_intmodel *m, bool high)
 static bool needs_width(const nb_intmodel *m, int32_t lo, int32_t hi)
 {
     for (int32_t i = 0; i < m->e.n_steps; i++)
-        if (m->e.steps[i].kind == NB_STEP_CONV && m->steps[i].weight_bits >= lo && m->steps[i].weight_bits <= hi)
+        if (m->e.steps[i].kind == NB_STEP_CONV && !m->steps[i].level && m->steps[i].weight_bits >= lo &&
+            m->steps[i].weight_bits <= hi)
+            return true;
+    return false;
+}
+
+static bool needs_levels(const nb_intmodel *m)
+{
+    for (int32_t i = 0; i < m->e.n_steps; i++)
+        if (m->steps[i].level)
             return true;
     return false;
 }
@@ -142,6 +151,23 @@ static const char unpack_text[] =
     "    int32_t i;\n"
     "    for (i = first; i < first + n; i++)\n"
     "        *to++ = (int8_t)((((from[i / $p] >> (i % $p * $b)) & $m) ^ $h) - $h);\n"
+    "}\n\n";
+
+static const char levels_text[] =
+    "/* n weights from indices of `bits` bits each, a little-endian stream, through their table of levels. */\n"
+    "@HELPER void @levels(int8_t *to, const uint8_t *from, const int8_t *level, int32_t bits, int32_t n)\n"
+    "{\n"
+    "    uint32_t stream = 0;\n"
+    "    int32_t have = 0;\n"
+    "    for (; n > 0; n--) {\n"
+    "        if (have < bits) {\n"
+    "            stream |= (uint32_t)*from++ << have;\n"
+    "            have += 8;\n"
+    "        }\n"
+    "        *to++ = level[stream & (((uint32_t)1 << bits) - 1)];\n"
+    "        stream >>= bits;\n"
+    "        have -= bits;\n"
+    "    }\n"
     "}\n\n";
 
 /* Inlined where registers are what the loop is short of: the distances are then constants in the addresses. */
@@ -313,7 +339,7 @@ void cgen_helpers(cgen *g)
             }
     if (needs_rescale(m, false))
         cgen_add(g, rescale_text, NULL);
-    if (any || needs_width(m, 1, 4) || needs_rescale(m, true))
+    if (any || needs_width(m, 1, 4) || needs_levels(m) || needs_rescale(m, true))
         cgen_add(g, helper_text, NULL);
     if (needs_rescale(m, true))
         cgen_add(g, high_text, NULL);
@@ -321,6 +347,8 @@ void cgen_helpers(cgen *g)
         put_unpack(g, "4", "2", "15", "8");
     if (needs_width(m, 1, 2))
         put_unpack(g, "2", "4", "3", "2");
+    if (needs_levels(m))
+        cgen_add(g, levels_text, NULL);
     if (any)
         cgen_add(g, simd_head, NULL);
     if (u8)

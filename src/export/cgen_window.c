@@ -4,23 +4,18 @@
  * moved to s8 (code - 128) on the way and its padding filled with the zero point. A channel's bias then holds what
  * that adds: sum(w) * (128 - zero), -zero for inputs that are s8. Every other target takes the loops of cgen_conv.c;
  * both give the engine's sums. Packed weights are taken apart in registers, not in memory, so their rows have to begin
- * on a byte. */
+ * on a byte; indices of levels take the loops. */
 #include "export/cgen.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-static int32_t stored_bits(const nb_intmodel *m, int32_t step)
-{
-    return m->steps[step].weight_bits > 4 ? 8 : m->steps[step].weight_bits > 2 ? 4 : 2;
-}
-
 bool cgen_windowed(const nb_intmodel *m, int32_t step)
 {
     const nb_estep *s = &m->e.steps[step];
     const nb_geom *q = &s->geom;
-    return s->kind == NB_STEP_CONV && q->groups == 1 && q->oh * q->ow > 1 &&
-           cgen_row(q) * stored_bits(m, step) % 8 == 0;
+    return s->kind == NB_STEP_CONV && !m->steps[step].level && q->groups == 1 && q->oh * q->ow > 1 &&
+           cgen_row(q) * cgen_width(m, step) % 8 == 0;
 }
 
 int64_t cgen_window_bias(const nb_intmodel *m, int32_t step, int32_t c)
@@ -156,7 +151,7 @@ void cgen_window_helpers(cgen *g)
     bool width[9] = {false}, any = false;
     for (int32_t i = 0; i < g->m->e.n_steps; i++)
         if (cgen_windowed(g->m, i))
-            any = width[stored_bits(g->m, i)] = true;
+            any = width[cgen_width(g->m, i)] = true;
     if (!any)
         return;
     nb_text_add(&g->out, "#if " CGEN_WINDOWS "\n");
@@ -211,7 +206,7 @@ static void put_stores(cgen *g, int32_t step, const nb_geom *q)
 void cgen_window_body(cgen *g, int32_t step)
 {
     const nb_geom q = cgen_view(&g->m->e.steps[step].geom);
-    const int64_t row = cgen_row(&q), bytes = row * stored_bits(g->m, step) / 8;
+    const int64_t row = cgen_row(&q), bytes = row * cgen_width(g->m, step) / 8;
     const bool even = q.oc % 2 == 0;
     nb_text_add(&g->out, "    int32_t oy, ox, o, k;\n");
     cgen_printf(g, "    for (oy = 0; oy < %" PRId32 "; oy++)\n        for (ox = 0; ox < %" PRId32 "; ox += 2) {\n",
@@ -229,7 +224,7 @@ void cgen_window_body(cgen *g, int32_t step)
     cgen_printf(g,
                 "                @dotw%" PRId32 "(acc, bias[o], bias[p], rows, w + o * %" PRId64 ", %s%" PRId64
                 ", %" PRId64 ");\n",
-                stored_bits(g->m, step), bytes, even ? "" : "(p - o) * ", bytes, row);
+                cgen_width(g->m, step), bytes, even ? "" : "(p - o) * ", bytes, row);
     put_stores(g, step, &q);
     nb_text_add(&g->out, "            }\n        }\n");
 }

@@ -163,7 +163,7 @@ static nb_status choose_opset(nb_ctx *ctx, const nb_intmodel *m, const nb_export
                        asked, ONNX_OPSET_INT8);
     *out = asked ? asked : ONNX_OPSET_INT8;
     for (int32_t i = 0; !asked && options->onnx_form == NB_ONNX_QDQ && i < m->e.n_steps; i++)
-        if (m->e.steps[i].kind == NB_STEP_CONV && m->steps[i].weight_bits <= 4)
+        if (onnx_fits_int4(m, i))
             *out = ONNX_OPSET_INT4;
     return NB_OK;
 }

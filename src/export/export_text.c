@@ -101,11 +101,19 @@ static void put_channels(FILE *f, const nb_estep *s, const nb_sinfo *info)
     }
 }
 
+static void put_levels(FILE *f, const nb_sinfo *info)
+{
+    fprintf(f, "  levels:");
+    for (int32_t i = 0; i < info->n_levels; i++)
+        fprintf(f, " %d", info->level[i]);
+    fputc('\n', f);
+}
+
 static void put_weights(FILE *f, const nb_estep *s, const nb_sinfo *info)
 {
     const nb_geom *g = &s->geom;
     const int32_t inputs = g->c / g->groups;
-    const int32_t width = info->weight_bits > 4 ? 5 : 3;
+    const int32_t width = info->weight_bits > 4 || info->level ? 5 : 3;
     const int8_t *w = s->weights;
     fprintf(f, "  weights: output channel, kernel row, kernel column: input channels\n");
     for (int32_t c = 0; c < g->oc; c++)
@@ -132,7 +140,6 @@ static void put_step(FILE *f, const nb_intmodel *m, int32_t i)
 {
     const nb_estep *s = &m->e.steps[i];
     const nb_sinfo *info = &m->steps[i];
-    const nb_intstep lengths = {.kind = s->kind, .n_in = s->n_in, .geom = s->geom};
     fprintf(f, "\nstep %" PRId32 ": %s %s\n", i, nb_step_names[s->kind], info->name);
     for (int32_t k = 0; k < s->n_in; k++)
         fprintf(f, "  reads     %" PRId32 " %s\n", s->in[k], m->tensors[s->in[k]].name);
@@ -144,14 +151,16 @@ static void put_step(FILE *f, const nb_intmodel *m, int32_t i)
         put_geom(f, &s->geom);
     if (s->kind == NB_STEP_CONV) {
         fprintf(f, "  %" PRId32 " bits, %" PRId64 " weights, %" PRId64 " macs, |accumulator| <= %" PRId64 "\n",
-                info->weight_bits, nb_int_weights(&lengths), info->macs, info->acc_bound);
+                info->weight_bits, nb_estep_weights(s), info->macs, info->acc_bound);
+        if (info->level)
+            put_levels(f, info);
         put_channels(f, s, info);
         put_weights(f, s, info);
         return;
     }
-    for (int32_t k = 0, n = nb_int_mults(&lengths); k < n; k++)
+    for (int32_t k = 0, n = nb_estep_mults(s); k < n; k++)
         fprintf(f, "  rescale   mult %10" PRId32 "  shift %2" PRId32 "\n", s->mult[k],
-                s->shift[nb_int_shifts(&lengths) > 1 ? k : 0]);
+                s->shift[nb_estep_shifts(s) > 1 ? k : 0]);
 }
 
 static nb_status write_text(nb_ctx *ctx, const nb_intmodel *m, const char *path, const nb_export_options *options)

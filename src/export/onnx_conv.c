@@ -2,6 +2,8 @@
  *
  * A channel's weight scale is what the multiplier says: mult / 2^shift * s_y / s_x, so batch norm is in it.
  *
+ * Levels have no form of their own in ONNX: such weights are int8.
+ *
  * qdq       Conv on dequantized codes, weights (INT4 with opset 21) and int32 bias; QuantizeLinear.
  * operator  QLinearConv with int8 weights and int32 bias. The logits, which are 32 bits wide, come from ConvInteger and
  *           Add: the engine's accumulators exactly. Then mult / 2^shift, Round where the engine rounds, and the scale.
@@ -11,6 +13,7 @@
 #ifdef NB_ONNX
 
 #    include "base/check.h"
+#    include "engine/engine_check.h"
 #    include "export/cgen.h"
 #    include "lower/pack.h"
 
@@ -27,6 +30,12 @@ typedef struct { /* the constants of one layer, before they have names; all in o
     float *scale, *sums; /* [channels] of the weights, of the sums they make with the input */
     int32_t *bias;       /* [channels] */
 } layer;
+
+bool onnx_fits_int4(const nb_intmodel *m, int32_t i)
+{
+    const nb_sinfo *info = &m->steps[i];
+    return m->e.steps[i].kind == NB_STEP_CONV && info->weight_bits <= 4 && !info->level;
+}
 
 /* OHWI codes as OIHW. */
 static void transpose(int8_t *to, const int8_t *from, const nb_geom *g)
@@ -55,8 +64,8 @@ static nb_status layer_open(const onnx_writer *w, int32_t i, layer *l)
 {
     const nb_estep *s = &w->m->e.steps[i];
     const double x = (double)w->m->tensors[s->in[0]].scale, y = (double)w->m->tensors[s->out].scale;
-    *l = (layer){.s = s, .name = w->m->steps[i].name, .n = cgen_row(&s->geom) * s->geom.oc, .channels = s->geom.oc};
-    l->int4 = w->m->steps[i].weight_bits <= 4 && w->opset >= ONNX_OPSET_INT4;
+    *l = (layer){.s = s, .name = w->m->steps[i].name, .n = nb_estep_weights(s), .channels = s->geom.oc};
+    l->int4 = onnx_fits_int4(w->m, i) && w->opset >= ONNX_OPSET_INT4;
     l->oihw = nb_alloc(w->ctx, (size_t)l->n);
     l->packed = nb_alloc(w->ctx, nb_pack_bytes(l->n, 4));
     l->scale = nb_alloc(w->ctx, 2 * (size_t)l->channels * sizeof *l->scale);

@@ -41,5 +41,6 @@ void onnx_window(onnx_writer *w, const nb_geom *g); /* attributes of the node ma
 
 /* ---- onnx_conv.c ---- */
 nb_status onnx_conv(onnx_writer *w, int32_t i);
+bool onnx_fits_int4(const nb_intmodel *m, int32_t i); /* the weights of step i */
 
 #endif

@@ -4,24 +4,27 @@
 #include "base/check.h"
 #include "quant/requant.h"
 
+#include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 /* The codes of the real clamp; infinities are the grid's ends. */
-static void clamp_to_grid(const nb_lval *v, const nb_inttensor *t, int32_t grid_lo, int32_t grid_hi, nb_intstep *s)
+static void clamp_to_grid(const nb_lval *v, const nb_lval *y, nb_estep *s)
 {
-    double lo = nearbyint(v->low / t->scale) + t->zero, hi = nearbyint(v->high / t->scale) + t->zero;
-    s->lo = lo > grid_lo ? (int32_t)fmin(lo, grid_hi) : grid_lo;
-    s->hi = hi < grid_hi ? (int32_t)fmax(hi, grid_lo) : grid_hi;
+    const double lo = nearbyint(v->low / y->info.scale) + y->t.zero,
+                 hi = nearbyint(v->high / y->info.scale) + y->t.zero;
+    s->lo = lo > y->lo ? (int32_t)fmin(lo, y->hi) : y->lo;
+    s->hi = hi < y->hi ? (int32_t)fmax(hi, y->lo) : y->hi;
 }
 
-static nb_status close_input(nb_lowering *lo, const nb_lval *v, const nb_inttensor *t, nb_intstep *s)
+static nb_status close_input(nb_lowering *lo, const nb_lval *v, const nb_lval *y, nb_estep *s)
 {
-    uint8_t *table = nb_arena_alloc(lo->arena, (size_t)t->c * 256);
+    uint8_t *table = nb_arena_alloc(lo->arena, (size_t)y->t.c * 256);
     if (!table)
         return NB_E_NOMEM;
-    for (int32_t i = 0; i < t->c * 256; i++) {
-        float q =
-            nearbyintf(v->real[i] / t->scale) + (float)t->zero; /* the contract's float division, as fake-quant does */
+    for (int32_t i = 0; i < y->t.c * 256; i++) {
+        float q = nearbyintf(v->real[i] / y->info.scale) +
+                  (float)y->t.zero; /* the contract's float division, as fake-quant does */
         int32_t code = q < (float)s->lo ? s->lo : q > (float)s->hi ? s->hi : (int32_t)q;
         table[i] = (uint8_t)code;
     }
@@ -31,7 +34,22 @@ static nb_status close_input(nb_lowering *lo, const nb_lval *v, const nb_inttens
     return NB_OK;
 }
 
-static nb_status close_mac(nb_lowering *lo, const nb_lval *v, const nb_inttensor *t, nb_intstep *s)
+static nb_status cannot_close(nb_lowering *lo, const nb_lval *v, double out_scale, int32_t c, nb_requant_result why)
+{
+    if (why == NB_REQUANT_UNSYMMETRIC)
+        return nb_fail(
+            lo->ctx, NB_E_RANGE,
+            "%s: channel %" PRId32 ": its batch norm turns the sign of its weights (gamma < 0), but not every one of "
+            "their %" PRId32 " levels has a counterpart of the other sign: use a symmetric format of weights, or "
+            "quant.batchnorm: fold",
+            v->opener->name, c, v->n_levels);
+    return nb_fail(lo->ctx, NB_E_RANGE,
+                   "%s: channel %d: no integers can stand for it (bias %g, scale %g, its output's %g): these are no "
+                   "sensible numbers, so training has diverged or the file is damaged",
+                   v->opener->name, c, v->bias[c], v->scale[c], out_scale);
+}
+
+static nb_status close_mac(nb_lowering *lo, const nb_lval *v, const nb_lval *y, nb_estep *s, nb_sinfo *info)
 {
     const nb_lval *x = &lo->val[v->in[0]];
     int32_t oc = v->geom.oc;
@@ -44,25 +62,23 @@ static nb_status close_mac(nb_lowering *lo, const nb_lval *v, const nb_inttensor
     bool as_trained = true;
     if (!bias || !mult || !shift || !w || !weight_scale)
         return NB_E_NOMEM;
+    memcpy(w, v->weights, (size_t)(oc * per));
     for (int32_t c = 0; c < oc; c++) {
-        for (int64_t k = 0; k < per; k++)
-            w[c * per + k] = v->weights[c * per + k];
-        nb_requant_spec spec = {.scale = v->scale[c],
-                                .bias = v->bias[c],
-                                .out_scale = t->scale,
-                                .x_lo = x->lo,
-                                .x_hi = x->hi,
-                                .x_zero = x->t.zero,
-                                .y_zero = t->zero,
-                                .y_lo = s->lo,
-                                .y_hi = s->hi};
+        const nb_requant_spec spec = {.scale = v->scale[c],
+                                      .bias = v->bias[c],
+                                      .out_scale = y->info.scale,
+                                      .x_lo = x->lo,
+                                      .x_hi = x->hi,
+                                      .x_zero = x->t.zero,
+                                      .y_zero = y->t.zero,
+                                      .y_lo = s->lo,
+                                      .y_hi = s->hi,
+                                      .level = v->level,
+                                      .n_levels = v->n_levels};
         nb_requant r;
-        if (!nb_requant_channel(&spec, w + c * per, per, &r))
-            return nb_fail(
-                lo->ctx, NB_E_RANGE,
-                "%s: channel %d: no integers can stand for it (bias %g, scale %g, its output's %g): these are "
-                "no sensible numbers, so training has diverged or the file is damaged",
-                v->opener->name, c, v->bias[c], v->scale[c], (double)t->scale);
+        const nb_requant_result done = nb_requant_channel(&spec, w + c * per, per, &r);
+        if (done != NB_REQUANT_DONE)
+            return cannot_close(lo, v, (double)y->info.scale, c, done);
         weight_scale[c] = v->weight_scale[v->n_weight_scale > 1 ? c : 0] * (float)r.coarser;
         as_trained = as_trained && r.coarser == 1;
         bias[c] = r.bias;
@@ -72,34 +88,36 @@ static nb_status close_mac(nb_lowering *lo, const nb_lval *v, const nb_inttensor
     s->kind = NB_STEP_CONV;
     s->geom = v->geom;
     s->weights = w;
-    s->weight_bits = v->weight_bits;
-    s->weight_scale = as_trained ? v->weight_scale : weight_scale;
-    s->n_scale = as_trained ? v->n_weight_scale : oc;
     s->bias = bias;
     s->mult = mult;
     s->shift = shift;
+    info->weight_bits = v->weight_bits;
+    info->weight_scale = as_trained ? v->weight_scale : weight_scale;
+    info->n_scale = as_trained ? v->n_weight_scale : oc;
+    info->level = v->level;
+    info->n_levels = v->n_levels;
     return NB_OK;
 }
 
-static nb_status scale_too_far(nb_lowering *lo, const nb_lval *v, const nb_lval *x, const nb_inttensor *t)
+static nb_status scale_too_far(nb_lowering *lo, const nb_lval *v, const nb_lval *x, const nb_lval *y)
 {
     return nb_fail(lo->ctx, NB_E_RANGE, "%s: the scales of %s (%g) and %s (%g) are too far apart to rescale",
-                   v->opener->name, x->t.name, (double)x->t.scale, t->name, (double)t->scale);
+                   v->opener->name, x->info.name, (double)x->info.scale, y->info.name, (double)y->info.scale);
 }
 
 /* Both multipliers share one shift, so that the sum is rounded once: the larger one is in [2^30, 2^31). */
-static nb_status close_add(nb_lowering *lo, const nb_lval *v, const nb_inttensor *t, nb_intstep *s)
+static nb_status close_add(nb_lowering *lo, const nb_lval *v, const nb_lval *y, nb_estep *s)
 {
     int32_t *mult = nb_arena_array(lo->arena, 2, sizeof *mult), *shift = nb_arena_array(lo->arena, 1, sizeof *shift);
     if (!mult || !shift)
         return NB_E_NOMEM;
     const nb_lval *a = &lo->val[v->in[0]], *b = &lo->val[v->in[1]];
-    const nb_lval *large = a->t.scale >= b->t.scale ? a : b;
+    const nb_lval *large = a->info.scale >= b->info.scale ? a : b;
     int32_t top;
-    if (!nb_multiplier((double)large->t.scale / t->scale, &top, shift))
-        return scale_too_far(lo, v, large, t);
+    if (!nb_multiplier((double)large->info.scale / y->info.scale, &top, shift))
+        return scale_too_far(lo, v, large, y);
     for (int32_t k = 0; k < 2; k++) {
-        double m = ldexp((double)lo->val[v->in[k]].t.scale / t->scale, *shift);
+        double m = ldexp((double)lo->val[v->in[k]].info.scale / y->info.scale, *shift);
         mult[k] = &lo->val[v->in[k]] == large || m >= top ? top : (int32_t)llrint(m);
     }
     s->kind = NB_STEP_ADD;
@@ -108,7 +126,7 @@ static nb_status close_add(nb_lowering *lo, const nb_lval *v, const nb_inttensor
     return NB_OK;
 }
 
-static nb_status close_concat(nb_lowering *lo, const nb_lval *v, const nb_inttensor *t, nb_intstep *s)
+static nb_status close_concat(nb_lowering *lo, const nb_lval *v, const nb_lval *y, nb_estep *s)
 {
     int32_t *mult = nb_arena_array(lo->arena, (size_t)v->n_in, sizeof *mult);
     int32_t *shift = nb_arena_array(lo->arena, (size_t)v->n_in, sizeof *shift);
@@ -116,8 +134,8 @@ static nb_status close_concat(nb_lowering *lo, const nb_lval *v, const nb_intten
         return NB_E_NOMEM;
     for (int32_t k = 0; k < v->n_in; k++) {
         const nb_lval *x = &lo->val[v->in[k]];
-        if (!nb_multiplier((double)x->t.scale / t->scale, &mult[k], &shift[k]))
-            return scale_too_far(lo, v, x, t);
+        if (!nb_multiplier((double)x->info.scale / y->info.scale, &mult[k], &shift[k]))
+            return scale_too_far(lo, v, x, y);
     }
     s->kind = NB_STEP_CONCAT;
     s->mult = mult;
@@ -125,33 +143,33 @@ static nb_status close_concat(nb_lowering *lo, const nb_lval *v, const nb_intten
     return NB_OK;
 }
 
-nb_status nb_lval_close(nb_lowering *lo, const nb_lval *v, const nb_inttensor *t, int32_t grid_lo, int32_t grid_hi,
-                        int32_t *tensor)
+nb_status nb_lval_close(nb_lowering *lo, const nb_lval *v, nb_lval *y)
 {
-    nb_intstep s = {.name = v->opener->name, .n_in = v->n_in};
+    nb_estep s = {.n_in = v->n_in};
+    nb_sinfo info = {.name = v->opener->name};
     for (int32_t k = 0; k < v->n_in; k++)
         s.in[k] = lo->val[v->in[k]].tensor;
-    clamp_to_grid(v, t, grid_lo, grid_hi, &s);
+    clamp_to_grid(v, y, &s);
     nb_status st = NB_E_UNSUPPORTED;
     switch (v->kind) {
     case NB_LVAL_INPUT:
-        st = close_input(lo, v, t, &s);
+        st = close_input(lo, v, y, &s);
         break;
     case NB_LVAL_MAC:
-        st = close_mac(lo, v, t, &s);
+        st = close_mac(lo, v, y, &s, &info);
         break;
     case NB_LVAL_ADD:
-        st = close_add(lo, v, t, &s);
+        st = close_add(lo, v, y, &s);
         break;
     case NB_LVAL_CONCAT:
-        st = close_concat(lo, v, t, &s);
+        st = close_concat(lo, v, y, &s);
         break;
     case NB_LVAL_NONE:
     case NB_LVAL_CLOSED:
         NB_ASSERT(false);
     }
     NB_TRY(st);
-    NB_TRY(nb_intbuilder_tensor(lo->builder, t, tensor));
-    s.out = *tensor;
-    return nb_intbuilder_step(lo->builder, &s);
+    NB_TRY(nb_intbuilder_tensor(lo->builder, &y->t, &y->info, &y->tensor));
+    s.out = y->tensor;
+    return nb_intbuilder_step(lo->builder, &s, &info);
 }

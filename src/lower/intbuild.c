@@ -1,9 +1,8 @@
 /* intbuild.c - puts an integer model together in memory.
  *
- * The builder's arrays grow on the heap; everything they point to lives in the arena that becomes the model's. Steps
- * are checked when they come (shape, then values) and may only read tensors an earlier step has written, so a finished
- * model has no cycles by construction. What can be derived (macs, accumulator bounds, prepared weights, arena size) is
- * derived here and never read from a file. */
+ * Everything lies in the arena that becomes the model's. Steps are checked when they come (shape, then values) and may
+ * only read tensors an earlier step has written, so a finished model has no cycles by construction. What can be derived
+ * (macs, accumulator bounds, prepared weights, arena size) is derived here and never read from a file. */
 #include "lower/intbuild.h"
 
 #include "base/arena.h"
@@ -16,20 +15,14 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* Nothing a CPU runs image by image needs more; a hostile file must not make us ask for more. */
-static const uint64_t MAX_BYTES = (uint64_t)1 << 30;
-
 struct nb_intbuilder {
     nb_ctx *ctx;
     const char *where;
     nb_arena *arena;
-    nb_inttensor *tensors; /* [n_tensors], names in the arena */
-    int32_t *writer;       /* [n_tensors] step that writes it, -1 = none yet */
-    int32_t *reader;       /* [n_tensors] last step that reads it, -1 = none yet */
-    int32_t n_tensors, cap_tensors;
-    nb_intstep *steps; /* [n_steps], arrays in the arena */
-    int64_t *bounds;   /* [n_steps] */
-    int32_t n_steps, cap_steps;
+    nb_intmodel *m; /* in the arena; its arrays are those below */
+    nb_etensor *tensors;
+    nb_tinfo *tinfo;
+    nb_sinfo *sinfo;
 };
 
 nb_status nb_intbuilder_create(nb_ctx *ctx, const char *where, nb_intbuilder **out)
@@ -40,11 +33,15 @@ nb_status nb_intbuilder_create(nb_ctx *ctx, const char *where, nb_intbuilder **o
     b->ctx = ctx;
     b->where = where;
     nb_status st = nb_arena_create(ctx, &b->arena);
-    if (st == NB_OK)
-        *out = b;
-    else
+    if (st == NB_OK && !(b->m = nb_arena_alloc(b->arena, sizeof *b->m)))
+        st = NB_E_NOMEM;
+    if (st != NB_OK) {
         nb_intbuilder_free(b);
-    return st;
+        return st;
+    }
+    b->m->e.tensor_bytes = SIZE_MAX / 2; /* not planned yet: no place is outside */
+    *out = b;
+    return NB_OK;
 }
 
 void nb_intbuilder_free(nb_intbuilder *b)
@@ -52,12 +49,12 @@ void nb_intbuilder_free(nb_intbuilder *b)
     if (!b)
         return;
     nb_arena_free(b->arena);
-    nb_free(b->ctx, b->tensors);
-    nb_free(b->ctx, b->writer);
-    nb_free(b->ctx, b->reader);
-    nb_free(b->ctx, b->steps);
-    nb_free(b->ctx, b->bounds);
     nb_free(b->ctx, b);
+}
+
+const nb_emodel *nb_intbuilder_model(const nb_intbuilder *b)
+{
+    return &b->m->e;
 }
 
 /* "<where>: sentence" */
@@ -72,81 +69,41 @@ static nb_status refuse(const nb_intbuilder *b, nb_status st, const char *fmt, .
     return nb_fail(b->ctx, st, "%s%s%s", b->where, *b->where ? ": " : "", why);
 }
 
-/* A larger copy of old (n entries), which is freed; NULL and old untouched when memory is out. */
-static void *grown(nb_ctx *ctx, void *old, int32_t n, int32_t cap, size_t size)
+/* An array with room for entry n: itself, or where it is full (at 16, 32, 64...) a copy of twice the length, which
+ * leaves the old one to the arena; NULL when memory is out. */
+static void *with_room(nb_arena *a, void *array, int32_t n, size_t size)
 {
-    void *bigger = nb_alloc(ctx, (size_t)cap * size);
-    if (!bigger)
-        return NULL;
-    if (n > 0)
-        memcpy(bigger, old, (size_t)n * size);
-    nb_free(ctx, old);
-    return bigger;
+    const size_t used = (uint32_t)n;
+    if (used > 0 && (used < 16 || (used & (used - 1)) != 0))
+        return array;
+    void *bigger = nb_arena_array(a, used ? 2 * used : 16, size);
+    return bigger && used ? memcpy(bigger, array, used * size) : bigger;
 }
 
-static nb_status grow_tensors(nb_intbuilder *b)
+static nb_intcheck check_of(const nb_intbuilder *b)
 {
-    const int32_t n = b->n_tensors;
-    const int32_t cap = n ? 2 * n : 16;
-    nb_inttensor *t = grown(b->ctx, b->tensors, n, cap, sizeof *t);
-    b->tensors = t ? t : b->tensors;
-    int32_t *w = t ? grown(b->ctx, b->writer, n, cap, sizeof *w) : NULL;
-    b->writer = w ? w : b->writer;
-    int32_t *r = w ? grown(b->ctx, b->reader, n, cap, sizeof *r) : NULL;
-    b->reader = r ? r : b->reader;
-    b->cap_tensors = r ? cap : b->cap_tensors;
-    return r ? NB_OK : NB_E_NOMEM;
+    return (nb_intcheck){b->ctx, b->where, b->m};
 }
 
-static nb_status grow_steps(nb_intbuilder *b)
+nb_status nb_intbuilder_tensor(nb_intbuilder *b, const nb_etensor *t, const nb_tinfo *info, int32_t *index)
 {
-    const int32_t n = b->n_steps;
-    const int32_t cap = n ? 2 * n : 16;
-    nb_intstep *s = grown(b->ctx, b->steps, n, cap, sizeof *s);
-    b->steps = s ? s : b->steps;
-    int64_t *bounds = s ? grown(b->ctx, b->bounds, n, cap, sizeof *bounds) : NULL;
-    b->bounds = bounds ? bounds : b->bounds;
-    b->cap_steps = bounds ? cap : b->cap_steps;
-    return bounds ? NB_OK : NB_E_NOMEM;
-}
-
-nb_status nb_intbuilder_tensor(nb_intbuilder *b, const nb_inttensor *t, int32_t *index)
-{
-    NB_TRY(nb_intcheck_tensor(&(nb_intplace){b->ctx, b->where, b->n_tensors}, t));
-    if (b->n_tensors == NB_INT_MAX_TENSORS)
-        return refuse(b, NB_E_SHAPE, "more than %d tensors", NB_INT_MAX_TENSORS);
-    if (b->n_tensors == b->cap_tensors)
-        NB_TRY(grow_tensors(b));
-    nb_inttensor copy = *t;
-    copy.name = nb_arena_strdup(b->arena, t->name);
-    if (!copy.name)
+    const nb_intcheck check = check_of(b);
+    const int32_t n = b->m->e.n_tensors;
+    if (n == NB_ENGINE_MAX_TENSORS)
+        return refuse(b, NB_E_SHAPE, "more than %d tensors", NB_ENGINE_MAX_TENSORS);
+    nb_etensor *tensors = with_room(b->arena, b->tensors, n, sizeof *tensors);
+    nb_tinfo *tinfo = with_room(b->arena, b->tinfo, n, sizeof *tinfo);
+    if (!tensors || !tinfo)
         return NB_E_NOMEM;
-    b->tensors[b->n_tensors] = copy;
-    b->writer[b->n_tensors] = b->reader[b->n_tensors] = -1;
-    *index = b->n_tensors++;
-    return NB_OK;
-}
-
-static nb_status bad_order(const nb_intbuilder *b, const nb_intstep *s, int32_t tensor, const char *what)
-{
-    return refuse(b, NB_E_SHAPE, "step %" PRId32 " \"%s\": %s%s%s%s", b->n_steps, s->name, what,
-                  tensor >= 0 ? " \"" : "", tensor >= 0 ? b->tensors[tensor].name : "", tensor >= 0 ? "\"" : "");
-}
-
-static nb_status check_order(const nb_intbuilder *b, const nb_intstep *s)
-{
-    if (b->n_steps == 0 && s->kind != NB_STEP_TABLE)
-        return bad_order(b, s, -1, "the first step must be the table");
-    if (b->n_steps > 0 && s->kind == NB_STEP_TABLE)
-        return bad_order(b, s, -1, "only the first step may be a table");
-    for (int32_t k = 0; k < s->n_in; k++)
-        if (b->writer[s->in[k]] < 0)
-            return bad_order(b, s, s->in[k], "reads a tensor no earlier step has written:");
-    if (b->writer[s->out] >= 0)
-        return bad_order(b, s, s->out, "writes a tensor an earlier step has written:");
-    for (int32_t k = 0; k < b->n_steps; k++) /* names are the keys of the file's tensors */
-        if (strcmp(b->steps[k].name, s->name) == 0)
-            return bad_order(b, s, -1, "an earlier step has the same name");
+    b->m->e.tensors = b->tensors = tensors;
+    b->m->tensors = b->tinfo = tinfo;
+    tensors[n] = *t;
+    tinfo[n] = *info;
+    NB_TRY(nb_intcheck_tensor(&check, n));
+    tinfo[n].name = nb_arena_strdup(b->arena, info->name);
+    if (!tinfo[n].name)
+        return NB_E_NOMEM;
+    *index = b->m->e.n_tensors++;
     return NB_OK;
 }
 
@@ -164,129 +121,124 @@ static const void *keep(nb_arena *a, const void *array, int64_t count, size_t si
 }
 
 /* What the kind does not use is zero, so that equal models give equal files. */
-static nb_status copy_step(nb_intbuilder *b, const nb_intstep *s, nb_intstep *copy)
+static nb_status keep_step(nb_intbuilder *b, nb_estep *s, nb_sinfo *info)
 {
     const bool conv = s->kind == NB_STEP_CONV;
     const bool pool = s->kind == NB_STEP_MAXPOOL || s->kind == NB_STEP_AVGPOOL;
     const int64_t table = s->kind == NB_STEP_TABLE ? (int64_t)b->tensors[s->out].c * 256 : 0;
     bool failed = false;
-    *copy = (nb_intstep){.kind = s->kind, .n_in = s->n_in, .out = s->out, .lo = s->lo, .hi = s->hi};
-    memcpy(copy->in, s->in, (size_t)s->n_in * sizeof *s->in);
-    if (conv || pool)
-        copy->geom = s->geom;
+    for (int32_t k = s->n_in; k < NB_ENGINE_MAX_IN; k++)
+        s->in[k] = 0;
+    if (!conv && !pool)
+        s->geom = (nb_geom){0};
     if (pool)
-        copy->geom.groups = s->geom.c;
-    copy->weight_bits = conv ? s->weight_bits : 0;
-    copy->n_scale = conv ? s->n_scale : 0;
-    copy->name = keep(b->arena, s->name, (int64_t)strlen(s->name) + 1, 1, &failed);
-    copy->table = keep(b->arena, s->table, table, 1, &failed);
-    copy->weights = keep(b->arena, s->weights, nb_int_weights(s), 1, &failed);
-    copy->bias = keep(b->arena, s->bias, conv ? s->geom.oc : 0, sizeof *s->bias, &failed);
-    copy->mult = keep(b->arena, s->mult, nb_int_mults(s), sizeof *s->mult, &failed);
-    copy->shift = keep(b->arena, s->shift, nb_int_shifts(s), sizeof *s->shift, &failed);
-    copy->weight_scale = keep(b->arena, s->weight_scale, copy->n_scale, sizeof *s->weight_scale, &failed);
+        s->geom.groups = s->geom.c;
+    info->weight_bits = conv ? info->weight_bits : 0;
+    info->n_scale = conv ? info->n_scale : 0;
+    info->n_levels = conv && info->level ? info->n_levels : 0;
+    info->name = keep(b->arena, info->name, (int64_t)strlen(info->name) + 1, 1, &failed);
+    s->table = keep(b->arena, s->table, table, 1, &failed);
+    s->weights = keep(b->arena, s->weights, nb_estep_weights(s), 1, &failed);
+    s->bias = keep(b->arena, s->bias, conv ? s->geom.oc : 0, sizeof *s->bias, &failed);
+    s->mult = keep(b->arena, s->mult, nb_estep_mults(s), sizeof *s->mult, &failed);
+    s->shift = keep(b->arena, s->shift, nb_estep_shifts(s), sizeof *s->shift, &failed);
+    info->weight_scale = keep(b->arena, info->weight_scale, info->n_scale, sizeof *info->weight_scale, &failed);
+    info->level = keep(b->arena, info->level, info->n_levels, 1, &failed);
     return failed ? NB_E_NOMEM : NB_OK;
 }
 
-/* What a reader of tensor t can see: its writer's clamp, the zero point (padding), and 0, which makes bounds of sums
- * bounds of partial sums. */
-static nb_intrange codes_of(const nb_intbuilder *b, int32_t t)
+/* Puts the step behind the others, where the checks see it. */
+nb_status nb_intbuilder_shape(nb_intbuilder *b, const nb_estep *s, const nb_sinfo *info)
 {
-    const nb_intstep *s = &b->steps[b->writer[t]];
-    const int32_t zero = b->tensors[t].zero;
-    nb_intrange x = {s->lo < zero ? s->lo : zero, s->hi > zero ? s->hi : zero};
-    x.lo = x.lo < 0 ? x.lo : 0;
-    x.hi = x.hi > 0 ? x.hi : 0;
-    return x;
+    const nb_intcheck check = check_of(b);
+    const int32_t n = b->m->e.n_steps;
+    if (n == NB_ENGINE_MAX_STEPS)
+        return refuse(b, NB_E_SHAPE, "more than %d steps", NB_ENGINE_MAX_STEPS);
+    nb_estep *steps = with_room(b->arena, b->m->e.steps, n, sizeof *steps);
+    nb_sinfo *sinfo = with_room(b->arena, b->sinfo, n, sizeof *sinfo);
+    if (!steps || !sinfo)
+        return NB_E_NOMEM;
+    b->m->e.steps = steps;
+    b->m->steps = b->sinfo = sinfo;
+    steps[n] = *s;
+    sinfo[n] = *info;
+    b->m->e.n_steps++;
+    nb_status st = nb_intcheck_shape(&check, n);
+    b->m->e.n_steps--;
+    return st;
 }
 
-nb_status nb_intbuilder_step(nb_intbuilder *b, const nb_intstep *s)
+nb_status nb_intbuilder_step(nb_intbuilder *b, const nb_estep *s, const nb_sinfo *info)
 {
-    const nb_intplace place = {b->ctx, b->where, b->n_steps};
-    if (b->n_steps == NB_INT_MAX_STEPS)
-        return refuse(b, NB_E_SHAPE, "more than %d steps", NB_INT_MAX_STEPS);
-    NB_TRY(nb_intcheck_shape(&place, s, b->tensors, b->n_tensors));
-    NB_TRY(check_order(b, s));
-    if (b->n_steps == b->cap_steps)
-        NB_TRY(grow_steps(b));
-    const nb_intrange x = s->n_in > 0 ? codes_of(b, s->in[0]) : (nb_intrange){0, 0};
-    NB_TRY(nb_intcheck_values(&place, s, &b->tensors[s->out], x, &b->bounds[b->n_steps]));
-    NB_TRY(copy_step(b, s, &b->steps[b->n_steps]));
-    b->writer[s->out] = b->n_steps;
-    for (int32_t k = 0; k < s->n_in; k++)
-        b->reader[s->in[k]] = b->n_steps;
-    b->n_steps++;
+    const nb_intcheck check = check_of(b);
+    const int32_t n = b->m->e.n_steps;
+    NB_TRY(nb_intbuilder_shape(b, s, info));
+    b->m->e.n_steps++; /* the builder is spent when this fails */
+    NB_TRY(nb_intcheck_values(&check, n, &b->sinfo[n].acc_bound));
+    NB_TRY(keep_step(b, &b->m->e.steps[n], &b->sinfo[n]));
+    const nb_geom *g = &b->m->e.steps[n].geom;
+    b->sinfo[n].macs = (int64_t)g->oh * g->ow * nb_estep_weights(&b->m->e.steps[n]);
     return NB_OK;
 }
 
 /* ---- finish ---- */
 
 /* A tensor must hold still from the step that writes it to the last that reads it; the network's output to the end. */
-static void set_lifetimes(const nb_intbuilder *b, nb_usage *u)
+static nb_status plan(nb_intbuilder *b)
 {
-    for (int32_t i = 0; i < b->n_tensors; i++) {
-        u[i] = (nb_usage){.first = b->writer[i], .last = b->writer[i], .bytes = (size_t)nb_int_bytes(&b->tensors[i])};
-        if (b->reader[i] > u[i].last)
-            u[i].last = b->reader[i];
-    }
-    u[b->steps[b->n_steps - 1].out].last = b->n_steps;
-}
-
-static nb_status check_places(const nb_intbuilder *b, const nb_usage *u)
-{
-    for (int32_t i = 0; i < b->n_tensors; i++) {
-        const nb_inttensor *t = &b->tensors[i];
-        if (t->offset > MAX_BYTES)
-            return refuse(b, NB_E_SHAPE, "tensor %" PRId32 " \"%s\": offset %" PRIu64 ": must be at most %" PRIu64, i,
-                          t->name, t->offset, MAX_BYTES);
-        for (int32_t k = 0; k < i; k++) {
-            const nb_inttensor *o = &b->tensors[k];
-            if (u[i].first <= u[k].last && u[k].first <= u[i].last && t->offset < o->offset + u[k].bytes &&
-                o->offset < t->offset + u[i].bytes)
-                return refuse(b, NB_E_SHAPE, "tensors %" PRId32 " \"%s\" and %" PRId32 " \"%s\" overlap in the arena",
-                              k, o->name, i, t->name);
-        }
-    }
-    return NB_OK;
-}
-
-static nb_status place_tensors(nb_intbuilder *b, nb_int_placing placing)
-{
-    nb_usage *u = nb_alloc(b->ctx, (size_t)b->n_tensors * sizeof *u);
+    const nb_emodel *e = &b->m->e;
+    size_t total = 0;
+    nb_usage *u = nb_alloc(b->ctx, (size_t)e->n_tensors * sizeof *u);
     if (!u)
         return NB_E_NOMEM;
-    size_t total = 0;
-    set_lifetimes(b, u);
-    nb_status st = placing == NB_INT_PLAN ? nb_memplan(b->ctx, u, b->n_tensors, 64, &total) : check_places(b, u);
-    if (st == NB_OK && placing == NB_INT_PLAN)
-        for (int32_t i = 0; i < b->n_tensors; i++)
-            b->tensors[i].offset = u[i].offset;
+    for (int32_t i = 0; i < e->n_steps; i++) {
+        const nb_estep *s = &e->steps[i];
+        for (int32_t k = 0; k < s->n_in; k++)
+            u[s->in[k]].last = i;
+        u[s->out] = (nb_usage){.first = i, .last = i, .bytes = (size_t)nb_etensor_bytes(&e->tensors[s->out])};
+    }
+    u[nb_intmodel_output(b->m)].last = e->n_steps;
+    nb_status st = nb_memplan(b->ctx, u, e->n_tensors, 64, &total);
+    for (int32_t i = 0; st == NB_OK && i < e->n_tensors; i++)
+        b->tensors[i].offset = u[i].offset;
     nb_free(b->ctx, u);
     return st;
 }
 
+/* The arena ends behind the last tensor. */
+static void set_arena(nb_emodel *e)
+{
+    e->tensor_bytes = 0;
+    for (int32_t i = 0; i < e->n_tensors; i++) {
+        const uint64_t end = (e->tensors[i].offset + nb_etensor_bytes(&e->tensors[i]) + 63) / 64 * 64;
+        e->tensor_bytes = end > e->tensor_bytes ? end : e->tensor_bytes;
+    }
+}
+
 static nb_status check_whole(const nb_intbuilder *b, const nb_intmeta *meta)
 {
-    if (b->n_steps == 0)
-        return refuse(b, NB_E_SHAPE, "the model has no steps");
-    for (int32_t i = 0; i < b->n_tensors; i++)
-        if (b->writer[i] < 0)
-            return refuse(b, NB_E_SHAPE, "tensor %" PRId32 " \"%s\": no step writes it", i, b->tensors[i].name);
-    for (int32_t i = 0; i < b->n_steps - 1; i++)
-        if (b->tensors[b->steps[i].out].type == NB_EI_S32)
-            return refuse(b, NB_E_SHAPE, "step %" PRId32 " \"%s\": only the last step's output may be s32", i,
-                          b->steps[i].name);
-    const nb_inttensor *out = &b->tensors[b->steps[b->n_steps - 1].out];
-    if (meta->classes < 1 || meta->classes > NB_INT_MAX_CLASSES || meta->classes != nb_int_values(out))
+    const nb_intcheck check = check_of(b);
+    const nb_emodel *e = &b->m->e;
+    NB_TRY(nb_intcheck_whole(&check));
+    const int32_t out = nb_intmodel_output(b->m);
+    const int64_t values = nb_etensor_values(&e->tensors[out]);
+    if (meta->classes < 1 || meta->classes > NB_INT_MAX_CLASSES || meta->classes != values)
         return refuse(b, NB_E_SHAPE, "%" PRId32 " classes, but the output \"%s\" has %" PRId64 " values", meta->classes,
-                      out->name, nb_int_values(out));
+                      b->tinfo[out].name, values);
     if (!(meta->accuracy <= 1))
         return refuse(b, NB_E_SHAPE, "accuracy: %g: must be at most 1", meta->accuracy);
+    const uint64_t arena = nb_engine_arena_bytes(e), packed = nb_engine_packed_bytes(e);
+    if (arena > NB_INT_MAX_BYTES || packed > NB_INT_MAX_BYTES)
+        return refuse(b, NB_E_SHAPE,
+                      "the model needs %" PRIu64 " bytes of arena and %" PRIu64
+                      " of prepared weights: at most %" PRIu64,
+                      arena, packed, NB_INT_MAX_BYTES);
     return NB_OK;
 }
 
-static nb_status copy_meta(const nb_intbuilder *b, const nb_intmeta *meta, nb_intmodel *m)
+static nb_status copy_meta(const nb_intbuilder *b, const nb_intmeta *meta)
 {
+    nb_intmodel *m = b->m;
     m->classes = meta->classes;
     m->accuracy = meta->accuracy < 0 ? -1 : meta->accuracy;
     m->config = nb_arena_strdup(b->arena, meta->config ? meta->config : "");
@@ -306,92 +258,16 @@ static nb_status copy_meta(const nb_intbuilder *b, const nb_intmeta *meta, nb_in
     return NB_OK;
 }
 
-static nb_status copy_tensors(const nb_intbuilder *b, nb_intmodel *m)
-{
-    const size_t n = (size_t)b->n_tensors;
-    nb_etensor *e = nb_arena_array(b->arena, n, sizeof *e);
-    nb_tinfo *info = nb_arena_array(b->arena, n, sizeof *info);
-    if (!e || !info)
-        return NB_E_NOMEM;
-    uint64_t end = 0;
-    for (size_t i = 0; i < n; i++) {
-        const nb_inttensor *t = &b->tensors[i];
-        e[i] = (nb_etensor){.h = t->h, .w = t->w, .c = t->c, .type = t->type, .zero = t->zero, .offset = t->offset};
-        info[i] = (nb_tinfo){.name = t->name, .scale = t->scale, .bits = t->bits};
-        if (t->offset + nb_int_bytes(t) > end)
-            end = t->offset + nb_int_bytes(t);
-    }
-    m->e.n_tensors = b->n_tensors;
-    m->e.tensors = e;
-    m->tensors = info;
-    m->e.tensor_bytes = (end + 63) / 64 * 64;
-    return NB_OK;
-}
-
-static nb_status copy_steps(const nb_intbuilder *b, nb_intmodel *m)
-{
-    const size_t n = (size_t)b->n_steps;
-    nb_estep *e = nb_arena_array(b->arena, n, sizeof *e);
-    nb_sinfo *info = nb_arena_array(b->arena, n, sizeof *info);
-    if (!e || !info)
-        return NB_E_NOMEM;
-    for (size_t i = 0; i < n; i++) {
-        const nb_intstep *s = &b->steps[i];
-        e[i] = (nb_estep){.kind = s->kind,
-                          .n_in = s->n_in,
-                          .out = s->out,
-                          .lo = s->lo,
-                          .hi = s->hi,
-                          .geom = s->geom,
-                          .table = s->table,
-                          .weights = s->weights,
-                          .bias = s->bias,
-                          .mult = s->mult,
-                          .shift = s->shift};
-        memcpy(e[i].in, s->in, (size_t)s->n_in * sizeof *s->in);
-        info[i] = (nb_sinfo){.name = s->name,
-                             .weight_bits = s->weight_bits,
-                             .n_scale = s->n_scale,
-                             .weight_scale = s->weight_scale,
-                             .macs = nb_int_macs(s),
-                             .acc_bound = b->bounds[i]};
-    }
-    m->e.n_steps = b->n_steps;
-    m->e.steps = e;
-    m->steps = info;
-    return NB_OK;
-}
-
-static nb_status check_engine(const nb_intbuilder *b, const nb_intmodel *m)
-{
-    int32_t fault = nb_engine_check(&m->e);
-    if (fault > b->n_steps)
-        return refuse(b, NB_E_SHAPE, "tensor %" PRId32 " \"%s\": the engine cannot hold it", fault - b->n_steps - 1,
-                      b->tensors[fault - b->n_steps - 1].name);
-    if (fault > 0)
-        return refuse(b, NB_E_SHAPE, "%s step %" PRId32 " \"%s\": the engine cannot run it",
-                      nb_step_names[b->steps[fault - 1].kind], fault - 1, b->steps[fault - 1].name);
-    const uint64_t arena = nb_engine_arena_bytes(&m->e);
-    const uint64_t packed = nb_engine_packed_bytes(&m->e);
-    if (arena > MAX_BYTES || packed > MAX_BYTES)
-        return refuse(b, NB_E_SHAPE,
-                      "the model needs %" PRIu64 " bytes of arena and %" PRIu64
-                      " of prepared weights: at most %" PRIu64,
-                      arena, packed, MAX_BYTES);
-    return NB_OK;
-}
-
 nb_status nb_intbuilder_finish(nb_intbuilder *b, nb_int_placing placing, const nb_intmeta *meta, nb_intmodel **out)
 {
+    nb_intmodel *m = b->m;
+    if (m->e.n_steps == 0)
+        return refuse(b, NB_E_SHAPE, "the model has no steps");
+    if (placing == NB_INT_PLAN)
+        NB_TRY(plan(b));
+    set_arena(&m->e);
     NB_TRY(check_whole(b, meta));
-    NB_TRY(place_tensors(b, placing));
-    nb_intmodel *m = nb_arena_alloc(b->arena, sizeof *m);
-    if (!m)
-        return NB_E_NOMEM;
-    NB_TRY(copy_meta(b, meta, m));
-    NB_TRY(copy_tensors(b, m));
-    NB_TRY(copy_steps(b, m));
-    NB_TRY(check_engine(b, m));
+    NB_TRY(copy_meta(b, meta));
     m->packed = nb_arena_alloc(b->arena, nb_engine_packed_bytes(&m->e));
     if (!m->packed)
         return NB_E_NOMEM;

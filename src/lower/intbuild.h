@@ -12,32 +12,6 @@
 #include <nibble/intmodel.h>
 
 typedef struct {
-    const char *name; /* of the graph node whose value this is */
-    int32_t h, w, c;
-    int32_t type;    /* nb_etype */
-    int32_t bits;    /* 2..8; 32 for NB_EI_S32 */
-    float scale;     /* > 0, normal */
-    int32_t zero;    /* 0 for NB_EI_S32 */
-    uint64_t offset; /* arena bytes; only read by NB_INT_PLACED */
-} nb_inttensor;
-
-typedef struct {
-    int32_t kind;     /* nb_step_kind */
-    const char *name; /* the layer; unique among steps */
-    int32_t n_in, in[NB_ENGINE_MAX_IN], out;
-    int32_t lo, hi;            /* clamp of the output codes */
-    nb_geom geom;              /* CONV, MAXPOOL, AVGPOOL (a plain clamp is a 1x1 MAXPOOL) */
-    const uint8_t *table;      /* TABLE: [c][256] */
-    const int8_t *weights;     /* CONV: OHWI codes within [-(2^(bits-1) - 1), 2^(bits-1) - 1] */
-    int32_t weight_bits;       /* CONV: 2..8 */
-    const int32_t *bias;       /* CONV: [oc] */
-    const int32_t *mult;       /* CONV: [oc], ADD and CONCAT: [n_in], AVGPOOL: [1]; NULL for a CONV with int32 output */
-    const int32_t *shift;      /* as mult; ADD: [1] */
-    const float *weight_scale; /* CONV: [n_scale] as trained */
-    int32_t n_scale;           /* 1 or oc */
-} nb_intstep;
-
-typedef struct {
     int32_t classes;
     const char *const *class_names; /* [classes] or NULL */
     const char *config;             /* NULL = "" */
@@ -54,10 +28,15 @@ typedef struct nb_intbuilder nb_intbuilder;
 /* where stands in front of every message (a file's path; "" for none) and is borrowed until free. */
 nb_status nb_intbuilder_create(nb_ctx *ctx, const char *where, nb_intbuilder **out);
 void nb_intbuilder_free(nb_intbuilder *b); /* NULL is fine; a finished model lives on */
-nb_status nb_intbuilder_tensor(nb_intbuilder *b, const nb_inttensor *t, int32_t *index);
-nb_status nb_intbuilder_step(nb_intbuilder *b, const nb_intstep *s);
-/* Plans, checks (nb_engine_check; the sentence names layer and reason), derives macs and accumulator bounds, prepares
- * the weights: the model is ready to run. The builder is spent whether or not this succeeds. */
+/* t->offset is only read by NB_INT_PLACED. */
+nb_status nb_intbuilder_tensor(nb_intbuilder *b, const nb_etensor *t, const nb_tinfo *info, int32_t *index);
+/* What may be said of a step without its arrays: when this is NB_OK, its geometry tells how long they must be. */
+nb_status nb_intbuilder_shape(nb_intbuilder *b, const nb_estep *s, const nb_sinfo *info);
+/* macs and acc_bound of info are derived, s->packed is not looked at. */
+nb_status nb_intbuilder_step(nb_intbuilder *b, const nb_estep *s, const nb_sinfo *info);
+/* The tensors and steps so far. */
+const nb_emodel *nb_intbuilder_model(const nb_intbuilder *b);
+/* Plans, checks everything (the sentence names layer and reason), prepares the weights: the model is ready to run. The builder is spent whether or not this succeeds. */
 nb_status nb_intbuilder_finish(nb_intbuilder *b, nb_int_placing placing, const nb_intmeta *meta, nb_intmodel **out);
 
 #endif

@@ -12,6 +12,12 @@
  *                          U8  [bytes]              packing "s2" (2 bits): four codes per byte, first in the lowest bits
  *       Two's complement, OHWI order, packed without gaps; unused bits of the last byte are 0 (pack.h). Narrow grid:
  *       -(2^(bits-1) - 1) .. 2^(bits-1) - 1.
+ *                          U8  [oc * bytes]         packing "bits" (1..8 bits): weights with levels, as indices into their table,
+ *       a little-endian stream of weight_bits each in the order kh, kw, c/groups: index i is bits i * weight_bits and up of its
+ *       channel, bit k of a channel is bit k % 8 of its byte k / 8. Every output channel begins on a byte: bytes =
+ *       ceil(kh * kw * c/groups * weight_bits / 8); the spare bits of its last byte are 0.
+ *   <conv>.levels          I8  [n]                  with packing "bits": weight = levels[index]; 2 to 2^weight_bits integers,
+ *       ascending, in -127..127. 0 need not be one.
  *   <conv>.bias            I32 [oc]                 at scale s_x * s_w[c]; holds -zero_x * sum(w)
  *   <conv>.weight_scale    F32 [1] or [oc]          real weight = weight_scale * code; for readers, not used to run.
  *       (Batch norm lives in mult and bias; where its gamma is negative, that channel's codes are negated.)
@@ -21,7 +27,7 @@
  *   <avgpool>.mult, .shift I32 [1], [1]
  *
  * __metadata__ (every value is a string):
- *   format       "nibble-int 1"
+ *   format       "nibble-int 1"; "nibble-int 2" when a layer has levels, and only then
  *   graph        JSON, see below
  *   classes      "10"
  *   class_names  JSON list of strings; absent when unknown
@@ -99,7 +105,7 @@ static void put_step(nb_text *b, const nb_intmodel *m, int32_t i)
     }
     if (s->kind == NB_STEP_CONV)
         nb_text_printf(b, ",\"weight_bits\":%" PRId32 ",\"packing\":\"%s\"", m->steps[i].weight_bits,
-                       nb_pack_name(m->steps[i].weight_bits));
+                       m->steps[i].level ? NB_PACK_LEVELS : nb_pack_name(m->steps[i].weight_bits));
     nb_text_add(b, "}");
 }
 
@@ -129,6 +135,14 @@ static nb_status set_class_names(nb_text *b, nb_st_writer *w, const nb_intmodel 
     return b->st != NB_OK ? b->st : nb_st_set_meta(w, "class_names", b->s);
 }
 
+static int version_of(const nb_intmodel *m)
+{
+    for (int32_t i = 0; i < m->e.n_steps; i++)
+        if (m->steps[i].level)
+            return NB_INTFILE_LEVELS;
+    return NB_INTFILE_PLAIN;
+}
+
 static nb_status set_metadata(nb_ctx *ctx, nb_st_writer *w, const nb_intmodel *m)
 {
     char number[NB_NUMTEXT];
@@ -136,7 +150,7 @@ static nb_status set_metadata(nb_ctx *ctx, nb_st_writer *w, const nb_intmodel *m
     nb_text names;
     nb_text_init(ctx, &graph);
     nb_text_init(ctx, &names);
-    snprintf(number, sizeof number, "%s%d", NB_INTFILE_FAMILY, NB_INTFILE_VERSION);
+    snprintf(number, sizeof number, "%s%d", NB_INTFILE_FAMILY, version_of(m));
     nb_status st = nb_st_set_meta(w, "format", number);
     if (st == NB_OK)
         st = set_graph(&graph, w, m);
@@ -168,11 +182,25 @@ static nb_status add(const sink *o, const char *what, nb_st_dtype dtype, int64_t
     return name ? nb_st_add(o->w, name, dtype, 1, &n, data) : NB_E_NOMEM;
 }
 
-static nb_status add_weights(const sink *o, const nb_estep *s, int32_t bits)
+static nb_status add_levels(const sink *o, const nb_estep *s, const nb_sinfo *info)
 {
+    const nb_level_packing p = nb_packing_of(s, info);
+    uint8_t *packed = nb_arena_alloc(o->arena, nb_level_bytes(&p));
+    if (!packed)
+        return NB_E_NOMEM;
+    nb_level_pack(packed, s->weights, &p);
+    NB_TRY(add(o, "weight", NB_ST_U8, (int64_t)nb_level_bytes(&p), packed));
+    return add(o, "levels", NB_ST_I8, info->n_levels, info->level);
+}
+
+static nb_status add_weights(const sink *o, const nb_estep *s, const nb_sinfo *info)
+{
+    const int32_t bits = info->weight_bits;
+    if (info->level)
+        return add_levels(o, s, info);
     const nb_geom *g = &s->geom;
     const int64_t shape[4] = {g->oc, g->kh, g->kw, g->c / g->groups};
-    const int64_t n = shape[0] * shape[1] * shape[2] * shape[3];
+    const int64_t n = nb_estep_weights(s);
     if (nb_pack_per_byte(bits) > 1) {
         uint8_t *packed = nb_arena_alloc(o->arena, nb_pack_bytes(n, bits));
         if (!packed)
@@ -187,20 +215,19 @@ static nb_status add_weights(const sink *o, const nb_estep *s, int32_t bits)
 static nb_status add_step(const sink *o, const nb_intmodel *m, int32_t i)
 {
     const nb_estep *s = &m->e.steps[i];
-    const nb_intstep lengths = {.kind = s->kind, .n_in = s->n_in, .geom = s->geom};
     if (s->kind == NB_STEP_TABLE) {
         const int64_t shape[2] = {m->e.tensors[s->out].c, 256};
         const char *name = nb_arena_printf(o->arena, "%s.table", o->step);
         return name ? nb_st_add(o->w, name, NB_ST_U8, 2, shape, s->table) : NB_E_NOMEM;
     }
     if (s->kind == NB_STEP_CONV) {
-        NB_TRY(add_weights(o, s, m->steps[i].weight_bits));
+        NB_TRY(add_weights(o, s, &m->steps[i]));
         NB_TRY(add(o, "bias", NB_ST_I32, s->geom.oc, s->bias));
         NB_TRY(add(o, "weight_scale", NB_ST_F32, m->steps[i].n_scale, m->steps[i].weight_scale));
     }
     if (s->mult) {
-        NB_TRY(add(o, "mult", NB_ST_I32, nb_int_mults(&lengths), s->mult));
-        NB_TRY(add(o, "shift", NB_ST_I32, nb_int_shifts(&lengths), s->shift));
+        NB_TRY(add(o, "mult", NB_ST_I32, nb_estep_mults(s), s->mult));
+        NB_TRY(add(o, "shift", NB_ST_I32, nb_estep_shifts(s), s->shift));
     }
     return NB_OK;
 }

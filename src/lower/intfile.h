@@ -5,8 +5,20 @@
 #include <nibble/intmodel.h>
 #include <stdbool.h>
 
+#include "lower/pack.h"
+
 #define NB_INTFILE_FAMILY "nibble-int "
-enum { NB_INTFILE_VERSION = 1 };
+enum { NB_INTFILE_PLAIN = 1, NB_INTFILE_LEVELS = 2, NB_INTFILE_VERSION = NB_INTFILE_LEVELS };
+
+/* How a step's weights are packed when they have levels. */
+static inline nb_level_packing nb_packing_of(const nb_estep *s, const nb_sinfo *info)
+{
+    return (nb_level_packing){.rows = s->geom.oc,
+                              .row = (int64_t)s->geom.kh * s->geom.kw * (s->geom.c / s->geom.groups),
+                              .bits = info->weight_bits,
+                              .level = info->level,
+                              .n_levels = info->n_levels};
+}
 
 static inline bool nb_step_has_geom(int32_t kind)
 {

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/safetensors.h"
+#include "lower/intbuild.h"
 #include "lower/intcheck.h"
 #include "lower/pack.h"
 
@@ -17,17 +18,26 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct {
     nb_ctx *ctx;
     const char *file; /* name for messages */
     const nb_st_file *st;
-    int32_t used; /* tensors of the file some step asked for */
-    nb_inttensor *tensors;
-    int32_t n_tensors;
+    bool may_level, has_level; /* do weights have levels, in a file of this version and so far? */
+    int32_t used;              /* tensors of the file some step asked for */
     nb_intbuilder *builder;
+    const nb_emodel *model; /* the builder's, so far */
 } reader;
+
+/* A step while it is read. */
+typedef struct {
+    nb_estep e;
+    nb_sinfo info;
+    bool levels;
+    int8_t *unpacked; /* weights, when they cannot be used where they lie; freed with the step */
+} filed_step;
 
 /* Where a JSON object stands, for messages: "tensor 3", "step 5", "step 5 geom". */
 typedef struct {
@@ -109,24 +119,24 @@ static nb_status get_choice(const object *o, const char *key, const char *const 
 
 /* ---- the graph ---- */
 
-static nb_status read_tensor(const object *o, nb_inttensor *t)
+static nb_status read_tensor(const object *o, nb_etensor *t, nb_tinfo *info)
 {
     double scale;
     double offset;
     NB_TRY(expect_object(o, 9));
-    NB_TRY(get_text(o, "name", &t->name));
+    NB_TRY(get_text(o, "name", &info->name));
     NB_TRY(get_int(o, "h", &t->h));
     NB_TRY(get_int(o, "w", &t->w));
     NB_TRY(get_int(o, "c", &t->c));
     NB_TRY(get_choice(o, "type", nb_etype_names, 3, &t->type));
-    NB_TRY(get_int(o, "bits", &t->bits));
+    NB_TRY(get_int(o, "bits", &info->bits));
     NB_TRY(get_double(o, "scale", &scale));
     NB_TRY(get_int(o, "zero", &t->zero));
     NB_TRY(get_double(o, "offset", &offset));
     NB_TRY(whole(o, "offset", offset, 0, 9007199254740992.0)); /* 2^53: beyond it a double skips integers */
     if (scale < 0 || scale > FLT_MAX)
         return bad(o->r, "graph: tensor %" PRId32 ": scale: %g: must be a positive float", o->index, scale);
-    t->scale = (float)scale;
+    info->scale = (float)scale;
     t->offset = (uint64_t)offset;
     return NB_OK;
 }
@@ -134,19 +144,17 @@ static nb_status read_tensor(const object *o, nb_inttensor *t)
 static nb_status read_tensors(reader *r, const cJSON *list)
 {
     const int32_t n = cJSON_IsArray(list) ? cJSON_GetArraySize(list) : 0;
-    if (n < 1 || n > NB_INT_MAX_TENSORS)
-        return bad(r, "graph: \"tensors\" must be a list of 1..%d", NB_INT_MAX_TENSORS);
-    r->tensors = nb_alloc(r->ctx, (size_t)n * sizeof *r->tensors);
-    if (!r->tensors)
-        return NB_E_NOMEM;
+    if (n < 1 || n > NB_ENGINE_MAX_TENSORS)
+        return bad(r, "graph: \"tensors\" must be a list of 1..%d", NB_ENGINE_MAX_TENSORS);
     const cJSON *item;
-    int32_t index;
+    int32_t index = -1;
     cJSON_ArrayForEach(item, list)
     {
-        const object o = {r, item, "tensor", r->n_tensors};
-        NB_TRY(read_tensor(&o, &r->tensors[r->n_tensors]));
-        NB_TRY(nb_intbuilder_tensor(r->builder, &r->tensors[r->n_tensors], &index));
-        r->n_tensors++;
+        const object o = {r, item, "tensor", index + 1};
+        nb_etensor t = {0};
+        nb_tinfo info = {0};
+        NB_TRY(read_tensor(&o, &t, &info));
+        NB_TRY(nb_intbuilder_tensor(r->builder, &t, &info, &index));
     }
     return NB_OK;
 }
@@ -169,7 +177,7 @@ static nb_status read_geom(const object *step, nb_geom *g)
     return get_int(&o, "groups", &g->groups);
 }
 
-static nb_status read_inputs(const object *o, nb_intstep *s)
+static nb_status read_inputs(const object *o, nb_estep *s)
 {
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(o->json, "in");
     const cJSON *item;
@@ -179,17 +187,27 @@ static nb_status read_inputs(const object *o, nb_intstep *s)
     {
         if (!cJSON_IsNumber(item))
             return bad(o->r, "graph: step %" PRId32 ": \"in\" must hold numbers", o->index);
-        NB_TRY(whole(o, "in", item->valuedouble, 0, o->r->n_tensors - 1));
+        NB_TRY(whole(o, "in", item->valuedouble, 0, o->r->model->n_tensors - 1));
         s->in[s->n_in++] = (int32_t)item->valuedouble;
     }
     return NB_OK;
 }
 
-static nb_status read_packing(const object *o, nb_intstep *s)
+static nb_status read_packing(const object *o, filed_step *f)
 {
+    nb_sinfo *s = &f->info;
     const char *packing;
     NB_TRY(get_int(o, "weight_bits", &s->weight_bits));
     NB_TRY(get_text(o, "packing", &packing));
+    f->levels = strcmp(packing, NB_PACK_LEVELS) == 0;
+    if (f->levels && !o->r->may_level)
+        return bad(o->r, "graph: step %" PRId32 ": packing: \"%s\": only format \"%s%d\" has it", o->index, packing,
+                   NB_INTFILE_FAMILY, NB_INTFILE_LEVELS);
+    if (f->levels && (s->weight_bits < 1 || s->weight_bits > NB_PACK_MAX_BITS))
+        return bad(o->r, "graph: step %" PRId32 ": weight_bits: %" PRId32 ": must be 1..8", o->index, s->weight_bits);
+    o->r->has_level |= f->levels;
+    if (f->levels)
+        return NB_OK;
     if (s->weight_bits < NB_PACK_MIN_BITS || s->weight_bits > NB_PACK_MAX_BITS)
         return bad(o->r, "graph: step %" PRId32 ": weight_bits: %" PRId32 ": must be 2..8", o->index, s->weight_bits);
     if (strcmp(packing, nb_pack_name(s->weight_bits)) != 0)
@@ -198,20 +216,21 @@ static nb_status read_packing(const object *o, nb_intstep *s)
     return NB_OK;
 }
 
-static nb_status read_fields(const object *o, nb_intstep *s)
+static nb_status read_fields(const object *o, filed_step *f)
 {
+    nb_estep *s = &f->e;
     if (!cJSON_IsObject(o->json))
         return bad(o->r, "graph: step %" PRId32 ": must be an object", o->index);
     NB_TRY(get_choice(o, "kind", nb_step_names, NB_STEP_KINDS, &s->kind));
     NB_TRY(expect_object(o, s->kind == NB_STEP_CONV ? 9 : nb_step_has_geom(s->kind) ? 7 : 6));
-    NB_TRY(get_text(o, "name", &s->name));
+    NB_TRY(get_text(o, "name", &f->info.name));
     NB_TRY(read_inputs(o, s));
     NB_TRY(get_int(o, "out", &s->out));
     NB_TRY(get_int(o, "lo", &s->lo));
     NB_TRY(get_int(o, "hi", &s->hi));
     if (nb_step_has_geom(s->kind))
         NB_TRY(read_geom(o, &s->geom));
-    return s->kind == NB_STEP_CONV ? read_packing(o, s) : NB_OK;
+    return s->kind == NB_STEP_CONV ? read_packing(o, f) : NB_OK;
 }
 
 /* ---- arrays ---- */
@@ -224,22 +243,22 @@ typedef struct {
     int64_t shape[4];
 } wanted;
 
-static const nb_st_tensor *find(const reader *r, const nb_intstep *s, const char *what)
+static const nb_st_tensor *find(const reader *r, const char *step, const char *what)
 {
     char name[NB_INT_MAX_NAME + 32];
-    snprintf(name, sizeof name, "%s.%s", s->name, what);
+    snprintf(name, sizeof name, "%s.%s", step, what);
     return nb_st_find(r->st, name);
 }
 
-static nb_status get_array(reader *r, const nb_intstep *s, const wanted *w, const nb_st_tensor **out)
+static nb_status get_array(reader *r, const char *step, const wanted *w, const nb_st_tensor **out)
 {
     static const nb_st_tensor none = {0};
-    const nb_st_tensor *t = find(r, s, w->what);
+    const nb_st_tensor *t = find(r, step, w->what);
     *out = &none;
     if (!t)
-        return bad(r, "tensor \"%s.%s\" is missing", s->name, w->what);
+        return bad(r, "tensor \"%s.%s\" is missing", step, w->what);
     if (t->dtype != w->dtype)
-        return bad(r, "tensor \"%s.%s\" is %s: must be %s", s->name, w->what,
+        return bad(r, "tensor \"%s.%s\" is %s: must be %s", step, w->what,
                    t->dtype == NB_ST_OTHER ? "of another dtype" : nb_st_dtype_name(t->dtype),
                    nb_st_dtype_name(w->dtype));
     bool same = t->ndim == w->ndim;
@@ -248,7 +267,7 @@ static nb_status get_array(reader *r, const nb_intstep *s, const wanted *w, cons
     if (!same)
         return bad(
             r, "tensor \"%s.%s\" has %" PRId64 " values: must have %" PRId64 " x %" PRId64 " in %" PRId32 " dimensions",
-            s->name, w->what, t->count, w->shape[0],
+            step, w->what, t->count, w->shape[0],
             w->ndim == 4   ? w->shape[1] * w->shape[2] * w->shape[3]
             : w->ndim == 2 ? w->shape[1]
                            : 1,
@@ -258,67 +277,98 @@ static nb_status get_array(reader *r, const nb_intstep *s, const wanted *w, cons
     return NB_OK;
 }
 
-static nb_status get_i32(reader *r, const nb_intstep *s, const char *what, int32_t n, const int32_t **out)
+static nb_status get_i32(reader *r, const char *step, const char *what, int32_t n, const int32_t **out)
 {
     const nb_st_tensor *t;
-    NB_TRY(get_array(r, s, &(wanted){what, NB_ST_I32, 1, {n}}, &t));
+    NB_TRY(get_array(r, step, &(wanted){what, NB_ST_I32, 1, {n}}, &t));
     *out = t->data;
     return NB_OK;
 }
 
-/* *unpacked is freed by the caller; NULL when the codes are used where they lie. */
-static nb_status get_weights(reader *r, nb_intstep *s, int8_t **unpacked)
+static nb_status get_levels(reader *r, filed_step *s)
 {
-    const nb_geom *g = &s->geom;
+    const char *name = s->info.name;
+    const nb_st_tensor *t = find(r, name, "levels"), *w;
+    const int64_t most = (int64_t)1 << s->info.weight_bits;
+    if (t && (t->count < 2 || t->count > most))
+        return bad(r, "tensor \"%s.levels\" has %" PRId64 " values: must have 2..%" PRId64, name, t->count, most);
+    NB_TRY(get_array(r, name, &(wanted){"levels", NB_ST_I8, 1, {t ? t->count : 2}}, &t));
+    s->info.level = t->data;
+    s->info.n_levels = (int32_t)t->count;
+    const nb_level_packing p = nb_packing_of(&s->e, &s->info);
+    NB_TRY(get_array(r, name, &(wanted){"weight", NB_ST_U8, 1, {(int64_t)nb_level_bytes(&p)}}, &w));
+    s->e.weights = s->unpacked = nb_alloc(r->ctx, (size_t)nb_estep_weights(&s->e));
+    if (!s->unpacked)
+        return NB_E_NOMEM;
+    int64_t at = 0;
+    switch (nb_level_unpack(s->unpacked, w->data, &p, &at)) {
+    case NB_LEVELS_BAD_INDEX:
+        return bad(r,
+                   "tensor \"%s.weight\": index %" PRId64 " of channel %" PRId64 " is none of its %" PRId32 " levels",
+                   name, at % p.row, at / p.row, p.n_levels);
+    case NB_LEVELS_SPARE_BITS:
+        return bad(r, "tensor \"%s.weight\": channel %" PRId64 ": unused bits of the last byte must be 0", name, at);
+    case NB_LEVELS_FINE:
+        break;
+    }
+    return NB_OK;
+}
+
+static nb_status get_weights(reader *r, filed_step *s)
+{
+    if (s->levels)
+        return get_levels(r, s);
+    const nb_geom *g = &s->e.geom;
     const nb_st_tensor *t;
-    const int64_t n = nb_int_weights(s);
-    if (nb_pack_per_byte(s->weight_bits) == 1) {
-        NB_TRY(get_array(r, s,
-                         &(wanted){
-                             "weight", NB_ST_I8, 4, {g->oc, g->kh, g->kw, g->c / g->groups}
-        },
-                         &t));
-        s->weights = t->data;
+    const int64_t n = nb_estep_weights(&s->e);
+    const int32_t bits = s->info.weight_bits;
+    if (nb_pack_per_byte(bits) == 1) {
+        const wanted w = {
+            "weight", NB_ST_I8, 4, {g->oc, g->kh, g->kw, g->c / g->groups}
+        };
+        NB_TRY(get_array(r, s->info.name, &w, &t));
+        s->e.weights = t->data;
         return NB_OK;
     }
-    NB_TRY(get_array(r, s, &(wanted){"weight", NB_ST_U8, 1, {(int64_t)nb_pack_bytes(n, s->weight_bits)}}, &t));
-    *unpacked = nb_alloc(r->ctx, (size_t)n);
-    if (!*unpacked)
+    NB_TRY(get_array(r, s->info.name, &(wanted){"weight", NB_ST_U8, 1, {(int64_t)nb_pack_bytes(n, bits)}}, &t));
+    s->e.weights = s->unpacked = nb_alloc(r->ctx, (size_t)n);
+    if (!s->unpacked)
         return NB_E_NOMEM;
-    if (!nb_unpack(*unpacked, t->data, n, s->weight_bits))
-        return bad(r, "tensor \"%s.weight\": unused bits of the last byte must be 0", s->name);
-    s->weights = *unpacked;
+    if (!nb_unpack(s->unpacked, t->data, n, bits))
+        return bad(r, "tensor \"%s.weight\": unused bits of the last byte must be 0", s->info.name);
     return NB_OK;
 }
 
-static nb_status get_conv(reader *r, nb_intstep *s, int8_t **unpacked)
+static nb_status get_conv(reader *r, filed_step *s)
 {
-    const nb_st_tensor *t = find(r, s, "weight_scale");
-    NB_TRY(get_weights(r, s, unpacked));
-    NB_TRY(get_i32(r, s, "bias", s->geom.oc, &s->bias));
-    s->n_scale = t && t->count == 1 ? 1 : s->geom.oc;
-    NB_TRY(get_array(r, s, &(wanted){"weight_scale", NB_ST_F32, 1, {s->n_scale}}, &t));
-    s->weight_scale = t->data;
+    const nb_st_tensor *t = find(r, s->info.name, "weight_scale");
+    NB_TRY(get_weights(r, s));
+    NB_TRY(get_i32(r, s->info.name, "bias", s->e.geom.oc, &s->e.bias));
+    s->info.n_scale = t && t->count == 1 ? 1 : s->e.geom.oc;
+    NB_TRY(get_array(r, s->info.name, &(wanted){"weight_scale", NB_ST_F32, 1, {s->info.n_scale}}, &t));
+    s->info.weight_scale = t->data;
     return NB_OK;
 }
 
-static nb_status get_arrays(reader *r, nb_intstep *s, int8_t **unpacked)
+static nb_status get_arrays(reader *r, filed_step *s)
 {
+    const char *name = s->info.name;
+    const nb_etensor *out = &r->model->tensors[s->e.out];
     const nb_st_tensor *t;
-    if (s->kind == NB_STEP_TABLE) {
-        NB_TRY(get_array(r, s,
+    if (s->e.kind == NB_STEP_TABLE) {
+        NB_TRY(get_array(r, name,
                          &(wanted){
-                             "table", NB_ST_U8, 2, {r->tensors[s->out].c, 256}
+                             "table", NB_ST_U8, 2, {out->c, 256}
         },
                          &t));
-        s->table = t->data;
+        s->e.table = t->data;
     }
-    if (s->kind == NB_STEP_CONV)
-        NB_TRY(get_conv(r, s, unpacked));
-    const bool raw = r->tensors[s->out].type == NB_EI_S32 && !find(r, s, "mult") && !find(r, s, "shift");
-    if (nb_int_mults(s) > 0 && !raw) {
-        NB_TRY(get_i32(r, s, "mult", nb_int_mults(s), &s->mult));
-        NB_TRY(get_i32(r, s, "shift", nb_int_shifts(s), &s->shift));
+    if (s->e.kind == NB_STEP_CONV)
+        NB_TRY(get_conv(r, s));
+    const bool raw = out->type == NB_EI_S32 && !find(r, name, "mult") && !find(r, name, "shift");
+    if (nb_estep_mults(&s->e) > 0 && !raw) {
+        NB_TRY(get_i32(r, name, "mult", nb_estep_mults(&s->e), &s->e.mult));
+        NB_TRY(get_i32(r, name, "shift", nb_estep_shifts(&s->e), &s->e.shift));
     }
     return NB_OK;
 }
@@ -326,14 +376,13 @@ static nb_status get_arrays(reader *r, nb_intstep *s, int8_t **unpacked)
 static nb_status read_step(reader *r, const cJSON *json, int32_t index)
 {
     const object o = {r, json, "step", index};
-    nb_intstep s = {0};
-    int8_t *unpacked = NULL;
+    filed_step s = {0};
     NB_TRY(read_fields(&o, &s));
-    NB_TRY(nb_intcheck_shape(&(nb_intplace){r->ctx, r->file, index}, &s, r->tensors, r->n_tensors));
-    nb_status st = get_arrays(r, &s, &unpacked);
+    NB_TRY(nb_intbuilder_shape(r->builder, &s.e, &s.info));
+    nb_status st = get_arrays(r, &s);
     if (st == NB_OK)
-        st = nb_intbuilder_step(r->builder, &s);
-    nb_free(r->ctx, unpacked);
+        st = nb_intbuilder_step(r->builder, &s.e, &s.info);
+    nb_free(r->ctx, s.unpacked);
     return st;
 }
 
@@ -348,6 +397,9 @@ static nb_status read_graph(reader *r, const cJSON *graph)
         return bad(r, "graph: \"steps\" must be a list");
     int32_t index = 0;
     cJSON_ArrayForEach(item, steps) NB_TRY(read_step(r, item, index++));
+    if (r->may_level && !r->has_level)
+        return bad(r, "format \"%s%d\" is for layers with levels: there are none", NB_INTFILE_FAMILY,
+                   NB_INTFILE_LEVELS);
     if (r->used != nb_st_count(r->st))
         return bad(r, "%" PRId32 " tensors belong to no step", nb_st_count(r->st) - r->used);
     return NB_OK;
@@ -412,13 +464,14 @@ static nb_status read_file(nb_ctx *ctx, const nb_st_file *file, nb_intmodel **ou
     reader r = {.ctx = ctx, .file = nb_st_name(file), .st = file};
     const char *text = nb_st_meta(file, "graph");
     NB_TRY(nb_st_check_format(ctx, file, NB_INTFILE_FAMILY, NB_INTFILE_VERSION, "an integer checkpoint"));
+    r.may_level = strtol(nb_st_meta(file, "format") + strlen(NB_INTFILE_FAMILY), NULL, 10) >= NB_INTFILE_LEVELS;
     NB_TRY(nb_intbuilder_create(ctx, r.file, &r.builder));
+    r.model = nb_intbuilder_model(r.builder);
     cJSON *graph = text ? cJSON_ParseWithOpts(text, NULL, 1) : NULL;
     nb_status st = read_graph(&r, graph);
     if (st == NB_OK)
         st = finish(&r, out);
     cJSON_Delete(graph);
-    nb_free(ctx, r.tensors);
     nb_intbuilder_free(r.builder);
     /* What would be a mistake of ours while lowering is here the file's. */
     return st == NB_E_SHAPE || st == NB_E_RANGE ? NB_E_FORMAT : st;

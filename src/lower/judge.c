@@ -37,9 +37,12 @@ static int64_t sum_of(const nb_lval *v, const nb_lval *x, const int32_t *codes, 
     return sum;
 }
 
-/* Lowering made this channel a constant, because all its sums move the output by half a code at most, or not at all. */
-static bool is_constant(const nb_estep *s, int64_t oc)
+/* Lowering made this channel a constant, because all its sums move the output by half a code at most, or not at all:
+ * its weights are 0, or its multiplier is not that of its scale (without a level 0, quant/requant.c). */
+static bool is_constant(const nb_estep *s, int64_t oc, bool levels, double ratio)
 {
+    if (levels && s->mult && fabs(ldexp(s->mult[oc], -s->shift[oc]) - ratio) > 1e-6 * ratio)
+        return true;
     const int64_t n = (int64_t)s->geom.kh * s->geom.kw * (s->geom.c / s->geom.groups);
     for (int64_t i = 0; i < n; i++)
         if (s->weights[oc * n + i])
@@ -56,7 +59,8 @@ static exact mac_value(const nb_judge *j, const nb_verdict *d, const nb_lval *v,
     e.engine = MULTIPLIER * fabs(e.real) + 0x1p-50 * (fabs(moved) + fabs(bias));
     if (scale != 0) /* an int32 bias is a whole number of the sum's units; in the graph, too, but for a huge one */
         e.engine += fabs(bias - nearbyint(bias / scale) * scale);
-    if (is_constant(&j->m->e.steps[d->step], c) && fabs(moved) <= 0.5 * unit)
+    const bool levels = j->m->steps[d->step].level != NULL;
+    if (is_constant(&j->m->e.steps[d->step], c, levels, fabs(scale) / unit) && fabs(moved) <= 0.5 * unit)
         e.engine += fabs(moved);
     return e;
 }
@@ -66,12 +70,12 @@ static exact add_value(const nb_judge *j, const nb_verdict *d, const nb_lval *v)
     exact e = {0};
     double codes = 0, scale = 0;
     for (int32_t k = 0; k < v->n_in; k++) {
-        const nb_inttensor *x = &j->val[v->in[k]].t;
-        const double code = (double)d->in[k][d->at] - x->zero;
-        e.real += (double)x->scale * code;
-        e.graph += 2 * NB_FLOAT_ROUNDING * fabs((double)x->scale * code);
+        const nb_lval *x = &j->val[v->in[k]];
+        const double code = (double)d->in[k][d->at] - x->t.zero, unit = (double)x->info.scale;
+        e.real += unit * code;
+        e.graph += 2 * NB_FLOAT_ROUNDING * fabs(unit * code);
         codes += fabs(code);
-        scale = fmax(scale, (double)x->scale);
+        scale = fmax(scale, unit);
     }
     e.engine = MULTIPLIER * scale * codes; /* both multipliers have the larger one's shift */
     return e;
@@ -82,8 +86,8 @@ static exact concat_value(const nb_judge *j, const nb_verdict *d, const nb_lval 
     int64_t c = d->at % channels, k = 0;
     while (c >= j->val[v->in[k]].t.c)
         c -= j->val[v->in[k++]].t.c;
-    const nb_inttensor *x = &j->val[v->in[k]].t;
-    exact e = {.real = (double)x->scale * (d->in[k][d->at / channels * x->c + c] - x->zero)};
+    const nb_lval *x = &j->val[v->in[k]];
+    exact e = {.real = (double)x->info.scale * (d->in[k][d->at / channels * x->t.c + c] - x->t.zero)};
     e.graph = NB_FLOAT_ROUNDING * fabs(e.real);
     e.engine = MULTIPLIER * fabs(e.real);
     return e;

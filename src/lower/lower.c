@@ -15,10 +15,10 @@
 #include <string.h>
 
 /* A value as an engine tensor: [n, h, w, c] or [n, features]. */
-static nb_inttensor tensor_of(const nb_node *n)
+static nb_etensor tensor_of(const nb_node *n)
 {
     const nb_shape *s = &n->out.shape;
-    nb_inttensor t = {.name = n->name, .h = 1, .w = 1, .c = s->d[s->ndim - 1]};
+    nb_etensor t = {.h = 1, .w = 1, .c = s->d[s->ndim - 1]};
     if (s->ndim == 4) {
         t.h = s->d[1];
         t.w = s->d[2];
@@ -97,14 +97,16 @@ nb_status nb_lower_mac(nb_lowering *lo, const nb_node *n, const nb_geom *geom)
     if (!q.zero)
         return NB_E_NOMEM;
     const float *bias = n->n_in > 2 ? n->in[2]->out.data : NULL;
-    float x_scale = x->t.scale;
+    float x_scale = x->info.scale;
     int32_t x_zero = x->t.zero;
     const nb_qparams x_codes = {.n = 1, .scale = &x_scale, .zero = &x_zero, .lo = x->lo, .hi = x->hi};
     NB_TRY(nb_fakequant_snapshot(lo->ctx, w, &(nb_weight_use){&x_codes, bias}, &q, v.weights));
     v.weight_bits = q.bits;
+    v.level = q.level;
+    v.n_levels = q.n_levels;
     v.n_weight_scale = q.n;
     for (int32_t c = 0; c < oc; c++) {
-        v.scale[c] = (double)x->t.scale * q.scale[q.n > 1 ? c : 0];
+        v.scale[c] = (double)x->info.scale * q.scale[q.n > 1 ? c : 0];
         v.bias[c] = bias ? nb_round_to_unit(bias[c], v.scale[c]) : 0.0;
         /* the sum, the unit, their product, and the sum with the bias; the bias, and that sum */
         v.err_scale[c] = 4 * NB_FLOAT_ROUNDING * v.scale[c];
@@ -137,7 +139,7 @@ static nb_status open_identity(nb_lowering *lo, const nb_node *n, const nb_lval 
     v->weight_scale[0] = 1.0f / NB_IDENTITY_WEIGHT;
     for (int32_t c = 0; c < x->t.c; c++) {
         v->weights[c] = NB_IDENTITY_WEIGHT;
-        v->scale[c] = (double)x->t.scale / NB_IDENTITY_WEIGHT;
+        v->scale[c] = (double)x->info.scale / NB_IDENTITY_WEIGHT;
         v->err_scale[c] = NB_FLOAT_ROUNDING * v->scale[c];
     }
     return NB_OK;
@@ -167,7 +169,7 @@ nb_status nb_lower_affine(nb_lowering *lo, const nb_node *n, const double *mul, 
 
 static int32_t code_of(const nb_lval *x, double real)
 {
-    double v = nearbyint(real / x->t.scale) + x->t.zero;
+    double v = nearbyint(real / x->info.scale) + x->t.zero;
     return (int32_t)(v < x->lo ? x->lo : v > x->hi ? x->hi : v);
 }
 
@@ -176,12 +178,10 @@ static int32_t code_of(const nb_lval *x, double real)
 static nb_status each_code(nb_lowering *lo, const nb_node *n, const nb_lval *x, int32_t lowest, int32_t highest)
 {
     nb_lval y = *x;
-    y.t.name = n->name;
+    y.info.name = n->name;
     y.viewed = false;
-    NB_TRY(nb_intbuilder_tensor(lo->builder, &y.t, &y.tensor));
-    nb_intstep s = {.kind = NB_STEP_MAXPOOL, .name = n->name, .n_in = 1, .in = {x->tensor}, .out = y.tensor};
-    s.lo = lowest;
-    s.hi = highest;
+    NB_TRY(nb_intbuilder_tensor(lo->builder, &y.t, &y.info, &y.tensor));
+    nb_estep s = {.kind = NB_STEP_MAXPOOL, .n_in = 1, .in = {x->tensor}, .out = y.tensor, .lo = lowest, .hi = highest};
     s.geom = (nb_geom){.h = x->t.h,
                        .w = x->t.w,
                        .c = x->t.c,
@@ -194,7 +194,7 @@ static nb_status each_code(nb_lowering *lo, const nb_node *n, const nb_lval *x, 
                        .dilation = 1,
                        .groups = 1};
     lo->val[n->id] = y;
-    return nb_intbuilder_step(lo->builder, &s);
+    return nb_intbuilder_step(lo->builder, &s, &(nb_sinfo){.name = n->name});
 }
 
 nb_status nb_lower_clamp(nb_lowering *lo, const nb_node *n, double low, double high)
@@ -237,12 +237,12 @@ nb_status nb_lower_pool(nb_lowering *lo, const nb_node *n, nb_pool_kind kind, co
     const nb_lval *x = NULL;
     NB_TRY(closed_input(lo, n, 0, &x));
     nb_lval y = *x;
-    y.t.name = n->name;
+    y.info.name = n->name;
     y.t.h = geom->oh;
     y.t.w = geom->ow;
     y.viewed = false;
-    NB_TRY(nb_intbuilder_tensor(lo->builder, &y.t, &y.tensor));
-    nb_intstep s = {.kind = kind == NB_POOL_MAX ? NB_STEP_MAXPOOL : NB_STEP_AVGPOOL, .name = n->name, .n_in = 1};
+    NB_TRY(nb_intbuilder_tensor(lo->builder, &y.t, &y.info, &y.tensor));
+    nb_estep s = {.kind = kind == NB_POOL_MAX ? NB_STEP_MAXPOOL : NB_STEP_AVGPOOL, .n_in = 1};
     s.in[0] = x->tensor;
     s.out = y.tensor;
     s.lo = x->lo;
@@ -255,14 +255,14 @@ nb_status nb_lower_pool(nb_lowering *lo, const nb_node *n, nb_pool_kind kind, co
         s.shift = &shift;
     }
     lo->val[n->id] = y;
-    return nb_intbuilder_step(lo->builder, &s);
+    return nb_intbuilder_step(lo->builder, &s, &(nb_sinfo){.name = n->name});
 }
 
 /* A view's codes are the same, its channels are not: a flattened image is one pixel with a channel per value. */
 nb_status nb_lower_same(nb_lowering *lo, const nb_node *n)
 {
     nb_lval v = lo->val[n->in[0]->id];
-    const nb_inttensor t = tensor_of(n);
+    const nb_etensor t = tensor_of(n);
     const bool changes = !nb_shape_equal(&n->out.shape, &n->in[0]->out.shape);
     if (changes && v.kind != NB_LVAL_CLOSED)
         return not_codes(lo, n, n->in[0]);
@@ -289,10 +289,9 @@ nb_status nb_lower_close(nb_lowering *lo, const nb_node *n)
     NB_TRY(nb_fakequant_snapshot(lo->ctx, n, NULL, &q, NULL));
     nb_lval y = {.kind = NB_LVAL_CLOSED, .t = tensor_of(n), .lo = q.lo, .hi = q.hi};
     y.t.type = q.dtype == NB_S8 ? NB_EI_S8 : NB_EI_U8;
-    y.t.bits = q.bits;
-    y.t.scale = scale;
     y.t.zero = zero;
-    NB_TRY(nb_lval_close(lo, v, &y.t, q.lo, q.hi, &y.tensor));
+    y.info = (nb_tinfo){.name = n->name, .scale = scale, .bits = q.bits};
+    NB_TRY(nb_lval_close(lo, v, &y));
     lo->val[n->id] = y;
     return NB_OK;
 }
@@ -309,9 +308,8 @@ nb_status nb_lower_output(nb_lowering *lo, const nb_node *n)
         return nb_fail(lo->ctx, NB_E_UNSUPPORTED,
                        "%s: the network's output is neither a conv nor a linear layer: set quant.output_bits: 8",
                        x->name);
-    nb_inttensor t = tensor_of(x);
-    t.type = NB_EI_S32;
-    t.bits = 32;
+    nb_lval y = {.kind = NB_LVAL_CLOSED, .t = tensor_of(x), .lo = INT32_MIN, .hi = INT32_MAX};
+    y.t.type = NB_EI_S32;
     double scale = 0, reach = 0, bias = 0;
     int64_t per = (int64_t)v->geom.kh * v->geom.kw * (v->geom.c / v->geom.groups);
     for (int32_t c = 0; c < v->geom.oc; c++) {
@@ -319,9 +317,9 @@ nb_status nb_lower_output(nb_lowering *lo, const nb_node *n)
         bias = fmax(bias, fabs(v->bias[c]));
         reach = fmax(reach, fabs(v->scale[c]) * 127.0 * 255.0 * (double)per + fabs(v->bias[c]));
     }
-    t.scale = (float)fmax(fmax(scale, ldexp(reach, -30)), fmax(ldexp(bias, -20), 0x1p-100));
-    int32_t tensor;
-    return nb_lval_close(lo, v, &t, INT32_MIN, INT32_MAX, &tensor);
+    scale = fmax(fmax(scale, ldexp(reach, -30)), fmax(ldexp(bias, -20), 0x1p-100));
+    y.info = (nb_tinfo){.name = x->name, .scale = (float)scale, .bits = 32};
+    return nb_lval_close(lo, v, &y);
 }
 
 static nb_status lower_nodes(nb_lowering *lo, const nb_graph *g)

@@ -16,7 +16,8 @@ typedef struct {
     double low, high;      /* clamp, real */
     /* CLOSED: t has the node's own shape, which is another than that of the integer tensor behind a view */
     int32_t tensor;
-    nb_inttensor t;
+    nb_etensor t;
+    nb_tinfo info;
     int32_t lo, hi; /* its grid */
     bool viewed;
     /* INPUT */
@@ -28,6 +29,8 @@ typedef struct {
     int8_t *weights;
     int32_t weight_bits, n_weight_scale;
     float *weight_scale;
+    const int8_t *level; /* what weights can be; NULL: all of a narrow grid */
+    int32_t n_levels;
     double *scale, *bias;
     /* MAC: how far the float network, which computes the same in single precision, can be from that real value before
      * it quantizes: err_scale[c] * |sum| + err_bias[c] */
@@ -47,9 +50,8 @@ struct nb_lowering {
 /* The values of a quantized graph's nodes, by node id, as lowering sees them; all memory is the arena's. */
 nb_status nb_lower_values(const nb_graph *g, nb_arena *arena, nb_lval **val);
 
-/* Writes the step that closes an open value onto `t` (codes or int32 logits) with grid limits lo..hi;
+/* Writes the step that closes an open value onto y (codes or int32 logits): its t, info, lo, hi; sets its tensor.
  * src/lower/close.c. */
-nb_status nb_lval_close(nb_lowering *lo, const nb_lval *v, const nb_inttensor *t, int32_t grid_lo, int32_t grid_hi,
-                        int32_t *tensor);
+nb_status nb_lval_close(nb_lowering *lo, const nb_lval *v, nb_lval *y);
 
 #endif

@@ -1,4 +1,4 @@
-/* pack.c - weight codes of b bits as bytes in a file and back; the order is specified in pack.h. */
+/* pack.c - weight codes of b bits, or indices of levels, as bytes in a file and back; the order is specified in pack.h. */
 #include "lower/pack.h"
 
 static int32_t width(int32_t bits)
@@ -47,4 +47,59 @@ bool nb_unpack(int8_t *codes, const uint8_t *in, int64_t n, int32_t bits)
     }
     int32_t used = (int32_t)(n % per);
     return used == 0 || in[n / per] >> (used * w) == 0;
+}
+
+size_t nb_level_row_bytes(const nb_level_packing *p)
+{
+    return (size_t)((p->row * p->bits + 7) / 8);
+}
+
+void nb_level_pack(uint8_t *out, const int8_t *weights, const nb_level_packing *p)
+{
+    uint8_t index[256] = {0}; /* by level + 128 */
+    for (int32_t i = 0; i < p->n_levels; i++)
+        index[p->level[i] + 128] = (uint8_t)i;
+    for (int64_t r = 0; r < p->rows; r++) {
+        uint32_t stream = 0;
+        int32_t have = 0;
+        for (int64_t i = 0; i < p->row; i++) {
+            stream |= (uint32_t)index[*weights++ + 128] << have;
+            have += p->bits;
+            if (have >= 8) {
+                *out++ = (uint8_t)stream;
+                stream >>= 8;
+                have -= 8;
+            }
+        }
+        if (have > 0)
+            *out++ = (uint8_t)stream;
+    }
+}
+
+nb_level_fault nb_level_unpack(int8_t *weights, const uint8_t *in, const nb_level_packing *p, int64_t *at)
+{
+    const uint32_t mask = (1u << p->bits) - 1;
+    for (int64_t r = 0; r < p->rows; r++) {
+        uint32_t stream = 0;
+        int32_t have = 0;
+        for (int64_t i = 0; i < p->row; i++) {
+            if (have < p->bits) {
+                stream |= (uint32_t)*in++ << have;
+                have += 8;
+            }
+            const int32_t index = (int32_t)(stream & mask);
+            stream >>= p->bits;
+            have -= p->bits;
+            if (index >= p->n_levels) {
+                *at = r * p->row + i;
+                return NB_LEVELS_BAD_INDEX;
+            }
+            *weights++ = p->level[index];
+        }
+        if (stream != 0) {
+            *at = r;
+            return NB_LEVELS_SPARE_BITS;
+        }
+    }
+    return NB_LEVELS_FINE;
 }

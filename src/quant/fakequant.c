@@ -318,6 +318,13 @@ nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_
     const nb_fakequant_attr *a = fq->attr;
     q->n = nb_fakequant_channels(fq);
     nb_grid(q, a->bits, a->scheme, a->weights);
+    if (fq->out.q && fq->out.q->level) { /* a table: codes are its integers, bits its index */
+        q->bits = fq->out.q->bits;
+        q->level = fq->out.q->level;
+        q->n_levels = fq->out.q->n_levels;
+        q->lo = fq->out.q->lo;
+        q->hi = fq->out.q->hi;
+    }
     int64_t per = nb_count(&fq->out) / q->n;
     for (int32_t c = 0; c < q->n; c++) {
         const float *state = (const float *)fq->in[1]->out.data + (int64_t)c * a->method->n_state;

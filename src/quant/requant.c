@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 bool nb_multiplier(double m, int32_t *mult, int32_t *shift)
 {
@@ -29,17 +30,19 @@ static double clamped_code(const nb_requant_spec *s, double real)
     return v < s->y_lo ? s->y_lo : v > s->y_hi ? s->y_hi : v;
 }
 
-/* The channel's output hardly depends on its input: weights 0, and a bias that is already on the output grid. */
-static bool constant_channel(const nb_requant_spec *s, int8_t *w, int64_t n, double reach, nb_requant *out)
+static bool is_level(const nb_requant_spec *s, int32_t code)
 {
-    bool same = clamped_code(s, s->bias - reach) == clamped_code(s, s->bias + reach);
-    if (!same && reach > 0.5 * s->out_scale)
-        return false;
-    for (int64_t i = 0; i < n; i++)
-        w[i] = 0;
-    double code = clamped_code(s, s->bias) - s->y_zero;
-    *out = (nb_requant){
-        .bias = (int32_t)code, .mult = 1 << 30, .shift = 30, .bound = llabs((long long)code), .coarser = 1};
+    for (int32_t i = 0; i < s->n_levels; i++)
+        if (s->level[i] == code)
+            return true;
+    return !s->level;
+}
+
+static bool symmetric(const nb_requant_spec *s)
+{
+    for (int32_t i = 0; s->level && i < s->n_levels; i++)
+        if (s->level[i] != -s->level[s->n_levels - 1 - i])
+            return false;
     return true;
 }
 
@@ -75,6 +78,36 @@ static codes count(int8_t *w, int64_t n)
         c.size += abs(w[i]);
     }
     return c;
+}
+
+/* The channel's output hardly depends on its input: weights 0, and a bias that is already on the output grid. Without a
+ * level 0 the bias is the code times 2^k > twice any sum, and the shift k more: the sum is lost in rounding. */
+static bool constant_channel(const nb_requant_spec *s, const codes *c, nb_requant *out)
+{
+    const int64_t centred = s->x_hi - s->x_zero > s->x_zero - s->x_lo ? s->x_hi - s->x_zero : s->x_zero - s->x_lo;
+    const int64_t most = c->size * centred;
+    const double moved = fabs(s->scale) * (double)most;
+    const bool same = clamped_code(s, s->bias - moved) == clamped_code(s, s->bias + moved);
+    if (!same && moved > 0.5 * s->out_scale)
+        return false;
+    const double code = clamped_code(s, s->bias) - s->y_zero;
+    nb_requant r = {.bias = (int32_t)code, .mult = 1 << 30, .shift = 30, .bound = llabs((long long)code), .coarser = 1};
+    if (is_level(s, 0)) {
+        memset(c->w, 0, (size_t)c->n);
+        *out = r;
+        return true;
+    }
+    while (r.shift < 61 && ((int64_t)1 << (r.shift - 30)) <= 2 * most)
+        r.shift++;
+    const double bias = ldexp(code, r.shift - 30);
+    if (fabs(bias) >= (double)NB_SUM_LIMIT)
+        return false;
+    r.bias = (int32_t)((int64_t)bias - s->x_zero * c->sum);
+    r.bound = nb_sum_bound(s->x_lo, s->x_hi, s->x_zero, c->size, c->sum, (int64_t)bias);
+    if (r.bound >= NB_SUM_LIMIT)
+        return false;
+    *out = r;
+    return true;
 }
 
 /* The contract's integers for these codes as they are; scale > 0. */
@@ -115,21 +148,23 @@ static bool coarse_channel(const nb_requant_spec *s, double scale, int32_t sign,
     return true;
 }
 
-bool nb_requant_channel(const nb_requant_spec *s, int8_t *w, int64_t n, nb_requant *out)
+nb_requant_result nb_requant_channel(const nb_requant_spec *s, int8_t *w, int64_t n, nb_requant *out)
 {
     if (!isfinite(s->scale) || !isfinite(s->bias))
-        return false; /* of damaged statistics: there is no integer for it */
+        return NB_REQUANT_TOO_LARGE; /* of damaged statistics: there is no integer for it */
     const codes c = count(w, n);
     const int32_t sign = s->scale < 0 ? -1 : 1;
-    const int64_t centred = s->x_hi - s->x_zero > s->x_zero - s->x_lo ? s->x_hi - s->x_zero : s->x_zero - s->x_lo;
     const double scale = fabs(s->scale);
-    if (!exact_channel(s, scale, sign, &c, out)) {
-        if (constant_channel(s, w, n, scale * (double)(c.size * centred), out))
-            return true;
-        if (!coarse_channel(s, scale, sign, &c, out))
-            return false;
-    }
+    nb_requant r;
+    const bool exact = exact_channel(s, scale, sign, &c, &r), flips = sign < 0 && !symmetric(s);
+    if ((!exact || flips) && constant_channel(s, &c, out))
+        return NB_REQUANT_DONE;
+    if (flips)
+        return NB_REQUANT_UNSYMMETRIC;
+    if (!exact && (s->level || !coarse_channel(s, scale, sign, &c, &r))) /* a coarser code may be no level */
+        return NB_REQUANT_TOO_LARGE;
     for (int64_t i = 0; i < n && sign < 0; i++)
         w[i] = (int8_t)-w[i];
-    return true;
+    *out = r;
+    return NB_REQUANT_DONE;
 }

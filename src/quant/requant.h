@@ -16,6 +16,8 @@ typedef struct {
     double out_scale;
     int32_t x_lo, x_hi, x_zero; /* grid of the input */
     int32_t y_zero, y_lo, y_hi; /* clamp of the output codes */
+    const int8_t *level;        /* [n_levels] what codes can be; NULL: any integer of a narrow grid */
+    int32_t n_levels;
 } nb_requant_spec;
 
 typedef struct {
@@ -32,10 +34,18 @@ int64_t nb_sum_bound(int32_t x_lo, int32_t x_hi, int32_t x_zero, int64_t size, i
  * bias in units of a sum of scale 1. */
 double nb_scale_floor(int32_t x_lo, int32_t x_hi, int32_t x_zero, double total, int64_t n, double bias);
 
-/* w: the channel's codes, `n` of them; negated when scale < 0, zeroed when the channel is constant (|scale| ~ 0). Exact
- * in both cases because the grid is narrow. A bias that does not fit beside them (the weights are next to nothing) or
- * sums that do not make the codes coarser: what is lost is below 2^-30 of the bias, or of the largest sum. False, and
- * nothing changed, when there is no multiplier: the scales are not numbers, or hugely apart. */
-bool nb_requant_channel(const nb_requant_spec *s, int8_t *w, int64_t n, nb_requant *out);
+typedef enum {
+    NB_REQUANT_DONE,
+    NB_REQUANT_TOO_LARGE,  /* there is no multiplier: the scales are not numbers, or hugely apart; or levels whose sums
+                              do not fit */
+    NB_REQUANT_UNSYMMETRIC /* scale < 0, and a level has no counterpart of the other sign */
+} nb_requant_result;
+
+/* w: the channel's codes, `n` of them; negated when scale < 0, which a narrow grid and a symmetric table allow. When the
+ * channel is constant (|scale| ~ 0) they become 0; without a level 0 they stay, and a multiplier that makes nothing of
+ * their sum closes the channel. A bias that does not fit beside them (the weights are next to nothing) or sums that do
+ * not make codes without levels coarser: what is lost is below 2^-30 of the bias, or of the largest sum. Unless DONE,
+ * nothing is changed. */
+nb_requant_result nb_requant_channel(const nb_requant_spec *s, int8_t *w, int64_t n, nb_requant *out);
 
 #endif

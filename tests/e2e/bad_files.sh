@@ -124,6 +124,26 @@ refuses 1 'plain/last.safetensors: is a float network' export plain/last.safeten
 refuses 1 'plain/last.safetensors' verify plain/last.safetensors
 refuses 2 'run/last.safetensors: the data set has images of 13x12x3, the model takes 12x12x3' eval run/last.safetensors --set data.height=13
 
+# ---- weights with levels ----
+levels=$root/tests/fuzz/corpus/fuzz_intmodel/levels
+cp "$levels" run/levels
+run 0 info run/levels
+grep -q 'c1 .* 3 * 5 ' out || die "info must show 5 levels of 3 bits"
+wrong_levels() { # SED-SCRIPT TEXT
+    edited levels "$1"
+    refuses 1 "edited.safetensors: $2" eval edited.safetensors
+    refuses 1 "edited.safetensors: $2" export edited.safetensors --format c -o net.c
+    [ ! -e net.c ] || die "a refused model leaves a program"
+}
+wrong_levels 's/nibble-int 2/nibble-int 1/' 'graph: step 1: packing: "bits": only format "nibble-int 2" has it'
+wrong_levels 's/nibble-int 2/nibble-int 3/' 'written by a newer Nibble'
+wrong_levels 's/"c1.levels"/"c1.lovels"/' 'tensor "c1.levels" is missing'
+wrong_levels 's/weight_bits\\":3/weight_bits\\":2/' 'tensor "c1.levels" has 5 values: must have 2..4'
+wrong_levels 's/weight_bits\\":3/weight_bits\\":9/' 'graph: step 1: weight_bits: 9: must be 1..8'
+refuses 1 'index 0 of channel 0 is none of its 5 levels' eval "$levels-bad-index"
+refuses 1 'levels[1]: -128: must be -127..127' eval "$levels-unsorted"
+rm run/levels
+
 # Values that are no numbers: the first weights become NaN.
 size=$(wc -c <run/last.safetensors)
 header=$(($(od -An -tu4 -N4 run/last.safetensors)))

@@ -1,6 +1,6 @@
 #!/bin/sh
 # python_reads_integers.sh - the README's example: an integer checkpoint of `nibble train`, read by plain Python without any package,
-# holds the weights that `nibble export` lists. 8-, 4- and 2-bit layers.
+# holds the weights that `nibble export` lists. 8-, 4- and 2-bit layers, and a file whose layers have levels (3-bit and 1-bit indices).
 set -eu
 command -v python3 >/dev/null || {
     echo "skipped: no python3"
@@ -12,7 +12,9 @@ command -v python3 >/dev/null || {
     cat "$WORK/log"
     exit 1
 }
+levels=tests/fuzz/corpus/fuzz_intmodel/levels
 "$NIBBLE" export "$WORK/run/model.int.safetensors" -o "$WORK/listing.txt"
+"$NIBBLE" export "$levels" -o "$WORK/levels.txt"
 
 cat >"$WORK/read.py" <<'PYTHON'
 import json, re, struct, sys
@@ -23,12 +25,22 @@ size = struct.unpack("<Q", raw[:8])[0]
 head, data = json.loads(raw[8:8 + size]), raw[8 + size:]
 graph = json.loads(head["__metadata__"]["graph"])
 
+def tensor(name):
+    begin, end = head[name]["data_offsets"]
+    return data[begin:end]
+
 def weights(step):
-    begin, end = head[step["name"] + ".weight"]["data_offsets"]
+    bits, g = step["weight_bits"], step["geom"]
+    row = g["kh"] * g["kw"] * g["c"] // g["groups"]
+    if step["packing"] == "bits":                            # indices into levels; a channel begins on a byte
+        level = struct.unpack("%db" % len(tensor(step["name"] + ".levels")), tensor(step["name"] + ".levels"))
+        packed, size = tensor(step["name"] + ".weight"), (row * bits + 7) // 8
+        rows = [int.from_bytes(packed[c * size:][:size], "little") for c in range(g["oc"])]
+        return [level[r >> i * bits & (1 << bits) - 1] for r in rows for i in range(row)]
     width = {"i8": 8, "s4": 4, "s2": 2}[step["packing"]]     # bits per code, first code in the lowest
-    half, g = 1 << width - 1, step["geom"]
-    codes = [((byte >> s & 2 * half - 1) ^ half) - half for byte in data[begin:end] for s in range(0, 8, width)]
-    return codes[:g["oc"] * g["kh"] * g["kw"] * g["c"] // g["groups"]]     # [oc][kh][kw][c / groups]
+    half, packed = 1 << width - 1, tensor(step["name"] + ".weight")
+    codes = [((byte >> s & 2 * half - 1) ^ half) - half for byte in packed for s in range(0, 8, width)]
+    return codes[:g["oc"] * row]                             # [oc][kh][kw][c / groups]
 # ----
 
 listed, name = {}, None
@@ -39,10 +51,11 @@ for line in open(sys.argv[2], encoding="utf-8"):
     if row:
         listed.setdefault(name, []).extend(map(int, row.group(1).split()))
 convs = [s for s in graph["steps"] if s["kind"] == "conv"]
-assert convs and {s["packing"] for s in convs} == {"i8", "s4", "s2"}, [s["packing"] for s in convs]
+assert convs and {s["packing"] for s in convs} == set(sys.argv[3:]), [s["packing"] for s in convs]
 for s in convs:
     assert weights(s) == listed[s["name"]], s["name"]
     assert any(weights(s)), s["name"] + " is all zero"
 print("%d layers, %d weights" % (len(convs), sum(len(weights(s)) for s in convs)))
 PYTHON
-python3 "$WORK/read.py" "$WORK/run/model.int.safetensors" "$WORK/listing.txt"
+python3 "$WORK/read.py" "$WORK/run/model.int.safetensors" "$WORK/listing.txt" i8 s4 s2
+python3 "$WORK/read.py" "$levels" "$WORK/levels.txt" i8 bits

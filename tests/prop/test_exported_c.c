@@ -4,6 +4,7 @@
  * proves that two networks never share a name. A program calls every selftest(): the images are made there, the logits
  * are the engine's. NB_TEST_CC is the compiler with its options; tests/exported.sh goes through many. */
 #include "ref/data_fixture.h"
+#include "ref/named_model.h"
 #include "ref/random_network.h"
 
 #include <nibble/export.h>
@@ -44,7 +45,35 @@ static int32_t export_one(data_fixture *f, int32_t seed, FILE *main_c, FILE *cal
     return st == NB_OK;
 }
 
-static void export_group(data_fixture *f, int32_t first, int32_t n)
+/* The same for a random model whose weights have levels; a network of the config's kind has none. */
+static int32_t export_levels(data_fixture *f, int32_t seed, FILE *main_c, FILE *calls)
+{
+    ref_model *r = ref_model_random((uint64_t)seed);
+    nb_intmodel *m = NULL;
+    int32_t layers = 0;
+    char name[32];
+    for (int32_t i = 0; i < r->e.n_steps; i++)
+        layers += r->levels[i].n > 0;
+    nb_status st = layers ? ref_named_model(f->ctx, r, &m) : NB_E_RANGE;
+    if (st == NB_OK && m->classes > 1024)
+        st = NB_E_RANGE; /* more logits than a microcontroller's main() has room for */
+    if (st == NB_OK) {
+        snprintf(name, sizeof name, "l%d.c", seed);
+        st = nb_exporter_find("c")->write(f->ctx, m, data_fixture_path(f, name), NULL);
+    }
+    if (st == NB_OK) {
+        fprintf(main_c, "#include \"l%d.c\"\n", seed);
+        fprintf(calls, "    if (l%d_selftest(pixels, logits)) { printf(\"levels %d\\n\"); bad++; }\n", seed, seed);
+    }
+    assert_true(st == NB_OK || st == NB_E_RANGE);
+    nb_intmodel_free(f->ctx, m);
+    ref_model_free(r);
+    return st == NB_OK;
+}
+
+typedef int32_t export_fn(data_fixture *f, int32_t seed, FILE *main_c, FILE *calls);
+
+static void export_group(data_fixture *f, export_fn *export, int32_t first, int32_t n)
 {
     char *calls_text;
     size_t len;
@@ -53,10 +82,11 @@ static void export_group(data_fixture *f, int32_t first, int32_t n)
     assert_true(calls && main_c);
     fprintf(main_c, "#include <stdio.h>\n");
     for (int32_t i = first; i < first + n; i++)
-        done += export_one(f, i, main_c, calls);
+        done += export(f, i, main_c, calls);
     fclose(calls);
-    fprintf(main_c,
-            "int main(void)\n{\n    static uint8_t pixels[4096];\n    static int32_t logits[16];\n    int bad = 0;\n");
+    fprintf(
+        main_c,
+        "int main(void)\n{\n    static uint8_t pixels[4096];\n    static int32_t logits[1024];\n    int bad = 0;\n");
     fprintf(main_c, "%s    return bad != 0;\n}\n", calls_text);
     free(calls_text);
     assert_int_equal(fclose(main_c), 0);
@@ -74,19 +104,28 @@ static int shell(const char *fmt, ...)
     return system(command);
 }
 
-static void every_exported_network_gives_the_logits_of_the_engine(void **state)
+static void compile_and_run(data_fixture *f, export_fn *export)
 {
-    data_fixture *f = *state;
     const char *from = getenv("NB_TEST_SEED"), *count = getenv("NB_TEST_NETWORKS"), *cc = getenv("NB_TEST_CC");
     const int32_t first = from ? atoi(from) : 0, n = count ? atoi(count) : NETWORKS;
     cc = cc ? cc : "cc -std=c99 -O0 -Wall -Wextra -Wpedantic";
     if (shell("command -v cc >/dev/null") != 0)
         skip();
     for (int32_t i = first; i < first + n; i += TOGETHER) {
-        export_group(f, i, n - (i - first) < TOGETHER ? n - (i - first) : TOGETHER);
+        export_group(f, export, i, n - (i - first) < TOGETHER ? n - (i - first) : TOGETHER);
         if (shell("cd '%s' && %s -o all main.c && ./all", f->dir, cc) != 0)
             fail_msg("networks %d.. in %s", i, f->dir);
     }
+}
+
+static void every_exported_network_gives_the_logits_of_the_engine(void **state)
+{
+    compile_and_run(*state, export_one);
+}
+
+static void every_exported_network_with_levels_gives_the_logits_of_the_engine(void **state)
+{
+    compile_and_run(*state, export_levels);
 }
 
 int main(void)
@@ -94,6 +133,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_exported_network_gives_the_logits_of_the_engine, data_fixture_setup,
                                         data_fixture_teardown),
+        cmocka_unit_test_setup_teardown(every_exported_network_with_levels_gives_the_logits_of_the_engine,
+                                        data_fixture_setup, data_fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "ref/random_model.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@ enum { MAX = 40 };
 
 typedef struct {
     ref_model *m;
-    nb_rng r;
+    nb_rng r, of_levels; /* its own: everything else is the same with and without */
 } maker;
 
 static int32_t pick(maker *k, int32_t lo, int32_t hi)
@@ -82,15 +83,48 @@ static int32_t add_table(maker *k)
     return out;
 }
 
+/* Ascending: `bits` 1..8, up to 2^bits of the integers -127..127, in a third of them without 0, in a third symmetric. */
+static void draw_levels(nb_rng *r, ref_levels *to)
+{
+    bool in[255] = {false}; /* by level + 127 */
+    const bool zero = nb_rng_below(r, 3) != 0, symmetric = nb_rng_below(r, 3) == 0;
+    to->bits = 1 + (int32_t)nb_rng_below(r, 8);
+    const int32_t most = to->bits == 8 ? 254 : 1 << to->bits;
+    int32_t n = 2 + (int32_t)nb_rng_below(r, (uint32_t)(most - 1));
+    n -= symmetric && n % 2;
+    for (int32_t have = 0; have < n;) {
+        const int32_t level = (int32_t)nb_rng_below(r, 255) - 127;
+        if (in[level + 127] || (level == 0 && (!zero || symmetric)))
+            continue;
+        in[level + 127] = true;
+        have++;
+        if (symmetric) {
+            in[127 - level] = true;
+            have++;
+        }
+    }
+    to->n = 0;
+    for (int32_t i = 0; i < 255; i++)
+        if (in[i])
+            to->level[to->n++] = (int8_t)(i - 127);
+}
+
 static void give_weights(maker *k, nb_estep *s)
 {
     const nb_geom *g = &s->geom;
-    const int32_t per_oc = g->kh * g->kw * (g->c / g->groups), n = per_oc * g->oc, bits = pick(k, 2, 8),
-                  limit = (1 << (bits - 1)) - 1;
+    const int32_t per_oc = g->kh * g->kw * (g->c / g->groups), n = per_oc * g->oc, bits = pick(k, 2, 8);
+    int32_t limit = (1 << (bits - 1)) - 1;
     int8_t *w = take((size_t)n);
     int32_t *bias = take((size_t)g->oc * sizeof *bias);
     for (int32_t i = 0; i < n; i++)
         w[i] = (int8_t)pick(k, -limit, limit);
+    if (nb_rng_below(&k->of_levels, 3) == 0) {
+        ref_levels *l = &k->m->levels[s - k->m->e.steps];
+        draw_levels(&k->of_levels, l);
+        for (int32_t i = 0; i < n; i++)
+            w[i] = l->level[nb_rng_below(&k->of_levels, (uint32_t)l->n)];
+        limit = abs(l->level[0]) > l->level[l->n - 1] ? abs(l->level[0]) : l->level[l->n - 1];
+    }
     for (int32_t i = 0; i < g->oc; i++)
         bias[i] = pick(k, -5000, 5000) * per_oc;
     s->weights = w;
@@ -257,7 +291,8 @@ void ref_model_place(ref_model *m)
 
 ref_model *ref_model_random(uint64_t seed)
 {
-    maker k = {.m = take(sizeof *k.m), .r = nb_rng_make(seed, 77)};
+    maker k = {.m = take(sizeof *k.m), .r = nb_rng_make(seed, 77), .of_levels = nb_rng_make(seed, 78)};
+    k.m->levels = take(MAX * sizeof *k.m->levels);
     k.m->tensors = take(MAX * sizeof *k.m->tensors);
     k.m->e.tensors = k.m->tensors;
     k.m->e.steps = take(MAX * sizeof *k.m->e.steps);
@@ -299,6 +334,7 @@ void ref_model_free(ref_model *m)
     }
     free(m->e.steps);
     free(m->tensors);
+    free(m->levels);
     free(m->pixels);
     free(m);
 }

@@ -1,15 +1,23 @@
 /* random_model.h - sound integer models from a seed: chains of all kinds of steps with residual adds, concats,
  * flattening, strides, groups, both code types, any zero points, tensors that share the arena as tightly as their
- * lifetimes allow. */
+ * lifetimes allow. A third of the convolutions has weights from a table of levels, of index widths 1..8, with or without
+ * 0, symmetric or not. */
 #ifndef NB_REF_RANDOM_MODEL_H
 #define NB_REF_RANDOM_MODEL_H
 
 #include <nibble/engine.h>
 
+/* What a convolution's weights are drawn from; n = 0: all integers of a narrow grid. */
+typedef struct {
+    int32_t bits, n;
+    int8_t level[256];
+} ref_levels;
+
 typedef struct {
     nb_emodel e; /* e.steps' arrays are single blocks of malloc, exactly as long as they must be */
     nb_etensor *tensors;
-    uint8_t *pixels; /* one image that fits */
+    ref_levels *levels; /* [n_steps] */
+    uint8_t *pixels;    /* one image that fits */
 } ref_model;
 
 /* Stops the test when there is no memory. */

@@ -79,6 +79,30 @@ static void weights_stand_packed_as_trained(void **state)
     }
 }
 
+/* 5 levels of 3 bits: 18 indices to a channel are 54 bits. */
+static void levels_stand_as_indices_and_a_table(void **state)
+{
+    data_fixture *f = *state;
+    nb_intmodel *m;
+    ref_tiny t;
+    ref_tiny_fill(&t, 4);
+    ref_tiny_levels(&t, 3, (const int8_t[]){-127, -5, 1, 2, 77}, 5);
+    assert_int_equal(ref_tiny_build(f->ctx, &t, &m), NB_OK);
+    assert_int_equal(nb_exporter_find("c")->write(f->ctx, m, data_fixture_path(f, "net.c"), NULL), NB_OK);
+    nb_intmodel_free(f->ctx, m);
+    char *c = text_of(f, "net.c"), *h = text_of(f, "net.h");
+    contains(c, "const uint8_t net_w1[21] = ");
+    contains(c, "const int8_t net_l1[5] = {\n    -127, -5, 1, 2, 77,\n};");
+    contains(c, " + sizeof(net_w1) + sizeof(net_b1) + sizeof(net_m1) + sizeof(net_s1) + sizeof(net_l1) + ");
+    contains(h, "#define NET_FLASH_BYTES    633 "); /* as above, with 21 + 5 instead of 27 */
+    contains(h, "#define NET_RAM_BYTES      164 ");
+    assert_null(strstr(c, "net_unpack4("));
+    nb_free(f->ctx, c);
+    nb_free(f->ctx, h);
+    if (system("command -v cc >/dev/null") == 0)
+        assert_int_equal(shell(f, "cc -std=c99 -Wall -Wextra -Wpedantic -Werror -c net.c"), 0);
+}
+
 static void two_networks_link_and_pass_their_self_tests(void **state)
 {
     data_fixture *f = *state;
@@ -176,6 +200,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_header_states_sizes_and_scale),
         TEST(weights_stand_packed_as_trained),
+        TEST(levels_stand_as_indices_and_a_table),
         TEST(two_networks_link_and_pass_their_self_tests),
         TEST(a_wrong_name_is_refused_and_nothing_is_written),
         TEST(a_source_refuses_the_header_of_another_network),

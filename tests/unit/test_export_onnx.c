@@ -108,6 +108,31 @@ static void all_kinds_of_steps_become_a_sound_graph(void **state)
     assert_true(len[0] < len[1]);
 }
 
+/* 3-bit indices, but integers of 8 bits. */
+static void levels_become_int8_weights(void **state)
+{
+    data_fixture *f = *state;
+    nb_intmodel *m;
+    ref_tiny t;
+    size_t len;
+    ref_tiny_fill(&t, 4);
+    t.sinfo[3].weight_bits = 8; /* the depthwise layer: no INT4 anywhere */
+    ref_tiny_levels(&t, 3, (const int8_t[]){-127, -5, 0, 1, 77}, 5);
+    assert_int_equal(ref_tiny_build(f->ctx, &t, &m), NB_OK);
+    for (int32_t opset = 0; opset <= 21; opset += 21) {
+        assert_int_equal(export_to(f, m, "tiny.onnx", opset), NB_OK);
+        Onnx__ModelProto *p = read_back(f, "tiny.onnx", &len);
+        assert_sound(p);
+        assert_int_equal(p->opset_import[0]->version, opset ? opset : 13);
+        const Onnx__TensorProto *w = constant(p->graph, "c1.weight");
+        assert_int_equal(w->data_type, 3);
+        for (int32_t i = 0; i < 54; i++) /* [3][2][9] here, [3][9][2] there */
+            assert_int_equal((int8_t)w->raw_data.data[i], t.conv1[i / 18 * 18 + i % 9 * 2 + i / 9 % 2]);
+        onnx__model_proto__free_unpacked(p, NULL);
+    }
+    nb_intmodel_free(f->ctx, m);
+}
+
 static void weights_are_transposed_to_oihw(void **state)
 {
     data_fixture *f = *state;
@@ -306,6 +331,7 @@ static void running_out_of_memory_anywhere_is_an_error(void **state)
 static const struct CMUnitTest tests[] = {
     TEST(all_kinds_of_steps_become_a_sound_graph),
     TEST(weights_are_transposed_to_oihw),
+    TEST(levels_become_int8_weights),
     TEST(the_operator_form_has_integer_convolutions_with_int8_weights),
     TEST(scales_of_an_integer_convolution_say_its_multipliers),
     TEST(signed_codes_are_moved_by_128_in_the_operator_form),

@@ -84,6 +84,21 @@ static void the_listing_shows_tensors_steps_channels_and_weights(void **state)
     nb_free(s->ctx, text);
 }
 
+static void levels_are_listed_with_their_weights(void **state)
+{
+    sandbox *s = *state;
+    ref_tiny t;
+    ref_tiny_fill(&t, 4);
+    ref_tiny_levels(&t, 3, (const int8_t[]){-127, -5, 0, 1, 77}, 5);
+    t.conv1[18] = -127; /* channel 1, first row */
+    t.conv1[19] = 77;
+    char *text = listing(s, &t);
+    assert_holds(text, "  3 bits, 54 weights, 1350 macs, |accumulator| <= ");
+    assert_holds(text, "\n  levels: -127 -5 0 1 77\n");
+    assert_holds(text, "\n         1   0   0: -127   77\n");
+    nb_free(s->ctx, text);
+}
+
 static int lines_that_differ(const char *a, const char *b)
 {
     int n = 0;
@@ -142,6 +157,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_listing_shows_tensors_steps_channels_and_weights),
+        cmocka_unit_test(levels_are_listed_with_their_weights),
         cmocka_unit_test(a_changed_number_changes_one_line),
         cmocka_unit_test(the_same_model_with_little_known_is_listed_too),
         cmocka_unit_test(a_file_that_cannot_be_written_is_an_error),

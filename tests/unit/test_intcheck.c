@@ -35,7 +35,7 @@ static void grids_are_those_of_type_and_bits(void **state)
         {NB_EI_S32, 32, INT32_MIN, INT32_MAX}
     };
     for (size_t i = 0; i < sizeof grids / sizeof *grids; i++) {
-        const nb_intrange got = nb_int_grid(&(nb_inttensor){.type = grids[i].type, .bits = grids[i].bits});
+        const nb_erange got = nb_int_grid(grids[i].type, grids[i].bits);
         assert_true(got.lo == grids[i].lo && got.hi == grids[i].hi);
     }
 }
@@ -48,13 +48,12 @@ static void array_lengths_follow_from_kind_and_geometry(void **state)
     static const int32_t weights[9] = {0, 54, 0, 3, 0, 0, 0, 0, 24}, mults[9] = {0, 3, 0, 3, 2, 2, 0, 1, 4},
                          shifts[9] = {0, 3, 0, 3, 1, 2, 0, 1, 4};
     for (int32_t i = 0; i < 9; i++) {
-        assert_int_equal(nb_int_weights(&t.steps[i]), weights[i]);
-        assert_int_equal(nb_int_mults(&t.steps[i]), mults[i]);
-        assert_int_equal(nb_int_shifts(&t.steps[i]), shifts[i]);
+        assert_int_equal(nb_estep_weights(&t.steps[i]), weights[i]);
+        assert_int_equal(nb_estep_mults(&t.steps[i]), mults[i]);
+        assert_int_equal(nb_estep_shifts(&t.steps[i]), shifts[i]);
     }
-    assert_int_equal(nb_int_macs(&t.steps[1]), 1350);
-    assert_int_equal(nb_int_bytes(&t.tensors[1]), 75);
-    assert_int_equal(nb_int_bytes(&t.tensors[8]), 16);
+    assert_int_equal(nb_etensor_bytes(&t.tensors[1]), 75);
+    assert_int_equal(nb_etensor_bytes(&t.tensors[8]), 16);
 }
 
 /* ---- what is refused ---- */
@@ -69,20 +68,20 @@ typedef struct {
     {                                                                                                                  \
         code;                                                                                                          \
     }
-BEND(nameless, t->tensors[2].name = "")
-BEND(control_name, t->steps[3].name = "a\nb")
+BEND(nameless, t->tinfo[2].name = "")
+BEND(control_name, t->sinfo[3].name = "a\nb")
 BEND(long_name,
-     t->tensors[0].name = "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567"
-                          "890123456789012345678901234567890123456789012345678901234567890123456789012345678901234"
-                          "567890123456789012345678901234567890123456789")
+     t->tinfo[0].name = "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567"
+                        "890123456789012345678901234567890123456789012345678901234567890123456789012345678901234"
+                        "567890123456789012345678901234567890123456789")
 BEND(no_rows, t->tensors[1].h = 0)
 BEND(huge_tensor, t->tensors[1].h = t->tensors[1].w = 16384)
 BEND(tensor_type, t->tensors[1].type = 3)
-BEND(tensor_bits, t->tensors[1].bits = 9)
-BEND(s32_bits, t->tensors[8].bits = 8)
-BEND(nan_scale, t->tensors[1].scale = NAN)
-BEND(zero_scale, t->tensors[1].scale = 0)
-BEND(denormal_scale, t->tensors[1].scale = 1e-40f)
+BEND(tensor_bits, t->tinfo[1].bits = 9)
+BEND(s32_bits, t->tinfo[8].bits = 8)
+BEND(nan_scale, t->tinfo[1].scale = NAN)
+BEND(zero_scale, t->tinfo[1].scale = 0)
+BEND(denormal_scale, t->tinfo[1].scale = 1e-40f)
 BEND(zero_off_grid, t->tensors[3].zero = 8)
 BEND(step_kind, t->steps[1].kind = NB_STEP_KINDS)
 BEND(too_many_inputs, t->steps[1].n_in = 2)
@@ -91,11 +90,11 @@ BEND(output_index, t->steps[1].out = -1)
 BEND(reads_itself, t->steps[1].in[0] = 1)
 BEND(cycle, t->steps[3].in[0] = 4)
 BEND(writes_twice, t->steps[4].in[0] = 3; t->steps[4].out = 2)
-BEND(same_name, t->steps[4].name = "c1")
+BEND(same_name, t->sinfo[4].name = "c1")
 BEND(no_table_first, t->steps[0] = t->steps[1])
 BEND(second_table, t->steps[6].kind = NB_STEP_TABLE; t->steps[6].n_in = 0)
-BEND(reads_s32, t->tensors[1].type = NB_EI_S32; t->tensors[1].bits = 32; t->tensors[1].zero = 0)
-BEND(pool_to_s32, t->tensors[2].type = NB_EI_S32; t->tensors[2].bits = 32; t->tensors[2].zero = 0)
+BEND(reads_s32, t->tensors[1].type = NB_EI_S32; t->tinfo[1].bits = 32; t->tensors[1].zero = 0)
+BEND(pool_to_s32, t->tensors[2].type = NB_EI_S32; t->tinfo[2].bits = 32; t->tensors[2].zero = 0)
 BEND(clamp_off_grid, t->steps[3].hi = 8)
 BEND(clamp_empty, t->steps[3].lo = 7; t->steps[3].hi = 6)
 BEND(window_zero, t->steps[1].geom.kh = 0)
@@ -117,10 +116,10 @@ BEND(shift_large, t->shift[2] = 63)
 BEND(no_mult, t->steps[4].mult = NULL)
 BEND(half_mult, t->steps[8].mult = t->mult)
 BEND(no_weights, t->steps[1].weights = NULL)
-BEND(weight_bits, t->steps[1].weight_bits = 1)
+BEND(weight_bits, t->sinfo[1].weight_bits = 1)
 BEND(weight_off_grid, t->conv1[20] = 8)
 BEND(weight_too_negative, t->conv1[20] = -8)
-BEND(scale_count, t->steps[1].n_scale = 2)
+BEND(scale_count, t->sinfo[1].n_scale = 2)
 BEND(scale_value, t->scales[2] = -1)
 BEND(table_code, t->steps[0].hi = 254)
 BEND(bias_too_large, t->bias[2] = INT32_MAX)
@@ -129,7 +128,31 @@ BEND(unwritten, t->n_steps = 8)
 BEND(class_count, t->meta.classes = 5)
 BEND(accuracy, t->meta.accuracy = NAN)
 
+/* -5, 0, 1 and 6 as 2-bit indices, and what is wrong with them. */
+#define BEND_LEVELS(name, code)                                                                                        \
+    static void name(ref_tiny *t)                                                                                      \
+    {                                                                                                                  \
+        ref_tiny_levels(t, 2, (const int8_t[]){-5, 0, 1, 6}, 4);                                                       \
+        code;                                                                                                          \
+    }
+BEND_LEVELS(no_level, t->conv1[20] = 5)
+BEND_LEVELS(level_twice, t->levels[2] = 0)
+BEND_LEVELS(levels_unsorted, t->levels[2] = -1)
+BEND_LEVELS(level_too_low, t->levels[0] = -128)
+BEND_LEVELS(too_many_levels, t->sinfo[1].weight_bits = 1)
+BEND_LEVELS(one_level, t->sinfo[1].n_levels = 1)
+BEND_LEVELS(levels_too_narrow, t->sinfo[1].weight_bits = 0)
+BEND_LEVELS(levels_too_wide, t->sinfo[1].weight_bits = 9)
+
 static const fault faults[] = {
+    {no_level,            "conv step 1 \"c1\": weight[1][2]: 5: is none of its 4 levels"           },
+    {level_twice,         "conv step 1 \"c1\": levels[2]: 0: must be more than the one before, 0"  },
+    {levels_unsorted,     "levels[2]: -1: must be more than the one before, 0"                     },
+    {level_too_low,       "levels[0]: -128: must be -127..127"                                     },
+    {too_many_levels,     "4 levels: must be 2..2 (1 bits)"                                        },
+    {one_level,           "1 levels: must be 2..4 (2 bits)"                                        },
+    {levels_too_narrow,   "weight_bits: 0: must be 1..8 with levels"                               },
+    {levels_too_wide,     "weight_bits: 9: must be 1..8 with levels"                               },
     {nameless,            "tensor 2 \"\": has no name"                                             },
     {control_name,        "control character"                                                      },
     {long_name,           "more than 200 bytes"                                                    },

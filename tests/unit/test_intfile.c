@@ -2,7 +2,8 @@
 #include "base/files.h"
 #include "base/safetensors.h"
 #include "lower/intfile.h"
-#include "ref/random_model.h"
+#include "ref/named_model.h"
+#include "ref/ref_engine.h"
 #include "ref/tiny_int.h"
 
 #include <setjmp.h>
@@ -160,55 +161,13 @@ static void four_bit_weights_take_half_a_byte_in_the_file(void **state)
     nb_st_close(s->ctx, f);
 }
 
-/* A model of the engine's own generator, given names. */
-static nb_status named(nb_ctx *ctx, const ref_model *r, nb_intmodel **out)
-{
-    const nb_emodel *e = &r->e;
-    const float scale = 0.5f;
-    nb_intbuilder *b;
-    nb_status st = nb_intbuilder_create(ctx, "random", &b);
-    char name[32];
-    int32_t index;
-    for (int32_t i = 0; st == NB_OK && i < e->n_tensors; i++) {
-        const nb_etensor *t = &e->tensors[i];
-        snprintf(name, sizeof name, "t%d", i);
-        nb_inttensor it = {name, t->h, t->w, t->c, t->type, t->type == NB_EI_S32 ? 32 : 8, scale, t->zero, t->offset};
-        st = nb_intbuilder_tensor(b, &it, &index);
-    }
-    for (int32_t i = 0; st == NB_OK && i < e->n_steps; i++) {
-        const nb_estep *s = &e->steps[i];
-        snprintf(name, sizeof name, "s%d", i);
-        nb_intstep is = {
-            .kind = s->kind, .name = name, .n_in = s->n_in, .out = s->out, .lo = s->lo, .hi = s->hi, .geom = s->geom};
-        memcpy(is.in, s->in, sizeof is.in);
-        is.table = s->table;
-        is.weights = s->weights;
-        is.weight_bits = 8;
-        is.bias = s->bias;
-        is.mult = s->mult;
-        is.shift = s->shift;
-        is.weight_scale = &scale;
-        is.n_scale = 1;
-        for (int64_t k = 0; s->kind == NB_STEP_CONV && k < ref_model_step_bytes(e, s).weights; k++)
-            if (s->weights[k] == -128)
-                ((int8_t *)(uintptr_t)s->weights)[k] = -127; /* the narrow grid */
-        st = nb_intbuilder_step(b, &is);
-    }
-    const nb_etensor *last = &e->tensors[e->steps[e->n_steps - 1].out];
-    const nb_intmeta meta = {.classes = last->h * last->w * last->c, .accuracy = -1};
-    if (st == NB_OK)
-        st = nb_intbuilder_finish(b, NB_INT_PLACED, &meta, out);
-    nb_intbuilder_free(b);
-    return st;
-}
-
 static void random_models_come_back_and_run_the_same(void **state)
 {
     sandbox *s = *state;
     for (uint64_t seed = 0; seed < 100; seed++) {
         ref_model *r = ref_model_random(seed);
         nb_intmodel *a = NULL, *b;
-        if (named(s->ctx, r, &a) != NB_OK)
+        if (ref_named_model(s->ctx, r, &a) != NB_OK)
             fail_msg("seed %d: %s", (int)seed, nb_ctx_error(s->ctx));
         assert_int_equal(nb_intmodel_save(s->ctx, a, s->path), NB_OK);
         assert_int_equal(nb_intmodel_load(s->ctx, s->path, &b), NB_OK);
@@ -219,6 +178,77 @@ static void random_models_come_back_and_run_the_same(void **state)
         nb_intmodel_free(s->ctx, b);
         ref_model_free(r);
     }
+}
+
+/* The naive reader's weights in the naive interpreter give what the engine gives with those of the loader. */
+static int32_t compare_levels(sandbox *s, const ref_model *r, const nb_st_file *f, const nb_intmodel *m)
+{
+    int32_t with = 0;
+    char name[32];
+    for (int32_t i = 0; i < m->e.n_steps; i++) {
+        nb_estep *e = &r->e.steps[i];
+        if (r->levels[i].n == 0)
+            continue;
+        snprintf(name, sizeof name, "s%d.weight", i);
+        const nb_st_tensor *w = nb_st_find(f, name);
+        snprintf(name, sizeof name, "s%d.levels", i);
+        const nb_st_tensor *level = nb_st_find(f, name);
+        assert_int_equal(w->dtype, NB_ST_U8);
+        assert_int_equal(level->count, r->levels[i].n);
+        ref_read_levels((int8_t *)(uintptr_t)e->weights, w->data, level->data, r->levels[i].bits, &e->geom);
+        with++;
+    }
+    ref_values want = ref_engine_run(&r->e, r->pixels);
+    void *arena = nb_alloc(s->ctx, nb_engine_arena_bytes(&m->e));
+    const void *y = nb_engine_run(&m->e, arena, r->pixels);
+    assert_true(ref_engine_equal(&m->e, &want, nb_intmodel_output(m), y));
+    ref_values_free(&want);
+    nb_free(s->ctx, arena);
+    return with;
+}
+
+static void levels_are_stored_as_indices_that_a_naive_reader_finds(void **state)
+{
+    sandbox *s = *state;
+    int32_t layers = 0, version[3] = {0};
+    for (uint64_t seed = 0; seed < 100; seed++) {
+        ref_model *r = ref_model_random(seed);
+        nb_intmodel *a = NULL, *b;
+        nb_st_file *f;
+        assert_int_equal(ref_named_model(s->ctx, r, &a), NB_OK);
+        assert_int_equal(nb_intmodel_save(s->ctx, a, s->path), NB_OK);
+        assert_int_equal(nb_intmodel_load(s->ctx, s->path, &b), NB_OK);
+        assert_int_equal(nb_st_open(s->ctx, s->path, &f), NB_OK);
+        const int32_t with = compare_levels(s, r, f, b);
+        assert_string_equal(nb_st_meta(f, "format"), with > 0 ? "nibble-int 2" : "nibble-int 1");
+        version[with > 0 ? 2 : 1]++;
+        layers += with;
+        nb_st_close(s->ctx, f);
+        nb_intmodel_free(s->ctx, a);
+        nb_intmodel_free(s->ctx, b);
+        ref_model_free(r);
+    }
+    assert_true(layers > 100 && version[1] > 10 && version[2] > 10);
+}
+
+/* 3-bit indices of two channels of 18: 54 bits each, so 7 bytes. */
+static void levels_take_their_width_and_channels_begin_on_bytes(void **state)
+{
+    sandbox *s = *state;
+    ref_tiny t;
+    nb_intmodel *m;
+    nb_st_file *f;
+    ref_tiny_fill(&t, 4);
+    ref_tiny_levels(&t, 3, (const int8_t[]){-100, -7, 1, 64, 127}, 5);
+    assert_int_equal(ref_tiny_build(s->ctx, &t, &m), NB_OK);
+    assert_int_equal(nb_intmodel_save(s->ctx, m, s->path), NB_OK);
+    nb_intmodel_free(s->ctx, m);
+    assert_int_equal(nb_st_open(s->ctx, s->path, &f), NB_OK);
+    assert_int_equal(nb_st_find(f, "c1.weight")->bytes, 3 * 7);
+    assert_int_equal(nb_st_find(f, "c1.levels")->bytes, 5);
+    assert_int_equal(nb_st_find(f, "dw.weight")->bytes, 1); /* as ever */
+    assert_null(nb_st_find(f, "dw.levels"));
+    nb_st_close(s->ctx, f);
 }
 
 /* ---- the world ---- */
@@ -260,6 +290,8 @@ int main(void)
         cmocka_unit_test(what_is_unknown_stays_unknown),
         cmocka_unit_test(four_bit_weights_take_half_a_byte_in_the_file),
         cmocka_unit_test(random_models_come_back_and_run_the_same),
+        cmocka_unit_test(levels_are_stored_as_indices_that_a_naive_reader_finds),
+        cmocka_unit_test(levels_take_their_width_and_channels_begin_on_bytes),
         cmocka_unit_test(a_missing_file_and_a_full_disk_are_errors),
         cmocka_unit_test(a_failing_allocation_anywhere_in_save_is_an_error_and_leaks_nothing),
     };

@@ -47,11 +47,11 @@ typedef struct {
     size_t len;
 } file;
 
-static file open_tiny(sandbox *s)
+static file open_model(sandbox *s, const ref_tiny *t)
 {
     nb_intmodel *m;
     file f = {0};
-    assert_int_equal(ref_tiny_model(s->ctx, 4, &m), NB_OK);
+    assert_int_equal(ref_tiny_build(s->ctx, t, &m), NB_OK);
     assert_int_equal(nb_intmodel_save(s->ctx, m, s->path), NB_OK);
     nb_intmodel_free(s->ctx, m);
     assert_int_equal(nb_file_read(s->ctx, s->path, 1 << 20, &f.bytes, &f.len), NB_OK);
@@ -60,6 +60,22 @@ static file open_tiny(sandbox *s)
     f.header = calloc(1, f.header_len + 1);
     memcpy(f.header, f.bytes + 8, f.header_len);
     return f;
+}
+
+static file open_tiny(sandbox *s)
+{
+    ref_tiny t;
+    ref_tiny_fill(&t, 4);
+    return open_model(s, &t);
+}
+
+/* c1 with the levels -90, -5, 1, 2, 77 as 3-bit indices. */
+static file open_levels(sandbox *s)
+{
+    ref_tiny t;
+    ref_tiny_fill(&t, 4);
+    ref_tiny_levels(&t, 3, (const int8_t[]){-90, -5, 1, 2, 77}, 5);
+    return open_model(s, &t);
 }
 
 static void close_tiny(sandbox *s, file *f)
@@ -95,7 +111,11 @@ static nb_status parse_edited(sandbox *s, const file *f, const char *from, const
 static const struct {
     const char *from, *to, *sentence;
 } edits[] = {
-    {"nibble-int 1",                                     "nibble-int 2",                                     "written by a newer Nibble (format \"nibble-int 2\""                   },
+    {"nibble-int 1",                                     "nibble-int 3",                                     "written by a newer Nibble (format \"nibble-int 3\""                   },
+    {"nibble-int 1",                                     "nibble-int 0",                                     "not an integer checkpoint (metadata \"format\" is \"nibble-int 0\""   },
+    {"nibble-int 1",                                     "nibble-int 2",                                     "format \"nibble-int 2\" is for layers with levels: there are none"    },
+    {Q("packing") ":" Q("s4"),                           Q("packing") ":" Q("bits"),
+     "step 1: packing: \"bits\": only format \"nibble-int 2\" has it"                                                                                                               },
     {"\"format\"",                                       "\"fromat\"",                                       "not an integer checkpoint (metadata \"format\" is missing"            },
     {"\"graph\"",                                        "\"graphs\"",                                       "__metadata__ graph: must be a JSON object"                            },
     {"{" Q("tensors"),                                   "{{" Q("tensors"),                                  "__metadata__ graph: must be a JSON object"                            },
@@ -184,6 +204,38 @@ static void every_edit_of_the_header_gives_its_sentence(void **state)
     close_tiny(s, &f);
 }
 
+static void every_edit_of_levels_gives_its_sentence(void **state)
+{
+    static const struct {
+        const char *from, *to, *sentence;
+    } levels[] = {
+        {"nibble-int 2",                                  "nibble-int 1",                                    "step 1: packing: \"bits\": only format \"nibble-int 2\" has it"},
+        {Q("packing") ":" Q("bits"),                      Q("packing") ":" Q("i8"),                          "packing: \"i8\": must be \"s4\" for 3 bits"                    },
+        {Q("weight_bits") ":3",                           Q("weight_bits") ":0",                             "step 1: weight_bits: 0: must be 1..8"                          },
+        {Q("weight_bits") ":3",                           Q("weight_bits") ":9",                             "step 1: weight_bits: 9: must be 1..8"                          },
+        {Q("weight_bits") ":3",                           Q("weight_bits") ":-2147483648",                   "must be 1..8"                                                  },
+        {Q("weight_bits") ":3",                           Q("weight_bits") ":2",                             "tensor \"c1.levels\" has 5 values: must have 2..4"             },
+        {Q("weight_bits") ":3",                           Q("weight_bits") ":4",                             "tensor \"c1.weight\" has 21 values: must have 27"              },
+        {"\"c1.levels\"",                                 "\"c1.level\"",                                    "tensor \"c1.levels\" is missing"                               },
+        {"\"c1.levels\":{\"dtype\":\"I8\"",               "\"c1.levels\":{\"dtype\":\"U8\"",
+         "tensor \"c1.levels\" is U8: must be I8"                                                                                                                            },
+        {"\"c1.levels\":{\"dtype\":\"I8\",\"shape\":[5]", "\"c1.levels\":{\"dtype\":\"I8\",\"shape\":[5,1]",
+         "in 1 dimensions"                                                                                                                                                   },
+        {"\"c1.weight\":{\"dtype\":\"U8\"",               "\"c1.weight\":{\"dtype\":\"I8\"",
+         "tensor \"c1.weight\" is I8: must be U8"                                                                                                                            },
+        {"\"dw.weight\"",                                 "\"dw.levels\"",                                   "tensor \"dw.weight\" is missing"                               },
+    };
+    sandbox *s = *state;
+    file f = open_levels(s);
+    assert_int_equal(parse_edited(s, &f, "in.fq", "xy.fq"), NB_OK);
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
+        if (parse_edited(s, &f, levels[i].from, levels[i].to) != NB_E_FORMAT ||
+            !strstr(nb_ctx_error(s->ctx), levels[i].sentence))
+            fail_msg("%s -> %s: want \"%s\", got \"%s\"", levels[i].from, levels[i].to, levels[i].sentence,
+                     nb_ctx_error(s->ctx));
+    close_tiny(s, &f);
+}
+
 static void two_tensors_in_one_place_are_refused(void **state)
 {
     sandbox *s = *state;
@@ -222,15 +274,52 @@ static size_t data_at(sandbox *s, const file *f, const char *name)
     return at;
 }
 
+typedef struct {
+    const char *tensor;
+    size_t offset;
+    uint8_t value;
+    const char *sentence;
+} bent_byte;
+
+static void every_bent_byte_is_refused(sandbox *s, file *f, const bent_byte *data, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const size_t at = data_at(s, f, data[i].tensor) + data[i].offset;
+        const uint8_t was = f->bytes[at];
+        nb_intmodel *m = NULL;
+        f->bytes[at] = data[i].value;
+        nb_status st = nb_intmodel_parse(s->ctx, "bent", f->bytes, f->len, &m);
+        f->bytes[at] = was;
+        if (st != NB_E_FORMAT || !strstr(nb_ctx_error(s->ctx), data[i].sentence))
+            fail_msg("%s: status %d, want \"%s\", got \"%s\"", data[i].tensor, st, data[i].sentence,
+                     nb_ctx_error(s->ctx));
+        assert_null(m);
+    }
+}
+
+/* c1 has 18 weights to a channel, 54 bits, the last two of 7 bytes are spare. */
+static void levels_and_indices_outside_their_bounds_are_refused(void **state)
+{
+    sandbox *s = *state;
+    static const bent_byte data[] = {
+        {"c1.weight", 0,  0x07, "tensor \"c1.weight\": index 0 of channel 0 is none of its 5 levels"     },
+        {"c1.weight", 7,  0x28, "tensor \"c1.weight\": index 1 of channel 1 is none of its 5 levels"     },
+        {"c1.weight", 20, 0x40, "tensor \"c1.weight\": channel 2: unused bits of the last byte must be 0"},
+        {"c1.weight", 6,  0x80, "tensor \"c1.weight\": channel 0: unused bits of the last byte must be 0"},
+        {"c1.levels", 0,  0x80, "levels[0]: -128: must be -127..127"                                     },
+        {"c1.levels", 2,  0xFB, "levels[2]: -5: must be more than the one before, -5"                    },
+        {"c1.levels", 3,  0x00, "levels[3]: 0: must be more than the one before, 1"                      },
+        {"c1.bias",   3,  0x7F, "the accumulator could reach"                                            },
+    };
+    file f = open_levels(s);
+    every_bent_byte_is_refused(s, &f, data, sizeof data / sizeof *data);
+    close_tiny(s, &f);
+}
+
 static void codes_and_numbers_outside_their_bounds_are_refused(void **state)
 {
     sandbox *s = *state;
-    static const struct {
-        const char *tensor;
-        size_t offset;
-        uint8_t value;
-        const char *sentence;
-    } data[] = {
+    static const bent_byte data[] = {
         {"c1.weight",       3, 0x88, "weight[0][6]: -8: must be -7..7 (4 bits)"      },
         {"dw.weight",       0, 0xC0, "unused bits of the last byte must be 0"        },
         {"dw.weight",       0, 0x02, "weight[0][0]: -2: must be -1..1 (2 bits)"      },
@@ -243,25 +332,12 @@ static void codes_and_numbers_outside_their_bounds_are_refused(void **state)
         {"c1.weight_scale", 3, 0xFF, "weight_scale[0]:"                              },
     };
     file f = open_tiny(s);
-    for (size_t i = 0; i < sizeof data / sizeof *data; i++) {
-        const size_t at = data_at(s, &f, data[i].tensor) + data[i].offset;
-        const uint8_t was = f.bytes[at];
-        nb_intmodel *m = NULL;
-        f.bytes[at] = data[i].value;
-        nb_status st = nb_intmodel_parse(s->ctx, "bent", f.bytes, f.len, &m);
-        f.bytes[at] = was;
-        if (st != NB_E_FORMAT || !strstr(nb_ctx_error(s->ctx), data[i].sentence))
-            fail_msg("%s: status %d, want \"%s\", got \"%s\"", data[i].tensor, st, data[i].sentence,
-                     nb_ctx_error(s->ctx));
-        assert_null(m);
-    }
+    every_bent_byte_is_refused(s, &f, data, sizeof data / sizeof *data);
     close_tiny(s, &f);
 }
 
-static void every_truncation_is_an_error(void **state)
+static void truncate_everywhere(sandbox *s, file f)
 {
-    sandbox *s = *state;
-    file f = open_tiny(s);
     for (size_t len = 0; len < f.len; len += len < 64 ? 1 : 13) {
         nb_intmodel *m = NULL;
         uint8_t *cut = malloc(len + 1); /* its own block: the sanitizer sees reads behind it */
@@ -273,10 +349,14 @@ static void every_truncation_is_an_error(void **state)
     close_tiny(s, &f);
 }
 
-static void every_flipped_byte_is_an_error_or_a_model_that_runs(void **state)
+static void every_truncation_is_an_error(void **state)
 {
-    sandbox *s = *state;
-    file f = open_tiny(s);
+    truncate_everywhere(*state, open_tiny(*state));
+    truncate_everywhere(*state, open_levels(*state));
+}
+
+static void flip_everywhere(sandbox *s, file f)
+{
     uint8_t pixels[4096] = {0};
     int accepted = 0;
     for (size_t i = 0; i < f.len; i++) {
@@ -297,6 +377,12 @@ static void every_flipped_byte_is_an_error_or_a_model_that_runs(void **state)
     close_tiny(s, &f);
 }
 
+static void every_flipped_byte_is_an_error_or_a_model_that_runs(void **state)
+{
+    flip_everywhere(*state, open_tiny(*state));
+    flip_everywhere(*state, open_levels(*state));
+}
+
 static void a_header_of_absurd_length_is_refused(void **state)
 {
     sandbox *s = *state;
@@ -313,7 +399,7 @@ static void a_header_of_absurd_length_is_refused(void **state)
 static void a_failing_allocation_anywhere_in_load_is_an_error_and_leaks_nothing(void **state)
 {
     sandbox *s = *state;
-    file f = open_tiny(s);
+    file f = open_levels(s);
     nb_status st = NB_E_NOMEM;
     int32_t n = 0;
     while (st != NB_OK) {
@@ -332,6 +418,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_edit_of_the_header_gives_its_sentence),
+        cmocka_unit_test(every_edit_of_levels_gives_its_sentence),
+        cmocka_unit_test(levels_and_indices_outside_their_bounds_are_refused),
         cmocka_unit_test(two_tensors_in_one_place_are_refused),
         cmocka_unit_test(an_extra_tensor_is_refused),
         cmocka_unit_test(codes_and_numbers_outside_their_bounds_are_refused),

@@ -77,6 +77,58 @@ static void set_bits_after_the_last_code_are_refused(void **state)
     assert_true(nb_unpack(codes, (const uint8_t[]){0xFF}, 4, 2));
 }
 
+/* ---- levels ---- */
+
+static void indices_of_every_width_come_back_row_by_row(void **state)
+{
+    (void)state;
+    int8_t level[256], weights[5 * 67], back[5 * 67];
+    uint8_t packed[5 * 67 + 1];
+    for (int32_t bits = 1; bits <= 8; bits++)
+        for (int32_t row = 1; row <= 67; row++) {
+            nb_level_packing p = {.rows = 5, .row = row, .bits = bits, .level = level};
+            p.n_levels = bits == 8 ? 255 : 1 << bits;
+            for (int32_t i = 0; i < p.n_levels; i++)
+                level[i] = (int8_t)(bits == 8 ? i - 127 : 3 * (i / 2) - 60 + i % 2);
+            for (int32_t i = 0; i < 5 * row; i++)
+                weights[i] = level[(i * 29 + bits) % p.n_levels];
+            memset(packed, 0xA5, sizeof packed);
+            assert_int_equal(nb_level_bytes(&p), 5 * ((row * bits + 7) / 8));
+            nb_level_pack(packed, weights, &p);
+            assert_int_equal(packed[nb_level_bytes(&p)], 0xA5);
+            int64_t at = -1;
+            assert_int_equal(nb_level_unpack(back, packed, &p, &at), NB_LEVELS_FINE);
+            assert_memory_equal(back, weights, (size_t)(5 * row));
+        }
+}
+
+/* 5, 0, 2 | 1, 1, 4 as 3-bit indices: 101 + 000 << 3 + 010 << 6, and the next channel on a byte of its own. */
+static void the_stream_is_little_endian_and_channels_begin_on_a_byte(void **state)
+{
+    (void)state;
+    static const int8_t level[6] = {-127, -2, 0, 3, 99, 127}, weights[6] = {127, -127, 0, -2, -2, 99};
+    const nb_level_packing p = {.rows = 2, .row = 3, .bits = 3, .level = level, .n_levels = 6};
+    uint8_t packed[4];
+    assert_int_equal(nb_level_bytes(&p), 4);
+    nb_level_pack(packed, weights, &p);
+    assert_memory_equal(packed, ((const uint8_t[]){0x85, 0x00, 0x09, 0x01}), 4);
+}
+
+static void indices_beyond_the_table_and_spare_bits_are_refused_where_they_are(void **state)
+{
+    (void)state;
+    static const int8_t level[6] = {-127, -2, 0, 3, 99, 127};
+    const nb_level_packing p = {.rows = 2, .row = 3, .bits = 3, .level = level, .n_levels = 6};
+    int8_t w[6];
+    int64_t at = -1;
+    assert_int_equal(nb_level_unpack(w, (const uint8_t[]){0x85, 0x00, 0x31, 0x01}, &p, &at), NB_LEVELS_BAD_INDEX);
+    assert_int_equal(at, 4); /* 110: index 6 */
+    assert_int_equal(nb_level_unpack(w, (const uint8_t[]){0x85, 0x02, 0x09, 0x01}, &p, &at), NB_LEVELS_SPARE_BITS);
+    assert_int_equal(at, 0);
+    assert_int_equal(nb_level_unpack(w, (const uint8_t[]){0x85, 0x00, 0x09, 0x81}, &p, &at), NB_LEVELS_SPARE_BITS);
+    assert_int_equal(at, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -85,6 +137,9 @@ int main(void)
         cmocka_unit_test(two_bits_stand_four_per_byte_low_bits_first),
         cmocka_unit_test(five_to_eight_bits_stand_one_per_byte),
         cmocka_unit_test(set_bits_after_the_last_code_are_refused),
+        cmocka_unit_test(indices_of_every_width_come_back_row_by_row),
+        cmocka_unit_test(the_stream_is_little_endian_and_channels_begin_on_a_byte),
+        cmocka_unit_test(indices_beyond_the_table_and_spare_bits_are_refused_where_they_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

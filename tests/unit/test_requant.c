@@ -69,7 +69,7 @@ static void sums_that_fit_by_their_codes_stay_as_they_are(void **state)
         w[i] = i == 7 ? 127 : (int8_t)(i % 41 - 20); /* 127 * 255 * 76800 would be beyond 2^31 */
     nb_requant r;
     nb_requant_spec s = spec(1e-6, 0.5, 0.01);
-    assert_true(nb_requant_channel(&s, w, MANY, &r));
+    assert_int_equal(nb_requant_channel(&s, w, MANY, &r), NB_REQUANT_DONE);
     assert_true(r.coarser == 1 && w[7] == 127 && w[0] == -20 && r.bias == 500000);
 }
 
@@ -82,7 +82,7 @@ static void sums_that_do_not_fit_become_coarser(void **state)
             w[i] = (int8_t)(127 * sign);
         nb_requant r;
         nb_requant_spec s = spec(1e-9, 0.5, 1e-5);
-        assert_true(nb_requant_channel(&s, w, MANY, &r));
+        assert_int_equal(nb_requant_channel(&s, w, MANY, &r), NB_REQUANT_DONE);
         assert_true(r.coarser > 1.5 && r.bound < NB_SUM_LIMIT);
         const double want = sign * 127e-9 * MANY * 200 + 0.5;
         assert_float_equal(real_of(&s, &r, w, MANY, 200), want, 0.01 * fabs(want));
@@ -100,7 +100,7 @@ static void a_bias_beyond_32_bits_leaves_the_weights_what_its_own_precision_allo
             sum += w[i];
         nb_requant r;
         nb_requant_spec s = spec(sign * 0x1p-36, 1, 0x1p-29);
-        assert_true(nb_requant_channel(&s, w, 10, &r));
+        assert_int_equal(nb_requant_channel(&s, w, 10, &r), NB_REQUANT_DONE);
         assert_true(r.coarser >= 64 && r.coarser < 65 && r.bound < NB_SUM_LIMIT);
         /* each of the 10 codes is off by half a unit of 2^-30 at most */
         for (int32_t x = 0; x <= 255; x += 51)
@@ -115,7 +115,7 @@ static void a_single_weight_keeps_what_it_is_worth(void **state)
     for (int32_t sign = -1; sign <= 1; sign += 2) {
         int8_t w = (int8_t)(127 * sign);
         nb_requant r;
-        assert_true(nb_requant_channel(&s, &w, 1, &r));
+        assert_int_equal(nb_requant_channel(&s, &w, 1, &r), NB_REQUANT_DONE);
         assert_true(abs(w) >= 10 && abs(w) < 12);
         for (int32_t x = 0; x <= 255; x++)
             assert_float_equal(real_of(&s, &r, &w, 1, x), 11.5 + sign * 127 * 0x1p-30 * x, 0x1p-20);
@@ -128,7 +128,7 @@ static void a_channel_without_input_to_speak_of_is_constant(void **state)
     int8_t w[] = {127, -127};
     nb_requant r;
     nb_requant_spec s = spec(1e-30, 3, 0.5);
-    assert_true(nb_requant_channel(&s, w, 2, &r));
+    assert_int_equal(nb_requant_channel(&s, w, 2, &r), NB_REQUANT_DONE);
     assert_true(w[0] == 0 && w[1] == 0 && real_of(&s, &r, w, 2, 255) == 3);
 }
 
@@ -140,9 +140,9 @@ static void what_is_no_number_has_no_integers(void **state)
         int8_t w = 5;
         nb_requant r;
         nb_requant_spec of_scale = spec(bad[i], 1, 1), of_bias = spec(1, bad[i], 1), apart = spec(1e30, 1e30, 1e-9);
-        assert_false(nb_requant_channel(&of_scale, &w, 1, &r));
-        assert_false(nb_requant_channel(&of_bias, &w, 1, &r));
-        assert_false(nb_requant_channel(&apart, &w, 1, &r));
+        assert_int_equal(nb_requant_channel(&of_scale, &w, 1, &r), NB_REQUANT_TOO_LARGE);
+        assert_int_equal(nb_requant_channel(&of_bias, &w, 1, &r), NB_REQUANT_TOO_LARGE);
+        assert_int_equal(nb_requant_channel(&apart, &w, 1, &r), NB_REQUANT_TOO_LARGE);
         assert_int_equal(w, 5);
     }
 }

@@ -1,6 +1,9 @@
 /* test_verify.c - the engine against the graph (verify.c), and what counts as rounding (judge.c). */
 #include "ref/street.h"
 
+#include <nibble/quant.h>
+
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -170,6 +173,104 @@ static void exact_ties_are_rounding_however_many_there_are(void **state)
     close_network(&n);
 }
 
+/* Puts the weights of every layer onto levels (the last is 127, so that scales stay), and says so. */
+static void give_levels(network *n, const int8_t *level, int32_t n_levels)
+{
+    for (int32_t i = 0; i < n->g->n; i++) {
+        const nb_node *w = n->g->node[i];
+        if (w->op != &nb_op_fakequant || !(w->in[0]->flags & NB_NODE_PARAM))
+            continue;
+        nb_qparams *q = (nb_qparams *)(uintptr_t)w->out.q;
+        float scale[16];
+        int32_t zero[16];
+        nb_qparams now = {.scale = scale, .zero = zero};
+        const int64_t count = nb_count(&w->out);
+        int8_t *codes = malloc((size_t)count);
+        assert_true(codes && nb_fakequant_channels(w) <= 16);
+        assert_int_equal(nb_fakequant_snapshot(n->s.ctx, w, NULL, &now, codes), NB_OK);
+        for (int64_t k = 0; k < count; k++) {
+            int32_t best = 0;
+            for (int32_t l = 1; l < n_levels; l++)
+                if (abs(level[l] - codes[k]) < abs(level[best] - codes[k]))
+                    best = l;
+            ((float *)w->in[0]->out.data)[k] = scale[now.n > 1 ? k / (count / now.n) : 0] * (float)level[best];
+        }
+        free(codes);
+        q->level = level;
+        q->n_levels = n_levels;
+        q->bits = 3;
+    }
+}
+
+static nb_status lower_again(network *n)
+{
+    nb_intmodel_free(n->s.ctx, n->m);
+    n->m = NULL;
+    return nb_lower(n->g, "", &n->m);
+}
+
+static const int8_t symmetric[6] = {-127, -20, -4, 4, 20, 127}, lopsided[6] = {-127, -21, -4, 4, 20, 127};
+
+/* The graph's own forward rounds to the same codes: its weights lie on them. Channel 0 is turned by its gamma, channel
+ * 1 constant, which has to do without a weight of 0. */
+static void levels_go_from_the_graph_to_integers_that_are_as_sound(void **state)
+{
+    (void)state;
+    network n;
+    open_network(&n, JOINED);
+    give_levels(&n, symmetric, 6);
+    float *gamma = nb_graph_find(n.g, "b.gamma")->out.data;
+    gamma[0] = -fabsf(gamma[0]) - 0.1f;
+    gamma[1] = 0;
+    if (lower_again(&n) != NB_OK)
+        fail_msg("%s", nb_ctx_error(n.s.ctx));
+    int32_t layers = 0;
+    for (int32_t i = 0; i < n.m->e.n_steps; i++)
+        if (n.m->steps[i].level) {
+            assert_int_equal(n.m->steps[i].weight_bits, 3);
+            assert_int_equal(n.m->steps[i].n_levels, 6);
+            assert_memory_equal(n.m->steps[i].level, symmetric, 6);
+            assert_true(n.m->steps[i].level != symmetric); /* the model's own */
+            layers++;
+        }
+    assert_int_equal(layers, 3);
+    assert_int_equal(all_faults(&n, 256), 0);
+    writable(step_of(&n, "c")->bias)[2] += 40;
+    assert_true(row_of(&n, 32, "c").faults > 0);
+    close_network(&n);
+}
+
+static void levels_that_cannot_be_negated_are_refused_where_they_must_be(void **state)
+{
+    (void)state;
+    network n;
+    open_network(&n, JOINED);
+    give_levels(&n, lopsided, 6);
+    float *gamma = nb_graph_find(n.g, "b.gamma")->out.data;
+    for (int32_t c = 0; c < 6; c++)
+        gamma[c] = fabsf(gamma[c]) + 0.1f;
+    assert_int_equal(lower_again(&n), NB_OK);
+    assert_int_equal(all_faults(&n, 32), 0);
+    gamma[4] = -gamma[4];
+    assert_int_equal(lower_again(&n), NB_E_RANGE);
+    assert_string_equal(
+        nb_ctx_error(n.s.ctx),
+        "c: channel 4: its batch norm turns the sign of its weights (gamma < 0), but not every one of their 6 "
+        "levels has a counterpart of the other sign: use a symmetric format of weights, or "
+        "quant.batchnorm: fold");
+    /* with hardly any effect, up to half a code, the channel is a constant: that is rounding, even just below a tie */
+    while (lower_again(&n) != NB_OK)
+        gamma[4] *= 0.7f;
+    assert_true(gamma[4] < -1e-6f);
+    const nb_tinfo *y = &n.m->tensors[step_of(&n, "c")->out];
+    ((float *)nb_graph_find(n.g, "b.beta")->out.data)[4] = 20.49f * y->scale;
+    assert_int_equal(lower_again(&n), NB_OK);
+    nb_verify_row row = row_of(&n, 256, "c");
+    assert_int_equal(row.faults, 0);
+    assert_true(row.rounding > 0);
+    close_network(&n);
+}
+
 static void logits_are_judged_in_units_that_floats_hardly_resolve(void **state)
 {
     (void)state;
@@ -208,6 +309,8 @@ int main(void)
         cmocka_unit_test(what_only_moves_codes_must_not_differ_at_all),
         cmocka_unit_test(a_table_that_is_off_by_one_is_a_fault),
         cmocka_unit_test(exact_ties_are_rounding_however_many_there_are),
+        cmocka_unit_test(levels_go_from_the_graph_to_integers_that_are_as_sound),
+        cmocka_unit_test(levels_that_cannot_be_negated_are_refused_where_they_must_be),
         cmocka_unit_test(logits_are_judged_in_units_that_floats_hardly_resolve),
         cmocka_unit_test(integers_of_another_network_are_refused_not_read),
     };
