@@ -8,7 +8,6 @@
 #include "base/check.h"
 #include "base/parallel.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -77,13 +76,10 @@ static nb_status check_fit(nb_ctx *ctx, const nb_intmodel *m, const nb_dsinfo *i
 {
     const nb_etensor *in = &m->e.tensors[nb_intmodel_input(m)];
     if (in->h != info->h || in->w != info->w || in->c != info->c)
-        return nb_fail(ctx, NB_E_SHAPE,
-                       "the data set has images of %" PRId32 "x%" PRId32 "x%" PRId32 ", the model takes %" PRId32
-                       "x%" PRId32 "x%" PRId32,
-                       info->h, info->w, info->c, in->h, in->w, in->c);
+        return nb_fail(ctx, NB_E_SHAPE, "the data set has images of %dx%dx%d, the model takes %dx%dx%d", info->h,
+                       info->w, info->c, in->h, in->w, in->c);
     if (m->classes != info->classes)
-        return nb_fail(ctx, NB_E_SHAPE, "the data set has %" PRId32 " classes, the model %" PRId32, info->classes,
-                       m->classes);
+        return nb_fail(ctx, NB_E_SHAPE, "the data set has %d classes, the model %d", info->classes, m->classes);
     return NB_OK;
 }
 
@@ -165,8 +161,7 @@ nb_status nb_intmodel_logits(nb_ctx *ctx, const nb_intmodel *m, const uint8_t *p
     nb_free(ctx, arena);
     for (int32_t i = 0; i < m->classes; i++)
         if (!isfinite(logits[i]))
-            return nb_fail(ctx, NB_E_RANGE,
-                           "logit %" PRId32 " leaves the floats: the scale of the logits, %g, cannot be right", i,
-                           (double)m->tensors[nb_intmodel_output(m)].scale);
+            return nb_fail(ctx, NB_E_RANGE, "logit %d leaves the floats: the scale of the logits, %g, cannot be right",
+                           i, (double)m->tensors[nb_intmodel_output(m)].scale);
     return NB_OK;
 }
