@@ -133,7 +133,7 @@ static void one_image(void *arg, int64_t i, int32_t thread)
     const bench *b = arg;
     const nb_dsinfo *d = nb_data_info(b->exp.train);
     unsigned char *arena =
-        (unsigned char *)b->arena + (size_t)thread * ((nb_engine_arena_bytes(&b->integers->e) + 63) / 64 * 64);
+        (unsigned char *)b->arena + (size_t)thread * nb_round64(nb_engine_arena_bytes(&b->integers->e));
     nb_engine_run(&b->integers->e, arena, b->pixels + (size_t)i * (size_t)d->h * (size_t)d->w * (size_t)d->c);
 }
 
@@ -175,7 +175,7 @@ static nb_status open_engine(bench *b)
     nb_ctx *ctx = b->c->ctx;
     NB_TRY(nb_lower(b->train[1].graph, "", &b->integers));
     const nb_emodel *e = &b->integers->e;
-    b->arena = nb_alloc(ctx, (nb_engine_arena_bytes(e) + 63) / 64 * 64 * (size_t)nb_threads());
+    b->arena = nb_alloc(ctx, nb_round64(nb_engine_arena_bytes(e)) * (size_t)nb_threads());
     b->one_arena = nb_alloc(ctx, nb_intmodel_arena_bytes(b->integers));
     b->engine_layer = b->layers ? nb_alloc(ctx, (size_t)e->n_steps * sizeof(double)) : NULL;
     return b->arena && b->one_arena && (b->engine_layer || !b->layers) ? NB_OK : NB_E_NOMEM;

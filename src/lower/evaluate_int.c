@@ -83,11 +83,6 @@ static nb_status check_fit(nb_ctx *ctx, const nb_intmodel *m, const nb_dsinfo *i
     return NB_OK;
 }
 
-static size_t round64(size_t n)
-{
-    return (n + 63) / 64 * 64;
-}
-
 nb_status nb_intmodel_evaluate(nb_ctx *ctx, const nb_intmodel *m, const nb_data *data, const int32_t *indices,
                                int32_t n, nb_eval *out)
 {
@@ -97,8 +92,8 @@ nb_status nb_intmodel_evaluate(nb_ctx *ctx, const nb_intmodel *m, const nb_data 
         NB_ASSERT((indices ? indices[i] : i) >= 0 && (indices ? indices[i] : i) < info->count);
     const int64_t chunks = nb_chunks(n, CHUNK);
     job j = {.m = m, .data = data, .indices = indices, .n = n};
-    j.arena_bytes = round64(nb_engine_arena_bytes(&m->e));
-    j.image_bytes = round64((size_t)info->h * (size_t)info->w * (size_t)info->c);
+    j.arena_bytes = nb_round64(nb_engine_arena_bytes(&m->e));
+    j.image_bytes = nb_round64((size_t)info->h * (size_t)info->w * (size_t)info->c);
     j.out_bytes = (size_t)m->classes * (m->e.tensors[nb_intmodel_output(m)].type == NB_EI_S32 ? sizeof(int32_t) : 1);
     j.memory = nb_alloc(ctx, (size_t)nb_threads() * (j.arena_bytes + j.image_bytes));
     j.first = j.memory ? nb_alloc(ctx, j.out_bytes) : NULL;
@@ -127,7 +122,7 @@ nb_status nb_intmodel_evaluate(nb_ctx *ctx, const nb_intmodel *m, const nb_data 
 
 size_t nb_intmodel_arena_bytes(const nb_intmodel *m)
 {
-    return round64(nb_engine_parts_bytes(&m->e, nb_threads()));
+    return nb_round64(nb_engine_parts_bytes(&m->e, nb_threads()));
 }
 
 typedef struct {
