@@ -1,4 +1,5 @@
-/* conv2d.c - 2-D convolution, NHWC by OHWI; what it computes on floats and on codes is in mac.c. */
+/* conv2d.c - 2-D convolution, NHWC by OHWI, and the depthwise one: as many groups as channels, `multiplier` filters for
+ * each. What they compute on floats and on codes is in mac.c. */
 #include "mac.h"
 
 #include "layer.h"
@@ -7,26 +8,38 @@
 
 #include <nibble/lowering.h>
 
+enum { MAX_CHANNELS = 65536 };
+
 typedef struct {
-    int32_t out, kernel, stride, pad, dilation, groups;
+    int32_t kernel, stride, pad, dilation;
+    int32_t out, groups; /* conv2d */
+    int32_t multiplier;  /* dwconv2d; 0: conv2d */
     bool bias;
 } conv_attr;
 
-static const nb_key conv_keys[] = {NB_KEY_INT(conv_attr, out, NULL, 1, 65536, "output channels"),
-                                   NB_KEY_INT(conv_attr, kernel, "3", 1, 31, "rows and columns of the window"),
-                                   NB_KEY_INT(conv_attr, stride, "1", 1, 16, "pixels from window to window"),
-                                   NB_KEY_INT(conv_attr, pad, "0", 0, 64, "zeros around the image, in pixels"),
-                                   NB_KEY_INT(conv_attr, dilation, "1", 1, 16, "pixels between the taps of a window"),
-                                   NB_KEY_INT(conv_attr, groups, "1", 1, 65536, "independent groups of channels"),
-                                   NB_KEY_BOOL(conv_attr, bias, "yes", "add one learned number per output channel"),
-                                   {0}};
+#define WINDOW_KEYS                                                                                                    \
+    NB_KEY_INT(conv_attr, kernel, "3", 1, 31, "rows and columns of the window"),                                       \
+        NB_KEY_INT(conv_attr, stride, "1", 1, 16, "pixels from window to window"),                                     \
+        NB_KEY_INT(conv_attr, pad, "0", 0, 64, "zeros around the image, in pixels"),                                   \
+        NB_KEY_INT(conv_attr, dilation, "1", 1, 16, "pixels between the taps of a window")
+#define BIAS_KEY NB_KEY_BOOL(conv_attr, bias, "yes", "add one learned number per output channel")
+
+static const nb_key conv_keys[] = {
+    NB_KEY_INT(conv_attr, out, NULL, 1, MAX_CHANNELS, "output channels"),
+    WINDOW_KEYS,
+    NB_KEY_INT(conv_attr, groups, "1", 1, MAX_CHANNELS, "independent groups of channels"),
+    BIAS_KEY,
+    {0}};
+
+static const nb_key dwconv_keys[] = {
+    WINDOW_KEYS, NB_KEY_INT(conv_attr, multiplier, "1", 1, 64, "output channels per input channel"), BIAS_KEY, {0}};
 
 static nb_geom conv_geom(const nb_node *n)
 {
     const conv_attr *a = n->attr;
     nb_geom q = nb_layer_window(n, a->kernel, a->stride, a->pad, a->dilation);
-    q.oc = a->out;
-    q.groups = a->groups;
+    q.oc = a->multiplier ? q.c * a->multiplier : a->out;
+    q.groups = a->multiplier ? q.c : a->groups;
     return q;
 }
 
@@ -34,6 +47,10 @@ static nb_status conv_build(nb_graph *g, nb_node *n)
 {
     const conv_attr *a = n->attr;
     NB_TRY(nb_layer_need_image(g, n, 0));
+    const int32_t c = n->in[0]->out.shape.d[3];
+    if ((int64_t)c * a->multiplier > MAX_CHANNELS)
+        return nb_node_fail(g, n, NB_E_SHAPE, "multiplier: %d: %d channels would become more than %d", a->multiplier, c,
+                            MAX_CHANNELS);
     nb_geom q = conv_geom(n);
     if (q.c % q.groups || q.oc % q.groups)
         return nb_node_fail(g, n, NB_E_SHAPE, "groups: %d: must divide the %d input and the %d output channels",
@@ -86,4 +103,24 @@ const nb_op nb_op_conv2d = {
     .examples =
         (const char *const[]){"conv2d: {out: 8}", "conv2d: {out: 6, kernel: 3, pad: 1, stride: 2, bias: no}",
                               "conv2d: {out: 4, kernel: 1}", "conv2d: {out: 4, kernel: 2, pad: 2, dilation: 2}", NULL},
+};
+
+const nb_op nb_op_dwconv2d = {
+    .name = "dwconv2d",
+    .help = "depthwise convolution; weights start as He normal over fan-out, the bias as 0",
+    .keys = dwconv_keys,
+    .attr_size = sizeof(conv_attr),
+    .min_in = 1,
+    .max_in = 1,
+    .flags = NB_OP_BWD_NEEDS_IN | NB_OP_BWD_SETS | NB_OP_TAPS,
+    .role = NB_ROLE_MAC,
+    .build = conv_build,
+    .init = conv_init,
+    .prepare = conv_prepare,
+    .forward = nb_mac_forward,
+    .backward = nb_mac_backward,
+    .lower = conv_lower,
+    .macs = conv_macs,
+    .examples = (const char *const[]){"dwconv2d: {kernel: 3, pad: 1}",
+                                      "dwconv2d: {kernel: 3, stride: 2, pad: 1, multiplier: 2, bias: no}", NULL},
 };

@@ -116,8 +116,6 @@ NB_API const nb_conf *nb_conf_at(const nb_conf *c, int32_t i);          /* i-th 
 NB_API const char *nb_conf_key_at(const nb_conf *map, int32_t i);       /* i-th key, maps only */
 NB_API const nb_conf *nb_conf_get(const nb_conf *map, const char *key); /* NULL when absent */
 NB_API const char *nb_conf_text(const nb_conf *c);                      /* a scalar's text, else NULL */
-NB_API const char *nb_conf_path(const nb_conf *c);                      /* file name for messages */
-NB_API int32_t nb_conf_line(const nb_conf *c);                          /* 1-based */
 NB_API const char *nb_conf_place(
     const nb_conf *c); /* "configs/x.yaml:14", or "--set a.b=3" when it came from there; "" for NULL */
 NB_API bool nb_conf_is_set(const nb_conf *c);                  /* it came from an override; false for NULL */

@@ -54,6 +54,11 @@ NB_API void nb_log(nb_ctx *ctx, const char *fmt, ...) NB_PRINTF(2, 3);
 
 /* Zeroed memory, 64-byte aligned, or NULL with the sentence set (size 0 gives a valid pointer). Freed by nb_free. */
 NB_API void *nb_alloc(nb_ctx *ctx, size_t bytes);
+/* Bytes up to the next multiple of 64, which is what nb_alloc aligns to: pieces of one allocation. */
+static inline size_t nb_round64(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
 NB_API void nb_free(nb_ctx *ctx, void *p); /* NULL is fine */
 NB_API char *nb_strdup(nb_ctx *ctx, const char *s);
 

@@ -171,7 +171,8 @@ NB_API void nb_graph_rewire(nb_graph *g, const nb_node *from, nb_node *to, const
 /* For passes: removes a node nobody reads any more. */
 NB_API void nb_graph_remove(nb_graph *g, int32_t id);
 NB_API nb_node *nb_graph_find(const nb_graph *g, const char *name);
-NB_API int32_t nb_node_consumers(const nb_graph *g, const nb_node *x); /* edges that read x */
+NB_API int32_t nb_node_consumers(const nb_graph *g, const nb_node *x);          /* edges that read x */
+NB_API const nb_node *nb_node_only_reader(const nb_graph *g, const nb_node *x); /* NULL: none or several edges */
 NB_API void *nb_graph_alloc(nb_graph *g, size_t bytes); /* arena memory, zeroed; NULL sets the sentence */
 
 /* Fails with "path:line: layer name: sentence" in front, for build and prepare. */

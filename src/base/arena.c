@@ -21,7 +21,6 @@ typedef struct block {
 struct nb_arena {
     nb_ctx *ctx;
     block *newest;
-    size_t bytes;
 };
 
 _Static_assert(sizeof(block) <= ALIGN, "the header takes one aligned slot");
@@ -86,7 +85,6 @@ void *nb_arena_alloc(nb_arena *a, size_t bytes)
         return NULL;
     void *p = (char *)b + b->used;
     b->used += need;
-    a->bytes += need;
     return p;
 }
 
@@ -122,9 +120,4 @@ char *nb_arena_printf(nb_arena *a, const char *fmt, ...)
     vsnprintf(text, (size_t)n + 1, fmt, ap);
     va_end(ap);
     return text;
-}
-
-size_t nb_arena_bytes(const nb_arena *a)
-{
-    return a->bytes;
 }

@@ -13,7 +13,6 @@ void *nb_arena_alloc(nb_arena *a, size_t bytes);
 void *nb_arena_array(nb_arena *a, size_t count, size_t size);
 char *nb_arena_strdup(nb_arena *a, const char *s);
 char *nb_arena_printf(nb_arena *a, const char *fmt, ...) NB_PRINTF(2, 3);
-size_t nb_arena_bytes(const nb_arena *a); /* handed out, rounded up to 64 each */
 
 /* For allocators built on nb_alloc: counts one allocation; fails with the sentence set when a test wants this one to
  * fail. */

@@ -15,7 +15,7 @@
 #include "base/check.h"
 #include "base/measure.h"
 #include "base/parallel.h"
-#include "report/table.h"
+#include "report/tables.h"
 #include "train/optim.h"
 
 #include <math.h>
@@ -133,7 +133,7 @@ static void one_image(void *arg, int64_t i, int32_t thread)
     const bench *b = arg;
     const nb_dsinfo *d = nb_data_info(b->exp.train);
     unsigned char *arena =
-        (unsigned char *)b->arena + (size_t)thread * ((nb_engine_arena_bytes(&b->integers->e) + 63) / 64 * 64);
+        (unsigned char *)b->arena + (size_t)thread * nb_round64(nb_engine_arena_bytes(&b->integers->e));
     nb_engine_run(&b->integers->e, arena, b->pixels + (size_t)i * (size_t)d->h * (size_t)d->w * (size_t)d->c);
 }
 
@@ -175,7 +175,7 @@ static nb_status open_engine(bench *b)
     nb_ctx *ctx = b->c->ctx;
     NB_TRY(nb_lower(b->train[1].graph, "", &b->integers));
     const nb_emodel *e = &b->integers->e;
-    b->arena = nb_alloc(ctx, (nb_engine_arena_bytes(e) + 63) / 64 * 64 * (size_t)nb_threads());
+    b->arena = nb_alloc(ctx, nb_round64(nb_engine_arena_bytes(e)) * (size_t)nb_threads());
     b->one_arena = nb_alloc(ctx, nb_intmodel_arena_bytes(b->integers));
     b->engine_layer = b->layers ? nb_alloc(ctx, (size_t)e->n_steps * sizeof(double)) : NULL;
     return b->arena && b->one_arena && (b->engine_layer || !b->layers) ? NB_OK : NB_E_NOMEM;
@@ -195,16 +195,6 @@ static nb_status run_all(bench *b)
     return NB_OK;
 }
 
-static void add_row(nb_table *t, const char *what, double seconds, double items, double base)
-{
-    nb_table_row(t);
-    nb_table_add_text(t, what);
-    nb_table_add_real(t, 1e3 * seconds, seconds < 1e-3 ? 4 : 2);
-    nb_table_add_real(t, items / seconds, 0);
-    if (base > 0)
-        nb_table_add_real(t, seconds / base, 2);
-}
-
 /* In JSON with --layers, the tables are members of one object. */
 static nb_status print_table(bench *b, nb_table *t, const char *key)
 {
@@ -222,56 +212,35 @@ static nb_status print_table(bench *b, nb_table *t, const char *key)
 
 static nb_status print_totals(bench *b)
 {
+    char bits[CLI_BITS_BYTES], quantized[CLI_BITS_BYTES + 32], engine[48];
+    const double base = nb_median(b->train[0].seconds, b->rounds);
+    snprintf(quantized, sizeof quantized, "training step, %s", cli_bits_text(&b->exp, true, bits));
+    snprintf(engine, sizeof engine, "integer engine, %d images", b->batch);
+    const nb_speed_row rows[] = {
+        {"training step, float",         base,       b->batch, base},
+        { quantized, nb_median(b->train[1].seconds, b->rounds), b->batch, base},
+        { engine,     nb_median(b->engine_batch, b->rounds), b->batch,    0},
+        { "integer engine, one image",       nb_median(b->engine_one, b->rounds),        1,    0},
+    };
     nb_table *t;
-    NB_TRY(nb_table_create(b->c->ctx, &t));
-    nb_table_column(t, "what", "", NB_LEFT);
-    nb_table_column(t, "ms", "ms", NB_RIGHT);
-    nb_table_column(t, "per_second", "images/s", NB_RIGHT);
-    nb_table_column(t, "ratio", "to float", NB_RIGHT);
-    char bits[CLI_BITS_BYTES], what[CLI_BITS_BYTES + 32];
-    double base = nb_median(b->train[0].seconds, b->rounds);
-    add_row(t, "training step, float", base, b->batch, base);
-    snprintf(what, sizeof what, "training step, %s", cli_bits_text(&b->exp, true, bits));
-    add_row(t, what, nb_median(b->train[1].seconds, b->rounds), b->batch, base);
-    snprintf(what, sizeof what, "integer engine, %d images", b->batch);
-    add_row(t, what, nb_median(b->engine_batch, b->rounds), b->batch, 0);
-    add_row(t, "integer engine, one image", nb_median(b->engine_one, b->rounds), 1, 0);
+    NB_TRY(nb_table_of_speed(b->c->ctx, rows, sizeof rows / sizeof *rows, &t));
     if (!cli_flag(b->c, "--json"))
         printf("batch %d, %d threads, median of %d interleaved rounds\n\n", b->batch, nb_threads(), b->rounds);
     return print_table(b, t, "totals");
 }
 
-/* "batchnorm+relu+fakequant" for a fused chain. */
-static const char *kind_of(const nb_step *s, char *buf, size_t len)
+/* Sums over counted rounds become seconds of one. */
+static void divide(double *v, int32_t n, double by)
 {
-    size_t at = 0;
-    for (int32_t i = 0; i < s->n && at < len; i++)
-        at += (size_t)snprintf(buf + at, len - at, "%s%s", i ? "+" : "", s->node[i]->op->name);
-    return buf;
+    for (int32_t i = 0; i < n; i++)
+        v[i] /= by;
 }
 
-static nb_status print_layers(bench *b, const contender *k, const char *title)
+static nb_status print_layers(bench *b, contender *k, const char *title)
 {
     nb_table *t;
-    NB_TRY(nb_table_create(b->c->ctx, &t));
-    nb_table_column(t, "layer", title, NB_LEFT);
-    nb_table_column(t, "kind", "kind", NB_LEFT);
-    nb_table_column(t, "forward_ms", "forward ms", NB_RIGHT);
-    nb_table_column(t, "backward_ms", "backward ms", NB_RIGHT);
-    nb_table_column(t, "gmacs", "forward GMAC/s", NB_RIGHT);
-    for (int32_t i = 0; i < k->graph->n_steps; i++) {
-        const nb_step *s = &k->graph->step[i];
-        const nb_node *n = s->node[0];
-        double forward = k->forward[i] / b->rounds;
-        char kind[128];
-        nb_table_row(t);
-        nb_table_add_text(t, n->name);
-        nb_table_add_text(t, kind_of(s, kind, sizeof kind));
-        nb_table_add_real(t, 1e3 * forward, 3);
-        nb_table_add_real(t, 1e3 * k->backward[i] / b->rounds, 3);
-        if (n->op->macs && forward > 0)
-            nb_table_add_real(t, 1e-9 * (double)n->op->macs(n) * b->batch / forward, 1);
-    }
+    divide(k->forward, 2 * k->graph->n_steps, b->rounds);
+    NB_TRY(nb_table_of_passes(k->graph, k->forward, k->backward, title, &t));
     if (!cli_flag(b->c, "--json"))
         printf("\n");
     return print_table(b, t, title);
@@ -279,28 +248,9 @@ static nb_status print_layers(bench *b, const contender *k, const char *title)
 
 static nb_status print_engine_layers(bench *b)
 {
-    static const char *const kinds[NB_STEP_KINDS] = {"table", "conv", "add", "concat", "maxpool", "avgpool"};
     nb_table *t;
-    NB_TRY(nb_table_create(b->c->ctx, &t));
-    nb_table_column(t, "layer", "integers, one thread", NB_LEFT);
-    nb_table_column(t, "kind", "kind", NB_LEFT);
-    nb_table_column(t, "us", "us per image", NB_RIGHT);
-    nb_table_column(t, "share", "share %", NB_RIGHT);
-    nb_table_column(t, "gmacs", "GMAC/s", NB_RIGHT);
-    const nb_emodel *e = &b->integers->e;
-    double all = 0;
-    for (int32_t i = 0; i < e->n_steps; i++)
-        all += b->engine_layer[i];
-    for (int32_t i = 0; i < e->n_steps; i++) {
-        const double image = b->engine_layer[i] / b->rounds / b->batch;
-        nb_table_row(t);
-        nb_table_add_text(t, b->integers->steps[i].name);
-        nb_table_add_text(t, kinds[e->steps[i].kind]);
-        nb_table_add_real(t, 1e6 * image, 2);
-        nb_table_add_real(t, 100 * b->engine_layer[i] / all, 1);
-        if (b->integers->steps[i].macs > 0)
-            nb_table_add_real(t, 1e-9 * (double)b->integers->steps[i].macs / image, 1);
-    }
+    divide(b->engine_layer, b->integers->e.n_steps, (double)b->rounds * b->batch);
+    NB_TRY(nb_table_of_steps(b->c->ctx, b->integers, b->engine_layer, &t));
     if (!cli_flag(b->c, "--json"))
         printf("\n");
     return print_table(b, t, "integers");

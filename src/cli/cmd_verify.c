@@ -7,39 +7,12 @@
 
 #include "base/check.h"
 #include "base/files.h"
+#include "report/tables.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 enum { BATCH = 32, DEFAULT_IMAGES = 256, PATH_BYTES = 4096 };
-
-static nb_status make_table(cli *c, const nb_verify_report *r, int32_t steps, nb_table **out)
-{
-    nb_table *t;
-    NB_TRY(nb_table_create(c->ctx, &t));
-    nb_table_column(t, "layer", "layer", NB_LEFT);
-    nb_table_column(t, "outputs", "outputs", NB_RIGHT);
-    nb_table_column(t, "rounding", "rounding", NB_RIGHT);
-    nb_table_column(t, "percent", "%", NB_RIGHT);
-    nb_table_column(t, "faults", "faults", NB_RIGHT);
-    nb_table_column(t, "largest", "largest", NB_RIGHT);
-    nb_table_column(t, "differ_running", "differ, running", NB_RIGHT);
-    nb_table_column(t, "largest_running", "largest, running", NB_RIGHT);
-    for (int32_t i = 0; i < steps; i++) {
-        const nb_verify_row *w = &r->rows[i];
-        nb_table_row(t);
-        nb_table_add_text(t, w->name);
-        nb_table_add_int(t, w->outputs);
-        nb_table_add_int(t, w->rounding);
-        nb_table_add_real(t, 100.0 * (double)w->rounding / (double)w->outputs, 4);
-        nb_table_add_int(t, w->faults);
-        nb_table_add_int(t, w->largest);
-        nb_table_add_int(t, w->differ_run);
-        nb_table_add_int(t, w->largest_run);
-    }
-    *out = t;
-    return NB_OK;
-}
 
 static nb_status print(cli *c, const cli_model *m, const nb_verify_report *r, nb_table *t)
 {
@@ -113,7 +86,7 @@ static nb_status verify(cli *c, cli_model *m, cli_model *reference)
     if (st != NB_OK)
         return st == NB_E_NOMEM ? st : nb_fail(c->ctx, st, "%s: %s", m->path, nb_ctx_error(c->ctx));
     nb_table *t = NULL;
-    st = make_table(c, &r, steps, &t);
+    st = nb_table_of_verify(c->ctx, r.rows, steps, &t);
     if (st == NB_OK)
         st = print(c, m, &r, t);
     if (st == NB_OK)

@@ -4,11 +4,11 @@
  * what it removes nobody writes any more. */
 #include "cli/signals.h"
 
+#include "base/measure.h"
 #include "base/temporaries.h"
 
 #include <stdbool.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 typedef struct {
@@ -34,13 +34,6 @@ enum { ENDINGS = sizeof endings / sizeof *endings };
 
 static volatile sig_atomic_t asked, asks, again_ends;
 static double asked_at; /* the handler's own */
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void say(const char *text)
 {
@@ -77,9 +70,9 @@ static void on_signal(int number)
         return;
     }
     if (!asked) {
-        asked_at = now();
+        asked_at = nb_now();
         asked = 1;
-    } else if (again_ends && now() - asked_at > ONE_MOMENT) {
+    } else if (again_ends && nb_now() - asked_at > ONE_MOMENT) {
         end_by(e);
     }
 }

@@ -23,16 +23,16 @@ enum { BATCH = 1, DEFAULT_IMAGES = 1000, DEFAULT_SECONDS = 600, MAX_SECONDS = 10
 
 /* ---- counting ---- */
 
-verify_row *verify_add(verify_job *j, verify_kind kind, const char *name)
+nb_check_row *verify_add(verify_job *j, nb_check_kind kind, const char *name)
 {
-    verify_row *r = &j->row[j->n_rows < VERIFY_MAX_ROWS ? j->n_rows++ : VERIFY_MAX_ROWS - 1];
-    *r = (verify_row){.kind = kind, .seconds = -1};
+    nb_check_row *r = &j->row[j->n_rows < VERIFY_MAX_ROWS ? j->n_rows++ : VERIFY_MAX_ROWS - 1];
+    *r = (nb_check_row){.kind = kind, .seconds = -1};
     snprintf(r->name, sizeof r->name, "%s", name);
     cli_progress_text(&j->progress, name);
     return r;
 }
 
-void verify_count(const verify_job *j, const int32_t *got, verify_row *r)
+void verify_count(const verify_job *j, const int32_t *got, nb_check_row *r)
 {
     const int32_t classes = j->m->classes;
     for (int32_t i = 0; i < j->n; i++, got += classes) {
@@ -47,7 +47,7 @@ void verify_count(const verify_job *j, const int32_t *got, verify_row *r)
 }
 
 /* Float sums of exact codes are rounded: that much is no difference. */
-void verify_count_floats(const verify_job *j, const float *got, verify_row *r)
+void verify_count_floats(const verify_job *j, const float *got, nb_check_row *r)
 {
     const int32_t classes = j->m->classes;
     for (int32_t i = 0; i < j->n; i++, got += classes) {
@@ -107,7 +107,7 @@ static nb_status verify_engine_on(verify_job *j, const char *level, int32_t thre
 {
     char name[64];
     snprintf(name, sizeof name, "engine %s, %d thread%s", level, threads, threads == 1 ? "" : "s");
-    verify_row *r = verify_add(j, VERIFY_EXACT, name);
+    nb_check_row *r = verify_add(j, NB_CHECK_EXACT, name);
     nb_set_threads(threads);
     NB_TRY(run_engine(j, j->got, &r->seconds));
     verify_count(j, j->got, r);
@@ -142,50 +142,10 @@ static nb_status verify_engine(verify_job *j)
 
 /* ---- results ---- */
 
-static nb_status make_table(const verify_job *j, nb_table **out)
-{
-    nb_table *t;
-    NB_TRY(nb_table_create(j->c->ctx, &t));
-    nb_table_column(t, "implementation", "implementation", NB_LEFT);
-    nb_table_column(t, "images", "images", NB_RIGHT);
-    nb_table_column(t, "differing_logits", "logits that differ", NB_RIGHT);
-    nb_table_column(t, "largest", "largest", NB_RIGHT);
-    nb_table_column(t, "same_top1", "same top-1", NB_RIGHT);
-    nb_table_column(t, "microseconds", "us/image", NB_RIGHT);
-    nb_table_column(t, "note", "note", NB_LEFT);
-    for (int32_t i = 0; i < j->n_rows; i++) {
-        const verify_row *r = &j->row[i];
-        const bool ran = r->kind == VERIFY_EXACT || r->kind == VERIFY_ROUNDED;
-        nb_table_row(t);
-        nb_table_add_text(t, r->name);
-        if (ran) {
-            nb_table_add_int(t, j->n);
-            nb_table_add_int(t, r->differ);
-            nb_table_add_real(t, r->largest, 0);
-            nb_table_add_int(t, r->same_top1);
-        }
-        for (int32_t k = 0; !ran && k < 4; k++)
-            nb_table_add_blank(t);
-        if (ran && r->seconds >= 0)
-            nb_table_add_real(t, 1e6 * r->seconds, 1);
-        else
-            nb_table_add_blank(t);
-        char note[sizeof r->note + 16];
-        snprintf(note, sizeof note, "%s%s",
-                 r->kind == VERIFY_ABSENT   ? "not here: "
-                 : r->kind == VERIFY_BROKEN ? "failed: "
-                                            : "",
-                 r->note);
-        nb_table_add_text(t, note);
-    }
-    *out = t;
-    return NB_OK;
-}
-
 static nb_status print(const verify_job *j)
 {
     nb_table *t;
-    NB_TRY(make_table(j, &t));
+    NB_TRY(nb_table_of_checks(j->c->ctx, j->row, j->n_rows, j->n, &t));
     if (!cli_flag(j->c, "--json")) {
         NB_TRY(cli_table_print(j->c->ctx, t));
         printf("\nagainst the engine's scalar kernels, in units of a logit; processor time on one thread, else time on "
@@ -207,14 +167,14 @@ static nb_status judge(const verify_job *j)
 {
     const char *path = j->c->arg[0];
     for (int32_t i = 0; i < j->n_rows; i++) {
-        const verify_row *r = &j->row[i];
-        if (r->kind == VERIFY_BROKEN)
+        const nb_check_row *r = &j->row[i];
+        if (r->kind == NB_CHECK_BROKEN)
             return nb_fail(j->c->ctx, NB_E_RANGE, "%s: %s: %s", path, r->name, r->note);
-        if (r->kind == VERIFY_EXACT && r->differ)
+        if (r->kind == NB_CHECK_EXACT && r->differ)
             return nb_fail(j->c->ctx, NB_E_RANGE,
                            "%s: %s: %" PRId64 " of %" PRId64 " logits are not the engine's; integers must be equal",
                            path, r->name, r->differ, (int64_t)j->n * j->m->classes);
-        if (r->kind == VERIFY_ROUNDED && j->n - r->same_top1 > ALLOWED_TOP1 * j->n)
+        if (r->kind == NB_CHECK_ROUNDED && j->n - r->same_top1 > ALLOWED_TOP1 * j->n)
             return nb_fail(j->c->ctx, NB_E_RANGE,
                            "%s: %s: another first choice on %d of %d images; more than %g %% is not rounding", path,
                            r->name, j->n - r->same_top1, j->n, 100 * ALLOWED_TOP1);

@@ -5,27 +5,12 @@
 #include "cli/outside.h"
 #include "cli/progress.h"
 
+#include "report/tables.h"
+
 /* The `--all` of `nibble verify`: opens c->arg[0], runs everything, prints the table, fails when something differs. */
 nb_status verify_all(cli *c);
 
 /* ---- for the files it consists of ---- */
-
-typedef enum {
-    VERIFY_EXACT,   /* integers: equal or wrong */
-    VERIFY_ROUNDED, /* floats that round ties to even: the same first choice is what counts */
-    VERIFY_ABSENT,  /* not here: says nothing about the model */
-    VERIFY_BROKEN   /* should have run and did not */
-} verify_kind;
-
-typedef struct {
-    char name[64];
-    verify_kind kind;
-    char note[2 * OUTSIDE_TEXT_BYTES];
-    int64_t differ;    /* logits */
-    double largest;    /* difference, in units of a logit */
-    int32_t same_top1; /* images; ties to anything that is as large */
-    double seconds;    /* per image; < 0: unknown */
-} verify_row;
 
 enum { VERIFY_MAX_ROWS = 64 };
 
@@ -40,15 +25,15 @@ typedef struct {
     double seconds;      /* each compiler and program may take so long */
     const char *python;  /* --python, or NULL */
     cli_progress progress;
-    verify_row row[VERIFY_MAX_ROWS];
+    nb_check_row row[VERIFY_MAX_ROWS];
     int32_t n_rows;
 } verify_job;
 
 /* A new row; past the last the last is used again. */
-verify_row *verify_add(verify_job *j, verify_kind kind, const char *name);
+nb_check_row *verify_add(verify_job *j, nb_check_kind kind, const char *name);
 /* Counts got [n][classes] against j->want: integers, and floats in units of a logit. */
-void verify_count(const verify_job *j, const int32_t *got, verify_row *r);
-void verify_count_floats(const verify_job *j, const float *got, verify_row *r);
+void verify_count(const verify_job *j, const int32_t *got, nb_check_row *r);
+void verify_count_floats(const verify_job *j, const float *got, nb_check_row *r);
 
 /* The exported C, compiled here. */
 nb_status verify_compiled(verify_job *j);

@@ -58,11 +58,11 @@ static void remove_file(const verify_job *j, const char *name)
 }
 
 /* A failure of reading or writing that is the row's, not the command's. */
-static nb_status becomes_note(const verify_job *j, nb_status st, verify_row *r)
+static nb_status becomes_note(const verify_job *j, nb_status st, nb_check_row *r)
 {
     if (st == NB_OK || st == NB_E_NOMEM || st == NB_E_STOPPED)
         return st;
-    r->kind = VERIFY_BROKEN;
+    r->kind = NB_CHECK_BROKEN;
     snprintf(r->note, sizeof r->note, "%s", nb_ctx_error(j->c->ctx));
     return NB_OK;
 }
@@ -147,11 +147,11 @@ static nb_status verify_variant(verify_job *j, const char *name, const char *com
     char text[64];
     uint8_t *logits = NULL;
     snprintf(text, sizeof text, "C, %s %s", name, v->name);
-    verify_row *r = verify_add(j, VERIFY_BROKEN, text);
+    nb_check_row *r = verify_add(j, NB_CHECK_BROKEN, text);
     NB_TRY(try_empty(j, compiler, v, &end));
     *hangs = end.late;
     if (!end.ok)
-        r->kind = VERIFY_ABSENT;
+        r->kind = NB_CHECK_ABSENT;
     if (end.ok)
         NB_TRY(compile(j, compiler, v, (const char *const[]){"net.c", "main.c", NULL}, &end));
     if (end.ok)
@@ -163,7 +163,7 @@ static nb_status verify_variant(verify_job *j, const char *name, const char *com
     nb_status st = read_logits(j, &logits);
     if (st != NB_OK)
         return becomes_note(j, st, r);
-    r->kind = VERIFY_EXACT;
+    r->kind = NB_CHECK_EXACT;
     memcpy(j->got, logits, 4 * (size_t)j->n * (size_t)j->m->classes);
     nb_free(j->c->ctx, logits);
     verify_count(j, j->got, r);
@@ -198,7 +198,7 @@ nb_status verify_compiled(verify_job *j)
         n++;
     }
     if (n == 0)
-        snprintf(verify_add(j, VERIFY_ABSENT, "C")->note, OUTSIDE_TEXT_BYTES, "there is no gcc, clang or cc in PATH");
+        snprintf(verify_add(j, NB_CHECK_ABSENT, "C")->note, OUTSIDE_TEXT_BYTES, "there is no gcc, clang or cc in PATH");
     return NB_OK;
 }
 
@@ -235,13 +235,13 @@ static const char python_text[] =
     "print('%.9f' % spent, ort.__version__, checked)\n";
 
 /* --python, $NB_PYTHON or python3; false: *r says why there is none. */
-static bool find_python(const verify_job *j, char *path, verify_row *r)
+static bool find_python(const verify_job *j, char *path, nb_check_row *r)
 {
     const char *name = j->python ? j->python : getenv("NB_PYTHON");
     const bool asked = name && *name;
     if (outside_find(asked ? name : "python3", path))
         return true;
-    r->kind = j->python ? VERIFY_BROKEN : VERIFY_ABSENT; /* what was asked for on the command line must be there */
+    r->kind = j->python ? NB_CHECK_BROKEN : NB_CHECK_ABSENT; /* what was asked for on the command line must be there */
     snprintf(r->note, sizeof r->note, "%.100s: no such program%s", asked ? name : "python3",
              asked ? "" : " in PATH; --python says where one is");
     return false;
@@ -262,7 +262,7 @@ static nb_status run_onnx(verify_job *j, const char *python, outside_end *end)
 }
 
 /* Floats in units of a logit, in place. */
-static nb_status count_onnx(verify_job *j, const char *form, verify_row *r)
+static nb_status count_onnx(verify_job *j, const char *form, nb_check_row *r)
 {
     char said[OUTSIDE_TEXT_BYTES];
     uint8_t *logits = NULL;
@@ -275,7 +275,7 @@ static nb_status count_onnx(verify_job *j, const char *form, verify_row *r)
     float *values = (float *)(void *)logits;
     for (int64_t i = 0, n = (int64_t)j->n * j->m->classes; i < n; i++)
         values[i] /= unit;
-    r->kind = VERIFY_ROUNDED;
+    r->kind = NB_CHECK_ROUNDED;
     snprintf(r->name, sizeof r->name, "ONNX Runtime %.*s, %s", version < 16 ? version : 16, said, form);
     snprintf(r->note, sizeof r->note, "rounds ties to even;%s", said + version);
     verify_count_floats(j, values, r);
@@ -288,12 +288,12 @@ static nb_status verify_form(verify_job *j, const char *python, const char *form
     outside_end end;
     char net[OUTSIDE_PATH_BYTES], name[64];
     snprintf(name, sizeof name, "ONNX Runtime, %s", form);
-    verify_row *r = verify_add(j, VERIFY_BROKEN, name);
+    nb_check_row *r = verify_add(j, NB_CHECK_BROKEN, name);
     outside_path(j->o, "net.onnx", net);
     nb_status st = nb_exporter_find("onnx")->write(j->c->ctx, j->m, net, &(nb_export_options){.onnx_form = which});
     if (st != NB_OK) {
         NB_TRY(becomes_note(j, st, r));
-        r->kind = st == NB_E_UNSUPPORTED ? VERIFY_ABSENT : VERIFY_BROKEN;
+        r->kind = st == NB_E_UNSUPPORTED ? NB_CHECK_ABSENT : NB_CHECK_BROKEN;
         return NB_OK;
     }
     NB_TRY(run_onnx(j, python, &end));
@@ -305,13 +305,13 @@ nb_status verify_onnx(verify_job *j)
 {
     outside_end end;
     char python[OUTSIDE_PATH_BYTES];
-    verify_row *r = verify_add(j, VERIFY_BROKEN, "ONNX Runtime");
+    nb_check_row *r = verify_add(j, NB_CHECK_BROKEN, "ONNX Runtime");
     if (!find_python(j, python, r))
         return NB_OK;
     NB_TRY(outside_write(j->o, "run_net.py", python_text, sizeof python_text - 1));
     NB_TRY(outside_run(j->o, (const char *const[]){python, "-c", "import numpy, onnxruntime", NULL}, j->seconds, &end));
     if (!end.ok) {
-        r->kind = j->python ? VERIFY_BROKEN : VERIFY_ABSENT;
+        r->kind = j->python ? NB_CHECK_BROKEN : NB_CHECK_ABSENT;
         snprintf(r->note, sizeof r->note, "%.100s: %s", python, end.said);
         return NB_OK;
     }

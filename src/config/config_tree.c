@@ -123,16 +123,6 @@ const char *nb_conf_text(const nb_conf *c)
     return nb_conf_is_scalar(c) ? c->text : NULL;
 }
 
-const char *nb_conf_path(const nb_conf *c)
-{
-    return c ? c->path : "";
-}
-
-int32_t nb_conf_line(const nb_conf *c)
-{
-    return c ? c->line : 0;
-}
-
 const char *nb_conf_place(const nb_conf *c)
 {
     return c ? c->place : "";

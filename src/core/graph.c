@@ -234,6 +234,15 @@ int32_t nb_node_consumers(const nb_graph *g, const nb_node *x)
     return edges;
 }
 
+const nb_node *nb_node_only_reader(const nb_graph *g, const nb_node *x)
+{
+    const nb_node *reader = NULL;
+    for (int32_t i = x->id + 1; i < g->n; i++)
+        for (int32_t k = 0; k < g->node[i]->n_in; k++)
+            reader = g->node[i]->in[k] == x ? g->node[i] : reader;
+    return nb_node_consumers(g, x) == 1 ? reader : NULL;
+}
+
 void nb_graph_init(nb_graph *g, uint64_t seed)
 {
     for (int32_t i = 0; i < g->n; i++)

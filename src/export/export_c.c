@@ -144,7 +144,7 @@ static nb_status put_expected(cgen *g)
         const void *y = nb_engine_run(&m->e, (void *)(((uintptr_t)arena + 63) & ~(uintptr_t)63), pixels);
         nb_text_add(&g->out, "    {");
         for (int32_t i = 0; i < m->classes; i++)
-            nb_text_printf(&g->out, "%s%" PRId32 ",", i ? i % 8 ? " " : "\n     " : "", logit_of(out, y, i));
+            nb_text_printf(&g->out, "%s%d,", i ? i % 8 ? " " : "\n     " : "", logit_of(out, y, i));
         nb_text_add(&g->out, "},\n");
     }
     nb_text_add(&g->out, "};\n\n");
@@ -199,9 +199,7 @@ static void put_run(cgen *g)
         nb_text_add(&g->out, "    int32_t i;\n");
     cgen_calls(g);
     if (g->offset[t] != CGEN_IN_LOGITS)
-        cgen_printf(g,
-                    "    for (i = 0; i < %" PRId32 "; i++)\n        logits[i] = ((const %s *)(a + %" PRId64
-                    "))[i] - %" PRId32 ";\n",
+        cgen_printf(g, "    for (i = 0; i < %d; i++)\n        logits[i] = ((const %s *)(a + %" PRId64 "))[i] - %d;\n",
                     m->classes, cgen_type(out->type), g->offset[t], out->zero);
     cgen_add(g,
              "}\n\n"
@@ -281,12 +279,12 @@ static nb_status join(cgen *g, char *const *piece, char **source, char **declara
 {
     const uint32_t hash = hash_of(piece[TOP], piece[BODY], piece[DECLARATIONS]);
     nb_text_add(&g->out, piece[TOP]);
-    cgen_printf(g, "#if !defined($PHASH) || $PHASH != 0x%08" PRIx32 "u\n", hash);
+    cgen_printf(g, "#if !defined($PHASH) || $PHASH != 0x%08xu\n", hash);
     nb_text_add(&g->out, "#error \"this header belongs to another network: export the network again\"\n#endif\n\n");
     nb_text_add(&g->out, piece[BODY]);
     NB_TRY(take(g, source));
     put_header_top(g);
-    cgen_printf(g, "#define $P%-14s 0x%08" PRIx32 "u /* of this network; the .c file has the same */\n", "HASH", hash);
+    cgen_printf(g, "#define $P%-14s 0x%08xu /* of this network; the .c file has the same */\n", "HASH", hash);
     nb_text_add(&g->out, piece[DECLARATIONS]);
     return take(g, declarations);
 }

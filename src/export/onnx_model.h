@@ -20,7 +20,7 @@ enum { /* TensorProto.DataType; the last is younger than the schema that Debian 
        ONNX_INT4 = 22
 };
 
-enum { ONNX_MAX_DIM = 4, ONNX_MAX_IN = 16 };
+enum { ONNX_MAX_IN = 16 };
 
 nb_status onnx_create(nb_ctx *ctx, int64_t opset, onnx_model **out);
 void onnx_free(onnx_model *o); /* NULL is fine */

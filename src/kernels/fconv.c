@@ -17,19 +17,19 @@
  * over them. */
 enum { PIXEL_BLOCK = 256 };
 
-static size_t round64(size_t floats)
+static size_t bytes_of(size_t floats)
 {
-    return (floats * sizeof(float) + 63) / 64 * 64;
+    return nb_round64(floats * sizeof(float));
 }
 
 size_t nb_fconv_panel_bytes(const nb_fconv_plan *p)
 {
-    return round64((size_t)p->panel_floats);
+    return bytes_of((size_t)p->panel_floats);
 }
 
 size_t nb_fconv_slot_bytes(const nb_fconv_plan *p)
 {
-    return round64((size_t)p->forward_floats);
+    return bytes_of((size_t)p->forward_floats);
 }
 
 /* Output gradient as columns of the weight gradient: per group [columns / 16][pixels][16]; depthwise: [pixels][stride].
@@ -43,8 +43,8 @@ size_t nb_fconv_scratch_bytes(const nb_fconv_plan *p)
 {
     if (p->rows3)
         return nb_fdepth_scratch_bytes(&p->g);
-    size_t both = round64(nb_fborder_floats(&p->x)) + round64(column_floats(p)),
-           dy = round64(nb_fborder_floats(&p->dy));
+    size_t both = bytes_of(nb_fborder_floats(&p->x)) + bytes_of(column_floats(p)),
+           dy = bytes_of(nb_fborder_floats(&p->dy));
     return both > dy ? both : dy;
 }
 
@@ -261,7 +261,7 @@ void nb_fconv_weight_grad(const nb_fconv_plan *p, void *slot, const nb_fconv_ima
         nb_fdepth_weight_grad(&p->depth3, &p->g, slot, x, dy, scratch);
         return;
     }
-    float *columns = (float *)scratch + round64(nb_fborder_floats(&p->x)) / sizeof(float);
+    float *columns = (float *)scratch + bytes_of(nb_fborder_floats(&p->x)) / sizeof(float);
     nb_frows r = {.in = padded(&p->x, x, scratch),
                   .out_off = p->slot_off,
                   .row_off = p->x_tap,

@@ -14,14 +14,7 @@
 #include <nibble/tensor.h>
 #include <string.h>
 
-enum { ALIGN = 64 };
-
 static const float least = 0x1p-100f; /* gradients below count as this: codes stay finite, scales normal */
-
-static size_t round_up(size_t bytes)
-{
-    return (bytes + ALIGN - 1) / ALIGN * ALIGN;
-}
 
 static int32_t at_most(int32_t n, int32_t limit)
 {
@@ -90,7 +83,7 @@ bool nb_qgrad_plan_bytes(const nb_fconv_plan *f, size_t *bytes)
     if (f->depthwise || 2 * (int64_t)nb_fborder_floats(&f->x) >= limit ||
         n_pairs(&p) * 2 * NB_PANEL >= limit / (f->groups * nb_fpanels(f->ocg)))
         return false;
-    *bytes = round_up(sizeof p) + round_up((size_t)(n_taps(&p) + n_pairs(&p) + n_depth(&p)) * sizeof(int32_t));
+    *bytes = nb_round64(sizeof p) + nb_round64((size_t)(n_taps(&p) + n_pairs(&p) + n_depth(&p)) * sizeof(int32_t));
     return true;
 }
 
@@ -99,7 +92,7 @@ nb_qgrad_plan *nb_qgrad_plan_init(void *mem, const nb_fconv_plan *f)
     nb_qgrad_plan *p = mem;
     measure(p, f);
     p->isa = best();
-    p->tap_off = (int32_t *)(void *)((char *)mem + round_up(sizeof *p));
+    p->tap_off = (int32_t *)(void *)((char *)mem + nb_round64(sizeof *p));
     p->pair_off = p->tap_off + n_taps(p);
     p->dy_off = p->pair_off + n_pairs(p);
     for (int64_t i = 0; i < n_taps(p); i++)
@@ -124,7 +117,7 @@ typedef struct {
 
 static size_t head_bytes(const nb_qgrad_plan *p)
 {
-    return round_up(sizeof(panel_head) + (size_t)p->f->g.oc * sizeof(float));
+    return nb_round64(sizeof(panel_head) + (size_t)p->f->g.oc * sizeof(float));
 }
 
 /* s16 values of one panel of a phase. */
@@ -141,7 +134,7 @@ size_t nb_qgrad_panel_bytes(const nb_qgrad_plan *p)
         return head_bytes(p) + nb_qgrad_winograd_panel_bytes(&f->g);
     for (int32_t i = 0; i < f->n_phases; i++)
         codes += panel_codes(p, &f->phase[i]) * f->groups * nb_fpanels(f->cg);
-    return head_bytes(p) + round_up((size_t)codes * sizeof(int16_t));
+    return head_bytes(p) + nb_round64((size_t)codes * sizeof(int16_t));
 }
 
 /* At most 16 input channels of one output channel and kernel position: every second value of a panel's row. */
@@ -224,7 +217,7 @@ static int32_t partner(const nb_fborder *b, const nb_geom *g)
 static size_t lay_out(const nb_qgrad_plan *p, workspace *s, char *mem)
 {
     const nb_fconv_plan *f = p->f;
-    const size_t channel = round_up(((size_t)f->g.oc + NB_PANEL) * sizeof(float));
+    const size_t channel = nb_round64(((size_t)f->g.oc + NB_PANEL) * sizeof(float));
     const size_t padded = (nb_fborder_floats(&f->dy) + 2) * sizeof(int16_t); /* an odd last pair reads one value more */
     const size_t paired = nb_fborder_floats(&f->x) * 2 * sizeof(int16_t);
     const size_t dy = (size_t)f->groups * (size_t)nb_fpanels(f->ocg) * (size_t)n_pairs(p) * 2 * NB_PANEL;
@@ -236,15 +229,15 @@ static size_t lay_out(const nb_qgrad_plan *p, workspace *s, char *mem)
         s->scale = (float *)(void *)(mem + 2 * channel);
         s->image = (int16_t *)(void *)(mem + at);
     }
-    at += round_up(padded > paired ? padded : paired);
+    at += nb_round64(padded > paired ? padded : paired);
     if (by_tiles(p))
         return 3 * channel + nb_qgrad_winograd_scratch_bytes(&f->g);
     if (mem)
         s->dy = (int16_t *)(void *)(mem + at);
-    at += round_up(dy * sizeof(int16_t));
+    at += nb_round64(dy * sizeof(int16_t));
     if (mem)
         s->line = (int16_t *)(void *)(mem + at);
-    return at + round_up(line * sizeof(int16_t));
+    return at + nb_round64(line * sizeof(int16_t));
 }
 
 size_t nb_qgrad_scratch_bytes(const nb_qgrad_plan *p)

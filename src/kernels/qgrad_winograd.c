@@ -21,14 +21,8 @@ enum {
     POINTS = 16,
     IN = 4,
     OUT = 2,
-    ALIGN = 64,
     BLOCK = 16 /* tiles of dx together: they stay in the nearest caches */
 };
-
-static size_t round_up(size_t bytes)
-{
-    return (bytes + ALIGN - 1) / ALIGN * ALIGN;
-}
 
 /* An odd number of cache lines, so that the 16 points of one place do not all fall into the same few sets. */
 static int64_t plane_of(int64_t values)
@@ -50,7 +44,7 @@ int32_t nb_qgrad_winograd_rows(const nb_geom *g)
 
 size_t nb_qgrad_winograd_panel_bytes(const nb_geom *g)
 {
-    return round_up((size_t)POINTS * (size_t)g->c * (size_t)g->oc * sizeof(int16_t));
+    return nb_round64((size_t)POINTS * (size_t)g->c * (size_t)g->oc * sizeof(int16_t));
 }
 
 /* ---- layouts of the scratch, one per pass; without mem only sizes ---- */
@@ -70,14 +64,14 @@ static size_t dx_layout_of(dx_layout *l, const nb_geom *g, char *mem)
     l->row = (int64_t)(l->across * OUT + 2) * g->oc;
     l->v_plane = plane_of((int64_t)l->band * l->across * g->oc);
     l->m_plane = plane_of((int64_t)l->band * l->across * g->c * 2) / 2;
-    const size_t codes = round_up((size_t)(l->down * OUT + 2) * (size_t)l->row * sizeof(int16_t));
+    const size_t codes = nb_round64((size_t)(l->down * OUT + 2) * (size_t)l->row * sizeof(int16_t));
     const size_t v = (size_t)(POINTS * l->v_plane) * sizeof(int16_t);
     if (mem) {
         l->codes = (int16_t *)(void *)mem;
         l->v = (int16_t *)(void *)(mem + codes);
         l->m = (int32_t *)(void *)(mem + codes + v);
     }
-    return codes + v + round_up((size_t)(POINTS * l->m_plane) * sizeof(int32_t));
+    return codes + v + nb_round64((size_t)(POINTS * l->m_plane) * sizeof(int32_t));
 }
 
 typedef struct {
@@ -96,8 +90,8 @@ static size_t dw_layout_of(dw_layout *l, const nb_geom *g, char *mem)
     l->x_row = (int64_t)(l->across * OUT + 2) * g->c;
     l->dy_row = (int64_t)l->across * OUT * g->oc;
     l->plane = plane_of((int64_t)l->pairs * 2 * NB_PANEL);
-    const size_t x = round_up((size_t)(even + 2) * (size_t)l->x_row);
-    const size_t dy = round_up((size_t)l->rows * (size_t)l->dy_row * sizeof(int16_t));
+    const size_t x = nb_round64((size_t)(even + 2) * (size_t)l->x_row);
+    const size_t dy = nb_round64((size_t)l->rows * (size_t)l->dy_row * sizeof(int16_t));
     const size_t x_points = (size_t)(g->c / NB_PANEL * POINTS * l->plane) * sizeof(int16_t);
     if (mem) {
         l->x = (uint8_t *)mem;

@@ -8,7 +8,6 @@
 #include "base/check.h"
 #include "base/parallel.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -77,19 +76,11 @@ static nb_status check_fit(nb_ctx *ctx, const nb_intmodel *m, const nb_dsinfo *i
 {
     const nb_etensor *in = &m->e.tensors[nb_intmodel_input(m)];
     if (in->h != info->h || in->w != info->w || in->c != info->c)
-        return nb_fail(ctx, NB_E_SHAPE,
-                       "the data set has images of %" PRId32 "x%" PRId32 "x%" PRId32 ", the model takes %" PRId32
-                       "x%" PRId32 "x%" PRId32,
-                       info->h, info->w, info->c, in->h, in->w, in->c);
+        return nb_fail(ctx, NB_E_SHAPE, "the data set has images of %dx%dx%d, the model takes %dx%dx%d", info->h,
+                       info->w, info->c, in->h, in->w, in->c);
     if (m->classes != info->classes)
-        return nb_fail(ctx, NB_E_SHAPE, "the data set has %" PRId32 " classes, the model %" PRId32, info->classes,
-                       m->classes);
+        return nb_fail(ctx, NB_E_SHAPE, "the data set has %d classes, the model %d", info->classes, m->classes);
     return NB_OK;
-}
-
-static size_t round64(size_t n)
-{
-    return (n + 63) / 64 * 64;
 }
 
 nb_status nb_intmodel_evaluate(nb_ctx *ctx, const nb_intmodel *m, const nb_data *data, const int32_t *indices,
@@ -101,8 +92,8 @@ nb_status nb_intmodel_evaluate(nb_ctx *ctx, const nb_intmodel *m, const nb_data 
         NB_ASSERT((indices ? indices[i] : i) >= 0 && (indices ? indices[i] : i) < info->count);
     const int64_t chunks = nb_chunks(n, CHUNK);
     job j = {.m = m, .data = data, .indices = indices, .n = n};
-    j.arena_bytes = round64(nb_engine_arena_bytes(&m->e));
-    j.image_bytes = round64((size_t)info->h * (size_t)info->w * (size_t)info->c);
+    j.arena_bytes = nb_round64(nb_engine_arena_bytes(&m->e));
+    j.image_bytes = nb_round64((size_t)info->h * (size_t)info->w * (size_t)info->c);
     j.out_bytes = (size_t)m->classes * (m->e.tensors[nb_intmodel_output(m)].type == NB_EI_S32 ? sizeof(int32_t) : 1);
     j.memory = nb_alloc(ctx, (size_t)nb_threads() * (j.arena_bytes + j.image_bytes));
     j.first = j.memory ? nb_alloc(ctx, j.out_bytes) : NULL;
@@ -131,7 +122,7 @@ nb_status nb_intmodel_evaluate(nb_ctx *ctx, const nb_intmodel *m, const nb_data 
 
 size_t nb_intmodel_arena_bytes(const nb_intmodel *m)
 {
-    return round64(nb_engine_parts_bytes(&m->e, nb_threads()));
+    return nb_round64(nb_engine_parts_bytes(&m->e, nb_threads()));
 }
 
 typedef struct {
@@ -165,8 +156,7 @@ nb_status nb_intmodel_logits(nb_ctx *ctx, const nb_intmodel *m, const uint8_t *p
     nb_free(ctx, arena);
     for (int32_t i = 0; i < m->classes; i++)
         if (!isfinite(logits[i]))
-            return nb_fail(ctx, NB_E_RANGE,
-                           "logit %" PRId32 " leaves the floats: the scale of the logits, %g, cannot be right", i,
-                           (double)m->tensors[nb_intmodel_output(m)].scale);
+            return nb_fail(ctx, NB_E_RANGE, "logit %d leaves the floats: the scale of the logits, %g, cannot be right",
+                           i, (double)m->tensors[nb_intmodel_output(m)].scale);
     return NB_OK;
 }

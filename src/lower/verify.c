@@ -204,7 +204,7 @@ static nb_status prepare(verify_job *j, const nb_graph *g, int32_t batch, nb_are
     j->judge = (nb_judge){.m = j->m, .val = val, .node = j->node};
     NB_TRY(find_nodes(j, g));
     j->image_bytes = (int64_t)g->info.h * g->info.w * g->info.c;
-    j->arena_bytes = (nb_engine_arena_bytes(e) + 63) / 64 * 64;
+    j->arena_bytes = nb_round64(nb_engine_arena_bytes(e));
     j->image_codes = nb_arena_array(a, (size_t)(batch * j->stride), sizeof(int32_t));
     j->pixels = nb_arena_array(a, (size_t)batch, (size_t)j->image_bytes);
     j->labels = nb_arena_array(a, (size_t)batch, sizeof(int32_t));

@@ -35,11 +35,9 @@ static nb_status bind_entry(nb_ctx *ctx, nb_post_list *l, const nb_conf *e, cons
         return nb_conf_fail(ctx, e, where, NB_E_CONFIG,
                             "%s works on the float network and %s on the quantized one: put %s first", s->name,
                             l->entry[l->n - 1].step->name, s->name);
-    void *attr = nb_arena_alloc(l->arena, s->attr_size);
-    if (!attr)
-        return NB_E_NOMEM;
+    void *attr;
     snprintf(where, sizeof where, "quant.steps[%d] %s", l->n, s->name);
-    NB_TRY(nb_conf_bind(ctx, keys, where, &(nb_binding){s->keys, attr}, 1));
+    NB_TRY(nb_entry_bind(ctx, l->arena, s, keys, where, (nb_binding){0}, &attr));
     l->entry[l->n++] = (nb_post_entry){s, attr};
     return NB_OK;
 }

@@ -180,17 +180,6 @@ static void scale_sink(const link *l, const double *by)
 
 /* ---- what belongs together ---- */
 
-static const nb_node *only_reader(const nb_graph *g, const nb_node *n)
-{
-    if (nb_node_consumers(g, n) != 1)
-        return NULL;
-    for (int32_t i = n->id + 1; i < g->n; i++)
-        for (int32_t k = 0; k < g->node[i]->n_in; k++)
-            if (g->node[i]->in[k] == n)
-                return g->node[i];
-    return NULL;
-}
-
 /* Scales each channel through: max(0, x), windows of one channel, views, dropout. */
 static bool homogeneous(const nb_node *n)
 {
@@ -275,7 +264,7 @@ static nb_status find_all(work *k)
     if (!k->link || !k->free)
         return NB_E_NOMEM;
     for (int32_t i = 0; i < g->n; i++) {
-        const nb_node *n = g->node[i], *r = only_reader(g, n);
+        const nb_node *n = g->node[i], *r = nb_node_only_reader(g, n);
         if (n->op->role != NB_ROLE_MAC)
             continue;
         link *l = &k->link[k->n_links++];

@@ -31,24 +31,13 @@ static bool continues(const nb_node *n, const nb_node *r)
     return false;
 }
 
-static const nb_node *only_reader(const nb_graph *g, const nb_node *n)
-{
-    if (nb_node_consumers(g, n) != 1)
-        return NULL;
-    for (int32_t i = n->id + 1; i < g->n; i++)
-        for (int32_t k = 0; k < g->node[i]->n_in; k++)
-            if (g->node[i]->in[k] == n)
-                return g->node[i];
-    return NULL;
-}
-
 static bool must_close(const nb_quant_rules *rules, const nb_node *n)
 {
     static const bool opens[] = {[NB_ROLE_INPUT] = true, [NB_ROLE_MAC] = true,  [NB_ROLE_AFFINE] = true,
                                  [NB_ROLE_CLAMP] = true, [NB_ROLE_JOIN] = true, [NB_ROLE_LOSS] = false};
     if (!opens[n->op->role] || is_closed(n))
         return false;
-    const nb_node *r = only_reader(rules->g, n);
+    const nb_node *r = nb_node_only_reader(rules->g, n);
     if (r && r->op->role == NB_ROLE_LOSS)
         return rules->section.output_bits > 0;
     return !(r && continues(n, r));
@@ -81,7 +70,7 @@ static nb_status close_value(const nb_quant_rules *rules, nb_node *n)
 {
     nb_graph *g = rules->g;
     nb_fakequant_attr a = rules->activations;
-    const nb_node *r = only_reader(g, n);
+    const nb_node *r = nb_node_only_reader(g, n);
     if (n->op->role == NB_ROLE_INPUT) {
         a.method = nb_quantizer_find("minmax"); /* pixels have a known, closed range: one batch shows it */
         a.method_attr = NULL;

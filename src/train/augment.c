@@ -136,11 +136,6 @@ void nb_augment_free(nb_augment *a)
         nb_arena_free(a->arena);
 }
 
-int32_t nb_augment_count(const nb_augment *a)
-{
-    return a->n;
-}
-
 void nb_augment_apply(const nb_augment *a, uint64_t seed, int32_t epoch, int32_t sample, uint8_t *img, uint8_t *scratch)
 {
     uint8_t *src = img, *dst = scratch;

@@ -27,7 +27,6 @@ typedef struct nb_augment nb_augment; /* a bound chain; read-only after creation
 /* list NULL or empty gives an empty chain. */
 nb_status nb_augment_create(nb_ctx *ctx, const nb_conf *list, const nb_dsinfo *info, nb_augment **out);
 void nb_augment_free(nb_augment *a); /* NULL is fine */
-int32_t nb_augment_count(const nb_augment *a);
 /* img [h, w, c] in place; scratch of the same size. Every link draws from its own stream, keyed by (seed, name, place
  * in the list, epoch, sample): adding a link does not change what the others do. */
 void nb_augment_apply(const nb_augment *a, uint64_t seed, int32_t epoch, int32_t sample, uint8_t *img,

@@ -161,11 +161,6 @@ int32_t nb_loader_steps_per_epoch(const nb_loader *l)
     return l->steps;
 }
 
-int32_t nb_loader_count(const nb_loader *l)
-{
-    return l->count;
-}
-
 /* Sizes and memory; no thread yet. */
 static nb_status prepare(nb_ctx *ctx, nb_loader *l, const nb_loader_spec *spec)
 {

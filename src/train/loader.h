@@ -42,7 +42,6 @@ nb_status nb_loader_open(nb_ctx *ctx, const nb_data *data, const nb_loader_spec 
 void nb_loader_close(nb_ctx *ctx, nb_loader *l);
 
 int32_t nb_loader_steps_per_epoch(const nb_loader *l);
-int32_t nb_loader_count(const nb_loader *l); /* images an epoch delivers */
 
 /* The next batch will be (epoch, step); 0 <= step < steps_per_epoch. Without a call the stream starts at (0, 0).
  * Seeking to where the stream stands anyway costs nothing. */

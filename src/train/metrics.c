@@ -5,7 +5,6 @@
 #include "base/check.h"
 #include "base/files.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,9 +72,9 @@ nb_status nb_metrics_print(nb_ctx *ctx, const nb_metrics *m, const nb_train_plan
     for (int32_t i = 0; i < m->n; i++) {
         const nb_metrics_row *r = &m->row[i];
         const nb_phase_keys *p = &plan->phase[r->phase].keys;
-        int len = snprintf(text + at, LINE_MAX_BYTES, "%" PRId32 ",%.100s,%s,%" PRId32 ",%.9g,%.9g,%.9g,%.9g,%.9g\n",
-                           r->phase + 1, p->name, p->quant ? "yes" : "no", r->epoch + 1, r->lr, r->loss,
-                           r->train_accuracy, r->eval_loss, r->accuracy);
+        int len = snprintf(text + at, LINE_MAX_BYTES, "%d,%.100s,%s,%d,%.9g,%.9g,%.9g,%.9g,%.9g\n", r->phase + 1,
+                           p->name, p->quant ? "yes" : "no", r->epoch + 1, r->lr, r->loss, r->train_accuracy,
+                           r->eval_loss, r->accuracy);
         NB_ASSERT(len > 0 && len < LINE_MAX_BYTES);
         at += (size_t)len;
     }
@@ -144,8 +143,8 @@ nb_status nb_timing_write(nb_ctx *ctx, const nb_timing *t, const char *path)
     NB_TRY(nb_atomic_open(ctx, path, &a));
     fputs(TIMING_HEAD, a.f);
     for (int32_t i = 0; i < t->n; i++)
-        fprintf(a.f, "%" PRId32 ",%" PRId32 ",%.3f,%.3f\n", t->row[i].phase + 1, t->row[i].epoch + 1,
-                t->row[i].train_seconds, t->row[i].eval_seconds);
+        fprintf(a.f, "%d,%d,%.3f,%.3f\n", t->row[i].phase + 1, t->row[i].epoch + 1, t->row[i].train_seconds,
+                t->row[i].eval_seconds);
     return nb_atomic_commit(&a);
 }
 

@@ -80,17 +80,6 @@ static void text_is_copied_and_formatted(void **state)
     nb_arena_free(a);
 }
 
-static void bytes_count_what_was_handed_out(void **state)
-{
-    nb_arena *a = NULL;
-    assert_int_equal(nb_arena_create(*state, &a), NB_OK);
-    assert_int_equal(nb_arena_bytes(a), 0);
-    nb_arena_alloc(a, 1);
-    nb_arena_alloc(a, 65);
-    assert_int_equal(nb_arena_bytes(a), 64 + 128);
-    nb_arena_free(a);
-}
-
 static void freeing_null_is_fine(void **state)
 {
     (void)state;
@@ -128,7 +117,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(zero_bytes_give_distinct_valid_pointers, setup, teardown),
         cmocka_unit_test_setup_teardown(a_product_that_overflows_is_an_error, setup, teardown),
         cmocka_unit_test_setup_teardown(text_is_copied_and_formatted, setup, teardown),
-        cmocka_unit_test_setup_teardown(bytes_count_what_was_handed_out, setup, teardown),
         cmocka_unit_test_setup_teardown(freeing_null_is_fine, setup, teardown),
         cmocka_unit_test_setup_teardown(every_single_allocation_can_fail, setup, teardown),
     };

@@ -212,7 +212,6 @@ static void a_further_link_leaves_the_draws_of_the_others_alone(void **state)
 {
     data_fixture *f = *state;
     nb_augment *one = chain(f, "[crop2]"), *two = chain(f, "[crop2, {flip: {prob: 1}}]");
-    assert_int_equal(nb_augment_count(two), 2);
     for (int32_t s = 0; s < 50; s++) {
         uint8_t x[BYTES], y[BYTES];
         run(one, 0, s, x);
@@ -230,14 +229,14 @@ static void no_list_is_an_empty_chain(void **state)
     nb_augment *a;
     uint8_t img[BYTES], src[BYTES];
     assert_int_equal(nb_augment_create(f->ctx, NULL, &shape, &a), NB_OK);
-    assert_int_equal(nb_augment_count(a), 0);
     run(a, 0, 0, img);
     fill(src);
     assert_memory_equal(img, src, BYTES);
     nb_augment_free(a);
     nb_augment_free(NULL);
     a = chain(f, "[]");
-    assert_int_equal(nb_augment_count(a), 0);
+    run(a, 0, 0, img);
+    assert_memory_equal(img, src, BYTES);
     nb_augment_free(a);
 }
 

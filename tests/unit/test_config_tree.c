@@ -44,8 +44,6 @@ static void absent_nodes_are_harmless(void **state)
     assert_null(nb_conf_get(NULL, "a"));
     assert_null(nb_conf_text(NULL));
     assert_string_equal(nb_conf_place(NULL), "");
-    assert_string_equal(nb_conf_path(NULL), "");
-    assert_int_equal(nb_conf_line(NULL), 0);
 }
 
 static bool same(const char *a, const char *b)

@@ -126,6 +126,9 @@ static void a_value_read_twice_gets_both_gradients(void **state)
     assert_int_equal(nb_grad_check(s.graph, &r, 4, 1e-3, &worst), NB_OK);
     assert_true(worst < 0.02);
     assert_int_equal(nb_node_consumers(s.graph, c), 2);
+    assert_null(nb_node_only_reader(s.graph, c)); /* one node, but two edges */
+    assert_ptr_equal(nb_node_only_reader(s.graph, add), s.graph->loss);
+    assert_null(nb_node_only_reader(s.graph, s.graph->loss));
     ref_street_close(&s);
 }
 
