@@ -66,26 +66,23 @@ typedef struct {
 
 static const variant cifar10 = {
     .name = "cifar10",
-    .train = {"data_batch_1.bin",  "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"},
+    .train = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"},
     .test = "test_batch.bin",
     .names = "batches.meta.txt",
     .n_train = 5,
     .label_bytes = 1,
     .classes = 10,
-    .mean = {0.4914f, 0.4822f,                   0.4465f                              },
-    .std = {0.2470f,            0.2435f,            0.2616f}
-};
-static const variant cifar100 = {
-    .name = "cifar100",
-    .train = {"train.bin"},
-    .test = "test.bin",
-    .names = "fine_label_names.txt",
-    .n_train = 1,
-    .label_bytes = 2,
-    .classes = 100,
-    .mean = { 0.5071f, 0.4865f, 0.4409f},
-    .std = {    0.2673f, 0.2564f, 0.2762f}
-};
+    .mean = {0.4914f, 0.4822f, 0.4465f},
+    .std = {0.2470f, 0.2435f, 0.2616f}};
+static const variant cifar100 = {.name = "cifar100",
+                                 .train = {"train.bin"},
+                                 .test = "test.bin",
+                                 .names = "fine_label_names.txt",
+                                 .n_train = 1,
+                                 .label_bytes = 2,
+                                 .classes = 100,
+                                 .mean = {0.5071f, 0.4865f, 0.4409f},
+                                 .std = {0.2673f, 0.2564f, 0.2762f}};
 
 typedef struct {
     const variant *v;

@@ -46,13 +46,11 @@ nb_status nb_data_locate(nb_ctx *ctx, const char *name, const char *path, const 
     const bool has_env = env && env[0];
     struct {
         const char *dir, *sub;
-    } places[] = {
-        {has_env ? env : NULL,  name},
-        {has_env ? env : NULL,  ""  },
-        {"datasets/data",       name},
-        {"../shared/data",      name},
-        {"/usr/share/datasets", name}
-    };
+    } places[] = {{has_env ? env : NULL, name},
+                  {has_env ? env : NULL, ""},
+                  {"datasets/data", name},
+                  {"../shared/data", name},
+                  {"/usr/share/datasets", name}};
     int32_t n = sizeof places / sizeof places[0];
     if (path[0]) {
         places[0].dir = path;

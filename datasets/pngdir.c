@@ -335,12 +335,10 @@ static nb_status audit_both(nb_ctx *ctx, pngdir_state *s, const entries *train, 
 /* Looks at every image of both splits, lists what is wrong, and gives the sentence of it. */
 static nb_status audit_all(nb_ctx *ctx, pngdir_state *s, const char *path, const entries *train, entries *test)
 {
-    audit a = {
-        .count = {nb_arena_array(s->arena, (size_t)s->classes, sizeof(int32_t)),
-                  nb_arena_array(s->arena, (size_t)s->classes, sizeof(int32_t))},
-        .bad = nb_arena_array(s->arena, 2 * (size_t)s->classes, sizeof(int32_t)),
-        .pixels = nb_alloc(ctx, (size_t)s->spec.h * (size_t)s->spec.w * (size_t)s->spec.c)
-    };
+    audit a = {.count = {nb_arena_array(s->arena, (size_t)s->classes, sizeof(int32_t)),
+                         nb_arena_array(s->arena, (size_t)s->classes, sizeof(int32_t))},
+               .bad = nb_arena_array(s->arena, 2 * (size_t)s->classes, sizeof(int32_t)),
+               .pixels = nb_alloc(ctx, (size_t)s->spec.h * (size_t)s->spec.w * (size_t)s->spec.c)};
     nb_status st = a.pixels && a.count[0] && a.count[1] && a.bad ? audit_both(ctx, s, train, test, &a) : NB_E_NOMEM;
     nb_free(ctx, a.pixels);
     if (st != NB_OK)

@@ -25,13 +25,7 @@ typedef struct {
 
 /* cos and sin of k * 22.5 degrees, times 2^14; only a quarter turn, so that no class is the mirror image of another and
  * flipping is harmless */
-static const int32_t direction[DIRECTIONS][2] = {
-    {16384, 0    },
-    {15137, 6270 },
-    {11585, 11585},
-    {6270,  15137},
-    {0,     16384}
-};
+static const int32_t direction[DIRECTIONS][2] = {{16384, 0}, {15137, 6270}, {11585, 11585}, {6270, 15137}, {0, 16384}};
 
 static nb_status synth_open(nb_ctx *ctx, void *st, const char *path, const char *split, nb_dsinfo *info)
 {

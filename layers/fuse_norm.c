@@ -189,12 +189,10 @@ static void norm_backward(const nb_step *s, const nb_run *r)
         nb_parallel_for(nb_chunks(j.bn.rows, j.bn.grain), grad_chunk, &j);
 }
 
-const nb_fusion nb_fusion_norm = {
-    .name = "norm",
-    .help = "batch norm and what follows it: statistics, then everything else",
-    .patterns = (const char *const[]){"batchnorm [relu] [fakequant]", NULL},
-    .fits = norm_fits,
-    .prepare = norm_prepare,
-    .forward = norm_forward,
-    .backward = norm_backward
-};
+const nb_fusion nb_fusion_norm = {.name = "norm",
+                                  .help = "batch norm and what follows it: statistics, then everything else",
+                                  .patterns = (const char *const[]){"batchnorm [relu] [fakequant]", NULL},
+                                  .fits = norm_fits,
+                                  .prepare = norm_prepare,
+                                  .forward = norm_forward,
+                                  .backward = norm_backward};

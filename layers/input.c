@@ -56,10 +56,7 @@ static nb_status read_numbers(nb_graph *g, const nb_node *n, const char *key, co
 {
     if (!list)
         return NB_OK;
-    number_list l = {
-        .g = g, .number = {.kind = NB_K_FLOAT, .min = low, .max = 1000},
-             .values = values
-    };
+    number_list l = {.g = g, .number = {.kind = NB_K_FLOAT, .min = low, .max = 1000}, .values = values};
     snprintf(l.where, sizeof l.where, "input %.96s.%s", n->name, key);
     NB_TRY(nb_conf_each_text(g->ctx, list, l.where, read_number, &l));
     for (int32_t c = 1; c < g->info.c && l.count == 1; c++)

@@ -117,14 +117,14 @@ static const struct {
     const char *name;
     uint32_t bits;
 } levels[] = {
-    {"scalar",  0                                                                      },
-    {"avx2",    NB_CPU_AVX2                                                            },
-    {"avx512",  NB_CPU_AVX2 | NB_CPU_AVX512                                            },
-    {"avxvnni", NB_CPU_AVX2 | NB_CPU_AVXVNNI                                           },
-    {"vnni",    NB_CPU_AVX2 | NB_CPU_AVX512 | NB_CPU_VNNI | NB_CPU_AVXVNNI             },
-    {"amx",     NB_CPU_AVX2 | NB_CPU_AVX512 | NB_CPU_VNNI | NB_CPU_AVXVNNI | NB_CPU_AMX},
-    {"neon",    NB_CPU_NEON                                                            },
-    {"dotprod", NB_CPU_NEON | NB_CPU_DOTPROD                                           },
+    {"scalar", 0},
+    {"avx2", NB_CPU_AVX2},
+    {"avx512", NB_CPU_AVX2 | NB_CPU_AVX512},
+    {"avxvnni", NB_CPU_AVX2 | NB_CPU_AVXVNNI},
+    {"vnni", NB_CPU_AVX2 | NB_CPU_AVX512 | NB_CPU_VNNI | NB_CPU_AVXVNNI},
+    {"amx", NB_CPU_AVX2 | NB_CPU_AVX512 | NB_CPU_VNNI | NB_CPU_AVXVNNI | NB_CPU_AMX},
+    {"neon", NB_CPU_NEON},
+    {"dotprod", NB_CPU_NEON | NB_CPU_DOTPROD},
 };
 enum { LEVELS = (int)(sizeof levels / sizeof *levels) };
 

@@ -74,12 +74,8 @@ static const char *kind_of(const uint8_t *b, size_t len)
         size_t at, n;
         const char *kind;
     } magics[] = {
-        {"\x89HDF\r\n\x1a\n", 0, 8, "h5"    },
-        {"TFL3",              4, 4, "tflite"},
-        {"\x89PNG\r\n\x1a\n", 0, 8, "png"   },
-        {"\xff\xd8\xff",      0, 3, "jpeg"  },
-        {"\x1f\x8b",          0, 2, "gzip"  },
-        {"\x93NUMPY",         0, 6, "npy"   },
+        {"\x89HDF\r\n\x1a\n", 0, 8, "h5"}, {"TFL3", 4, 4, "tflite"},   {"\x89PNG\r\n\x1a\n", 0, 8, "png"},
+        {"\xff\xd8\xff", 0, 3, "jpeg"},    {"\x1f\x8b", 0, 2, "gzip"}, {"\x93NUMPY", 0, 6, "npy"},
     };
     if (starts(b, len, "PK\3\4", 4))
         return zip_kind(b, look);
@@ -108,30 +104,30 @@ static const struct {
     {"torch",
      "a PyTorch file (.pt, .pth); for a state dict: python -c \"import torch, safetensors.torch as s; "
      "s.save_file(torch.load('@', map_location='cpu'), '^.safetensors')\", then nibble import ^.safetensors --config "
-     "CONFIG -o OUT"                                                                                                 },
+     "CONFIG -o OUT"},
     {"torchscript",
      "a TorchScript file; python -c \"import torch, safetensors.torch as s; s.save_file(dict(torch.jit.load('@', "
      "map_location='cpu').state_dict()), '^.safetensors')\", then nibble import ^.safetensors --config CONFIG -o OUT"},
-    {"keras",       "a Keras file; python -c \"import keras; keras.models.load_model('@').export('^.onnx', format='onnx')\", "
-              "then nibble import ^.onnx -o OUT"                                                        },
+    {"keras", "a Keras file; python -c \"import keras; keras.models.load_model('@').export('^.onnx', format='onnx')\", "
+              "then nibble import ^.onnx -o OUT"},
     {"h5",
-     "an HDF5 file (Keras); python -m tf2onnx.convert --keras @ --output ^.onnx, then nibble import ^.onnx -o OUT"   },
+     "an HDF5 file (Keras); python -m tf2onnx.convert --keras @ --output ^.onnx, then nibble import ^.onnx -o OUT"},
     {"tflite",
      "a TensorFlow Lite model; python -m tf2onnx.convert --tflite @ --output ^.onnx, then nibble import ^.onnx "
-     "-o OUT (float models only)"                                                                                    },
-    {"onnx",        "an ONNX model; nibble import ^.onnx -o OUT makes a config and a checkpoint of it"               },
+     "-o OUT (float models only)"},
+    {"onnx", "an ONNX model; nibble import ^.onnx -o OUT makes a config and a checkpoint of it"},
     {"npz",
      "an archive of NumPy arrays; python -c \"import numpy as n, safetensors.numpy as s; "
-     "s.save_file(dict(n.load('@')), '^.safetensors')\", then nibble import ^.safetensors --config CONFIG -o OUT"    },
-    {"npy",         "a NumPy array"                                                                                  },
-    {"safetensors", "a safetensors file; checkpoints are for eval, info, verify, export, run and quantize --from"    },
-    {"png",         "a PNG image; nibble run CHECKPOINT @ says what a network sees in it"                            },
-    {"jpeg",        "a JPEG image; networks take PNG files"                                                          },
-    {"gzip",        "a gzip file; gunzip it first"                                                                   },
-    {"zip",         "a zip archive"                                                                                  },
-    {"config",      "a config; nibble train @ makes a checkpoint of it"                                              },
-    {"lfs",         "a Git LFS pointer; git lfs pull brings the file itself"                                         },
-    {"text",        "a text file"                                                                                    },
+     "s.save_file(dict(n.load('@')), '^.safetensors')\", then nibble import ^.safetensors --config CONFIG -o OUT"},
+    {"npy", "a NumPy array"},
+    {"safetensors", "a safetensors file; checkpoints are for eval, info, verify, export, run and quantize --from"},
+    {"png", "a PNG image; nibble run CHECKPOINT @ says what a network sees in it"},
+    {"jpeg", "a JPEG image; networks take PNG files"},
+    {"gzip", "a gzip file; gunzip it first"},
+    {"zip", "a zip archive"},
+    {"config", "a config; nibble train @ makes a checkpoint of it"},
+    {"lfs", "a Git LFS pointer; git lfs pull brings the file itself"},
+    {"text", "a text file"},
 };
 
 static void fill_in(char *to, size_t size, const char *what, const char *name, const char *stem)

@@ -51,21 +51,10 @@ static const struct {
     uint8_t bytes;
     uint8_t dtype;
 } dtypes[] = {
-    {"F32",     4, NB_ST_F32  },
-    {"I8",      1, NB_ST_I8   },
-    {"U8",      1, NB_ST_U8   },
-    {"I32",     4, NB_ST_I32  },
-    {"I64",     8, NB_ST_I64  },
-    {"F64",     8, NB_ST_F64  },
-    {"F16",     2, NB_ST_F16  },
-    {"BF16",    2, NB_ST_BF16 },
-    {"I16",     2, NB_ST_OTHER},
-    {"U16",     2, NB_ST_OTHER},
-    {"U32",     4, NB_ST_OTHER},
-    {"U64",     8, NB_ST_OTHER},
-    {"BOOL",    1, NB_ST_OTHER},
-    {"F8_E4M3", 1, NB_ST_OTHER},
-    {"F8_E5M2", 1, NB_ST_OTHER},
+    {"F32", 4, NB_ST_F32},    {"I8", 1, NB_ST_I8},         {"U8", 1, NB_ST_U8},         {"I32", 4, NB_ST_I32},
+    {"I64", 8, NB_ST_I64},    {"F64", 8, NB_ST_F64},       {"F16", 2, NB_ST_F16},       {"BF16", 2, NB_ST_BF16},
+    {"I16", 2, NB_ST_OTHER},  {"U16", 2, NB_ST_OTHER},     {"U32", 4, NB_ST_OTHER},     {"U64", 8, NB_ST_OTHER},
+    {"BOOL", 1, NB_ST_OTHER}, {"F8_E4M3", 1, NB_ST_OTHER}, {"F8_E5M2", 1, NB_ST_OTHER},
 };
 enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
 

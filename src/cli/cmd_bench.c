@@ -217,10 +217,10 @@ static nb_status print_totals(bench *b)
     snprintf(quantized, sizeof quantized, "training step, %s", cli_bits_text(&b->exp, true, bits));
     snprintf(engine, sizeof engine, "integer engine, %d images", b->batch);
     const nb_speed_row rows[] = {
-        {"training step, float",         base,       b->batch, base},
-        { quantized, nb_median(b->train[1].seconds, b->rounds), b->batch, base},
-        { engine,     nb_median(b->engine_batch, b->rounds), b->batch,    0},
-        { "integer engine, one image",       nb_median(b->engine_one, b->rounds),        1,    0},
+        {"training step, float", base, b->batch, base},
+        {quantized, nb_median(b->train[1].seconds, b->rounds), b->batch, base},
+        {engine, nb_median(b->engine_batch, b->rounds), b->batch, 0},
+        {"integer engine, one image", nb_median(b->engine_one, b->rounds), 1, 0},
     };
     nb_table *t;
     NB_TRY(nb_table_of_speed(b->c->ctx, rows, sizeof rows / sizeof *rows, &t));
@@ -316,15 +316,14 @@ static nb_status run(cli *c)
 }
 
 static const cli_option options[] = {
-    {"--steps",                                                                      "N", "measure N steps of each (default: 20)"},
-    {"--kernels",                                       NULL, "measure every kernel and the limits of the machine instead; takes no CONFIG"},
-    {"--layers",                                                                    NULL, "also show every layer: forward and backward time, and that of the integers"},
+    {"--steps", "N", "measure N steps of each (default: 20)"},
+    {"--kernels", NULL, "measure every kernel and the limits of the machine instead; takes no CONFIG"},
+    {"--layers", NULL, "also show every layer: forward and backward time, and that of the integers"},
     CLI_SET,
     CLI_REFERENCE,
     CLI_THREADS,
     CLI_JSON,
-    {0}
-};
+    {0}};
 
 const cli_command cli_command_bench = {
     .name = "bench",

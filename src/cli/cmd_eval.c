@@ -93,14 +93,13 @@ static nb_status run(cli *c)
 }
 
 static const cli_option options[] = {
-    {"--split",                                                                            "NAME", "test (default), validation or train"},
-    {"--reference",                                               NULL, "by the network that was trained, node by node: what the engine is checked against"},
-    {"--logits",                                                                        "FILE", "also write every image's logits, and the labels, as safetensors"},
+    {"--split", "NAME", "test (default), validation or train"},
+    {"--reference", NULL, "by the network that was trained, node by node: what the engine is checked against"},
+    {"--logits", "FILE", "also write every image's logits, and the labels, as safetensors"},
     CLI_SET,
     CLI_THREADS,
     CLI_JSON,
-    {0}
-};
+    {0}};
 
 const cli_command cli_command_eval = {
     .name = "eval",

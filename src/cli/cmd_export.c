@@ -27,11 +27,7 @@ static const char *format_of(const cli *c)
 /* Options of one format are an error with another. */
 static nb_status options_of(cli *c, const char *format, nb_export_options *o)
 {
-    static const char *const belongs[][2] = {
-        {"--prefix", "c"   },
-        {"--opset",  "onnx"},
-        {"--form",   "onnx"}
-    };
+    static const char *const belongs[][2] = {{"--prefix", "c"}, {"--opset", "onnx"}, {"--form", "onnx"}};
     for (int32_t i = 0; i < 3; i++)
         if (cli_value(c, belongs[i][0]) && strcmp(format, belongs[i][1]) != 0)
             return cli_usage(c, "%s is for --format %s", belongs[i][0], belongs[i][1]);
@@ -88,16 +84,15 @@ static nb_status run(cli *c)
 }
 
 static const cli_option options[] = {
-    {"--format",                                                             "NAME",
+    {"--format", "NAME",
      "text: a readable listing; c: one freestanding C99 file and its header; onnx (default: by OUT's ending, else "
      "text)"},
-    {"--output,-o",                                                                "OUT", "the file to write; - is standard output (format text)"},
-    {"--prefix",                                                          "NAME", "format c: what its names begin with (default: from the file's name)"},
-    {"--opset",               "N", "format onnx: 13 (weights as int8) or 21 (up to 4 bits as INT4; default where it saves)"},
-    {"--form",                                                             "NAME", "format onnx: qdq (default; with QuantizeLinear, DequantizeLinear) or operator (QLinearConv)"},
+    {"--output,-o", "OUT", "the file to write; - is standard output (format text)"},
+    {"--prefix", "NAME", "format c: what its names begin with (default: from the file's name)"},
+    {"--opset", "N", "format onnx: 13 (weights as int8) or 21 (up to 4 bits as INT4; default where it saves)"},
+    {"--form", "NAME", "format onnx: qdq (default; with QuantizeLinear, DequantizeLinear) or operator (QLinearConv)"},
     CLI_SET,
-    {0}
-};
+    {0}};
 
 const cli_command cli_command_export = {
     .name = "export",

@@ -137,19 +137,18 @@ static nb_status run(cli *c)
 }
 
 static const cli_option options[] = {
-    {"--output,-o",                                                                              "OUT", "the checkpoint to write; ONNX: OUT.yaml and OUT.safetensors"},
-    {"--config",                             "CONFIG", "safetensors: the experiment whose network the weights are for"},
-    {"--map",                                                                                 "NAME|FILE", "resnet, mobilenetv2, sequential, nibble, or a mapping file (default: the one that fits)"},
-    {"--list",                           NULL, "print what becomes what, as a table; without -o nothing is written"},
-    {"--bn-eps",                                                                                    "EPS", "eps of the batch norms that were trained (default 1e-5, as in PyTorch)"},
+    {"--output,-o", "OUT", "the checkpoint to write; ONNX: OUT.yaml and OUT.safetensors"},
+    {"--config", "CONFIG", "safetensors: the experiment whose network the weights are for"},
+    {"--map", "NAME|FILE", "resnet, mobilenetv2, sequential, nibble, or a mapping file (default: the one that fits)"},
+    {"--list", NULL, "print what becomes what, as a table; without -o nothing is written"},
+    {"--bn-eps", "EPS", "eps of the batch norms that were trained (default 1e-5, as in PyTorch)"},
     {"--data", "NAME|{...}", "ONNX: the data set of the config, or its whole section"},
-    {"--mean",                                                                                   "M[,M,M]", "ONNX: mean of pixel/255 that the images were normalised with (default: the data set's)"},
-    {"--std",                      "S[,S,S]", "ONNX: their standard deviation"},
-    {"--force",                                                                                 NULL, "ONNX: replace an OUT.yaml that says something else"},
+    {"--mean", "M[,M,M]", "ONNX: mean of pixel/255 that the images were normalised with (default: the data set's)"},
+    {"--std", "S[,S,S]", "ONNX: their standard deviation"},
+    {"--force", NULL, "ONNX: replace an OUT.yaml that says something else"},
     CLI_SET,
     CLI_JSON,
-    {0                 }
-};
+    {0}};
 
 const cli_command cli_command_import = {
     .name = "import",

@@ -124,18 +124,8 @@ static nb_status show_list(walk *w, const group *g, const void *list)
 
 static nb_status walk_data(walk *w)
 {
-    static const group all =
-                           {
-                               {"data"},
-                               {"data"},
-                               false
-    },
-                       sets = {{"data", "datasets"}, {"data"}, false};
-    static const group augment = {
-        {"data",           "augment", "augmentations"},
-        {"data.augment"},
-        true
-    };
+    static const group all = {{"data"}, {"data"}, false}, sets = {{"data", "datasets"}, {"data"}, false};
+    static const group augment = {{"data", "augment", "augmentations"}, {"data.augment"}, true};
     NB_TRY(show(w, &all, "data", "the `data` section, whatever the data set", nb_data_common_keys, NULL));
     NB_TRY(show_list(w, &sets, nb_datasets));
     return show_list(w, &augment, nb_augmentations);
@@ -143,18 +133,8 @@ static nb_status walk_data(walk *w)
 
 static nb_status walk_layers(walk *w)
 {
-    static const group any =
-                           {
-                               {"layers", "model"},
-                               {"model"       },
-                               false
-    },
-                       layers = {{"layers", "model"}, {"model"}, true};
-    static const group blocks = {
-        {"layers",  "model", "blocks"},
-        {"model"},
-        true
-    };
+    static const group any = {{"layers", "model"}, {"model"}, false}, layers = {{"layers", "model"}, {"model"}, true};
+    static const group blocks = {{"layers", "model", "blocks"}, {"model"}, true};
     NB_TRY(show(w, &any, "any layer", "keys every entry of `model` understands", nb_model_common_keys, NULL));
     NB_TRY(show_list(w, &layers, nb_layers));
     return show_list(w, &blocks, nb_blocks);
@@ -164,16 +144,8 @@ static nb_status walk_quant(walk *w)
 {
     static const group quant = {{"quant"}, {"quant"}, false}, weights = {{"quant"}, {"quant.weights"}, false};
     static const group activations = {{"quant"}, {"quant.activations"}, false};
-    static const group methods = {
-        {"quant",         "quantizers"       },
-        {"quant.weights", "quant.activations"},
-        false
-    };
-    static const group steps = {
-        {"quant", "steps"},
-        {"quant.steps"      },
-        true
-    };
+    static const group methods = {{"quant", "quantizers"}, {"quant.weights", "quant.activations"}, false};
+    static const group steps = {{"quant", "steps"}, {"quant.steps"}, true};
     NB_TRY(show(w, &quant, "quant", "the `quant` section", nb_quant_section_keys, NULL));
     NB_TRY(show(w, &weights, "weights", "quant.weights", nb_quant_weight_keys, NULL));
     NB_TRY(show(w, &activations, "activations", "quant.activations", nb_quant_act_keys, NULL));
@@ -184,16 +156,8 @@ static nb_status walk_quant(walk *w)
 static nb_status walk_train(walk *w)
 {
     static const group train = {{"train"}, {"train"}, false}, phases = {{"train"}, {"train.phases"}, false};
-    static const group optimizers = {
-        {"train", "optimizers"},
-        {"train.optimizer"      },
-        false
-    };
-    static const group schedules = {
-        {"train", "schedules"},
-        {"train.phases.schedule"      },
-        false
-    };
+    static const group optimizers = {{"train", "optimizers"}, {"train.optimizer"}, false};
+    static const group schedules = {{"train", "schedules"}, {"train.phases.schedule"}, false};
     NB_TRY(show(w, &train, "train", "the `train` section", nb_train_section_keys, NULL));
     NB_TRY(show(w, &phases, "phases", "one entry of train.phases", nb_phase_table, NULL));
     NB_TRY(show(w, &optimizers, "optimizer", "train.optimizer, whichever it is", nb_optimizer_common_keys, NULL));

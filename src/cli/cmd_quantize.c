@@ -265,14 +265,14 @@ static nb_status run(cli *c)
 }
 
 static const cli_option options[] = {
-    {"--from",                                                                           "CKPT", "the checkpoint to quantize: float, or a quantized one whose ranges are set anew"},
+    {"--from", "CKPT", "the checkpoint to quantize: float, or a quantized one whose ranges are set anew"},
     {"--images", "N", "find ranges on N training images (default 1024, or all there are)"},
-    {"--output,-o",                                                                         "DIR", "the run folder (default: the config's key `out`)"},
-    {"--force",               NULL, "an earlier run in the folder is moved aside"},
+    {"--output,-o", "DIR", "the run folder (default: the config's key `out`)"},
+    {"--force", NULL, "an earlier run in the folder is moved aside"},
     CLI_SET,
     CLI_THREADS,
     CLI_JSON,
-    {0                                                                     },
+    {0},
 };
 
 const cli_command cli_command_quantize = {

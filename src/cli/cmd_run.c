@@ -149,9 +149,7 @@ static nb_status run(cli *c)
 }
 
 static const cli_option options[] = {
-    {"--resize",                                       NULL, "scale images of another size to the network's"},
-    CLI_SET, CLI_THREADS, CLI_JSON, {0}
-};
+    {"--resize", NULL, "scale images of another size to the network's"}, CLI_SET, CLI_THREADS, CLI_JSON, {0}};
 
 const cli_command cli_command_run = {
     .name = "run",

@@ -271,13 +271,12 @@ static nb_status run(cli *c)
 
 static const cli_option options[] = {
     CLI_SET,
-    {"--resume",                                                                                NULL, "continue from the run folder's last checkpoint (from the beginning when there is none)"},
+    {"--resume", NULL, "continue from the run folder's last checkpoint (from the beginning when there is none)"},
     {"--force", NULL, "start over: an earlier run in the folder is moved aside"},
-    {"--quiet",                                                                                 NULL, "only the table at the end"},
+    {"--quiet", NULL, "only the table at the end"},
     CLI_REFERENCE,
     CLI_THREADS,
-    {0                               }
-};
+    {0}};
 
 const cli_command cli_command_train = {
     .name = "train",

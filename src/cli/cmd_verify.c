@@ -114,16 +114,15 @@ static nb_status run(cli *c)
 }
 
 static const cli_option options[] = {
-    {"--images",                                                                  "N", "compare on the first N test images (default 256; with --all 1000)"},
-    {"--from",        "CKPT", "for an integer checkpoint: the training checkpoint it was lowered from"},
-    {"--all",                                                                    NULL, "every implementation of the integers against the engine's scalar kernels"},
-    {"--python",   "PROGRAM", "with --all: a Python that has onnxruntime (default: $NB_PYTHON, or python3)"},
-    {"--timeout",                                                                     "SECONDS", "with --all: how long a compiler or program may take (default 600)"},
+    {"--images", "N", "compare on the first N test images (default 256; with --all 1000)"},
+    {"--from", "CKPT", "for an integer checkpoint: the training checkpoint it was lowered from"},
+    {"--all", NULL, "every implementation of the integers against the engine's scalar kernels"},
+    {"--python", "PROGRAM", "with --all: a Python that has onnxruntime (default: $NB_PYTHON, or python3)"},
+    {"--timeout", "SECONDS", "with --all: how long a compiler or program may take (default 600)"},
     CLI_SET,
     CLI_THREADS,
     CLI_JSON,
-    {0}
-};
+    {0}};
 
 const cli_command cli_command_verify = {
     .name = "verify",

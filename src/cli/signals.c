@@ -18,15 +18,9 @@ typedef struct {
 } ending;
 
 static const ending endings[] = {
-    {SIGINT,  "SIGINT",  true },
-    {SIGTERM, "SIGTERM", true },
-    {SIGHUP,  "SIGHUP",  true },
-    {SIGXCPU, "SIGXCPU", true },
-    {SIGQUIT, "SIGQUIT", false},
-    {SIGUSR1, "SIGUSR1", false},
-    {SIGUSR2, "SIGUSR2", false},
-    {SIGALRM, "SIGALRM", false},
-    {SIGPIPE, NULL,      false},
+    {SIGINT, "SIGINT", true},    {SIGTERM, "SIGTERM", true},  {SIGHUP, "SIGHUP", true},
+    {SIGXCPU, "SIGXCPU", true},  {SIGQUIT, "SIGQUIT", false}, {SIGUSR1, "SIGUSR1", false},
+    {SIGUSR2, "SIGUSR2", false}, {SIGALRM, "SIGALRM", false}, {SIGPIPE, NULL, false},
 };
 enum { ENDINGS = sizeof endings / sizeof *endings };
 

@@ -103,9 +103,9 @@ typedef struct {
 } compile_variant;
 
 static const compile_variant variants[] = {
-    {"-O0",       {"-O0"}                                                     },
-    {"-O3",       {"-O3"}                                                     },
-    {"-O3 -m32",  {"-O3", "-m32"}                                             },
+    {"-O0", {"-O0"}},
+    {"-O3", {"-O3"}},
+    {"-O3 -m32", {"-O3", "-m32"}},
     {"-O1 UBSan", {"-O1", "-fsanitize=undefined", "-fno-sanitize-recover=all"}},
 };
 

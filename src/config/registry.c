@@ -79,8 +79,6 @@ nb_status nb_entry_bind(nb_ctx *ctx, nb_arena *arena, const void *entry, const n
 {
     const nb_entry e = entry_of(entry);
     *attr = nb_arena_alloc(arena, e.attr_size);
-    const nb_binding b[] = {
-        common, {e.keys, *attr}
-    };
+    const nb_binding b[] = {common, {e.keys, *attr}};
     return *attr ? nb_conf_bind(ctx, map, where, b, 2) : NB_E_NOMEM;
 }

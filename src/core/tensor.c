@@ -25,9 +25,7 @@ bool nb_shape_equal(const nb_shape *a, const nb_shape *b)
 
 nb_shape nb_shape_of(int32_t ndim, int32_t d0, int32_t d1, int32_t d2, int32_t d3)
 {
-    return (nb_shape){
-        .ndim = ndim, .d = {d0, ndim > 1 ? d1 : 0, ndim > 2 ? d2 : 0, ndim > 3 ? d3 : 0}
-    };
+    return (nb_shape){.ndim = ndim, .d = {d0, ndim > 1 ? d1 : 0, ndim > 2 ? d2 : 0, ndim > 3 ? d3 : 0}};
 }
 
 const char *nb_shape_text(const nb_shape *s, char *buf, size_t len)

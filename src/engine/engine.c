@@ -125,15 +125,13 @@ static void run_conv(const nb_emodel *m, void *arena, const nb_estep *s, slice p
 static void run_add(const nb_emodel *m, void *arena, const nb_estep *s, slice part)
 {
     const nb_etensor *a = &m->tensors[s->in[0]], *b = &m->tensors[s->in[1]], *out = &m->tensors[s->out];
-    const nb_iadd p = {
-        .x_signed = {a->type == NB_EI_S8, b->type == NB_EI_S8},
-        .zero = {a->zero,             b->zero            },
-        .mult = {s->mult[0],          s->mult[1]         },
-        .shift = s->shift[0],
-        .y_zero = out->zero,
-        .lo = s->lo,
-        .hi = s->hi
-    };
+    const nb_iadd p = {.x_signed = {a->type == NB_EI_S8, b->type == NB_EI_S8},
+                       .zero = {a->zero, b->zero},
+                       .mult = {s->mult[0], s->mult[1]},
+                       .shift = s->shift[0],
+                       .y_zero = out->zero,
+                       .lo = s->lo,
+                       .hi = s->hi};
     const int64_t row = (int64_t)out->w * out->c, first = part.y0 * row;
     nb_k_add_codes((uint8_t *)nb_engine_tensor(m, arena, s->out) + first,
                    (uint8_t *)nb_engine_tensor(m, arena, s->in[0]) + first,

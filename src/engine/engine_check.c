@@ -80,8 +80,7 @@ verdict nb_engine_check_tensor(const nb_emodel *m, int32_t tensor)
     if (!within(t->h, 1, NB_EMAX_SIZE) || !within(t->w, 1, NB_EMAX_SIZE) || !within(t->c, 1, NB_EMAX_CHANNELS) ||
         nb_etensor_values(t) > NB_EMAX_VALUES)
         return (verdict){
-            where, "size #x#x#: must be at least 1 and at most # values", {t->h, t->w, t->c, NB_EMAX_VALUES}
-        };
+            where, "size #x#x#: must be at least 1 and at most # values", {t->h, t->w, t->c, NB_EMAX_VALUES}};
     if (t->type != NB_EI_U8 && t->type != NB_EI_S8 && t->type != NB_EI_S32)
         return (verdict){where, "type #: must be u8, s8 or s32", {t->type}};
     if (!within(t->zero, codes.lo, codes.hi) || (t->type == NB_EI_S32 && t->zero != 0))
@@ -117,19 +116,13 @@ static verdict check_wiring(const nb_emodel *m, int32_t step)
                          max_in[NB_STEP_KINDS] = {0, 1, 2, NB_ENGINE_MAX_IN, 1, 1};
     const nb_estep *s = &m->steps[step];
     if (!within(s->kind, 0, NB_STEP_KINDS - 1))
-        return (verdict){
-            1 + step, "kind #: must be 0..#", {s->kind, NB_STEP_KINDS - 1}
-        };
+        return (verdict){1 + step, "kind #: must be 0..#", {s->kind, NB_STEP_KINDS - 1}};
     if (!within(s->n_in, min_in[s->kind], max_in[s->kind]))
-        return (verdict){
-            1 + step, "# inputs: must be #..#", {s->n_in, min_in[s->kind], max_in[s->kind]}
-        };
+        return (verdict){1 + step, "# inputs: must be #..#", {s->n_in, min_in[s->kind], max_in[s->kind]}};
     for (int32_t k = 0; k <= s->n_in; k++) {
         const int32_t t = k < s->n_in ? s->in[k] : s->out;
         if (!within(t, 0, m->n_tensors - 1))
-            return (verdict){
-                1 + step, "tensor #: there are #", {t, m->n_tensors}
-            };
+            return (verdict){1 + step, "tensor #: there are #", {t, m->n_tensors}};
         if (k < s->n_in && t == s->out)
             return (verdict){1 + step, "reads the tensor it writes (#)", {t}};
     }
@@ -151,8 +144,7 @@ static verdict check_types(const nb_emodel *m, int32_t step)
         return (verdict){1 + step, "only the last step's output may be s32", {0}};
     if (s->lo < codes.lo || s->hi > codes.hi || s->lo > s->hi)
         return (verdict){
-            1 + step, "clamp #..#: must lie within the grid of @, #..#", {s->lo, s->hi, s->out, codes.lo, codes.hi}
-        };
+            1 + step, "clamp #..#: must lie within the grid of @, #..#", {s->lo, s->hi, s->out, codes.lo, codes.hi}};
     return (verdict){0};
 }
 
@@ -164,17 +156,13 @@ static verdict check_join(const nb_emodel *m, int32_t step)
     for (int32_t k = 0; k < s->n_in; k++) {
         const nb_etensor *in = &m->tensors[s->in[k]];
         if (in->h != out->h || in->w != out->w || (s->kind == NB_STEP_ADD && in->c != out->c))
-            return (verdict){
-                1 + step,
-                "input @ is #x#x#, output @ is #x#x#",
-                {s->in[k], in->h, in->w, in->c, s->out, out->h, out->w, out->c}
-            };
+            return (verdict){1 + step,
+                             "input @ is #x#x#, output @ is #x#x#",
+                             {s->in[k], in->h, in->w, in->c, s->out, out->h, out->w, out->c}};
         channels += in->c;
     }
     if (s->kind == NB_STEP_CONCAT && channels != out->c)
-        return (verdict){
-            1 + step, "inputs have # channels, the output #", {channels, out->c}
-        };
+        return (verdict){1 + step, "inputs have # channels, the output #", {channels, out->c}};
     return (verdict){0};
 }
 
@@ -184,37 +172,27 @@ static verdict check_window(const nb_estep *s, int32_t step)
     const int32_t max = NB_EMAX_WINDOW;
     if (!within(g.kh, 1, max) || !within(g.kw, 1, max) || !within(g.stride, 1, max) || !within(g.pad, 0, max) ||
         !within(g.dilation, 1, max))
-        return (verdict){
-            1 + step,
-            "window #x# stride # pad # dilation #: must be 1..# (pad from 0)",
-            {g.kh, g.kw, g.stride, g.pad, g.dilation, max}
-        };
+        return (verdict){1 + step,
+                         "window #x# stride # pad # dilation #: must be 1..# (pad from 0)",
+                         {g.kh, g.kw, g.stride, g.pad, g.dilation, max}};
     const int32_t oh = nb_geom_out(g.h, g.kh, g.stride, g.pad, g.dilation);
     const int32_t ow = nb_geom_out(g.w, g.kw, g.stride, g.pad, g.dilation);
     if (g.oh != oh || g.ow != ow || oh < 1 || ow < 1)
-        return (verdict){
-            1 + step, "output #x#: the window gives #x# on #x#", {g.oh, g.ow, oh, ow, g.h, g.w}
-        };
+        return (verdict){1 + step, "output #x#: the window gives #x# on #x#", {g.oh, g.ow, oh, ow, g.h, g.w}};
     if (s->kind != NB_STEP_CONV) {
         if (g.oc != g.c || g.dilation != 1)
-            return (verdict){
-                1 + step,
-                "a pool keeps its channels and has no dilation (# -> # channels, dilation #)",
-                {g.c, g.oc, g.dilation}
-            };
+            return (verdict){1 + step,
+                             "a pool keeps its channels and has no dilation (# -> # channels, dilation #)",
+                             {g.c, g.oc, g.dilation}};
         /* Every window of a maximum must hold at least one pixel; an average divides by its whole window. */
         if (g.pad > 0 && (s->kind == NB_STEP_AVGPOOL || g.pad >= g.kh || g.pad >= g.kw))
             return (verdict){1 + step, "pad: #: must be 0 for avgpool and less than the window for maxpool", {g.pad}};
         g.groups = g.c; /* as a depthwise convolution; pools leave groups unset */
     }
     if (g.groups < 1 || g.c % g.groups != 0 || g.oc % g.groups != 0)
-        return (verdict){
-            1 + step, "groups: #: must divide # input and # output channels", {g.groups, g.c, g.oc}
-        };
+        return (verdict){1 + step, "groups: #: must divide # input and # output channels", {g.groups, g.c, g.oc}};
     if (nb_estep_weights(s) > NB_EMAX_WEIGHTS) /* of at most 2^20 * 2^10 * 2^10 * 2^20 = 2^60 */
-        return (verdict){
-            1 + step, "# weights: must be at most #", {nb_estep_weights(s), NB_EMAX_WEIGHTS}
-        };
+        return (verdict){1 + step, "# weights: must be at most #", {nb_estep_weights(s), NB_EMAX_WEIGHTS}};
     if (!nb_iconv_supports(&g))
         return (verdict){1 + step, "its image with padding or its weights are too large for the engine", {0}};
     return (verdict){0};
@@ -229,26 +207,18 @@ static verdict check_geom(const nb_emodel *m, int32_t step)
     const int32_t side[] = {g->h, g->w, g->oh, g->ow}, channels[] = {g->c, g->oc};
     if (s->kind == NB_STEP_MAXPOOL && (in->type != out->type || in->zero != out->zero))
         return (verdict){
-            1 + step, "@ and @ must have one type, scale and zero point: a maximum keeps its grid", {s->in[0], s->out}
-        };
+            1 + step, "@ and @ must have one type, scale and zero point: a maximum keeps its grid", {s->in[0], s->out}};
     for (int32_t i = 0; i < 4; i++)
         if (!within(side[i], 1, NB_EMAX_SIZE))
-            return (verdict){
-                1 + step, "size #: must be 1..#", {side[i], NB_EMAX_SIZE}
-            };
+            return (verdict){1 + step, "size #: must be 1..#", {side[i], NB_EMAX_SIZE}};
     for (int32_t i = 0; i < 2; i++)
         if (!within(channels[i], 1, NB_EMAX_CHANNELS))
-            return (verdict){
-                1 + step, "channels: #: must be 1..#", {channels[i], NB_EMAX_CHANNELS}
-            };
+            return (verdict){1 + step, "channels: #: must be 1..#", {channels[i], NB_EMAX_CHANNELS}};
     if ((int64_t)g->h * g->w * g->c != nb_etensor_values(in))
-        return (verdict){
-            1 + step, "reads #x#x#, but @ is #x#x#", {g->h, g->w, g->c, s->in[0], in->h, in->w, in->c}
-        };
+        return (verdict){1 + step, "reads #x#x#, but @ is #x#x#", {g->h, g->w, g->c, s->in[0], in->h, in->w, in->c}};
     if ((int64_t)g->oh * g->ow * g->oc != nb_etensor_values(out))
         return (verdict){
-            1 + step, "writes #x#x#, but @ is #x#x#", {g->oh, g->ow, g->oc, s->out, out->h, out->w, out->c}
-        };
+            1 + step, "writes #x#x#, but @ is #x#x#", {g->oh, g->ow, g->oc, s->out, out->h, out->w, out->c}};
     return check_window(s, step);
 }
 
@@ -272,14 +242,10 @@ static verdict check_rescales(const nb_estep *s, int32_t step)
     const int32_t min = s->kind == NB_STEP_ADD ? 0 : MULT_MIN;
     for (int32_t i = 0; i < nb_estep_mults(s); i++)
         if (s->mult[i] < min)
-            return (verdict){
-                1 + step, "mult[#]: #: must be at least #", {i, s->mult[i], min}
-            };
+            return (verdict){1 + step, "mult[#]: #: must be at least #", {i, s->mult[i], min}};
     for (int32_t i = 0; i < nb_estep_shifts(s); i++)
         if (!within(s->shift[i], 1, SHIFT_MAX))
-            return (verdict){
-                1 + step, "shift[#]: #: must be 1..#", {i, s->shift[i], SHIFT_MAX}
-            };
+            return (verdict){1 + step, "shift[#]: #: must be 1..#", {i, s->shift[i], SHIFT_MAX}};
     return (verdict){0};
 }
 
@@ -288,9 +254,7 @@ static verdict check_table(const nb_estep *s, const nb_etensor *out, int32_t ste
     for (int32_t i = 0; i < out->c * 256; i++) {
         const int32_t code = nb_code(s->table[i], out->type == NB_EI_S8);
         if (!within(code, s->lo, s->hi))
-            return (verdict){
-                1 + step, "table[#][#]: #: must be #..#", {i / 256, i % 256, code, s->lo, s->hi}
-            };
+            return (verdict){1 + step, "table[#][#]: #: must be #..#", {i / 256, i % 256, code, s->lo, s->hi}};
     }
     return (verdict){0};
 }
@@ -314,9 +278,7 @@ static verdict check_sums(const nb_emodel *m, int32_t step, int64_t *bound)
         for (int32_t i = 0; i < 4; i++)
             *bound = ends[i] > *bound ? ends[i] : *bound;
         if (*bound > INT32_MAX)
-            return (verdict){
-                1 + step, "channel #: the accumulator could reach #: must stay below 2^31", {c, *bound}
-            };
+            return (verdict){1 + step, "channel #: the accumulator could reach #: must stay below 2^31", {c, *bound}};
     }
     return (verdict){0};
 }
@@ -363,8 +325,7 @@ static verdict check_place(const nb_emodel *m, int32_t i)
     for (int32_t k = i + 1; k <= last; k++)
         if (overlap(&m->tensors[t], &m->tensors[m->steps[k].out]))
             return (verdict){
-                1 + k, "tensors # @ and # @ overlap in the arena", {t, t, m->steps[k].out, m->steps[k].out}
-            };
+                1 + k, "tensors # @ and # @ overlap in the arena", {t, t, m->steps[k].out, m->steps[k].out}};
     return (verdict){0};
 }
 
@@ -373,14 +334,10 @@ verdict nb_engine_judge(const nb_emodel *m)
     verdict v = {0};
     int64_t bound;
     if (!within(m->n_steps, 1, NB_ENGINE_MAX_STEPS) || !m->steps)
-        return (verdict){
-            1, "# steps: must be 1..#", {m->n_steps, NB_ENGINE_MAX_STEPS}
-        };
+        return (verdict){1, "# steps: must be 1..#", {m->n_steps, NB_ENGINE_MAX_STEPS}};
     const int32_t first_tensor = 1 + m->n_steps;
     if (!within(m->n_tensors, 1, NB_ENGINE_MAX_TENSORS) || !m->tensors)
-        return (verdict){
-            first_tensor, "# tensors: must be 1..#", {m->n_tensors, NB_ENGINE_MAX_TENSORS}
-        };
+        return (verdict){first_tensor, "# tensors: must be 1..#", {m->n_tensors, NB_ENGINE_MAX_TENSORS}};
     if (m->tensor_bytes > SIZE_MAX / 2)
         return (verdict){first_tensor, "an arena of # bytes is too large", {(int64_t)m->tensor_bytes}};
     for (int32_t t = 0; t < m->n_tensors && !v.where; t++)

@@ -299,16 +299,14 @@ static void put_dots(cgen *g, int32_t type, bool zero, int32_t pixels)
     if (zero)
         snprintf(less, sizeof less, "%s_LESS_ZERO", g->prefix);
     snprintf(load, sizeof load, "%s%s", s8 ? "" : g->prefix, s8 ? "vldrbq_z_s16" : "_LOAD_U8");
-    const cgen_sub subs[] = {
-        {'n', name                     },
-        {'T', cgen_type(type)          },
-        {'v', zero ? ", int32_t z" : ""},
-        {'m', zero ? " - z" : ""       },
-        {'t', s8 ? "s8" : "u8"         },
-        {'Z', less                     },
-        {'L', load                     },
-        {0,   NULL                     }
-    };
+    const cgen_sub subs[] = {{'n', name},
+                             {'T', cgen_type(type)},
+                             {'v', zero ? ", int32_t z" : ""},
+                             {'m', zero ? " - z" : ""},
+                             {'t', s8 ? "s8" : "u8"},
+                             {'Z', less},
+                             {'L', load},
+                             {0, NULL}};
     if (pixels == 2)
         cgen_add(g, dot2_text, subs);
     cgen_add(g, dot1_text, subs);
@@ -316,13 +314,7 @@ static void put_dots(cgen *g, int32_t type, bool zero, int32_t pixels)
 
 static void put_unpack(cgen *g, const char *bits, const char *per, const char *mask, const char *half)
 {
-    const cgen_sub subs[] = {
-        {'b', bits},
-        {'p', per },
-        {'m', mask},
-        {'h', half},
-        {0,   NULL}
-    };
+    const cgen_sub subs[] = {{'b', bits}, {'p', per}, {'m', mask}, {'h', half}, {0, NULL}};
     cgen_add(g, unpack_text, subs);
 }
 

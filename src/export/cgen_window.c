@@ -135,14 +135,12 @@ static void put_width(cgen *g, int32_t bits)
     char load[2][512];
     put_load(load[0], sizeof load[0], bits, 'w', '2');
     put_load(load[1], sizeof load[1], bits, 'v', '3');
-    const cgen_sub subs[] = {
-        {'b', digit                           },
-        {'T', bits == 8 ? "int8_t" : "uint8_t"},
-        {'l', bits == 8 ? "r" : "l"           }, /* widening loads want low registers */
-        {'r', load[0]                         },
-        {'s', load[1]                         },
-        {0,   NULL                            }
-    };
+    const cgen_sub subs[] = {{'b', digit},
+                             {'T', bits == 8 ? "int8_t" : "uint8_t"},
+                             {'l', bits == 8 ? "r" : "l"}, /* widening loads want low registers */
+                             {'r', load[0]},
+                             {'s', load[1]},
+                             {0, NULL}};
     cgen_add(g, dot_text, subs);
 }
 

@@ -243,19 +243,11 @@ static nb_status put_node(writer *w, const nb_node *n)
         const char *op;
         nb_status (*put)(writer *w, const nb_node *n);
     } table[] = {
-        {"input",        put_input    },
-        {"conv2d",       put_conv     },
-        {"dwconv2d",     put_conv     },
-        {"linear",       put_linear   },
-        {"batchnorm",    put_batchnorm},
-        {"relu",         put_relu     },
-        {"maxpool",      put_maxpool  },
-        {"avgpool",      put_avgpool  },
-        {"add",          put_add      },
-        {"concat",       put_concat   },
-        {"flatten",      put_flatten  },
-        {"dropout",      put_nothing  },
-        {"softmax_xent", put_output   },
+        {"input", put_input},         {"conv2d", put_conv},         {"dwconv2d", put_conv},
+        {"linear", put_linear},       {"batchnorm", put_batchnorm}, {"relu", put_relu},
+        {"maxpool", put_maxpool},     {"avgpool", put_avgpool},     {"add", put_add},
+        {"concat", put_concat},       {"flatten", put_flatten},     {"dropout", put_nothing},
+        {"softmax_xent", put_output},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].op, n->op->name) == 0)

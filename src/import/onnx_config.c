@@ -71,9 +71,7 @@ static nb_status translate(nb_ctx *ctx, onnx_file *file, nb_onnx **out)
         onnx_file_free(ctx, file);
         return NB_E_NOMEM;
     }
-    *o = (nb_onnx){
-        .ctx = ctx, .file = file, .net = {.ctx = ctx, .file = file}
-    };
+    *o = (nb_onnx){.ctx = ctx, .file = file, .net = {.ctx = ctx, .file = file}};
     nb_status st = nb_arena_create(ctx, &o->net.arena);
     nb_c_locale locale; /* numbers become text, and text numbers */
     if (st == NB_OK)

@@ -149,13 +149,11 @@ static nb_status read_tensor(const reader *r, const Onnx__TensorProto *t, nb_st_
         int32_t type;
         nb_st_dtype dtype;
         size_t bytes;
-    } types[] = {
-        {ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT,    NB_ST_F32,  4},
-        {ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE,   NB_ST_F64,  8},
-        {ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16,  NB_ST_F16,  2},
-        {ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16, NB_ST_BF16, 2},
-        {ONNX__TENSOR_PROTO__DATA_TYPE__INT64,    NB_ST_I64,  8}
-    };
+    } types[] = {{ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, NB_ST_F32, 4},
+                 {ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE, NB_ST_F64, 8},
+                 {ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16, NB_ST_F16, 2},
+                 {ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16, NB_ST_BF16, 2},
+                 {ONNX__TENSOR_PROTO__DATA_TYPE__INT64, NB_ST_I64, 8}};
     *out = (nb_st_tensor){.name = text(t->name), .dtype = NB_ST_OTHER};
     NB_TRY(read_dims(r, t, out));
     if (t->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL && out->count == 1)
@@ -365,9 +363,7 @@ nb_status onnx_file_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, s
         nb_arena_free(arena);
         return NB_E_NOMEM;
     }
-    *m = (struct onnx_memory){
-        .arena = arena, .allocator = {.alloc = take, .free = give, .allocator_data = ctx}
-    };
+    *m = (struct onnx_memory){.arena = arena, .allocator = {.alloc = take, .free = give, .allocator_data = ctx}};
     f->memory = m;
     f->path = nb_arena_strdup(arena, name);
     nb_status st = f->path ? unpack(ctx, name, bytes, len, f) : NB_E_NOMEM;

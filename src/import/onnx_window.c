@@ -44,10 +44,7 @@ static nb_status check_range(const onnx_net *n, const onnx_node *d, const char *
 nb_status onnx_window_read(const onnx_net *n, const onnx_node *d, const onnx_v_entry *v, const int64_t k[2],
                            onnx_window *out)
 {
-    onnx_window w = {
-        .stride = {1, 1},
-          .dilation = {1, 1}
-    };
+    onnx_window w = {.stride = {1, 1}, .dilation = {1, 1}};
     int64_t ceil_mode, size[2] = {v->h, v->w};
     if (v->flat)
         return onnx_fail(n, d, NB_E_UNSUPPORTED, "needs images, but its input is flat");

@@ -91,9 +91,7 @@ nb_status onnx_op_shape(onnx_net *n, const onnx_node *d)
 {
     onnx_v_entry *x;
     NB_TRY(onnx_data(n, d, 0, &x));
-    onnx_v_entry y = {
-        .kind = ONNX_V_SHAPE, .n_shape = x->flat ? 2 : 4, .shape = {ONNX_BATCH, x->c, x->h, x->w}
-    };
+    onnx_v_entry y = {.kind = ONNX_V_SHAPE, .n_shape = x->flat ? 2 : 4, .shape = {ONNX_BATCH, x->c, x->h, x->w}};
     if (x->flat)
         y.shape[1] = (int64_t)x->c * x->h * x->w;
     return onnx_output(n, d, &y);

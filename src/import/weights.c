@@ -39,11 +39,7 @@ static size_t module_length(const char *name)
 static nb_node *leaf_for(const nb_node *layer, const char *part)
 {
     static const char *const norm[][2] = {
-        {"weight",       "gamma"},
-        {"bias",         "beta" },
-        {"running_mean", "mean" },
-        {"running_var",  "var"  }
-    };
+        {"weight", "gamma"}, {"bias", "beta"}, {"running_mean", "mean"}, {"running_var", "var"}};
     for (int32_t i = 0; layer->op->role == NB_ROLE_AFFINE && i < 4; i++)
         if (strcmp(part, norm[i][0]) == 0)
             return nb_leaf_of(layer, norm[i][1]);

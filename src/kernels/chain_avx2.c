@@ -42,14 +42,12 @@ typedef struct {
 
 INLINE quantizer quantizer_of(const nb_kgrid *g, float cap, int relu)
 {
-    return (quantizer){
-        .scale = _mm256_set1_ps(g->scale),
-        .beyond = _mm256_set1_ps((float)(g->hi - g->zero + 1)),
-        .zero = _mm256_set1_epi16((int16_t)g->zero),
-        .lo = _mm256_set1_epi16((int16_t)g->lo),
-        .hi = _mm256_set1_epi16((int16_t)g->hi),
-        .k = {_mm256_set1_ps(cap), relu}
-    };
+    return (quantizer){.scale = _mm256_set1_ps(g->scale),
+                       .beyond = _mm256_set1_ps((float)(g->hi - g->zero + 1)),
+                       .zero = _mm256_set1_epi16((int16_t)g->zero),
+                       .lo = _mm256_set1_epi16((int16_t)g->lo),
+                       .hi = _mm256_set1_epi16((int16_t)g->hi),
+                       .k = {_mm256_set1_ps(cap), relu}};
 }
 
 /* v / scale, rounded, and where the clamp passes. A NaN is 0 and passes nothing; so is what an uncapped relu cuts off,
@@ -109,9 +107,7 @@ INLINE void put_codes(uint8_t *codes, uint8_t *mask, pair v, const quantizer *z,
 
 INLINE void put_floats(float *y, uint8_t *mask, pair v, const limits *k, int32_t n, int full)
 {
-    v = (pair){
-        {clamp8(v.v[0], k), clamp8(v.v[1], k)}
-    };
+    v = (pair){{clamp8(v.v[0], k), clamp8(v.v[1], k)}};
     store16(y, v, n, full);
     if (mask)
         put_bits(mask, _mm256_movemask_ps(passes8(v.v[0], k)) | _mm256_movemask_ps(passes8(v.v[1], k)) << W, n, full);
@@ -139,11 +135,7 @@ INLINE void map_block(uint8_t *codes, float *y, uint8_t *mask, const float *x, c
 
 TARGET void nb_k_map_float__avx2(float *y, uint8_t *mask, const float *x, const nb_kmap *m, int64_t rows, int32_t c)
 {
-    const quantizer none =
-                        {
-                            .k = {_mm256_set1_ps(m->clamp.cap), 0}
-    },
-                    relu = {.k = {none.k.cap, 1}};
+    const quantizer none = {.k = {_mm256_set1_ps(m->clamp.cap), 0}}, relu = {.k = {none.k.cap, 1}};
     if (m->clamp.relu)
         FOR_BLOCKS(block_rows(8, c, 8 * W), rows, c, map_block, NULL, y, mask, x, m, &relu, c)
     else
@@ -184,10 +176,7 @@ typedef struct {
 
 INLINE operands operands_of(const nb_kjoin *j, int n_in, int codes, int relu)
 {
-    operands o = {
-        .k = {_mm256_set1_ps(j->clamp.cap), relu},
-          .n_in = n_in, .codes = codes
-    };
+    operands o = {.k = {_mm256_set1_ps(j->clamp.cap), relu}, .n_in = n_in, .codes = codes};
     for (int i = 0; i < n_in; i++) {
         const int32_t flip = j->in[i].is_signed ? 128 : 0;
         o.data[i] = j->in[i].data;
@@ -209,9 +198,7 @@ INLINE pair operand16(const operands *o, int i, int64_t at)
         return load16((const float *)(const void *)o->data[i] + at, 2 * W, 1);
     const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)(o->data[i] + at));
     const __m128i u8 = _mm_xor_si128(bytes, o->flip[i]);
-    return (pair){
-        {values8(o, i, u8), values8(o, i, _mm_srli_si128(u8, W))}
-    };
+    return (pair){{values8(o, i, u8), values8(o, i, _mm_srli_si128(u8, W))}};
 }
 
 /* The sum, before the clamp. */
@@ -220,9 +207,7 @@ INLINE pair joined16(const operands *o, int64_t at)
     pair v = operand16(o, 0, at);
     if (o->n_in > 1) {
         const pair b = operand16(o, 1, at);
-        v = (pair){
-            {_mm256_add_ps(v.v[0], b.v[0]), _mm256_add_ps(v.v[1], b.v[1])}
-        };
+        v = (pair){{_mm256_add_ps(v.v[0], b.v[0]), _mm256_add_ps(v.v[1], b.v[1])}};
     }
     return v;
 }

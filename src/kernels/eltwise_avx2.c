@@ -134,11 +134,8 @@ INLINE sums16 load_sums16(const double *p, int32_t n, int full)
 {
     if (full)
         return (sums16){
-            {{_mm256_loadu_pd(p), _mm256_loadu_pd(p + 4)}, {_mm256_loadu_pd(p + 8), _mm256_loadu_pd(p + 12)}}
-        };
-    return (sums16){
-        {sums_load(p, n), n > W ? sums_load(p + W, n - W) : (sums){{0}, {0}}}
-    };
+            {{_mm256_loadu_pd(p), _mm256_loadu_pd(p + 4)}, {_mm256_loadu_pd(p + 8), _mm256_loadu_pd(p + 12)}}};
+    return (sums16){{sums_load(p, n), n > W ? sums_load(p + W, n - W) : (sums){{0}, {0}}}};
 }
 
 INLINE void store_sums16(double *p, const sums16 *a, int32_t n, int full)
@@ -254,11 +251,7 @@ INLINE void grad_sums_block(double *sum_dy, double *sum_dyx, const float *dy, co
     const pair mu = load16(mean + j, n, full);
     sums16 s = load_sums16(sum_dy + j, n, full), q = load_sums16(sum_dyx + j, n, full);
     for (int64_t r = from; r < to;) {
-        pair bs =
-                 {
-                     {_mm256_setzero_ps(), _mm256_setzero_ps()}
-        },
-             bq = bs;
+        pair bs = {{_mm256_setzero_ps(), _mm256_setzero_ps()}}, bq = bs;
         for (int64_t end = r + NB_GRAD_BLOCK < to ? r + NB_GRAD_BLOCK : to; r < end; r++) {
             const pair g = masked(dy + r * c + j, mask ? mask + r * stride + j / W : NULL, n, full);
             const pair v = load16(x + r * c + j, n, full);

@@ -68,12 +68,8 @@ typedef struct {
 INLINE pair load16(const float *p, int32_t n, int full)
 {
     if (full)
-        return (pair){
-            {_mm256_loadu_ps(p), _mm256_loadu_ps(p + W)}
-        };
-    return (pair){
-        {load(p, n, lanes(n)), n > W ? load(p + W, n - W, lanes(n - W)) : _mm256_setzero_ps()}
-    };
+        return (pair){{_mm256_loadu_ps(p), _mm256_loadu_ps(p + W)}};
+    return (pair){{load(p, n, lanes(n)), n > W ? load(p + W, n - W, lanes(n - W)) : _mm256_setzero_ps()}};
 }
 
 INLINE void store16(float *p, pair a, int32_t n, int full)

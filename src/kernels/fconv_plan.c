@@ -104,14 +104,14 @@ static size_t carve(nb_fconv_plan *p, char *mem)
         int32_t **table;
         size_t n;
     } tables[] = {
-        {&p->x_row,    pixels                          },
-        {&p->y_off,    pixels                          },
-        {&p->x_tap,    taps                            },
-        {&p->slot_off, taps                            },
-        {&p->dx_off,   in                              },
-        {&p->dy_row,   in                              },
-        {&p->dy_tap,   positions * (size_t)p->tap_depth},
-        {&p->dy_pos,   positions                       },
+        {&p->x_row, pixels},
+        {&p->y_off, pixels},
+        {&p->x_tap, taps},
+        {&p->slot_off, taps},
+        {&p->dx_off, in},
+        {&p->dy_row, in},
+        {&p->dy_tap, positions * (size_t)p->tap_depth},
+        {&p->dy_pos, positions},
     };
     if (mem)
         p->phase = (nb_fphase *)(void *)(mem + at);

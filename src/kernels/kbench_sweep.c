@@ -65,10 +65,7 @@ static void channel_grad(tensors *t)
 
 static void join_codes(tensors *t)
 {
-    const nb_kjoin j = {
-        {{t->codes, 0.01f, 3, 0}, {t->more, 0.02f, 5, 0}},
-        2, 1, relu
-    };
+    const nb_kjoin j = {{{t->codes, 0.01f, 3, 0}, {t->more, 0.02f, 5, 0}}, 2, 1, relu};
     nb_k_join_codes(t->codes, t->mask, &j, &grid, VALUES);
 }
 
@@ -84,31 +81,25 @@ static void requantize(tensors *t)
 
 static void add_codes(tensors *t)
 {
-    const nb_iadd add = {
-        {0,       0      },
-        {3,       5      },
-        {1 << 28, 1 << 29},
-        30, 0, 0, 255
-    };
+    const nb_iadd add = {{0, 0}, {3, 5}, {1 << 28, 1 << 29}, 30, 0, 0, 255};
     nb_k_add_codes(t->codes, t->codes, t->more, VALUES, &add);
 }
 
 /* A mask is a bit per value. */
 const nb_kbench_sweep nb_kbench_sweeps[] = {
-    {"minmax",                             "range of a tensor", 4, minmax},
-    {"quantize",                                   "floats to codes and gradient mask", 4 + 1 + 0.125, quantize},
-    {"dequantize",                                    "codes to floats", 1 + 4, dequantize},
-    {"ste_backward","straight-through gradient", 4 + 4 + 0.125, ste_backward},
-    {"channel_stats",                            "batch norm forward: sums, ranges", 4, channel_stats},
-    {"map_codes",                         "batch norm + relu + fake-quant", 4 + 1 + 0.125, map_codes},
-    {"channel_grad_sums",                               "batch norm backward: sums", 4 + 4 + 0.125, channel_grad_sums},
-    {"channel_grad",                                    "batch norm backward: gradient", 4 + 4 + 4 + 0.125, channel_grad},
-    {"join_codes",                                           "residual add + relu + fake-quant", 1 + 1 + 1 + 0.125, join_codes},
-    {"acc_to_real",                        "accumulators to floats", 4 + 4, acc_to_real},
-    {"requantize",                      "accumulators to codes", 4 + 1, requantize},
-    {"add_codes",                                   "residual add of the engine", 1 + 1 + 1, add_codes},
-    {0                                   }
-};
+    {"minmax", "range of a tensor", 4, minmax},
+    {"quantize", "floats to codes and gradient mask", 4 + 1 + 0.125, quantize},
+    {"dequantize", "codes to floats", 1 + 4, dequantize},
+    {"ste_backward", "straight-through gradient", 4 + 4 + 0.125, ste_backward},
+    {"channel_stats", "batch norm forward: sums, ranges", 4, channel_stats},
+    {"map_codes", "batch norm + relu + fake-quant", 4 + 1 + 0.125, map_codes},
+    {"channel_grad_sums", "batch norm backward: sums", 4 + 4 + 0.125, channel_grad_sums},
+    {"channel_grad", "batch norm backward: gradient", 4 + 4 + 4 + 0.125, channel_grad},
+    {"join_codes", "residual add + relu + fake-quant", 1 + 1 + 1 + 0.125, join_codes},
+    {"acc_to_real", "accumulators to floats", 4 + 4, acc_to_real},
+    {"requantize", "accumulators to codes", 4 + 1, requantize},
+    {"add_codes", "residual add of the engine", 1 + 1 + 1, add_codes},
+    {0}};
 enum { SWEEPS = (int)(sizeof nb_kbench_sweeps / sizeof *nb_kbench_sweeps) - 1 };
 
 static void fill(tensors *t)

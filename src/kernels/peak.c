@@ -72,12 +72,9 @@ static const struct {
     nb_peak_unit unit;
     unit_loop *loop;
 } loops[] = {
-    {NB_CPU_AVX2,                 NB_PEAK_FLOAT, float_avx2  },
-    {NB_CPU_AVX2,                 NB_PEAK_PAIRS, pairs_avx2  },
-    {NB_CPU_AVX2,                 NB_PEAK_QUADS, quads_avx2  },
-    {NB_CPU_AVX512,               NB_PEAK_FLOAT, float_avx512},
-    {NB_CPU_AVX512,               NB_PEAK_PAIRS, pairs_avx512},
-    {NB_CPU_AVX512 | NB_CPU_VNNI, NB_PEAK_QUADS, quads_vnni  },
+    {NB_CPU_AVX2, NB_PEAK_FLOAT, float_avx2},     {NB_CPU_AVX2, NB_PEAK_PAIRS, pairs_avx2},
+    {NB_CPU_AVX2, NB_PEAK_QUADS, quads_avx2},     {NB_CPU_AVX512, NB_PEAK_FLOAT, float_avx512},
+    {NB_CPU_AVX512, NB_PEAK_PAIRS, pairs_avx512}, {NB_CPU_AVX512 | NB_CPU_VNNI, NB_PEAK_QUADS, quads_vnni},
 };
 enum { LOOPS = (int)(sizeof loops / sizeof *loops) };
 #else

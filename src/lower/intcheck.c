@@ -103,9 +103,7 @@ nb_status nb_intcheck_tensor(const nb_intcheck *p, int32_t tensor)
     else if (t->zero < nb_int_grid(t->type, info->bits).lo || t->zero > nb_int_grid(t->type, info->bits).hi)
         v = (nb_everdict){where, "zero point #: must be a code of the grid, and 0 for s32", {t->zero}};
     else if (t->offset > NB_INT_MAX_BYTES)
-        v = (nb_everdict){
-            where, "offset #: must be at most #", {(int64_t)t->offset, (int64_t)NB_INT_MAX_BYTES}
-        };
+        v = (nb_everdict){where, "offset #: must be at most #", {(int64_t)t->offset, (int64_t)NB_INT_MAX_BYTES}};
     return report(p, NB_E_SHAPE, &v);
 }
 
@@ -121,12 +119,10 @@ nb_status nb_intcheck_shape(const nb_intcheck *p, int32_t step)
     const nb_erange grid = nb_int_grid(m->e.tensors[s->out].type, m->tensors[s->out].bits);
     if (s->lo < grid.lo || s->hi > grid.hi)
         v = (nb_everdict){
-            1 + step, "clamp #..#: must lie within the grid of @, #..#", {s->lo, s->hi, s->out, grid.lo, grid.hi}
-        };
+            1 + step, "clamp #..#: must lie within the grid of @, #..#", {s->lo, s->hi, s->out, grid.lo, grid.hi}};
     if (s->kind == NB_STEP_MAXPOOL && m->tensors[s->in[0]].scale != m->tensors[s->out].scale)
         v = (nb_everdict){
-            1 + step, "@ and @ must have one type, scale and zero point: a maximum keeps its grid", {s->in[0], s->out}
-        };
+            1 + step, "@ and @ must have one type, scale and zero point: a maximum keeps its grid", {s->in[0], s->out}};
     for (int32_t i = 0; i < step && !v.why; i++) /* names are the keys of the file's tensors */
         if (strcmp(m->steps[i].name, m->steps[step].name) == 0)
             v.why = "an earlier step has the same name";
@@ -140,15 +136,13 @@ static nb_everdict level_fault(const nb_sinfo *info, int32_t where, bool *is_lev
         return (nb_everdict){where, "weight_bits: #: must be 1..8 with levels", {info->weight_bits}};
     if (info->n_levels < 2 || info->n_levels > 1 << info->weight_bits)
         return (nb_everdict){
-            where, "# levels: must be 2..# (# bits)", {info->n_levels, 1 << info->weight_bits, info->weight_bits}
-        };
+            where, "# levels: must be 2..# (# bits)", {info->n_levels, 1 << info->weight_bits, info->weight_bits}};
     for (int32_t i = 0; i < info->n_levels; i++) {
         if (info->level[i] == -128)
             return (nb_everdict){where, "levels[#]: -128: must be -127..127", {i}};
         if (i > 0 && info->level[i] <= info->level[i - 1])
             return (nb_everdict){
-                where, "levels[#]: #: must be more than the one before, #", {i, info->level[i], info->level[i - 1]}
-            };
+                where, "levels[#]: #: must be more than the one before, #", {i, info->level[i], info->level[i - 1]}};
         is_level[info->level[i] + 128] = true;
     }
     return (nb_everdict){0};
@@ -167,15 +161,12 @@ static nb_everdict weight_fault(const nb_estep *s, const nb_sinfo *info, int32_t
     for (int64_t i = 0; i < n && !v.why; i++) {
         if (allowed[s->weights[i] + 128])
             continue;
-        v = (nb_everdict){
-            where,
-            "weight[#][#]: #: must be #..# (# bits)",
-            {i / row, i % row, s->weights[i], -limit, limit, info->weight_bits}
-        };
+        v = (nb_everdict){where,
+                          "weight[#][#]: #: must be #..# (# bits)",
+                          {i / row, i % row, s->weights[i], -limit, limit, info->weight_bits}};
         if (info->level)
             v = (nb_everdict){
-                where, "weight[#][#]: #: is none of its # levels", {i / row, i % row, s->weights[i], info->n_levels}
-            };
+                where, "weight[#][#]: #: is none of its # levels", {i / row, i % row, s->weights[i], info->n_levels}};
     }
     return v;
 }
@@ -192,9 +183,7 @@ static nb_status check_info(const nb_intcheck *p, int32_t step)
     else if (!info->level && (info->weight_bits < NB_PACK_MIN_BITS || info->weight_bits > NB_PACK_MAX_BITS))
         v = (nb_everdict){1 + step, "weight_bits: #: must be 2..8", {info->weight_bits}};
     else if (info->n_scale != 1 && info->n_scale != s->geom.oc)
-        v = (nb_everdict){
-            1 + step, "# weight scales: must be 1 or #", {info->n_scale, s->geom.oc}
-        };
+        v = (nb_everdict){1 + step, "# weight scales: must be 1 or #", {info->n_scale, s->geom.oc}};
     for (int32_t i = 0; i < info->n_scale && !v.why; i++)
         v.why = scale_fault(info->weight_scale[i], "weight_scale", i, text, sizeof text);
     if (!v.why)

@@ -323,9 +323,7 @@ static nb_status get_weights(reader *r, filed_step *s)
     const int64_t n = nb_estep_weights(&s->e);
     const int32_t bits = s->info.weight_bits;
     if (nb_pack_per_byte(bits) == 1) {
-        const wanted w = {
-            "weight", NB_ST_I8, 4, {g->oc, g->kh, g->kw, g->c / g->groups}
-        };
+        const wanted w = {"weight", NB_ST_I8, 4, {g->oc, g->kh, g->kw, g->c / g->groups}};
         NB_TRY(get_array(r, s->info.name, &w, &t));
         s->e.weights = t->data;
         return NB_OK;
@@ -356,11 +354,7 @@ static nb_status get_arrays(reader *r, filed_step *s)
     const nb_etensor *out = &r->model->tensors[s->e.out];
     const nb_st_tensor *t;
     if (s->e.kind == NB_STEP_TABLE) {
-        NB_TRY(get_array(r, name,
-                         &(wanted){
-                             "table", NB_ST_U8, 2, {out->c, 256}
-        },
-                         &t));
+        NB_TRY(get_array(r, name, &(wanted){"table", NB_ST_U8, 2, {out->c, 256}}, &t));
         s->e.table = t->data;
     }
     if (s->e.kind == NB_STEP_CONV)

@@ -91,5 +91,4 @@ const nb_block nb_block_invres = {
     .attr_size = sizeof(invres_attr),
     .expand = invres_expand,
     .examples = (const char *const[]){"invres: {out: 8}", "invres: {out: 16, stride: 2, repeat: 3}",
-                                      "invres: {out: 12, expand: 1, kernel: 5, cap: inf}", NULL}
-};
+                                      "invres: {out: 12, expand: 1, kernel: 5, cap: inf}", NULL}};

@@ -83,5 +83,4 @@ const nb_block nb_block_resblock = {
     .keys = resblock_keys,
     .attr_size = sizeof(resblock_attr),
     .expand = resblock_expand,
-    .examples = (const char *const[]){"resblock: {out: 8}", "resblock: {out: 16, stride: 2, repeat: 2}", NULL}
-};
+    .examples = (const char *const[]){"resblock: {out: 8}", "resblock: {out: 16, stride: 2, repeat: 2}", NULL}};

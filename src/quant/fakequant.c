@@ -198,10 +198,7 @@ static void channel_forward(void *arg, int64_t c, int32_t thread)
     nb_qparams *q = &j->p->q;
     const float *x = (const float *)j->n->in[0]->out.data + c * j->per;
     if (j->observe) {
-        nb_observation o = {
-            .values = {stored, x},
-              .n = j->per, .calibration = j->calibration
-        };
+        nb_observation o = {.values = {stored, x}, .n = j->per, .calibration = j->calibration};
         nb_k_minmax(&o.min, &o.max, x, j->per);
         observe(j->n, (int32_t)c, &o);
     }
@@ -241,13 +238,11 @@ static void tensor_forward(fq_job *j)
             if (isnan(lo))
                 break;
         }
-        const nb_observation o = {
-            .values = {stored, j->n->in[0]->out.data},
-            .n = j->count,
-            .min = lo,
-            .max = hi,
-            .calibration = j->calibration
-        };
+        const nb_observation o = {.values = {stored, j->n->in[0]->out.data},
+                                  .n = j->count,
+                                  .min = lo,
+                                  .max = hi,
+                                  .calibration = j->calibration};
         observe(j->n, 0, &o);
     }
     const nb_weight_use use = use_of(j->p);

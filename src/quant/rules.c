@@ -57,10 +57,7 @@ static nb_status bind_part(nb_graph *g, const nb_conf *map, const char *where, b
     void *attr = method->attr_size ? nb_graph_alloc(g, method->attr_size) : NULL;
     if (method->attr_size && !attr)
         return NB_E_NOMEM;
-    nb_binding b[2] = {
-        {weights ? nb_quant_weight_keys : nb_quant_act_keys, &keys},
-        {method->keys,                                       attr }
-    };
+    nb_binding b[2] = {{weights ? nb_quant_weight_keys : nb_quant_act_keys, &keys}, {method->keys, attr}};
     NB_TRY(nb_conf_bind(g->ctx, map, where, b, method->keys ? 2 : 1));
     *out = (nb_fakequant_attr){.method = method,
                                .method_attr = attr,
@@ -131,9 +128,8 @@ static nb_status check_layer_map(const nb_quant_rules *rules, const nb_conf *map
 {
     static const nb_key parts[] = {
         {.name = "weights", .kind = NB_K_NODE, .offset = 0, .help = "rules for its weights"},
-        {.name = "activations",      .kind = NB_K_NODE, .offset = sizeof(const nb_conf *), .help = "rules for its output"},
-        {0                }
-    };
+        {.name = "activations", .kind = NB_K_NODE, .offset = sizeof(const nb_conf *), .help = "rules for its output"},
+        {0}};
     const nb_conf *found[2] = {0};
     char where[160];
     snprintf(where, sizeof where, "quant.layers.%s", layer);

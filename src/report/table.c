@@ -18,7 +18,7 @@
 
 enum { CELL_BYTES = 64, GAP = 2 };
 
-typedef enum { CELL_BLANK, CELL_TEXT, CELL_INT, CELL_REAL, CELL_BYTE_COUNT } cell_kind;
+typedef enum { CELL_BLANK, CELL_TEXT, CELL_INT, CELL_REAL } cell_kind;
 
 typedef struct {
     cell_kind kind;
@@ -129,11 +129,6 @@ void nb_table_add_real(nb_table *t, double v, int32_t decimals)
     add(t, (cell){.kind = CELL_REAL, .real = v, .decimals = decimals});
 }
 
-void nb_table_add_bytes(nb_table *t, int64_t v)
-{
-    add(t, (cell){.kind = CELL_BYTE_COUNT, .whole = v});
-}
-
 void nb_table_add_blank(nb_table *t)
 {
     add(t, (cell){.kind = CELL_BLANK});
@@ -180,20 +175,6 @@ int32_t nb_text_columns(const char *utf8)
 
 /* ---- text ---- */
 
-static void render_bytes(char buf[CELL_BYTES], int64_t v)
-{
-    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    double scaled = (double)v;
-    size_t unit = 0;
-    if (v > -1024 && v < 1024) {
-        snprintf(buf, CELL_BYTES, "%" PRId64 " B", v);
-        return;
-    }
-    for (scaled /= 1024; fabs(scaled) >= 1023.95 && unit < 5; unit++) /* 1023.95 would print as 1024.0 */
-        scaled /= 1024;
-    snprintf(buf, CELL_BYTES, "%.1f %s", scaled, units[unit]);
-}
-
 /* What stands in the cell on a terminal, before replacements; buf is used for numbers. */
 static const char *render(const cell *c, char buf[CELL_BYTES])
 {
@@ -209,9 +190,6 @@ static const char *render(const cell *c, char buf[CELL_BYTES])
             snprintf(buf, CELL_BYTES, "%.*e", (int)c->decimals, c->real);
         else
             snprintf(buf, CELL_BYTES, "%.*f", (int)c->decimals, c->real);
-        break;
-    case CELL_BYTE_COUNT:
-        render_bytes(buf, c->whole);
         break;
     case CELL_BLANK:
         break;
@@ -305,7 +283,7 @@ static void put_json_cell(nb_text *out, const cell *c)
     char number[NB_NUMTEXT];
     if (c->kind == CELL_TEXT)
         nb_text_json(out, c->text);
-    else if (c->kind == CELL_INT || c->kind == CELL_BYTE_COUNT)
+    else if (c->kind == CELL_INT)
         nb_text_printf(out, "%" PRId64, c->whole);
     else if (c->kind == CELL_REAL && isfinite(c->real))
         nb_text_add(out, nb_double_text(number, c->real));

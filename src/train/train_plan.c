@@ -93,10 +93,7 @@ static nb_status bind_optimizer(nb_ctx *ctx, nb_train_plan *p)
 
 static nb_status bind_schedule(nb_ctx *ctx, nb_train_plan *p, nb_phase *ph, const char *phase_where)
 {
-    static const nb_key name_key[] = {
-        {.name = "name",       .dflt = "constant", .kind = NB_K_STRING},
-        {0}
-    };
+    static const nb_key name_key[] = {{.name = "name", .dflt = "constant", .kind = NB_K_STRING}, {0}};
     const nb_conf *c = ph->keys.schedule, *map;
     const char *name = section_name(c, "constant", &map), *bound_name;
     const char *where = nb_arena_printf(p->arena, "%s.schedule", phase_where);

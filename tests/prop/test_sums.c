@@ -41,29 +41,29 @@ typedef struct {
 } pathology;
 
 static const pathology pathologies[] = {
-    {LARGE,  {{"fc.weight", -1, 0, 0.01f}}                                                          }, /* every product adds up */
-    {LARGE,  {{"fc.weight", -1, 0, -0.01f}, {"fc.bias", 1, 0, 1e5f}}                                }, /* the bias wants its share */
-    {LARGE,  {{"fc.weight", 5, 0, 3}}                                                               }, /* ordinary, with an outlier */
-    {SMALL,  {{"c1.weight", -1, 3e-6f, 0}, {"c2.weight", -1, 3e-6f, 0}, {"fc.weight", -1, 3e-6f, 0}}},
-    {SMALL,  {{"fc.weight", -1, 1e-5f, 0}, {"fc.bias", -1, 0, 1}}                                   }, /* all that decides is in the weights */
-    {SMALL,  {{"fc.weight", -1, 1e-9f, 0}, {"fc.bias", 2, 0, 1}}                                    }, /* nothing but the bias is left */
-    {SMALL,  {{"fc.weight", -1, 1e-20f, 0}, {"fc.bias", 2, 0, 1}}                                   },
-    {SMALL,  {{"c2.weight", -1, 1e-6f, 0}, {"c2.bias", 1, 0, 1}}                                    },
-    {SMALL,  {{"c2.bias", 1, 0, 1e9f}}                                                              }, /* one channel takes the whole range */
-    {SMALL,  {{"c2.bias", 1, 0, -1e9f}}                                                             }, /* and one that relu removes */
-    {SMALL,  {{"c2.bias", 1, 0, 1e30f}}                                                             },
-    {SMALL,  {{"bn.gamma", 2, 0, 1e-9f}, {"bn.beta", 2, 0, 1}}                                      }, /* a channel that says nothing */
-    {SMALL,  {{"bn.gamma", 2, 0, -1e-6f}, {"bn.beta", 2, 0, 3}}                                     },
-    {SMALL,  {{"bn.gamma", 2, 0, 0}, {"bn.beta", 2, 0, -1}}                                         },
-    {SMALL,  {{"bn.var", 2, 0, 0}, {"bn.mean", 2, 0, 100}}                                          }, /* what constant pixels leave */
-    {SMALL,  {{"c1.weight", -1, 0, 0}, {"bn.var", -1, 0, 0}, {"bn.mean", -1, 0, 0.5f}}              },
-    {NORMED, {{"bn.gamma", 2, 0, 1e-6f}, {"bn.beta", 2, 0, 1}}                                      },
-    {NORMED, {{"bn.gamma", -1, 0, -1e-6f}, {"bn.beta", -1, 0, 1}}                                   },
-    {NORMED, {{"bn.gamma", -1, 0, 1e-5f}, {"bn.beta", -1, 0, 100}}                                  },
-    {POOLED, {{"bn.gamma", 2, 0, 4e-6f}, {"bn.beta", 2, 0, 1}}                                      },
-    {POOLED, {{"bn.gamma", -1, 0, -1e-6f}, {"bn.beta", -1, 0, 1}}                                   },
-    {POOLED, {{"bn.gamma", -1, 0, 1e-7f}, {"bn.beta", -1, 0, 1}}                                    },
-    {SMALL,  {{"c1.weight", -1, 0, 0}, {"fc.weight", -1, 0, 0}, {"fc.bias", -1, 0, -0.013f}}        },
+    {LARGE, {{"fc.weight", -1, 0, 0.01f}}},                           /* every product adds up */
+    {LARGE, {{"fc.weight", -1, 0, -0.01f}, {"fc.bias", 1, 0, 1e5f}}}, /* the bias wants its share */
+    {LARGE, {{"fc.weight", 5, 0, 3}}},                                /* ordinary, with an outlier */
+    {SMALL, {{"c1.weight", -1, 3e-6f, 0}, {"c2.weight", -1, 3e-6f, 0}, {"fc.weight", -1, 3e-6f, 0}}},
+    {SMALL, {{"fc.weight", -1, 1e-5f, 0}, {"fc.bias", -1, 0, 1}}}, /* all that decides is in the weights */
+    {SMALL, {{"fc.weight", -1, 1e-9f, 0}, {"fc.bias", 2, 0, 1}}},  /* nothing but the bias is left */
+    {SMALL, {{"fc.weight", -1, 1e-20f, 0}, {"fc.bias", 2, 0, 1}}},
+    {SMALL, {{"c2.weight", -1, 1e-6f, 0}, {"c2.bias", 1, 0, 1}}},
+    {SMALL, {{"c2.bias", 1, 0, 1e9f}}},  /* one channel takes the whole range */
+    {SMALL, {{"c2.bias", 1, 0, -1e9f}}}, /* and one that relu removes */
+    {SMALL, {{"c2.bias", 1, 0, 1e30f}}},
+    {SMALL, {{"bn.gamma", 2, 0, 1e-9f}, {"bn.beta", 2, 0, 1}}}, /* a channel that says nothing */
+    {SMALL, {{"bn.gamma", 2, 0, -1e-6f}, {"bn.beta", 2, 0, 3}}},
+    {SMALL, {{"bn.gamma", 2, 0, 0}, {"bn.beta", 2, 0, -1}}},
+    {SMALL, {{"bn.var", 2, 0, 0}, {"bn.mean", 2, 0, 100}}}, /* what constant pixels leave */
+    {SMALL, {{"c1.weight", -1, 0, 0}, {"bn.var", -1, 0, 0}, {"bn.mean", -1, 0, 0.5f}}},
+    {NORMED, {{"bn.gamma", 2, 0, 1e-6f}, {"bn.beta", 2, 0, 1}}},
+    {NORMED, {{"bn.gamma", -1, 0, -1e-6f}, {"bn.beta", -1, 0, 1}}},
+    {NORMED, {{"bn.gamma", -1, 0, 1e-5f}, {"bn.beta", -1, 0, 100}}},
+    {POOLED, {{"bn.gamma", 2, 0, 4e-6f}, {"bn.beta", 2, 0, 1}}},
+    {POOLED, {{"bn.gamma", -1, 0, -1e-6f}, {"bn.beta", -1, 0, 1}}},
+    {POOLED, {{"bn.gamma", -1, 0, 1e-7f}, {"bn.beta", -1, 0, 1}}},
+    {SMALL, {{"c1.weight", -1, 0, 0}, {"fc.weight", -1, 0, 0}, {"fc.bias", -1, 0, -0.013f}}},
 };
 
 static void apply(nb_graph *g, const change *c)

@@ -9,14 +9,12 @@
 
 void ref_foreign_open(ref_foreign *f, const char *model, int32_t h, int32_t w, int32_t c, int32_t classes)
 {
-    const nb_dsinfo info = {
-        .h = h,
-        .w = w,
-        .c = c,
-        .classes = classes,
-        .mean = {0.5f,  0.5f,  0.5f,  0.5f },
-        .std = {0.25f, 0.25f, 0.25f, 0.25f}
-    };
+    const nb_dsinfo info = {.h = h,
+                            .w = w,
+                            .c = c,
+                            .classes = classes,
+                            .mean = {0.5f, 0.5f, 0.5f, 0.5f},
+                            .std = {0.25f, 0.25f, 0.25f, 0.25f}};
     char text[4096];
     *f = (ref_foreign){.ctx = nb_ctx_create()};
     NB_ASSERT(f->ctx && (size_t)snprintf(text, sizeof text, "data: {name: synth}\nmodel:\n%s", model) < sizeof text);

@@ -9,15 +9,13 @@
 nb_status small_model_build(small_model *m, nb_ctx *ctx, const char *text, int32_t batch)
 {
     *m = (small_model){.ctx = ctx};
-    nb_dsinfo info = {
-        .count = batch,
-        .h = SMALL_H,
-        .w = SMALL_W,
-        .c = SMALL_C,
-        .classes = SMALL_CLASSES,
-        .mean = {0.4f, 0.5f,  0.6f},
-        .std = {0.3f, 0.25f, 0.2f}
-    };
+    nb_dsinfo info = {.count = batch,
+                      .h = SMALL_H,
+                      .w = SMALL_W,
+                      .c = SMALL_C,
+                      .classes = SMALL_CLASSES,
+                      .mean = {0.4f, 0.5f, 0.6f},
+                      .std = {0.3f, 0.25f, 0.2f}};
     nb_experiment exp = {0};
     size_t pixels = (size_t)batch * SMALL_H * SMALL_W * SMALL_C;
     m->pixels = nb_alloc(ctx, pixels);

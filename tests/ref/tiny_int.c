@@ -12,26 +12,14 @@ static const char *const classes[4] = {"cat", "dog", "\"quoted\" \\ name", "\xc3
 static void fill_tensors(ref_tiny *t)
 {
     static const nb_etensor tensors[9] = {
-        {5, 5, 2, NB_EI_U8,  128, 0},
-        {5, 5, 3, NB_EI_U8,  3,   0},
-        {2, 2, 3, NB_EI_U8,  3,   0},
-        {2, 2, 3, NB_EI_S8,  -1,  0},
-        {2, 2, 3, NB_EI_U8,  100, 0},
-        {2, 2, 6, NB_EI_S8,  7,   0},
-        {2, 2, 6, NB_EI_S8,  7,   0},
-        {1, 1, 6, NB_EI_S8,  7,   0},
-        {1, 1, 4, NB_EI_S32, 0,   0},
+        {5, 5, 2, NB_EI_U8, 128, 0}, {5, 5, 3, NB_EI_U8, 3, 0},   {2, 2, 3, NB_EI_U8, 3, 0},
+        {2, 2, 3, NB_EI_S8, -1, 0},  {2, 2, 3, NB_EI_U8, 100, 0}, {2, 2, 6, NB_EI_S8, 7, 0},
+        {2, 2, 6, NB_EI_S8, 7, 0},   {1, 1, 6, NB_EI_S8, 7, 0},   {1, 1, 4, NB_EI_S32, 0, 0},
     };
     static const nb_tinfo tinfo[9] = {
-        {"in.fq",  0.0078125f,      8 },
-        {"c1.fq",  0.1f,            8 },
-        {"pool",   0.1f,            8 },
-        {"dw.fq",  0.3333333f,      4 },
-        {"sum.fq", 0.2f,            8 },
-        {"cat.fq", 0.25f,           8 },
-        {"clamp",  0.25f,           8 },
-        {"mean",   0.25f,           8 },
-        {"logits", 1.17549435e-38f, 32},
+        {"in.fq", 0.0078125f, 8}, {"c1.fq", 0.1f, 8},  {"pool", 0.1f, 8},
+        {"dw.fq", 0.3333333f, 4}, {"sum.fq", 0.2f, 8}, {"cat.fq", 0.25f, 8},
+        {"clamp", 0.25f, 8},      {"mean", 0.25f, 8},  {"logits", 1.17549435e-38f, 32},
     };
     memcpy(t->tensors, tensors, sizeof tensors);
     memcpy(t->tinfo, tinfo, sizeof tinfo);

@@ -12,9 +12,7 @@
 
 enum { H = 6, W = 5, C = 3, BYTES = H * W * C };
 static const nb_dsinfo shape = {
-    .count = 1, .h = H, .w = W, .c = C, .classes = 2, .mean = {0.2f, 0.4f, 0.8f},
-                     .std = {1,    1,    1   }
-};
+    .count = 1, .h = H, .w = W, .c = C, .classes = 2, .mean = {0.2f, 0.4f, 0.8f}, .std = {1, 1, 1}};
 
 static nb_augment *chain(data_fixture *f, const char *list)
 {
@@ -244,22 +242,22 @@ static void mistakes_have_place_and_remedy(void **state)
 {
     data_fixture *f = *state;
     static const char *const cases[][2] = {
-        {"[flip, corp4]",                                          "test.yaml:1: data.augment[1]: corp4: unknown augmentation (did you mean \"crop\"?)"},
-        {"[flip3]",                                                "data.augment[0]: flip3: unknown augmentation (did you mean \"flip\"?)"             },
-        {"[4]",                                                    "data.augment[0]: 4: unknown augmentation (there are: crop, flip, erase)"           },
-        {"['']",                                                   "data.augment[0]: \"\": unknown augmentation (there are: crop, flip, erase)"        },
-        {"[crop0]",                                                "data.augment[0]: crop0: pad must be in 1..1024"                                    },
-        {"[crop99999999999999999999]",                             "pad must be in 1..1024"                                                            },
-        {"[crop5]",                                                "test.yaml:1: data.augment[0]: crop.pad: 5: must be in 1..4 for images of 6x5"      },
-        {"[{crop: {pad: 0}}]",                                     "crop.pad: 0"                                                                       },
-        {"[{crop: {mode: mirror}}]",                               "crop.mode: mirror"                                                                 },
-        {"[{crop: {pda: 1}}]",                                     "did you mean \"pad\"?"                                                             },
-        {"[{crop: 4}]",                                            "data.augment[0]: crop: must be followed by a map of keys, or stand alone"          },
-        {"[{crop: {pad: 4}, flip: {}}]",                           "data.augment[0]: must be a name, like crop4, or one name with keys"                },
-        {"[[crop4]]",                                              "data.augment[0]: must be a name, like crop4, or one name with keys"                },
-        {"[{flip: {prob: 1.5}}]",                                  "flip.prob: 1.5"                                                                    },
-        {"[{erase: {area_min: 0.5, area_max: 0.1}}]",              "erase.area_min: 0.5: must be at most area_max, 0.1"                                },
-        {"[flip, flip, flip, flip, flip, flip, flip, flip, flip]", "data.augment: at most 8 augmentations"                                             },
+        {"[flip, corp4]", "test.yaml:1: data.augment[1]: corp4: unknown augmentation (did you mean \"crop\"?)"},
+        {"[flip3]", "data.augment[0]: flip3: unknown augmentation (did you mean \"flip\"?)"},
+        {"[4]", "data.augment[0]: 4: unknown augmentation (there are: crop, flip, erase)"},
+        {"['']", "data.augment[0]: \"\": unknown augmentation (there are: crop, flip, erase)"},
+        {"[crop0]", "data.augment[0]: crop0: pad must be in 1..1024"},
+        {"[crop99999999999999999999]", "pad must be in 1..1024"},
+        {"[crop5]", "test.yaml:1: data.augment[0]: crop.pad: 5: must be in 1..4 for images of 6x5"},
+        {"[{crop: {pad: 0}}]", "crop.pad: 0"},
+        {"[{crop: {mode: mirror}}]", "crop.mode: mirror"},
+        {"[{crop: {pda: 1}}]", "did you mean \"pad\"?"},
+        {"[{crop: 4}]", "data.augment[0]: crop: must be followed by a map of keys, or stand alone"},
+        {"[{crop: {pad: 4}, flip: {}}]", "data.augment[0]: must be a name, like crop4, or one name with keys"},
+        {"[[crop4]]", "data.augment[0]: must be a name, like crop4, or one name with keys"},
+        {"[{flip: {prob: 1.5}}]", "flip.prob: 1.5"},
+        {"[{erase: {area_min: 0.5, area_max: 0.1}}]", "erase.area_min: 0.5: must be at most area_max, 0.1"},
+        {"[flip, flip, flip, flip, flip, flip, flip, flip, flip]", "data.augment: at most 8 augmentations"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char text[256];

@@ -154,11 +154,7 @@ static void tables_share_a_section_and_may_share_keys(void **state)
     config_case t = case_open("{out: 3, more: 4, name: n}", NULL);
     conv c = {0};
     extra e = {0};
-    const nb_binding b[] = {
-        {conv_keys,  &c  },
-        {NULL,       NULL},
-        {extra_keys, &e  }
-    };
+    const nb_binding b[] = {{conv_keys, &c}, {NULL, NULL}, {extra_keys, &e}};
     assert_int_equal(nb_conf_bind(t.ctx, t.root, "x", b, 3), NB_OK);
     assert_int_equal(c.out, 3);
     assert_int_equal(e.more, 4);

@@ -10,14 +10,12 @@ typedef struct {
     const nb_conf *in;
 } attr;
 
-static const nb_key keys[] = {
-    NB_KEY_INT(attr, out, NULL, 1, 8, "filters"),
-    NB_KEY_FLOAT(attr, cap, "inf", 0, INFINITY, "upper bound"),
-    NB_KEY_STRING(attr, name, "", "its name"),
-    NB_KEY_NODE(attr, in, "name or [name, ...]", "inputs"),
-    {.name = "a_name_longer_than_usual", .dflt = NB_REQUIRED, .help = "h", .kind = NB_K_NODE},
-    {0                      }
-};
+static const nb_key keys[] = {NB_KEY_INT(attr, out, NULL, 1, 8, "filters"),
+                              NB_KEY_FLOAT(attr, cap, "inf", 0, INFINITY, "upper bound"),
+                              NB_KEY_STRING(attr, name, "", "its name"),
+                              NB_KEY_NODE(attr, in, "name or [name, ...]", "inputs"),
+                              {.name = "a_name_longer_than_usual", .dflt = NB_REQUIRED, .help = "h", .kind = NB_K_NODE},
+                              {0}};
 
 static void collect(void *ud, const char *line)
 {

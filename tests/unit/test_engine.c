@@ -135,33 +135,29 @@ static void a_small_model_gives_what_a_pencil_gives(void **state)
     }
     const int8_t weights[] = {1, 2, -3, 1, 100, 100};
     const int32_t bias[] = {10, 0, 0}, mult[] = {1 << 30, 1 << 30, 1 << 30}, shift[] = {31, 31, 31}; /* a half */
-    const nb_etensor tensors[] = {
-        {.h = 1,  .w = 1,           .c = 2,     .type = NB_EI_U8},
-        { .h = 1, .w = 1, .c = 3, .type = NB_EI_S8,     .zero = -1, .offset = 64}
-    };
-    nb_estep steps[] = {
-        {.kind = NB_STEP_TABLE, .out = 0, .lo = 0, .hi = 255, .table = table},
-        { .kind = NB_STEP_CONV,
-         .n_in = 1,
-         .out = 1,
-         .lo = -128,
-         .hi = 127,
-         .weights = weights,
-         .bias = bias,
-         .mult = mult,
-         .shift = shift,
-         .geom = {.h = 1,
-                  .w = 1,
-                  .c = 2,
-                  .oh = 1,
-                  .ow = 1,
-                  .oc = 3,
-                  .kh = 1,
-                  .kw = 1,
-                  .stride = 1,
-                  .dilation = 1,
-                  .groups = 1}}
-    };
+    const nb_etensor tensors[] = {{.h = 1, .w = 1, .c = 2, .type = NB_EI_U8},
+                                  {.h = 1, .w = 1, .c = 3, .type = NB_EI_S8, .zero = -1, .offset = 64}};
+    nb_estep steps[] = {{.kind = NB_STEP_TABLE, .out = 0, .lo = 0, .hi = 255, .table = table},
+                        {.kind = NB_STEP_CONV,
+                         .n_in = 1,
+                         .out = 1,
+                         .lo = -128,
+                         .hi = 127,
+                         .weights = weights,
+                         .bias = bias,
+                         .mult = mult,
+                         .shift = shift,
+                         .geom = {.h = 1,
+                                  .w = 1,
+                                  .c = 2,
+                                  .oh = 1,
+                                  .ow = 1,
+                                  .oc = 3,
+                                  .kh = 1,
+                                  .kw = 1,
+                                  .stride = 1,
+                                  .dilation = 1,
+                                  .groups = 1}}};
     nb_emodel e = {.n_tensors = 2, .n_steps = 2, .tensors = tensors, .steps = steps, .tensor_bytes = 128};
     assert_int_equal(nb_engine_check(&e), 0);
     void *packed = prepare(&e), *arena = aligned_alloc(64, nb_engine_arena_bytes(&e) / 64 * 64 + 64);

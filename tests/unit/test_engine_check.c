@@ -49,22 +49,10 @@ static nb_geom square(int32_t h, int32_t c, int32_t oh, int32_t oc, int32_t k, i
 static void make_sample(sample *m)
 {
     *m = (sample){
-        .mult = {1 << 30,  1 << 30, 1 << 30},
-          .shift = {31, 32, 33},
-          .add_mult = {1 << 29,       5},
-          .add_shift = {30     }
-    };
+        .mult = {1 << 30, 1 << 30, 1 << 30}, .shift = {31, 32, 33}, .add_mult = {1 << 29, 5}, .add_shift = {30}};
     memset(m->conv_w, 1, sizeof m->conv_w);
     memset(m->linear_w, -1, sizeof m->linear_w);
-    const int32_t size[TENSORS][3] = {
-        {4, 4, 2},
-        {4, 4, 2},
-        {4, 4, 2},
-        {4, 4, 4},
-        {4, 4, 4},
-        {2, 2, 4},
-        {1, 1, 3}
-    };
+    const int32_t size[TENSORS][3] = {{4, 4, 2}, {4, 4, 2}, {4, 4, 2}, {4, 4, 4}, {4, 4, 4}, {2, 2, 4}, {1, 1, 3}};
     for (int32_t i = 0; i < TENSORS; i++)
         m->t[i] = (nb_etensor){.h = size[i][0], .w = size[i][1], .c = size[i][2], .offset = (uint64_t)i * 64};
     m->t[G].type = NB_EI_S32;
@@ -259,26 +247,22 @@ static int32_t check_sum(const sum_case *c)
     for (int32_t i = 0; i < c->n; i++)
         w[i] = (int8_t)(i < c->n - c->n_negative ? c->weight : -c->weight);
     const int32_t mult = 1 << 30, shift = 40;
-    const nb_etensor t[] = {
-        {.h = c->n / 10 / (c->n > 100000 ? 10 : 1),
-         .w = c->n > 100000 ? 100 : 10,
-         .c = 1,
-         .type = c->type,
-         .zero = c->zero},
-        {.h = 1,                                         .w = 1,                      .c = 1, .offset = (uint64_t)(c->n + 63) / 64 * 64}
-    };
-    nb_estep s[] = {
-        {.kind = NB_STEP_TABLE, .out = 0, .lo = c->lo, .hi = c->hi, .table = table},
-        { .kind = NB_STEP_CONV,
-         .n_in = 1,
-         .out = 1,
-         .hi = 255,
-         .weights = w,
-         .bias = &c->bias,
-         .mult = &mult,
-         .shift = &shift,
-         .geom = square(1, c->n, 1, 1, 1, 1, 0)}
-    };
+    const nb_etensor t[] = {{.h = c->n / 10 / (c->n > 100000 ? 10 : 1),
+                             .w = c->n > 100000 ? 100 : 10,
+                             .c = 1,
+                             .type = c->type,
+                             .zero = c->zero},
+                            {.h = 1, .w = 1, .c = 1, .offset = (uint64_t)(c->n + 63) / 64 * 64}};
+    nb_estep s[] = {{.kind = NB_STEP_TABLE, .out = 0, .lo = c->lo, .hi = c->hi, .table = table},
+                    {.kind = NB_STEP_CONV,
+                     .n_in = 1,
+                     .out = 1,
+                     .hi = 255,
+                     .weights = w,
+                     .bias = &c->bias,
+                     .mult = &mult,
+                     .shift = &shift,
+                     .geom = square(1, c->n, 1, 1, 1, 1, 0)}};
     const nb_emodel e = {.n_tensors = 2, .n_steps = 2, .tensors = t, .steps = s, .tensor_bytes = t[1].offset + 1};
     const int32_t fault = nb_engine_check(&e);
     free(w);
@@ -295,19 +279,19 @@ static void sums_are_accepted_to_the_last_unit_and_no_further(void **state)
         sum_case c;
         int32_t fault;
     } cases[] = {
-        {{.n = 66310, .weight = 127, .hi = 255, .bias = 34297},                                                      0},
-        {{.n = 66310, .weight = 127, .hi = 255, .bias = 34298},                                                      2},
-        {{.n = 66310, .weight = -127, .hi = 255, .bias = -34297},                                                    0},
-        {{.n = 66310, .weight = -127, .hi = 255, .bias = -34298},                                                    2},
-        {{.n = 90000, .weight = 127, .hi = 255, .bias = -1000000000},                                                2},
-        {{.n = 90000, .weight = -127, .hi = 255, .bias = 1000000000},                                                2},
-        {{.n = 90000, .weight = 127, .hi = 15},                                                                      0},
-        {{.n = 90000, .weight = 127, .hi = 15, .zero = 255},                                                         2},
-        {{.n = 140000, .weight = 127, .hi = 15, .type = NB_EI_S8},                                                   0},
-        {{.n = 140000, .weight = 127, .hi = 15, .type = NB_EI_S8, .zero = -128},                                     2},
+        {{.n = 66310, .weight = 127, .hi = 255, .bias = 34297}, 0},
+        {{.n = 66310, .weight = 127, .hi = 255, .bias = 34298}, 2},
+        {{.n = 66310, .weight = -127, .hi = 255, .bias = -34297}, 0},
+        {{.n = 66310, .weight = -127, .hi = 255, .bias = -34298}, 2},
+        {{.n = 90000, .weight = 127, .hi = 255, .bias = -1000000000}, 2},
+        {{.n = 90000, .weight = -127, .hi = 255, .bias = 1000000000}, 2},
+        {{.n = 90000, .weight = 127, .hi = 15}, 0},
+        {{.n = 90000, .weight = 127, .hi = 15, .zero = 255}, 2},
+        {{.n = 140000, .weight = 127, .hi = 15, .type = NB_EI_S8}, 0},
+        {{.n = 140000, .weight = 127, .hi = 15, .type = NB_EI_S8, .zero = -128}, 2},
         {{.n = 266000, .weight = 127, .zero = -100, .lo = -128, .hi = -100, .n_negative = 133000, .type = NB_EI_S8}, 2},
-        {{.n = 180000, .weight = 127, .zero = 100, .lo = 100, .hi = 255, .n_negative = 90000},                       2},
-        {{.n = 180000, .weight = -127, .zero = 100, .lo = 100, .hi = 255, .n_negative = 90000},                      2},
+        {{.n = 180000, .weight = 127, .zero = 100, .lo = 100, .hi = 255, .n_negative = 90000}, 2},
+        {{.n = 180000, .weight = -127, .zero = 100, .lo = 100, .hi = 255, .n_negative = 90000}, 2},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (check_sum(&cases[i].c) != cases[i].fault)

@@ -46,15 +46,15 @@ static void mistakes_in_sections_that_no_phase_uses_are_named(void **state)
 {
     (void)state;
     static const char *const cases[][3] = {
-        {"",                   FLOAT "quant: {wieghts: {bits: 2}}\n",                        "quant.wieghts: unknown key (did you mean \"weights\"?)"              },
-        {"",                   FLOAT "quant: {weights: {bits: 1}}\n",                        "quant.weights.bits: 1: must be in 2..8"                              },
-        {"",                   FLOAT "quant: {layers: {c2: {weights: {bits: 2}}}}\n",        "quant.layers.c2: the model has no such layer"                        },
-        {"",                   FLOAT "quant: {layers: {relu1: {weights: {bits: 2}}}}\n",     "quant.layers.relu1.weights: changes nothing"                         },
-        {"",                   FLOAT "quant: {steps: [nothing]}\n",                          "quant.steps[0]: nothing: unknown step"                               },
-        {"",                   FLOAT "quant: {activations: {range: em}}\n",                  "unknown range method (did you mean \"ema\"?)"                        },
-        {"",                   "train: {phases: [{epochs: 1, lr: 0.1, schedule: cosin}]}\n", "train.phases[0].schedule: cosin: unknown"                            },
-        {", augment: [flop]",  FLOAT,                                                        "data.augment[0]: flop: unknown augmentation (did you mean \"flip\"?)"},
-        {", augment: [crop9]", "",                                                           "data.augment[0]: crop.pad: 9: must be in 1..7"                       },
+        {"", FLOAT "quant: {wieghts: {bits: 2}}\n", "quant.wieghts: unknown key (did you mean \"weights\"?)"},
+        {"", FLOAT "quant: {weights: {bits: 1}}\n", "quant.weights.bits: 1: must be in 2..8"},
+        {"", FLOAT "quant: {layers: {c2: {weights: {bits: 2}}}}\n", "quant.layers.c2: the model has no such layer"},
+        {"", FLOAT "quant: {layers: {relu1: {weights: {bits: 2}}}}\n", "quant.layers.relu1.weights: changes nothing"},
+        {"", FLOAT "quant: {steps: [nothing]}\n", "quant.steps[0]: nothing: unknown step"},
+        {"", FLOAT "quant: {activations: {range: em}}\n", "unknown range method (did you mean \"ema\"?)"},
+        {"", "train: {phases: [{epochs: 1, lr: 0.1, schedule: cosin}]}\n", "train.phases[0].schedule: cosin: unknown"},
+        {", augment: [flop]", FLOAT, "data.augment[0]: flop: unknown augmentation (did you mean \"flip\"?)"},
+        {", augment: [crop9]", "", "data.augment[0]: crop.pad: 9: must be in 1..7"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char why[512];

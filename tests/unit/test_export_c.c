@@ -66,10 +66,7 @@ static void weights_stand_packed_as_trained(void **state)
 {
     data_fixture *f = *state;
     static const char *const size[][2] = {
-        {"2", "const uint8_t net_w1[14]"},
-        {"4", "const uint8_t net_w1[27]"},
-        {"8", "const int8_t net_w1[54]" }
-    };
+        {"2", "const uint8_t net_w1[14]"}, {"4", "const uint8_t net_w1[27]"}, {"8", "const int8_t net_w1[54]"}};
     for (int i = 0; i < 3; i++) {
         assert_int_equal(export_tiny(f, atoi(size[i][0]), data_fixture_path(f, "net.c"), NULL), NB_OK);
         char *c = text_of(f, "net.c");
@@ -126,14 +123,14 @@ static void a_wrong_name_is_refused_and_nothing_is_written(void **state)
 {
     data_fixture *f = *state;
     static const char *const cases[][3] = {
-        {"net.txt", NULL,                                         "must end in .c"               },
-        {".c",      NULL,                                         "must end in .c"               },
-        {"1net.c",  NULL,                                         "cannot begin C names"         },
-        {"a-b.c",   NULL,                                         "cannot begin C names"         },
-        {"net.c",   "a b",                                        "prefix: a b: must be a letter"},
-        {"net.c",   "",                                           "prefix: : must be a letter"   },
-        {"net.c",   "_x",                                         "prefix: _x: must be a letter" },
-        {"net.c",   "a23456789012345678901234567890123456789012", "must be a letter and at most" },
+        {"net.txt", NULL, "must end in .c"},
+        {".c", NULL, "must end in .c"},
+        {"1net.c", NULL, "cannot begin C names"},
+        {"a-b.c", NULL, "cannot begin C names"},
+        {"net.c", "a b", "prefix: a b: must be a letter"},
+        {"net.c", "", "prefix: : must be a letter"},
+        {"net.c", "_x", "prefix: _x: must be a letter"},
+        {"net.c", "a23456789012345678901234567890123456789012", "must be a letter and at most"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char *path = data_fixture_path(f, cases[i][0]);

@@ -138,13 +138,7 @@ static double *random_eighths(nb_rng *r, size_t n)
 
 static conv_case case_of(nb_rng *r, const nb_geom *g, nb_dtype dtype)
 {
-    conv_case c = {
-        .g = *g,
-        .image = {NULL, dtype,
-                  dtype == NB_U8   ? 100
-                  : dtype == NB_S8 ? -7
-                                   : 0}
-    };
+    conv_case c = {.g = *g, .image = {NULL, dtype, dtype == NB_U8 ? 100 : dtype == NB_S8 ? -7 : 0}};
     c.n_x = (size_t)g->h * (size_t)g->w * (size_t)g->c;
     c.n_w = (size_t)g->oc * (size_t)g->kh * (size_t)g->kw * (size_t)(g->c / g->groups);
     c.n_y = (size_t)g->oh * (size_t)g->ow * (size_t)g->oc;

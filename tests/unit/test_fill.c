@@ -18,10 +18,7 @@
 static nb_st_tensor tensor(const void *data, nb_st_dtype dtype, int32_t ndim, int64_t d0, int64_t d1, int64_t d2,
                            int64_t d3)
 {
-    nb_st_tensor t = {
-        .name = "t", .dtype = dtype, .ndim = ndim, .shape = {d0, d1, d2, d3},
-                   .count = 1, .data = data
-    };
+    nb_st_tensor t = {.name = "t", .dtype = dtype, .ndim = ndim, .shape = {d0, d1, d2, d3}, .count = 1, .data = data};
     for (int32_t i = 0; i < ndim; i++)
         t.count *= t.shape[i];
     return t;

@@ -66,14 +66,8 @@ static void compare(const nb_geom *g, const uint8_t *x, const int8_t *w, nb_icod
 static void every_transformed_code_is_exact_at_both_ends(void **state)
 {
     (void)state;
-    static const int8_t b[6][6] = {
-        {4, 0,  -5, 0,  1, 0},
-        {0, -4, -4, 1,  1, 0},
-        {0, 4,  -4, -1, 1, 0},
-        {0, -2, -1, 2,  1, 0},
-        {0, 2,  -1, -2, 1, 0},
-        {0, 4,  0,  -5, 0, 1}
-    };
+    static const int8_t b[6][6] = {{4, 0, -5, 0, 1, 0},  {0, -4, -4, 1, 1, 0}, {0, 4, -4, -1, 1, 0},
+                                   {0, -2, -1, 2, 1, 0}, {0, 2, -1, -2, 1, 0}, {0, 4, 0, -5, 0, 1}};
     const nb_geom g = geom_of(18, 18, 16, 16, 0); /* 16 tiles of the same codes, but for 2 of 6 columns and rows */
     uint8_t *x = malloc(18 * 18 * 16);
     int8_t w[16 * 9 * 16];

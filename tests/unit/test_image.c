@@ -70,13 +70,7 @@ static void few_and_many_bits_become_eight(void **state)
 static void palette_and_alpha_lie_on_the_background(void **state)
 {
     data_fixture *f = *state;
-    static const uint8_t palette[3][4] =
-        {
-            {10,  20,  30, 255},
-            {200, 100, 0,  0  },
-            {0,   0,   0,  128}
-    },
-                         index[] = {0, 1, 2};
+    static const uint8_t palette[3][4] = {{10, 20, 30, 255}, {200, 100, 0, 0}, {0, 0, 0, 128}}, index[] = {0, 1, 2};
     uint8_t px[9];
     data_fixture_png(f, "x.png",
                      &(png_file){.h = 1,
@@ -138,12 +132,7 @@ static void every_kind_of_png_gives_the_bytes_that_pil_gives(void **state)
 static void a_color_outside_of_the_palette_is_an_error(void **state)
 {
     data_fixture *f = *state;
-    static const uint8_t palette[2][4] =
-        {
-            {10, 20, 30, 255},
-            {40, 50, 60, 255}
-    },
-                         index[] = {0, 2};
+    static const uint8_t palette[2][4] = {{10, 20, 30, 255}, {40, 50, 60, 255}}, index[] = {0, 2};
     uint8_t px[6];
     data_fixture_png(f, "x.png",
                      &(png_file){.h = 1,
@@ -183,17 +172,8 @@ static void scaling_is_a_triangle_filter_within_a_rounding(void **state)
     for (int32_t i = 0; i < H * W; i++)
         src[i] = (uint8_t)((r = r * 1664525u + 1013904223u) >> 24);
     data_fixture_png(f, "x.png", &(png_file){.h = H, .w = W, .depth = 8, .type = PNG_COLOR_TYPE_GRAY, .rows = src});
-    static const int32_t size[][2] = {
-        {13, 21    },
-        {26, 42 - 2},
-        {40, 40    },
-        {7,  9     },
-        {1,  1     },
-        {13, 3     },
-        {1,  21    },
-        {30, 2     },
-        {12, 20    }
-    };
+    static const int32_t size[][2] = {{13, 21}, {26, 42 - 2}, {40, 40}, {7, 9},  {1, 1},
+                                      {13, 3},  {1, 21},      {30, 2},  {12, 20}};
     for (size_t k = 0; k < sizeof size / sizeof size[0]; k++) {
         const int32_t oh = size[k][0], ow = size[k][1];
         const nb_png_spec spec = {.h = oh, .w = ow, .c = 1, .resize = true};
@@ -266,13 +246,7 @@ static void a_header_that_claims_too_much_costs_no_memory(void **state)
     const size_t n = read_x(f, png, sizeof png);
     const nb_png_spec spec = {.h = 4, .w = 4, .c = 1, .resize = true};
     static const uint32_t size[][2] = {
-        {1000000,    1000000   },
-        {0x7fffffff, 0x7fffffff},
-        {16385,      1         },
-        {16384,      16384     },
-        {8192,       8192      },
-        {0,          4         }
-    };
+        {1000000, 1000000}, {0x7fffffff, 0x7fffffff}, {16385, 1}, {16384, 16384}, {8192, 8192}, {0, 4}};
     for (size_t k = 0; k < sizeof size / sizeof size[0]; k++) {
         claim(png, size[k][0], size[k][1]);
         assert_int_equal(nb_png_decode(f->ctx, "big.png", png, n, &spec, px), NB_E_FORMAT);

@@ -57,14 +57,14 @@ typedef void (*example_fn)(const nb_op *op, const char *example);
 
 /* Beside the examples: what a reader of the documentation need not see, but a test must. */
 static const char *const more[][2] = {
-    {"relu",      "relu: {cap: 0.4}"                                        },
-    {"conv2d",    "conv2d: {out: 6, groups: 2}"                             },
-    {"conv2d",    "conv2d: {out: 3, kernel: 5, pad: 4, stride: 3, bias: no}"},
-    {"conv2d",    "conv2d: {out: 8, kernel: 1, stride: 2, groups: 4}"       },
-    {"dwconv2d",  "dwconv2d: {kernel: 2, dilation: 3, multiplier: 3}"       },
-    {"batchnorm", "batchnorm: {zero_init: yes}"                             },
-    {"maxpool",   "maxpool: {kernel: 3, stride: 1, pad: 2}"                 },
-    {"avgpool",   "avgpool: {kernel: 2, stride: 3}"                         },
+    {"relu", "relu: {cap: 0.4}"},
+    {"conv2d", "conv2d: {out: 6, groups: 2}"},
+    {"conv2d", "conv2d: {out: 3, kernel: 5, pad: 4, stride: 3, bias: no}"},
+    {"conv2d", "conv2d: {out: 8, kernel: 1, stride: 2, groups: 4}"},
+    {"dwconv2d", "dwconv2d: {kernel: 2, dilation: 3, multiplier: 3}"},
+    {"batchnorm", "batchnorm: {zero_init: yes}"},
+    {"maxpool", "maxpool: {kernel: 3, stride: 1, pad: 2}"},
+    {"avgpool", "avgpool: {kernel: 2, stride: 3}"},
 };
 
 static void for_every_example(example_fn fn)
@@ -255,14 +255,8 @@ static void input_normalises_pixels_with_the_given_or_the_data_sets_numbers(void
 {
     (void)state;
     const char *entries[] = {"input", "input: {mean: 0.5, std: [0.25, 0.5, 1]}"};
-    const double mean[2][3] = {
-        {(double)0.4f, 0.5, (double)0.6f},
-        {0.5,          0.5, 0.5         }
-    };
-    const double std[2][3] = {
-        {(double)0.3f, 0.25, (double)0.2f},
-        {0.25,         0.5,  1           }
-    };
+    const double mean[2][3] = {{(double)0.4f, 0.5, (double)0.6f}, {0.5, 0.5, 0.5}};
+    const double std[2][3] = {{(double)0.3f, 0.25, (double)0.2f}, {0.25, 0.5, 1}};
     for (int32_t k = 0; k < 2; k++) {
         char text[256];
         small_model m;

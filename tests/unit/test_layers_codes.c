@@ -115,11 +115,11 @@ static void check_mac(const char *layer, const char *example, edge x, edge w, in
 static void check_macs(nb_compute compute)
 {
     static const char *const cases[][2] = {
-        {"conv2d",   "conv2d: {out: 6, pad: 1}"                                   },
-        {"conv2d",   "conv2d: {out: 6, kernel: 5, pad: 4, stride: 2, bias: no}"   },
-        {"conv2d",   "conv2d: {out: 4, groups: 2, kernel: 2, dilation: 2, pad: 1}"},
-        {"dwconv2d", "dwconv2d: {pad: 1, multiplier: 2}"                          },
-        {"linear",   "linear: {out: 5}"                                           },
+        {"conv2d", "conv2d: {out: 6, pad: 1}"},
+        {"conv2d", "conv2d: {out: 6, kernel: 5, pad: 4, stride: 2, bias: no}"},
+        {"conv2d", "conv2d: {out: 4, groups: 2, kernel: 2, dilation: 2, pad: 1}"},
+        {"dwconv2d", "dwconv2d: {pad: 1, multiplier: 2}"},
+        {"linear", "linear: {out: 5}"},
     };
     const edge xs[] = {asymmetric8, asymmetric3, symmetric8, off}, ws[] = {channel8, tensor4, off};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
@@ -160,10 +160,7 @@ static void compute_decides_which_layers_have_gradients_in_16_bits(void **state)
     (void)state;
     enum { N = 20 };
     const char *cases[][2] = {
-        {"conv2d",   "conv2d: {out: 6, pad: 1}"},
-        {"linear",   "linear: {out: 5}"        },
-        {"dwconv2d", "dwconv2d: {pad: 1}"      }
-    };
+        {"conv2d", "conv2d: {out: 6, pad: 1}"}, {"linear", "linear: {out: 5}"}, {"dwconv2d", "dwconv2d: {pad: 1}"}};
     for (size_t i = 0; i < 3; i++) {
         float floats[N], codes[N], best[N];
         weight_gradient(cases[i][0], cases[i][1], NB_COMPUTE_F32, floats, N);
@@ -177,10 +174,7 @@ static void compute_decides_which_layers_have_gradients_in_16_bits(void **state)
 static void a_gradient_that_is_not_finite_reaches_weights_and_input_in_16_bits_too(void **state)
 {
     (void)state;
-    const char *cases[][2] = {
-        {"conv2d", "conv2d: {out: 6, pad: 1}"},
-        {"linear", "linear: {out: 5}"        }
-    };
+    const char *cases[][2] = {{"conv2d", "conv2d: {out: 6, pad: 1}"}, {"linear", "linear: {out: 5}"}};
     for (size_t i = 0; i < 2; i++) {
         small_model m;
         nb_node *n = build(&m, cases[i][0], cases[i][1], 3);
@@ -261,10 +255,7 @@ static void relu_and_maxpool_do_to_codes_what_they_do_to_values(void **state)
     (void)state;
     const edge edges[] = {asymmetric8, symmetric8, asymmetric3};
     const char *cases[][2] = {
-        {"relu",    "relu"                                   },
-        {"maxpool", "maxpool"                                },
-        {"maxpool", "maxpool: {kernel: 3, stride: 2, pad: 1}"}
-    };
+        {"relu", "relu"}, {"maxpool", "maxpool"}, {"maxpool", "maxpool: {kernel: 3, stride: 2, pad: 1}"}};
     enum { WEIGHTS = 4 * 9 * SMALL_C };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (size_t k = 0; k < sizeof edges / sizeof *edges; k++) {

@@ -31,11 +31,9 @@ static void no_usages_need_no_memory(void **state)
 
 static void usages_that_follow_each_other_share_memory(void **state)
 {
-    nb_usage u[] = {
-        {.first = 0, .last = 1, .bytes = 100},
-        {.first = 2, .last = 3, .bytes = 50 },
-        {.first = 4, .last = 4, .bytes = 100}
-    };
+    nb_usage u[] = {{.first = 0, .last = 1, .bytes = 100},
+                    {.first = 2, .last = 3, .bytes = 50},
+                    {.first = 4, .last = 4, .bytes = 100}};
     size_t total = 0;
     assert_int_equal(nb_memplan(*state, u, 3, 64, &total), NB_OK);
     assert_int_equal(total, 128);
@@ -45,10 +43,7 @@ static void usages_that_follow_each_other_share_memory(void **state)
 
 static void touching_lifetimes_do_not_share_because_ends_are_inclusive(void **state)
 {
-    nb_usage u[] = {
-        {.first = 0, .last = 1, .bytes = 64},
-        {.first = 1, .last = 2, .bytes = 64}
-    };
+    nb_usage u[] = {{.first = 0, .last = 1, .bytes = 64}, {.first = 1, .last = 2, .bytes = 64}};
     size_t total = 0;
     assert_int_equal(nb_memplan(*state, u, 2, 64, &total), NB_OK);
     assert_int_equal(total, 128);
@@ -57,10 +52,7 @@ static void touching_lifetimes_do_not_share_because_ends_are_inclusive(void **st
 
 static void empty_usages_get_offset_zero_and_take_no_room(void **state)
 {
-    nb_usage u[] = {
-        {.first = 0, .last = 9,  .bytes = 64 },
-        { .first = 0, .last = 9, .bytes = 0, .offset = 77}
-    };
+    nb_usage u[] = {{.first = 0, .last = 9, .bytes = 64}, {.first = 0, .last = 9, .bytes = 0, .offset = 77}};
     size_t total = 0;
     assert_int_equal(nb_memplan(*state, u, 2, 64, &total), NB_OK);
     assert_int_equal(u[1].offset, 0);
@@ -72,12 +64,9 @@ static void the_smallest_gap_that_fits_is_taken(void **state)
 {
     enum { S = 64 };
     nb_usage u[] = {
-        {.first = 0, .last = 9, .bytes = 9 * S},
-        {.first = 0, .last = 1, .bytes = 8 * S},
-        {.first = 0, .last = 9, .bytes = 7 * S},
-        {.first = 0, .last = 1, .bytes = 6 * S},
-        {.first = 0, .last = 9, .bytes = 5 * S},
-        {.first = 5, .last = 9, .bytes = 4 * S},
+        {.first = 0, .last = 9, .bytes = 9 * S}, {.first = 0, .last = 1, .bytes = 8 * S},
+        {.first = 0, .last = 9, .bytes = 7 * S}, {.first = 0, .last = 1, .bytes = 6 * S},
+        {.first = 0, .last = 9, .bytes = 5 * S}, {.first = 5, .last = 9, .bytes = 4 * S},
     };
     size_t total = 0;
     assert_int_equal(nb_memplan(*state, u, 6, S, &total), NB_OK);
@@ -87,10 +76,7 @@ static void the_smallest_gap_that_fits_is_taken(void **state)
 
 static void sizes_that_cannot_be_addressed_are_an_error(void **state)
 {
-    nb_usage u[] = {
-        {.first = 0, .last = 0, .bytes = PTRDIFF_MAX - 10},
-        {.first = 1, .last = 1, .bytes = 1               }
-    };
+    nb_usage u[] = {{.first = 0, .last = 0, .bytes = PTRDIFF_MAX - 10}, {.first = 1, .last = 1, .bytes = 1}};
     size_t total = 7;
     assert_int_equal(nb_memplan(*state, u, 2, 64, &total), NB_E_RANGE);
     u[0].bytes = PTRDIFF_MAX / 64 * 64;
@@ -101,9 +87,7 @@ static void sizes_that_cannot_be_addressed_are_an_error(void **state)
 
 static void every_single_allocation_can_fail(void **state)
 {
-    nb_usage u[] = {
-        {.first = 0, .last = 0, .bytes = 10}
-    };
+    nb_usage u[] = {{.first = 0, .last = 0, .bytes = 10}};
     size_t total = 7;
     for (int64_t n = 1; n <= 3; n++) {
         nb_ctx_fail_alloc_at(*state, n);

@@ -117,19 +117,19 @@ static void mistakes_in_the_quant_section_are_named(void **state)
 {
     (void)state;
     static const char *const cases[][2] = {
-        {"quant: {weights: {bits: 9}}\n",                                                      "quant.weights.bits: 9: must be in 2..8"  },
-        {"quant: {weights: {range: emma}}\n",                                                  "did you mean \"ema\"?"                   },
-        {"quant: {layers: {c3: {weights: {bits: 4}}}}\n",                                      "the model has no such layer"             },
-        {"quant: {layers: {c1: {wieghts: {bits: 4}}}}\n",                                      "did you mean \"weights\"?"               },
-        {"quant: {activations: {momentum: 2}}\n",                                              "momentum"                                },
-        {"quant: {weights: {momentum: 0.1}}\n",                                                "unknown key"                             },
-        {"quant: {first_last_bits: 1}\n",                                                      "first_last_bits: 1: must be 0 or in 2..8"},
+        {"quant: {weights: {bits: 9}}\n", "quant.weights.bits: 9: must be in 2..8"},
+        {"quant: {weights: {range: emma}}\n", "did you mean \"ema\"?"},
+        {"quant: {layers: {c3: {weights: {bits: 4}}}}\n", "the model has no such layer"},
+        {"quant: {layers: {c1: {wieghts: {bits: 4}}}}\n", "did you mean \"weights\"?"},
+        {"quant: {activations: {momentum: 2}}\n", "momentum"},
+        {"quant: {weights: {momentum: 0.1}}\n", "unknown key"},
+        {"quant: {first_last_bits: 1}\n", "first_last_bits: 1: must be 0 or in 2..8"},
         {"quant: {layers: {r1: {weights: {bits: 4}}}}\n",
-         "quant.layers.r1.weights: changes nothing: it has no weights"                                                                   },
+         "quant.layers.r1.weights: changes nothing: it has no weights"},
         {"quant: {layers: {fc: {activations: {bits: 4}}}}\n",
-         "quant.layers.fc.activations: changes nothing: its output is not quantized"                                                     },
+         "quant.layers.fc.activations: changes nothing: its output is not quantized"},
         {"quant: {layers: {c1: {weights: {bits: 4}}, c1.weight: {activations: {bits: 4}}}}\n",
-         "quant.layers.c1.weight.activations: changes nothing"                                                                           },
+         "quant.layers.c1.weight.activations: changes nothing"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char yaml[2048];

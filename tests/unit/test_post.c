@@ -120,19 +120,19 @@ static void mistakes_are_named_with_their_place(void **state)
 {
     (void)state;
     static const char *const cases[][2] = {
-        {"quant: {steps: scale}\n",                    "test.yaml:3: quant.steps: must be a list of steps"                         },
-        {"quant: {steps: [skale]}\n",                  "test.yaml:3: quant.steps[0]: skale: unknown step (did you mean \"scale\"?)"},
-        {"quant: {steps: [scale, {xyz: {}}]}\n",       "quant.steps[1]: xyz: unknown step (there are: scale, poison, nudge)"       },
+        {"quant: {steps: scale}\n", "test.yaml:3: quant.steps: must be a list of steps"},
+        {"quant: {steps: [skale]}\n", "test.yaml:3: quant.steps[0]: skale: unknown step (did you mean \"scale\"?)"},
+        {"quant: {steps: [scale, {xyz: {}}]}\n", "quant.steps[1]: xyz: unknown step (there are: scale, poison, nudge)"},
         {"quant: {steps: [{scale: {timse: 2}}]}\n",
-         "quant.steps[0] scale.timse: unknown key (did you mean \"times\"?)"                                                       },
-        {"quant: {steps: [{scale: {times: 10}}]}\n",   "quant.steps[0] scale.times: 10: must be in 1..9"                           },
-        {"quant: {steps: [{nudge: {a: 1}}]}\n",        "quant.steps[0] nudge.a: unknown key (there are none)"                      },
-        {"quant: {steps: [{scale: {}, nudge: {}}]}\n", "quant.steps[0]: must be one name"                                          },
-        {"quant: {steps: [{scale: 3}]}\n",             "quant.steps[0] scale: 3: must be a section of keys"                        },
-        {"quant: {steps: [[scale]]}\n",                "quant.steps[0]: must be the name of a step"                                },
-        {"quant: {steps: ['']}\n",                     "quant.steps[0]: must be one name"                                          },
+         "quant.steps[0] scale.timse: unknown key (did you mean \"times\"?)"},
+        {"quant: {steps: [{scale: {times: 10}}]}\n", "quant.steps[0] scale.times: 10: must be in 1..9"},
+        {"quant: {steps: [{nudge: {a: 1}}]}\n", "quant.steps[0] nudge.a: unknown key (there are none)"},
+        {"quant: {steps: [{scale: {}, nudge: {}}]}\n", "quant.steps[0]: must be one name"},
+        {"quant: {steps: [{scale: 3}]}\n", "quant.steps[0] scale: 3: must be a section of keys"},
+        {"quant: {steps: [[scale]]}\n", "quant.steps[0]: must be the name of a step"},
+        {"quant: {steps: ['']}\n", "quant.steps[0]: must be one name"},
         {"quant: {steps: [nudge, scale]}\n",
-         "quant.steps[1]: scale works on the float network and nudge on the quantized one: put scale first"                        },
+         "quant.steps[1]: scale works on the float network and nudge on the quantized one: put scale first"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         ref_street s;

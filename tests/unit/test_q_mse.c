@@ -36,15 +36,13 @@ static float stored(const void *x, int64_t i)
 
 static nb_observation observation(const float *x, int32_t n, int32_t bits, bool symmetric, bool weights)
 {
-    nb_observation o = {
-        .values = {stored, x},
-        .n = n,
-        .min = x[0],
-        .max = x[0],
-        .bits = bits,
-        .symmetric = symmetric,
-        .weights = weights
-    };
+    nb_observation o = {.values = {stored, x},
+                        .n = n,
+                        .min = x[0],
+                        .max = x[0],
+                        .bits = bits,
+                        .symmetric = symmetric,
+                        .weights = weights};
     for (int32_t i = 1; i < n; i++) {
         o.min = fminf(o.min, x[i]);
         o.max = fmaxf(o.max, x[i]);
@@ -138,13 +136,11 @@ static float watch(const void *arg, int64_t i)
 static void observe_shape(watched *w, int32_t calibration)
 {
     float s[STATES] = {0}, momentum = 0.05f;
-    nb_observation o = {
-        .values = {watch, &w},
-        .n = (int64_t)w->d[0] * w->d[1] * w->d[2] * w->d[3],
-        .max = 6,
-        .bits = 4,
-        .calibration = calibration
-    };
+    nb_observation o = {.values = {watch, &w},
+                        .n = (int64_t)w->d[0] * w->d[1] * w->d[2] * w->d[3],
+                        .max = 6,
+                        .bits = 4,
+                        .calibration = calibration};
     mse()->observe(&momentum, s, &o);
 }
 
@@ -152,19 +148,9 @@ static void observe_shape(watched *w, int32_t calibration)
 static void every_channel_row_column_and_image_has_its_share_of_the_sample(void **state)
 {
     (void)state;
-    static const int32_t shapes[][4] = {
-        {64, 32, 32, 16},
-        {64, 32, 32, 3 },
-        {60, 32, 32, 16},
-        {64, 16, 16, 32},
-        {64, 8,  8,  64},
-        {64, 28, 28, 16},
-        {32, 28, 28, 1 },
-        {48, 24, 20, 24},
-        {64, 1,  1,  64},
-        {1,  3,  3,  64},
-        {63, 31, 33, 17}
-    };
+    static const int32_t shapes[][4] = {{64, 32, 32, 16}, {64, 32, 32, 3},  {60, 32, 32, 16}, {64, 16, 16, 32},
+                                        {64, 8, 8, 64},   {64, 28, 28, 16}, {32, 28, 28, 1},  {48, 24, 20, 24},
+                                        {64, 1, 1, 64},   {1, 3, 3, 64},    {63, 31, 33, 17}};
     for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
         for (int32_t calibration = 0; calibration < 2; calibration++) {
             watched w = {0};

@@ -42,15 +42,7 @@ static void real_zero_is_always_a_code(void **state)
 {
     (void)state;
     static const float range[][2] = {
-        {1,         3       },
-        {-3,        -1      },
-        {-1,        2       },
-        {0,         0       },
-        {-1e-30f,   1e-30f  },
-        {0,         1e30f   },
-        {-INFINITY, INFINITY},
-        {NAN,       NAN     }
-    };
+        {1, 3}, {-3, -1}, {-1, 2}, {0, 0}, {-1e-30f, 1e-30f}, {0, 1e30f}, {-INFINITY, INFINITY}, {NAN, NAN}};
     for (size_t i = 0; i < sizeof range / sizeof range[0]; i++) {
         nb_qparams q = params(8, NB_SCHEME_ASYMMETRIC, false, range[i][0], range[i][1]);
         assert_true(isnormal(q.scale[0]) && q.scale[0] > 0);
@@ -73,12 +65,10 @@ static void weights_may_be_small_and_what_is_never_used_has_any_scale(void **sta
 static void the_worked_example_of_two_bit_weights(void **state)
 {
     (void)state;
-    static const float w[4][4] = {
-        {2.09f,  -0.98f, 1.48f,  0.09f },
-        {0.05f,  -0.14f, -1.08f, 2.12f },
-        {-0.91f, 1.92f,  0,      -1.03f},
-        {1.87f,  0,      1.53f,  1.49f }
-    };
+    static const float w[4][4] = {{2.09f, -0.98f, 1.48f, 0.09f},
+                                  {0.05f, -0.14f, -1.08f, 2.12f},
+                                  {-0.91f, 1.92f, 0, -1.03f},
+                                  {1.87f, 0, 1.53f, 1.49f}};
     static const float per_row[4] = {2.09f, 2.12f, 1.92f, 1.87f};
     double tensor = 0, row = 0;
     for (int32_t r = 0; r < 4; r++) {

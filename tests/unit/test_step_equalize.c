@@ -335,19 +335,20 @@ static void pools_flatten_and_dropout_are_crossed_and_nothing_else(void **state)
     (void)state;
     static const char *const cases[][2] = {
         {"relu, {maxpool: {kernel: 2}}, dropout, {avgpool: {kernel: 2}}, flatten, {linear: {name: b, out: 4}}",
-         "b: with a\n"                                                                                                                                                 },
-        {"{linear: {name: b, out: 4}}",                                                                              "b: with a\n"                                     },
-        {"batchnorm, flatten, batchnorm, {linear: {name: b, out: 4}}",                                               "b: with batchnorm2\n"                            },
-        {"relu, batchnorm, relu, {linear: {name: b, out: 4}}",                                                       "b: with batchnorm1\n"                            },
+         "b: with a\n"},
+        {"{linear: {name: b, out: 4}}", "b: with a\n"},
+        {"batchnorm, flatten, batchnorm, {linear: {name: b, out: 4}}", "b: with batchnorm2\n"},
+        {"relu, batchnorm, relu, {linear: {name: b, out: 4}}", "b: with batchnorm1\n"},
         {"{relu: {cap: 6}}, {linear: {name: b, out: 4}}",
-         "b: not across relu1, whose cap is one for all channels; a relu without `cap` could be crossed\n"                                                             },
-        {"{add: {in: [a, a]}}, {linear: {name: b, out: 4}}",                                                         "b: not across add1, which joins values\n"        },
+         "b: not across relu1, whose cap is one for all channels; a relu without `cap` could be crossed\n"},
+        {"{add: {in: [a, a]}}, {linear: {name: b, out: 4}}", "b: not across add1, which joins values\n"},
         {"relu, {concat: {in: [a, relu1]}}, {linear: {name: b, out: 4}}",
-         "b: not across concat1, which joins values\n"                                                                                                                 },
+         "b: not across concat1, which joins values\n"},
         {"relu, {conv2d: {name: b, out: 4}}, {conv2d: {name: c, in: relu1, out: 4}}, {add: {in: [b, c]}}, {linear: "
-         "{out: 4}}",                                                                                       "b: not across relu1, which several layers read\n"},
+         "{out: 4}}",
+         "b: not across relu1, which several layers read\n"},
         {"{conv2d: {name: b, out: 4}}, {conv2d: {name: c, in: a, out: 4}}, {add: {in: [b, c]}}, {linear: {out: 4}}",
-         "b: not across a, which several layers read\n"                                                                                                                },
+         "b: not across a, which several layers read\n"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         ref_street s;
@@ -483,18 +484,14 @@ static void rescue(const char *name, const char *norm, const char *quant, const 
 static void integers_out_of_balance_are_rescued(void **state)
 {
     (void)state;
-    static const char *const macs[][3] = {
-        {"a.weight", "a.bias", "d.weight"},
-        {"d.weight", "d.bias", "p.weight"},
-        {"p.weight", "p.bias", "b.weight"},
-        {NULL,       NULL,     NULL      }
-    };
-    static const char *const norms[][3] = {
-        {"batchnorm1.gamma", "batchnorm1.beta", "d.weight"},
-        {"batchnorm2.gamma", "batchnorm2.beta", "p.weight"},
-        {"batchnorm3.gamma", "batchnorm3.beta", "b.weight"},
-        {NULL,               NULL,              NULL      }
-    };
+    static const char *const macs[][3] = {{"a.weight", "a.bias", "d.weight"},
+                                          {"d.weight", "d.bias", "p.weight"},
+                                          {"p.weight", "p.bias", "b.weight"},
+                                          {NULL, NULL, NULL}};
+    static const char *const norms[][3] = {{"batchnorm1.gamma", "batchnorm1.beta", "d.weight"},
+                                           {"batchnorm2.gamma", "batchnorm2.beta", "p.weight"},
+                                           {"batchnorm3.gamma", "batchnorm3.beta", "b.weight"},
+                                           {NULL, NULL, NULL}};
     rescue("W4A8 per tensor, no batch norm", "", "weights: {bits: 4, granularity: tensor}, activations: {bits: 8}",
            macs);
     rescue("W8A8 per tensor, batch norms kept", "batchnorm,",

@@ -8,11 +8,7 @@
 
 static void totals_are_per_second_and_relative(void **state)
 {
-    const nb_speed_row rows[] = {
-        {"float",  0.02,   128, 0.02},
-        {"W4A4",   0.03,   128, 0.02},
-        {"engine", 0.0005, 1,   0   }
-    };
+    const nb_speed_row rows[] = {{"float", 0.02, 128, 0.02}, {"W4A4", 0.03, 128, 0.02}, {"engine", 0.0005, 1, 0}};
     nb_table *t;
     assert_int_equal(nb_table_of_speed(*state, rows, 3, &t), NB_OK);
     assert_table(*state, t,

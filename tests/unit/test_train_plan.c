@@ -43,9 +43,9 @@ static void compute_is_one_of_the_ways_a_graph_knows(void **state)
         const char *text;
         nb_compute want;
     } cases[] = {
-        {"{compute: f32, phases: [{epochs: 1, lr: 1}]}",   NB_COMPUTE_F32  },
+        {"{compute: f32, phases: [{epochs: 1, lr: 1}]}", NB_COMPUTE_F32},
         {"{compute: int16, phases: [{epochs: 1, lr: 1}]}", NB_COMPUTE_INT16},
-        {"{compute: auto, phases: [{epochs: 1, lr: 1}]}",  NB_COMPUTE_AUTO },
+        {"{compute: auto, phases: [{epochs: 1, lr: 1}]}", NB_COMPUTE_AUTO},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         plan_case p;
