@@ -23,8 +23,8 @@ static const nb_key fruit_keys[] = {NB_KEY_INT(fruit_attr, size, "3", 1, 9, "in 
 static const fruit apple = {.name = "apple", .keys = fruit_keys, .attr_size = sizeof(fruit_attr), .price = 2};
 static const fruit melon = {.name = "melon", .help = "round"};
 static const fruit *const fruits[] = {&apple, &melon, NULL};
-static const animal cat = {"cat", 4}, hen = {"hen", 2};
-static const animal *const animals[] = {&cat, &hen, NULL};
+static const animal cat = {"cat", 4}, hen = {"hen", 2}, ox = {"ox", 4};
+static const animal *const animals[] = {&cat, &hen, &ox, NULL};
 static const animal *const nobody[] = {NULL};
 
 static void a_name_finds_its_entry_and_no_other(void **state)
@@ -41,16 +41,16 @@ static void a_name_finds_its_entry_and_no_other(void **state)
 static void entries_are_walked_to_the_end(void **state)
 {
     (void)state;
-    const char *names[3] = {"", "", ""};
+    const char *names[4] = {"", "", "", ""};
     char text[32], shorter[4];
     assert_string_equal(nb_entry_at(fruits, 0).name, "apple");
     assert_ptr_equal(nb_entry_at(fruits, 0).keys, fruit_keys);
     assert_string_equal(nb_entry_at(fruits, 1).help, "round");
     assert_null(nb_entry_at(fruits, 2).name);
-    assert_int_equal(nb_registry_names(animals, names, 3), 2);
+    assert_int_equal(nb_registry_names(animals, names, 4), 3);
     assert_string_equal(names[1], "hen");
     assert_int_equal(nb_registry_names(animals, names, 1), 1);
-    assert_string_equal(nb_registry_text(animals, text, sizeof text), "cat, hen");
+    assert_string_equal(nb_registry_text(animals, text, sizeof text), "cat, hen, ox");
     assert_string_equal(nb_registry_text(animals, shorter, sizeof shorter), "cat");
     assert_string_equal(nb_registry_text(nobody, text, sizeof text), "");
 }
