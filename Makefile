@@ -31,7 +31,7 @@ DEPS        := libpng zlib yaml-0.1 libcjson $(if $(filter 1,$(ONNX)),libprotobu
 DEPS_CFLAGS := $(shell pkg-config --cflags $(DEPS) 2>/dev/null)
 LIBS        := $(shell pkg-config --libs $(DEPS) 2>/dev/null) -lpthread -lm
 FLAGS = -std=c11 -D_XOPEN_SOURCE=700 -ffp-contract=off -fPIC -fvisibility=hidden $(WARN) $(OPT_$(MODE)) \
-        $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(if $(filter 0,$(OMP)),-DNB_SERIAL) $(if $(filter 1,$(ONNX)),-DNB_ONNX) \
+        $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(if $(filter 0,$(OMP)),-DNB_SERIAL,-fopenmp) $(if $(filter 1,$(ONNX)),-DNB_ONNX) \
         -Iinclude -Isrc $(DEPS_CFLAGS)
 # The engine on its own: no libc, no float library, no threads.
 FLAGS_FREESTANDING = -std=c11 -ffreestanding -DNB_FREESTANDING -fvisibility=hidden $(WARN) $(OPT_$(MODE)) -Iinclude -Isrc
@@ -68,7 +68,8 @@ all: products                           ## library, engine library and command l
 products: $(PRODUCTS)                   ## the same; build/current stays, as for every check
 
 # ---- rules ----
-$(B)/libnibble.a: $(call obj,$(LIB_SRC)) $(if $(filter 1,$(ONNX)),$(B)/gen/onnx.pb-c.o)
+# ThreadSanitizer does not see into libgomp: tests/tsan/gomp.c stands in for it.
+$(B)/libnibble.a: $(call obj,$(LIB_SRC)) $(if $(findstring thread,$(SAN)),$(B)/tests/tsan/gomp.o) $(if $(filter 1,$(ONNX)),$(B)/gen/onnx.pb-c.o)
 $(SHARED): $(call obj,$(LIB_SRC)) $(if $(filter 1,$(ONNX)),$(B)/gen/onnx.pb-c.o) nibble.map
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libnibble.so.$(ABI) -Wl,--version-script=nibble.map -o $@ $(filter %.o,$^) $(LIBS)
 $(B)/libref.a: $(call obj,$(REF_SRC))
@@ -185,7 +186,7 @@ format-check:                           ## fails when `make format` would change
 # ---- install ----
 place = PREFIX=$(call quote,$(PREFIX)) DESTDIR=$(call quote,$(DESTDIR)) scripts/install.sh
 install: $(PRODUCTS) $(SHARED)          ## tool, libraries, headers and nibble.pc below $(DESTDIR)$(PREFIX)
-	@$(place) install $(B) $(VERSION) $(ABI) '$(DEPS)'
+	@$(place) install $(B) $(VERSION) $(ABI) '$(DEPS)' $(if $(filter 0,$(OMP)),,$(if $(findstring clang,$(CC)),-lomp,-lgomp))
 uninstall:                              ## remove what install put there
 	@$(place) uninstall
 

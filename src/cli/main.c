@@ -1,6 +1,7 @@
 /* main.c - nibble: finds the command and runs it. */
 #include "cli/cli.h"
 #include "cli/signals.h"
+#include "cli/start.h"
 
 #include "base/cpu.h"
 #include "base/parallel.h"
@@ -74,6 +75,7 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    cli_start(argv);
     cli_signals_init();
     int code = dispatch(argc, argv);
     if ((fflush(stdout) != 0 || ferror(stdout)) && !code) { /* a full disk behind > must not look like success */
