@@ -28,7 +28,7 @@ void nb_set_threads(int32_t n)
 
 const char *nb_threads_runtime(void)
 {
-    return "built without OpenMP";
+    return "no OpenMP";
 }
 
 void nb_parallel_for(int64_t n, nb_chunk_fn fn, void *arg)
@@ -95,9 +95,9 @@ void nb_set_threads(int32_t n)
 const char *nb_threads_runtime(void)
 {
 #    ifdef KMP_VERSION_MAJOR
-    return "OpenMP " VERSION " (libomp)";
+    return "OpenMP " VERSION ", libomp";
 #    else
-    return "OpenMP " VERSION " (libgomp)";
+    return "OpenMP " VERSION ", libgomp";
 #    endif
 }
 

@@ -27,8 +27,8 @@ typedef struct {
 
 /* The first alone is worth a second start. */
 static const setting settings[] = {
-    {"GOMP_SPINCOUNT",       "2000", {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}       },
-    {"OPENBLAS_NUM_THREADS", "1",    {"OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS"}},
+    {"GOMP_SPINCOUNT", "2000", {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}},
+    {"OPENBLAS_NUM_THREADS", "1", {"OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS"}},
 };
 
 static int user_decided(const setting *s)
