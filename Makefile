@@ -1,5 +1,5 @@
 # Nibble. `make help` lists the targets. Knobs, on the command line:
-#   MODE=release|debug SAN=address,undefined OMP=0|1 WERROR=1 V=1 CC CFLAGS PREFIX DESTDIR FUZZ_SECONDS
+#   MODE=release|debug SAN=address,undefined OMP=0|1 BLAS=openblas|none WERROR=1 V=1 CC CFLAGS PREFIX DESTDIR FUZZ_SECONDS
 # Nothing is written outside build/ and runs/; every combination of compiler and flags has its own folder below build/.
 # Paths of sources and products are relative, so the folder may be called anything; what a user names is quoted.
 .DEFAULT_GOAL := all
@@ -7,13 +7,13 @@ ABI     := 0# of the shared library: grows when a program built before would no 
 VERSION := $(shell sed -n 's/^\#define NB_VERSION "\(.*\)"/\1/p' include/nibble/nibble.h)
 MODE ?= release# release | debug
 OMP  ?= 1
-BLAS ?= none
+BLAS ?= openblas# openblas | none
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
 quote = '$(subst ','\'',$(1))'# one word of the shell, whatever is in it
 Q = $(if $(filter 1,$(V)),,@)
-ifneq ($(BLAS),none)
-$(error BLAS=$(BLAS): Nibble brings its own matrix kernels and has no BLAS path, so the only value is BLAS=none)
+ifeq ($(filter openblas none,$(BLAS)),)
+$(error BLAS=$(BLAS): must be openblas or none)
 endif
 ifeq ($(filter release debug,$(MODE)),)
 $(error MODE=$(MODE): must be release or debug)
@@ -27,11 +27,11 @@ OPT_debug   := -Og -g3 -DNB_DEBUG=1
 # ONNX is there when protobuf-c, its compiler and the schema are (libonnx-dev); ONNX=0 builds without.
 ONNX_PROTO  := $(firstword $(wildcard /usr/include/onnx/onnx.proto /usr/local/include/onnx/onnx.proto))
 ONNX        ?= $(if $(ONNX_PROTO),$(shell command -v protoc-c >/dev/null && pkg-config --exists libprotobuf-c && echo 1),)
-DEPS        := libpng zlib yaml-0.1 libcjson $(if $(filter 1,$(ONNX)),libprotobuf-c)
+DEPS        := libpng zlib yaml-0.1 libcjson $(if $(filter openblas,$(BLAS)),openblas) $(if $(filter 1,$(ONNX)),libprotobuf-c)
 DEPS_CFLAGS := $(shell pkg-config --cflags $(DEPS) 2>/dev/null)
 LIBS        := $(shell pkg-config --libs $(DEPS) 2>/dev/null) -lpthread -lm
 FLAGS = -std=c11 -D_XOPEN_SOURCE=700 -ffp-contract=off -fPIC -fvisibility=hidden $(WARN) $(OPT_$(MODE)) \
-        $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(if $(filter 0,$(OMP)),-DNB_SERIAL) $(if $(filter 1,$(ONNX)),-DNB_ONNX) \
+        $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(if $(filter 0,$(OMP)),-DNB_SERIAL,-fopenmp) $(if $(filter openblas,$(BLAS)),-DNB_BLAS) $(if $(filter 1,$(ONNX)),-DNB_ONNX) \
         -Iinclude -Isrc $(DEPS_CFLAGS)
 # The engine on its own: no libc, no float library, no threads.
 FLAGS_FREESTANDING = -std=c11 -ffreestanding -DNB_FREESTANDING -fvisibility=hidden $(WARN) $(OPT_$(MODE)) -Iinclude -Isrc
@@ -68,7 +68,8 @@ all: products                           ## library, engine library and command l
 products: $(PRODUCTS)                   ## the same; build/current stays, as for every check
 
 # ---- rules ----
-$(B)/libnibble.a: $(call obj,$(LIB_SRC)) $(if $(filter 1,$(ONNX)),$(B)/gen/onnx.pb-c.o)
+# ThreadSanitizer does not see into libgomp: tests/tsan/gomp.c stands in for it.
+$(B)/libnibble.a: $(call obj,$(LIB_SRC)) $(if $(findstring thread,$(SAN)),$(B)/tests/tsan/gomp.o) $(if $(filter 1,$(ONNX)),$(B)/gen/onnx.pb-c.o)
 $(SHARED): $(call obj,$(LIB_SRC)) $(if $(filter 1,$(ONNX)),$(B)/gen/onnx.pb-c.o) nibble.map
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libnibble.so.$(ABI) -Wl,--version-script=nibble.map -o $@ $(filter %.o,$^) $(LIBS)
 $(B)/libref.a: $(call obj,$(REF_SRC))
@@ -185,7 +186,7 @@ format-check:                           ## fails when `make format` would change
 # ---- install ----
 place = PREFIX=$(call quote,$(PREFIX)) DESTDIR=$(call quote,$(DESTDIR)) scripts/install.sh
 install: $(PRODUCTS) $(SHARED)          ## tool, libraries, headers and nibble.pc below $(DESTDIR)$(PREFIX)
-	@$(place) install $(B) $(VERSION) $(ABI) '$(DEPS)'
+	@$(place) install $(B) $(VERSION) $(ABI) '$(DEPS)' $(if $(filter 0,$(OMP)),,$(if $(findstring clang,$(CC)),-lomp,-lgomp))
 uninstall:                              ## remove what install put there
 	@$(place) uninstall
 

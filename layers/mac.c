@@ -17,10 +17,12 @@
 #include "base/check.h"
 #include "base/rng.h"
 #include "kernels/eltwise.h"
+#include "kernels/fblas.h"
 #include "kernels/iconv.h"
 #include "quant/fakequant.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 static const size_t slot_budget = (size_t)64
@@ -69,6 +71,9 @@ static void plan_scratch(nb_node *n, nb_mac_priv *p)
     p->at_x = take(&at, p->per > 1 || expands ? x_bytes : 0);
     p->at_y = take(&at, y_bytes);
     p->at_slots = at;
+    n->scratch_bytes = at;
+    if (p->wide)
+        return; /* no slots; mac_wide.c adds what it needs */
 
     size_t slot = 0;
     p->grad_bytes = nb_fconv_slot_bytes(p->plan);
@@ -87,7 +92,7 @@ static void plan_saved(nb_node *n, nb_mac_priv *p)
 {
     size_t at = 0;
     size_t oc = (size_t)p->geom.oc;
-    take(&at, p->grad ? nb_qgrad_panel_bytes(p->grad) : nb_fconv_panel_bytes(p->plan));
+    take(&at, p->grad ? nb_qgrad_panel_bytes(p->grad) : p->wide ? 0 : nb_fconv_panel_bytes(p->plan));
     p->at_weights = take(&at, nb_layer_is_codes(&n->in[1]->out) && !p->grad ? oc * (size_t)p->k * sizeof(float) : 0);
     if (p->integer) {
         p->at_ipanels = take(&at, nb_iconv_packed_bytes(&p->geom));
@@ -112,6 +117,15 @@ static nb_status prepare_grad(nb_graph *g, nb_mac_priv *p)
     return NB_OK;
 }
 
+/* Once: a BLAS that is there and not used because it computes wrong products, where it would be used. */
+static void warn_of_wrong_blas(nb_graph *g, const nb_mac_priv *p)
+{
+    static atomic_flag said = ATOMIC_FLAG_INIT;
+    if (!p->grad && nb_fwide_rule(&p->item, g->max_batch, 16, 16) && nb_fblas_complaint() &&
+        !atomic_flag_test_and_set(&said))
+        nb_log(g->ctx, "%s", nb_fblas_complaint());
+}
+
 nb_status nb_mac_prepare(nb_graph *g, nb_node *n, const nb_geom *geom, int32_t per)
 {
     size_t plan_bytes;
@@ -132,8 +146,15 @@ nb_status nb_mac_prepare(nb_graph *g, nb_node *n, const nb_geom *geom, int32_t p
     if (p->integer && n->in[1]->op == &nb_op_fakequant)
         nb_fakequant_read_by(n->in[1], n); /* which sees to it that sums fit an int32 */
     NB_TRY(prepare_grad(g, p));
+    p->item = *geom;
+    if (per > 1) /* a row of items */
+        p->item.w = p->item.ow = 1;
+    p->wide = !p->grad && nb_fwide_wins(&p->item, g->max_batch);
+    warn_of_wrong_blas(g, p);
     plan_scratch(n, p);
     plan_saved(n, p);
+    if (p->wide)
+        nb_mac_wide_plan(g, n, p, &n->saved_bytes, &n->scratch_bytes);
     n->priv = p;
     return NB_OK;
 }

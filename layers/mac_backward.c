@@ -139,6 +139,10 @@ void nb_mac_backward(nb_node *n, const nb_run *r)
     (void)r;
     nb_mac_job j = nb_mac_make_job(n);
     const nb_tensor *w = &n->in[1]->out;
+    if (j.p->wide) {
+        nb_mac_wide_backward(&j);
+        return;
+    }
     if (j.p->grad && n->in[0]->out.grad)
         nb_qgrad_pack(j.p->grad, n->saved, w->data, w->q->scale, w->q->n);
     else if (j.p->integer && n->in[0]->out.grad)

@@ -77,6 +77,10 @@ static void forward_part(void *arg, int64_t part, int32_t thread)
 void nb_mac_forward(nb_node *n, const nb_run *r)
 {
     nb_mac_job j = nb_mac_make_job(n);
+    if (j.p->wide && !j.p->integer) {
+        nb_mac_wide_forward(&j, r);
+        return;
+    }
     if (j.p->integer)
         pack_codes(&j);
     else

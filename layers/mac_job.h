@@ -6,6 +6,7 @@
 #include "mac.h"
 
 #include "kernels/fconv.h"
+#include "kernels/fwide.h"
 #include "kernels/qgrad.h"
 
 enum { NB_MAC_SLOTS = 8, NB_MAC_ALIGN = 64 };
@@ -16,11 +17,16 @@ typedef struct {
     nb_qgrad_plan *grad; /* backward on 16-bit integers; NULL: on floats */
     int32_t per, n_slots, slots_per_thread;
     bool integer;                  /* codes times codes */
+    bool wide;                     /* what is left to floats goes to OpenBLAS: mac_wide.c */
+    nb_geom item;                  /* of one batch item */
     int64_t x_item, y_item;        /* values per batch item */
     int64_t k;                     /* weights per output channel */
     size_t slot_bytes, grad_bytes; /* a slot: weight gradient in the kernel's layout, then double[oc] for the bias */
     size_t at_x, at_y, at_slots;   /* in a thread's scratch; kernels use it from 0 */
     size_t at_ipanels, at_weights, at_bias, at_scale, at_shift; /* in saved; panels of floats or of grad stand at 0 */
+    size_t at_dy,
+        at_sums; /* in saved of a wide layer: gradients of dy_items images from their tap, double[oc] of bias */
+    int32_t dy_items;
 } nb_mac_priv;
 
 typedef struct {
@@ -36,6 +42,10 @@ int64_t nb_mac_chunk_items(const nb_mac_job *j, int64_t chunk);
 /* The chunk's input as kernels read it: floats, or codes unless they are to be expanded. A short chunk is completed
  * with real zeros in buf, which holds a whole chunk. */
 nb_fconv_image nb_mac_chunk_input(const nb_mac_job *j, int64_t chunk, bool expand, void *buf);
+/* The float passes of a wide layer, whose sizes go behind what is in saved and in a thread's scratch already. */
+void nb_mac_wide_plan(const nb_graph *g, const nb_node *n, nb_mac_priv *p, size_t *saved, size_t *scratch);
+void nb_mac_wide_forward(nb_mac_job *j, const nb_run *r);
+void nb_mac_wide_backward(nb_mac_job *j);
 /* Weights as floats: the parameter itself, or its codes expanded. */
 const float *nb_mac_real_weights(const nb_mac_job *j);
 

@@ -8,14 +8,14 @@ set -eu
 
 needed="build-essential pkg-config libpng-dev zlib1g-dev libyaml-dev libcjson-dev dataset-fashion-mnist"
 wanted=""
-modules="libpng zlib yaml-0.1 libcjson"
+modules="libpng zlib yaml-0.1 libcjson openblas"
 programs="cc make pkg-config"
 wanted_programs=""
 case "${1:-}" in
 demo) ;;
 test)
     needed="$needed libcmocka-dev"
-    wanted="clang tcc libprotobuf-c-dev protobuf-c-compiler libonnx-dev"
+    wanted="clang libomp-dev tcc libprotobuf-c-dev protobuf-c-compiler libonnx-dev"
     modules="$modules cmocka"
     programs="$programs gcc"
     wanted_programs="g++ clang tcc"
@@ -64,6 +64,8 @@ look() {
     for p in $needed; do
         installed "$p" || needs="$needs $p"
     done
+    # OpenBLAS comes in flavours, and any of them will do. The one without threads is enough: they are ours.
+    pkg-config --exists openblas 2>/dev/null || needs="$needs libopenblas-serial-dev"
     for p in $wanted; do
         installed "$p" || wants="$wants $p"
     done

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # install.sh - `make install` and `make uninstall`: what Nibble puts below $DESTDIR$PREFIX, and takes away again.
 #
-# usage: scripts/install.sh install FOLDER VERSION ABI DEPENDENCIES | uninstall       PREFIX and DESTDIR in the environment
-# FOLDER holds the products, DEPENDENCIES are names for pkg-config.
+# usage: scripts/install.sh install FOLDER VERSION ABI DEPENDENCIES [THREADS] | uninstall       PREFIX and DESTDIR in the environment
+# FOLDER holds the products, DEPENDENCIES are names for pkg-config, THREADS is the OpenMP runtime for the linker.
 # share/nibble/installed lists every file with its checksum. Nothing is overwritten and nothing is removed that is not in it with the
 # bytes it was installed with; a file of an earlier version that this one has no more goes when this one is installed.
 set -eu
@@ -64,9 +64,9 @@ esac
 
 case $command in
 install)
-    from=$2 version=$3 abi=$4 dependencies=$5
+    from=$2 version=$3 abi=$4 dependencies=$5 threads=${6:-}
     text=$(<nibble.pc.in) prefix=$(escaped "$PREFIX")
-    text=${text//@PREFIX@/"$prefix"} text=${text//@VERSION@/"$version"} text=${text//@DEPS@/"$dependencies"}
+    text=${text//@PREFIX@/"$prefix"} text=${text//@VERSION@/"$version"} text=${text//@DEPS@/"$dependencies"} text=${text//@OMP@/"$threads"}
     pc=$(mktemp)
     trap 'rm -f "$pc"' EXIT
     printf '%s\n' "$text" >"$pc"
@@ -118,7 +118,7 @@ uninstall)
     echo "uninstalled from $dest"
     ;;
 *)
-    echo "usage: PREFIX=/path scripts/install.sh install FOLDER VERSION ABI DEPENDENCIES | uninstall" >&2
+    echo "usage: PREFIX=/path scripts/install.sh install FOLDER VERSION ABI DEPENDENCIES [THREADS] | uninstall" >&2
     exit 2
     ;;
 esac

@@ -11,6 +11,8 @@ typedef void (*nb_chunk_fn)(void *arg, int64_t chunk, int32_t thread);
 int32_t nb_threads(void);
 /* Not while a parallel_for runs. */
 void nb_set_threads(int32_t n);
+/* What runs them: "OpenMP 4.5, libgomp". */
+const char *nb_threads_runtime(void);
 /* fn(arg, 0..n-1, thread) in any order; returns when all are done. */
 void nb_parallel_for(int64_t n, nb_chunk_fn fn, void *arg);
 

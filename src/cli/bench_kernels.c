@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/cpu.h"
+#include "kernels/fblas.h"
 #include "kernels/kbench.h"
 #include "report/table.h"
 
@@ -128,6 +129,46 @@ static nb_status report_convs(kernels *k, nb_table *t)
     return NB_OK;
 }
 
+/* Both sides of the choice between our kernels and OpenBLAS, and what was chosen. */
+static nb_status report_wide(kernels *k, nb_table *t)
+{
+    nb_table_column(t, "layer", "GMAC/s, own kernels | OpenBLAS", NB_LEFT);
+    for (int32_t i = 0; i < NB_KBENCH_WIDE_PASSES; i++)
+        nb_table_column(t, nb_kbench_pass_name[i], nb_kbench_pass_name[i], NB_RIGHT);
+    nb_table_column(t, "ratio", "all three", NB_RIGHT);
+    nb_table_column(t, "chosen", "chosen", NB_LEFT);
+    for (const nb_kbench_wide *s = nb_kbench_wides; s->name; s++) {
+        nb_kbench_wide_result r;
+        double own = 0, blas = 0;
+        char text[64];
+        NB_TRY(nb_kbench_run_wide(k->c->ctx, s, k->rounds, &r));
+        nb_table_row(t);
+        nb_table_add_text(t, s->name);
+        for (int32_t i = 0; i < NB_KBENCH_WIDE_PASSES; i++) {
+            own += r.own[i];
+            blas += r.blas[i];
+            snprintf(text, sizeof text, "%.1f | %.1f", 1e-9 * r.macs / r.own[i], 1e-9 * r.macs / r.blas[i]);
+            nb_table_add_text(t, text);
+            if (!k->json)
+                continue;
+            for (int32_t by_blas = 0; by_blas < 2; by_blas++) {
+                const double seconds = by_blas ? r.blas[i] : r.own[i];
+                json_row(k, nb_kbench_pass_name[i], s->name, by_blas ? "openblas" : "float");
+                json_numbers(k, 1e-9 * r.macs / seconds, 0, 0, 0);
+            }
+        }
+        snprintf(text, sizeof text, "%.2fx", own / blas);
+        nb_table_add_text(t, text);
+        nb_table_add_text(t, r.blas_wins ? "OpenBLAS" : "own");
+    }
+    if (k->json)
+        return NB_OK;
+    printf("wide float layers, whole batches, packing included; %s\n\n", nb_fblas_name());
+    NB_TRY(print(k->c, t, false));
+    puts("");
+    return NB_OK;
+}
+
 static nb_status report_sweeps(kernels *k, nb_table *t)
 {
     enum { MAX_SWEEPS = 32 };
@@ -161,12 +202,14 @@ static nb_status report_sweeps(kernels *k, nb_table *t)
 nb_status cli_bench_kernels(cli *c, int32_t rounds)
 {
     kernels k = {.c = c, .rounds = rounds, .json = cli_flag(c, "--json")};
-    nb_table *convs = NULL, *sweeps = NULL;
+    nb_table *convs = NULL, *wide = NULL, *sweeps = NULL;
     nb_status st = nb_peaks_measure(c->ctx, rounds, &k.peaks);
     if (st == NB_OK)
         st = nb_table_create(c->ctx, &k.all);
     if (st == NB_OK)
         st = nb_table_create(c->ctx, &convs);
+    if (st == NB_OK)
+        st = nb_table_create(c->ctx, &wide);
     if (st == NB_OK)
         st = nb_table_create(c->ctx, &sweeps);
     if (st == NB_OK) {
@@ -174,11 +217,14 @@ nb_status cli_bench_kernels(cli *c, int32_t rounds)
         report_peaks(&k);
         st = report_convs(&k, convs);
     }
+    if (st == NB_OK && nb_fblas_width() > 0)
+        st = report_wide(&k, wide);
     if (st == NB_OK)
         st = report_sweeps(&k, sweeps);
     if (st == NB_OK && k.json)
         st = print(c, k.all, true);
     nb_table_free(sweeps);
+    nb_table_free(wide);
     nb_table_free(convs);
     nb_table_free(k.all);
     return st;

@@ -4,6 +4,7 @@
  * forward, backward and update on one batch that is already in memory. Nothing is learned from and nothing is written.
  */
 #include "cli/bench_kernels.h"
+#include "cli/build_info.h"
 #include "cli/open_experiment.h"
 #include "cli/progress.h"
 
@@ -289,6 +290,8 @@ static nb_status run(cli *c)
     bench b = {.c = c};
     if (c->n_args == 0 && !cli_flag(c, "--kernels"))
         return cli_usage(c, "needs a CONFIG, or --kernels");
+    if (!cli_flag(c, "--json"))
+        cli_print_build();
     if (cli_flag(c, "--kernels")) {
         if (c->n_args > 0 || c->n_sets > 0 || cli_flag(c, "--layers") || cli_flag(c, "--reference"))
             return cli_usage(c, "--kernels measures no experiment: it takes no CONFIG, --set, --layers or --reference");

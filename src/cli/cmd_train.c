@@ -2,6 +2,7 @@
  *
  * Everything that can be wrong is looked at before the first step: config, data, both forms of the network, whether the
  * folder can be written. A folder that holds a run is never overwritten: it is resumed, or moved aside by --force. */
+#include "cli/build_info.h"
 #include "cli/compare.h"
 #include "cli/open_model.h"
 #include "cli/output.h"
@@ -216,6 +217,8 @@ static nb_status train(session *s, nb_train_result *result)
         fprintf(stderr, "nibble: %s: no checkpoint yet, starting from the beginning\n", s->e.out);
     if (!job.resume)
         say_left_over(s);
+    if (!cli_flag(c, "--quiet"))
+        cli_print_build();
     cli_progress_init(&s->progress, cli_flag(c, "--quiet"));
     s->steps.quiet = cli_flag(c, "--quiet");
     job.stop = cli_signals_ask(CLI_AGAIN_ENDS); /* the first Ctrl-C asks the trainer to save and stop */

@@ -1,9 +1,10 @@
 /* main.c - nibble: finds the command and runs it. */
+#include "cli/build_info.h"
 #include "cli/cli.h"
 #include "cli/signals.h"
+#include "cli/start.h"
 
 #include "base/cpu.h"
-#include "base/parallel.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -40,12 +41,9 @@ static int help(const char *name)
 /* What to know about this build on this machine; the Makefile reads the second line and the last. */
 static int version(void)
 {
-#ifdef NB_ONNX
-    const char *onnx = "yes";
-#else
-    const char *onnx = "no";
-#endif
-    printf("nibble %s\nthreads: %d, kernels: %s, ONNX: %s\nNB_CPU:", NB_VERSION, nb_threads(), nb_cpu_name(), onnx);
+    printf("nibble %s\n", NB_VERSION);
+    cli_print_build();
+    printf("NB_CPU:");
     for (int32_t i = 0; nb_cpu_level_name(i); i++)
         if (nb_cpu_level_counts(i, nb_cpu_features()))
             printf(" %s", nb_cpu_level_name(i));
@@ -74,6 +72,7 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    cli_start(argv);
     cli_signals_init();
     int code = dispatch(argc, argv);
     if ((fflush(stdout) != 0 || ferror(stdout)) && !code) { /* a full disk behind > must not look like success */

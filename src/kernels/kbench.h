@@ -8,6 +8,7 @@
 #include "peak.h"
 
 #include <nibble/geom.h>
+#include <stdbool.h>
 
 typedef enum {
     NB_KBENCH_FORWARD,
@@ -54,7 +55,26 @@ extern const nb_kbench_sweep nb_kbench_sweeps[];
 /* values[i] per second for the i-th sweep; the array is as long as nb_kbench_sweeps without its end. */
 nb_status nb_kbench_run_sweeps(nb_ctx *ctx, int32_t rounds, double *values);
 
-/* For the two files of the benchmark. */
+enum { NB_KBENCH_WIDE_PASSES = 3 }; /* the first of nb_kbench_pass */
+
+typedef struct {
+    const char *name; /* "3x3 512->512 at 8x8, batch 16" */
+    int32_t batch;
+    nb_geom geom; /* of one image */
+} nb_kbench_wide;
+
+typedef struct {
+    double macs;                        /* of one pass over the batch */
+    double own[NB_KBENCH_WIDE_PASSES];  /* seconds by fconv.h */
+    double blas[NB_KBENCH_WIDE_PASSES]; /* by fwide.h; 0 without BLAS */
+    bool blas_wins;                     /* what nb_fwide_wins says */
+} nb_kbench_wide_result;
+
+/* Float layers for which OpenBLAS is an alternative, ends with name NULL. */
+extern const nb_kbench_wide nb_kbench_wides[];
+nb_status nb_kbench_run_wide(nb_ctx *ctx, const nb_kbench_wide *s, int32_t rounds, nb_kbench_wide_result *out);
+
+/* For the files of the benchmark. */
 double nb_kbench_seconds(void);
 double nb_kbench_median(double *v, int32_t n); /* sorts v */
 enum { NB_KBENCH_MAX_ROUNDS = 1000 };

@@ -1,0 +1,21 @@
+/* build_info.c - one line that a report of a speed or a difference in the last bits cannot do without. */
+#include "cli/build_info.h"
+
+#include "base/cpu.h"
+#include "base/parallel.h"
+#include "kernels/fblas.h"
+#include "kernels/fwide.h"
+
+#include <stdio.h>
+
+void cli_print_build(void)
+{
+#ifdef NB_ONNX
+    const char *onnx = "yes";
+#else
+    const char *onnx = "no";
+#endif
+    const bool narrow = nb_fblas_width() > 0 && 2 * nb_fblas_width() < nb_fwide_own_width();
+    printf("threads: %d (%s), kernels: %s, BLAS: %s%s, ONNX: %s\n", nb_threads(), nb_threads_runtime(), nb_cpu_name(),
+           nb_fblas_name(), narrow ? ", not used: too narrow for this processor" : "", onnx);
+}

@@ -1,0 +1,8 @@
+/* build_info.h - what this build runs on this machine with: threads, BLAS, ONNX, instruction set. */
+#ifndef NB_CLI_BUILD_INFO_H
+#define NB_CLI_BUILD_INFO_H
+
+/* "threads: 2 (OpenMP 4.5, libgomp), kernels: avx512+vnni, BLAS: OpenBLAS 0.3.21 (Haswell), ONNX: yes" */
+void cli_print_build(void);
+
+#endif
