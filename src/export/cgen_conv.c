@@ -67,7 +67,7 @@ static conv conv_of(cgen *g, int32_t step)
     const bool alone = q->oc / q->groups % 2 != 0; /* some channel has no partner and is its own */
     snprintf(v.distance, sizeof v.distance, alone && v.bytes ? "(p - o) * %" PRId64 : "%" PRId64, cgen_row(q));
     if (v.in->zero)
-        snprintf(v.zero, sizeof v.zero, ", %" PRId32, v.in->zero);
+        snprintf(v.zero, sizeof v.zero, ", %d", v.in->zero);
     return v;
 }
 
@@ -79,14 +79,13 @@ static void put_range(const conv *v, const char *indent, const char *axis, const
         return;
     if (d == 1) {
         cgen_printf(v->g, "%sconst int32_t %s0 = %s < 0 ? -%s : 0;\n", indent, axis, from, from);
-        cgen_printf(v->g, "%sconst int32_t %s1 = %s > %" PRId32 " ? %" PRId32 " - %s : %" PRId32 ";\n", indent, axis,
-                    from, size - taps, size, from, taps);
+        cgen_printf(v->g, "%sconst int32_t %s1 = %s > %d ? %d - %s : %d;\n", indent, axis, from, size - taps, size,
+                    from, taps);
         return;
     }
-    cgen_printf(v->g, "%sconst int32_t %s0 = %s < 0 ? (%" PRId32 " - %s) / %" PRId32 " : 0;\n", indent, axis, from,
-                d - 1, from, d);
-    cgen_printf(v->g, "%sconst int32_t %s1 = %s > %" PRId32 " ? (%" PRId32 " - %s) / %" PRId32 " : %" PRId32 ";\n",
-                indent, axis, from, size - 1 - d * (taps - 1), size - 1 + d, from, d, taps);
+    cgen_printf(v->g, "%sconst int32_t %s0 = %s < 0 ? (%d - %s) / %d : 0;\n", indent, axis, from, d - 1, from, d);
+    cgen_printf(v->g, "%sconst int32_t %s1 = %s > %d ? (%d - %s) / %d : %d;\n", indent, axis, from,
+                size - 1 - d * (taps - 1), size - 1 + d, from, d, taps);
 }
 
 static void put_loop(const conv *v, const char *indent, const char *axis, int32_t taps)
@@ -94,7 +93,7 @@ static void put_loop(const conv *v, const char *indent, const char *axis, int32_
     if (v->pad)
         cgen_printf(v->g, "%sfor (%s = %s0; %s < %s1; %s++)", indent, axis, axis, axis, axis, axis);
     else
-        cgen_printf(v->g, "%sfor (%s = 0; %s < %" PRId32 "; %s++)", indent, axis, axis, taps, axis);
+        cgen_printf(v->g, "%sfor (%s = 0; %s < %d; %s++)", indent, axis, axis, taps, axis);
 }
 
 /* (product + half) >> shift is ((product >> 32) + (half >> 32)) >> (shift - 32) where half has no bits below 32. */
@@ -116,12 +115,12 @@ void cgen_store(cgen *g, int32_t step, const char *indent, const char *at, const
     else if (s->mult)
         cgen_printf(g, "%sy[%s] = (%s)@close((int64_t)%s * mult[%s], shift[%s]", indent, at, type, acc, c, c);
     if (s->mult)
-        cgen_printf(g, ", %" PRId32 ", %" PRId32 ", %" PRId32 ");\n", out->zero, s->lo, s->hi);
+        cgen_printf(g, ", %d, %d, %d);\n", out->zero, s->lo, s->hi);
     else if (s->lo == INT32_MIN && s->hi == INT32_MAX)
         cgen_printf(g, "%sy[%s] = %s;\n", indent, at, acc);
     else
-        cgen_printf(g, "%sy[%s] = %s < %" PRId32 " ? %" PRId32 " : %s > %" PRId32 " ? %" PRId32 " : %s;\n", indent, at,
-                    acc, s->lo, s->lo, acc, s->hi, s->hi, acc);
+        cgen_printf(g, "%sy[%s] = %s < %d ? %d : %s > %d ? %d : %s;\n", indent, at, acc, s->lo, s->lo, acc, s->hi,
+                    s->hi, acc);
 }
 
 /* ---- dense ---- */
@@ -134,11 +133,10 @@ static void put_unpack(const conv *v, const char *indent, int64_t at, const char
     if (at > 0)
         snprintf(to, sizeof to, "rows + %" PRId64, at);
     if (v->levels)
-        cgen_printf(v->g, "%s@levels(%s, w + %s * %" PRId64 ", level, %" PRId32 ", %" PRId64 ");\n", indent, to, c,
+        cgen_printf(v->g, "%s@levels(%s, w + %s * %" PRId64 ", level, %d, %" PRId64 ");\n", indent, to, c,
                     (row * v->width + 7) / 8, v->width, row);
     else
-        cgen_printf(v->g, "%s@unpack%" PRId32 "(%s, w, %s * %" PRId64 ", %" PRId64 ");\n", indent, v->width, to, c, row,
-                    row);
+        cgen_printf(v->g, "%s@unpack%d(%s, w, %s * %" PRId64 ", %" PRId64 ");\n", indent, v->width, to, c, row, row);
 }
 
 static void put_channel_pair(const conv *v)
@@ -148,13 +146,12 @@ static void put_channel_pair(const conv *v)
     const int64_t row = cgen_row(q);
     const int32_t per_group = q->oc / q->groups;
     if (per_group % 2 == 0) {
-        cgen_printf(g, "    for (o = 0; o < %" PRId32 "; o += 2) {\n        const int32_t p = o + 1;\n", q->oc);
+        cgen_printf(g, "    for (o = 0; o < %d; o += 2) {\n        const int32_t p = o + 1;\n", q->oc);
     } else if (q->groups == 1) {
-        cgen_printf(g, "    for (o = 0; o < %" PRId32 "; o += 2) {\n", q->oc);
-        cgen_printf(g, "        const int32_t p = o + 1 < %" PRId32 " ? o + 1 : o; /* the last stands alone */\n",
-                    q->oc);
+        cgen_printf(g, "    for (o = 0; o < %d; o += 2) {\n", q->oc);
+        cgen_printf(g, "        const int32_t p = o + 1 < %d ? o + 1 : o; /* the last stands alone */\n", q->oc);
     } else {
-        cgen_printf(g, "    for (o = 0; o < %" PRId32 "; o++) {\n        const int32_t p = o;\n", q->oc);
+        cgen_printf(g, "    for (o = 0; o < %d; o++) {\n        const int32_t p = o;\n", q->oc);
     }
     if (v->bytes) {
         cgen_printf(g, "        const int8_t *const row = w + o * %" PRId64 ";\n", row);
@@ -171,8 +168,8 @@ static void put_dot(const conv *v, const char *indent, const char *n)
     const nb_geom *q = &v->geom;
     if (v->pairs) {
         cgen_printf(v->g, "%sif (pair)\n", indent);
-        cgen_printf(v->g, "%s    @dot2%s(acc, x + at, %" PRId32 ", row + k, %s, %s%s);\n", indent, v->dot,
-                    q->stride * q->c, v->distance, n, v->zero);
+        cgen_printf(v->g, "%s    @dot2%s(acc, x + at, %d, row + k, %s, %s%s);\n", indent, v->dot, q->stride * q->c,
+                    v->distance, n, v->zero);
         cgen_printf(v->g, "%selse\n    ", indent);
     }
     cgen_printf(v->g, "%s@dot1%s(acc, x + at, row + k, %s, %s%s);\n", indent, v->dot, v->distance, n, v->zero);
@@ -188,22 +185,19 @@ static void put_taps(const conv *v)
     nb_text_add(&g->out, " {\n");
     if (v->rows) {
         const char *kx0 = v->pad ? " + kx0" : "";
-        cgen_printf(g,
-                    "                    const int32_t at = ((top + ky * %" PRId32 ") * %" PRId32
-                    " + left%s) * %" PRId32 ", k = (ky * %" PRId32 "%s) * %" PRId32 ";\n",
-                    d, q->w, kx0, q->c, q->kw, kx0, q->c);
-        snprintf(n, sizeof n, v->pad ? "(kx1 - kx0) * %" PRId32 : "%" PRId32, v->pad ? q->c : q->kw * q->c);
+        cgen_printf(
+            g, "                    const int32_t at = ((top + ky * %d) * %d + left%s) * %d, k = (ky * %d%s) * %d;\n",
+            d, q->w, kx0, q->c, q->kw, kx0, q->c);
+        snprintf(n, sizeof n, v->pad ? "(kx1 - kx0) * %d" : "%d", v->pad ? q->c : q->kw * q->c);
         put_dot(v, "                    ", n);
     } else {
         put_loop(v, "                    ", "kx", q->kw);
-        cgen_printf(g,
-                    " {\n                        const int32_t at = ((top + ky * %" PRId32 ") * %" PRId32
-                    " + left + kx * %" PRId32 ") * %" PRId32,
-                    d, q->w, d, q->c);
+        cgen_printf(g, " {\n                        const int32_t at = ((top + ky * %d) * %d + left + kx * %d) * %d", d,
+                    q->w, d, q->c);
         if (q->groups > 1)
-            cgen_printf(g, " + o / %" PRId32 " * %" PRId32, q->oc / q->groups, cg);
-        cgen_printf(g, ", k = (ky * %" PRId32 " + kx) * %" PRId32 ";\n", q->kw, cg);
-        snprintf(n, sizeof n, "%" PRId32, cg);
+            cgen_printf(g, " + o / %d * %d", q->oc / q->groups, cg);
+        cgen_printf(g, ", k = (ky * %d + kx) * %d;\n", q->kw, cg);
+        snprintf(n, sizeof n, "%d", cg);
         put_dot(v, "                        ", n);
         nb_text_add(&g->out, "                    }\n");
     }
@@ -214,19 +208,18 @@ static void put_pixels(const conv *v)
 {
     cgen *g = v->g;
     const nb_geom *q = &v->geom;
-    cgen_printf(g, "        for (oy = 0; oy < %" PRId32 "; oy++) {\n", q->oh);
-    cgen_printf(g, "            const int32_t top = oy * %" PRId32 " - %" PRId32 ";\n", q->stride, q->pad);
+    cgen_printf(g, "        for (oy = 0; oy < %d; oy++) {\n", q->oh);
+    cgen_printf(g, "            const int32_t top = oy * %d - %d;\n", q->stride, q->pad);
     put_range(v, "            ", "ky", "top", q->h, q->kh);
-    cgen_printf(g, "            for (ox = 0; ox < %" PRId32 ";) {\n", q->ow);
-    cgen_printf(g, "                const int32_t left = ox * %" PRId32 " - %" PRId32 ";\n", q->stride, q->pad);
+    cgen_printf(g, "            for (ox = 0; ox < %d;) {\n", q->ow);
+    cgen_printf(g, "                const int32_t left = ox * %d - %d;\n", q->stride, q->pad);
     put_range(v, "                ", "kx", "left", q->w, q->kw);
     if (v->pairs && v->pad)
-        cgen_printf(g,
-                    "                const int32_t pair = left >= 0 && left < %" PRId32 " && ox + 1 < %" PRId32 ";\n",
-                    q->w - reach(q), q->ow);
+        cgen_printf(g, "                const int32_t pair = left >= 0 && left < %d && ox + 1 < %d;\n", q->w - reach(q),
+                    q->ow);
     else if (v->pairs)
-        cgen_printf(g, "                const int32_t pair = ox + 1 < %" PRId32 ";\n", q->ow);
-    cgen_printf(g, "                const int32_t to = (oy * %" PRId32 " + ox) * %" PRId32 ";\n", q->ow, q->oc);
+        cgen_printf(g, "                const int32_t pair = ox + 1 < %d;\n", q->ow);
+    cgen_printf(g, "                const int32_t to = (oy * %d + ox) * %d;\n", q->ow, q->oc);
     nb_text_add(&g->out, "                int32_t acc[4];\n"
                          "                acc[0] = acc[2] = bias[o];\n"
                          "                acc[1] = acc[3] = bias[p];\n");
@@ -238,9 +231,9 @@ static void put_pixels(const conv *v)
     if (v->pairs) {
         char at[32];
         nb_text_add(&g->out, "                if (pair) {\n");
-        snprintf(at, sizeof at, "to + %" PRId32 " + o", q->oc);
+        snprintf(at, sizeof at, "to + %d + o", q->oc);
         cgen_store(v->g, v->step, "                    ", at, "acc[2]", "o");
-        snprintf(at, sizeof at, "to + %" PRId32 " + p", q->oc);
+        snprintf(at, sizeof at, "to + %d + p", q->oc);
         cgen_store(v->g, v->step, "                    ", at, "acc[3]", "p");
         nb_text_add(&g->out, "                }\n");
     }
@@ -265,34 +258,33 @@ static void put_depthwise(const conv *v)
     const char *weights = "w";
     nb_text_add(&g->out, "    int32_t oy, ox, c, ky, kx;\n");
     if (v->levels) {
-        cgen_printf(g, "    for (c = 0; c < %" PRId32 "; c++)\n    ", q->c);
-        cgen_printf(g, "    @levels(rows + c * %" PRId64 ", w + c * %" PRId64 ", level, %" PRId32 ", %" PRId64 ");\n",
-                    row, (row * v->width + 7) / 8, v->width, row);
+        cgen_printf(g, "    for (c = 0; c < %d; c++)\n    ", q->c);
+        cgen_printf(g, "    @levels(rows + c * %" PRId64 ", w + c * %" PRId64 ", level, %d, %" PRId64 ");\n", row,
+                    (row * v->width + 7) / 8, v->width, row);
     } else if (!v->bytes) {
-        cgen_printf(g, "    @unpack%" PRId32 "(rows, w, 0, %" PRId64 ");\n", v->width, row * q->oc);
+        cgen_printf(g, "    @unpack%d(rows, w, 0, %" PRId64 ");\n", v->width, row * q->oc);
     }
     if (!v->bytes)
         weights = "rows";
-    cgen_printf(g, "    for (oy = 0; oy < %" PRId32 "; oy++) {\n", q->oh);
-    cgen_printf(g, "        const int32_t top = oy * %" PRId32 " - %" PRId32 ";\n", q->stride, q->pad);
+    cgen_printf(g, "    for (oy = 0; oy < %d; oy++) {\n", q->oh);
+    cgen_printf(g, "        const int32_t top = oy * %d - %d;\n", q->stride, q->pad);
     put_range(v, "        ", "ky", "top", q->h, q->kh);
-    cgen_printf(g, "        for (ox = 0; ox < %" PRId32 "; ox++) {\n", q->ow);
-    cgen_printf(g, "            const int32_t left = ox * %" PRId32 " - %" PRId32 ";\n", q->stride, q->pad);
+    cgen_printf(g, "        for (ox = 0; ox < %d; ox++) {\n", q->ow);
+    cgen_printf(g, "            const int32_t left = ox * %d - %d;\n", q->stride, q->pad);
     put_range(v, "            ", "kx", "left", q->w, q->kw);
-    cgen_printf(g, "            for (c = 0; c < %" PRId32 "; c++) {\n", q->c);
+    cgen_printf(g, "            for (c = 0; c < %d; c++) {\n", q->c);
     cgen_printf(g, "                const int8_t *const wc = %s + c * %" PRId64 ";\n", weights, row);
     nb_text_add(&g->out, "                int32_t acc = bias[c];\n");
     put_loop(v, "                ", "ky", q->kh);
     nb_text_add(&g->out, "\n");
     put_loop(v, "                    ", "kx", q->kw);
     nb_text_add(&g->out, v->in->zero ? "\n                        acc += (x[" : "\n                        acc += x[");
-    cgen_printf(g, "((top + ky * %" PRId32 ") * %" PRId32 " + left + kx * %" PRId32 ") * %" PRId32 " + c]", q->dilation,
-                q->w, q->dilation, q->c);
+    cgen_printf(g, "((top + ky * %d) * %d + left + kx * %d) * %d + c]", q->dilation, q->w, q->dilation, q->c);
     if (v->in->zero)
-        cgen_printf(g, " - %" PRId32 ")", v->in->zero);
-    cgen_printf(g, " * wc[ky * %" PRId32 " + kx];\n", q->kw);
+        cgen_printf(g, " - %d)", v->in->zero);
+    cgen_printf(g, " * wc[ky * %d + kx];\n", q->kw);
     char at[64];
-    snprintf(at, sizeof at, "(oy * %" PRId32 " + ox) * %" PRId32 " + c", q->ow, q->oc);
+    snprintf(at, sizeof at, "(oy * %d + ox) * %d + c", q->ow, q->oc);
     cgen_store(v->g, v->step, "                ", at, "acc", "c");
     nb_text_add(&g->out, "            }\n        }\n    }\n");
 }
@@ -301,10 +293,9 @@ void cgen_conv(cgen *g, int32_t step)
 {
     const conv v = conv_of(g, step);
     const bool windowed = cgen_windowed(g->m, step);
-    cgen_printf(g, "static void @step%" PRId32 "(%s *y, const %s *x, %sconst %s *w, %sconst int32_t *bias%s)\n{\n",
-                step, cgen_type(v.out->type), cgen_type(v.in->type),
-                cgen_scratch_bytes(g->m, step) ? "int8_t *rows, " : "", v.bytes ? "int8_t" : "uint8_t",
-                v.levels ? "const int8_t *level, " : "",
+    cgen_printf(g, "static void @step%d(%s *y, const %s *x, %sconst %s *w, %sconst int32_t *bias%s)\n{\n", step,
+                cgen_type(v.out->type), cgen_type(v.in->type), cgen_scratch_bytes(g->m, step) ? "int8_t *rows, " : "",
+                v.bytes ? "int8_t" : "uint8_t", v.levels ? "const int8_t *level, " : "",
                 v.s->mult ? ", const int32_t *mult, const uint8_t *shift" : "");
     if (windowed) {
         nb_text_add(&g->out, "#if " CGEN_WINDOWS "\n");

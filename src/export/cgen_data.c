@@ -14,7 +14,7 @@
 
 static void put_bytes(cgen *g, const char *what, int32_t step, const uint8_t *v, int64_t n, bool is_signed)
 {
-    cgen_printf(g, "static const %s @%s%" PRId32 "[%" PRId64 "] = {", is_signed ? "int8_t" : "uint8_t", what, step, n);
+    cgen_printf(g, "static const %s @%s%d[%" PRId64 "] = {", is_signed ? "int8_t" : "uint8_t", what, step, n);
     for (int64_t i = 0; i < n; i++) {
         nb_text_add(&g->out, i % 24 == 0 ? "\n    " : " ");
         nb_text_printf(&g->out, "%d,", is_signed ? (int)(int8_t)v[i] : (int)v[i]);
@@ -25,10 +25,10 @@ static void put_bytes(cgen *g, const char *what, int32_t step, const uint8_t *v,
 
 static void put_int32(cgen *g, const char *what, int32_t step, const int32_t *v, int32_t n)
 {
-    cgen_printf(g, "static const int32_t @%s%" PRId32 "[%" PRId32 "] = {", what, step, n);
+    cgen_printf(g, "static const int32_t @%s%d[%d] = {", what, step, n);
     for (int32_t i = 0; i < n; i++) {
         nb_text_add(&g->out, i % 8 == 0 ? "\n    " : " ");
-        nb_text_printf(&g->out, "%" PRId32 ",", v[i]);
+        nb_text_printf(&g->out, "%d,", v[i]);
     }
     nb_text_add(&g->out, "\n};\n");
     g->flash += (size_t)n * sizeof *v;
@@ -51,8 +51,7 @@ nb_status cgen_real_bias(nb_ctx *ctx, const nb_intmodel *m, int32_t step, int32_
         }
         const int64_t b = s->bias[c] + zero * sum;
         if (llabs(b) + size * reach > INT32_MAX)
-            return nb_fail(ctx, NB_E_RANGE,
-                           "%s: channel %" PRId32 ": a partial sum could exceed 31 bits in the exported form",
+            return nb_fail(ctx, NB_E_RANGE, "%s: channel %d: a partial sum could exceed 31 bits in the exported form",
                            m->steps[step].name, c);
         bias[c] = (int32_t)b;
     }
@@ -130,9 +129,9 @@ static void put_check(cgen *g)
                             : e->steps[i].mult                 ? "wbms"
                                                                : "wb";
         for (; *names; names++)
-            cgen_printf(g, " + sizeof(@%c%" PRId32 ")", *names, i);
+            cgen_printf(g, " + sizeof(@%c%d)", *names, i);
         if (g->m->steps[i].level)
-            cgen_printf(g, " + sizeof(@l%" PRId32 ")", i);
+            cgen_printf(g, " + sizeof(@l%d)", i);
     }
     cgen_add(g, ") == $PFLASH_BYTES ? 1 : -1];\n\n", NULL);
 }

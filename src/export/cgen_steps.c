@@ -34,39 +34,39 @@ static int32_t values(const nb_etensor *t)
 static void put_less(cgen *g, const char *x, int32_t zero)
 {
     if (zero)
-        cgen_printf(g, "(%s - %" PRId32 ")", x, zero);
+        cgen_printf(g, "(%s - %d)", x, zero);
     else
         cgen_printf(g, "%s", x);
 }
 
 static void put_close(cgen *g, const nb_estep *s, int32_t shift)
 {
-    cgen_printf(g, ", %" PRId32 ", %" PRId32 ", %" PRId32 ", %" PRId32 ");\n", shift, output(g, s)->zero, s->lo, s->hi);
+    cgen_printf(g, ", %d, %d, %d, %d);\n", shift, output(g, s)->zero, s->lo, s->hi);
 }
 
 static void put_table(cgen *g, const nb_estep *s, int32_t i)
 {
     const nb_etensor *out = output(g, s);
-    cgen_printf(g, "static void @step%" PRId32 "(%s *y, const uint8_t *pixels, const uint8_t *table)\n{\n", i,
+    cgen_printf(g, "static void @step%d(%s *y, const uint8_t *pixels, const uint8_t *table)\n{\n", i,
                 cgen_type(out->type));
-    cgen_printf(g, "    int32_t i;\n    for (i = 0; i < %" PRId32 "; i++)\n        y[i] = (%s)table[", values(out),
+    cgen_printf(g, "    int32_t i;\n    for (i = 0; i < %d; i++)\n        y[i] = (%s)table[", values(out),
                 cgen_type(out->type));
     if (out->c > 1)
-        cgen_printf(g, "i %% %" PRId32 " * 256 + ", out->c);
+        cgen_printf(g, "i %% %d * 256 + ", out->c);
     nb_text_add(&g->out, "pixels[i]];\n}\n\n");
 }
 
 static void put_add(cgen *g, const nb_estep *s, int32_t i)
 {
     const nb_etensor *a = input(g, s, 0), *b = input(g, s, 1), *out = output(g, s);
-    cgen_printf(g, "static void @step%" PRId32 "(%s *y, const %s *a, const %s *b)\n{\n", i, cgen_type(out->type),
+    cgen_printf(g, "static void @step%d(%s *y, const %s *a, const %s *b)\n{\n", i, cgen_type(out->type),
                 cgen_type(a->type), cgen_type(b->type));
-    cgen_printf(g, "    int32_t i;\n    for (i = 0; i < %" PRId32 "; i++)\n        y[i] = (%s)@close((int64_t)",
-                values(out), cgen_type(out->type));
+    cgen_printf(g, "    int32_t i;\n    for (i = 0; i < %d; i++)\n        y[i] = (%s)@close((int64_t)", values(out),
+                cgen_type(out->type));
     put_less(g, "a[i]", a->zero);
-    cgen_printf(g, " * %" PRId32 " + (int64_t)", s->mult[0]);
+    cgen_printf(g, " * %d + (int64_t)", s->mult[0]);
     put_less(g, "b[i]", b->zero);
-    cgen_printf(g, " * %" PRId32, s->mult[1]);
+    cgen_printf(g, " * %d", s->mult[1]);
     put_close(g, s, s->shift[0]);
     nb_text_add(&g->out, "}\n\n");
 }
@@ -75,20 +75,18 @@ static void put_concat(cgen *g, const nb_estep *s, int32_t i)
 {
     const nb_etensor *out = output(g, s);
     int32_t at = 0;
-    cgen_printf(g, "static void @step%" PRId32 "(%s *y", i, cgen_type(out->type));
+    cgen_printf(g, "static void @step%d(%s *y", i, cgen_type(out->type));
     for (int32_t k = 0; k < s->n_in; k++)
-        cgen_printf(g, ", const %s *x%" PRId32, cgen_type(input(g, s, k)->type), k);
-    cgen_printf(g, ")\n{\n    int32_t i, c;\n    for (i = 0; i < %" PRId32 "; i++, y += %" PRId32 ") {\n",
-                out->h * out->w, out->c);
+        cgen_printf(g, ", const %s *x%d", cgen_type(input(g, s, k)->type), k);
+    cgen_printf(g, ")\n{\n    int32_t i, c;\n    for (i = 0; i < %d; i++, y += %d) {\n", out->h * out->w, out->c);
     for (int32_t k = 0; k < s->n_in; k++) {
         const nb_etensor *x = input(g, s, k);
         char name[32];
-        snprintf(name, sizeof name, "x%" PRId32 "[i * %" PRId32 " + c]", k, x->c);
-        cgen_printf(g,
-                    "        for (c = 0; c < %" PRId32 "; c++)\n            y[%" PRId32 " + c] = (%s)@close((int64_t)",
-                    x->c, at, cgen_type(out->type));
+        snprintf(name, sizeof name, "x%d[i * %d + c]", k, x->c);
+        cgen_printf(g, "        for (c = 0; c < %d; c++)\n            y[%d + c] = (%s)@close((int64_t)", x->c, at,
+                    cgen_type(out->type));
         put_less(g, name, x->zero);
-        cgen_printf(g, " * %" PRId32, s->mult[k]);
+        cgen_printf(g, " * %d", s->mult[k]);
         put_close(g, s, s->shift[k]);
         at += x->c;
     }
@@ -98,29 +96,25 @@ static void put_concat(cgen *g, const nb_estep *s, int32_t i)
 /* Loops over pixels, channels and a window; `inner` runs for each tap, with `at` its index in x. */
 static void put_window(cgen *g, const nb_geom *q, const char *begin, const char *inner)
 {
-    cgen_printf(g, "    int32_t oy, ox, c, ky, kx;\n    for (oy = 0; oy < %" PRId32 "; oy++)\n", q->oh);
-    cgen_printf(g, "        for (ox = 0; ox < %" PRId32 "; ox++)\n            for (c = 0; c < %" PRId32 "; c++) {\n",
-                q->ow, q->c);
+    cgen_printf(g, "    int32_t oy, ox, c, ky, kx;\n    for (oy = 0; oy < %d; oy++)\n", q->oh);
+    cgen_printf(g, "        for (ox = 0; ox < %d; ox++)\n            for (c = 0; c < %d; c++) {\n", q->ow, q->c);
     cgen_printf(g, "                %s\n", begin);
-    cgen_printf(g, "                for (ky = 0; ky < %" PRId32 "; ky++)\n", q->kh);
-    cgen_printf(g, "                    for (kx = 0; kx < %" PRId32 "; kx++) {\n", q->kw);
-    cgen_printf(g,
-                "                        const int32_t iy = oy * %" PRId32 " + ky - %" PRId32 ", ix = ox * %" PRId32
-                " + kx - %" PRId32 ";\n",
-                q->stride, q->pad, q->stride, q->pad);
+    cgen_printf(g, "                for (ky = 0; ky < %d; ky++)\n", q->kh);
+    cgen_printf(g, "                    for (kx = 0; kx < %d; kx++) {\n", q->kw);
+    cgen_printf(g, "                        const int32_t iy = oy * %d + ky - %d, ix = ox * %d + kx - %d;\n", q->stride,
+                q->pad, q->stride, q->pad);
     if (q->pad > 0)
         cgen_printf(g,
-                    "                        if (iy < 0 || iy >= %" PRId32 " || ix < 0 || ix >= %" PRId32
-                    ")\n                            continue;\n",
+                    "                        if (iy < 0 || iy >= %d || ix < 0 || ix >= %d)\n                           "
+                    " continue;\n",
                     q->h, q->w);
-    cgen_printf(g, "                        const int32_t at = (iy * %" PRId32 " + ix) * %" PRId32 " + c;\n", q->w,
-                q->c);
+    cgen_printf(g, "                        const int32_t at = (iy * %d + ix) * %d + c;\n", q->w, q->c);
     cgen_printf(g, "                        %s\n                    }\n", inner);
 }
 
 static void put_pool_head(cgen *g, const nb_estep *s, int32_t i)
 {
-    cgen_printf(g, "static void @step%" PRId32 "(%s *y, const %s *x)\n{\n", i, cgen_type(output(g, s)->type),
+    cgen_printf(g, "static void @step%d(%s *y, const %s *x)\n{\n", i, cgen_type(output(g, s)->type),
                 cgen_type(input(g, s, 0)->type));
 }
 
@@ -128,20 +122,17 @@ static void put_maxpool(cgen *g, const nb_estep *s, int32_t i)
 {
     put_pool_head(g, s, i);
     put_window(g, &s->geom, "int32_t most = -129;", "most = x[at] > most ? x[at] : most;");
-    cgen_printf(g,
-                "                *y++ = (%s)(most < %" PRId32 " ? %" PRId32 " : most > %" PRId32 " ? %" PRId32
-                " : most);\n            }\n}\n\n",
+    cgen_printf(g, "                *y++ = (%s)(most < %d ? %d : most > %d ? %d : most);\n            }\n}\n\n",
                 cgen_type(output(g, s)->type), s->lo, s->lo, s->hi, s->hi);
 }
 
 static void put_avgpool(cgen *g, const nb_estep *s, int32_t i)
 {
     char begin[64];
-    snprintf(begin, sizeof begin, "int32_t sum = %" PRId32 ";", -input(g, s, 0)->zero * s->geom.kh * s->geom.kw);
+    snprintf(begin, sizeof begin, "int32_t sum = %d;", -input(g, s, 0)->zero * s->geom.kh * s->geom.kw);
     put_pool_head(g, s, i);
     put_window(g, &s->geom, begin, "sum += x[at];");
-    cgen_printf(g, "                *y++ = (%s)@close((int64_t)sum * %" PRId32, cgen_type(output(g, s)->type),
-                s->mult[0]);
+    cgen_printf(g, "                *y++ = (%s)@close((int64_t)sum * %d", cgen_type(output(g, s)->type), s->mult[0]);
     put_close(g, s, s->shift[0]);
     nb_text_add(&g->out, "            }\n}\n\n");
 }
@@ -226,23 +217,23 @@ void cgen_calls(cgen *g)
     const nb_intmodel *m = g->m;
     for (int32_t i = 0; i < m->e.n_steps; i++) {
         const nb_estep *s = &m->e.steps[i];
-        cgen_printf(g, "    @step%" PRId32 "(", g->same[i]);
+        cgen_printf(g, "    @step%d(", g->same[i]);
         put_tensor(g, s->out, false);
         for (int32_t k = 0; k < s->n_in; k++) {
             nb_text_add(&g->out, ", ");
             put_tensor(g, s->in[k], true);
         }
         if (s->kind == NB_STEP_TABLE)
-            cgen_printf(g, ", pixels, @t%" PRId32, i);
+            cgen_printf(g, ", pixels, @t%d", i);
         if (s->kind == NB_STEP_CONV) {
             if (cgen_scratch_bytes(m, i))
                 cgen_printf(g, ", (int8_t *)(a + %" PRId64 ")", g->scratch[i]);
-            cgen_printf(g, ", @w%" PRId32 ", ", i);
+            cgen_printf(g, ", @w%d, ", i);
             if (m->steps[i].level)
-                cgen_printf(g, "@l%" PRId32 ", ", i);
-            cgen_printf(g, "@b%" PRId32, i);
+                cgen_printf(g, "@l%d, ", i);
+            cgen_printf(g, "@b%d", i);
             if (s->mult)
-                cgen_printf(g, ", @m%" PRId32 ", @s%" PRId32, i, i);
+                cgen_printf(g, ", @m%d, @s%d", i, i);
         }
         nb_text_add(&g->out, "); /* ");
         put_name(g, m->steps[i].name);

@@ -170,13 +170,10 @@ static void put_windows(cgen *g, int32_t step)
     const nb_geom q = cgen_view(&s->geom);
     cgen_printf(g,
                 "            for (k = 0; k < 2; k++)\n"
-                "                @window(rows + k * %" PRId64 ", x, oy * %" PRId32 " - %" PRId32 ", (ox + k) * %" PRId32
-                " - %" PRId32 ", ",
+                "                @window(rows + k * %" PRId64 ", x, oy * %d - %d, (ox + k) * %d - %d, ",
                 cgen_row(&q), q.stride, q.pad, q.stride, q.pad);
-    cgen_printf(g,
-                "%" PRId32 ", %" PRId32 ", %" PRId32 ",\n                        %" PRId32 ", %" PRId32 ", %" PRId32
-                ", %" PRId32 ", %d);\n",
-                q.h, q.w, q.c, q.kh, q.kw, q.dilation, (int32_t)(uint8_t)in->zero, in->type == NB_EI_S8 ? 0 : 128);
+    cgen_printf(g, "%d, %d, %d,\n                        %d, %d, %d, %d, %d);\n", q.h, q.w, q.c, q.kh, q.kw, q.dilation,
+                (int32_t)(uint8_t)in->zero, in->type == NB_EI_S8 ? 0 : 128);
 }
 
 static void put_stores(cgen *g, int32_t step, const nb_geom *q)
@@ -186,17 +183,16 @@ static void put_stores(cgen *g, int32_t step, const nb_geom *q)
     char at[48];
     if (cgen_high(s) && out->type != NB_EI_S32) {
         cgen_printf(g,
-                    "                @closew(y + to + o, %" PRId32 ", acc, mult + o, shift + o, %s, ox + 1 < %" PRId32
-                    ", %" PRId32 ", %" PRId32 ", %" PRId32 ");\n",
+                    "                @closew(y + to + o, %d, acc, mult + o, shift + o, %s, ox + 1 < %d, %d, %d, %d);\n",
                     q->oc, q->oc % 2 == 0 ? "1" : "(uint32_t)(p - o)", q->ow, out->zero, s->lo, s->hi);
         return;
     }
     cgen_store(g, step, "                ", "to + o", "acc[0]", "o");
     cgen_store(g, step, "                ", "to + p", "acc[1]", "p");
-    cgen_printf(g, "                if (ox + 1 < %" PRId32 ") {\n", q->ow);
-    snprintf(at, sizeof at, "to + %" PRId32 " + o", q->oc);
+    cgen_printf(g, "                if (ox + 1 < %d) {\n", q->ow);
+    snprintf(at, sizeof at, "to + %d + o", q->oc);
     cgen_store(g, step, "                    ", at, "acc[2]", "o");
-    snprintf(at, sizeof at, "to + %" PRId32 " + p", q->oc);
+    snprintf(at, sizeof at, "to + %d + p", q->oc);
     cgen_store(g, step, "                    ", at, "acc[3]", "p");
     nb_text_add(&g->out, "                }\n");
 }
@@ -207,22 +203,18 @@ void cgen_window_body(cgen *g, int32_t step)
     const int64_t row = cgen_row(&q), bytes = row * cgen_width(g->m, step) / 8;
     const bool even = q.oc % 2 == 0;
     nb_text_add(&g->out, "    int32_t oy, ox, o, k;\n");
-    cgen_printf(g, "    for (oy = 0; oy < %" PRId32 "; oy++)\n        for (ox = 0; ox < %" PRId32 "; ox += 2) {\n",
-                q.oh, q.ow);
-    cgen_printf(g, "            const int32_t to = (oy * %" PRId32 " + ox) * %" PRId32 ";\n", q.ow, q.oc);
+    cgen_printf(g, "    for (oy = 0; oy < %d; oy++)\n        for (ox = 0; ox < %d; ox += 2) {\n", q.oh, q.ow);
+    cgen_printf(g, "            const int32_t to = (oy * %d + ox) * %d;\n", q.ow, q.oc);
     put_windows(g, step);
-    cgen_printf(g, "            for (o = 0; o < %" PRId32 "; o += 2) {\n", q.oc);
+    cgen_printf(g, "            for (o = 0; o < %d; o += 2) {\n", q.oc);
     if (even)
         nb_text_add(&g->out, "                const int32_t p = o + 1;\n");
     else
-        cgen_printf(g,
-                    "                const int32_t p = o + 1 < %" PRId32 " ? o + 1 : o; /* the last stands alone */\n",
-                    q.oc);
+        cgen_printf(g, "                const int32_t p = o + 1 < %d ? o + 1 : o; /* the last stands alone */\n", q.oc);
     nb_text_add(&g->out, "                int32_t acc[4];\n");
-    cgen_printf(g,
-                "                @dotw%" PRId32 "(acc, bias[o], bias[p], rows, w + o * %" PRId64 ", %s%" PRId64
-                ", %" PRId64 ");\n",
-                cgen_width(g->m, step), bytes, even ? "" : "(p - o) * ", bytes, row);
+    cgen_printf(
+        g, "                @dotw%d(acc, bias[o], bias[p], rows, w + o * %" PRId64 ", %s%" PRId64 ", %" PRId64 ");\n",
+        cgen_width(g->m, step), bytes, even ? "" : "(p - o) * ", bytes, row);
     put_stores(g, step, &q);
     nb_text_add(&g->out, "            }\n        }\n");
 }

@@ -30,15 +30,15 @@ static void put_head(FILE *f, const nb_intmodel *m)
     for (int32_t i = 0; i < m->e.n_steps; i++)
         macs += m->steps[i].macs;
     fprintf(f, "nibble integer model, listing 1\n\n");
-    fprintf(f, "input     %" PRId32 "x%" PRId32 "x%" PRId32 " u8 pixels\n", in->h, in->w, in->c);
-    fprintf(f, "classes   %" PRId32 "\n", m->classes);
+    fprintf(f, "input     %dx%dx%d u8 pixels\n", in->h, in->w, in->c);
+    fprintf(f, "classes   %d\n", m->classes);
     fprintf(f, "accuracy  %s\n", m->accuracy < 0 ? "not measured" : nb_double_text(number, m->accuracy));
     fprintf(f, "macs      %" PRId64 "\n", macs);
     fprintf(f, "arena     %" PRIu64 " bytes for tensors\n", m->e.tensor_bytes);
     if (m->class_names) {
         fprintf(f, "\nclass names\n");
         for (int32_t i = 0; i < m->classes; i++) {
-            fprintf(f, "%6" PRId32 "  ", i);
+            fprintf(f, "%6d  ", i);
             put_clean(f, m->class_names[i], strlen(m->class_names[i]));
             fputc('\n', f);
         }
@@ -66,23 +66,23 @@ static void put_tensors(FILE *f, const nb_intmodel *m)
             "offset");
     for (int32_t i = 0; i < m->e.n_tensors; i++) {
         const nb_etensor *t = &m->e.tensors[i];
-        snprintf(size, sizeof size, "%" PRId32 "x%" PRId32 "x%" PRId32, t->h, t->w, t->c);
-        fprintf(f, "%6" PRId32 "  %-28s %-14s %-4s %4" PRId32 " %16s %6" PRId32 " %10" PRIu64 "\n", i,
-                m->tensors[i].name, size, nb_etype_names[t->type], m->tensors[i].bits,
-                nb_float_text(scale, m->tensors[i].scale), t->zero, t->offset);
+        snprintf(size, sizeof size, "%dx%dx%d", t->h, t->w, t->c);
+        fprintf(f, "%6d  %-28s %-14s %-4s %4d %16s %6d %10" PRIu64 "\n", i, m->tensors[i].name, size,
+                nb_etype_names[t->type], m->tensors[i].bits, nb_float_text(scale, m->tensors[i].scale), t->zero,
+                t->offset);
     }
 }
 
 static void put_table(FILE *f, const nb_etensor *out, const uint8_t *table)
 {
     for (int32_t c = 0; c < out->c; c++) {
-        fprintf(f, "  table of channel %" PRId32 ": pixel value -> code\n", c);
+        fprintf(f, "  table of channel %d: pixel value -> code\n", c);
         for (int32_t v = 0; v < 256; v++) {
             const uint8_t byte = table[c * 256 + v];
             const int32_t code = out->type == NB_EI_S8 && byte > 127 ? byte - 256 : byte;
             if (v % TABLE_ROW == 0)
-                fprintf(f, "%6" PRId32 "  ", v);
-            fprintf(f, "%5" PRId32 "%s", code, v % TABLE_ROW == TABLE_ROW - 1 ? "\n" : "");
+                fprintf(f, "%6d  ", v);
+            fprintf(f, "%5d%s", code, v % TABLE_ROW == TABLE_ROW - 1 ? "\n" : "");
         }
     }
 }
@@ -92,9 +92,9 @@ static void put_channels(FILE *f, const nb_estep *s, const nb_sinfo *info)
     char scale[NB_NUMTEXT];
     fprintf(f, "  %8s %11s %11s %6s %16s\n", "channel", "bias", "mult", "shift", "weight scale");
     for (int32_t c = 0; c < s->geom.oc; c++) {
-        fprintf(f, "  %8" PRId32 " %11" PRId32, c, s->bias[c]);
+        fprintf(f, "  %8d %11d", c, s->bias[c]);
         if (s->mult)
-            fprintf(f, " %11" PRId32 " %6" PRId32, s->mult[c], s->shift[c]);
+            fprintf(f, " %11d %6d", s->mult[c], s->shift[c]);
         else
             fprintf(f, " %11s %6s", "-", "-");
         fprintf(f, " %16s\n", nb_float_text(scale, info->weight_scale[info->n_scale > 1 ? c : 0]));
@@ -119,7 +119,7 @@ static void put_weights(FILE *f, const nb_estep *s, const nb_sinfo *info)
     for (int32_t c = 0; c < g->oc; c++)
         for (int32_t y = 0; y < g->kh; y++)
             for (int32_t x = 0; x < g->kw; x++) {
-                fprintf(f, "  %8" PRId32 " %3" PRId32 " %3" PRId32 ":", c, y, x);
+                fprintf(f, "  %8d %3d %3d:", c, y, x);
                 for (int32_t i = 0; i < inputs; i++)
                     fprintf(f, "%*d", width, *w++);
                 fputc('\n', f);
@@ -128,29 +128,25 @@ static void put_weights(FILE *f, const nb_estep *s, const nb_sinfo *info)
 
 static void put_geom(FILE *f, const nb_geom *g)
 {
-    fprintf(f, "  %" PRId32 "x%" PRId32 "x%" PRId32 " -> %" PRId32 "x%" PRId32 "x%" PRId32, g->h, g->w, g->c, g->oh,
-            g->ow, g->oc);
-    fprintf(f,
-            ", window %" PRId32 "x%" PRId32 ", stride %" PRId32 ", pad %" PRId32 ", dilation %" PRId32
-            ", groups %" PRId32 "\n",
-            g->kh, g->kw, g->stride, g->pad, g->dilation, g->groups);
+    fprintf(f, "  %dx%dx%d -> %dx%dx%d", g->h, g->w, g->c, g->oh, g->ow, g->oc);
+    fprintf(f, ", window %dx%d, stride %d, pad %d, dilation %d, groups %d\n", g->kh, g->kw, g->stride, g->pad,
+            g->dilation, g->groups);
 }
 
 static void put_step(FILE *f, const nb_intmodel *m, int32_t i)
 {
     const nb_estep *s = &m->e.steps[i];
     const nb_sinfo *info = &m->steps[i];
-    fprintf(f, "\nstep %" PRId32 ": %s %s\n", i, nb_step_names[s->kind], info->name);
+    fprintf(f, "\nstep %d: %s %s\n", i, nb_step_names[s->kind], info->name);
     for (int32_t k = 0; k < s->n_in; k++)
-        fprintf(f, "  reads     %" PRId32 " %s\n", s->in[k], m->tensors[s->in[k]].name);
-    fprintf(f, "  writes    %" PRId32 " %s, clamp %" PRId32 "..%" PRId32 "\n", s->out, m->tensors[s->out].name, s->lo,
-            s->hi);
+        fprintf(f, "  reads     %d %s\n", s->in[k], m->tensors[s->in[k]].name);
+    fprintf(f, "  writes    %d %s, clamp %d..%d\n", s->out, m->tensors[s->out].name, s->lo, s->hi);
     if (s->kind == NB_STEP_TABLE)
         put_table(f, &m->e.tensors[s->out], s->table);
     if (s->geom.kh > 0)
         put_geom(f, &s->geom);
     if (s->kind == NB_STEP_CONV) {
-        fprintf(f, "  %" PRId32 " bits, %" PRId64 " weights, %" PRId64 " macs, |accumulator| <= %" PRId64 "\n",
+        fprintf(f, "  %d bits, %" PRId64 " weights, %" PRId64 " macs, |accumulator| <= %" PRId64 "\n",
                 info->weight_bits, nb_estep_weights(s), info->macs, info->acc_bound);
         if (info->level)
             put_levels(f, info);
@@ -159,8 +155,7 @@ static void put_step(FILE *f, const nb_intmodel *m, int32_t i)
         return;
     }
     for (int32_t k = 0, n = nb_estep_mults(s); k < n; k++)
-        fprintf(f, "  rescale   mult %10" PRId32 "  shift %2" PRId32 "\n", s->mult[k],
-                s->shift[nb_estep_shifts(s) > 1 ? k : 0]);
+        fprintf(f, "  rescale   mult %10d  shift %2d\n", s->mult[k], s->shift[nb_estep_shifts(s) > 1 ? k : 0]);
 }
 
 static nb_status write_text(nb_ctx *ctx, const nb_intmodel *m, const char *path, const nb_export_options *options)

@@ -4,7 +4,6 @@
 #include "base/check.h"
 #include "quant/requant.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -37,12 +36,11 @@ static nb_status close_input(nb_lowering *lo, const nb_lval *v, const nb_lval *y
 static nb_status cannot_close(nb_lowering *lo, const nb_lval *v, double out_scale, int32_t c, nb_requant_result why)
 {
     if (why == NB_REQUANT_UNSYMMETRIC)
-        return nb_fail(
-            lo->ctx, NB_E_RANGE,
-            "%s: channel %" PRId32 ": its batch norm turns the sign of its weights (gamma < 0), but not every one of "
-            "their %" PRId32 " levels has a counterpart of the other sign: use a symmetric format of weights, or "
-            "quant.batchnorm: fold",
-            v->opener->name, c, v->n_levels);
+        return nb_fail(lo->ctx, NB_E_RANGE,
+                       "%s: channel %d: its batch norm turns the sign of its weights (gamma < 0), but not every one of "
+                       "their %d levels has a counterpart of the other sign: use a symmetric format of weights, or "
+                       "quant.batchnorm: fold",
+                       v->opener->name, c, v->n_levels);
     return nb_fail(lo->ctx, NB_E_RANGE,
                    "%s: channel %d: no integers can stand for it (bias %g, scale %g, its output's %g): these are no "
                    "sensible numbers, so training has diverged or the file is damaged",

@@ -223,7 +223,7 @@ static nb_status check_whole(const nb_intbuilder *b, const nb_intmeta *meta)
     const int32_t out = nb_intmodel_output(b->m);
     const int64_t values = nb_etensor_values(&e->tensors[out]);
     if (meta->classes < 1 || meta->classes > NB_INT_MAX_CLASSES || meta->classes != values)
-        return refuse(b, NB_E_SHAPE, "%" PRId32 " classes, but the output \"%s\" has %" PRId64 " values", meta->classes,
+        return refuse(b, NB_E_SHAPE, "%d classes, but the output \"%s\" has %" PRId64 " values", meta->classes,
                       b->tinfo[out].name, values);
     if (!(meta->accuracy <= 1))
         return refuse(b, NB_E_SHAPE, "accuracy: %g: must be at most 1", meta->accuracy);

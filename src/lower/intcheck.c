@@ -31,10 +31,10 @@ static nb_status report(const nb_intcheck *p, nb_status st, const nb_everdict *v
     nb_text why;
     nb_text_init(p->ctx, &why);
     if (tensor >= 0) {
-        nb_text_printf(&why, "tensor %" PRId32, tensor);
+        nb_text_printf(&why, "tensor %d", tensor);
     } else {
         const int32_t kind = e->steps[step].kind;
-        nb_text_printf(&why, "%s step %" PRId32, kind >= 0 && kind < NB_STEP_KINDS ? nb_step_names[kind] : "?", step);
+        nb_text_printf(&why, "%s step %d", kind >= 0 && kind < NB_STEP_KINDS ? nb_step_names[kind] : "?", step);
     }
     nb_text_printf(&why, " \"%.200s\": ", name_of(p, v->where));
     for (const char *c = v->why; *c; c++) {
@@ -73,7 +73,7 @@ static const char *scale_fault(float s, const char *what, int32_t index, char *t
         return NULL;
     snprintf(text, size, "%s: %g: must be a positive normal number", what, (double)s);
     if (index >= 0)
-        snprintf(text, size, "%s[%" PRId32 "]: %g: must be a positive normal number", what, index, (double)s);
+        snprintf(text, size, "%s[%d]: %g: must be a positive normal number", what, index, (double)s);
     return text;
 }
 

@@ -63,10 +63,10 @@ static nb_status bad(const reader *r, const char *fmt, ...)
 static nb_status expect_object(const object *o, int32_t n_keys)
 {
     if (!cJSON_IsObject(o->json))
-        return bad(o->r, "graph: %s %" PRId32 ": must be an object", o->what, o->index);
+        return bad(o->r, "graph: %s %d: must be an object", o->what, o->index);
     if (cJSON_GetArraySize(o->json) != n_keys)
-        return bad(o->r, "graph: %s %" PRId32 ": has %d keys: must have %" PRId32, o->what, o->index,
-                   cJSON_GetArraySize(o->json), n_keys);
+        return bad(o->r, "graph: %s %d: has %d keys: must have %d", o->what, o->index, cJSON_GetArraySize(o->json),
+                   n_keys);
     return NB_OK;
 }
 
@@ -75,7 +75,7 @@ static nb_status get_double(const object *o, const char *key, double *out)
     const cJSON *v = cJSON_GetObjectItemCaseSensitive(o->json, key);
     *out = 0;
     if (!cJSON_IsNumber(v) || !isfinite(v->valuedouble))
-        return bad(o->r, "graph: %s %" PRId32 ": \"%s\" must be a number", o->what, o->index, key);
+        return bad(o->r, "graph: %s %d: \"%s\" must be a number", o->what, o->index, key);
     *out = v->valuedouble;
     return NB_OK;
 }
@@ -83,8 +83,8 @@ static nb_status get_double(const object *o, const char *key, double *out)
 static nb_status whole(const object *o, const char *key, double v, double min, double max)
 {
     if (!(v >= min && v <= max) || v != floor(v))
-        return bad(o->r, "graph: %s %" PRId32 ": %s: %.17g: must be a whole number in %.17g..%.17g", o->what, o->index,
-                   key, v, min, max);
+        return bad(o->r, "graph: %s %d: %s: %.17g: must be a whole number in %.17g..%.17g", o->what, o->index, key, v,
+                   min, max);
     return NB_OK;
 }
 
@@ -102,7 +102,7 @@ static nb_status get_text(const object *o, const char *key, const char **out)
     const cJSON *v = cJSON_GetObjectItemCaseSensitive(o->json, key);
     *out = "";
     if (!cJSON_IsString(v))
-        return bad(o->r, "graph: %s %" PRId32 ": \"%s\" must be a string", o->what, o->index, key);
+        return bad(o->r, "graph: %s %d: \"%s\" must be a string", o->what, o->index, key);
     *out = v->valuestring;
     return NB_OK;
 }
@@ -114,7 +114,7 @@ static nb_status get_choice(const object *o, const char *key, const char *const 
     for (*out = 0; *out < n; ++*out)
         if (strcmp(names[*out], s) == 0)
             return NB_OK;
-    return bad(o->r, "graph: %s %" PRId32 ": %s: \"%.100s\" is unknown", o->what, o->index, key, s);
+    return bad(o->r, "graph: %s %d: %s: \"%.100s\" is unknown", o->what, o->index, key, s);
 }
 
 /* ---- the graph ---- */
@@ -135,7 +135,7 @@ static nb_status read_tensor(const object *o, nb_etensor *t, nb_tinfo *info)
     NB_TRY(get_double(o, "offset", &offset));
     NB_TRY(whole(o, "offset", offset, 0, 9007199254740992.0)); /* 2^53: beyond it a double skips integers */
     if (scale < 0 || scale > FLT_MAX)
-        return bad(o->r, "graph: tensor %" PRId32 ": scale: %g: must be a positive float", o->index, scale);
+        return bad(o->r, "graph: tensor %d: scale: %g: must be a positive float", o->index, scale);
     info->scale = (float)scale;
     t->offset = (uint64_t)offset;
     return NB_OK;
@@ -182,11 +182,11 @@ static nb_status read_inputs(const object *o, nb_estep *s)
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(o->json, "in");
     const cJSON *item;
     if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) > NB_ENGINE_MAX_IN)
-        return bad(o->r, "graph: step %" PRId32 ": \"in\" must be a list of at most %d", o->index, NB_ENGINE_MAX_IN);
+        return bad(o->r, "graph: step %d: \"in\" must be a list of at most %d", o->index, NB_ENGINE_MAX_IN);
     cJSON_ArrayForEach(item, list)
     {
         if (!cJSON_IsNumber(item))
-            return bad(o->r, "graph: step %" PRId32 ": \"in\" must hold numbers", o->index);
+            return bad(o->r, "graph: step %d: \"in\" must hold numbers", o->index);
         NB_TRY(whole(o, "in", item->valuedouble, 0, o->r->model->n_tensors - 1));
         s->in[s->n_in++] = (int32_t)item->valuedouble;
     }
@@ -201,18 +201,18 @@ static nb_status read_packing(const object *o, filed_step *f)
     NB_TRY(get_text(o, "packing", &packing));
     f->levels = strcmp(packing, NB_PACK_LEVELS) == 0;
     if (f->levels && !o->r->may_level)
-        return bad(o->r, "graph: step %" PRId32 ": packing: \"%s\": only format \"%s%d\" has it", o->index, packing,
+        return bad(o->r, "graph: step %d: packing: \"%s\": only format \"%s%d\" has it", o->index, packing,
                    NB_INTFILE_FAMILY, NB_INTFILE_LEVELS);
     if (f->levels && (s->weight_bits < 1 || s->weight_bits > NB_PACK_MAX_BITS))
-        return bad(o->r, "graph: step %" PRId32 ": weight_bits: %" PRId32 ": must be 1..8", o->index, s->weight_bits);
+        return bad(o->r, "graph: step %d: weight_bits: %d: must be 1..8", o->index, s->weight_bits);
     o->r->has_level |= f->levels;
     if (f->levels)
         return NB_OK;
     if (s->weight_bits < NB_PACK_MIN_BITS || s->weight_bits > NB_PACK_MAX_BITS)
-        return bad(o->r, "graph: step %" PRId32 ": weight_bits: %" PRId32 ": must be 2..8", o->index, s->weight_bits);
+        return bad(o->r, "graph: step %d: weight_bits: %d: must be 2..8", o->index, s->weight_bits);
     if (strcmp(packing, nb_pack_name(s->weight_bits)) != 0)
-        return bad(o->r, "graph: step %" PRId32 ": packing: \"%.100s\": must be \"%s\" for %" PRId32 " bits", o->index,
-                   packing, nb_pack_name(s->weight_bits), s->weight_bits);
+        return bad(o->r, "graph: step %d: packing: \"%.100s\": must be \"%s\" for %d bits", o->index, packing,
+                   nb_pack_name(s->weight_bits), s->weight_bits);
     return NB_OK;
 }
 
@@ -220,7 +220,7 @@ static nb_status read_fields(const object *o, filed_step *f)
 {
     nb_estep *s = &f->e;
     if (!cJSON_IsObject(o->json))
-        return bad(o->r, "graph: step %" PRId32 ": must be an object", o->index);
+        return bad(o->r, "graph: step %d: must be an object", o->index);
     NB_TRY(get_choice(o, "kind", nb_step_names, NB_STEP_KINDS, &s->kind));
     NB_TRY(expect_object(o, s->kind == NB_STEP_CONV ? 9 : nb_step_has_geom(s->kind) ? 7 : 6));
     NB_TRY(get_text(o, "name", &f->info.name));
@@ -265,13 +265,12 @@ static nb_status get_array(reader *r, const char *step, const wanted *w, const n
     for (int32_t i = 0; same && i < t->ndim; i++)
         same = t->shape[i] == w->shape[i];
     if (!same)
-        return bad(
-            r, "tensor \"%s.%s\" has %" PRId64 " values: must have %" PRId64 " x %" PRId64 " in %" PRId32 " dimensions",
-            step, w->what, t->count, w->shape[0],
-            w->ndim == 4   ? w->shape[1] * w->shape[2] * w->shape[3]
-            : w->ndim == 2 ? w->shape[1]
-                           : 1,
-            w->ndim);
+        return bad(r, "tensor \"%s.%s\" has %" PRId64 " values: must have %" PRId64 " x %" PRId64 " in %d dimensions",
+                   step, w->what, t->count, w->shape[0],
+                   w->ndim == 4   ? w->shape[1] * w->shape[2] * w->shape[3]
+                   : w->ndim == 2 ? w->shape[1]
+                                  : 1,
+                   w->ndim);
     r->used++;
     *out = t;
     return NB_OK;
@@ -303,9 +302,8 @@ static nb_status get_levels(reader *r, filed_step *s)
     int64_t at = 0;
     switch (nb_level_unpack(s->unpacked, w->data, &p, &at)) {
     case NB_LEVELS_BAD_INDEX:
-        return bad(r,
-                   "tensor \"%s.weight\": index %" PRId64 " of channel %" PRId64 " is none of its %" PRId32 " levels",
-                   name, at % p.row, at / p.row, p.n_levels);
+        return bad(r, "tensor \"%s.weight\": index %" PRId64 " of channel %" PRId64 " is none of its %d levels", name,
+                   at % p.row, at / p.row, p.n_levels);
     case NB_LEVELS_SPARE_BITS:
         return bad(r, "tensor \"%s.weight\": channel %" PRId64 ": unused bits of the last byte must be 0", name, at);
     case NB_LEVELS_FINE:
@@ -395,7 +393,7 @@ static nb_status read_graph(reader *r, const cJSON *graph)
         return bad(r, "format \"%s%d\" is for layers with levels: there are none", NB_INTFILE_FAMILY,
                    NB_INTFILE_LEVELS);
     if (r->used != nb_st_count(r->st))
-        return bad(r, "%" PRId32 " tensors belong to no step", nb_st_count(r->st) - r->used);
+        return bad(r, "%d tensors belong to no step", nb_st_count(r->st) - r->used);
     return NB_OK;
 }
 
@@ -416,7 +414,7 @@ static nb_status meta_number(const reader *r, const char *key, double min, doubl
 static nb_status read_class_names(const reader *r, const cJSON *json, int32_t classes, const char ***names)
 {
     if (!cJSON_IsArray(json) || cJSON_GetArraySize(json) != classes)
-        return bad(r, "__metadata__ class_names: must be a list of %" PRId32 " strings", classes);
+        return bad(r, "__metadata__ class_names: must be a list of %d strings", classes);
     *names = nb_alloc(r->ctx, (size_t)classes * sizeof **names);
     if (!*names)
         return NB_E_NOMEM;
@@ -425,7 +423,7 @@ static nb_status read_class_names(const reader *r, const cJSON *json, int32_t cl
     cJSON_ArrayForEach(item, json)
     {
         if (!cJSON_IsString(item))
-            return bad(r, "__metadata__ class_names: must be a list of %" PRId32 " strings", classes);
+            return bad(r, "__metadata__ class_names: must be a list of %d strings", classes);
         (*names)[i++] = item->valuestring;
     }
     return NB_OK;
