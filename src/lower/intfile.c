@@ -52,24 +52,20 @@
 #include "base/numtext.h"
 #include "base/safetensors.h"
 #include "base/textbuf.h"
+#include "base/utf8.h"
 #include "lower/intcheck.h"
 #include "lower/pack.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
+/* A name that JSON could not hold is refused here, not changed. */
 static void put_string(nb_text *b, const char *s)
 {
-    nb_text_add(b, "\"");
-    for (; *s; s++) {
-        if (*s == '"' || *s == '\\')
-            nb_text_printf(b, "\\%c", *s);
-        else if ((unsigned char)*s < 0x20)
-            nb_text_printf(b, "\\u%04x", (unsigned)*s);
-        else
-            nb_text_bytes(b, s, 1);
-    }
-    nb_text_add(b, "\"");
+    if (b->st == NB_OK && !nb_utf8_valid(s, strlen(s)))
+        b->st = nb_fail(b->ctx, NB_E_FORMAT, "the name \"%.100s\" is not valid UTF-8 and cannot be stored", s);
+    nb_text_json(b, s);
 }
 
 /* ---- metadata ---- */
@@ -80,10 +76,10 @@ static void put_tensor(nb_text *b, const nb_intmodel *m, int32_t i)
     char scale[NB_NUMTEXT];
     nb_text_add(b, "{\"name\":");
     put_string(b, m->tensors[i].name);
-    nb_text_printf(b, ",\"h\":%" PRId32 ",\"w\":%" PRId32 ",\"c\":%" PRId32 ",\"type\":\"%s\",\"bits\":%" PRId32, t->h,
-                   t->w, t->c, nb_etype_names[t->type], m->tensors[i].bits);
-    nb_text_printf(b, ",\"scale\":%s,\"zero\":%" PRId32 ",\"offset\":%" PRIu64 "}",
-                   nb_float_text(scale, m->tensors[i].scale), t->zero, t->offset);
+    nb_text_printf(b, ",\"h\":%d,\"w\":%d,\"c\":%d,\"type\":\"%s\",\"bits\":%d", t->h, t->w, t->c,
+                   nb_etype_names[t->type], m->tensors[i].bits);
+    nb_text_printf(b, ",\"scale\":%s,\"zero\":%d,\"offset\":%" PRIu64 "}", nb_float_text(scale, m->tensors[i].scale),
+                   t->zero, t->offset);
 }
 
 static void put_step(nb_text *b, const nb_intmodel *m, int32_t i)
@@ -94,17 +90,16 @@ static void put_step(nb_text *b, const nb_intmodel *m, int32_t i)
     put_string(b, m->steps[i].name);
     nb_text_add(b, ",\"in\":[");
     for (int32_t k = 0; k < s->n_in; k++)
-        nb_text_printf(b, "%s%" PRId32, k ? "," : "", s->in[k]);
-    nb_text_printf(b, "],\"out\":%" PRId32 ",\"lo\":%" PRId32 ",\"hi\":%" PRId32, s->out, s->lo, s->hi);
+        nb_text_printf(b, "%s%d", k ? "," : "", s->in[k]);
+    nb_text_printf(b, "],\"out\":%d,\"lo\":%d,\"hi\":%d", s->out, s->lo, s->hi);
     if (nb_step_has_geom(s->kind)) {
-        nb_text_printf(b, ",\"geom\":{\"h\":%" PRId32 ",\"w\":%" PRId32 ",\"c\":%" PRId32, g->h, g->w, g->c);
-        nb_text_printf(b, ",\"oh\":%" PRId32 ",\"ow\":%" PRId32 ",\"oc\":%" PRId32, g->oh, g->ow, g->oc);
-        nb_text_printf(b, ",\"kh\":%" PRId32 ",\"kw\":%" PRId32 ",\"stride\":%" PRId32, g->kh, g->kw, g->stride);
-        nb_text_printf(b, ",\"pad\":%" PRId32 ",\"dilation\":%" PRId32 ",\"groups\":%" PRId32 "}", g->pad, g->dilation,
-                       g->groups);
+        nb_text_printf(b, ",\"geom\":{\"h\":%d,\"w\":%d,\"c\":%d", g->h, g->w, g->c);
+        nb_text_printf(b, ",\"oh\":%d,\"ow\":%d,\"oc\":%d", g->oh, g->ow, g->oc);
+        nb_text_printf(b, ",\"kh\":%d,\"kw\":%d,\"stride\":%d", g->kh, g->kw, g->stride);
+        nb_text_printf(b, ",\"pad\":%d,\"dilation\":%d,\"groups\":%d}", g->pad, g->dilation, g->groups);
     }
     if (s->kind == NB_STEP_CONV)
-        nb_text_printf(b, ",\"weight_bits\":%" PRId32 ",\"packing\":\"%s\"", m->steps[i].weight_bits,
+        nb_text_printf(b, ",\"weight_bits\":%d,\"packing\":\"%s\"", m->steps[i].weight_bits,
                        m->steps[i].level ? NB_PACK_LEVELS : nb_pack_name(m->steps[i].weight_bits));
     nb_text_add(b, "}");
 }
@@ -154,7 +149,7 @@ static nb_status set_metadata(nb_ctx *ctx, nb_st_writer *w, const nb_intmodel *m
     nb_status st = nb_st_set_meta(w, "format", number);
     if (st == NB_OK)
         st = set_graph(&graph, w, m);
-    snprintf(number, sizeof number, "%" PRId32, m->classes);
+    snprintf(number, sizeof number, "%d", m->classes);
     if (st == NB_OK)
         st = nb_st_set_meta(w, "classes", number);
     if (st == NB_OK && m->class_names)

@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/measure.h"
 #include "base/parallel.h"
+#include "engine/engine_check.h"
 #include "lower/judge.h"
 
 #include <math.h>
@@ -34,11 +35,6 @@ typedef struct {
     int64_t *same_top1;  /* [threads] */
 } verify_job;
 
-static int64_t tensor_count(const nb_etensor *t)
-{
-    return (int64_t)t->h * t->w * t->c;
-}
-
 static int32_t code_at(const nb_etensor *t, const void *data, int64_t i)
 {
     if (t->type == NB_EI_S32)
@@ -51,7 +47,7 @@ static int32_t code_at(const nb_etensor *t, const void *data, int64_t i)
 static void keep_value(verify_job *j, int32_t t, const nb_node *n, int32_t batch)
 {
     const nb_etensor *e = &j->m->e.tensors[t];
-    int64_t count = tensor_count(e);
+    int64_t count = nb_etensor_values(e);
     double scale = j->m->tensors[t].scale;
     for (int32_t b = 0; b < batch; b++) {
         int32_t *to = j->image_codes + b * j->stride + j->at[t];
@@ -81,7 +77,7 @@ static void run_graph(verify_job *j, nb_graph *g, int32_t batch)
  * another network must not be fed more. */
 static void feed(const nb_etensor *e, const nb_estep *writer, void *to, const int32_t *codes)
 {
-    for (int64_t i = 0, n = tensor_count(e); i < n; i++) {
+    for (int64_t i = 0, n = nb_etensor_values(e); i < n; i++) {
         int32_t code = codes[i] < writer->lo ? writer->lo : codes[i] > writer->hi ? writer->hi : codes[i];
         if (e->type == NB_EI_S32)
             ((int32_t *)to)[i] = code;
@@ -105,7 +101,7 @@ static void judge_step(const verify_job *j, int32_t s, const void *got, const in
     nb_verdict v = {.step = s};
     for (int32_t k = 0; k < step->n_in; k++)
         v.in[k] = codes + j->at[step->in[k]];
-    for (int64_t i = 0, n = tensor_count(y); i < n; i++) {
+    for (int64_t i = 0, n = nb_etensor_values(y); i < n; i++) {
         v.at = i;
         v.engine = code_at(y, got, i);
         v.graph = want[i];
@@ -116,12 +112,12 @@ static void judge_step(const verify_job *j, int32_t s, const void *got, const in
         row->faults += !rounding;
         keep_largest(&row->largest, llabs((long long)v.engine - v.graph));
     }
-    row->outputs += tensor_count(y);
+    row->outputs += nb_etensor_values(y);
 }
 
 static void count_differences(const nb_etensor *e, const void *got, const int32_t *want, nb_verify_row *row)
 {
-    for (int64_t i = 0, n = tensor_count(e); i < n; i++) {
+    for (int64_t i = 0, n = nb_etensor_values(e); i < n; i++) {
         int64_t d = llabs((long long)code_at(e, got, i) - want[i]);
         row->differ_run += d >= 1;
         keep_largest(&row->largest_run, d);
@@ -150,14 +146,14 @@ static void one_image(void *arg, int64_t image, int32_t thread)
     }
     int32_t last = e->steps[e->n_steps - 1].out;
     j->same_top1[thread] +=
-        nb_engine_argmax(e, own) == nb_argmax_int(codes + j->at[last], tensor_count(&e->tensors[last]));
+        nb_engine_argmax(e, own) == nb_argmax_int(codes + j->at[last], nb_etensor_values(&e->tensors[last]));
 }
 
 /* The engine's tensor holds what the node does: as many values, of the same type. */
 static bool corresponds(const nb_node *n, const nb_etensor *e, int32_t batch)
 {
     nb_dtype type = e->type == NB_EI_S8 ? NB_S8 : e->type == NB_EI_U8 ? NB_U8 : NB_F32; /* logits are floats there */
-    return !(n->flags & NB_NODE_LEAF) && nb_count(&n->out) == tensor_count(e) * batch && n->out.dtype == type &&
+    return !(n->flags & NB_NODE_LEAF) && nb_count(&n->out) == nb_etensor_values(e) * batch && n->out.dtype == type &&
            (n->out.q != NULL) == (type != NB_F32);
 }
 
@@ -197,7 +193,7 @@ static nb_status prepare(verify_job *j, const nb_graph *g, int32_t batch, nb_are
         return NB_E_NOMEM;
     for (int32_t t = 0; t < e->n_tensors; t++) {
         j->at[t] = j->stride;
-        j->stride += tensor_count(&e->tensors[t]);
+        j->stride += nb_etensor_values(&e->tensors[t]);
     }
     nb_lval *val;
     NB_TRY(nb_lower_values(g, a, &val));

@@ -282,6 +282,19 @@ static void a_failing_allocation_anywhere_in_save_is_an_error_and_leaks_nothing(
     nb_intmodel_free(s->ctx, m);
 }
 
+static void a_name_that_json_cannot_hold_is_refused(void **state)
+{
+    sandbox *s = *state;
+    nb_intmodel *m;
+    assert_int_equal(ref_tiny_model(s->ctx, 4, &m), NB_OK);
+    const char *const names[] = {"a", "caf\xe9", "c", "d"};
+    nb_intmodel copy = *m;
+    copy.class_names = names;
+    assert_int_equal(nb_intmodel_save(s->ctx, &copy, s->path), NB_E_FORMAT);
+    assert_string_equal(nb_ctx_error(s->ctx), "the name \"caf\xe9\" is not valid UTF-8 and cannot be stored");
+    nb_intmodel_free(s->ctx, m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +306,7 @@ int main(void)
         cmocka_unit_test(levels_are_stored_as_indices_that_a_naive_reader_finds),
         cmocka_unit_test(levels_take_their_width_and_channels_begin_on_bytes),
         cmocka_unit_test(a_missing_file_and_a_full_disk_are_errors),
+        cmocka_unit_test(a_name_that_json_cannot_hold_is_refused),
         cmocka_unit_test(a_failing_allocation_anywhere_in_save_is_an_error_and_leaks_nothing),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
