@@ -110,8 +110,11 @@ nb_status cli_run_folder_check(cli *c, const char *folder, const char *remedy)
 static nb_status move_aside(cli *c, const char *folder, nb_lock *lock)
 {
     char old[CLI_PATH_BYTES];
+    int n = (int)strlen(folder); /* "run/" is moved to run.old1, not into itself */
+    while (n > 1 && folder[n - 1] == '/')
+        n--;
     for (int32_t i = 1; i <= MAX_OLD; i++) {
-        int len = snprintf(old, sizeof old, "%s.old%d", folder, i);
+        int len = snprintf(old, sizeof old, "%.*s.old%d", n, folder, i);
         if (len < 0 || (size_t)len >= sizeof old || nb_file_exists(old))
             continue;
         int why = nb_lock_rename(lock, folder, old);
