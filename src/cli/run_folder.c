@@ -75,6 +75,20 @@ bool cli_holds_run(const char *folder)
     return found;
 }
 
+bool cli_is_of_run(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    char folder[CLI_PATH_BYTES];
+    struct stat s;
+    int len = slash ? snprintf(folder, sizeof folder, "%.*s", (int)(slash - path) + 1, path)
+                    : snprintf(folder, sizeof folder, ".");
+    if (len < 0 || (size_t)len >= sizeof folder || stat(path, &s) != 0 || !S_ISREG(s.st_mode))
+        return false;
+    char config[CLI_PATH_BYTES + sizeof "/config.yaml"];
+    snprintf(config, sizeof config, "%s/config.yaml", folder);
+    return strcmp(name, "config.yaml") == 0 ? cli_holds_run(folder) : is_result(name) && nb_file_exists(config);
+}
+
 /* Only under the folder's lock: a living writer's temporary files look the same. */
 static void tidy(const char *folder)
 {

@@ -29,6 +29,11 @@ ln $model net.h # the second file of an export
 refuses 2 "net.h: $same" export $model --format c -o net.c
 [ ! -e net.c ] || die "half of an export that was refused is there"
 rm net.h
+for file in run/config.yaml $last run/best.safetensors run/metrics.csv; do # nor what was not read
+    refuses 2 "$file: is a file of a run, and would be written over" export $model -o $file
+    refuses 2 "$file: is a file of a run, and would be written over" eval $model --logits ./$file
+done
+refuses 2 'run/best.safetensors: is a file of a run' import float/best.safetensors --config tiny.yaml --set "$float" -o run/best.safetensors
 refuses 2 "float/last.safetensors: $same" export float/last.safetensors --format onnx -o float/last.safetensors
 refuses 2 "float/best.safetensors: $same" import float/best.safetensors --config tiny.yaml --set "$float" -o float/best.safetensors
 refuses 2 "tiny.yaml: $same" import "$golden/import_resnet.safetensors" --config tiny.yaml -o tiny.yaml \
