@@ -91,7 +91,7 @@ static int64_t logits_of(const ref_street *s, nb_graph *g, float *out)
         nb_data_get(s->test, i, pixels + (size_t)i * image, &label);
     nb_forward(g, &(nb_run){.pixels = pixels});
     const int64_t n = nb_count(&g->loss->in[0]->out);
-    assert_in_range(n, 1, MAX_LOGITS);
+    assert_true(n >= 1 && n <= MAX_LOGITS);
     memcpy(out, nb_graph_logits(g), (size_t)n * sizeof *out);
     nb_free(s->ctx, pixels);
     return n;
