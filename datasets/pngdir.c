@@ -89,7 +89,8 @@ static nb_status push_if(nb_ctx *ctx, nb_arena *arena, const char *dir, const ch
     struct stat sb;
     const bool known = stat(path, &sb) == 0;
     nb_free(ctx, path);
-    if (known && (what == WANT_FOLDERS ? S_ISDIR(sb.st_mode) : S_ISREG(sb.st_mode) && is_png(name))) {
+    /* a link to an image that is gone is an image that cannot be read */
+    if (what == WANT_FOLDERS ? known && S_ISDIR(sb.st_mode) : (!known || S_ISREG(sb.st_mode)) && is_png(name)) {
         if (l->n == MAX_ENTRIES)
             return nb_fail(ctx, NB_E_FORMAT, "%s: more than %d entries", dir, MAX_ENTRIES);
         return names_push(arena, l, name);

@@ -146,7 +146,7 @@ static const cli_option options[] = {
     {"--mean", "M[,M,M]", "ONNX: mean of pixel/255 that the images were normalised with (default: the data set's)"},
     {"--std", "S[,S,S]", "ONNX: their standard deviation"},
     {"--force", NULL, "ONNX: replace an OUT.yaml that says something else"},
-    CLI_SET,
+    {"--set", "KEY=VALUE", "safetensors: override a key of the config; may be repeated"},
     CLI_JSON,
     {0}};
 

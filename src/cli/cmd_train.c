@@ -130,6 +130,42 @@ static nb_status make_final(session *s, final_model *f)
     return st;
 }
 
+/* Names a file of the run, if it is there: a run that was resumed from its checkpoint alone has not all of them. */
+static nb_status print_file(const session *s, const char *name, const char *before, const char *between, bool *any)
+{
+    char path[CLI_PATH_BYTES];
+    NB_TRY(cli_file_in(s->c, s->e.out, name, path));
+    if (nb_file_exists(path)) {
+        if (*any)
+            printf("%s%s", between, name);
+        else
+            printf("%s%s", before, name);
+        *any = true;
+    }
+    return NB_OK;
+}
+
+static nb_status print_files(const session *s)
+{
+    static const char *const also[] = {"config.yaml", "metrics.csv", "timing.csv", "best.safetensors"};
+    bool any = false;
+    printf("also in %s:", s->e.out);
+    for (int32_t i = 0; i < 4; i++)
+        NB_TRY(print_file(s, also[i], " ", ", ", &any));
+    printf("\n");
+    any = false;
+    for (int32_t i = 0; i + 1 < s->plan->n_phases; i++) {
+        char *name;
+        NB_TRY(nb_phase_file(s->c->ctx, s->plan, i, &name));
+        nb_status st = print_file(s, name, "the ends of earlier phases, for `init:`: ", ", ", &any);
+        nb_free(s->c->ctx, name);
+        NB_TRY(st);
+    }
+    if (any)
+        printf("\n");
+    return NB_OK;
+}
+
 static nb_status print_results(const session *s, const nb_train_result *r, const final_model *f)
 {
     char text[CLI_BITS_BYTES];
@@ -161,15 +197,7 @@ static nb_status print_results(const session *s, const nb_train_result *r, const
     printf("checkpoint    %s\n", f->file);
     if (*f->integers)
         printf("integers      %s\n", f->integers);
-    printf("also in %s: config.yaml, metrics.csv, timing.csv, last and best.safetensors\n", s->e.out);
-    for (int32_t i = 0; i + 1 < s->plan->n_phases; i++) {
-        char *name;
-        NB_TRY(nb_phase_file(s->c->ctx, s->plan, i, &name));
-        printf("%s%s%s", i ? ", " : "the ends of earlier phases, for `init:`: ", name,
-               i + 2 < s->plan->n_phases ? "" : "\n");
-        nb_free(s->c->ctx, name);
-    }
-    return NB_OK;
+    return print_files(s);
 }
 
 /* ---- all of it ---- */

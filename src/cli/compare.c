@@ -39,7 +39,7 @@ void cli_compare_warn_dead(const char *what, const nb_eval *e)
     if (e->n > 1 && e->unlike == 0)
         fprintf(stderr,
                 "nibble: warning: %s: all %d images have the same logits, so nothing of an image reaches the output (a "
-                "relu that is never positive, a gamma or weights of 0, a range that rounds to one code?): look at "
-                "`nibble info`, lower lr or train from other weights\n",
+                "relu that is never positive, a gamma or weights of 0, a range that rounds to one code?) or all images "
+                "are one: look at them and at `nibble info`, lower lr or train from other weights\n",
                 what, e->n);
 }

@@ -240,6 +240,10 @@ nb_status cli_import_onnx(cli *c, cli_experiment *e)
     for (int32_t i = 0; i < 5; i++)
         if (cli_value(c, weights_only[i]))
             return cli_usage(c, "%s is for safetensors; an ONNX model says itself what becomes what", weights_only[i]);
+    if (c->n_sets) /* the config is made here, and written with its comments */
+        return cli_usage(c,
+                         "--set is for safetensors; the config of an ONNX model is written, so edit it there, and say "
+                         "with --data '{name: pngdir, path: DIR}' where its images are");
     nb_onnx *o;
     NB_TRY(nb_onnx_open(c->ctx, c->arg[0], &o));
     nb_status st = import_model(c, o, e);

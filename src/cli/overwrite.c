@@ -19,7 +19,11 @@ nb_status cli_output_check(cli *c, const char *option, const char *path)
     if (strcmp(path, "-") == 0)
         return cli_usage(c, "%s -: this does not go to standard output: name a file (./- if it is to be called -)",
                          option);
-    return nb_output_check(c->ctx, path);
+    NB_TRY(nb_output_check(c->ctx, path));
+    if (cli_is_of_run(path))
+        return nb_fail(c->ctx, NB_E_CONFIG,
+                       "%s: is a file of a run, and would be written over: choose another place for the output", path);
+    return NB_OK;
 }
 
 nb_status cli_says_else(cli *c, const char *path, const char *text, bool *yes)

@@ -75,6 +75,20 @@ bool cli_holds_run(const char *folder)
     return found;
 }
 
+bool cli_is_of_run(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    char folder[CLI_PATH_BYTES];
+    struct stat s;
+    int len = slash ? snprintf(folder, sizeof folder, "%.*s", (int)(slash - path) + 1, path)
+                    : snprintf(folder, sizeof folder, ".");
+    if (len < 0 || (size_t)len >= sizeof folder || stat(path, &s) != 0 || !S_ISREG(s.st_mode))
+        return false;
+    char config[CLI_PATH_BYTES + sizeof "/config.yaml"];
+    snprintf(config, sizeof config, "%s/config.yaml", folder);
+    return strcmp(name, "config.yaml") == 0 ? cli_holds_run(folder) : is_result(name) && nb_file_exists(config);
+}
+
 /* Only under the folder's lock: a living writer's temporary files look the same. */
 static void tidy(const char *folder)
 {
@@ -110,8 +124,11 @@ nb_status cli_run_folder_check(cli *c, const char *folder, const char *remedy)
 static nb_status move_aside(cli *c, const char *folder, nb_lock *lock)
 {
     char old[CLI_PATH_BYTES];
+    int n = (int)strlen(folder); /* "run/" is moved to run.old1, not into itself */
+    while (n > 1 && folder[n - 1] == '/')
+        n--;
     for (int32_t i = 1; i <= MAX_OLD; i++) {
-        int len = snprintf(old, sizeof old, "%s.old%d", folder, i);
+        int len = snprintf(old, sizeof old, "%.*s.old%d", n, folder, i);
         if (len < 0 || (size_t)len >= sizeof old || nb_file_exists(old))
             continue;
         int why = nb_lock_rename(lock, folder, old);

@@ -187,6 +187,15 @@ static const char *find_equals(const char *s)
     return *s ? s : NULL;
 }
 
+/* A path or name that YAML would cut at " #": nobody comments a command line. */
+static nb_status check_comment(const override *o, const nb_conf *value, const char *text)
+{
+    if (value->type != CONF_SCALAR || value->quoted || !(text[0] == '#' || strstr(text, " #")))
+        return NB_OK;
+    return nb_fail(o->ctx, NB_E_CONFIG, "%s: in YAML a comment begins at the #: quote the value, --set 'KEY=\"VALUE\"'",
+                   o->here.place);
+}
+
 nb_status nb_conf_set(nb_ctx *ctx, nb_config *cfg, const char *set)
 {
     char shown[CONF_SHOWN];
@@ -211,5 +220,6 @@ nb_status nb_conf_set(nb_ctx *ctx, nb_config *cfg, const char *set)
         .path = o.here.path, .set = o.here.place, .text = equals + 1, .len = strlen(equals + 1), .depth = o.n};
     nb_conf *value = NULL;
     NB_TRY(nb_conf_parse(ctx, cfg, &src, &value));
+    NB_TRY(check_comment(&o, value, equals + 1));
     return replace(&o, value);
 }

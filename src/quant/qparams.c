@@ -7,9 +7,9 @@
 #include <string.h>
 
 /* A range below this was never used (a dead layer, pruned weights): any scale represents its zeros, and a huge one
- * keeps the units of accumulators, and with them int32 biases, in proportion. Weights may be small as long as their
- * scale can: fakequant.c keeps biases in proportion. */
-static const float RANGE_MIN = 0x1p-20f, WEIGHTS_RANGE_MIN = 0x1p-32f;
+ * keeps the units of accumulators, and with them int32 biases, in proportion. What is used may be small as long as its
+ * scale can: where biases would not fit, fakequant.c takes coarser weights. */
+static const float RANGE_MIN = 0x1p-32f;
 /* A scale outside these would make products of scales leave the range of normal floats: 2^-40 * 2^-40 * 2^-40 is still
  * normal. */
 static const float SCALE_MIN = 0x1p-40f, SCALE_MAX = 0x1p40f;
@@ -50,8 +50,7 @@ void nb_qparams_set(nb_qparams *q, int32_t c, nb_scheme scheme, float lo, float 
 {
     lo = fminf(lo, 0.0f); /* real 0 is always a code; fminf and fmaxf drop a NaN */
     hi = fmaxf(hi, 0.0f);
-    const bool weights = q->lo == -q->hi; /* the narrow grid */
-    if (hi - lo < (weights ? WEIGHTS_RANGE_MIN : RANGE_MIN))
+    if (hi - lo < RANGE_MIN)
         hi = 1.0f;
     if (q->lo == 0 && scheme == NB_SCHEME_ASYMMETRIC) {
         float s = sound_scale((hi - lo) / (float)q->hi);

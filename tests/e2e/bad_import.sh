@@ -115,6 +115,7 @@ onnx_refused() { # CODE TEXT ARGS...
     [ ! -e out.yaml ] && [ ! -e out.safetensors ] || die "a refused import must write nothing: $*"
 }
 onnx_refused 2 '--map is for safetensors' net.onnx --map resnet
+onnx_refused 2 "--set is for safetensors; the config of an ONNX model is written, so edit it there, and say with --data '{name: pngdir, path: DIR}'" net.onnx --set data.path=x
 onnx_refused 2 '--mean: 0.5,0.5: must be one number, or one for each of 3 channels' net.onnx --mean 0.5,0.5
 onnx_refused 2 '--mean: x: must be numbers' net.onnx --mean x
 onnx_refused 2 '--mean: 1,: must be' net.onnx --mean 1,

@@ -29,6 +29,11 @@ ln $model net.h # the second file of an export
 refuses 2 "net.h: $same" export $model --format c -o net.c
 [ ! -e net.c ] || die "half of an export that was refused is there"
 rm net.h
+for file in run/config.yaml $last run/best.safetensors run/metrics.csv; do # nor what was not read
+    refuses 2 "$file: is a file of a run, and would be written over" export $model -o $file
+    refuses 2 "$file: is a file of a run, and would be written over" eval $model --logits ./$file
+done
+refuses 2 'run/best.safetensors: is a file of a run' import float/best.safetensors --config tiny.yaml --set "$float" -o run/best.safetensors
 refuses 2 "float/last.safetensors: $same" export float/last.safetensors --format onnx -o float/last.safetensors
 refuses 2 "float/best.safetensors: $same" import float/best.safetensors --config tiny.yaml --set "$float" -o float/best.safetensors
 refuses 2 "tiny.yaml: $same" import "$golden/import_resnet.safetensors" --config tiny.yaml -o tiny.yaml \
@@ -69,6 +74,16 @@ run 0 train run/config.yaml --quiet --force
 says 'the earlier run was moved to run.old1'
 [ -s run.old1/config.yaml ] && [ -s run/last.safetensors ] || die "--force lost a run"
 same_run run run.old1
+# A folder may be written with slashes behind it, as shells complete it; what is not there is not listed as there.
+run 0 train tiny.yaml --quiet --force --set out=float/ --set "$float"
+says 'the earlier run was moved to float.old1'
+[ -s float.old1/best.safetensors ] && [ -s float/last.safetensors ] || die "--force lost a run"
+mkdir alone
+cp run/last.safetensors alone
+run 0 train run/config.yaml --quiet --resume --set out=alone
+grep -q '^also in alone: metrics.csv' out && ! grep -q 'config.yaml\|timing.csv\|for .init' out || die "files are listed that are not there: $(<out)"
+run 0 train run/config.yaml --quiet --resume
+grep -qx 'also in run: config.yaml, metrics.csv, timing.csv, best.safetensors' out || die "$(<out)"
 # A resolved config that a run left before its first checkpoint is no obstacle, nor is one that says the same.
 mkdir early same
 "$NIBBLE" train tiny.yaml --quiet --set out=early --set train.batch=16 >/dev/null

@@ -55,6 +55,12 @@ run 0 quantize tiny.yaml --from qv/last.safetensors -o qvf --set quant.batchnorm
 run 0 quantize tiny.yaml --from q8/last.safetensors -o q48 --images 100
 cmp <(data q48/model.int.safetensors) <(data q1/model.int.safetensors)
 run 0 train tiny.yaml --set out=tuned --set init=q1/last.safetensors --set 'train.phases=[{name: qat, epochs: 1, lr: 0.01, quant: on}]' --quiet
+! grep -q 'was trained with rounding' err || die "this one was not"
+# What quantized training leaves is no float network, and a line says so: its accuracy says nothing of one.
+run 0 quantize tiny.yaml --from tuned/last.safetensors -o qtuned
+says 'tuned/last.safetensors: was trained with rounding, and its weights are not those of a float network'
+run 0 quantize tiny.yaml --from q1/last.safetensors -o qq1
+! grep -q 'was trained with rounding' err || die "ranges alone were set"
 
 # Nothing is overwritten, and what fails leaves no folder.
 before=$(sums q1)

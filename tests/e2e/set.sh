@@ -14,6 +14,13 @@ grep -qE '^b1\.c1 +conv2d +6x6x12 +2 ' out || die "b1.c1 must have 2 bits: $(<ou
 refuses 2 '--set quant.layers.b1.c3.weights.bits=2: quant.layers.b1.c3: the model has no such layer (did you mean "b1.c1"?)' \
     info tiny.yaml --set quant.layers.b1.c3.weights.bits=2
 
+# A value that YAML would cut short at a comment.
+refuses 2 "--set out=runs/a #2: in YAML a comment begins at the #: quote the value, --set 'KEY=" info tiny.yaml --set 'out=runs/a #2'
+refuses 2 'in YAML a comment begins at the #' info tiny.yaml --set 'out=#2'
+for value in '"runs/a #2"' 'runs/a#2' "'#2'"; do
+    run 0 info tiny.yaml --set "out=$value"
+done
+
 # Keys of the choice that is replaced go with it, and a line says so; the general rule's choice is a layer's, too.
 run 0 info tiny.yaml
 [ ! -s err ] || die "nothing was set, nothing is left out"

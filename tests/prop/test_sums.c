@@ -63,6 +63,8 @@ static const pathology pathologies[] = {
     {POOLED, {{"bn.gamma", 2, 0, 4e-6f}, {"bn.beta", 2, 0, 1}}},
     {POOLED, {{"bn.gamma", -1, 0, -1e-6f}, {"bn.beta", -1, 0, 1}}},
     {POOLED, {{"bn.gamma", -1, 0, 1e-7f}, {"bn.beta", -1, 0, 1}}},
+    {SMALL, {{"c2.weight", -1, 1e-8f, 0}, {"fc.weight", -1, 1e8f, 0}}}, /* small activations, put right later */
+    {SMALL, {{"c2.weight", -1, 1e-8f, 0}, {"c2.bias", 1, 0, 1e-9f}, {"fc.bias", 2, 0, 1}}},
     {SMALL, {{"c1.weight", -1, 0, 0}, {"fc.weight", -1, 0, 0}, {"fc.bias", -1, 0, -0.013f}}},
 };
 

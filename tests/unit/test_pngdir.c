@@ -252,6 +252,16 @@ static void all_broken_images_of_both_splits_are_listed_at_once(void **state)
     }
 }
 
+static void a_link_to_an_image_that_is_gone_is_no_other_file(void **state)
+{
+    data_fixture *f = *state;
+    char path[512];
+    write_two_splits(f);
+    snprintf(path, sizeof path, "%s/train/dog/gone.png", f->dir);
+    assert_int_equal(symlink("nowhere.png", path), 0);
+    expect(f, "{name: pngdir, path: %s}", "train", "train/dog/gone.png: cannot open: No such file or directory");
+}
+
 static void failing_at_any_allocation_is_an_error(void **state)
 {
     data_fixture *f = *state;
@@ -280,6 +290,7 @@ int main(void)
         T(grey_and_colour_do_not_mix_unless_asked),
         T(every_mistake_has_its_sentence),
         T(all_broken_images_of_both_splits_are_listed_at_once),
+        T(a_link_to_an_image_that_is_gone_is_no_other_file),
         T(failing_at_any_allocation_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -53,12 +53,14 @@ static void real_zero_is_always_a_code(void **state)
     assert_int_equal(q.zero[0], 0);
 }
 
-static void weights_may_be_small_and_what_is_never_used_has_any_scale(void **state)
+static void what_is_used_may_be_small_and_what_is_not_has_any_scale(void **state)
 {
     (void)state;
     assert_float_equal(params(8, NB_SCHEME_SYMMETRIC, true, -1e-7f, 1e-7f).scale[0], 1e-7f / 127, 0);
     assert_float_equal(params(8, NB_SCHEME_SYMMETRIC, true, -1e-12f, 1e-12f).scale[0], 1.0f / 127, 0);
-    assert_float_equal(params(8, NB_SCHEME_SYMMETRIC, false, -1e-7f, 1e-7f).scale[0], 1.0f / 127, 0);
+    assert_float_equal(params(8, NB_SCHEME_SYMMETRIC, false, -1e-7f, 1e-7f).scale[0], 1e-7f / 127, 0);
+    assert_float_equal(params(8, NB_SCHEME_ASYMMETRIC, false, 0, 1e-8f).scale[0], 1e-8f / 255, 0);
+    assert_float_equal(params(8, NB_SCHEME_SYMMETRIC, false, -1e-12f, 1e-12f).scale[0], 1.0f / 127, 0);
 }
 
 /* MIT 6.S965, lecture 6: the worked example. */
@@ -213,7 +215,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grids_are_those_of_the_contract),
         cmocka_unit_test(real_zero_is_always_a_code),
-        cmocka_unit_test(weights_may_be_small_and_what_is_never_used_has_any_scale),
+        cmocka_unit_test(what_is_used_may_be_small_and_what_is_not_has_any_scale),
         cmocka_unit_test(the_worked_example_of_two_bit_weights),
         cmocka_unit_test(ema_starts_with_the_first_batch_and_then_moves_by_its_momentum),
         cmocka_unit_test(in_a_calibration_the_first_batches_of_an_average_count_the_same),
