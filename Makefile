@@ -161,9 +161,11 @@ check-mcu: $(PRODUCTS) $(B)/tests/mcu/make_images $(B)/tests/prop/test_exported_
 $(B)/tests/mcu/make_images: $(B)/tests/mcu/make_images.o $(B)/libnibble.a
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 check-tsan:                             ## training on 4 threads, and the tests of who starts threads, under ThreadSanitizer
-	@$(MAKE) --no-print-directory SAN=thread check-tsan-run
-check-tsan-run: $(B)/nibble $(TSAN_TESTS)
-	@NIBBLE="$$PWD/$(B)/nibble" OMP_NUM_THREADS=4 TSAN_OPTIONS=exitcode=66 tests/run.sh $(TSAN_TESTS) tests/tsan.sh
+	@$(MAKE) --no-print-directory CC=gcc SAN=thread check-tsan-run
+$(B)/tests/tsan/race: $(B)/tests/tsan/race.o $(B)/libnibble.a
+	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+check-tsan-run: $(B)/nibble $(B)/tests/tsan/race $(TSAN_TESTS)
+	@NIBBLE="$$PWD/$(B)/nibble" RACE="$$PWD/$(B)/tests/tsan/race" OMP_NUM_THREADS=4 TSAN_OPTIONS=exitcode=66 tests/run.sh $(TSAN_TESTS) tests/tsan.sh
 check-install: $(PRODUCTS)              ## install into a temporary place, build a program against it, uninstall
 	@MAKE='$(MAKE)' CC=$(call quote,$(CC)) tests/install_test.sh
 check-make: $(PRODUCTS)                 ## this file in a folder with spaces and quotes in its name, on a copy of this build
