@@ -234,16 +234,16 @@ static nb_status run_session(session *s)
     NB_TRY(cli_meant_file(c, from, CLI_FLOATS, s->meant, &from));
     NB_TRY(nb_checkpoint_open(c->ctx, from, &s->from));
     NB_TRY(check_from(s));
-    if (s->from->quantized && *s->from->metrics) /* calibration alone leaves weights and metrics as they were */
-        nb_log(c->ctx,
-               "%s: was trained with rounding, and its weights are not those of a float network: the end of the "
-               "run's float phase, phase-1-float.safetensors or the like, may be meant",
-               from);
     NB_TRY(cli_experiment_open_train(c, &s->e));
     NB_TRY(cli_experiment_open_test(c, &s->e));
     NB_TRY(nb_experiment_check(c->ctx, &s->e.exp, nb_data_info(s->e.train)));
     NB_TRY(cli_images_count(c, DEFAULT_IMAGES, s->e.n_train, "training", &s->n_sample));
     NB_TRY(cli_run_outputs_check(c, s->e.out, s->e.text));
+    if (s->from->quantized && *s->from->metrics) /* calibration alone leaves weights and metrics as they were */
+        nb_log(c->ctx,
+               "%s: was trained with rounding, and its weights are not those of a float network: the end of the "
+               "run's float phase, phase-1-float.safetensors or the like, may be meant",
+               from);
     NB_TRY(cli_post_steps_open(c, &s->e, s->n_sample, &s->steps));
     if (cli_flag(c, "--json"))
         s->steps.json = cJSON_CreateArray();
