@@ -33,7 +33,7 @@ refuses 1 "$there" train tiny.yaml --resume --set "$long"
 refuses 1 "$there" train tiny.yaml --force
 refuses 1 "$there" quantize tiny.yaml --from $ckpt -o run
 refuses 1 "$there" quantize tiny.yaml --from $ckpt -o run --force
-refuses 1 "$there" import whole/run/phase-1-float.safetensors --config tiny.yaml -o run/best.safetensors
+refuses 1 "$there" import whole/run/phase-1-float.safetensors --config tiny.yaml -o run/other.safetensors
 [ -e run/last.safetensors.tmp.1 ] || die "the living trainer's temporary file was deleted"
 [ ! -e run.old1 ] || die "the folder was moved while somebody writes to it"
 kill -0 $pid || die "the trainer did not survive its visitors: $(cat holder.err)"
