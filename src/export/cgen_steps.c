@@ -47,7 +47,7 @@ static void put_close(cgen *g, const nb_estep *s, int32_t shift)
 static void put_table(cgen *g, const nb_estep *s, int32_t i)
 {
     const nb_etensor *out = output(g, s);
-    cgen_printf(g, "static void @step%" PRId32 "(%s *y, const uint8_t *pixels, const uint8_t *table)\n{\n", i,
+    cgen_printf(g, "static void net_step%" PRId32 "(%s *y, const uint8_t *pixels, const uint8_t *table)\n{\n", i,
                 cgen_type(out->type));
     cgen_printf(g, "    int32_t i;\n    for (i = 0; i < %" PRId32 "; i++)\n        y[i] = (%s)table[", values(out),
                 cgen_type(out->type));
@@ -59,9 +59,9 @@ static void put_table(cgen *g, const nb_estep *s, int32_t i)
 static void put_add(cgen *g, const nb_estep *s, int32_t i)
 {
     const nb_etensor *a = input(g, s, 0), *b = input(g, s, 1), *out = output(g, s);
-    cgen_printf(g, "static void @step%" PRId32 "(%s *y, const %s *a, const %s *b)\n{\n", i, cgen_type(out->type),
+    cgen_printf(g, "static void net_step%" PRId32 "(%s *y, const %s *a, const %s *b)\n{\n", i, cgen_type(out->type),
                 cgen_type(a->type), cgen_type(b->type));
-    cgen_printf(g, "    int32_t i;\n    for (i = 0; i < %" PRId32 "; i++)\n        y[i] = (%s)@close((int64_t)",
+    cgen_printf(g, "    int32_t i;\n    for (i = 0; i < %" PRId32 "; i++)\n        y[i] = (%s)net_close((int64_t)",
                 values(out), cgen_type(out->type));
     put_less(g, "a[i]", a->zero);
     cgen_printf(g, " * %" PRId32 " + (int64_t)", s->mult[0]);
@@ -75,7 +75,7 @@ static void put_concat(cgen *g, const nb_estep *s, int32_t i)
 {
     const nb_etensor *out = output(g, s);
     int32_t at = 0;
-    cgen_printf(g, "static void @step%" PRId32 "(%s *y", i, cgen_type(out->type));
+    cgen_printf(g, "static void net_step%" PRId32 "(%s *y", i, cgen_type(out->type));
     for (int32_t k = 0; k < s->n_in; k++)
         cgen_printf(g, ", const %s *x%" PRId32, cgen_type(input(g, s, k)->type), k);
     cgen_printf(g, ")\n{\n    int32_t i, c;\n    for (i = 0; i < %" PRId32 "; i++, y += %" PRId32 ") {\n",
@@ -84,9 +84,9 @@ static void put_concat(cgen *g, const nb_estep *s, int32_t i)
         const nb_etensor *x = input(g, s, k);
         char name[32];
         snprintf(name, sizeof name, "x%" PRId32 "[i * %" PRId32 " + c]", k, x->c);
-        cgen_printf(g,
-                    "        for (c = 0; c < %" PRId32 "; c++)\n            y[%" PRId32 " + c] = (%s)@close((int64_t)",
-                    x->c, at, cgen_type(out->type));
+        cgen_printf(
+            g, "        for (c = 0; c < %" PRId32 "; c++)\n            y[%" PRId32 " + c] = (%s)net_close((int64_t)",
+            x->c, at, cgen_type(out->type));
         put_less(g, name, x->zero);
         cgen_printf(g, " * %" PRId32, s->mult[k]);
         put_close(g, s, s->shift[k]);
@@ -120,7 +120,7 @@ static void put_window(cgen *g, const nb_geom *q, const char *begin, const char 
 
 static void put_pool_head(cgen *g, const nb_estep *s, int32_t i)
 {
-    cgen_printf(g, "static void @step%" PRId32 "(%s *y, const %s *x)\n{\n", i, cgen_type(output(g, s)->type),
+    cgen_printf(g, "static void net_step%" PRId32 "(%s *y, const %s *x)\n{\n", i, cgen_type(output(g, s)->type),
                 cgen_type(input(g, s, 0)->type));
 }
 
@@ -140,7 +140,7 @@ static void put_avgpool(cgen *g, const nb_estep *s, int32_t i)
     snprintf(begin, sizeof begin, "int32_t sum = %" PRId32 ";", -input(g, s, 0)->zero * s->geom.kh * s->geom.kw);
     put_pool_head(g, s, i);
     put_window(g, &s->geom, begin, "sum += x[at];");
-    cgen_printf(g, "                *y++ = (%s)@close((int64_t)sum * %" PRId32, cgen_type(output(g, s)->type),
+    cgen_printf(g, "                *y++ = (%s)net_close((int64_t)sum * %" PRId32, cgen_type(output(g, s)->type),
                 s->mult[0]);
     put_close(g, s, s->shift[0]);
     nb_text_add(&g->out, "            }\n}\n\n");
@@ -226,23 +226,23 @@ void cgen_calls(cgen *g)
     const nb_intmodel *m = g->m;
     for (int32_t i = 0; i < m->e.n_steps; i++) {
         const nb_estep *s = &m->e.steps[i];
-        cgen_printf(g, "    @step%" PRId32 "(", g->same[i]);
+        cgen_printf(g, "    net_step%" PRId32 "(", g->same[i]);
         put_tensor(g, s->out, false);
         for (int32_t k = 0; k < s->n_in; k++) {
             nb_text_add(&g->out, ", ");
             put_tensor(g, s->in[k], true);
         }
         if (s->kind == NB_STEP_TABLE)
-            cgen_printf(g, ", pixels, @t%" PRId32, i);
+            cgen_printf(g, ", pixels, net_t%" PRId32, i);
         if (s->kind == NB_STEP_CONV) {
             if (cgen_scratch_bytes(m, i))
                 cgen_printf(g, ", (int8_t *)(a + %" PRId64 ")", g->scratch[i]);
-            cgen_printf(g, ", @w%" PRId32 ", ", i);
+            cgen_printf(g, ", net_w%" PRId32 ", ", i);
             if (m->steps[i].level)
-                cgen_printf(g, "@l%" PRId32 ", ", i);
-            cgen_printf(g, "@b%" PRId32, i);
+                cgen_printf(g, "net_l%" PRId32 ", ", i);
+            cgen_printf(g, "net_b%" PRId32, i);
             if (s->mult)
-                cgen_printf(g, ", @m%" PRId32 ", @s%" PRId32, i, i);
+                cgen_printf(g, ", net_m%" PRId32 ", net_s%" PRId32, i, i);
         }
         nb_text_add(&g->out, "); /* ");
         put_name(g, m->steps[i].name);
