@@ -43,12 +43,14 @@ LIB_SRC    := $(sort $(filter-out src/cli/%,$(wildcard src/*/*.c)) $(wildcard la
 CLI_SRC    := $(sort $(wildcard src/cli/*.c))
 ENGINE_SRC := $(sort $(wildcard src/engine/*.c src/kernels/i*.c))
 TEST_SRC   := $(sort $(wildcard tests/unit/test_*.c tests/prop/test_*.c))
+EXPORTED   := $(sort $(wildcard src/export/c/*.[ch]))# C of exported programs, in the library as strings
 REF_SRC    := $(sort $(wildcard tests/ref/*.c))
 FUZZ_SRC   := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 ALL_SRC    := $(LIB_SRC) $(CLI_SRC) $(TEST_SRC) $(REF_SRC) $(FUZZ_SRC) tests/fuzz/replay.c
 HEADERS    := $(sort $(wildcard include/nibble/*.h))
-FORMATTED   = $(ALL_SRC) $(HEADERS) $(wildcard src/*/*.h layers/*.h datasets/*.h tests/*/*.h)
+FORMATTED   = $(ALL_SRC) $(HEADERS) $(EXPORTED) $(wildcard src/*/*.h layers/*.h datasets/*.h tests/*/*.h)
 obj         = $(1:%.c=$(B)/%.o)
+LIB_OBJ     = $(call obj,$(LIB_SRC)) $(B)/gen/cgen_texts.o $(if $(filter 1,$(ONNX)),$(B)/gen/onnx.pb-c.o)
 TESTS       = $(TEST_SRC:%.c=$(B)/%)
 FUZZERS     = $(FUZZ_SRC:%.c=$(B)/%)
 # Tests that reach kernels, for the runs under each instruction set.
@@ -69,8 +71,8 @@ products: $(PRODUCTS)                   ## the same; build/current stays, as for
 
 # ---- rules ----
 # ThreadSanitizer does not see into libgomp: tests/tsan/gomp.c stands in for it.
-$(B)/libnibble.a: $(call obj,$(LIB_SRC)) $(if $(findstring thread,$(SAN)),$(B)/tests/tsan/gomp.o) $(if $(filter 1,$(ONNX)),$(B)/gen/onnx.pb-c.o)
-$(SHARED): $(call obj,$(LIB_SRC)) $(if $(filter 1,$(ONNX)),$(B)/gen/onnx.pb-c.o) nibble.map
+$(B)/libnibble.a: $(LIB_OBJ) $(if $(findstring thread,$(SAN)),$(B)/tests/tsan/gomp.o)
+$(SHARED): $(LIB_OBJ) nibble.map
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libnibble.so.$(ABI) -Wl,--version-script=nibble.map -o $@ $(filter %.o,$^) $(LIBS)
 $(B)/libref.a: $(call obj,$(REF_SRC))
 $(B)/libnibble_engine.a: $(ENGINE_SRC:%.c=$(B)/freestanding/%.o)
@@ -89,6 +91,11 @@ ifneq ($(and $(SAN),$(findstring clang,$(CC))),)
 SLOW_TEMPLATES := fconv_generic fconv_avx2 fconv_avx512 iconv_avx512 iconv_vnni qgrad_avx512 qgrad_vnni
 $(SLOW_TEMPLATES:%=$(B)/src/kernels/%.o): FLAGS += -fno-sanitize=all
 endif
+$(B)/gen/cgen_texts.c: scripts/c_strings.awk $(EXPORTED)
+	@mkdir -p $(@D)
+	$(Q)awk -f $^ >$@.part && mv $@.part $@
+$(B)/gen/cgen_texts.o: $(B)/gen/cgen_texts.c Makefile
+	$(Q)$(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 $(B)/gen/onnx.pb-c.c $(B)/gen/onnx.pb-c.h &: $(ONNX_PROTO)
 	@mkdir -p $(@D)
 	$(Q)protoc-c --proto_path=$(dir $<) --c_out=$(B)/gen $<

@@ -94,6 +94,28 @@ if command -v python3 >/dev/null; then
     [ "$(python3 experiments/embed/classify.py "$dir/run/model.int.safetensors" "$png")" = "$said" ]
 fi
 if "$dir/classify" "$dir/run/config.yaml" "$png" 2>/dev/null; then exit 1; fi
+# The shared library has the C of exported programs in it: what it writes is a program, and what the installed tool writes.
+cat >"$dir/export.c" <<'END'
+#include <nibble/nibble.h>
+#include <nibble/export.h>
+int main(int argc, char **argv)
+{
+    nb_ctx *ctx = nb_ctx_create();
+    nb_intmodel *m = NULL;
+    nb_status st = argc == 3 ? nb_intmodel_load(ctx, argv[1], &m) : NB_E_CONFIG;
+    if (st == NB_OK)
+        st = nb_exporter_find("c")->write(ctx, m, argv[2], NULL);
+    nb_intmodel_free(ctx, m);
+    nb_ctx_destroy(ctx);
+    return st != NB_OK;
+}
+END
+eval "$CC -std=c11 -Wall -Wextra $(tests/werror.sh "$CC") -o '$dir/export' '$dir/export.c' $flags"
+mkdir "$dir/c"
+"$dir/export" "$dir/run/model.int.safetensors" "$dir/net.c"
+"$prefix/bin/nibble" export "$dir/run/model.int.safetensors" --format c -o "$dir/c/net.c" >/dev/null
+cmp "$dir/net.c" "$dir/c/net.c" && cmp "$dir/net.h" "$dir/c/net.h"
+$CC -std=c99 -c -o "$dir/net.o" "$dir/net.c"
 
 # A list of an earlier version, with a file that this one has no more and one that somebody has changed since.
 echo old >"$prefix/lib/libnibble.so.0.0.1"

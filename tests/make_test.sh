@@ -28,6 +28,9 @@ make_it all || fail "cannot be built"
 said=$(grep '^made ' "$dir/log") || fail "must say what it made"
 [ "$said" = "made build/current/nibble: $(build/current/nibble --version | head -n 2 | paste -sd, | sed 's/,/, /')" ] || fail "says: $said"
 [[ $said =~ ^made\ build/current/nibble:\ nibble\ [0-9.]+,\ threads:\ [0-9]+,\ kernels:\ [a-z0-9+]+,\ ONNX:\ (yes|no)$ ]] || fail "says: $said"
+sed -i 's/: one rounding, ties up/: a single rounding, ties up/' src/export/c/net_rescale.c
+make_it all || fail "cannot be built"
+grep -qF ': a single rounding, ties up' build/current/nibble || fail "the C of exported programs must be what lies in src/export/c"
 before=$(cksum <build/current/nibble)
 make_it check-e2e E2E=tests/e2e/threads.sh || fail "a test cannot be run"
 make_it install DESTDIR="$there/a stage" || fail "cannot be installed"

@@ -1,7 +1,7 @@
 /* cgen.h - the C exporter's parts: what is known of the program to be written, and who writes which piece.
  *
- * In texts, '@' becomes the program's prefix and an underscore ("net_"), '$P' the same in capitals ("NET_"), and '$k'
- * the replacement of key k. */
+ * Texts are C as it would be with the prefix "net": "net_" and "NET_" at the beginning of a word become the program's.
+ * What does not depend on the network lies in c/ as C that compiles; make turns the pieces into cgen_text_*. */
 #ifndef NB_EXPORT_CGEN_H
 #define NB_EXPORT_CGEN_H
 
@@ -19,8 +19,7 @@ enum {
 #define CGEN_WINDOWS CGEN_HELIUM " && defined(__GNUC__)" /* where the functions of cgen_window.c are compiled */
 
 typedef struct {
-    char key;
-    const char *value;
+    const char *from, *to;
 } cgen_sub;
 
 typedef struct {
@@ -36,9 +35,23 @@ typedef struct {
 } cgen;
 
 /* ---- cgen_text.c: writing, and the helper functions every program shares ---- */
-void cgen_add(cgen *g, const char *text, const cgen_sub *subs); /* subs end with key 0; NULL is fine */
+/* subs: further replacements, the first that fits applies; they end with NULL, and NULL is fine. */
+void cgen_add(cgen *g, const char *text, const cgen_sub *subs);
+void cgen_helper(cgen *g, const char *text); /* and a blank line */
 void cgen_printf(cgen *g, const char *fmt, ...) NB_PRINTF(2, 3);
 void cgen_helpers(cgen *g);
+
+/* ---- c/, by scripts/c_strings.awk ---- */
+extern const char cgen_text_close[], cgen_text_close_high[];                    /* net_rescale.c */
+extern const char cgen_text_unpack2[], cgen_text_unpack4[], cgen_text_levels[]; /* net_unpack.c */
+extern const char cgen_text_helper[], cgen_text_simd[];                         /* net_macros.h */
+extern const char cgen_text_load_u8[], cgen_text_less_zero[];                   /* net_macros.h */
+extern const char cgen_text_dot1[], cgen_text_dot2[];                           /* net_dot.c */
+extern const char cgen_text_window[], cgen_text_closew[];                       /* net_window.c */
+extern const char cgen_text_dotw2[], cgen_text_dotw4[], cgen_text_dotw8[];      /* net_window.c */
+extern const char cgen_text_declarations[];                                     /* net_program.h */
+extern const char cgen_text_arena[], cgen_text_argmax[];                        /* net_program.c */
+extern const char cgen_text_test_image[], cgen_text_selftest[];                 /* net_program.c */
 
 /* ---- cgen_plan.c ---- */
 /* Offsets, RAM and its bound. Weights that are not bytes are unpacked a row or two at a time into scratch, and the

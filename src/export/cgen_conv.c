@@ -111,9 +111,9 @@ void cgen_store(cgen *g, int32_t step, const char *indent, const char *at, const
     const nb_etensor *out = &g->m->e.tensors[s->out];
     const char *type = cgen_type(out->type);
     if (cgen_high(s))
-        cgen_printf(g, "%sy[%s] = (%s)@close_high(%s, mult[%s], shift[%s]", indent, at, type, acc, c, c);
+        cgen_printf(g, "%sy[%s] = (%s)net_close_high(%s, mult[%s], shift[%s]", indent, at, type, acc, c, c);
     else if (s->mult)
-        cgen_printf(g, "%sy[%s] = (%s)@close((int64_t)%s * mult[%s], shift[%s]", indent, at, type, acc, c, c);
+        cgen_printf(g, "%sy[%s] = (%s)net_close((int64_t)%s * mult[%s], shift[%s]", indent, at, type, acc, c, c);
     if (s->mult)
         cgen_printf(g, ", %d, %d, %d);\n", out->zero, s->lo, s->hi);
     else if (s->lo == INT32_MIN && s->hi == INT32_MAX)
@@ -133,10 +133,10 @@ static void put_unpack(const conv *v, const char *indent, int64_t at, const char
     if (at > 0)
         snprintf(to, sizeof to, "rows + %" PRId64, at);
     if (v->levels)
-        cgen_printf(v->g, "%s@levels(%s, w + %s * %" PRId64 ", level, %d, %" PRId64 ");\n", indent, to, c,
+        cgen_printf(v->g, "%snet_levels(%s, w + %s * %" PRId64 ", level, %d, %" PRId64 ");\n", indent, to, c,
                     (row * v->width + 7) / 8, v->width, row);
     else
-        cgen_printf(v->g, "%s@unpack%d(%s, w, %s * %" PRId64 ", %" PRId64 ");\n", indent, v->width, to, c, row, row);
+        cgen_printf(v->g, "%snet_unpack%d(%s, w, %s * %" PRId64 ", %" PRId64 ");\n", indent, v->width, to, c, row, row);
 }
 
 static void put_channel_pair(const conv *v)
@@ -168,11 +168,11 @@ static void put_dot(const conv *v, const char *indent, const char *n)
     const nb_geom *q = &v->geom;
     if (v->pairs) {
         cgen_printf(v->g, "%sif (pair)\n", indent);
-        cgen_printf(v->g, "%s    @dot2%s(acc, x + at, %d, row + k, %s, %s%s);\n", indent, v->dot, q->stride * q->c,
+        cgen_printf(v->g, "%s    net_dot2%s(acc, x + at, %d, row + k, %s, %s%s);\n", indent, v->dot, q->stride * q->c,
                     v->distance, n, v->zero);
         cgen_printf(v->g, "%selse\n    ", indent);
     }
-    cgen_printf(v->g, "%s@dot1%s(acc, x + at, row + k, %s, %s%s);\n", indent, v->dot, v->distance, n, v->zero);
+    cgen_printf(v->g, "%snet_dot1%s(acc, x + at, row + k, %s, %s%s);\n", indent, v->dot, v->distance, n, v->zero);
 }
 
 static void put_taps(const conv *v)
@@ -259,10 +259,10 @@ static void put_depthwise(const conv *v)
     nb_text_add(&g->out, "    int32_t oy, ox, c, ky, kx;\n");
     if (v->levels) {
         cgen_printf(g, "    for (c = 0; c < %d; c++)\n    ", q->c);
-        cgen_printf(g, "    @levels(rows + c * %" PRId64 ", w + c * %" PRId64 ", level, %d, %" PRId64 ");\n", row,
+        cgen_printf(g, "    net_levels(rows + c * %" PRId64 ", w + c * %" PRId64 ", level, %d, %" PRId64 ");\n", row,
                     (row * v->width + 7) / 8, v->width, row);
     } else if (!v->bytes) {
-        cgen_printf(g, "    @unpack%d(rows, w, 0, %" PRId64 ");\n", v->width, row * q->oc);
+        cgen_printf(g, "    net_unpack%d(rows, w, 0, %" PRId64 ");\n", v->width, row * q->oc);
     }
     if (!v->bytes)
         weights = "rows";
@@ -293,7 +293,7 @@ void cgen_conv(cgen *g, int32_t step)
 {
     const conv v = conv_of(g, step);
     const bool windowed = cgen_windowed(g->m, step);
-    cgen_printf(g, "static void @step%d(%s *y, const %s *x, %sconst %s *w, %sconst int32_t *bias%s)\n{\n", step,
+    cgen_printf(g, "static void net_step%d(%s *y, const %s *x, %sconst %s *w, %sconst int32_t *bias%s)\n{\n", step,
                 cgen_type(v.out->type), cgen_type(v.in->type), cgen_scratch_bytes(g->m, step) ? "int8_t *rows, " : "",
                 v.bytes ? "int8_t" : "uint8_t", v.levels ? "const int8_t *level, " : "",
                 v.s->mult ? ", const int32_t *mult, const uint8_t *shift" : "");

@@ -14,7 +14,7 @@
 
 static void put_bytes(cgen *g, const char *what, int32_t step, const uint8_t *v, int64_t n, bool is_signed)
 {
-    cgen_printf(g, "static const %s @%s%d[%" PRId64 "] = {", is_signed ? "int8_t" : "uint8_t", what, step, n);
+    cgen_printf(g, "static const %s net_%s%d[%" PRId64 "] = {", is_signed ? "int8_t" : "uint8_t", what, step, n);
     for (int64_t i = 0; i < n; i++) {
         nb_text_add(&g->out, i % 24 == 0 ? "\n    " : " ");
         nb_text_printf(&g->out, "%d,", is_signed ? (int)(int8_t)v[i] : (int)v[i]);
@@ -25,7 +25,7 @@ static void put_bytes(cgen *g, const char *what, int32_t step, const uint8_t *v,
 
 static void put_int32(cgen *g, const char *what, int32_t step, const int32_t *v, int32_t n)
 {
-    cgen_printf(g, "static const int32_t @%s%d[%d] = {", what, step, n);
+    cgen_printf(g, "static const int32_t net_%s%d[%d] = {", what, step, n);
     for (int32_t i = 0; i < n; i++) {
         nb_text_add(&g->out, i % 8 == 0 ? "\n    " : " ");
         nb_text_printf(&g->out, "%d,", v[i]);
@@ -122,18 +122,18 @@ static nb_status put_channels(cgen *g, int32_t step)
 static void put_check(cgen *g)
 {
     const nb_emodel *e = &g->m->e;
-    cgen_add(g, "typedef char @flash_is_as_stated[\n    (0", NULL);
+    cgen_add(g, "typedef char net_flash_is_as_stated[\n    (0", NULL);
     for (int32_t i = 0; i < e->n_steps; i++) {
         const char *names = e->steps[i].kind == NB_STEP_TABLE  ? "t"
                             : e->steps[i].kind != NB_STEP_CONV ? ""
                             : e->steps[i].mult                 ? "wbms"
                                                                : "wb";
         for (; *names; names++)
-            cgen_printf(g, " + sizeof(@%c%d)", *names, i);
+            cgen_printf(g, " + sizeof(net_%c%d)", *names, i);
         if (g->m->steps[i].level)
-            cgen_printf(g, " + sizeof(@l%d)", i);
+            cgen_printf(g, " + sizeof(net_l%d)", i);
     }
-    cgen_add(g, ") == $PFLASH_BYTES ? 1 : -1];\n\n", NULL);
+    cgen_add(g, ") == NET_FLASH_BYTES ? 1 : -1];\n\n", NULL);
 }
 
 nb_status cgen_data(cgen *g)

@@ -47,7 +47,7 @@ static void put_close(cgen *g, const nb_estep *s, int32_t shift)
 static void put_table(cgen *g, const nb_estep *s, int32_t i)
 {
     const nb_etensor *out = output(g, s);
-    cgen_printf(g, "static void @step%d(%s *y, const uint8_t *pixels, const uint8_t *table)\n{\n", i,
+    cgen_printf(g, "static void net_step%d(%s *y, const uint8_t *pixels, const uint8_t *table)\n{\n", i,
                 cgen_type(out->type));
     cgen_printf(g, "    int32_t i;\n    for (i = 0; i < %d; i++)\n        y[i] = (%s)table[", values(out),
                 cgen_type(out->type));
@@ -59,9 +59,9 @@ static void put_table(cgen *g, const nb_estep *s, int32_t i)
 static void put_add(cgen *g, const nb_estep *s, int32_t i)
 {
     const nb_etensor *a = input(g, s, 0), *b = input(g, s, 1), *out = output(g, s);
-    cgen_printf(g, "static void @step%d(%s *y, const %s *a, const %s *b)\n{\n", i, cgen_type(out->type),
+    cgen_printf(g, "static void net_step%d(%s *y, const %s *a, const %s *b)\n{\n", i, cgen_type(out->type),
                 cgen_type(a->type), cgen_type(b->type));
-    cgen_printf(g, "    int32_t i;\n    for (i = 0; i < %d; i++)\n        y[i] = (%s)@close((int64_t)", values(out),
+    cgen_printf(g, "    int32_t i;\n    for (i = 0; i < %d; i++)\n        y[i] = (%s)net_close((int64_t)", values(out),
                 cgen_type(out->type));
     put_less(g, "a[i]", a->zero);
     cgen_printf(g, " * %d + (int64_t)", s->mult[0]);
@@ -75,7 +75,7 @@ static void put_concat(cgen *g, const nb_estep *s, int32_t i)
 {
     const nb_etensor *out = output(g, s);
     int32_t at = 0;
-    cgen_printf(g, "static void @step%d(%s *y", i, cgen_type(out->type));
+    cgen_printf(g, "static void net_step%d(%s *y", i, cgen_type(out->type));
     for (int32_t k = 0; k < s->n_in; k++)
         cgen_printf(g, ", const %s *x%d", cgen_type(input(g, s, k)->type), k);
     cgen_printf(g, ")\n{\n    int32_t i, c;\n    for (i = 0; i < %d; i++, y += %d) {\n", out->h * out->w, out->c);
@@ -83,7 +83,7 @@ static void put_concat(cgen *g, const nb_estep *s, int32_t i)
         const nb_etensor *x = input(g, s, k);
         char name[32];
         snprintf(name, sizeof name, "x%d[i * %d + c]", k, x->c);
-        cgen_printf(g, "        for (c = 0; c < %d; c++)\n            y[%d + c] = (%s)@close((int64_t)", x->c, at,
+        cgen_printf(g, "        for (c = 0; c < %d; c++)\n            y[%d + c] = (%s)net_close((int64_t)", x->c, at,
                     cgen_type(out->type));
         put_less(g, name, x->zero);
         cgen_printf(g, " * %d", s->mult[k]);
@@ -114,7 +114,7 @@ static void put_window(cgen *g, const nb_geom *q, const char *begin, const char 
 
 static void put_pool_head(cgen *g, const nb_estep *s, int32_t i)
 {
-    cgen_printf(g, "static void @step%d(%s *y, const %s *x)\n{\n", i, cgen_type(output(g, s)->type),
+    cgen_printf(g, "static void net_step%d(%s *y, const %s *x)\n{\n", i, cgen_type(output(g, s)->type),
                 cgen_type(input(g, s, 0)->type));
 }
 
@@ -132,7 +132,7 @@ static void put_avgpool(cgen *g, const nb_estep *s, int32_t i)
     snprintf(begin, sizeof begin, "int32_t sum = %d;", -input(g, s, 0)->zero * s->geom.kh * s->geom.kw);
     put_pool_head(g, s, i);
     put_window(g, &s->geom, begin, "sum += x[at];");
-    cgen_printf(g, "                *y++ = (%s)@close((int64_t)sum * %d", cgen_type(output(g, s)->type), s->mult[0]);
+    cgen_printf(g, "                *y++ = (%s)net_close((int64_t)sum * %d", cgen_type(output(g, s)->type), s->mult[0]);
     put_close(g, s, s->shift[0]);
     nb_text_add(&g->out, "            }\n}\n\n");
 }
@@ -217,23 +217,23 @@ void cgen_calls(cgen *g)
     const nb_intmodel *m = g->m;
     for (int32_t i = 0; i < m->e.n_steps; i++) {
         const nb_estep *s = &m->e.steps[i];
-        cgen_printf(g, "    @step%d(", g->same[i]);
+        cgen_printf(g, "    net_step%d(", g->same[i]);
         put_tensor(g, s->out, false);
         for (int32_t k = 0; k < s->n_in; k++) {
             nb_text_add(&g->out, ", ");
             put_tensor(g, s->in[k], true);
         }
         if (s->kind == NB_STEP_TABLE)
-            cgen_printf(g, ", pixels, @t%d", i);
+            cgen_printf(g, ", pixels, net_t%d", i);
         if (s->kind == NB_STEP_CONV) {
             if (cgen_scratch_bytes(m, i))
                 cgen_printf(g, ", (int8_t *)(a + %" PRId64 ")", g->scratch[i]);
-            cgen_printf(g, ", @w%d, ", i);
+            cgen_printf(g, ", net_w%d, ", i);
             if (m->steps[i].level)
-                cgen_printf(g, "@l%d, ", i);
-            cgen_printf(g, "@b%d", i);
+                cgen_printf(g, "net_l%d, ", i);
+            cgen_printf(g, "net_b%d", i);
             if (s->mult)
-                cgen_printf(g, ", @m%d, @s%d", i, i);
+                cgen_printf(g, ", net_m%d, net_s%d", i, i);
         }
         nb_text_add(&g->out, "); /* ");
         put_name(g, m->steps[i].name);

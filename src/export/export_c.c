@@ -60,14 +60,14 @@ static nb_status names_of(nb_ctx *ctx, const char *path, const char *given, char
 
 static void put_define(cgen *g, const char *name, uint64_t v, const char *comment)
 {
-    cgen_printf(g, "#define $P%-14s %" PRIu64 "%s%s%s\n", name, v, *comment ? " /* " : "", comment,
+    cgen_printf(g, "#define NET_%-14s %" PRIu64 "%s%s%s\n", name, v, *comment ? " /* " : "", comment,
                 *comment ? " */" : "");
 }
 
 static void put_header_top(cgen *g)
 {
     nb_text_add(&g->out, "/* Written by nibble export --format c. What to know is in the .c file. */\n");
-    cgen_add(g, "#ifndef $PH\n#define $PH\n\n#include <stdint.h>\n\n", NULL);
+    cgen_add(g, "#ifndef NET_H\n#define NET_H\n\n#include <stdint.h>\n\n", NULL);
 }
 
 static void put_header(cgen *g)
@@ -84,25 +84,15 @@ static void put_header(cgen *g)
     put_define(g, "CLASSES", (uint64_t)m->classes, "");
     put_define(g, "RAM_BYTES", g->ram, "static arena");
     put_define(g, "FLASH_BYTES", g->flash, "constants, without code and selftest");
-    cgen_printf(g, "#define $P%-14s ((float)%s) /* a logit is worth so much; argmax needs no scale */\n\n",
+    cgen_printf(g, "#define NET_%-14s ((float)%s) /* a logit is worth so much; argmax needs no scale */\n\n",
                 "LOGIT_SCALE", nb_float_text(scale, m->tensors[out].scale));
-    cgen_add(
-        g,
-        "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
-        "/* One image: $PINPUT_BYTES pixels -> $PCLASSES logits. Not reentrant: tensors live in one static arena. */\n"
-        "void @run(const uint8_t *pixels, int32_t *logits);\n"
-        "/* Index of the largest logit, ties to the lowest index. */\n"
-        "int32_t @argmax(const int32_t *logits);\n"
-        "/* 0 when this build gives the logits that Nibble's engine gave, else 1 + the number of the first image\n"
-        " * that differs. pixels: $PINPUT_BYTES bytes to make images in, logits: $PCLASSES. */\n"
-        "int32_t @selftest(uint8_t *pixels, int32_t *logits);\n\n"
-        "#ifdef __cplusplus\n}\n#endif\n#endif\n",
-        NULL);
+    cgen_add(g, cgen_text_declarations, NULL);
+    nb_text_add(&g->out, "#endif\n");
 }
 
 /* ---- self-test ---- */
 
-/* Noise, or waves; test_image_text is the same in the program. */
+/* Noise, or waves; net_program.c has the same for the program. */
 static void test_image(uint8_t *pixels, int32_t n, uint32_t k)
 {
     uint32_t seed = k * 2654435761u + 12345u;
@@ -111,17 +101,6 @@ static void test_image(uint8_t *pixels, int32_t n, uint32_t k)
         pixels[i] = (uint8_t)(k & 1u ? ((uint32_t)i * (k + 2u)) ^ (seed >> 30) : seed >> 24);
     }
 }
-
-static const char test_image_text[] = "static void @test_image(uint8_t *pixels, uint32_t k)\n"
-                                      "{\n"
-                                      "    uint32_t seed = k * 2654435761u + 12345u;\n"
-                                      "    int32_t i;\n"
-                                      "    for (i = 0; i < $PINPUT_BYTES; i++) {\n"
-                                      "        seed = seed * 1664525u + 1013904223u;\n"
-                                      "        pixels[i] = (uint8_t)(k & 1u ? ((uint32_t)i * (k + 2u)) ^ (seed >> 30) "
-                                      ": seed >> 24);\n"
-                                      "    }\n"
-                                      "}\n\n";
 
 static int32_t logit_of(const nb_etensor *t, const void *out, int32_t i)
 {
@@ -138,7 +117,7 @@ static nb_status put_expected(cgen *g)
     void *arena = nb_alloc(g->ctx, nb_engine_arena_bytes(&m->e) + 64);
     uint8_t *pixels = nb_alloc(g->ctx, (size_t)n);
     nb_status st = arena && pixels ? NB_OK : NB_E_NOMEM;
-    cgen_printf(g, "static const int32_t @expected[%d][$PCLASSES] = {\n", VECTORS);
+    cgen_printf(g, "static const int32_t net_expected[%d][NET_CLASSES] = {\n", VECTORS);
     for (uint32_t k = 0; st == NB_OK && k < VECTORS; k++) {
         test_image(pixels, n, k);
         const void *y = nb_engine_run(&m->e, (void *)(((uintptr_t)arena + 63) & ~(uintptr_t)63), pixels);
@@ -155,63 +134,32 @@ static nb_status put_expected(cgen *g)
 
 static nb_status put_selftest(cgen *g)
 {
+    char vectors[8];
+    snprintf(vectors, sizeof vectors, "%d", VECTORS);
     nb_text_add(&g->out, "/* ---- self-test: images made here, logits as the engine gave them ---- */\n\n");
-    cgen_add(g, test_image_text, NULL);
+    cgen_helper(g, cgen_text_test_image);
     NB_TRY(put_expected(g));
-    cgen_add(g,
-             "int32_t @selftest(uint8_t *pixels, int32_t *logits)\n"
-             "{\n"
-             "    int32_t k, i;\n",
-             NULL);
-    cgen_printf(g, "    for (k = 0; k < %d; k++) {\n", VECTORS);
-    cgen_add(g,
-             "        @test_image(pixels, (uint32_t)k);\n"
-             "        @run(pixels, logits);\n"
-             "        for (i = 0; i < $PCLASSES; i++)\n"
-             "            if (logits[i] != @expected[k][i])\n"
-             "                return 1 + k;\n"
-             "    }\n"
-             "    return 0;\n"
-             "}\n",
-             NULL);
+    cgen_add(g, cgen_text_selftest, (const cgen_sub[]){{"VECTORS", vectors}, {NULL, NULL}});
     return NB_OK;
 }
 
 /* ---- the source ---- */
-
-static void put_arena(cgen *g)
-{
-    cgen_add(g,
-             "/* int32_t first: the arena is aligned to 4 bytes. */\n"
-             "static union {\n    int32_t align;\n    uint8_t bytes[$PRAM_BYTES];\n} @arena;\n"
-             "typedef char @arena_is_as_planned[sizeof(@arena) == $PRAM_BYTES ? 1 : -1];\n"
-             "typedef char @shift_right_is_arithmetic[(-1 >> 1) == -1 ? 1 : -1];\n\n",
-             NULL);
-}
 
 static void put_run(cgen *g)
 {
     const nb_intmodel *m = g->m;
     const int32_t t = nb_intmodel_output(m);
     const nb_etensor *out = &m->e.tensors[t];
-    cgen_add(g, "void @run(const uint8_t *pixels, int32_t *logits)\n{\n    uint8_t *const a = @arena.bytes;\n", NULL);
+    cgen_add(g, "void net_run(const uint8_t *pixels, int32_t *logits)\n{\n    uint8_t *const a = net_arena.bytes;\n",
+             NULL);
     if (g->offset[t] != CGEN_IN_LOGITS)
         nb_text_add(&g->out, "    int32_t i;\n");
     cgen_calls(g);
     if (g->offset[t] != CGEN_IN_LOGITS)
         cgen_printf(g, "    for (i = 0; i < %d; i++)\n        logits[i] = ((const %s *)(a + %" PRId64 "))[i] - %d;\n",
                     m->classes, cgen_type(out->type), g->offset[t], out->zero);
-    cgen_add(g,
-             "}\n\n"
-             "int32_t @argmax(const int32_t *logits)\n"
-             "{\n"
-             "    int32_t i, best = 0;\n"
-             "    for (i = 1; i < $PCLASSES; i++)\n"
-             "        if (logits[i] > logits[best])\n"
-             "            best = i;\n"
-             "    return best;\n"
-             "}\n\n",
-             NULL);
+    nb_text_add(&g->out, "}\n\n");
+    cgen_helper(g, cgen_text_argmax);
 }
 
 static void put_top(cgen *g, const char *header)
@@ -229,7 +177,7 @@ static void put_top(cgen *g, const char *header)
         " * work    %" PRId64 " multiply-accumulates per image\n"
         " *\n"
         " * Results do not depend on compiler, options or instruction set: SMLAD and Helium paths add the same\n"
-        " * integers. @selftest() returns 0 where that holds. Without it (linker: --gc-sections) it costs nothing. "
+        " * integers. net_selftest() returns 0 where that holds. Without it (linker: --gc-sections) it costs nothing. "
         "*/\n",
         g->flash, g->ram, g->live, macs);
     nb_text_add(&g->out, "#include \"");
@@ -261,7 +209,7 @@ static nb_status put_pieces(cgen *g, const char *header, char **piece)
     NB_TRY(cgen_plan(g));
     NB_TRY(cgen_data(g));
     NB_TRY(take(g, &data));
-    put_arena(g);
+    cgen_helper(g, cgen_text_arena);
     nb_text_add(&g->out, data);
     nb_free(g->ctx, data);
     cgen_helpers(g);
@@ -279,12 +227,12 @@ static nb_status join(cgen *g, char *const *piece, char **source, char **declara
 {
     const uint32_t hash = hash_of(piece[TOP], piece[BODY], piece[DECLARATIONS]);
     nb_text_add(&g->out, piece[TOP]);
-    cgen_printf(g, "#if !defined($PHASH) || $PHASH != 0x%08xu\n", hash);
+    cgen_printf(g, "#if !defined(NET_HASH) || NET_HASH != 0x%08xu\n", hash);
     nb_text_add(&g->out, "#error \"this header belongs to another network: export the network again\"\n#endif\n\n");
     nb_text_add(&g->out, piece[BODY]);
     NB_TRY(take(g, source));
     put_header_top(g);
-    cgen_printf(g, "#define $P%-14s 0x%08xu /* of this network; the .c file has the same */\n", "HASH", hash);
+    cgen_printf(g, "#define NET_%-14s 0x%08xu /* of this network; the .c file has the same */\n", "HASH", hash);
     nb_text_add(&g->out, piece[DECLARATIONS]);
     return take(g, declarations);
 }

@@ -29,6 +29,11 @@ function owned(places,    i, n, place) {
 }
 function complain(what) { printf "%s:%d: %s: %s\n", FILENAME, FNR, $0, what; bad = 1 }
 FNR == 1 { here = FILENAME; sub(/^src\//, "", here); sub(/\/.*/, "", here) }
+FILENAME ~ /^src\/export\/c\// && /^# *include/ { # what exported programs may: one file, no library
+    if (!/"net_[a-z]*\.h"$|<(stdint|arm_acle|arm_mve)\.h>$/) complain("exported programs have only stdint.h and their own")
+    next
+}
+/^# *include *"export\/c\// { complain("text of exported programs, no part of this one") }
 /^# *include *"/ {
     file = $0; sub(/^[^"]*"/, "", file); sub(/".*/, "", file)
     there = file
@@ -49,4 +54,4 @@ FNR == 1 { here = FILENAME; sub(/^src\//, "", here); sub(/\/.*/, "", here) }
     if (file in owner && !owned(owner[file]))
         complain("only " owner[file] " may include this")
 }
-END { exit bad }' src/*/*.c src/*/*.h layers/*.[ch] datasets/*.[ch]
+END { exit bad }' src/*/*.c src/*/*.h src/export/c/*.[ch] layers/*.[ch] datasets/*.[ch]

@@ -1,0 +1,28 @@
+/* net_program.h - exported programs: the header. Its numbers are the network's; those here are an example's. */
+#ifndef NET_H
+#define NET_H
+
+#include <stdint.h>
+
+#define NET_INPUT_BYTES 48
+#define NET_CLASSES 3
+#define NET_RAM_BYTES 64
+
+/* ==== cgen_text_declarations ==== */
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One image: NET_INPUT_BYTES pixels -> NET_CLASSES logits. Not reentrant: tensors live in one static arena. */
+void net_run(const uint8_t *pixels, int32_t *logits);
+/* Index of the largest logit, ties to the lowest index. */
+int32_t net_argmax(const int32_t *logits);
+/* 0 when this build gives the logits that Nibble's engine gave, else 1 + the number of the first image
+ * that differs. pixels: NET_INPUT_BYTES bytes to make images in, logits: NET_CLASSES. */
+int32_t net_selftest(uint8_t *pixels, int32_t *logits);
+
+#ifdef __cplusplus
+}
+#endif
+/* ==== */
+#endif
