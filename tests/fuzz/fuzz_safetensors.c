@@ -1,6 +1,7 @@
 /* fuzz_safetensors.c - any bytes as a safetensors file: an error with a sentence, or tensors that keep every promise of
  * the header. */
 #include "base/safetensors.h"
+#include "base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
