@@ -46,7 +46,7 @@ TEST_SRC   := $(sort $(wildcard tests/unit/test_*.c tests/prop/test_*.c))
 REF_SRC    := $(sort $(wildcard tests/ref/*.c))
 FUZZ_SRC   := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 ALL_SRC    := $(LIB_SRC) $(CLI_SRC) $(TEST_SRC) $(REF_SRC) $(FUZZ_SRC) tests/fuzz/replay.c
-HEADERS    := $(sort $(wildcard include/nibble/*.h))
+HEADERS    := $(sort $(wildcard include/nibble/*.h include/nibble/extend/*.h))
 FORMATTED   = $(ALL_SRC) $(HEADERS) $(wildcard src/*/*.h layers/*.h datasets/*.h tests/*/*.h)
 obj         = $(1:%.c=$(B)/%.o)
 TESTS       = $(TEST_SRC:%.c=$(B)/%)
