@@ -47,7 +47,7 @@ EXPORTED   := $(sort $(wildcard src/export/c/*.[ch]))# C of exported programs, i
 REF_SRC    := $(sort $(wildcard tests/ref/*.c))
 FUZZ_SRC   := $(sort $(wildcard tests/fuzz/fuzz_*.c))
 ALL_SRC    := $(LIB_SRC) $(CLI_SRC) $(TEST_SRC) $(REF_SRC) $(FUZZ_SRC) tests/fuzz/replay.c
-HEADERS    := $(sort $(wildcard include/nibble/*.h))
+HEADERS    := $(sort $(wildcard include/nibble/*.h include/nibble/extend/*.h))
 FORMATTED   = $(ALL_SRC) $(HEADERS) $(EXPORTED) $(wildcard src/*/*.h layers/*.h datasets/*.h tests/*/*.h)
 obj         = $(1:%.c=$(B)/%.o)
 LIB_OBJ     = $(call obj,$(LIB_SRC)) $(B)/gen/cgen_texts.o $(if $(filter 1,$(ONNX)),$(B)/gen/onnx.pb-c.o)

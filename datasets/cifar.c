@@ -5,9 +5,10 @@
 #include "cifar.h"
 #include "locate.h"
 
-#include <base/check.h>
-#include <nibble/dataset.h>
+#include <nibble/extend/dataset_loader.h>
 #include <string.h>
+
+#include "base/check.h"
 
 enum { MAX_FILES = 5, MAX_CLASSES = 100 };
 static const size_t max_file_bytes = (size_t)1 << 30, max_names_bytes = (size_t)1 << 16;

@@ -1,12 +1,13 @@
 /* dataset.c - the registry of data sets, and an open split: the table, its bound state, what the keys said.
  *
  * After open() nothing is written any more, so nb_data_get may run on any number of threads. */
-#include <nibble/dataset.h>
+#include <nibble/extend/dataset_loader.h>
 
-#include <base/arena.h>
-#include <base/check.h>
-#include <base/utf8.h>
 #include <string.h>
+
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/utf8.h"
 
 #define NB_DATASET(id) extern const nb_dataset nb_dataset_##id;
 #include "datasets.def"

@@ -7,8 +7,9 @@
 #include "locate.h"
 #include "stats.h"
 
-#include <base/check.h>
 #include <string.h>
+
+#include "base/check.h"
 
 enum { MAX_SIDE = 1 << 14 };
 static const size_t max_image_bytes = (size_t)1 << 31, max_label_bytes = (size_t)1 << 26;

@@ -6,10 +6,11 @@
  * images do. No color space is applied: gAMA, cHRM, sRGB and iCCP change nothing. */
 #include "png_rows.h"
 
-#include <base/check.h>
-#include <base/files.h>
 #include <nibble/image.h>
 #include <string.h>
+
+#include "base/check.h"
+#include "base/files.h"
 
 enum { MAX_SIDE = 1 << 14 };
 static const size_t max_file_bytes = (size_t)1 << 28;

@@ -1,11 +1,12 @@
 /* locate.c - the search path of data sets. An explicit data.path is never overruled by a copy found elsewhere. */
 #include "locate.h"
 
-#include <base/check.h>
-#include <base/files.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/check.h"
+#include "base/files.h"
 
 static char *join3(nb_ctx *ctx, const char *dir, const char *file, const char *suffix)
 {

@@ -9,11 +9,12 @@
  * to. */
 #include "png_rows.h"
 
-#include <base/check.h>
-#include <base/file_kind.h>
 #include <png.h>
 #include <setjmp.h>
 #include <string.h>
+
+#include "base/check.h"
+#include "base/file_kind.h"
 
 enum {
     MAX_SIDE = 1 << 14,

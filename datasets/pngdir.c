@@ -7,8 +7,6 @@
 #include "locate.h"
 #include "stats.h"
 
-#include <base/arena.h>
-#include <base/check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <nibble/image.h>
@@ -16,6 +14,9 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+
+#include "base/arena.h"
+#include "base/check.h"
 
 enum { MAX_SIDE = 1 << 14, MAX_ENTRIES = 1 << 26, MISFITS_SHOWN = 10 };
 

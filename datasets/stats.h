@@ -3,7 +3,7 @@
 #define NB_DATASETS_STATS_H
 
 #include <math.h>
-#include <nibble/dataset.h>
+#include <nibble/extend/dataset_loader.h>
 
 typedef struct {
     uint64_t n, sum[NB_MAX_CHANNELS], sumsq[NB_MAX_CHANNELS]; /* 255^2 * 2^40 pixels fit with room */

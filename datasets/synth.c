@@ -7,11 +7,12 @@
  * of narrow stripes, each at half the strength of the one before. Every
  * image is a pure function of (seed, split, index) in integer arithmetic, the same bytes
  * everywhere. */
-#include <nibble/dataset.h>
+#include <nibble/extend/dataset_loader.h>
 
-#include <base/check.h>
-#include <base/rng.h>
 #include <string.h>
+
+#include "base/check.h"
+#include "base/rng.h"
 
 enum { STRIPES = 64, NARROW = 20, MAX_CLASSES = NARROW * NARROW * NARROW, DIRECTIONS = 5, SIDE_MAX = 512 };
 

@@ -5,7 +5,7 @@
 #include "base/check.h"
 #include "kernels/ipool.h"
 
-#include <nibble/lowering.h>
+#include <nibble/extend/lowering.h>
 
 #include <string.h>
 

@@ -9,7 +9,7 @@
  * number of threads. */
 #include "batchnorm.h"
 
-#include <nibble/quant.h>
+#include <nibble/extend/quant.h>
 
 #include "layer.h"
 
@@ -17,7 +17,7 @@
 #include "kernels/chain.h"
 #include "kernels/eltwise.h"
 
-#include <nibble/lowering.h>
+#include <nibble/extend/lowering.h>
 
 #include <math.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #ifndef NB_LAYERS_BATCHNORM_H
 #define NB_LAYERS_BATCHNORM_H
 
-#include <nibble/fusion.h>
+#include <nibble/extend/fusion.h>
 
 /* Reductions over rows are cut into the parts of fusion.h, added in order. */
 typedef struct {

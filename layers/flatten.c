@@ -3,7 +3,7 @@
 
 #include "base/check.h"
 
-#include <nibble/lowering.h>
+#include <nibble/extend/lowering.h>
 
 static nb_status flatten_build(nb_graph *g, nb_node *n)
 {

@@ -1,7 +1,7 @@
 /* fuse.c - the list of fusions, and what they share. */
 #include "fuse.h"
 
-#include <nibble/quant.h>
+#include <nibble/extend/quant.h>
 
 #include "layer.h"
 #include "relu.h"

@@ -2,7 +2,7 @@
 #ifndef NB_LAYERS_FUSE_H
 #define NB_LAYERS_FUSE_H
 
-#include <nibble/fusion.h>
+#include <nibble/extend/fusion.h>
 
 #include "kernels/chain.h"
 

@@ -5,7 +5,7 @@
 
 #include "base/check.h"
 
-#include <nibble/lowering.h>
+#include <nibble/extend/lowering.h>
 
 #include <math.h>
 #include <stdio.h>

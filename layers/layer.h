@@ -3,8 +3,8 @@
 #ifndef NB_LAYERS_LAYER_H
 #define NB_LAYERS_LAYER_H
 
+#include <nibble/extend/op.h>
 #include <nibble/geom.h>
-#include <nibble/graph.h>
 
 #include "base/parallel.h"
 

@@ -9,7 +9,7 @@
 #include "base/check.h"
 #include "base/rng.h"
 
-#include <nibble/lowering.h>
+#include <nibble/extend/lowering.h>
 
 #include <math.h>
 

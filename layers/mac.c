@@ -9,7 +9,7 @@
  * per-channel bias, scale and shift. */
 #include "mac.h"
 
-#include <nibble/quant.h>
+#include <nibble/extend/quant.h>
 
 #include "layer.h"
 #include "mac_job.h"

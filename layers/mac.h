@@ -2,8 +2,8 @@
 #ifndef NB_LAYERS_MAC_H
 #define NB_LAYERS_MAC_H
 
+#include <nibble/extend/op.h>
 #include <nibble/geom.h>
-#include <nibble/graph.h>
 
 /* Leaves "weight" [oc, kh, kw, c / groups] and, if asked, "bias" [oc]. */
 nb_status nb_mac_leaves(nb_graph *g, nb_node *n, const nb_geom *geom, bool bias);

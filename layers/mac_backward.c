@@ -9,8 +9,8 @@
  * same bits for any number of threads. */
 #include "mac.h"
 
-#include <nibble/fusion.h>
-#include <nibble/quant.h>
+#include <nibble/extend/fusion.h>
+#include <nibble/extend/quant.h>
 
 #include "layer.h"
 #include "mac_job.h"

@@ -1,8 +1,8 @@
 /* mac_forward.c - forward of multiply-accumulate layers, chunk by chunk; mac.c says what runs on integers. */
 #include "mac.h"
 
-#include <nibble/fusion.h>
-#include <nibble/quant.h>
+#include <nibble/extend/fusion.h>
+#include <nibble/extend/quant.h>
 
 #include "layer.h"
 #include "mac_job.h"

@@ -9,7 +9,7 @@
  * images at a time as fit 8 MB, and sums of the bias. */
 #include "mac.h"
 
-#include <nibble/fusion.h>
+#include <nibble/extend/fusion.h>
 
 #include "layer.h"
 #include "mac_job.h"

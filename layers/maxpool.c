@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 
-#include <nibble/lowering.h>
+#include <nibble/extend/lowering.h>
 
 #include <string.h>
 

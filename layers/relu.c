@@ -6,7 +6,7 @@
 
 #include "layer.h"
 
-#include <nibble/lowering.h>
+#include <nibble/extend/lowering.h>
 
 #include <math.h>
 

@@ -2,7 +2,7 @@
 #ifndef NB_LAYERS_RELU_H
 #define NB_LAYERS_RELU_H
 
-#include <nibble/graph.h>
+#include <nibble/extend/op.h>
 
 float nb_relu_cap(const nb_node *n); /* infinity: none */
 

@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "base/measure.h"
 
-#include <nibble/lowering.h>
+#include <nibble/extend/lowering.h>
 
 #include <math.h>
 

@@ -79,7 +79,7 @@ install)
 -> libnibble.so.$version lib/libnibble.so.$abi
 -> libnibble.so.$abi lib/libnibble.so
 644 @pc lib/pkgconfig/nibble.pc"
-    for h in include/nibble/*.h; do
+    for h in include/nibble/*.h include/nibble/extend/*.h; do
         plan+=$'\n'"644 $h $h"
     done
     new=""
@@ -90,7 +90,7 @@ install)
         if [ "$how" = '->' ]; then new+="-> $what $name"$'\n'; else new+="$(cksum <"$what") $name"$'\n'; fi
     done <<<"$plan"
 
-    install -d "$dest/bin" "$dest/lib/pkgconfig" "$dest/include/nibble" "$dest/share/nibble"
+    install -d "$dest/bin" "$dest/lib/pkgconfig" "$dest/include/nibble/extend" "$dest/share/nibble"
     old=""
     [ ! -f "$list" ] || old=$(<"$list")
     printf '%s\n' "$new$old" | write_list # before the first file: after an interruption all of them are known to be ours
@@ -114,7 +114,7 @@ uninstall)
         fi
     done <"$list"
     rm -f "$list"
-    rmdir "$dest/share/nibble" "$dest/include/nibble" 2>/dev/null || true # not when somebody has put something there
+    rmdir "$dest/share/nibble" "$dest/include/nibble/extend" "$dest/include/nibble" 2>/dev/null || true # not when somebody has put something there
     echo "uninstalled from $dest"
     ;;
 *)

@@ -49,6 +49,15 @@ int main(void)
     return st == NB_E_IO ? 0 : 1;
 }
 END
+cat >"$dir/extend.c" <<'END'
+#include <nibble/nibble.h>
+
+#include <nibble/extend/extend.h>
+int main(void)
+{
+    return nb_layers[0] && nb_layers[0]->forward && nb_layers[0]->build ? 0 : 1;
+}
+END
 cat >"$dir/engine.c" <<'END'
 #include <nibble/engine.h>
 int main(void)
@@ -65,6 +74,8 @@ if command -v c++ >/dev/null; then
     eval "c++ -x c++ -Wall -Wextra $(tests/werror.sh c++) -o '$dir/use++' '$dir/use.c' $flags"
     "$dir/use++" >/dev/null
 fi
+eval "$CC -std=c11 -Wall -Wextra $(tests/werror.sh "$CC") -o '$dir/extend' '$dir/extend.c' $flags"
+"$dir/extend"
 $CC -std=c11 -I"$prefix/include" -o "$dir/engine" "$dir/engine.c" -L"$prefix/lib" -lnibble_engine
 "$dir/engine"
 [ "$(pkg-config --modversion nibble)" = "$("$dir/use" | sed 's/:.*//')" ]
@@ -134,6 +145,7 @@ others
 rm "$prefix/lib/libnibble.a" "$prefix/include/nibble/mine.h" "$prefix/bin/other"
 left=$(find "$prefix" ! -type d)
 [ -z "$left" ] || fail "uninstall left behind: $left"
+[ ! -e "$prefix/include/nibble" ] || fail "uninstall left empty folders behind"
 make_it install DESTDIR="$dir/a stage" PREFIX=/opt/nibble || fail "cannot be staged"
 grep -qx 'prefix=/opt/nibble' "$dir/a stage/opt/nibble/lib/pkgconfig/nibble.pc"
 # Interrupted after the list was written and before all files were: the next one is none the wiser.

@@ -1,8 +1,8 @@
 /* config.h - the experiment file: YAML bound to typed key tables.
  *
  * A config is parsed once into a tree of nb_conf (scalars, maps, lists; each knows its place). Sections are then
- * *bound*: a key table says name, kind, default, bounds, choices and help, and nb_conf_bind() fills a plain struct. The
- * same tables print `nibble keys`. Unknown, repeated, missing, mistyped and out-of-range keys are NB_E_CONFIG with
+ * *bound*: a key table says name, kind, default, bounds, choices and help, and nb_conf_bind() (extend/keys.h) fills a
+ * plain struct. The same tables print `nibble keys`. Unknown, repeated, missing, mistyped and out-of-range keys are NB_E_CONFIG with
  *   path:line: section.key: value: what is allowed (did you mean "...")
  * A value that came from an override says so: "--set model.3.conv2d.stride=0: model[3] conv2d c1.stride: 0: must be
  * in 1..8".
@@ -51,42 +51,6 @@ typedef struct nb_key {
     double min, max; /* inclusive; INT and FLOAT; both 0 = whatever the type holds */
 } nb_key;
 
-#define NB_REQUIRED "!" /* nb_key.dflt of a NB_K_NODE that must be there */
-
-#define NB_KEY_INT(T, f, d, lo, hi, h)                                                                                 \
-    {                                                                                                                  \
-        .name = #f, .dflt = (d), .help = (h), .kind = NB_K_INT, .offset = offsetof(T, f), .min = (lo), .max = (hi)     \
-    }
-#define NB_KEY_FLOAT(T, f, d, lo, hi, h)                                                                               \
-    {                                                                                                                  \
-        .name = #f, .dflt = (d), .help = (h), .kind = NB_K_FLOAT, .offset = offsetof(T, f), .min = (lo), .max = (hi)   \
-    }
-#define NB_KEY_BOOL(T, f, d, h)                                                                                        \
-    {                                                                                                                  \
-        .name = #f, .dflt = (d), .help = (h), .kind = NB_K_BOOL, .offset = offsetof(T, f)                              \
-    }
-#define NB_KEY_ENUM(T, f, d, ch, h)                                                                                    \
-    {                                                                                                                  \
-        .name = #f, .dflt = (d), .choices = (ch), .help = (h), .kind = NB_K_ENUM, .offset = offsetof(T, f)             \
-    }
-#define NB_KEY_STRING(T, f, d, h)                                                                                      \
-    {                                                                                                                  \
-        .name = #f, .dflt = (d), .help = (h), .kind = NB_K_STRING, .offset = offsetof(T, f)                            \
-    }
-#define NB_KEY_UINT64(T, f, d, h)                                                                                      \
-    {                                                                                                                  \
-        .name = #f, .dflt = (d), .help = (h), .kind = NB_K_UINT64, .offset = offsetof(T, f)                            \
-    }
-#define NB_KEY_NODE(T, f, what, h)                                                                                     \
-    {                                                                                                                  \
-        .name = #f, .choices = (what), .help = (h), .kind = NB_K_NODE, .offset = offsetof(T, f)                        \
-    }
-#define NB_KEY_SECTION(T, f, what, h) /* a node that must be there */                                                  \
-    {                                                                                                                  \
-        .name = #f, .dflt = NB_REQUIRED, .choices = (what), .help = (h), .kind = NB_K_NODE, .offset = offsetof(T, f)   \
-    }
-/* A table ends with {0}. */
-
 /* Reads and parses; applies n_sets overrides "a.b.c=value" in order. List elements go by index (model.3.conv2d.out=8 or
  * model[3].conv2d.out=8), a layer written as a bare word becomes a map when a key of it is set (model.2.relu.cap=6),
  * missing maps on the way are created, names with dots are found (quant.layers.block1.c1.weights.bits=2), \ before . =
@@ -124,34 +88,9 @@ NB_API bool nb_conf_equal(const nb_conf *a, const nb_conf *b); /* same shape, ke
 /* Fails with "<place of c>: <where>: <sentence>"; without the parts that are NULL or "". Returns st. */
 NB_API nb_status nb_conf_fail(nb_ctx *ctx, const nb_conf *c, const char *where, nb_status st, const char *fmt, ...)
     NB_PRINTF(5, 6);
-/* Fails with "<place>: <where>: <text of c>: unknown <what> (did you mean "...")", or lists the names when none is
- * near. */
-NB_API nb_status nb_conf_unknown(nb_ctx *ctx, const nb_conf *c, const char *where, const char *what,
-                                 const char *const *names, int32_t n);
-
-/* Something with a name and keys, as in a model list: `relu` or `relu: {cap: 6}`. *body is a map or empty, never NULL,
- * and knows its place: give it to nb_conf_bind. */
-NB_API nb_status nb_conf_named(nb_ctx *ctx, const nb_conf *c, const char *where, const char **name,
-                               const nb_conf **body);
-
-/* Fills each dst (zeroed by the caller) from map by its table: a section may be described by several tables, each with
- * its own destination; a key that two tables share is bound in both. map may be NULL or empty (all defaults; required
- * keys then fail). where names the section in messages ("model[3] conv2d c1", "quant.weights"; "" at the top). After a
- * failure the dst are half filled. */
-typedef struct {
-    const nb_key *keys;
-    void *dst;
-} nb_binding;
-NB_API nb_status nb_conf_bind(nb_ctx *ctx, const nb_conf *map, const char *where, const nb_binding *b, int32_t n);
-
 /* One scalar as k's kind into *(its type *)dst, by the rules and in the words of nb_conf_bind: for lists of numbers.
  * k's name and default play no part; where names the value in messages ("model[0] input.mean"). */
 NB_API nb_status nb_conf_value(nb_ctx *ctx, const nb_conf *c, const char *where, const nb_key *k, void *dst);
-
-/* A list of plain strings, or one scalar taken as a list of one (NULL or empty: none): item(ud, text, node) for each.
- */
-NB_API nb_status nb_conf_each_text(nb_ctx *ctx, const nb_conf *c, const char *where,
-                                   nb_status (*item)(void *ud, const char *text, const nb_conf *node), void *ud);
 
 /* "did you mean": the closest of n names by edit distance (or the one that starts the same), or NULL when none is near.
  */

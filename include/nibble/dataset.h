@@ -13,23 +13,14 @@ extern "C" {
 #endif
 
 enum { NB_MAX_CHANNELS = 4 };
+/* Largest mean (in size) and deviation of pixel/255 that `input` takes: larger ones are of pixels in 0..255. */
+enum { NB_INPUT_MAX_MEAN = 1, NB_INPUT_MAX_STD = 4 };
 
 typedef struct {
     int32_t count, h, w, c, classes;
     const char *const *class_names;                    /* [classes] or NULL; lives as long as the data set */
     float mean[NB_MAX_CHANNELS], std[NB_MAX_CHANNELS]; /* of pixel/255: the default normalisation */
 } nb_dsinfo;
-
-typedef struct nb_dataset {
-    NB_ENTRY; /* keys are bound into the state */
-    /* st is zeroed and its keys are bound; split is "train" or "test"; path is data.path or "". After a failure close
-     * is called too. */
-    nb_status (*open)(nb_ctx *ctx, void *st, const char *path, const char *split, nb_dsinfo *info);
-    void (*get)(const void *st, int32_t index, uint8_t *hwc, int32_t *label);
-    void (*close)(nb_ctx *ctx, void *st);
-} nb_dataset;
-
-extern NB_API const nb_dataset *const nb_datasets[]; /* ends with NULL */
 
 /* Keys of the `data` section that every data set shares. */
 typedef struct {

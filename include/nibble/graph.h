@@ -1,37 +1,17 @@
-/* graph.h - the graph: an array of nodes in execution order; forward is a loop up, backward a loop down.
+/* graph.h - a network to run, forward and backward; made by nb_graph_open (train.h) or nb_model_build (model.h).
  *
- * A node is one step of the tape; what it does is a const table, nb_op (one file per layer in layers/). Parameters,
- * running statistics and quantizer state are leaf nodes, named "<layer>.<what>"; they are what a checkpoint holds. A
- * fake-quant node is an ordinary node, put on edges by quant/policy.c.
- *
- * Life of a graph:
- *   nb_graph_create
- *   nb_graph_add ...          op->build: shapes, leaves
- *   passes                    folding, fake-quant placement
- *   nb_graph_freeze           op->prepare: dtypes, saved and scratch bytes; steps; one memory plan
- *   nb_forward, nb_backward
- *
- * The graph's arena owns nodes, names, leaves; the plan's buffer owns everything that lives within one step. */
+ * Inside is an array of nodes in execution order: forward is a loop up, backward a loop down. What a node is, is for who
+ * adds layers: extend/op.h. */
 #ifndef NIBBLE_GRAPH_H
 #define NIBBLE_GRAPH_H
 
-#include <nibble/config.h>
 #include <nibble/dataset.h>
-#include <nibble/tensor.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-enum { NB_MAX_IN = 8 };
-/* Largest mean (in size) and deviation of pixel/255 that `input` takes: larger ones are of pixels in 0..255. */
-enum { NB_INPUT_MAX_MEAN = 1, NB_INPUT_MAX_STD = 4 };
-
-typedef struct nb_node nb_node;
 typedef struct nb_graph nb_graph;
-typedef struct nb_op nb_op;
-typedef struct nb_lowering nb_lowering;
-typedef struct nb_step nb_step; /* fusion.h */
 
 /* One execution of the graph. Borrowed pointers; nothing is written through them. */
 typedef struct nb_run {
@@ -44,150 +24,36 @@ typedef struct nb_run {
     const int32_t *labels; /* [batch]; NULL in evaluation without a loss: the loss node then does nothing */
 } nb_run;
 
-/* nb_node.flags */
-enum {
-    NB_NODE_LEAF = 1,         /* no forward: value is set from outside */
-    NB_NODE_PARAM = 2,        /* trained by the optimizer; has a gradient of its own */
-    NB_NODE_BUFFER = 4,       /* saved in the checkpoint, not trained */
-    NB_NODE_DECAY = 8,        /* weight decay applies (weights of conv and linear) */
-    NB_NODE_NEEDS_GRAD = 16,  /* a parameter stands behind it: backward runs through it (set at freeze) */
-    NB_NODE_NONNEGATIVE = 32, /* values are >= 0 by construction (set in build, e.g. by relu) */
-    NB_NODE_BATCHED = 64      /* shape.d[0] is the batch (set by nb_graph_add) */
-};
-
-struct nb_node {
-    const nb_op *op;
-    const char *name;       /* "c1", "c1.weight", "block2.add": unique; used in every message and in the checkpoint */
-    const char *where;      /* "configs/x.yaml:14" or "" */
-    nb_tensor out;          /* value and gradient; shape.d[0] is the current batch except for leaves */
-    nb_node *in[NB_MAX_IN]; /* always earlier in the array: no cycles by construction */
-    int32_t n_in, id;
-    uint32_t flags;
-    uint32_t fresh; /* bit k: this node's backward is the first to write in[k]'s gradient (set at freeze) */
-    void *attr;     /* op->attr_size bytes, filled from the config by op->keys */
-    void *saved;    /* what forward leaves for backward: argmax, mean/rstd, masks */
-    void *scratch;  /* see nb_node_scratch */
-    size_t saved_bytes, scratch_bytes; /* asked for in prepare; scratch_bytes is per thread */
-    void *priv;                        /* tables built in prepare, in the graph's arena */
-    const struct nb_tap *tap; /* set at freeze when a fused step works on this node's value image by image (fusion.h) */
-};
-
-/* nb_op.flags */
-enum {
-    NB_OP_BWD_NEEDS_IN = 1,  /* backward reads the values of its inputs: they are kept until then */
-    NB_OP_BWD_NEEDS_OUT = 2, /* backward reads its own output value */
-    NB_OP_BWD_SETS = 4, /* backward looks at `fresh`: writes (=) when its bit is set, adds (+=) otherwise. Without this
-                                flag autograd zeroes fresh gradients first and backward always adds */
-    NB_OP_VIEW = 8,     /* output shares data and gradient with in[0] (flatten); forward and backward are NULL */
-    NB_OP_TRAIN_ONLY = 16, /* identity in evaluation and left out of quantized graphs (dropout) */
-    NB_OP_INTERNAL = 32,   /* not a layer one can write in a config (parameters, fake-quant) */
-    NB_OP_TAPS = 64        /* works image by image and serves n->tap */
-};
-
-/* What a layer means to fake-quant placement and lowering. A value is *open* while it is still an exact function of an
- * accumulator (float in training), *closed* once a fake-quant node has turned it into codes. */
-typedef enum {
-    NB_ROLE_NONE,  /* leaves, fake-quant itself */
-    NB_ROLE_INPUT, /* pixels -> real values: opens */
-    NB_ROLE_MAC, /* conv, linear: in[0] must be codes, in[1] is the weight, in[2] the bias if any: opens an accumulator */
-    NB_ROLE_AFFINE, /* batch norm: per-channel scale and shift of an open MAC value */
-    NB_ROLE_CLAMP,  /* relu: narrows the clamp of an open value */
-    NB_ROLE_JOIN,   /* add, concat: every input must be codes: opens */
-    NB_ROLE_KEEP,   /* pools, flatten: codes in, codes on the same grid out (float in, float out) */
-    NB_ROLE_LOSS /* softmax_xent: its input is the network's output, left open unless quant.output_bits asks otherwise */
-} nb_role;
-
-/* THE layer abstraction: everything about one kind of layer, in one file. Its examples are built, gradient checked and
- * lowered by tests. */
-struct nb_op {
-    NB_ENTRY;
-    uint8_t min_in, max_in; /* activation inputs taken from the config (parameters not counted) */
-    uint32_t flags;
-    nb_role role;
-    /* Check inputs (n->in[0..n_in-1], shapes known), set out.shape (batch = g->max_batch), append parameter leaves to
-     * n->in. */
-    nb_status (*build)(nb_graph *g, nb_node *n);
-    /* Initial values of this node's parameter leaves, from seed alone (already mixed with the node's name). NULL:
-     * leaves keep what build gave. */
-    void (*init)(nb_node *n, uint64_t seed);
-    /* After all passes: set out.dtype and out.q (default: float), saved_bytes, scratch_bytes, tables in priv. NULL is
-     * fine. */
-    nb_status (*prepare)(nb_graph *g, nb_node *n);
-    void (*forward)(nb_node *n, const nb_run *r);  /* cannot fail: all was checked before */
-    void (*backward)(nb_node *n, const nb_run *r); /* in[k]->out.grad may be NULL: then nobody needs it */
-    nb_status (*lower)(nb_lowering *lo, const nb_node *n);
-    /* NB_ROLE_AFFINE only: y = mul[c] * x + add[c] in evaluation, from the leaves' current values. Used by lowering and
-     * static folding. */
-    void (*affine)(const nb_node *n, double *mul, double *add);
-    int64_t (*macs)(const nb_node *n); /* per image; NULL = 0 */
-};
-
-extern NB_API const nb_op *const nb_layers[]; /* all of layers/layers.def, ends with NULL */
-
 /* What the backward pass of layers that multiply codes with codes computes with. INT16: the output gradient is rounded
  * to 16 bits per image and the products are exact integers (kernels/qgrad.h has the bounds), where the layer has such
  * kernels. AUTO: the same, if this processor runs them faster than floats. Everything else, and everything under F32,
  * is float. */
 typedef enum { NB_COMPUTE_F32, NB_COMPUTE_INT16, NB_COMPUTE_AUTO } nb_compute;
 
-struct nb_graph {
-    nb_ctx *ctx;
-    struct nb_arena *arena;
-    nb_node **node;
-    int32_t n, cap;
-    int32_t batch, max_batch;
-    nb_dsinfo info;        /* of the data set: input shape, classes, normalisation */
-    nb_node *input, *loss; /* loss is last; its in[0] is the logits */
-    void *buffer;          /* the planned memory of one step */
-    size_t planned_bytes;  /* its size: the peak */
+/* What a graph is. steps and planned_bytes are of a frozen one. */
+typedef struct {
+    const nb_dsinfo *info; /* of the data set: input shape, classes, normalisation */
+    int64_t params;        /* values that training changes */
     size_t param_bytes;    /* leaves: values and gradients */
-    nb_compute compute;    /* set before freeze; default NB_COMPUTE_F32 */
-    bool quantized, frozen;
-    const struct nb_fusion *const *fusions; /* what freeze may fuse, ends with NULL; NULL: every node runs on its own */
-    nb_step *step;                          /* set at freeze, in order of execution */
-    int32_t n_steps;
-};
+    size_t planned_bytes;  /* everything that lives within one step: the peak */
+    int32_t steps;         /* nodes, or fused chains of nodes */
+    bool quantized;
+} nb_graph_facts;
+NB_API nb_graph_facts nb_graph_about(const nb_graph *g); /* info lives as long as g */
 
-/* An empty graph for samples like info's, at most max_batch at a time. */
-NB_API nb_status nb_graph_create(nb_ctx *ctx, const nb_dsinfo *info, int32_t max_batch, nb_graph **out);
-NB_API void nb_graph_free(nb_graph *g);
-
-/* Appends a node: attr (copied, op->attr_size bytes; NULL = zeros), inputs, then op->build. name is copied and must be
- * new. where may be NULL. */
-NB_API nb_status nb_graph_add(nb_graph *g, const nb_op *op, const char *name, const char *where, const void *attr,
-                              nb_node *const *in, int32_t n_in, nb_node **out);
-/* For build(): appends a zero-filled leaf "<n->name>.<what>" to the graph and to n->in. flags: NB_NODE_PARAM [| DECAY]
- * or NB_NODE_BUFFER. */
-NB_API nb_status nb_graph_leaf(nb_graph *g, nb_node *n, const char *what, nb_shape shape, uint32_t flags,
-                               nb_node **out);
-/* For passes: nb_graph_leaf, but the leaf is put right before n, which is in the graph already. */
-NB_API nb_status nb_graph_late_leaf(nb_graph *g, nb_node *n, const char *what, nb_shape shape, uint32_t flags,
-                                    nb_node **out);
-/* For passes: nb_graph_add, but the node and its leaves are put right before node `before`; ids are renumbered. */
-NB_API nb_status nb_graph_insert(nb_graph *g, int32_t before, const nb_op *op, const char *name, const void *attr,
-                                 nb_node *const *in, int32_t n_in, nb_node **out);
-/* For passes: everyone who reads `from` (except `but`, may be NULL) reads `to` instead. */
-NB_API void nb_graph_rewire(nb_graph *g, const nb_node *from, nb_node *to, const nb_node *but);
-/* For passes: removes a node nobody reads any more. */
-NB_API void nb_graph_remove(nb_graph *g, int32_t id);
-NB_API nb_node *nb_graph_find(const nb_graph *g, const char *name);
-NB_API int32_t nb_node_consumers(const nb_graph *g, const nb_node *x);          /* edges that read x */
-NB_API const nb_node *nb_node_only_reader(const nb_graph *g, const nb_node *x); /* NULL: none or several edges */
-NB_API void *nb_graph_alloc(nb_graph *g, size_t bytes); /* arena memory, zeroed; NULL sets the sentence */
-
-/* Fails with "path:line: layer name: sentence" in front, for build and prepare. */
-NB_API nb_status nb_node_fail(nb_graph *g, const nb_node *n, nb_status st, const char *fmt, ...) NB_PRINTF(4, 5);
+NB_API void nb_graph_free(nb_graph *g); /* NULL is fine */
 
 typedef enum { NB_PLAN_INFER, NB_PLAN_TRAIN } nb_plan_mode;
 /* Steps, dtypes, memory. A frozen graph may be frozen again, with another mode or table of fusions: leaves and their
  * gradients keep their values, everything else is lost. When it fails, the graph can only be frozen again or freed. */
 NB_API nb_status nb_graph_freeze(nb_graph *g, nb_plan_mode mode);
-NB_API void nb_graph_init(nb_graph *g, uint64_t seed);
+NB_API void nb_graph_init(nb_graph *g, uint64_t seed);      /* every layer's own initial values */
 NB_API void nb_graph_set_batch(nb_graph *g, int32_t batch); /* 1..max_batch */
 
 NB_API void nb_forward(nb_graph *g, const nb_run *r);
 NB_API void nb_backward(nb_graph *g, const nb_run *r); /* d(loss)/d(loss) = 1; clears parameter gradients first */
-/* Both in pieces, for who wants to look in between: steps 0 .. n_steps-1; begin, then steps n_steps-1 .. 0. */
+/* Both in pieces, for who wants to look in between: steps 0 .. nb_graph_about(g).steps - 1; begin, then the
+ * same down to 0. */
 NB_API void nb_forward_step(nb_graph *g, int32_t i, const nb_run *r);
 NB_API void nb_backward_begin(nb_graph *g);
 NB_API void nb_backward_step(nb_graph *g, int32_t i, const nb_run *r);
@@ -195,14 +61,6 @@ NB_API void nb_backward_step(nb_graph *g, int32_t i, const nb_run *r);
 NB_API float nb_graph_loss(const nb_graph *g);
 NB_API int32_t nb_graph_correct(const nb_graph *g);
 NB_API const float *nb_graph_logits(const nb_graph *g); /* [batch, classes]; valid after a forward */
-
-/* This thread's scratch: n->scratch_bytes of 64-byte aligned memory, contents undefined. The plan is made for
- * nb_threads() at freeze: do not raise the number of threads after that. */
-NB_API void *nb_node_scratch(const nb_node *n, int32_t thread);
-
-/* Compares backward with central differences for every parameter, along one random direction and `samples` single
- * elements; *worst is the largest relative error seen. */
-NB_API nb_status nb_grad_check(nb_graph *g, const nb_run *r, int32_t samples, double eps, double *worst);
 
 #ifdef __cplusplus
 }

@@ -2,6 +2,7 @@
 #ifndef NIBBLE_IMPORT_H
 #define NIBBLE_IMPORT_H
 
+#include <nibble/dataset.h>
 #include <nibble/graph.h>
 
 #ifdef __cplusplus

@@ -8,30 +8,17 @@
 #define NIBBLE_MODEL_H
 
 #include <nibble/config.h>
+#include <nibble/dataset.h>
 #include <nibble/graph.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-typedef struct nb_model_builder nb_model_builder;
-
-/* A composite: keys like a layer's, expanded into layers by name. One file per block in src/model/, listed in
- * blocks.def. */
-typedef struct nb_block {
-    NB_ENTRY;
-    nb_status (*expand)(nb_model_builder *b, const char *name, const void *attr, nb_node *in, nb_node **out);
-} nb_block;
-extern NB_API const nb_block *const nb_blocks[]; /* ends with NULL */
-
-/* For expand(): adds layer `op` called name reading in[0..n_in-1]; keys is YAML flow text for its keys ("{out: 16}",
- * numbers only) or "". */
-NB_API nb_status nb_model_layer(nb_model_builder *b, const char *op, const char *name, const char *keys,
-                                nb_node *const *in, int32_t n_in, nb_node **out);
-NB_API nb_ctx *nb_model_ctx(const nb_model_builder *b);
-
 /* Keys every layer and block has beside its own. */
 extern NB_API const nb_key nb_model_common_keys[];
+/* Keys of the `quant` section, and of what its `weights` and `activations` hold. */
+extern NB_API const nb_key nb_quant_section_keys[], nb_quant_weight_keys[], nb_quant_act_keys[];
 
 /* The float graph, not frozen, parameters not initialised; freeze may fuse it (g->fusions). exp and its config must
  * outlive the graph. */

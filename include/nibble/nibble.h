@@ -1,4 +1,4 @@
-/* nibble.h - everything. Nibble trains quantized convolutional networks and ships the integers. */
+/* nibble.h - all that a user of the library needs; extend/extend.h is for who adds layers, quantizers, data sets. Nibble trains quantized convolutional networks and ships the integers. */
 #ifndef NIBBLE_NIBBLE_H
 #define NIBBLE_NIBBLE_H
 
@@ -9,18 +9,14 @@
 #include <nibble/dataset.h>
 #include <nibble/engine.h>
 #include <nibble/export.h>
-#include <nibble/fusion.h>
 #include <nibble/graph.h>
 #include <nibble/image.h>
 #include <nibble/import.h>
 #include <nibble/intmodel.h>
 #include <nibble/lower.h>
-#include <nibble/lowering.h>
 #include <nibble/model.h>
 #include <nibble/post.h>
-#include <nibble/quant.h>
 #include <nibble/registry.h>
-#include <nibble/tensor.h>
 #include <nibble/train.h>
 
 #endif

@@ -7,14 +7,13 @@
 #ifndef NIBBLE_POST_H
 #define NIBBLE_POST_H
 
+#include <nibble/dataset.h>
 #include <nibble/graph.h>
 #include <nibble/registry.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-typedef struct nb_post_step nb_post_step;
 
 /* Which graph a step works on, in the order in which there are such graphs. */
 typedef enum {
@@ -27,8 +26,12 @@ typedef struct {
     const char *layer; /* name of the node */
     const char *text;  /* "with c1", "not across add1, which joins values" */
     bool done;
-    double before, after; /* what the step makes smaller (nb_post_step.measure); done only */
+    double before, after; /* what the step makes smaller (nb_post_step_measure); done only */
 } nb_post_row;
+
+/* Its name, and what stands over its rows' before and after. */
+NB_API const char *nb_post_step_name(const nb_post_step *step);
+NB_API const char *nb_post_step_measure(const nb_post_step *step); /* or NULL */
 
 /* Who wants to know. Both may be NULL. */
 typedef struct {
@@ -45,17 +48,6 @@ typedef struct {
     int32_t n;
     const nb_post_report *report; /* NULL: nobody */
 } nb_post_input;
-
-struct nb_post_step {
-    NB_ENTRY;
-    nb_post_stage stage;
-    const char *measure; /* heading of rows' before and after: "ratio of ranges" */
-    /* Deterministic for any number of threads. Reports rows as it goes; *summary [NB_POST_SUMMARY] is its one line. */
-    nb_status (*run)(const nb_post_input *in, const void *attr, char *summary);
-};
-enum { NB_POST_SUMMARY = 256 };
-
-extern NB_API const nb_post_step *const nb_post_steps[]; /* all of src/post/steps.def, ends with NULL */
 
 /* The list of a config, bound. */
 typedef struct {
@@ -75,9 +67,6 @@ NB_API void nb_post_free(nb_post_list *list); /* zeroed is fine */
 NB_API bool nb_post_has(const nb_post_list *list, nb_post_stage stage);
 /* Does the list's steps of this stage, in order. */
 NB_API nb_status nb_post_run(const nb_post_list *list, nb_post_stage stage, const nb_post_input *in);
-
-/* For run(): passes a row on. */
-NB_API void nb_post_say(const nb_post_input *in, const nb_post_step *step, const nb_post_row *row);
 
 #ifdef __cplusplus
 }

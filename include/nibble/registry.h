@@ -3,7 +3,7 @@
  *
  * Each kind is a list that ends with NULL, made from a .def file with one line per thing, of pointers to constant structs
  * that begin with NB_ENTRY. Where there are no keys (exporters, name maps, commands) they begin with a name at least, and
- * only nb_entry_at and nb_entry_bind are not for them. */
+ * only nb_entry_at and nb_entry_bind (extend/keys.h) are not for them. */
 #ifndef NIBBLE_REGISTRY_H
 #define NIBBLE_REGISTRY_H
 
@@ -12,8 +12,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-struct nb_arena;
 
 /* keys: its own config keys beside those that all of its kind have, {0}-terminated, bound into attr_size bytes; or NULL.
  * examples: config snippets, NULL-terminated, which help prints and tests try; or NULL. */
@@ -27,6 +25,22 @@ typedef struct {
     NB_ENTRY;
 } nb_entry;
 
+/* What there is; the structs are for who adds to a list (extend/). Each ends with NULL. */
+typedef struct nb_op nb_op;
+typedef struct nb_block nb_block;
+typedef struct nb_dataset nb_dataset;
+typedef struct nb_optimizer nb_optimizer;
+typedef struct nb_schedule nb_schedule;
+typedef struct nb_quantizer nb_quantizer;
+typedef struct nb_post_step nb_post_step;
+extern NB_API const nb_op *const nb_layers[]; /* all of layers/layers.def, and so on */
+extern NB_API const nb_block *const nb_blocks[];
+extern NB_API const nb_dataset *const nb_datasets[];
+extern NB_API const nb_optimizer *const nb_optimizers[];
+extern NB_API const nb_schedule *const nb_schedules[];
+extern NB_API const nb_quantizer *const nb_quantizers[];
+extern NB_API const nb_post_step *const nb_post_steps[];
+
 /* list: nb_layers, nb_optimizers, ... */
 NB_API const void *nb_registry_find(const void *list, const char *name); /* NULL when there is none */
 NB_API int32_t nb_registry_index(const void *list, const char *name);    /* -1 when there is none */
@@ -34,14 +48,6 @@ NB_API int32_t nb_registry_index(const void *list, const char *name);    /* -1 w
 NB_API int32_t nb_registry_names(const void *list, const char **names, int32_t max);
 NB_API const char *nb_registry_text(const void *list, char *buf, size_t size); /* "text, c, onnx"; returns buf */
 NB_API nb_entry nb_entry_at(const void *list, int32_t i);                      /* name NULL: the end */
-
-/* The entry that c, a scalar or a map with one key, names; NULL after nb_conf_unknown: where and what are its. */
-NB_API const void *nb_registry_choose(nb_ctx *ctx, const void *list, const char *name, const nb_conf *c,
-                                      const char *where, const char *what);
-
-/* An entry's attributes in arena, with its keys and the common ones of its kind bound from map. */
-NB_API nb_status nb_entry_bind(nb_ctx *ctx, struct nb_arena *arena, const void *entry, const nb_conf *map,
-                               const char *where, nb_binding common, void **attr);
 
 #ifdef __cplusplus
 }

@@ -7,30 +7,16 @@
 #ifndef NIBBLE_TRAIN_H
 #define NIBBLE_TRAIN_H
 
+#include <nibble/dataset.h>
 #include <nibble/graph.h>
+#include <nibble/registry.h>
 #include <signal.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* ---- optimizers: one file each in src/train/, listed in optimizers.def ---- */
-
-typedef struct {
-    float lr, weight_decay; /* weight_decay is already 0 for parameters it does not apply to */
-    int64_t t;              /* 1-based count of updates in this phase, for bias correction */
-} nb_step_args;
-
-typedef struct nb_optimizer {
-    NB_ENTRY;          /* keys: beside the common ones below */
-    int32_t n_moments; /* floats of state per parameter value: 0..NB_MAX_MOMENTS */
-    uint32_t squares;  /* bit k: moment k averages squares and is never negative */
-    /* Pure and elementwise: called on chunks, in parallel. */
-    void (*update)(const void *attr, const nb_step_args *a, float *w, const float *g, float *const *moments, int64_t n);
-} nb_optimizer;
-enum { NB_MAX_MOMENTS = 2 };
-
-extern NB_API const nb_optimizer *const nb_optimizers[]; /* ends with NULL */
+/* ---- the `train` section ---- */
 
 /* What every optimizer understands; lr comes from the phase. */
 typedef struct {
@@ -40,23 +26,6 @@ typedef struct {
     float clip;     /* largest global norm of the gradient; 0 = off */
 } nb_optimizer_keys;
 extern NB_API const nb_key nb_optimizer_common_keys[];
-
-/* ---- schedules: one file each in src/train/, listed in schedules.def ---- */
-
-/* Where in a phase a step stands, in steps. Warm-up is common to all schedules and over: warmup <= t < n. */
-typedef struct {
-    int64_t t, n, warmup, per_epoch;
-} nb_schedule_at;
-
-typedef struct nb_schedule {
-    NB_ENTRY;                                                         /* keys: beside `name` */
-    nb_status (*prepare)(nb_ctx *ctx, void *attr, const char *where); /* after binding; NULL is fine */
-    double (*factor)(const void *attr, const nb_schedule_at *at);     /* on the phase's lr */
-} nb_schedule;
-
-extern NB_API const nb_schedule *const nb_schedules[]; /* ends with NULL */
-
-/* ---- the `train` section ---- */
 
 typedef struct {
     int32_t batch;

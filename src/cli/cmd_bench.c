@@ -8,11 +8,6 @@
 #include "cli/open_experiment.h"
 #include "cli/progress.h"
 
-#include <nibble/fusion.h>
-#include <nibble/lower.h>
-#include <nibble/model.h>
-#include <nibble/quant.h>
-
 #include "base/check.h"
 #include "base/measure.h"
 #include "base/parallel.h"
@@ -33,6 +28,7 @@ enum {
 typedef struct {
     nb_graph *graph;
     nb_optim *optim;
+    int32_t steps;              /* of the graph */
     double *seconds;            /* [rounds] */
     double *forward, *backward; /* per step of the graph, summed over counted rounds */
 } contender;
@@ -55,20 +51,21 @@ typedef struct {
 static nb_status open_contender(bench *b, contender *t, bool quantized)
 {
     nb_ctx *ctx = b->c->ctx;
-    NB_TRY(nb_model_build(ctx, &b->exp.exp, nb_data_info(b->exp.train), b->batch, &t->graph));
-    nb_graph_init(t->graph, b->exp.exp.seed);
-    if (quantized)
-        NB_TRY(nb_model_quantize(t->graph, b->exp.exp.quant));
-    t->graph->compute = (nb_compute)b->plan->keys.compute;
-    if (cli_flag(b->c, "--reference"))
-        t->graph->fusions = NULL;
-    NB_TRY(nb_graph_freeze(t->graph, NB_PLAN_TRAIN));
+    const nb_graph_spec spec = {.experiment = &b->exp.exp,
+                                .info = nb_data_info(b->exp.train),
+                                .max_batch = b->batch,
+                                .quant = quantized,
+                                .plan = NB_PLAN_TRAIN,
+                                .compute = (nb_compute)b->plan->keys.compute,
+                                .reference = cli_flag(b->c, "--reference")};
+    NB_TRY(nb_graph_open(ctx, &spec, &(nb_params_source){0}, &t->graph));
+    t->steps = nb_graph_about(t->graph).steps;
     NB_TRY(nb_optim_create(ctx, b->plan, t->graph, &t->optim));
     t->seconds = nb_alloc(ctx, (size_t)b->rounds * sizeof(double));
-    t->forward = nb_alloc(ctx, 2 * (size_t)t->graph->n_steps * sizeof(double));
+    t->forward = nb_alloc(ctx, 2 * (size_t)t->steps * sizeof(double));
     if (!t->seconds || !t->forward)
         return NB_E_NOMEM;
-    t->backward = t->forward + t->graph->n_steps;
+    t->backward = t->forward + t->steps;
     return NB_OK;
 }
 
@@ -100,12 +97,12 @@ static nb_status open_all(bench *b)
 static void clocked_pass(contender *t, const nb_run *r)
 {
     nb_graph *g = t->graph;
-    for (int32_t i = 0; i < g->n_steps; i++) {
+    for (int32_t i = 0; i < t->steps; i++) {
         double start = nb_now();
         nb_forward_step(g, i, r);
         t->forward[i] += nb_now() - start;
     }
-    for (int32_t i = g->n_steps - 1; i >= 0; i--) {
+    for (int32_t i = t->steps - 1; i >= 0; i--) {
         double start = nb_now();
         nb_backward_step(g, i, r);
         t->backward[i] += nb_now() - start;
@@ -240,7 +237,7 @@ static void divide(double *v, int32_t n, double by)
 static nb_status print_layers(bench *b, contender *k, const char *title)
 {
     nb_table *t;
-    divide(k->forward, 2 * k->graph->n_steps, b->rounds);
+    divide(k->forward, 2 * k->steps, b->rounds);
     NB_TRY(nb_table_of_passes(k->graph, k->forward, k->backward, title, &t));
     if (!cli_flag(b->c, "--json"))
         printf("\n");

@@ -63,14 +63,6 @@ static nb_status float_option(cli *c, const char *name, double low, double high,
     return NB_OK;
 }
 
-static int64_t count_params(const nb_graph *g)
-{
-    int64_t n = 0;
-    for (int32_t i = 0; i < g->n; i++)
-        n += g->node[i]->flags & NB_NODE_PARAM ? nb_count(&g->node[i]->out) : 0;
-    return n;
-}
-
 nb_status cli_import_save(cli *c, const nb_graph *g, const char *config, const char *path)
 {
     nb_checkpoint_spec spec = {
@@ -98,7 +90,7 @@ static nb_status import_into(cli *c, const cli_experiment *e, nb_graph *g)
         st = cli_import_save(c, g, e->text, out);
     nb_lock_release(&lock);
     if (st == NB_OK && out && !cli_flag(c, "--list"))
-        printf("%s: %lld parameters by map %s\n", out, (long long)count_params(g), report.map);
+        printf("%s: %lld parameters by map %s\n", out, (long long)nb_graph_about(g).params, report.map);
     nb_import_report_free(&report);
     return st;
 }

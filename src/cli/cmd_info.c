@@ -24,7 +24,8 @@ static void say_data(summary *s, int32_t h, int32_t w, int32_t ch, int32_t class
 
 static nb_status from_graph(const nb_graph *g, summary *s)
 {
-    say_data(s, g->info.h, g->info.w, g->info.c, g->info.classes);
+    const nb_dsinfo *d = nb_graph_about(g).info;
+    say_data(s, d->h, d->w, d->c, d->classes);
     return nb_layers_of_graph(g, &s->layers);
 }
 
@@ -80,8 +81,9 @@ static nb_status plan_training(cli *c, const cli_experiment *e, const nb_dsinfo 
                               .reference = cli_flag(c, "--reference")};
         nb_graph *g;
         NB_TRY(nb_graph_open(c->ctx, &spec, &(nb_params_source){0}, &g));
-        s->train_bytes[quant] = (int64_t)g->planned_bytes;
-        s->leaf_bytes = (int64_t)g->param_bytes > s->leaf_bytes ? (int64_t)g->param_bytes : s->leaf_bytes;
+        const nb_graph_facts about = nb_graph_about(g);
+        s->train_bytes[quant] = (int64_t)about.planned_bytes;
+        s->leaf_bytes = (int64_t)about.param_bytes > s->leaf_bytes ? (int64_t)about.param_bytes : s->leaf_bytes;
         if (need_rows && (quant == 1) == ends_quant)
             st = from_graph(g, s);
         nb_graph_free(g);

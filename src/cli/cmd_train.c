@@ -35,7 +35,7 @@ typedef struct {
 static nb_status evaluate(void *ud, nb_graph *g, nb_eval *out)
 {
     session *s = ud;
-    if (!g->quantized)
+    if (!nb_graph_about(g).quantized)
         return nb_evaluate_graph(g, s->eval.data, s->eval.indices, s->eval.n, out);
     nb_intmodel *m;
     NB_TRY(nb_lower(g, "", &m));
@@ -67,7 +67,7 @@ static nb_status before_quant(void *ud, nb_graph *g)
     session *s = ud;
     cli_progress_clear(&s->progress);
     s->progress.titled = s->progress.titled && s->steps.list.n == 0; /* the table of epochs goes on below their lines */
-    if (!g->quantized)
+    if (!nb_graph_about(g).quantized)
         return cli_post_steps_run(&s->steps, g);
     if (!nb_post_has(&s->steps.list, NB_POST_QUANTIZED))
         return NB_OK;

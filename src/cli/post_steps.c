@@ -23,7 +23,7 @@ static void on_row(void *ud, const nb_post_step *step, const nb_post_row *r)
 {
     cli_post_steps *s = ud;
     if (!s->rows && s->st == NB_OK)
-        new_table(s, step->measure);
+        new_table(s, nb_post_step_measure(step));
     if (s->st != NB_OK)
         return;
     nb_table_row(s->rows);
@@ -39,7 +39,7 @@ static void on_row(void *ud, const nb_post_step *step, const nb_post_row *r)
 static nb_status add_json(cli_post_steps *s, const nb_post_step *step, const char *summary)
 {
     cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "step", step->name);
+    cJSON_AddStringToObject(o, "step", nb_post_step_name(step));
     cJSON_AddStringToObject(o, "summary", summary);
     cJSON_AddItemToArray(s->json, o);
     nb_table *t = s->rows;
@@ -64,7 +64,7 @@ static void on_done(void *ud, const nb_post_step *step, const char *summary)
     }
     if (t)
         s->st = cli_table_print(s->ctx, t);
-    printf("%s: %s\n\n", step->name, summary);
+    printf("%s: %s\n\n", nb_post_step_name(step), summary);
     fflush(stdout);
 }
 
@@ -97,6 +97,6 @@ nb_status cli_post_steps_run(cli_post_steps *s, nb_graph *g)
     const nb_post_report report = {.row = on_row, .done = on_done, .ud = s};
     const nb_post_input in = {
         .graph = g, .data = s->e->train, .indices = cli_post_steps_images(s), .n = s->n_sample, .report = &report};
-    NB_TRY(nb_post_run(&s->list, g->quantized ? NB_POST_QUANTIZED : NB_POST_FLOAT, &in));
+    NB_TRY(nb_post_run(&s->list, nb_graph_about(g).quantized ? NB_POST_QUANTIZED : NB_POST_FLOAT, &in));
     return s->st;
 }

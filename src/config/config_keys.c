@@ -1,5 +1,5 @@
 /* config_keys.c - key tables as text: the lines of `nibble keys` come from the tables that bind. */
-#include <nibble/config.h>
+#include <nibble/extend/keys.h>
 
 #include "base/check.h"
 #include "base/textbuf.h"

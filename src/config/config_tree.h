@@ -4,7 +4,7 @@
 #ifndef NB_CONFIG_TREE_H
 #define NB_CONFIG_TREE_H
 
-#include <nibble/config.h>
+#include <nibble/extend/keys.h>
 
 #include "base/arena.h"
 

@@ -1,5 +1,5 @@
 /* registry.c - one finder, one "did you mean" and one binder for every list of named things. */
-#include <nibble/registry.h>
+#include <nibble/extend/keys.h>
 
 #include "base/arena.h"
 

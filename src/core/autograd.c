@@ -4,7 +4,7 @@
  * must not add to what it finds: `fresh` (set by plan.c) says which inputs that is. Fusions and ops that write
  * (NB_OP_BWD_SETS) look at it themselves; for the others the gradient is cleared here. Parameter gradients are cleared
  * once per step and only ever added to. */
-#include <nibble/fusion.h>
+#include <nibble/extend/fusion.h>
 
 #include "base/check.h"
 

@@ -3,7 +3,7 @@
  * For every parameter: one random direction (tests all elements at once) and `samples` single elements. The loss is a
  * float, so its difference carries about 1e-7 / eps of noise: errors are relative to max(|numeric|, |analytic|, 1e-2).
  */
-#include <nibble/graph.h>
+#include <nibble/extend/op.h>
 
 #include "base/check.h"
 #include "base/rng.h"

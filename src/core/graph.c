@@ -2,7 +2,7 @@
  *
  * Invariants: ids are array positions; every input stands before its reader; names are unique. A node is appended after
  * its build() ran, so the leaves that build() makes stand right before it. */
-#include <nibble/graph.h>
+#include <nibble/extend/op.h>
 
 #include "base/arena.h"
 #include "base/check.h"
@@ -41,6 +41,18 @@ void nb_graph_free(nb_graph *g)
     nb_free(g->ctx, g->node);
     nb_arena_free(g->arena);
     nb_free(g->ctx, g);
+}
+
+nb_graph_facts nb_graph_about(const nb_graph *g)
+{
+    nb_graph_facts about = {.info = &g->info,
+                            .param_bytes = g->param_bytes,
+                            .planned_bytes = g->planned_bytes,
+                            .steps = g->n_steps,
+                            .quantized = g->quantized};
+    for (int32_t i = 0; i < g->n; i++)
+        about.params += g->node[i]->flags & NB_NODE_PARAM ? nb_count(&g->node[i]->out) : 0;
+    return about;
 }
 
 void *nb_graph_alloc(nb_graph *g, size_t bytes)

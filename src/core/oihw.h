@@ -6,7 +6,7 @@
 #ifndef NB_CORE_OIHW_H
 #define NB_CORE_OIHW_H
 
-#include <nibble/graph.h>
+#include <nibble/extend/op.h>
 
 typedef struct {
     bool same;           /* in the same order */

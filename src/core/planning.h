@@ -4,7 +4,7 @@
 #ifndef NB_CORE_PLANNING_H
 #define NB_CORE_PLANNING_H
 
-#include <nibble/fusion.h>
+#include <nibble/extend/fusion.h>
 
 #include "base/memplan.h"
 

@@ -2,7 +2,7 @@
 #ifndef NB_CORE_SOUND_H
 #define NB_CORE_SOUND_H
 
-#include <nibble/graph.h>
+#include <nibble/extend/op.h>
 
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* tensor.c - shapes: counting with an overflow limit, comparing, printing. */
-#include <nibble/tensor.h>
+#include <nibble/extend/tensor.h>
 
 #include <stdio.h>
 #include <string.h>

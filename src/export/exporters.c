@@ -1,5 +1,6 @@
 /* exporters.c - the table of exporters. */
 #include <nibble/export.h>
+#include <nibble/registry.h>
 
 #define NB_EXPORTER(name) extern const nb_exporter nb_exporter_##name;
 #include "export/exporters.def"

@@ -2,7 +2,7 @@
 #ifndef NB_IMPORT_FILL_H
 #define NB_IMPORT_FILL_H
 
-#include <nibble/graph.h>
+#include <nibble/extend/op.h>
 
 #include "base/safetensors.h"
 

@@ -1,5 +1,6 @@
 /* onnx_config.c - a translated ONNX graph as a config people can read, and its weights into the graph of that config.
  */
+#include <nibble/extend/keys.h>
 #include <nibble/import.h>
 
 #include "import/fill.h"

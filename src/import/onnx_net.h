@@ -3,7 +3,7 @@
 #ifndef NB_IMPORT_ONNX_NET_H
 #define NB_IMPORT_ONNX_NET_H
 
-#include <nibble/graph.h>
+#include <nibble/extend/op.h>
 
 #include "base/arena.h"
 #include "import/onnx_file.h"

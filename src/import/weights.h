@@ -3,6 +3,7 @@
 #ifndef NB_IMPORT_WEIGHTS_H
 #define NB_IMPORT_WEIGHTS_H
 
+#include <nibble/extend/op.h>
 #include <nibble/import.h>
 
 #include "import/name_map.h"

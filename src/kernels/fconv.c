@@ -10,7 +10,7 @@
 #include "eltwise.h"
 #include "fconv_plan.h"
 
-#include <nibble/tensor.h>
+#include <nibble/extend/tensor.h>
 #include <string.h>
 
 /* Pixels the weight gradient sums in one go: 16 KB of output gradient stay in the first-level cache while all taps pass

@@ -6,7 +6,7 @@
 
 #include "eltwise.h"
 
-#include <nibble/tensor.h>
+#include <nibble/extend/tensor.h>
 
 enum {
     MAX_BAND = 8,     /* rows of output gradient that the weight kernel sums in one go, ... */

@@ -6,10 +6,11 @@
 #include "chain.h"
 #include "eltwise.h"
 
-#include <base/cpu.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/cpu.h"
 
 enum { NB_PANEL = 16 }; /* columns of a weight panel: two AVX2 vectors, one of AVX-512, four of NEON */
 

@@ -4,9 +4,10 @@
 #include "eltwise.h"
 #include "fblas.h"
 
-#include <base/cpu.h>
-#include <nibble/tensor.h>
+#include <nibble/extend/tensor.h>
 #include <string.h>
+
+#include "base/cpu.h"
 
 enum {
     GROUP_ROWS = 256, /* of one product; twice as many for the weight gradient */

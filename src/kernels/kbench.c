@@ -6,11 +6,12 @@
 #include "iconv_isa.h"
 #include "qgrad_isa.h"
 
-#include <base/check.h>
-#include <base/rng.h>
-#include <nibble/tensor.h>
+#include <nibble/extend/tensor.h>
 #include <stdlib.h>
 #include <time.h>
+
+#include "base/check.h"
+#include "base/rng.h"
 
 enum { ROUND_MACS = 10000000 }; /* a round is about 0.2 ms at 50 GMAC/s: thousands of clock ticks */
 

@@ -5,8 +5,9 @@
 #include "iconv_isa.h"
 #include "kbench.h"
 
-#include <base/rng.h>
 #include <math.h>
+
+#include "base/rng.h"
 
 enum { CHANNELS = 32, ROWS = 1 << 17, VALUES = CHANNELS * ROWS }; /* 16 MiB of floats */
 

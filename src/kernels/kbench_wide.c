@@ -6,10 +6,11 @@
 #include "fwide.h"
 #include "kbench.h"
 
-#include <base/check.h>
-#include <base/rng.h>
-#include <nibble/tensor.h>
+#include <nibble/extend/tensor.h>
 #include <string.h>
+
+#include "base/check.h"
+#include "base/rng.h"
 
 #define SQUARE(size, in, out, k, s)                                                                                    \
     {                                                                                                                  \

@@ -2,9 +2,10 @@
  * read and write. Twelve chains of sums are more than two units with a latency of four cycles need. */
 #include "peak.h"
 
-#include <base/cpu.h>
-#include <base/measure.h>
 #include <string.h>
+
+#include "base/cpu.h"
+#include "base/measure.h"
 
 enum { CHAINS = 12, STEPS = 100000, LARGE = 64 << 20, SMALL = 256 << 10 };
 

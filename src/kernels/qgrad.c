@@ -11,7 +11,7 @@
 #include "qgrad_winograd.h"
 
 #include <math.h>
-#include <nibble/tensor.h>
+#include <nibble/extend/tensor.h>
 #include <string.h>
 
 static const float least = 0x1p-100f; /* gradients below count as this: codes stay finite, scales normal */

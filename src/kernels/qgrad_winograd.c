@@ -14,7 +14,7 @@
  * Panels: [16 points][c / 16][oc / 2][16 input channels][2 output channels]. */
 #include "qgrad_winograd.h"
 
-#include <nibble/tensor.h>
+#include <nibble/extend/tensor.h>
 #include <string.h>
 
 enum {

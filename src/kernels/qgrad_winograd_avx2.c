@@ -7,7 +7,7 @@
 
 #    include "iconv_winograd.h"
 #    include "ipairs_avx2.h"
-#    include <nibble/tensor.h>
+#    include <nibble/extend/tensor.h>
 
 #    define AVX2        __attribute__((target("avx2")))
 #    define AVX2_INLINE __attribute__((target("avx2"), always_inline)) static inline

@@ -5,8 +5,8 @@
  * Scales stay in double until they become multiplier and shift (quant/requant.h). */
 #include "lower/lower_value.h"
 
+#include <nibble/extend/quant.h>
 #include <nibble/lower.h>
-#include <nibble/quant.h>
 
 #include "base/check.h"
 #include "kernels/ipool.h"

@@ -2,7 +2,7 @@
 #ifndef NB_LOWER_LOWER_VALUE_H
 #define NB_LOWER_LOWER_VALUE_H
 
-#include <nibble/lowering.h>
+#include <nibble/extend/lowering.h>
 
 #include "base/arena.h"
 #include "lower/intbuild.h"

@@ -5,7 +5,7 @@
  * on the reference's codes (what can this layer alone do wrong? every difference is judged, judge.h) and on the
  * engine's own (what does it add up to?).
  * Images run in parallel; counts are integers, so their order does not matter. */
-#include <nibble/fusion.h>
+#include <nibble/extend/fusion.h>
 #include <nibble/lower.h>
 
 #include "base/arena.h"

@@ -4,6 +4,7 @@
  * The projection stays linear: it leads to few channels, where a relu would lose what it clips. The input is added when
  * neither size nor channels change. With expand: 1 there is no expansion. `repeat` chains blocks; only the first has
  * the stride. */
+#include <nibble/extend/block.h>
 #include <nibble/model.h>
 
 #include "base/check.h"

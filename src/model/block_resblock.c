@@ -2,6 +2,7 @@
  *
  * The shortcut is the input itself, or a strided 1x1 convolution with batch norm when stride or channels change.
  * `repeat` chains blocks; only the first has the stride. */
+#include <nibble/extend/block.h>
 #include <nibble/model.h>
 
 #include "base/check.h"

@@ -1,8 +1,9 @@
 /* build.c - walks the `model` list, names layers, resolves `in`, expands blocks, and checks what only the whole can
  * tell. */
-#include <nibble/fusion.h>
+#include <nibble/extend/block.h>
+#include <nibble/extend/fusion.h>
+#include <nibble/extend/quant.h>
 #include <nibble/model.h>
-#include <nibble/quant.h>
 
 #include "base/arena.h"
 #include "base/check.h"

@@ -1,5 +1,6 @@
 /* post.c - the registry of steps, and the list `quant.steps`: bound, and done. */
-#include <nibble/post.h>
+#include <nibble/extend/op.h>
+#include <nibble/extend/post_step.h>
 
 #include "base/arena.h"
 #include "base/check.h"
@@ -116,6 +117,16 @@ nb_status nb_post_run(const nb_post_list *list, nb_post_stage stage, const nb_po
             in->report->done(in->report->ud, e->step, summary);
     }
     return NB_OK;
+}
+
+const char *nb_post_step_name(const nb_post_step *step)
+{
+    return step->name;
+}
+
+const char *nb_post_step_measure(const nb_post_step *step)
+{
+    return step->measure;
 }
 
 void nb_post_say(const nb_post_input *in, const nb_post_step *step, const nb_post_row *row)

@@ -20,7 +20,8 @@
  * Nothing goes across a relu with a cap (one for all channels), a join, a value with several readers, the input. All is
  * done in sweeps until no channel moves by more than TOLERANCE; what is that equal already keeps its bits. Serial code:
  * the same for any number of threads. */
-#include <nibble/post.h>
+#include <nibble/extend/op.h>
+#include <nibble/extend/post_step.h>
 
 #include "base/check.h"
 #include "core/oihw.h"

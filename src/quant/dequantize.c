@@ -1,7 +1,7 @@
 /* dequantize.c - codes back to floats, for a layer that only takes floats but follows codes (a batch norm after a pool,
  * say). */
-#include <nibble/lowering.h>
-#include <nibble/quant.h>
+#include <nibble/extend/lowering.h>
+#include <nibble/extend/quant.h>
 
 #include "base/parallel.h"
 #include "kernels/eltwise.h"

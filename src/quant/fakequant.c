@@ -10,7 +10,7 @@
  * values for activations; minimum and maximum do not depend on order, so neither do ranges. */
 #include "quant/fakequant.h"
 
-#include <nibble/lowering.h>
+#include <nibble/extend/lowering.h>
 
 #include "base/check.h"
 #include "base/parallel.h"

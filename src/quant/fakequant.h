@@ -2,7 +2,7 @@
 #ifndef NB_QUANT_FAKEQUANT_H
 #define NB_QUANT_FAKEQUANT_H
 
-#include <nibble/quant.h>
+#include <nibble/extend/quant.h>
 
 typedef struct {
     const nb_quantizer *method;

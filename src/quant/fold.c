@@ -2,7 +2,7 @@
  * / sqrt(var + eps).
  *
  * Structure and current values change together: load the float parameters first, then fold. */
-#include <nibble/quant.h>
+#include <nibble/extend/quant.h>
 
 #include "base/check.h"
 

@@ -3,7 +3,7 @@
  * r <- (1 - momentum) * r + momentum * batch, where momentum is the share of the NEW batch (TensorFlow's decay is 1 -
  * momentum). The first observation initialises, so no zero-debiasing is needed in training, where it is soon forgotten;
  * a calibration is short and corrects (nb_observation_share). */
-#include <nibble/quant.h>
+#include <nibble/extend/quant.h>
 
 typedef struct {
     float momentum;

@@ -1,7 +1,7 @@
 /* q_minmax.c - the range is what was seen (white paper 3.1, "min-max").
  *
  * Weights: the current tensor. Activations: the extremes since the first observation, so the range only grows. */
-#include <nibble/quant.h>
+#include <nibble/extend/quant.h>
 
 #include <math.h>
 

@@ -9,7 +9,7 @@
  * length, at a place that a hash of the stretch's number says: every n-th value would be of a few channels, rows or
  * columns only wherever n shares a factor with theirs. For activations the ends are averaged like ema's; for weights
  * they are the current tensor's. */
-#include <nibble/quant.h>
+#include <nibble/extend/quant.h>
 
 #include "base/rng.h"
 

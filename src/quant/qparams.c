@@ -1,5 +1,5 @@
 /* qparams.c - grids and scales: from a real range to scale and zero point. */
-#include <nibble/quant.h>
+#include <nibble/extend/quant.h>
 
 #include "base/check.h"
 

@@ -3,7 +3,7 @@
 #ifndef NB_QUANT_REQUANT_H
 #define NB_QUANT_REQUANT_H
 
-#include <nibble/tensor.h>
+#include <nibble/extend/tensor.h>
 
 /* m = mult * 2^-shift to 31 bits, mult in [2^30, 2^31), shift in [1, 62]; false when m is not positive or does not fit.
  */

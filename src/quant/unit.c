@@ -1,6 +1,6 @@
 /* unit.c - what one accumulator unit is worth: biases are int32 at this scale, in the integers and therefore in every
  * float pass that claims to show them. */
-#include <nibble/quant.h>
+#include <nibble/extend/quant.h>
 
 #include <math.h>
 

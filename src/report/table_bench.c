@@ -1,7 +1,7 @@
 /* table_bench.c - how long an experiment takes: in all, by step of the graph, by step of the integers. */
 #include "report/tables.h"
 
-#include <nibble/fusion.h>
+#include <nibble/extend/fusion.h>
 
 #include "base/check.h"
 #include "lower/intcheck.h"

@@ -1,7 +1,7 @@
 /* table_layers.c - what a graph or an integer model is made of: shapes, bits, parameters, MACs, bytes. */
 #include "report/tables.h"
 
-#include <nibble/quant.h>
+#include <nibble/extend/quant.h>
 
 #include "base/check.h"
 #include "lower/intcheck.h"

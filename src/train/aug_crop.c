@@ -1,8 +1,9 @@
 /* aug_crop.c - pad by some pixels on every side, then cut the original size out at a random place: a random shift. */
 #include "augment.h"
 
-#include <base/check.h>
 #include <string.h>
+
+#include "base/check.h"
 
 typedef enum { MODE_ZERO, MODE_REFLECT } crop_mode;
 

@@ -5,9 +5,10 @@
  * square root, the same on every machine. */
 #include "augment.h"
 
-#include <base/check.h>
 #include <math.h>
 #include <string.h>
+
+#include "base/check.h"
 
 typedef enum { FILL_RANDOM, FILL_MEAN, FILL_ZERO } erase_fill;
 

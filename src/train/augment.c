@@ -1,10 +1,11 @@
 /* augment.c - the registry of augmentations, and a chain bound from data.augment. */
 #include "augment.h"
 
-#include <base/arena.h>
-#include <base/check.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/arena.h"
+#include "base/check.h"
 
 #define NB_AUGMENTATION(name) extern const nb_augmentation nb_augmentation_##name;
 #include "augmentations.def"

@@ -5,8 +5,9 @@
 #ifndef NB_TRAIN_AUGMENT_H
 #define NB_TRAIN_AUGMENT_H
 
-#include <base/rng.h>
-#include <nibble/dataset.h>
+#include <nibble/extend/dataset_loader.h>
+
+#include "base/rng.h"
 
 typedef struct nb_augmentation {
     NB_ENTRY;

@@ -3,6 +3,7 @@
  * A pass is a training step's forward pass with batch norm standing still: every observer sees what it would see in
  * training, codes of the layers before it included. Batches are of even size, since averages over batches count each
  * the same. */
+#include <nibble/extend/op.h>
 #include <nibble/train.h>
 
 #include "base/check.h"

@@ -2,6 +2,7 @@
 #ifndef NB_TRAIN_CHECKPOINT_H
 #define NB_TRAIN_CHECKPOINT_H
 
+#include <nibble/extend/op.h>
 #include <nibble/train.h>
 
 #include "train/optim.h"

@@ -5,7 +5,7 @@
  * still hold what the failed step left. */
 #include "train/diagnose.h"
 
-#include <nibble/fusion.h>
+#include <nibble/extend/fusion.h>
 
 #include <math.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #ifndef NB_TRAIN_DIAGNOSE_H
 #define NB_TRAIN_DIAGNOSE_H
 
-#include <nibble/graph.h>
+#include <nibble/extend/op.h>
 
 /* True when every parameter and buffer of g is finite. */
 bool nb_params_finite(const nb_graph *g);

@@ -2,6 +2,7 @@
  *
  * The loss is the plain cross entropy (no label smoothing), in double, image by image in order: comparable with the
  * engine's. */
+#include <nibble/extend/op.h>
 #include <nibble/train.h>
 
 #include "base/check.h"

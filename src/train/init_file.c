@@ -1,6 +1,8 @@
 /* init_file.c - FNV-1a over names and values, in the order of the graph, which is that of the file. */
 #include "train/init_file.h"
 
+#include <nibble/extend/op.h>
+
 #include "base/check.h"
 #include "base/rng.h"
 #include "base/safetensors.h"

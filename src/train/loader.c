@@ -7,11 +7,12 @@
 #include "loader.h"
 #include "augment.h"
 
-#include <base/check.h>
-#include <base/rng.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+
+#include "base/check.h"
+#include "base/rng.h"
 
 enum { RING = NB_LOADER_AHEAD + 1 };
 

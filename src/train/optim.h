@@ -2,6 +2,8 @@
 #ifndef NB_TRAIN_OPTIM_H
 #define NB_TRAIN_OPTIM_H
 
+#include <nibble/extend/op.h>
+#include <nibble/extend/optimizer.h>
 #include <nibble/train.h>
 
 #define NB_OPTIMIZER(x) extern const nb_optimizer nb_optimizer_##x;

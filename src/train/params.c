@@ -3,8 +3,8 @@
  * One lookup serves both sources, so starting a phase, `init:`, resuming and evaluating all check the same things. A
  * value is copied only when name and shape agree. Range states are the exception: in mode START they become zero, which
  * means "nothing observed yet", where they are missing or belong to another granularity, in mode CALIBRATE always. */
+#include <nibble/extend/quant.h>
 #include <nibble/model.h>
-#include <nibble/quant.h>
 #include <nibble/train.h>
 
 #include "base/check.h"

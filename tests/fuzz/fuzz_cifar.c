@@ -4,7 +4,8 @@
  * names must be lines of the text. */
 #include "../../datasets/cifar.h"
 
-#include <base/check.h>
+#include "base/check.h"
+
 #include <stdlib.h>
 #include <string.h>
 

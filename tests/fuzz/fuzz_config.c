@@ -2,7 +2,7 @@
  * prints the same bytes again.
  *
  * Lines that begin with "--set " at the start of the input become overrides, so that the fuzzer reaches those too. */
-#include <nibble/config.h>
+#include <nibble/extend/keys.h>
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,7 +3,8 @@
  * The first byte chooses images or labels. */
 #include "../../datasets/idx.h"
 
-#include <base/check.h>
+#include "base/check.h"
+
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);

@@ -4,7 +4,8 @@
  * changes reach what lies behind them. What is accepted is accepted again with the same pixels. */
 #include <nibble/image.h>
 
-#include <base/check.h>
+#include "base/check.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>

@@ -11,4 +11,4 @@ function close_group() { # a group ends at a blank line
 FNR == 1 || /^$/ { close_group() }
 /\/\*/ { comment = 1 }
 /^(extern )?NB_API .*\(|^static inline .*\(/ { functions = functions sprintf("%s:%d: no comment: %s\n", FILENAME, FNR, $0) }
-END { close_group(); exit bad }' include/nibble/*.h
+END { close_group(); exit bad }' include/nibble/*.h include/nibble/extend/*.h

@@ -1,15 +1,24 @@
 #!/usr/bin/env bash
 # layers.sh - the #include lines of the sources only point down the street, and siblings do not know each other.
+# Our own files are included in one way each, "folder/file.h" and <nibble/file.h>; <nibble/extend/file.h> is not for the tool and the
+# examples, which are users of the library like any other, nor for the headers of the user tier. layers_test.sh tries all of it.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+shopt -s nullglob
 exec awk '
 BEGIN {
     n = split("base kernels engine core quant config layers datasets model train lower post export import report cli", names, " ")
     split("0 1 2 2 3 3 4 4 4 5 5 5 6 6 6 7", levels, " ")
     for (i = 1; i <= n; i++)
         level[names[i]] = levels[i]
+    # Public headers belong to the folder that implements them (extend/lowering.h is what layers know of src/lower).
+    n = split("context:base geom:base config:config registry:config dataset:datasets image:datasets graph:core model:model train:train post:post lower:lower intmodel:lower engine:engine export:export import:import nibble:cli extend/keys:config extend/tensor:core extend/op:core extend/fusion:core extend/lowering:core extend/quant:quant extend/dataset_loader:datasets extend/block:model extend/optimizer:train extend/schedule:train extend/post_step:post", names, " ")
+    for (i = 1; i <= n; i++) {
+        split(names[i], pair, ":")
+        home[pair[1]] = pair[2]
+    }
     only["base"] = "context"                     # public headers that speak of what stands above are not for these
-    only["kernels"] = "context geom tensor"
+    only["kernels"] = "context geom extend/tensor"
     only["engine"] = "engine geom"
     # The one user of each system header that must not spread.
     owner["sched.h"] = "src/base/parallel.c"
@@ -28,30 +37,40 @@ function owned(places,    i, n, place) {
     return 0
 }
 function complain(what) { printf "%s:%d: %s: %s\n", FILENAME, FNR, $0, what; bad = 1 }
-FNR == 1 { here = FILENAME; sub(/^src\//, "", here); sub(/\/.*/, "", here) }
-FILENAME ~ /^src\/export\/c\// && /^# *include/ { # what exported programs may: one file, no library
+FNR == 1 { here = FILENAME; sub(/^src\//, "", here); sub(/\/.*/, "", here) } # "include" and "experiments" are no folders of the street
+!/^[ \t]*#[ \t]*include/ { next }
+FILENAME ~ /^src\/export\/c\// { # what exported programs may: one file, no library
     if (!/"net_[a-z]*\.h"$|<(stdint|arm_acle|arm_mve)\.h>$/) complain("exported programs have only stdint.h and their own")
     next
 }
-/^# *include *"export\/c\// { complain("text of exported programs, no part of this one") }
-/^# *include *"/ {
-    file = $0; sub(/^[^"]*"/, "", file); sub(/".*/, "", file)
+here != "tests" && /"export\/c\// { complain("text of exported programs, no part of this one") }
+{
+    file = $0
+    quoted = sub(/^[^<"]*"/, "", file)
+    sub(/^[^<]*</, "", file)
+    sub(/[">].*/, "", file)
     there = file
-    if (!sub(/\/.*/, "", there)) next       # beside it
+    if (!sub(/\/.*/, "", there)) there = ""
+    if (here != "tests" && file ~ /(^|\/)\.\.?\//) { complain("say it without dots"); next }
+}
+quoted && there != "" && here != "tests" { # what has no folder is beside it
     if (!(there in level)) { complain("not a folder of the street"); next }
     if (there != here && level[there] >= level[here])
         complain(here " may not include " there)
     if (here == "engine" && file !~ /^engine\// && file !~ /^kernels\/(rescale|i[a-z]*)\.h$/)
         complain("the engine sees only rescale.h and the integer kernels")
 }
-/^# *include *<nibble\// && here in only {
-    file = $0; sub(/.*<nibble\//, "", file); sub(/\.h>.*/, "", file)
-    if (index(" " only[here] " ", " " file " ") == 0)
-        complain(here " may not include this public header")
+!quoted && (there in level || there == "src") { complain("our own files are included in quotes") }
+!quoted && there == "nibble" {
+    name = file; sub(/^nibble\//, "", name); sub(/\.h$/, "", name)
+    if (name ~ /^extend\// && FILENAME ~ /^(src\/cli|experiments|include\/nibble\/[a-z]*\.h)/)
+        complain("extend/ is for who adds layers, quantizers and the like")
+    if (here in only) {
+        if (index(" " only[here] " ", " " name " ") == 0) complain(here " may not include this public header")
+    } else if (here in level && !(name in home))
+        complain("a public header whose folder layers.sh does not know, or one of everything")
+    else if (here in level && level[home[name]] > level[here])
+        complain(here " may not include what " home[name] " implements")
 }
-/^# *include *</ {
-    file = $0; sub(/^[^<]*</, "", file); sub(/>.*/, "", file)
-    if (file in owner && !owned(owner[file]))
-        complain("only " owner[file] " may include this")
-}
-END { exit bad }' src/*/*.c src/*/*.h src/export/c/*.[ch] layers/*.[ch] datasets/*.[ch]
+!quoted && file in owner && here != "tests" && !owned(owner[file]) { complain("only " owner[file] " may include this") }
+END { exit bad }' src/*/*.c src/*/*.h src/export/c/*.[ch] layers/*.[ch] datasets/*.[ch] include/nibble/*.h include/nibble/extend/*.h experiments/*/*.c tests/*/*.[ch]

@@ -3,7 +3,7 @@
 #include "ref/random_network.h"
 #include "ref/street.h"
 
-#include <nibble/fusion.h>
+#include <nibble/extend/fusion.h>
 
 #include "base/parallel.h"
 

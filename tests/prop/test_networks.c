@@ -7,6 +7,8 @@
 #include "ref/random_network.h"
 #include "ref/ref_engine.h"
 
+#include <nibble/extend/block.h>
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,8 +1,9 @@
 /* data_fixture.c - see data_fixture.h. Anything that goes wrong here is the test's fault, so it stops. */
 #include "data_fixture.h"
 
-#include <base/check.h>
-#include <base/files.h>
+#include "base/check.h"
+#include "base/files.h"
+
 #include <dirent.h>
 #include <png.h>
 #include <string.h>

@@ -4,6 +4,7 @@
 #define NB_TESTS_DATA_FIXTURE_H
 
 #include <nibble/dataset.h>
+#include <nibble/extend/dataset_loader.h>
 
 typedef struct {
     nb_ctx *ctx;

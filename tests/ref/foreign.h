@@ -2,6 +2,7 @@
 #ifndef NB_REF_FOREIGN_H
 #define NB_REF_FOREIGN_H
 
+#include <nibble/extend/op.h>
 #include <nibble/import.h>
 #include <nibble/model.h>
 

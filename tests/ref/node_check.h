@@ -2,7 +2,7 @@
 #ifndef NODE_CHECK_H
 #define NODE_CHECK_H
 
-#include <nibble/graph.h>
+#include <nibble/extend/op.h>
 
 /* Largest error of one node, each relative to the largest wanted value of its tensor. */
 typedef struct {

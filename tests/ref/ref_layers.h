@@ -2,7 +2,7 @@
 #ifndef REF_LAYERS_H
 #define REF_LAYERS_H
 
-#include <nibble/graph.h>
+#include <nibble/extend/op.h>
 
 /* The value of a number key in n's attributes; dflt when the layer has no such key. */
 double ref_attr(const nb_node *n, const char *key, double dflt);

@@ -2,6 +2,7 @@
 #ifndef SMALL_MODEL_H
 #define SMALL_MODEL_H
 
+#include <nibble/extend/block.h>
 #include <nibble/model.h>
 
 enum { SMALL_H = 7, SMALL_W = 6, SMALL_C = 3, SMALL_CLASSES = 4 };

@@ -2,9 +2,9 @@
 #ifndef NB_REF_STREET_H
 #define NB_REF_STREET_H
 
+#include <nibble/extend/quant.h>
 #include <nibble/lower.h>
 #include <nibble/model.h>
-#include <nibble/quant.h>
 
 typedef struct {
     nb_ctx *ctx;

@@ -3,6 +3,7 @@
 #ifndef NB_TESTS_TRAIN_CASE_H
 #define NB_TESTS_TRAIN_CASE_H
 
+#include <nibble/extend/op.h>
 #include <nibble/train.h>
 
 /* All but the `train` section. */

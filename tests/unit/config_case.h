@@ -2,7 +2,7 @@
 #ifndef NB_TESTS_CONFIG_CASE_H
 #define NB_TESTS_CONFIG_CASE_H
 
-#include <nibble/config.h>
+#include <nibble/extend/keys.h>
 
 #include <setjmp.h>
 #include <stdarg.h>

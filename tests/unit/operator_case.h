@@ -5,6 +5,7 @@
 #include "ref/data_fixture.h"
 #include "ref/onnx_case.h"
 
+#include <nibble/extend/op.h>
 #include <nibble/import.h>
 #include <nibble/model.h>
 

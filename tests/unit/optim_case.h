@@ -4,6 +4,8 @@
 
 #include "ref/ref_optim.h"
 
+#include <nibble/extend/op.h>
+#include <nibble/extend/optimizer.h>
 #include <nibble/train.h>
 
 #include <math.h>

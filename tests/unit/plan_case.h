@@ -2,6 +2,8 @@
 #ifndef NB_TESTS_PLAN_CASE_H
 #define NB_TESTS_PLAN_CASE_H
 
+#include <nibble/extend/optimizer.h>
+#include <nibble/extend/schedule.h>
 #include <nibble/train.h>
 
 #include <math.h>

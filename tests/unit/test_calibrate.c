@@ -2,8 +2,8 @@
 #include "ref/data_fixture.h"
 #include "ref/train_case.h"
 
+#include <nibble/extend/quant.h>
 #include <nibble/lower.h>
-#include <nibble/quant.h>
 
 #include "base/parallel.h"
 

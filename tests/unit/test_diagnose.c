@@ -2,7 +2,7 @@
 #include "ref/small_model.h"
 #include "train/diagnose.h"
 
-#include <nibble/fusion.h>
+#include <nibble/extend/fusion.h>
 
 #include <math.h>
 #include <setjmp.h>

@@ -14,9 +14,9 @@
 
 #include "base/rng.h"
 #include "kernels/fconv_plan.h"
-#include "nibble/tensor.h"
 #include "ref/guard.h"
 #include "ref/ref_conv.h"
+#include <nibble/extend/tensor.h>
 
 typedef struct {
     const char *name;

@@ -2,7 +2,7 @@
  * tests/prop/test_fusion.c. */
 #include "ref/street.h"
 
-#include <nibble/fusion.h>
+#include <nibble/extend/fusion.h>
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -13,9 +13,9 @@
 #include "base/rng.h"
 #include "kernels/fblas.h"
 #include "kernels/fwide.h"
-#include "nibble/tensor.h"
 #include "ref/guard.h"
 #include "ref/ref_conv.h"
+#include <nibble/extend/tensor.h>
 
 static int32_t pick(nb_rng *r, int32_t lo, int32_t hi)
 {

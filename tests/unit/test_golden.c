@@ -16,6 +16,7 @@
 #include "ref/node_check.h"
 
 #include <math.h>
+#include <nibble/extend/optimizer.h>
 #include <nibble/model.h>
 #include <nibble/train.h>
 

@@ -166,6 +166,26 @@ static void inference_needs_less_memory_than_training(void **state)
     ref_street_close(&b);
 }
 
+static void a_graph_says_what_it_is(void **state)
+{
+    (void)state;
+    static const char config[] =
+        DATA "model: [input, conv2d: {out: 2, kernel: 3, bias: no}, flatten, linear: {out: 3}]\n";
+    for (int quantized = 0; quantized < 2; quantized++) {
+        ref_street s;
+        assert_int_equal(ref_street_open(&s, config, 2, quantized ? REF_QUANTIZED : REF_FLOAT), NB_OK);
+        assert_int_equal(nb_graph_freeze(s.graph, NB_PLAN_TRAIN), NB_OK);
+        const nb_graph_facts a = nb_graph_about(s.graph);
+        assert_int_equal(a.params, 2 * 27 + (6 * 6 * 2 * 3 + 3)); /* ranges are not trained */
+        assert_int_equal(a.info->h, 8);
+        assert_int_equal(a.info->classes, 3);
+        assert_int_equal(a.quantized, quantized);
+        assert_true(a.steps > 0 && a.steps == s.graph->n_steps);
+        assert_true(a.param_bytes >= 2 * sizeof(float) * (size_t)a.params && a.planned_bytes > 0);
+        ref_street_close(&s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,6 +197,7 @@ int main(void)
         cmocka_unit_test(a_value_read_twice_gets_both_gradients),
         cmocka_unit_test(a_smaller_batch_runs_in_the_same_plan),
         cmocka_unit_test(inference_needs_less_memory_than_training),
+        cmocka_unit_test(a_graph_says_what_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@
 #include "ref/small_model.h"
 
 #include <math.h>
-#include <nibble/fusion.h>
+#include <nibble/extend/fusion.h>
 #include <nibble/lower.h>
 
 static nb_ctx *ctx;

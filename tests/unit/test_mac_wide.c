@@ -18,8 +18,8 @@
 #include "ref/node_check.h"
 #include "ref/small_model.h"
 
-#include <nibble/fusion.h>
-#include <nibble/quant.h>
+#include <nibble/extend/fusion.h>
+#include <nibble/extend/quant.h>
 
 static nb_ctx *ctx;
 

@@ -1,8 +1,8 @@
 /* test_nomem.c - the N-th allocation fails, for every N, on the way from a config to a checked integer model: an error
  * each time, never a crash or a leak (the sanitized builds look for those). */
+#include <nibble/extend/quant.h>
 #include <nibble/lower.h>
 #include <nibble/model.h>
-#include <nibble/quant.h>
 #include <nibble/train.h>
 
 #include <setjmp.h>

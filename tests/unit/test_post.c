@@ -1,7 +1,8 @@
 /* test_post.c - the list quant.steps: bound with its mistakes named, done in order, each on the graph it asks for. */
 #include "ref/street.h"
 
-#include <nibble/post.h>
+#include <nibble/extend/op.h>
+#include <nibble/extend/post_step.h>
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* test_q_mse.c - the mse range: at least as good as every other ratio, keeps what holds everything, follows slowly. */
-#include <nibble/quant.h>
+#include <nibble/extend/quant.h>
 
 #include <math.h>
 #include <setjmp.h>

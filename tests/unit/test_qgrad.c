@@ -11,9 +11,9 @@
 
 #include "base/rng.h"
 #include "kernels/qgrad_winograd.h"
-#include "nibble/tensor.h"
 #include "ref/guard.h"
 #include "ref/ref_conv.h"
+#include <nibble/extend/tensor.h>
 
 #include <math.h>
 

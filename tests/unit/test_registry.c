@@ -3,7 +3,7 @@
 
 #include "base/arena.h"
 
-#include <nibble/registry.h>
+#include <nibble/extend/keys.h>
 
 typedef struct {
     int32_t size;

@@ -1,7 +1,7 @@
 /* test_share.c - whose gradients are one piece of memory. */
 #include "ref/small_model.h"
 
-#include <nibble/fusion.h>
+#include <nibble/extend/fusion.h>
 
 #include <setjmp.h>
 #include <stdarg.h>

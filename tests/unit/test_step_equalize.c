@@ -2,6 +2,8 @@
 #include "ref/random_network.h"
 #include "ref/street.h"
 
+#include <nibble/extend/op.h>
+#include <nibble/extend/post_step.h>
 #include <nibble/post.h>
 #include <nibble/train.h>
 

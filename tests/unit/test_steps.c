@@ -1,7 +1,7 @@
 /* test_steps.c - which nodes become one step: patterns against small graphs. */
 #include "ref/small_model.h"
 
-#include <nibble/fusion.h>
+#include <nibble/extend/fusion.h>
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* test_table_bench.c - the tables of bench: totals, steps of the graph, steps of the integers. */
 #include "table_case.h"
 
-#include <nibble/fusion.h>
+#include <nibble/extend/fusion.h>
 
 #include "ref/small_model.h"
 #include "ref/tiny_int.h"

@@ -1,7 +1,7 @@
 /* test_verify.c - the engine against the graph (verify.c), and what counts as rounding (judge.c). */
 #include "ref/street.h"
 
-#include <nibble/quant.h>
+#include <nibble/extend/quant.h>
 
 #include <math.h>
 #include <setjmp.h>

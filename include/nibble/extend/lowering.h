@@ -4,11 +4,11 @@
  * scale, bias and clamp. conv and linear open one, batch norm edits scale and bias, relu raises the clamp, add and
  * concat open one with several inputs, and the fake-quant node closes it: it computes multiplier, shift, int32 bias and
  * zero point and emits one engine step. */
-#ifndef NIBBLE_LOWERING_H
-#define NIBBLE_LOWERING_H
+#ifndef NIBBLE_EXTEND_LOWERING_H
+#define NIBBLE_EXTEND_LOWERING_H
 
+#include <nibble/extend/op.h>
 #include <nibble/geom.h>
-#include <nibble/graph.h>
 
 #ifdef __cplusplus
 extern "C" {

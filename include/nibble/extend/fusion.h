@@ -4,10 +4,10 @@
  * fusions.def). The values and gradients between the nodes of a chain are never stored and get no memory. A chain gives
  * the same bits as its nodes one by one, which is what runs when a graph has no table of fusions (g->fusions = NULL):
  * that is the oracle. */
-#ifndef NIBBLE_FUSION_H
-#define NIBBLE_FUSION_H
+#ifndef NIBBLE_EXTEND_FUSION_H
+#define NIBBLE_EXTEND_FUSION_H
 
-#include <nibble/graph.h>
+#include <nibble/extend/op.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -3,8 +3,8 @@
  * Layout is NHWC for activations and OHWI for weights, everywhere. A tensor never owns memory. A tensor of dtype u8 or
  * s8 holds *codes* and points to the parameters that give them meaning: real = scale * (code - zero). Gradients are
  * always float. */
-#ifndef NIBBLE_TENSOR_H
-#define NIBBLE_TENSOR_H
+#ifndef NIBBLE_EXTEND_TENSOR_H
+#define NIBBLE_EXTEND_TENSOR_H
 
 #include <nibble/context.h>
 #include <stdbool.h>

@@ -2,10 +2,10 @@
  *
  * Formulas after Nagel et al. 2021 (arXiv:2106.08295), sections 2.2, 3.1 and 4.1. The contract for codes is in
  * src/kernels/rescale.h: q = clamp(round_half_even(x / s) + z, lo, hi), real = s * (q - z). */
-#ifndef NIBBLE_QUANT_H
-#define NIBBLE_QUANT_H
+#ifndef NIBBLE_EXTEND_QUANT_H
+#define NIBBLE_EXTEND_QUANT_H
 
-#include <nibble/graph.h>
+#include <nibble/extend/op.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -46,8 +46,7 @@ typedef struct nb_quantizer {
     bool (*sound)(const float *state); /* could observe() have left it? beyond the range's order; NULL: yes */
 } nb_quantizer;
 
-extern NB_API const nb_quantizer *const nb_quantizers[]; /* ends with NULL */
-NB_API const nb_quantizer *nb_quantizer_find(const char *name);
+NB_API const nb_quantizer *nb_quantizer_find(const char *name); /* NULL when unknown */
 
 /* Grid of `bits` for a scheme: sets lo, hi, dtype, bits. Weights (weights = true) use the narrow symmetric grid. */
 NB_API void nb_grid(nb_qparams *q, int32_t bits, nb_scheme scheme, bool weights);
@@ -60,7 +59,6 @@ typedef struct {
     int32_t bits, granularity, scheme;
     const char *range;
 } nb_quant_keys;
-extern NB_API const nb_key nb_quant_weight_keys[], nb_quant_act_keys[];
 
 /* The `quant` section. */
 typedef struct {
@@ -70,7 +68,6 @@ typedef struct {
     int32_t batchnorm;       /* 0 keep, 1 fold */
     const nb_conf *steps;    /* bound by nb_post_bind (post.h) */
 } nb_quant_section;
-extern NB_API const nb_key nb_quant_section_keys[];
 
 extern const nb_op nb_op_fakequant;  /* in[0] float -> codes; in[1] the state leaf */
 extern const nb_op nb_op_dequantize; /* codes -> float, for layers that only take floats */

@@ -1,0 +1,24 @@
+/* dataset_loader.h - what a file in datasets/ gives: one kind of data set. */
+#ifndef NIBBLE_EXTEND_DATASET_LOADER_H
+#define NIBBLE_EXTEND_DATASET_LOADER_H
+
+#include <nibble/dataset.h>
+#include <nibble/extend/keys.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct nb_dataset {
+    NB_ENTRY; /* keys are bound into the state */
+    /* st is zeroed and its keys are bound; split is "train" or "test"; path is data.path or "". After a failure close
+     * is called too. */
+    nb_status (*open)(nb_ctx *ctx, void *st, const char *path, const char *split, nb_dsinfo *info);
+    void (*get)(const void *st, int32_t index, uint8_t *hwc, int32_t *label);
+    void (*close)(nb_ctx *ctx, void *st);
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,27 @@
+/* post_step.h - one thing that is done to a network beside training: one file per step in src/post/, listed in steps.def. */
+#ifndef NIBBLE_EXTEND_POST_STEP_H
+#define NIBBLE_EXTEND_POST_STEP_H
+
+#include <nibble/extend/keys.h>
+#include <nibble/post.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct nb_post_step {
+    NB_ENTRY;
+    nb_post_stage stage;
+    const char *measure; /* heading of rows' before and after: "ratio of ranges" */
+    /* Deterministic for any number of threads. Reports rows as it goes; *summary [NB_POST_SUMMARY] is its one line. */
+    nb_status (*run)(const nb_post_input *in, const void *attr, char *summary);
+};
+enum { NB_POST_SUMMARY = 256 };
+
+/* For run(): passes a row on. */
+NB_API void nb_post_say(const nb_post_input *in, const nb_post_step *step, const nb_post_row *row);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
