@@ -22,13 +22,16 @@ typedef struct {
 } nb_shape;
 
 /* Quantization parameters: the ONLY thing that crosses from training to integers.
- * n is 1 (per tensor) or the number of output channels (axis 0 of OHWI weights). Weights have zero = 0 and lo = -hi. */
+ * n is 1 (per tensor) or the number of output channels (axis 0 of OHWI weights). Weights have zero = 0 and lo = -hi.
+ * With a table of levels codes are these integers alone; bits is then the width of an index into it, as it is stored. */
 typedef struct {
     int32_t bits, n;
-    int32_t lo, hi; /* the grid's first and last code */
-    nb_dtype dtype; /* NB_U8 or NB_S8 */
-    float *scale;   /* [n], > 0 and normal */
-    int32_t *zero;  /* [n], lo <= zero <= hi */
+    int32_t lo, hi;      /* the grid's first and last code */
+    nb_dtype dtype;      /* NB_U8 or NB_S8 */
+    float *scale;        /* [n], > 0 and normal */
+    int32_t *zero;       /* [n], lo <= zero <= hi */
+    const int8_t *level; /* [n_levels] ascending, -127..127; NULL: every integer lo..hi */
+    int32_t n_levels;    /* at most 2^bits */
 } nb_qparams;
 
 typedef struct {

@@ -16,8 +16,8 @@
 #include "base/files.h"
 #include "base/numtext.h"
 #include "base/safetensors.h"
-#include "core/sound.h"
 #include "base/textbuf.h"
+#include "core/sound.h"
 
 #include <errno.h>
 #include <math.h>

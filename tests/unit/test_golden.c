@@ -253,8 +253,12 @@ static void check_fakequant(const nb_st_file *f, int32_t k, const char *kind)
     bench b = {0};
     nb_dsinfo info = {0};
     const nb_st_tensor *x = must(f, k, "x"), *dx = must(f, k, "d.x");
-    nb_fakequant_attr a = {
-        .method = nb_quantizer_find("minmax"), .bits = bits, .weights = what[0] == 'w', .per_channel = channels > 1};
+    nb_fakequant_attr a = {.format = nb_format_find("uniform"),
+                           .range = nb_range_find("minmax"),
+                           .learning = nb_learning_find("none"),
+                           .bits = bits,
+                           .weights = what[0] == 'w',
+                           .per_channel = channels > 1};
     a.scheme = a.weights ? NB_SCHEME_SYMMETRIC : NB_SCHEME_ASYMMETRIC;
     assert_ok(nb_graph_create(ctx, &info, (int32_t)x->shape[0], &b.g));
     nb_node *in = add_given(b.g, "in", x), *fq;
