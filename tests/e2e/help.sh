@@ -52,7 +52,7 @@ for name in minmax ema mse; do says "$name - "; done
 run 0 keys formats
 says "uniform - "
 run 0 keys learnings
-says "none - "
+for name in none lsq; do says "$name - "; done
 
 # What texts tell a user to type works: `nibble keys X`, paths of keys, options.
 strings() { # all string literals of the sources, glued where the compiler glues them
