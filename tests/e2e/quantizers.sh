@@ -25,6 +25,9 @@ whole() {
     run 0 verify "$name.ptq/model.int.safetensors" --images 16
 }
 
+# ---- pow2 ----
+whole pow2 --set quant.weights.format=pow2 --set quant.activations.format=pow2 --set quant.weights.range=mse --set quant.activations.learn=lsq
+
 # ---- lsq ----
 whole lsq "${lsq[@]}"
 for how in "--threads 1" "--reference"; do

@@ -178,10 +178,12 @@ static void write_network(writer *w, int32_t n_kinds)
     rows(w);
     static const char *const ranges[] = {"ema", "minmax", "mse"};
     static const char *const schemes[] = {"asymmetric", "symmetric", "unsigned"};
-    put(w, "quant:\n  weights: {bits: %d, granularity: %s, range: %s, learn: %s}\n", pick(w, 2, 8),
-        pick(w, 0, 1) ? "channel" : "tensor", pick(w, 0, 3) ? "minmax" : "mse", pick(w, 0, 2) ? "none" : "lsq");
-    put(w, "  activations: {bits: %d, scheme: %s, range: %s, learn: %s}\n", pick(w, 2, 8), schemes[pick(w, 0, 2)],
-        ranges[pick(w, 0, 2)], pick(w, 0, 2) ? "none" : "lsq");
+    put(w, "quant:\n  weights: {bits: %d, granularity: %s, range: %s, format: %s, learn: %s}\n", pick(w, 2, 8),
+        pick(w, 0, 1) ? "channel" : "tensor", pick(w, 0, 3) ? "minmax" : "mse", pick(w, 0, 3) ? "uniform" : "pow2",
+        pick(w, 0, 2) ? "none" : "lsq");
+    put(w, "  activations: {bits: %d, scheme: %s, range: %s, format: %s, learn: %s}\n", pick(w, 2, 8),
+        schemes[pick(w, 0, 2)], ranges[pick(w, 0, 2)], pick(w, 0, 3) ? "uniform" : "pow2",
+        pick(w, 0, 2) ? "none" : "lsq");
     put(w, "  first_last_bits: %d\n  output_bits: %d\n  batchnorm: %s\n", pick(w, 0, 1) ? 8 : 0, pick(w, 0, 1) ? 8 : 0,
         pick(w, 0, 1) ? "keep" : "fold");
 }
