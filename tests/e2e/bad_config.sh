@@ -183,6 +183,9 @@ wrong 'quant.weights.granularity: chanel: must be channel or tensor (did you mea
 wrong 'quant.activations.scheme: asymetric: must be' quant.activations.scheme=asymetric
 wrong 'quant.weights.range: minmx: unknown range method (did you mean "minmax"?)' quant.weights.range=minmx
 wrong 'quant.weights.format: unifrom: unknown format (did you mean "uniform"?)' quant.weights.format=unifrom
+wrong 'quant.weights: format: log: has codes of 2..4 bits, which fit into -127..127, not of 5: set bits' 'quant.weights={bits: 5, format: log}'
+wrong 'quant.activations: format: log: is for weights only: activations can be uniform or pow2' quant.activations.format=log
+wrong 'quant.layers.c1.weights: format: log: has codes of 2..4 bits' 'quant.layers.c1.weights={bits: 8, format: log}'
 wrong 'quant.activations.learn: nono: unknown learning (did you mean "none"?)' quant.activations.learn=nono
 wrong 'quant.weights.momentum: unknown key' quant.weights.momentum=0.1
 wrong 'quant.activations.momentum: 2: must be in' quant.activations.momentum=2

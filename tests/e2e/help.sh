@@ -50,7 +50,7 @@ says '1..65536'
 run 0 keys ranges
 for name in minmax ema mse; do says "$name - "; done
 run 0 keys formats
-for name in uniform pow2; do says "$name - "; done
+for name in uniform pow2 log; do says "$name - "; done
 run 0 keys learnings
 for name in none lsq; do says "$name - "; done
 
