@@ -60,7 +60,8 @@ static double error_of(const nb_observation *o, float lo, float hi)
     double sum = 0;
     for (int64_t i = 0; i < o->n; i++) {
         float code = rintf(x[i] / scale) + (float)zero;
-        code = fminf(fmaxf(code, (float)grid.lo), (float)grid.hi);
+        code = grid.level ? (float)nb_grid_nearest(&grid, x[i] / scale)
+                          : fminf(fmaxf(code, (float)grid.lo), (float)grid.hi);
         sum += pow((double)(x[i] - scale * (code - (float)zero)), 2);
     }
     return sum;
@@ -82,6 +83,25 @@ static void no_other_ratio_is_better(void **state)
                 assert_true(error_of(&o, lo, hi) <= 1.02 * error_of(&o, least * (float)k / 32, most * (float)k / 32));
             if (kind < 2 && bits >= 3 && bits <= 4) /* tails are cut off */
                 assert_true(error_of(&o, lo, hi) < 0.8 * error_of(&o, least, most));
+        }
+}
+
+static void no_other_ratio_is_better_on_levels(void **state)
+{
+    (void)state;
+    static float x[N];
+    int8_t level[256];
+    for (int32_t bits = 2; bits <= 4; bits++)
+        for (uint32_t seed = 0; seed < 4; seed++) {
+            float s[STATES] = {0}, momentum = 0.05f;
+            fill(x, N, seed, false);
+            nb_observation o = observation(x, N, bits, true);
+            grid = nb_grid_of(nb_format_find("log"), NULL, bits, NB_SCHEME_SYMMETRIC, true, level);
+            mse()->observe(&momentum, s, &o);
+            const float most = fmaxf(-o.min, o.max);
+            for (int32_t k = 1; k <= 32; k++)
+                assert_true(error_of(&o, s[0], s[1]) <=
+                            1.001 * error_of(&o, -most * (float)k / 32, most * (float)k / 32));
         }
 }
 
@@ -203,6 +223,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_other_ratio_is_better),
+        cmocka_unit_test(no_other_ratio_is_better_on_levels),
         cmocka_unit_test(values_that_lie_on_the_grid_keep_it),
         cmocka_unit_test(later_observations_move_one_notch_and_averages_move_by_the_momentum),
         cmocka_unit_test(every_channel_row_column_and_image_has_its_share_of_the_sample),
