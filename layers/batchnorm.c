@@ -222,14 +222,22 @@ static void bn_forward(nb_node *n, const nb_run *r)
     nb_parallel_for(nb_chunks(b.rows, b.grain), affine_chunk, &b);
 }
 
+void nb_bn_grad_start(const nb_bn *b, int64_t part)
+{
+    memset(b->sums + part * 2 * b->c, 0, 2 * (size_t)b->c * sizeof *b->sums);
+}
+
+void nb_bn_grad_rows(const nb_bn *b, int64_t part, int64_t first, int64_t end, const float *dy, const uint8_t *mask)
+{
+    double *sum = b->sums + part * 2 * b->c;
+    nb_k_channel_grad_sums(sum, sum + b->c, dy + first * b->c, mask ? mask + first * nb_mask_bytes(b->c) : NULL,
+                           (const float *)b->n->in[0]->out.data + first * b->c, b->mean, end - first, b->c);
+}
+
 void nb_bn_grad_part(const nb_bn *b, int64_t part, const float *dy, const uint8_t *mask)
 {
-    int64_t first = nb_bn_part(b, part);
-    double *sum = b->sums + part * 2 * b->c;
-    memset(sum, 0, 2 * (size_t)b->c * sizeof *sum);
-    nb_k_channel_grad_sums(sum, sum + b->c, dy + first * b->c, mask ? mask + first * nb_mask_bytes(b->c) : NULL,
-                           (const float *)b->n->in[0]->out.data + first * b->c, b->mean,
-                           nb_bn_part(b, part + 1) - first, b->c);
+    nb_bn_grad_start(b, part);
+    nb_bn_grad_rows(b, part, nb_bn_part(b, part), nb_bn_part(b, part + 1), dy, mask);
 }
 
 static void grad_part(void *arg, int64_t part, int32_t thread)

@@ -31,6 +31,9 @@ void nb_bn_forward_map(nb_bn *b, const nb_run *r);
 /* backward, of one part: sums over dy where mask (rows of bits as in kernels/chain.h; NULL: everywhere). Both are of
  * the whole tensor. */
 void nb_bn_grad_part(const nb_bn *b, int64_t part, const float *dy, const uint8_t *mask);
+/* The same in pieces, from the part's first row to its last: all but the last have a multiple of NB_GRAD_BLOCK rows. */
+void nb_bn_grad_start(const nb_bn *b, int64_t part);
+void nb_bn_grad_rows(const nb_bn *b, int64_t part, int64_t first, int64_t end, const float *dy, const uint8_t *mask);
 /* dx = mul * dy + add * x + off, from the parts' sums; gamma and beta get their gradients. */
 void nb_bn_backward_map(nb_bn *b, const nb_run *r);
 

@@ -25,7 +25,7 @@ nb_tail nb_fuse_tail(const nb_step *s, int32_t from)
     for (int32_t i = from; i < s->n; i++) {
         if (s->node[i]->op == &nb_op_relu)
             t.clamp = (nb_kclamp){.relu = 1, .cap = nb_relu_cap(s->node[i])};
-        if (s->node[i]->op == &nb_op_fakequant)
+        if (nb_is_quantizer(s->node[i]))
             t.fq = s->node[i];
     }
     return t;

@@ -77,6 +77,9 @@ static nb_status join_prepare(nb_graph *g, nb_step *s)
     s->priv = p;
     for (int32_t i = 0; i < s->n; i++)
         s->node[i]->saved_bytes = s->node[i]->scratch_bytes = 0;
+    const nb_tail t = nb_fuse_tail(s, tail_from(s));
+    if (t.fq && nb_fakequant_can_learn(t.fq)) /* the sum is computed again */
+        s->node[0]->flags |= NB_NODE_READS_IN;
     if (s->n > 1)
         nb_step_last(s)->saved_bytes = (size_t)nb_mask_bytes(count);
     return NB_OK;
@@ -136,7 +139,7 @@ static void join_forward(const nb_step *s, const nb_run *r)
     job j = job_of(s);
     float min = 0, max = 0;
     if (j.tail.fq) {
-        if (nb_fakequant_observes(r))
+        if (nb_fakequant_observes(j.tail.fq, r))
             observe(&j, &min, &max);
         nb_fakequant_settle(j.tail.fq, r, min, max, &(nb_values){value_at, &j});
         j.grid = nb_fuse_grid(j.tail.fq);
@@ -171,10 +174,38 @@ static void backward_chunk(void *arg, int64_t chunk, int32_t thread)
         pass(dy, dy, mask, n, true);
 }
 
+enum { LEARN_BUFFER = 2048 };
+_Static_assert(LEARN_BUFFER % NB_SCALE_RUN == 0 && LEARN_BUFFER / NB_SCALE_RUN >= NB_SCALE_ROWS, "whole blocks fit");
+
+/* The sums are computed again, so many at a time. */
+static void learn_part(void *arg, int64_t part, int32_t thread)
+{
+    (void)thread;
+    const job *j = arg;
+    const nb_node *fq = j->tail.fq;
+    const int32_t batch = fq->out.shape.d[0], c = nb_channels(&fq->out), wide = c < LEARN_BUFFER ? c : LEARN_BUFFER;
+    const int64_t per_image = nb_rows(&fq->out) / batch, end = nb_tap_part(batch, (int32_t)part + 1) * per_image;
+    const int64_t most = c > NB_SCALE_RUN ? 1 : LEARN_BUFFER / c / NB_SCALE_ROWS * NB_SCALE_ROWS;
+    float buf[LEARN_BUFFER];
+    nb_fakequant_learn_start(fq, part);
+    for (int64_t r = nb_tap_part(batch, (int32_t)part) * per_image, rows; r < end; r += rows) {
+        rows = most < end - r ? most : end - r;
+        for (int32_t from = 0; from < c; from += wide) {
+            const int32_t n = c - from < wide ? c - from : wide;
+            const nb_kjoin k = join_at(j, r * c + from);
+            nb_k_join_float(buf, NULL, &k, rows * n);
+            nb_fakequant_learn_rows(fq, part, buf, NULL, fq->out.grad + r * c + from, rows, n);
+        }
+    }
+}
+
 static void join_backward(const nb_step *s, const nb_run *r)
 {
-    (void)r;
     job j = job_of(s);
+    if (j.tail.fq && nb_fakequant_learns(j.tail.fq, r)) { /* before the gradient is masked in place */
+        nb_parallel_for(nb_tap_parts(j.tail.fq->out.shape.d[0]), learn_part, &j);
+        nb_fakequant_learn(j.tail.fq);
+    }
     nb_parallel_for(nb_chunks(j.count, NB_LAYER_GRAIN), backward_chunk, &j);
 }
 

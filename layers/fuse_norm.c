@@ -18,12 +18,16 @@
 
 #include <math.h>
 
+enum { LEARN_GRAIN = 2048 /* values whose x and dy stay in the nearest cache */ };
+_Static_assert(NB_GRAD_BLOCK % NB_SCALE_ROWS == 0, "pieces are whole blocks of both sums");
+
 typedef struct {
     nb_bn bn;
     nb_tail tail;
     uint8_t *mask; /* NULL: all passes */
     nb_kmap map;
     nb_kgrid grid;
+    bool observes, learns; /* this step */
 } job;
 
 static job job_of(const nb_step *s)
@@ -41,19 +45,20 @@ static bool norm_fits(const nb_step *s)
 
 static bool takes_values(const job *j, const nb_run *r)
 {
-    return nb_bn_uses_batch(r) || (j->tail.fq && nb_fakequant_observes(r));
+    return nb_bn_uses_batch(r) || j->observes;
 }
 
 static void take(const job *j, int64_t part, int64_t first, int64_t end)
 {
     const float *x = j->bn.n->in[0]->out.data;
-    nb_bn_take(&j->bn, part, j->tail.fq != NULL, x + first * j->bn.c, end - first);
+    nb_bn_take(&j->bn, part, j->observes, x + first * j->bn.c, end - first);
 }
 
 static void tap_value(const nb_tap *t, const nb_run *r, int32_t part, int32_t image)
 {
     job j = job_of(t->step);
     int64_t first = image * j.bn.per_image;
+    j.observes = j.tail.fq && nb_fakequant_observes(j.tail.fq, r);
     if (!takes_values(&j, r))
         return;
     if (first == nb_bn_part(&j.bn, part))
@@ -149,12 +154,12 @@ static float value_at(const void *arg, int64_t i)
 static void norm_forward(const nb_step *s, const nb_run *r)
 {
     job j = job_of(s);
-    bool observes = j.tail.fq && nb_fakequant_observes(r);
+    j.observes = j.tail.fq && nb_fakequant_observes(j.tail.fq, r);
     float min = 0, max = 0;
     if (takes_values(&j, r) && !s->node[0]->in[0]->tap)
         nb_parallel_for(j.bn.n_parts, sum_part, &j);
     nb_bn_forward_map(&j.bn, r);
-    if (observes)
+    if (j.observes)
         extremes(&j, &min, &max);
     if (j.tail.fq) {
         nb_fakequant_settle(j.tail.fq, r, min, max, &(nb_values){value_at, &j});
@@ -163,11 +168,26 @@ static void norm_forward(const nb_step *s, const nb_run *r)
     nb_parallel_for(nb_chunks(j.bn.rows, j.bn.grain), map_chunk, &j);
 }
 
+/* The sums of the batch norm, and in the same pieces, while they are in cache, those of what the quantizer learns. */
 static void grad_part(void *arg, int64_t part, int32_t thread)
 {
     (void)thread;
     const job *j = arg;
-    nb_bn_grad_part(&j->bn, part, j->tail.out->out.grad, j->mask);
+    const nb_bn *b = &j->bn;
+    if (!j->learns) {
+        nb_bn_grad_part(b, part, j->tail.out->out.grad, j->mask);
+        return;
+    }
+    const float *x = b->n->in[0]->out.data, *dy = j->tail.out->out.grad;
+    const int64_t end = nb_bn_part(b, part + 1), blocks = LEARN_GRAIN / NB_GRAD_BLOCK / b->c;
+    const int64_t piece = NB_GRAD_BLOCK * (blocks > 0 ? blocks : 1);
+    nb_bn_grad_start(b, part);
+    nb_fakequant_learn_start(j->tail.fq, part);
+    for (int64_t first = nb_bn_part(b, part), next; first < end; first = next) {
+        next = first + piece < end ? first + piece : end;
+        nb_fakequant_learn_rows(j->tail.fq, part, x + first * b->c, &j->map, dy + first * b->c, next - first, b->c);
+        nb_bn_grad_rows(b, part, first, next, dy, j->mask);
+    }
 }
 
 static void grad_chunk(void *arg, int64_t chunk, int32_t thread)
@@ -183,7 +203,10 @@ static void grad_chunk(void *arg, int64_t chunk, int32_t thread)
 static void norm_backward(const nb_step *s, const nb_run *r)
 {
     job j = job_of(s);
+    j.learns = j.tail.fq && nb_fakequant_learns(j.tail.fq, r);
     nb_parallel_for(j.bn.n_parts, grad_part, &j);
+    if (j.learns)
+        nb_fakequant_learn(j.tail.fq);
     nb_bn_backward_map(&j.bn, r);
     if (s->node[0]->in[0]->out.grad)
         nb_parallel_for(nb_chunks(j.bn.rows, j.bn.grain), grad_chunk, &j);

@@ -143,7 +143,7 @@ nb_status nb_mac_prepare(nb_graph *g, nb_node *n, const nb_geom *geom, int32_t p
     p->x_item = (int64_t)geom->h * geom->w * geom->c / per;
     p->y_item = (int64_t)geom->oh * geom->ow * geom->oc / per;
     p->k = (int64_t)geom->kh * geom->kw * (geom->c / geom->groups);
-    if (p->integer && n->in[1]->op == &nb_op_fakequant)
+    if (p->integer && nb_is_quantizer(n->in[1]))
         nb_fakequant_read_by(n->in[1], n); /* which sees to it that sums fit an int32 */
     NB_TRY(prepare_grad(g, p));
     p->item = *geom;

@@ -31,15 +31,24 @@ typedef struct nb_block nb_block;
 typedef struct nb_dataset nb_dataset;
 typedef struct nb_optimizer nb_optimizer;
 typedef struct nb_schedule nb_schedule;
-typedef struct nb_quantizer nb_quantizer;
+typedef struct nb_format nb_format;
+typedef struct nb_range nb_range;
+typedef struct nb_learning nb_learning;
 typedef struct nb_post_step nb_post_step;
 extern NB_API const nb_op *const nb_layers[]; /* all of layers/layers.def, and so on */
 extern NB_API const nb_block *const nb_blocks[];
 extern NB_API const nb_dataset *const nb_datasets[];
 extern NB_API const nb_optimizer *const nb_optimizers[];
 extern NB_API const nb_schedule *const nb_schedules[];
-extern NB_API const nb_quantizer *const nb_quantizers[];
+extern NB_API const nb_format *const nb_formats[];
+extern NB_API const nb_range *const nb_ranges[];
+extern NB_API const nb_learning *const nb_learnings[];
 extern NB_API const nb_post_step *const nb_post_steps[];
+
+/* What a quantizer is made of: three lists, and the key under which `quant` names one of each: "format", "range", "learn". */
+typedef enum { NB_METHOD_FORMAT, NB_METHOD_RANGE, NB_METHOD_LEARNING, NB_METHOD_KINDS } nb_method_kind;
+NB_API const void *nb_method_list(nb_method_kind kind);
+NB_API const char *nb_method_key(nb_method_kind kind);
 
 /* list: nb_layers, nb_optimizers, ... */
 NB_API const void *nb_registry_find(const void *list, const char *name); /* NULL when there is none */

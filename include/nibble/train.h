@@ -203,8 +203,8 @@ NB_API void nb_checkpoint_close(nb_ctx *ctx, nb_checkpoint *c); /* NULL is fine 
 typedef enum {
     NB_PARAMS_EXACT,    /* the same network, weights as trained: resume */
     NB_PARAMS_MODEL,    /* the same network, averaged weights where there are any: evaluation, export */
-    NB_PARAMS_START,    /* to train on from: as MODEL, but range states may be missing or of another granularity: they
-                           start anew */
+    NB_PARAMS_START,    /* to train on from: as MODEL, but what quantizers keep may be missing or of another
+                           granularity: it starts anew */
     NB_PARAMS_CALIBRATE /* as START, but every range starts anew: nb_calibrate sets them */
 } nb_params_mode;
 

@@ -60,17 +60,21 @@ static void settle(const place *p, const nb_conf *map, const nb_conf *by)
 }
 
 /* A layer's rules that name no method of their own refine the general one. */
-static void settle_ranges(cli *c, nb_config *cfg, const nb_conf *quant, const char *part, const nb_key *common)
+static void settle_methods(cli *c, nb_config *cfg, const nb_conf *quant, const char *part, const nb_key *common)
 {
     char where[192];
     const nb_conf *general = nb_conf_get(quant, part), *layers = nb_conf_get(quant, "layers");
-    const nb_conf *by = nb_conf_get(general, "range");
-    snprintf(where, sizeof where, "quant.%s", part);
-    settle(&(place){c, cfg, nb_quantizers, common, where}, general, by);
-    for (int32_t i = 0; nb_conf_is_map(layers) && i < nb_conf_count(layers); i++) {
-        const nb_conf *own = nb_conf_get(nb_conf_at(layers, i), part), *range = nb_conf_get(own, "range");
-        snprintf(where, sizeof where, "quant.layers.%.128s.%s", nb_conf_key_at(layers, i), part);
-        settle(&(place){c, cfg, nb_quantizers, common, where}, own, range ? range : by);
+    for (int32_t k = 0; k < NB_METHOD_KINDS; k++) {
+        const char *key = nb_method_key((nb_method_kind)k);
+        const void *list = nb_method_list((nb_method_kind)k);
+        const nb_conf *by = nb_conf_get(general, key);
+        snprintf(where, sizeof where, "quant.%s", part);
+        settle(&(place){c, cfg, list, common, where}, general, by);
+        for (int32_t i = 0; nb_conf_is_map(layers) && i < nb_conf_count(layers); i++) {
+            const nb_conf *own = nb_conf_get(nb_conf_at(layers, i), part), *named = nb_conf_get(own, key);
+            snprintf(where, sizeof where, "quant.layers.%.128s.%s", nb_conf_key_at(layers, i), part);
+            settle(&(place){c, cfg, list, common, where}, own, named ? named : by);
+        }
     }
 }
 
@@ -83,8 +87,8 @@ void cli_settle_choices(cli *c, nb_config *cfg)
     if (c->n_sets == 0)
         return;
     settle(&(place){c, cfg, nb_datasets, nb_data_common_keys, "data"}, data, nb_conf_get(data, "name"));
-    settle_ranges(c, cfg, quant, "weights", nb_quant_weight_keys);
-    settle_ranges(c, cfg, quant, "activations", nb_quant_act_keys);
+    settle_methods(c, cfg, quant, "weights", nb_quant_weight_keys);
+    settle_methods(c, cfg, quant, "activations", nb_quant_act_keys);
     settle(&(place){c, cfg, nb_optimizers, nb_optimizer_common_keys, "train.optimizer"}, optim,
            nb_conf_get(optim, "name"));
     for (int32_t i = 0; nb_conf_is_list(phases) && i < nb_conf_count(phases); i++) {

@@ -1,6 +1,6 @@
 /* cmd_keys.c - every key of the config, from the tables that bind it: what is printed is what is accepted.
  *
- * A word is looked for as a section ("train"), a group of it ("quantizers"), the name of a table ("conv2d"), a key
+ * A word is looked for as a section ("train"), a group of it ("ranges"), the name of a table ("conv2d"), a key
  * ("batch"), and as the path of either ("train.phases.0.lr", as --set and error messages write it). */
 #include "cli/cli.h"
 
@@ -144,12 +144,16 @@ static nb_status walk_quant(walk *w)
 {
     static const group quant = {{"quant"}, {"quant"}, false}, weights = {{"quant"}, {"quant.weights"}, false};
     static const group activations = {{"quant"}, {"quant.activations"}, false};
-    static const group methods = {{"quant", "quantizers"}, {"quant.weights", "quant.activations"}, false};
+    static const group methods[NB_METHOD_KINDS] = {
+        {{"quant", "formats"}, {"quant.weights", "quant.activations"}, false},
+        {{"quant", "ranges"}, {"quant.weights", "quant.activations"}, false},
+        {{"quant", "learnings"}, {"quant.weights", "quant.activations"}, false}};
     static const group steps = {{"quant", "steps"}, {"quant.steps"}, true};
     NB_TRY(show(w, &quant, "quant", "the `quant` section", nb_quant_section_keys, NULL));
     NB_TRY(show(w, &weights, "weights", "quant.weights", nb_quant_weight_keys, NULL));
     NB_TRY(show(w, &activations, "activations", "quant.activations", nb_quant_act_keys, NULL));
-    NB_TRY(show_list(w, &methods, nb_quantizers));
+    for (int32_t k = 0; k < NB_METHOD_KINDS; k++)
+        NB_TRY(show_list(w, &methods[k], nb_method_list((nb_method_kind)k)));
     return show_list(w, &steps, nb_post_steps);
 }
 
@@ -237,10 +241,10 @@ const cli_command cli_command_keys = {
     .usage = "[SECTION|NAME|KEY]",
     .help = "every key of a config: type, default, what is allowed, meaning",
     .more =
-        "SECTION is experiment, data (datasets, augment), model (layers, blocks), quant (quantizers, steps) or train "
-        "(phases,\n"
-        "optimizers, schedules); NAME is one thing of these: conv2d, sgd, synth, ...; KEY is a key: batch,\n"
-        "train.phases.0.lr. With train, eval, info and others, --set overrides a key by its path:\n"
+        "SECTION is experiment, data (datasets, augment), model (layers, blocks), quant (formats, ranges,\n"
+        "learnings, steps) or train (phases, optimizers, schedules); NAME is one thing of these: conv2d, sgd, synth,\n"
+        "...; KEY is a key: batch, train.phases.0.lr. With train, eval, info and others, --set overrides a key by its\n"
+        "path:\n"
         "  --set train.batch=64 --set model.1.conv2d.out=32 --set quant.layers.c1.weights.bits=2\n"
         "  --set data.augment='[flip, crop4]' --set 'train.phases=[{epochs: 4, lr: 0.1}]'\n",
     .options = options,

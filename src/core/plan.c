@@ -32,6 +32,7 @@ static nb_status prepare_all(nb_graph *g)
         n->out.q = n->op->flags & NB_OP_VIEW ? n->in[0]->out.q : NULL;
         n->saved_bytes = n->scratch_bytes = 0;
         n->tap = NULL;
+        n->flags &= ~(uint32_t)NB_NODE_READS_IN;
         if (n->op->prepare)
             NB_TRY(n->op->prepare(g, n));
     }
@@ -85,8 +86,9 @@ static void set_lifetime(nb_planning *p, nb_node *n)
     int32_t s = p->step_of[n->id];
     bool grad = n->flags & NB_NODE_NEEDS_GRAD;
     int32_t back = grad ? p->end - s : s;
+    const bool reads = (n->op->flags & NB_OP_BWD_NEEDS_IN) || (n->flags & NB_NODE_READS_IN);
     for (int32_t k = 0; k < n->n_in; k++)
-        extend(&p->value[nb_plan_root(n->in[k])->id], n->op->flags & NB_OP_BWD_NEEDS_IN ? back : s);
+        extend(&p->value[nb_plan_root(n->in[k])->id], reads ? back : s);
     p->saved[n->id] = (nb_usage){.first = s, .last = back, .bytes = n->saved_bytes};
     if (is_inner(p, n))
         return;

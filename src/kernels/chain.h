@@ -9,6 +9,8 @@
 #ifndef NB_KERNELS_CHAIN_H
 #define NB_KERNELS_CHAIN_H
 
+#include "eltwise.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +39,14 @@ typedef struct {
 void nb_k_map_float(float *y, uint8_t *mask, const float *x, const nb_kmap *m, int64_t rows, int32_t c);
 void nb_k_map_codes(uint8_t *codes, uint8_t *mask, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
                     int32_t c);
+
+/* What a scale's gradient is made of: sum over rows x c of dy * t. t is round(v) - v inside the grid, for v = y * (1 /
+ * scale) and y as nb_k_map_float has it (m NULL: x itself), and outside the end of the grid less zero; NaN counts as
+ * the first end. The value of channel j is added to lane[j % 16]: in float over NB_SCALE_ROWS rows, or, where rows are
+ * longer than NB_SCALE_RUN, over such a run of one row; then in double. */
+enum { NB_SCALE_ROWS = 8, NB_SCALE_RUN = 256 };
+void nb_k_scale_grad(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
+                     int32_t c);
 
 /* One operand of a join: floats, or u8 or s8 codes worth scale * (code - zero). */
 typedef struct {

@@ -164,6 +164,94 @@ TARGET void nb_k_map_codes__avx2(uint8_t *codes, uint8_t *mask, const float *x, 
     }
 }
 
+/* A step of the scale, and what comes before it; map: 0: nothing, 1: x * a + b and the clamp k. */
+typedef struct {
+    __m256 inverse, first, last;
+    limits k;
+    int map;
+} stepper;
+
+/* What 8 values make of a step of the scale: min and max take the end of the grid for a NaN. */
+INLINE __m256 by_scale8(__m256 y, const stepper *z)
+{
+    const __m256 v = _mm256_mul_ps(y, z->inverse);
+    const __m256 r = _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const __m256 code = _mm256_min_ps(_mm256_max_ps(r, z->first), z->last);
+    return _mm256_sub_ps(code, _mm256_and_ps(v, _mm256_cmp_ps(r, code, _CMP_EQ_OQ)));
+}
+
+/* Rows of 16 channels, or of the last n. */
+INLINE void add_by_scale(pair *s, const float *dy, const float *x, const nb_kmap *m, const stepper *z, int64_t rows,
+                         int32_t j, int32_t c, int32_t n, int full)
+{
+    pair a, b;
+    if (z->map) {
+        a = load16(m->a + j, n, full);
+        b = load16(m->b + j, n, full);
+    }
+    for (int64_t r = 0; r < rows; r++) {
+        const pair d = load16(dy + r * c + j, n, full);
+        pair y = load16(x + r * c + j, n, full);
+        for (int i = 0; i < 2; i++) {
+            if (z->map)
+                y.v[i] = clamp8(_mm256_add_ps(_mm256_mul_ps(y.v[i], a.v[i]), b.v[i]), &z->k);
+            s->v[i] = _mm256_add_ps(s->v[i], _mm256_mul_ps(d.v[i], by_scale8(y.v[i], z)));
+        }
+    }
+}
+
+INLINE void add_doubles(double *lane, __m256 s)
+{
+    const __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(s)), high = _mm256_cvtps_pd(_mm256_extractf128_ps(s, 1));
+    _mm256_storeu_pd(lane, _mm256_add_pd(_mm256_loadu_pd(lane), low));
+    _mm256_storeu_pd(lane + 4, _mm256_add_pd(_mm256_loadu_pd(lane + 4), high));
+}
+
+_Static_assert(NB_SCALE_LANES == 2 * W && NB_SCALE_RUN % NB_SCALE_LANES == 0, "a lane is a place in a pair");
+
+INLINE void scale_grad(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
+                       int32_t c, int map, int relu)
+{
+    const stepper z = {.inverse = _mm256_set1_ps(1.0f / g->scale),
+                       .first = _mm256_set1_ps((float)(g->lo - g->zero)),
+                       .last = _mm256_set1_ps((float)(g->hi - g->zero)),
+                       .k = {_mm256_set1_ps(map ? m->clamp.cap : 0), relu},
+                       .map = map};
+    const int64_t block = c > NB_SCALE_RUN ? 1 : NB_SCALE_ROWS;
+    for (int64_t r = 0; r < rows; r += block)
+        for (int32_t from = 0; from < c; from += NB_SCALE_RUN) {
+            const int32_t end = c - from < NB_SCALE_RUN ? c : from + NB_SCALE_RUN;
+            const int64_t n = rows - r < block ? rows - r : block;
+            int32_t j = from;
+            pair s = {{_mm256_setzero_ps(), _mm256_setzero_ps()}};
+            for (; j + 2 * W <= end; j += 2 * W)
+                add_by_scale(&s, dy + r * c, x + r * c, m, &z, n, j, c, 2 * W, 1);
+            if (j < end)
+                add_by_scale(&s, dy + r * c, x + r * c, m, &z, n, j, c, end - j, 0);
+            add_doubles(lane, s.v[0]);
+            add_doubles(lane + W, s.v[1]);
+        }
+}
+
+TARGET void nb_k_scale_grad__avx2(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
+                                  int64_t rows, int32_t c)
+{
+    if (!m) {
+        scale_grad(lane, dy, x, m, g, rows, c, 0, 0);
+        return;
+    }
+    switch (relu_kind(&m->clamp)) {
+    case 0:
+        scale_grad(lane, dy, x, m, g, rows, c, 1, 0);
+        break;
+    case 1:
+        scale_grad(lane, dy, x, m, g, rows, c, 1, 1);
+        break;
+    default:
+        scale_grad(lane, dy, x, m, g, rows, c, 1, 2);
+    }
+}
+
 /* A join with its constants in registers; n_in, codes and relu are constants at every inlined use. */
 typedef struct {
     const uint8_t *data[2]; /* floats are read at 4 times the offset */

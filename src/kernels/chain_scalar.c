@@ -4,6 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+/* 1.5 * 2^23: adding it pushes the fraction out of a float, as in eltwise_scalar.c. */
+#define ROUND_MAGIC 12582912.0f
+
 static float clamp(float v, const nb_kclamp *k, bool *pass)
 {
     *pass = true;
@@ -55,6 +58,40 @@ void nb_k_map_codes__scalar(uint8_t *codes, uint8_t *mask, const float *x, const
             set_bit(bits, j, pass);
         }
     }
+}
+
+static float by_scale(float y, const nb_kgrid *g)
+{
+    const float first = (float)(g->lo - g->zero), last = (float)(g->hi - g->zero), v = y * (1.0f / g->scale);
+    const float near = v < first - 1.0f ? first - 1.0f : v > last + 1.0f ? last + 1.0f : v;
+    const float r = (near + ROUND_MAGIC) - ROUND_MAGIC, low = r > first ? r : first, code = low < last ? low : last;
+    return r == code ? code - v : code;
+}
+
+/* Rows of the channels j .. j + NB_SCALE_LANES. */
+static void add_lanes(float *s, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
+                      int32_t j, int32_t c)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int32_t k = 0; k < NB_SCALE_LANES && j + k < c; k++) {
+            bool pass;
+            const float in = x[r * c + j + k], y = m ? clamp(in * m->a[j + k] + m->b[j + k], &m->clamp, &pass) : in;
+            s[k] += dy[r * c + j + k] * by_scale(y, g);
+        }
+}
+
+void nb_k_scale_grad__scalar(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
+                             int64_t rows, int32_t c)
+{
+    const int64_t block = c > NB_SCALE_RUN ? 1 : NB_SCALE_ROWS;
+    for (int64_t r = 0; r < rows; r += block)
+        for (int32_t from = 0; from < c; from += NB_SCALE_RUN) {
+            float s[NB_SCALE_LANES] = {0};
+            for (int32_t j = from; j < c && j < from + NB_SCALE_RUN; j += NB_SCALE_LANES)
+                add_lanes(s, dy + r * c, x + r * c, m, g, rows - r < block ? rows - r : block, j, c);
+            for (int32_t k = 0; k < NB_SCALE_LANES; k++)
+                lane[k] += (double)s[k];
+        }
 }
 
 static float operand(const nb_kjoin *j, int32_t k, int64_t i)

@@ -16,10 +16,24 @@ void nb_k_minmax(float *min, float *max, const float *x, int64_t n);
  * estimator), 0 for NaN and past the end. lo <= zero <= hi; n <= 2^40. */
 void nb_k_quantize(uint8_t *codes, uint8_t *mask, const float *x, int64_t n, float scale, int32_t zero, int32_t lo,
                    int32_t hi);
+/* A table of levels, ascending integers of -127..127 with 0 among them: the nearest of each half step of value / scale. */
+enum { NB_HALF_STEPS = 257 };
+typedef struct {
+    int8_t near[2][NB_HALF_STEPS]; /* of values >= 0 and < 0: those in ((k - 1) / 2, k / 2] in size, the last: above */
+    float most;                    /* the largest size */
+} nb_klevels;
+void nb_k_levels(nb_klevels *t, const int8_t *level, int32_t n);
+/* As nb_k_quantize, to the nearest level, of two the smaller in size; inside is up to half a step beyond the largest. */
+void nb_k_quantize_levels(uint8_t *codes, uint8_t *mask, const float *x, int64_t n, float scale, const nb_klevels *t);
+
 /* y[i] = scale * (code - zero); is_signed: codes are s8. */
 void nb_k_dequantize(float *y, const uint8_t *codes, int64_t n, float scale, int32_t zero, int32_t is_signed);
 /* dx[i] (+)= mask bit i ? dy[i] : 0; add = 0 writes. */
 void nb_k_ste_backward(float *dx, const float *dy, const uint8_t *mask, int64_t n, int32_t add);
+
+enum { NB_SCALE_LANES = 16 };
+/* As nb_k_scale_grad (chain.h), of one row to levels. */
+void nb_k_scale_grad_levels(double *lane, const float *dy, const float *x, float scale, const nb_klevels *t, int64_t n);
 
 /* sum[c] += sum over rows of x, sumsq[c] += sum of squares, in double; min[c] and max[c], unless both NULL, take in x
  * (a NaN stays; start with +infinity and -infinity). */

@@ -45,6 +45,12 @@ void nb_k_ste_backward(float *dx, const float *dy, const uint8_t *mask, int64_t 
     nb_fkernels_get()->ste_backward(dx, dy, mask, n, add);
 }
 
+void nb_k_scale_grad(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
+                     int32_t c)
+{
+    nb_fkernels_get()->scale_grad(lane, dy, x, m, g, rows, c);
+}
+
 void nb_k_channel_stats(double *sum, double *sumsq, float *min, float *max, const float *x, int64_t rows, int32_t c)
 {
     nb_fkernels_get()->channel_stats(sum, sumsq, min, max, x, rows, c);

@@ -54,6 +54,11 @@ static void map_codes(tensors *t)
     nb_k_map_codes(t->codes, t->mask, t->x, &(nb_kmap){t->a, t->b, relu}, &grid, ROWS, CHANNELS);
 }
 
+static void scale_grad(tensors *t)
+{
+    nb_k_scale_grad(t->sum, t->y, t->x, &(nb_kmap){t->a, t->b, relu}, &grid, ROWS, CHANNELS);
+}
+
 static void channel_grad_sums(tensors *t)
 {
     nb_k_channel_grad_sums(t->sum, t->sumsq, t->y, t->mask, t->x, t->a, ROWS, CHANNELS);
@@ -94,6 +99,7 @@ const nb_kbench_sweep nb_kbench_sweeps[] = {
     {"ste_backward", "straight-through gradient", 4 + 4 + 0.125, ste_backward},
     {"channel_stats", "batch norm forward: sums, ranges", 4, channel_stats},
     {"map_codes", "batch norm + relu + fake-quant", 4 + 1 + 0.125, map_codes},
+    {"scale_grad", "learned scale: sum behind batch norm + relu", 4 + 4, scale_grad},
     {"channel_grad_sums", "batch norm backward: sums", 4 + 4 + 0.125, channel_grad_sums},
     {"channel_grad", "batch norm backward: gradient", 4 + 4 + 4 + 0.125, channel_grad},
     {"join_codes", "residual add + relu + fake-quant", 1 + 1 + 1 + 0.125, join_codes},

@@ -71,7 +71,7 @@ nb_status nb_lower_mac(nb_lowering *lo, const nb_node *n, const nb_geom *geom)
     const nb_lval *x = NULL;
     NB_TRY(closed_input(lo, n, 0, &x));
     const nb_node *w = n->in[1];
-    if (w->op != &nb_op_fakequant)
+    if (w->op->role != NB_ROLE_QUANTIZER)
         return nb_fail(lo->ctx, NB_E_UNSUPPORTED, "%s: its weight is not quantized", n->name);
     nb_lval v = open_value(NB_LVAL_MAC, n);
     v.n_in = 1;

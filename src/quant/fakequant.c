@@ -3,8 +3,8 @@
  * forward   (training, observers active) observe the range, set scale and zero point; then q =
  * clamp(round_half_even(x/s) + z, lo, hi). The output holds codes; nothing is expanded to floats again. backward
  * straight-through estimator with clipping: the gradient passes where the unclamped code was inside the grid (Nagel et
- * al. 2021, eq. 17); forward leaves one bit per value for that. Evaluation never observes, so it never changes a
- * result. A weight's scale has a floor: where the codes of a channel could make a sum of its layer leave 32 bits, or
+ * al. 2021, eq. 17); forward leaves one bit per value for that. A learned scale (learned.c) takes the range's place once
+ * it has begun. Evaluation never observes, so it never changes a result. A weight's scale has a floor: where the codes of a channel could make a sum of its layer leave 32 bits, or
  * the layer's bias would in units of such a sum, the scale is the smallest at which neither can. Training and lowering
  * ask the same function, so they have the same codes. Work is cut into fixed chunks: per channel for weights, CHUNK
  * values for activations; minimum and maximum do not depend on order, so neither do ranges. */
@@ -14,7 +14,7 @@
 
 #include "base/check.h"
 #include "base/parallel.h"
-#include "kernels/eltwise.h"
+#include "quant/learned.h"
 #include "quant/requant.h"
 
 #include <math.h>
@@ -23,15 +23,8 @@
 enum { CHUNK = 16384 /* a multiple of 8: mask bytes are not shared between chunks */, FEW_VALUES = 65536 };
 
 typedef struct {
-    nb_qparams q;
-    float *lo, *hi; /* per chunk extremes of the last observation */
-    int32_t n_chunks_max;
-    const nb_node *reader; /* of weights: the layer that multiplies with them */
-} fq_priv;
-
-typedef struct {
     nb_node *n;
-    fq_priv *p;
+    nb_fq_priv *p;
     int64_t count, per;  /* values in all, per channel */
     int64_t mask_stride; /* bytes per channel */
     bool observe, add;
@@ -44,7 +37,27 @@ static nb_status fq_build(nb_graph *g, nb_node *n)
     n->out.shape = n->in[0]->out.shape;
     n->flags |= n->in[0]->flags & NB_NODE_NONNEGATIVE;
     int32_t channels = a->per_channel ? n->out.shape.d[0] : 1;
-    return nb_graph_leaf(g, n, "state", nb_shape_of(2, channels, a->method->n_state, 0, 0), NB_NODE_BUFFER, NULL);
+    n->priv = nb_graph_alloc(g, sizeof(nb_fq_priv));
+    if (!n->priv)
+        return NB_E_NOMEM;
+    return nb_fq_learned_leaf(g, n, channels);
+}
+
+/* The policy may widen a node after it was built, so its grid is made when it is wanted. */
+static void set_grid(const nb_node *n, nb_qparams *q)
+{
+    const nb_fakequant_attr *a = n->attr;
+    nb_fq_priv *p = n->priv;
+    p->grid = nb_grid_of(a->format, a->format_attr, a->bits, a->scheme, a->weights, p->level);
+    if (p->grid.level)
+        nb_k_levels(&p->levels, p->grid.level, p->grid.n_levels);
+    const nb_grid *g = &p->grid;
+    q->bits = g->bits;
+    q->lo = g->lo;
+    q->hi = g->hi;
+    q->dtype = g->dtype;
+    q->level = g->level;
+    q->n_levels = g->n_levels;
 }
 
 static nb_status fq_prepare(nb_graph *g, nb_node *n)
@@ -52,9 +65,7 @@ static nb_status fq_prepare(nb_graph *g, nb_node *n)
     const nb_fakequant_attr *a = n->attr;
     int32_t channels = a->per_channel ? n->out.shape.d[0] : 1;
     int64_t count = nb_count(&n->out), per = count / channels;
-    fq_priv *p = nb_graph_alloc(g, sizeof *p);
-    if (!p)
-        return NB_E_NOMEM;
+    nb_fq_priv *p = n->priv;
     p->n_chunks_max = (int32_t)nb_chunks(count, CHUNK);
     p->q.n = channels;
     p->q.scale = nb_graph_alloc(g, (size_t)channels * sizeof(float));
@@ -63,12 +74,11 @@ static nb_status fq_prepare(nb_graph *g, nb_node *n)
     p->hi = nb_graph_alloc(g, (size_t)p->n_chunks_max * sizeof(float));
     if (!p->q.scale || !p->q.zero || !p->lo || !p->hi)
         return NB_E_NOMEM;
-    nb_grid(&p->q, a->bits, a->scheme, a->weights);
-    n->priv = p;
+    set_grid(n, &p->q);
     n->out.dtype = p->q.dtype;
     n->out.q = &p->q;
     n->saved_bytes = (size_t)channels * (size_t)nb_chunks(per, 8);
-    return NB_OK;
+    return nb_fq_learned_prepare(g, n);
 }
 
 float nb_observation_share(const nb_observation *o, float momentum)
@@ -88,18 +98,20 @@ static float stored(const void *x, int64_t i)
 static void observe(const nb_node *n, int32_t c, const nb_observation *seen)
 {
     const nb_fakequant_attr *a = n->attr;
-    float *state = (float *)n->in[1]->out.data + (int64_t)c * a->method->n_state;
+    const nb_fq_priv *p = n->priv;
+    float *state = nb_fq_state(n, c);
     nb_observation o = *seen;
-    o.bits = a->bits;
-    o.weights = a->weights;
-    o.symmetric = a->weights || a->scheme == NB_SCHEME_SYMMETRIC;
-    if (isfinite(o.min) && isfinite(o.max))
-        a->method->observe(a->method_attr, state, &o);
+    o.grid = &p->grid;
+    o.first = !nb_fq_seen(n, c);
+    if (isfinite(o.min) && isfinite(o.max)) {
+        a->range->observe(a->range_attr, state, &o);
+        state[a->range->n_state] = 1.0f;
+    }
+    nb_fq_learned_begin(n, c, o.calibration > 0);
 }
 
 /* The scale of w (`per` weights of channel c) at which the layer's sums fit: s, unless they could leave 32 bits. */
-static float channel_scale(const nb_weight_use *use, const nb_qparams *q, const float *w, int64_t per, int32_t c,
-                           float s)
+static float channel_scale(const nb_weight_use *use, const nb_grid *q, const float *w, int64_t per, int32_t c, float s)
 {
     const nb_qparams *x = use->x;
     const int64_t raw = x->hi > -x->lo ? x->hi : -x->lo, reach = raw + abs(x->zero[0]);
@@ -110,8 +122,7 @@ static float channel_scale(const nb_weight_use *use, const nb_qparams *q, const 
     int64_t size = 0, sum = 0;
     double total = 0;
     for (int64_t i = 0; i < per; i++) {
-        const float code = nearbyintf(w[i] / s);
-        const int64_t held = !(code > (float)q->lo) ? q->lo : code > (float)q->hi ? q->hi : (int64_t)code;
+        const int64_t held = nb_grid_nearest(q, w[i] / s);
         size += llabs(held);
         sum += held;
         total += fabs((double)w[i]);
@@ -121,39 +132,43 @@ static float channel_scale(const nb_weight_use *use, const nb_qparams *q, const 
     if (fabs(bias) < most * (double)s &&
         nb_sum_bound(x->lo, x->hi, x->zero[0], size, sum, llrint(bias / (double)s)) < NB_SUM_LIMIT)
         return s;
-    return fmaxf(s, (float)nb_scale_floor(x->lo, x->hi, x->zero[0], total, per, bias));
+    /* a level may be twice what it stands for */
+    const int64_t rounded = q->level ? INT64_MAX : per;
+    return fmaxf(s, (float)nb_scale_floor(x->lo, x->hi, x->zero[0], total, rounded, bias));
 }
 
 static void keep_sums(const nb_node *n, nb_qparams *q, int32_t c, const nb_weight_use *use)
 {
     const int32_t channels = n->out.shape.d[0];
     const int64_t per = nb_count(&n->out) / channels;
+    const nb_grid *g = &((const nb_fq_priv *)n->priv)->grid;
     const float *w = n->in[0]->out.data;
     float s = q->scale[c];
     if (q->n > 1)
-        s = channel_scale(use, q, w + c * per, per, c, s);
+        s = channel_scale(use, g, w + c * per, per, c, s);
     for (int32_t k = 0; q->n == 1 && k < channels; k++)
-        s = fmaxf(s, channel_scale(use, q, w + k * per, per, k, q->scale[0]));
-    q->scale[c] = s;
+        s = fmaxf(s, channel_scale(use, g, w + k * per, per, k, q->scale[0]));
+    if (s > q->scale[c])
+        q->scale[c] = nb_grid_scale(g, s);
 }
 
 static void set_params(const nb_node *n, nb_qparams *q, int32_t c, const nb_weight_use *use)
 {
     const nb_fakequant_attr *a = n->attr;
-    float lo, hi;
-    a->method->range(a->method_attr, (const float *)n->in[1]->out.data + (int64_t)c * a->method->n_state, &lo, &hi);
-    nb_qparams_set(q, c, a->scheme, lo, hi);
+    const nb_fq_priv *p = n->priv;
+    a->range->params(a->range_attr, nb_fq_state(n, c), &p->grid, &q->scale[c], &q->zero[c]);
+    nb_fq_learned_params(n, c, &q->scale[c], &q->zero[c]);
     if (a->weights && use && use->x)
         keep_sums(n, q, c, use);
 }
 
 void nb_fakequant_read_by(const nb_node *fq, const nb_node *mac)
 {
-    fq_priv *p = fq->priv;
+    nb_fq_priv *p = fq->priv;
     p->reader = mac;
 }
 
-static nb_weight_use use_of(const fq_priv *p)
+static nb_weight_use use_of(const nb_fq_priv *p)
 {
     const nb_node *mac = p->reader;
     return mac ? (nb_weight_use){mac->in[0]->out.q, mac->n_in > 2 ? mac->in[2]->out.data : NULL} : (nb_weight_use){0};
@@ -162,12 +177,8 @@ static nb_weight_use use_of(const fq_priv *p)
 bool nb_fakequant_state_sound(const nb_node *n, const float *state)
 {
     const nb_fakequant_attr *a = n->attr;
-    const float seen = state[a->method->n_state - 1];
-    float lo, hi;
-    if (seen == 0.0f)
-        return true;
-    a->method->range(a->method_attr, state, &lo, &hi);
-    return seen == 1.0f && lo <= hi && (!a->method->sound || a->method->sound(state));
+    const float seen = state[a->range->n_state];
+    return seen == 0.0f || (seen == 1.0f && (!a->range->sound || a->range->sound(state)));
 }
 
 bool nb_fakequant_fusible(const nb_node *n)
@@ -176,19 +187,28 @@ bool nb_fakequant_fusible(const nb_node *n)
     return !a->per_channel && !a->weights;
 }
 
-bool nb_fakequant_observes(const nb_run *r)
+bool nb_fakequant_observes(const nb_node *n, const nb_run *r)
 {
-    return r->train && !r->freeze_ranges;
+    return r->train && !r->freeze_ranges && (r->calibration > 0 || !nb_fq_learning(n));
 }
 
 void nb_fakequant_settle(nb_node *n, const nb_run *r, float min, float max, const nb_values *values)
 {
-    fq_priv *p = n->priv;
+    nb_fq_priv *p = n->priv;
     const nb_observation o = {
         .values = *values, .n = nb_count(&n->out), .min = min, .max = max, .calibration = r->calibration};
-    if (nb_fakequant_observes(r))
+    if (nb_fakequant_observes(n, r))
         observe(n, 0, &o);
     set_params(n, &p->q, 0, NULL);
+}
+
+static void quantize(const nb_fq_priv *p, uint8_t *codes, uint8_t *mask, const float *x, int64_t n, const nb_qparams *q,
+                     int64_t c)
+{
+    if (p->grid.level)
+        nb_k_quantize_levels(codes, mask, x, n, q->scale[c], &p->levels);
+    else
+        nb_k_quantize(codes, mask, x, n, q->scale[c], q->zero[c], q->lo, q->hi);
 }
 
 static void channel_forward(void *arg, int64_t c, int32_t thread)
@@ -204,8 +224,8 @@ static void channel_forward(void *arg, int64_t c, int32_t thread)
     }
     const nb_weight_use use = use_of(j->p);
     set_params(j->n, q, (int32_t)c, &use);
-    nb_k_quantize((uint8_t *)j->n->out.data + c * j->per, (uint8_t *)j->n->saved + c * j->mask_stride, x, j->per,
-                  q->scale[c], q->zero[c], q->lo, q->hi);
+    quantize(j->p, (uint8_t *)j->n->out.data + c * j->per, (uint8_t *)j->n->saved + c * j->mask_stride, x, j->per, q,
+             c);
 }
 
 static void chunk_minmax(void *arg, int64_t i, int32_t thread)
@@ -220,10 +240,9 @@ static void chunk_quantize(void *arg, int64_t i, int32_t thread)
 {
     (void)thread;
     fq_job *j = arg;
-    const nb_qparams *q = &j->p->q;
     int64_t at = i * CHUNK, end = nb_chunk_end(j->count, CHUNK, i);
-    nb_k_quantize((uint8_t *)j->n->out.data + at, (uint8_t *)j->n->saved + at / 8,
-                  (const float *)j->n->in[0]->out.data + at, end - at, q->scale[0], q->zero[0], q->lo, q->hi);
+    quantize(j->p, (uint8_t *)j->n->out.data + at, (uint8_t *)j->n->saved + at / 8,
+             (const float *)j->n->in[0]->out.data + at, end - at, &j->p->q, 0);
 }
 
 static void tensor_forward(fq_job *j)
@@ -256,7 +275,7 @@ static void fq_forward(nb_node *n, const nb_run *r)
     fq_job j = {.n = n,
                 .p = n->priv,
                 .count = nb_count(&n->out),
-                .observe = nb_fakequant_observes(r),
+                .observe = nb_fakequant_observes(n, r),
                 .calibration = r->calibration};
     j.per = j.count / j.p->q.n;
     j.mask_stride = nb_chunks(j.per, 8);
@@ -289,7 +308,8 @@ static void chunk_backward(void *arg, int64_t i, int32_t thread)
 
 static void fq_backward(nb_node *n, const nb_run *r)
 {
-    (void)r;
+    if (nb_fakequant_learns(n, r))
+        nb_fq_learned_backward(n);
     if (!n->in[0]->out.grad)
         return;
     const nb_fakequant_attr *a = n->attr;
@@ -310,26 +330,17 @@ int32_t nb_fakequant_channels(const nb_node *fq)
 
 nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_use *use, nb_qparams *q, int8_t *codes)
 {
-    const nb_fakequant_attr *a = fq->attr;
+    const nb_fq_priv *p = fq->priv;
     q->n = nb_fakequant_channels(fq);
-    nb_grid(q, a->bits, a->scheme, a->weights);
-    if (fq->out.q && fq->out.q->level) { /* a table: codes are its integers, bits its index */
-        q->bits = fq->out.q->bits;
-        q->level = fq->out.q->level;
-        q->n_levels = fq->out.q->n_levels;
-        q->lo = fq->out.q->lo;
-        q->hi = fq->out.q->hi;
-    }
+    set_grid(fq, q);
     int64_t per = nb_count(&fq->out) / q->n;
     for (int32_t c = 0; c < q->n; c++) {
-        const float *state = (const float *)fq->in[1]->out.data + (int64_t)c * a->method->n_state;
-        if (state[a->method->n_state - 1] == 0.0f)
+        if (!nb_fq_seen(fq, c))
             return nb_fail(ctx, NB_E_UNSUPPORTED,
                            "%s has no range yet: train at least one step with quant: on before lowering", fq->name);
         set_params(fq, q, c, use);
         if (codes)
-            nb_k_quantize((uint8_t *)codes + c * per, NULL, (const float *)fq->in[0]->out.data + c * per, per,
-                          q->scale[c], q->zero[c], q->lo, q->hi);
+            quantize(p, (uint8_t *)codes + c * per, NULL, (const float *)fq->in[0]->out.data + c * per, per, q, c);
     }
     return NB_OK;
 }
@@ -345,7 +356,7 @@ const nb_op nb_op_fakequant = {.name = "fakequant",
                                .min_in = 1,
                                .max_in = 1,
                                .flags = NB_OP_INTERNAL | NB_OP_BWD_SETS,
-                               .role = NB_ROLE_NONE,
+                               .role = NB_ROLE_QUANTIZER,
                                .build = fq_build,
                                .prepare = fq_prepare,
                                .forward = fq_forward,

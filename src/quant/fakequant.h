@@ -4,27 +4,57 @@
 
 #include <nibble/extend/quant.h>
 
+#include "kernels/chain.h"
+
 typedef struct {
-    const nb_quantizer *method;
-    const void *method_attr; /* in the graph's arena */
+    const nb_format *format;
+    const nb_range *range;
+    const nb_learning *learning;
+    const void *format_attr, *range_attr, *learning_attr; /* in the graph's arena */
     int32_t bits;
     nb_scheme scheme;
     bool weights;     /* narrow symmetric grid */
     bool per_channel; /* along axis 0; weights only */
 } nb_fakequant_attr;
 
+static inline bool nb_is_quantizer(const nb_node *n)
+{
+    return n->op->role == NB_ROLE_QUANTIZER;
+}
+
 /* Can a chain compute n's codes itself? One grid for all values, found from their extremes. */
 bool nb_fakequant_fusible(const nb_node *n);
 /* This step looks at the values before it quantizes them. */
-bool nb_fakequant_observes(const nb_run *r);
+bool nb_fakequant_observes(const nb_node *n, const nb_run *r);
 /* What comes before quantizing: takes in the extremes of the values and what the observer asks of them (when this step
  * observes; NaN or infinite extremes are passed over), then sets n's scale and zero point. */
 void nb_fakequant_settle(nb_node *n, const nb_run *r, float min, float max, const nb_values *values);
-/* Can one row of the state be what the observer left: nothing seen yet, or a range the right way around? Its values are
- * finite. */
+/* Can one row of the range's state be what the observer left: nothing seen yet, or a range the right way around? Its
+ * values are finite. */
 bool nb_fakequant_state_sound(const nb_node *n, const float *state);
 
 /* In mac's prepare: fq's weights are what mac multiplies with, see nb_weight_use. */
 void nb_fakequant_read_by(const nb_node *fq, const nb_node *mac);
+
+/* ---- what is learned ---- */
+
+/* The node that has made a leaf with NB_NODE_QUANTIZER; NULL for any other. */
+const nb_node *nb_quantizer_of(const nb_graph *g, const nb_node *leaf);
+/* Is that the name of a leaf that a quantizer makes? For files of networks that have other ones. */
+bool nb_quantizer_names(const char *leaf);
+/* Factor on the learning rate of what n learns. */
+float nb_fakequant_lr(const nb_node *n);
+
+/* n has something to learn, and then backward needs the values before they are rounded. */
+bool nb_fakequant_can_learn(const nb_node *n);
+/* This step's gradient is asked for. */
+bool nb_fakequant_learns(const nb_node *n, const nb_run *r);
+/* Backward of an activation: the parts of the batch (fusion.h), each its values before rounding, or what m makes into
+ * them, and their gradients, row by row; then the sum. Rows come in multiples of NB_SCALE_ROWS but for the last; one
+ * longer than NB_SCALE_RUN may come in pieces of whole runs. */
+void nb_fakequant_learn_start(const nb_node *n, int64_t part);
+void nb_fakequant_learn_rows(const nb_node *n, int64_t part, const float *x, const nb_kmap *m, const float *dy,
+                             int64_t rows, int32_t c);
+void nb_fakequant_learn(const nb_node *n);
 
 #endif

@@ -15,7 +15,7 @@
 
 static bool is_closed(const nb_node *n)
 {
-    if (n->op == &nb_op_fakequant)
+    if (nb_is_quantizer(n))
         return true;
     bool keeps = n->op->role == NB_ROLE_KEEP || n->op->role == NB_ROLE_CLAMP;
     return keeps && is_closed(n->in[0]);
@@ -33,8 +33,9 @@ static bool continues(const nb_node *n, const nb_node *r)
 
 static bool must_close(const nb_quant_rules *rules, const nb_node *n)
 {
-    static const bool opens[] = {[NB_ROLE_INPUT] = true, [NB_ROLE_MAC] = true,  [NB_ROLE_AFFINE] = true,
-                                 [NB_ROLE_CLAMP] = true, [NB_ROLE_JOIN] = true, [NB_ROLE_LOSS] = false};
+    static const bool opens[] = {
+        [NB_ROLE_INPUT] = true, [NB_ROLE_MAC] = true,   [NB_ROLE_AFFINE] = true,    [NB_ROLE_CLAMP] = true,
+        [NB_ROLE_JOIN] = true,  [NB_ROLE_LOSS] = false, [NB_ROLE_QUANTIZER] = false};
     if (!opens[n->op->role] || is_closed(n))
         return false;
     const nb_node *r = nb_node_only_reader(rules->g, n);
@@ -72,9 +73,11 @@ static nb_status close_value(const nb_quant_rules *rules, nb_node *n)
     nb_fakequant_attr a = rules->activations;
     const nb_node *r = nb_node_only_reader(g, n);
     if (n->op->role == NB_ROLE_INPUT) {
-        a.method = nb_quantizer_find("minmax"); /* pixels have a known, closed range: one batch shows it */
-        a.method_attr = NULL;
-        a.bits = rules->section.first_last_bits ? rules->section.first_last_bits : a.bits;
+        a.range = nb_registry_find(nb_ranges, "minmax"); /* pixels have a known, closed range: one batch shows it */
+        a.range_attr = NULL;
+        a.learning = nb_registry_find(nb_learnings, "none");
+        a.learning_attr = NULL;
+        nb_quant_first_last(rules, &a);
     }
     if (r && r->op->role == NB_ROLE_LOSS)
         a.bits = rules->section.output_bits;
@@ -108,8 +111,8 @@ static nb_status quantize_weight(const nb_quant_rules *rules, nb_node *mac, bool
 {
     nb_graph *g = rules->g;
     nb_fakequant_attr a = rules->weights;
-    if (first_or_last && rules->section.first_last_bits)
-        a.bits = rules->section.first_last_bits;
+    if (first_or_last)
+        nb_quant_first_last(rules, &a);
     NB_TRY(nb_quant_rules_override(rules, mac->name, "weights", &a));
     char name[256];
     snprintf(name, sizeof name, "%s.fq", mac->in[1]->name);
@@ -123,12 +126,12 @@ static nb_status quantize_weight(const nb_quant_rules *rules, nb_node *mac, bool
 static nb_status widen_last_input(const nb_quant_rules *rules, const nb_node *last)
 {
     nb_node *x = last->in[0];
-    while (x->op != &nb_op_fakequant && x->n_in > 0)
+    while (!nb_is_quantizer(x) && x->n_in > 0)
         x = x->in[0];
-    if (x->op != &nb_op_fakequant || !rules->section.first_last_bits)
+    if (!nb_is_quantizer(x) || !rules->section.first_last_bits)
         return NB_OK;
     nb_fakequant_attr *a = x->attr;
-    a->bits = rules->section.first_last_bits;
+    nb_quant_first_last(rules, a);
     return chain_overrides(rules, x->in[0], a);
 }
 

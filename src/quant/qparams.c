@@ -4,7 +4,7 @@
 #include "base/check.h"
 
 #include <math.h>
-#include <string.h>
+#include <stdlib.h>
 
 /* A range below this was never used (a dead layer, pruned weights): any scale represents its zeros, and a huge one
  * keeps the units of accumulators, and with them int32 biases, in proportion. What is used may be small as long as its
@@ -14,51 +14,74 @@ static const float RANGE_MIN = 0x1p-32f;
  * normal. */
 static const float SCALE_MIN = 0x1p-40f, SCALE_MAX = 0x1p40f;
 
-#define NB_QUANTIZER(name) extern const nb_quantizer nb_quantizer_##name;
-#include "quant/quantizers.def"
-#undef NB_QUANTIZER
-#define NB_QUANTIZER(name) &nb_quantizer_##name,
-const nb_quantizer *const nb_quantizers[] = {
-#include "quant/quantizers.def"
-    NULL};
-#undef NB_QUANTIZER
-
-const nb_quantizer *nb_quantizer_find(const char *name)
-{
-    for (const nb_quantizer *const *q = nb_quantizers; *q; q++)
-        if (strcmp((*q)->name, name) == 0)
-            return *q;
-    return NULL;
-}
-
-void nb_grid(nb_qparams *q, int32_t bits, nb_scheme scheme, bool weights)
+nb_grid nb_grid_make(int32_t bits, nb_scheme scheme, bool weights)
 {
     NB_ASSERT(bits >= 2 && bits <= 8);
     bool sign = weights || scheme == NB_SCHEME_SYMMETRIC;
-    q->bits = bits;
-    q->dtype = sign ? NB_S8 : NB_U8;
-    q->hi = sign ? (1 << (bits - 1)) - 1 : (1 << bits) - 1;
-    q->lo = weights ? -q->hi : sign ? -q->hi - 1 : 0;
+    nb_grid g = {.bits = bits, .scheme = scheme, .weights = weights, .dtype = sign ? NB_S8 : NB_U8};
+    g.hi = sign ? (1 << (bits - 1)) - 1 : (1 << bits) - 1;
+    g.lo = weights ? -g.hi : sign ? -g.hi - 1 : 0;
+    return g;
 }
 
-static float sound_scale(float s)
+nb_grid nb_grid_of(const nb_format *f, const void *attr, int32_t bits, nb_scheme scheme, bool weights, int8_t *level)
 {
-    return s >= SCALE_MIN ? (s <= SCALE_MAX ? s : SCALE_MAX) : SCALE_MIN; /* NaN becomes SCALE_MIN */
+    nb_grid g = nb_grid_make(bits, scheme, weights);
+    g.format = f;
+    g.format_attr = attr;
+    if (!f->levels)
+        return g;
+    g.level = level;
+    g.n_levels = f->levels(attr, bits, level);
+    NB_ASSERT(weights && g.n_levels >= 2 && g.n_levels <= 1 << bits);
+    g.hi = level[g.n_levels - 1] > -level[0] ? level[g.n_levels - 1] : -level[0];
+    g.lo = -g.hi;
+    return g;
 }
 
-void nb_qparams_set(nb_qparams *q, int32_t c, nb_scheme scheme, float lo, float hi)
+static float sound_scale(const nb_grid *g, float s)
+{
+    s = s >= SCALE_MIN ? (s <= SCALE_MAX ? s : SCALE_MAX) : SCALE_MIN; /* NaN becomes SCALE_MIN */
+    return g->format && g->format->scale ? g->format->scale(g->format_attr, s) : s;
+}
+
+float nb_grid_scale(const nb_grid *g, float wanted)
+{
+    return sound_scale(g, fmaxf(wanted, RANGE_MIN / (float)(g->hi - g->lo)));
+}
+
+void nb_params_cover(const nb_grid *g, float lo, float hi, float *scale, int32_t *zero)
 {
     lo = fminf(lo, 0.0f); /* real 0 is always a code; fminf and fmaxf drop a NaN */
     hi = fmaxf(hi, 0.0f);
     if (hi - lo < RANGE_MIN)
         hi = 1.0f;
-    if (q->lo == 0 && scheme == NB_SCHEME_ASYMMETRIC) {
-        float s = sound_scale((hi - lo) / (float)q->hi);
+    if (g->lo == 0 && g->scheme == NB_SCHEME_ASYMMETRIC) {
+        float s = sound_scale(g, (hi - lo) / (float)g->hi);
         float z = nearbyintf(-lo / s);
-        q->scale[c] = s;
-        q->zero[c] = z < 0.0f ? 0 : z > (float)q->hi ? q->hi : (int32_t)z;
+        *scale = s;
+        *zero = z < 0.0f ? 0 : z > (float)g->hi ? g->hi : (int32_t)z;
         return;
     }
-    q->scale[c] = sound_scale((q->lo == 0 ? hi : fmaxf(-lo, hi)) / (float)q->hi);
-    q->zero[c] = 0;
+    *scale = sound_scale(g, (g->lo == 0 ? hi : fmaxf(-lo, hi)) / (float)g->hi);
+    *zero = 0;
+}
+
+int32_t nb_grid_nearest(const nb_grid *g, float v)
+{
+    if (!g->level) {
+        const float r = nearbyintf(v);
+        return !(r > (float)g->lo) ? g->lo : r > (float)g->hi ? g->hi : (int32_t)r;
+    }
+    int32_t i = 0, end = g->n_levels - 1; /* level[i] <= v < level[end], or one of them is the last that is left */
+    while (end - i > 1) {
+        const int32_t middle = (i + end) / 2;
+        if ((float)g->level[middle] <= v)
+            i = middle;
+        else
+            end = middle;
+    }
+    const int32_t a = g->level[i], b = g->level[end];
+    const float below = fabsf(v - (float)a), above = fabsf(v - (float)b);
+    return below < above || (!(above < below) && abs(a) < abs(b)) ? a : b;
 }

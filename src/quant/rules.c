@@ -9,7 +9,9 @@
 const nb_key nb_quant_weight_keys[] = {
     NB_KEY_INT(nb_quant_keys, bits, "8", 2, 8, "bits of a weight code; grid -(2^(b-1)-1) .. 2^(b-1)-1"),
     NB_KEY_ENUM(nb_quant_keys, granularity, "channel", "channel|tensor", "one scale per output channel or per tensor"),
-    NB_KEY_STRING(nb_quant_keys, range, "minmax", "how the range is found, see `nibble keys quantizers`"),
+    NB_KEY_STRING(nb_quant_keys, format, "uniform", "what a code means, see `nibble keys formats`"),
+    NB_KEY_STRING(nb_quant_keys, range, "minmax", "how the range is found, see `nibble keys ranges`"),
+    NB_KEY_STRING(nb_quant_keys, learn, "none", "how scales are trained, see `nibble keys learnings`"),
     {0}};
 
 const nb_key nb_quant_act_keys[] = {
@@ -17,7 +19,9 @@ const nb_key nb_quant_act_keys[] = {
     NB_KEY_ENUM(nb_quant_keys, scheme, "asymmetric", "asymmetric|symmetric|unsigned",
                 "asymmetric: 0..2^b-1 with a zero point; symmetric: signed; unsigned: zero point 0 after relu, signed "
                 "elsewhere"),
-    NB_KEY_STRING(nb_quant_keys, range, "ema", "how the range is found, see `nibble keys quantizers`"),
+    NB_KEY_STRING(nb_quant_keys, format, "uniform", "what a code means, see `nibble keys formats`"),
+    NB_KEY_STRING(nb_quant_keys, range, "ema", "how the range is found, see `nibble keys ranges`"),
+    NB_KEY_STRING(nb_quant_keys, learn, "none", "how scales are trained, see `nibble keys learnings`"),
     {0}};
 
 const nb_key nb_quant_section_keys[] = {
@@ -27,7 +31,7 @@ const nb_key nb_quant_section_keys[] = {
                 "what single layers do differently"),
     NB_KEY_INT(nb_quant_section, first_last_bits, "8", 0, 8,
                "bits of the first and last layer's weights, of the input and of what enters the last layer; 0 = as the "
-               "others"),
+               "others. Where a format has no such width, these weights are uniform"),
     NB_KEY_INT(nb_quant_section, output_bits, "0", 0, 8, "bits of the network's output; 0 = int32 logits"),
     NB_KEY_ENUM(
         nb_quant_section, batchnorm, "keep", "keep|fold",
@@ -36,36 +40,88 @@ const nb_key nb_quant_section_keys[] = {
                 "what is done to the float network, once, before it is quantized: see `nibble keys steps`"),
     {0}};
 
-/* Binds one `weights` or `activations` map, the range method's own keys included; dflt: the method when it names none.
- */
-static nb_status bind_part(nb_graph *g, const nb_conf *map, const char *where, bool weights, const char *dflt,
+/* The method of one kind that a map names, or dflt. */
+static const void *choose(nb_ctx *ctx, const nb_conf *map, const char *where, nb_method_kind kind, const char *dflt)
+{
+    static const char *const what[NB_METHOD_KINDS] = {"format", "range method", "learning"};
+    const nb_conf *named = map ? nb_conf_get(map, nb_method_key(kind)) : NULL;
+    const char *name = named ? nb_conf_text(named) : dflt;
+    char place[224];
+    snprintf(place, sizeof place, "%s.%s", where, nb_method_key(kind));
+    return nb_registry_choose(ctx, nb_method_list(kind), name ? name : "", named, place, what[kind]);
+}
+
+/* Binds one `weights` or `activations` map, the keys of its methods included; dflt: names of the methods when it has
+ * none. */
+static nb_status bind_part(nb_graph *g, const nb_conf *map, const char *where, bool weights, const char *const *dflt,
                            nb_fakequant_attr *out)
 {
-    const nb_conf *named = map ? nb_conf_get(map, "range") : NULL;
-    const char *name = named ? nb_conf_text(named) : dflt;
-    const nb_quantizer *method = name ? nb_quantizer_find(name) : NULL;
-    if (!method) {
-        const char *names[64];
-        int32_t n = 0;
-        for (; nb_quantizers[n] && n < 64; n++)
-            names[n] = nb_quantizers[n]->name;
-        char place[224];
-        snprintf(place, sizeof place, "%s.range", where);
-        return nb_conf_unknown(g->ctx, named, place, "range method", names, n);
-    }
+    const void *m[NB_METHOD_KINDS];
+    void *attr[NB_METHOD_KINDS] = {0};
     nb_quant_keys keys = {0};
-    void *attr = method->attr_size ? nb_graph_alloc(g, method->attr_size) : NULL;
-    if (method->attr_size && !attr)
-        return NB_E_NOMEM;
-    nb_binding b[2] = {{weights ? nb_quant_weight_keys : nb_quant_act_keys, &keys}, {method->keys, attr}};
-    NB_TRY(nb_conf_bind(g->ctx, map, where, b, method->keys ? 2 : 1));
-    *out = (nb_fakequant_attr){.method = method,
-                               .method_attr = attr,
+    nb_binding b[1 + NB_METHOD_KINDS] = {{weights ? nb_quant_weight_keys : nb_quant_act_keys, &keys}};
+    int32_t n = 1;
+    for (int32_t k = 0; k < NB_METHOD_KINDS; k++) {
+        m[k] = choose(g->ctx, map, where, (nb_method_kind)k, dflt[k]);
+        if (!m[k])
+            return NB_E_CONFIG;
+        nb_entry e;
+        memcpy(&e, m[k], sizeof e);
+        attr[k] = e.attr_size ? nb_graph_alloc(g, e.attr_size) : NULL;
+        if (e.attr_size && !attr[k])
+            return NB_E_NOMEM;
+        if (e.keys)
+            b[n++] = (nb_binding){e.keys, attr[k]};
+    }
+    NB_TRY(nb_conf_bind(g->ctx, map, where, b, n));
+    *out = (nb_fakequant_attr){.format = m[NB_METHOD_FORMAT],
+                               .range = m[NB_METHOD_RANGE],
+                               .learning = m[NB_METHOD_LEARNING],
+                               .format_attr = attr[NB_METHOD_FORMAT],
+                               .range_attr = attr[NB_METHOD_RANGE],
+                               .learning_attr = attr[NB_METHOD_LEARNING],
                                .bits = keys.bits,
                                .scheme = weights ? NB_SCHEME_SYMMETRIC : (nb_scheme)keys.scheme,
                                .weights = weights,
                                .per_channel = weights && keys.granularity == NB_GRANULARITY_CHANNEL};
     return NB_OK;
+}
+
+/* Does the format hold so many bits, of such values? map: where it is said, or would be. */
+static nb_status check_format(nb_graph *g, const nb_conf *map, const char *where, const nb_fakequant_attr *a)
+{
+    const nb_format *f = a->format;
+    if (!a->weights && f->weights_only)
+        return nb_conf_fail(g->ctx, map ? nb_conf_get(map, "format") : NULL, where, NB_E_CONFIG,
+                            "format: %s: is for weights only: activations can be uniform or pow2", f->name);
+    if (f->max_bits && a->bits > f->max_bits)
+        return nb_conf_fail(g->ctx, map, where, NB_E_CONFIG,
+                            "format: %s: has codes of 2..%d bits, which fit into -127..127, not of %d: set bits to one "
+                            "of these",
+                            f->name, f->max_bits, a->bits);
+    return NB_OK;
+}
+
+void nb_quant_first_last(const nb_quant_rules *rules, nb_fakequant_attr *a)
+{
+    const int32_t bits = rules->section.first_last_bits;
+    if (!bits)
+        return;
+    a->bits = bits;
+    if (a->format->max_bits && bits > a->format->max_bits) {
+        a->format = nb_registry_find(nb_formats, "uniform");
+        a->format_attr = NULL;
+    }
+}
+
+static nb_status bind_general(nb_quant_rules *r, bool weights)
+{
+    static const char *const dflt[2][NB_METHOD_KINDS] = {{"uniform", "ema", "none"}, {"uniform", "minmax", "none"}};
+    const nb_conf *map = weights ? r->section.weights : r->section.activations;
+    const char *where = weights ? "quant.weights" : "quant.activations";
+    nb_fakequant_attr *a = weights ? &r->weights : &r->activations;
+    NB_TRY(bind_part(r->g, map, where, weights, dflt[weights], a));
+    return check_format(r->g, map, where, a);
 }
 
 nb_status nb_quant_rules_bind(nb_graph *g, const nb_conf *quant, nb_quant_rules *out)
@@ -81,8 +137,8 @@ nb_status nb_quant_rules_bind(nb_graph *g, const nb_conf *quant, nb_quant_rules 
     r.used = nb_graph_alloc(g, 2 * ((size_t)nb_conf_count(r.section.layers) + 1) * sizeof *r.used);
     if (!r.used)
         return NB_E_NOMEM;
-    NB_TRY(bind_part(g, r.section.weights, "quant.weights", true, "minmax", &r.weights));
-    NB_TRY(bind_part(g, r.section.activations, "quant.activations", false, "ema", &r.activations));
+    NB_TRY(bind_general(&r, true));
+    NB_TRY(bind_general(&r, false));
     *out = r;
     return NB_OK;
 }
@@ -97,6 +153,32 @@ static bool *used_mark(const nb_quant_rules *rules, const char *layer, bool weig
     return NULL;
 }
 
+/* Is a key of the table written in the map? */
+static bool has_any(const nb_conf *map, const nb_key *keys)
+{
+    for (const nb_key *k = keys; k && k->name; k++)
+        if (nb_conf_get(map, k->name))
+            return true;
+    return false;
+}
+
+/* A method that is named replaces the general one; one of its keys alone ("momentum: 0.1") refines it. */
+static void override_methods(const nb_conf *own, const nb_fakequant_attr *a, nb_fakequant_attr *attr)
+{
+    if (nb_conf_get(own, "format") || has_any(own, a->format->keys)) {
+        attr->format = a->format;
+        attr->format_attr = a->format_attr;
+    }
+    if (nb_conf_get(own, "range") || has_any(own, a->range->keys)) {
+        attr->range = a->range;
+        attr->range_attr = a->range_attr;
+    }
+    if (nb_conf_get(own, "learn") || has_any(own, a->learning->keys)) {
+        attr->learning = a->learning;
+        attr->learning_attr = a->learning_attr;
+    }
+}
+
 nb_status nb_quant_rules_override(const nb_quant_rules *rules, const char *layer, const char *part,
                                   nb_fakequant_attr *attr)
 {
@@ -108,20 +190,13 @@ nb_status nb_quant_rules_override(const nb_quant_rules *rules, const char *layer
     char where[192];
     snprintf(where, sizeof where, "quant.layers.%s.%s", layer, part);
     nb_fakequant_attr a;
-    NB_TRY(bind_part(rules->g, own, where, attr->weights, attr->method->name, &a));
+    const char *const dflt[NB_METHOD_KINDS] = {attr->format->name, attr->range->name, attr->learning->name};
+    NB_TRY(bind_part(rules->g, own, where, attr->weights, dflt, &a));
     attr->bits = nb_conf_get(own, "bits") ? a.bits : attr->bits;
     attr->scheme = nb_conf_get(own, "scheme") ? a.scheme : attr->scheme;
     attr->per_channel = nb_conf_get(own, "granularity") ? a.per_channel : attr->per_channel;
-    if (nb_conf_get(own, "range")) {
-        attr->method = a.method;
-        attr->method_attr = a.method_attr;
-    } else if (a.method_attr) {
-        /* a method key alone ("momentum: 0.1") refines the general method */
-        for (const nb_key *k = a.method->keys; k && k->name; k++)
-            if (nb_conf_get(own, k->name))
-                attr->method_attr = a.method_attr;
-    }
-    return NB_OK;
+    override_methods(own, &a, attr);
+    return check_format(rules->g, own, where, attr);
 }
 
 static nb_status check_layer_map(const nb_quant_rules *rules, const nb_conf *map, const char *layer)

@@ -19,7 +19,7 @@ static void shape_of_image(const nb_shape *s, char *buf, size_t len)
 /* The leaf behind a fake-quant node, or the leaf itself; NULL when x is a value. */
 static const nb_node *leaf_behind(const nb_node *x)
 {
-    const nb_node *leaf = x->op == &nb_op_fakequant ? x->in[0] : x;
+    const nb_node *leaf = x->op->role == NB_ROLE_QUANTIZER ? x->in[0] : x;
     return leaf->flags & NB_NODE_LEAF ? leaf : NULL;
 }
 
@@ -30,7 +30,7 @@ static int32_t bits_after(const nb_graph *g, const nb_node *n)
     if (n->out.q)
         return n->out.q->bits;
     for (int32_t i = n->id + 1; i < g->n; i++)
-        if (g->node[i]->op == &nb_op_fakequant && g->node[i]->in[0] == n)
+        if (g->node[i]->op->role == NB_ROLE_QUANTIZER && g->node[i]->in[0] == n)
             return g->node[i]->out.q->bits;
     return g->loss && g->loss->in[0] == n ? 32 : 0;
 }

@@ -9,9 +9,12 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/parallel.h"
+#include "quant/fakequant.h"
 #include <math.h>
 
 enum { GRAIN = 16384 };
+
+static const float LEAST = 0x1p-40f; /* of a learned value that must be positive; its reader has floors of its own */
 
 typedef struct {
     int32_t slot;
@@ -28,13 +31,16 @@ struct nb_optim {
     nb_step_args args; /* of the step under way */
     float scale;       /* of the gradients, from clipping */
     float decay;       /* of the averages */
+    bool freeze_ranges;
 };
 
-static nb_status make_slot(nb_optim *o, nb_node *leaf, nb_slot *s)
+static nb_status make_slot(nb_optim *o, const nb_graph *g, nb_node *leaf, nb_slot *s)
 {
     const nb_optimizer_keys *k = &o->plan->optimizer_keys;
-    *s = (nb_slot){.leaf = leaf, .n = nb_count(&leaf->out)};
-    if (k->decay_all || (leaf->flags & NB_NODE_DECAY))
+    *s = (nb_slot){.leaf = leaf, .n = nb_count(&leaf->out), .lr = 1, .quantizer = leaf->flags & NB_NODE_QUANTIZER};
+    if (s->quantizer)
+        s->lr = nb_fakequant_lr(nb_quantizer_of(g, leaf));
+    else if (k->decay_all || (leaf->flags & NB_NODE_DECAY))
         s->weight_decay = k->weight_decay;
     for (int32_t m = 0; m < o->plan->optimizer->n_moments; m++) {
         s->moment[m] = nb_arena_array(o->arena, (size_t)s->n, sizeof(float));
@@ -65,7 +71,7 @@ static nb_status make_slots(nb_optim *o, nb_graph *g)
     for (int32_t i = 0; i < g->n; i++) {
         if (!(g->node[i]->flags & NB_NODE_PARAM))
             continue;
-        NB_TRY(make_slot(o, g->node[i], &o->slot[s]));
+        NB_TRY(make_slot(o, g, g->node[i], &o->slot[s]));
         int64_t n = o->slot[s].n;
         for (int64_t c = 0; c < nb_chunks(n, GRAIN); c++)
             o->chunk[o->n_chunks++] = (chunk){.slot = s, .begin = c * GRAIN, .end = nb_chunk_end(n, GRAIN, c)};
@@ -149,6 +155,19 @@ double nb_optim_grad_norm(nb_optim *o)
     return sqrt(sum);
 }
 
+/* What must stay positive does, and an average begins with the first value there is: 0 means that there is none yet. */
+static void after_learning(const nb_slot *s, const chunk *c, float *w)
+{
+    const bool positive = s->leaf->flags & NB_NODE_NONNEGATIVE;
+    float *average = s->average ? s->average + c->begin : NULL;
+    for (int64_t k = 0; k < c->end - c->begin; k++) {
+        if (positive && w[k] < LEAST)
+            w[k] = w[k] == 0.0f ? 0.0f : LEAST;
+        if (average && average[k] == 0.0f)
+            average[k] = w[k];
+    }
+}
+
 static void update_chunk(void *arg, int64_t i, int32_t thread)
 {
     (void)thread;
@@ -165,7 +184,11 @@ static void update_chunk(void *arg, int64_t i, int32_t thread)
             g[k] *= o->scale;
     nb_step_args a = o->args;
     a.weight_decay = s->weight_decay;
-    o->plan->optimizer->update(o->plan->optimizer_attr, &a, w, g, moments, n);
+    a.lr *= s->lr;
+    if (!(s->quantizer && o->freeze_ranges))
+        o->plan->optimizer->update(o->plan->optimizer_attr, &a, w, g, moments, n);
+    if (s->quantizer)
+        after_learning(s, c, w);
     if (s->average) {
         float *avg = s->average + c->begin, d = o->decay;
         for (int64_t k = 0; k < n; k++)
@@ -181,6 +204,11 @@ void nb_optim_step(nb_optim *o, double lr, int64_t t, double norm)
     double grown = (1.0 + (double)t) / (10.0 + (double)t), ema = (double)o->plan->keys.ema;
     o->decay = (float)(grown < ema ? grown : ema);
     nb_parallel_for(o->n_chunks, update_chunk, o);
+}
+
+void nb_optim_freeze_ranges(nb_optim *o, bool on)
+{
+    o->freeze_ranges = on;
 }
 
 static void swap_chunk(void *arg, int64_t i, int32_t thread)

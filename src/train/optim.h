@@ -15,7 +15,8 @@ typedef struct {
     float *moment[NB_MAX_MOMENTS]; /* as many as the optimizer has, else NULL */
     float *average;                /* averaged weights, or NULL when off */
     int64_t n;
-    float weight_decay;
+    float weight_decay, lr; /* lr: factor on the learning rate */
+    bool quantizer;         /* what a quantizer learns: stands still with the ranges, 0 is no value of it yet */
 } nb_slot;
 
 typedef struct nb_optim nb_optim;
@@ -35,6 +36,8 @@ void nb_optim_restart_average(nb_optim *o);
 double nb_optim_grad_norm(nb_optim *o);
 /* Update t (1-based) from the leaves' gradients, which clipping may scale in place. norm: from nb_optim_grad_norm. */
 void nb_optim_step(nb_optim *o, double lr, int64_t t, double norm);
+/* While on, steps leave what quantizers learn alone. */
+void nb_optim_freeze_ranges(nb_optim *o, bool on);
 /* Exchanges weights and averages; nothing happens without averages. Twice is as before. */
 void nb_optim_swap(nb_optim *o);
 

@@ -1,9 +1,8 @@
 /* params.c - parameters by name: from a checkpoint or another graph into a graph.
  *
  * One lookup serves both sources, so starting a phase, `init:`, resuming and evaluating all check the same things. A
- * value is copied only when name and shape agree. Range states are the exception: in mode START they become zero, which
- * means "nothing observed yet", where they are missing or belong to another granularity, in mode CALIBRATE always. */
-#include <nibble/extend/quant.h>
+ * value is copied only when name and shape agree. What quantizers keep is the exception: in mode START it becomes zero,
+ * which means "nothing observed yet", where it is missing or belongs to another granularity, in mode CALIBRATE always. */
 #include <nibble/model.h>
 #include <nibble/train.h>
 
@@ -63,15 +62,6 @@ static bool find(const source *s, const char *name, view *out)
     return s->graph ? find_in_graph(s->graph, name, out) : find_in_file(s, name, out);
 }
 
-/* The fake-quant node whose ranges leaf holds; NULL: it is no range state. */
-static const nb_node *observer_of(const nb_graph *g, const nb_node *leaf)
-{
-    for (int32_t i = leaf->id; i < g->n; i++)
-        if (g->node[i]->op == &nb_op_fakequant && g->node[i]->n_in > 1 && g->node[i]->in[1] == leaf)
-            return g->node[i];
-    return NULL;
-}
-
 /* NaN and infinity would pass through every kernel and come out as some integer; a negative variance has no root. */
 static nb_status check_values(const nb_graph *g, const source *s, const nb_node *leaf, const view *v)
 {
@@ -80,7 +70,7 @@ static nb_status check_values(const nb_graph *g, const source *s, const nb_node 
     if (bad < n)
         return nb_fail(g->ctx, NB_E_FORMAT, "%s: tensor %s%s: value %lld is %g: %s", s->what, v->prefix, leaf->name,
                        (long long)bad, (double)v->data[bad], nb_value_fault(v->data[bad], nonnegative));
-    const nb_node *observer = observer_of(g, leaf);
+    const nb_node *observer = leaf->flags & NB_NODE_BUFFER ? nb_quantizer_of(g, leaf) : NULL;
     const int32_t rows = leaf->out.shape.d[0], each = rows ? (int32_t)(n / rows) : 0;
     for (int32_t c = 0; observer && c < rows; c++)
         if (!nb_fakequant_state_sound(observer, v->data + (int64_t)c * each))
@@ -97,7 +87,7 @@ static nb_status load_leaf(nb_graph *g, const source *s, nb_node *leaf)
     char theirs[64], ours[64];
     bool found = find(s, leaf->name, &v), fits = found && nb_shape_equal(&v.shape, &leaf->out.shape);
     size_t bytes = (size_t)nb_count(&leaf->out) * sizeof(float);
-    if (s->mode >= NB_PARAMS_START && (!fits || s->mode == NB_PARAMS_CALIBRATE) && observer_of(g, leaf)) {
+    if (s->mode >= NB_PARAMS_START && (!fits || s->mode == NB_PARAMS_CALIBRATE) && (leaf->flags & NB_NODE_QUANTIZER)) {
         memset(leaf->out.data, 0, bytes);
         return NB_OK;
     }
@@ -126,12 +116,6 @@ static nb_status load_leaves(nb_graph *g, const source *s)
     return NB_OK;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 /* A tensor nobody asked for: the file is of a larger network, and what we would compute is not what it was trained for.
  */
 static nb_status check_leftovers(const nb_graph *g, const source *s)
@@ -139,7 +123,7 @@ static nb_status check_leftovers(const nb_graph *g, const source *s)
     for (int32_t i = 0; i < nb_st_count(s->file->file); i++) {
         const char *name = nb_st_at(s->file->file, i)->name;
         bool other = strncmp(name, "opt/", 4) == 0 || strncmp(name, "ema/", 4) == 0;
-        if (other || nb_graph_find(g, name) || ends_with(name, ".state"))
+        if (other || nb_graph_find(g, name) || nb_quantizer_names(name))
             continue;
         return nb_fail(g->ctx, NB_E_FORMAT,
                        "%s: has a tensor %s, which the network has not: it is a checkpoint of another network", s->what,

@@ -190,6 +190,7 @@ static nb_status step(trainer *t)
     if (!isfinite(norm))
         return diverged(t, &r, "the norm of the gradient", norm);
     double lr = nb_phase_lr(phase_of(t), t->at.epoch * t->steps + t->at.step, t->steps);
+    nb_optim_freeze_ranges(t->optim, r.freeze_ranges);
     nb_optim_step(t->optim, lr, ++t->at.updates, norm);
     t->at.step++;
     return NB_OK;

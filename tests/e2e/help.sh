@@ -38,7 +38,7 @@ sed -n 's/^  \([a-z0-9_]*\) .*\(int\|float\|yes\/no\|word\|text\|any\) .*/\1/p' 
 sort -u "$WORK/names" | while IFS= read -r name; do
     run 0 keys "$name"
 done
-for name in experiment data datasets augment layers model blocks quant quantizers train phases optimizers schedules batch \
+for name in experiment data datasets augment layers model blocks quant formats ranges learnings train phases optimizers schedules batch \
     train.batch 'train.phases[0].lr' train.phases.1.schedule.gamma model.3.conv2d.out 'model[3].resblock.repeat' data.augment.0.crop.pad \
     quant.layers.b1.c1.weights.bits quant.activations.momentum train.optimizer.beta1 seed; do
     run 0 keys "$name"
@@ -47,8 +47,12 @@ done
 run 0 keys batch
 [ "$(wc -l <"$WORK/out")" = 2 ] || die "keys batch: one title, one key"
 says '1..65536'
-run 0 keys quantizers
+run 0 keys ranges
 for name in minmax ema mse; do says "$name - "; done
+run 0 keys formats
+for name in uniform pow2 log; do says "$name - "; done
+run 0 keys learnings
+for name in none lsq; do says "$name - "; done
 
 # What texts tell a user to type works: `nibble keys X`, paths of keys, options.
 strings() { # all string literals of the sources, glued where the compiler glues them

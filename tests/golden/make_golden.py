@@ -186,6 +186,40 @@ def fakequant_cases():
     save("fakequant.safetensors", tensors, meta)
 
 
+def learned_step(x, s, zero, lo, hi, n):
+    """LSQ (Esser et al. 2020): rounding is passed straight through, the scale's gradient is multiplied by 1/sqrt(n * hi)."""
+    g = 1 / np.sqrt(n * hi)
+    s = (s - s * g).detach() + s * g
+    v = x / s
+    code = v.round().detach() + zero
+    code = torch.where((code >= lo) & (code <= hi), code + (v - v.detach()), code.clamp(lo, hi))  # clamp() itself passes no gradient at its ends
+    return s * (code - zero)
+
+
+def lsq_cases():
+    """Forward, and the gradients of values and scales, in double. Scales are not the range's; both ends clip."""
+    torch.manual_seed(7)
+    tensors, meta, n = {}, {}, 0
+    for bits, weights, channels, asymmetric in [(8, True, 1, 0), (4, True, 1, 0), (2, True, 6, 0), (4, True, 6, 0), (8, False, 1, 1), (4, False, 1, 1), (2, False, 1, 1)]:
+        x, dy = leaf(6, 40), leaf(6, 40).detach()
+        lo, hi = np.float32(-1.2), np.float32(1.9)
+        s0, zero, first, last = qparams(lo, hi, bits, weights)
+        scale = torch.tensor([np.float32(s0 * (0.7 + 0.1 * i)) for i in range(channels)], dtype=torch.float64)
+        scale.requires_grad_()
+        values = 40 if channels > 1 or not weights else 240  # that share a scale; of one image for activations
+        y = learned_step(x, scale[:, None] if channels > 1 else scale, zero, first, last, values)
+        dx, ds = torch.autograd.grad(y, [x, scale], dy)
+        steps = (x / (scale[:, None] if channels > 1 else scale)).detach()
+        assert ((steps - steps.floor() - 0.5).abs() > 1e-5).all()
+        p = f"{n}."
+        meta[p + "lsq"] = f"{bits} {'weights' if weights else 'activations'} {channels}"
+        tensors.update({p + "x": f32(x), p + "dy": f32(dy), p + "y": f32(y), p + "d.x": f32(dx), p + "scale": f32(scale),
+                        p + "d.scale": f32(ds), p + "zero": np.array([zero] * channels, np.int32),
+                        p + "lo": np.array([lo] * channels), p + "hi": np.array([hi] * channels)})
+        n += 1
+    save("lsq.safetensors", tensors, meta)
+
+
 MODEL = """model:
 - input: {mean: 0.5, std: 0.25}
 - conv2d: {name: c1, out: 8, kernel: 3, pad: 1, bias: no}
@@ -241,3 +275,4 @@ if __name__ == "__main__":
     simple_cases()
     fakequant_cases()
     train_case()
+    lsq_cases()  # seeds itself: the files above are as they were

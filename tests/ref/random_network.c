@@ -159,8 +159,17 @@ static void rows(writer *w)
     maybe_norm(w, 6);
 }
 
-/* Of the first n_kinds kinds of layers. */
-static void write_network(writer *w, int32_t n_kinds)
+static void weight_rules(writer *w, bool levels)
+{
+    static const char *const formats[] = {"uniform", "uniform", "pow2", "log"};
+    const char *format = formats[pick(w, 0, levels ? 3 : 2)];
+    put(w, "quant:\n  weights: {bits: %d, granularity: %s, range: %s, format: %s, learn: %s}\n",
+        pick(w, 2, strcmp(format, "log") == 0 ? 4 : 8), pick(w, 0, 1) ? "channel" : "tensor",
+        pick(w, 0, 3) ? "minmax" : "mse", format, pick(w, 0, 2) ? "none" : "lsq");
+}
+
+/* Of the first n_kinds kinds of layers; levels: weights may have a format of levels. */
+static void write_network(writer *w, int32_t n_kinds, bool levels)
 {
     w->h = pick(w, 5, 12);
     w->w = pick(w, 5, 12);
@@ -178,10 +187,10 @@ static void write_network(writer *w, int32_t n_kinds)
     rows(w);
     static const char *const ranges[] = {"ema", "minmax", "mse"};
     static const char *const schemes[] = {"asymmetric", "symmetric", "unsigned"};
-    put(w, "quant:\n  weights: {bits: %d, granularity: %s, range: %s}\n", pick(w, 2, 8),
-        pick(w, 0, 1) ? "channel" : "tensor", pick(w, 0, 3) ? "minmax" : "mse");
-    put(w, "  activations: {bits: %d, scheme: %s, range: %s}\n", pick(w, 2, 8), schemes[pick(w, 0, 2)],
-        ranges[pick(w, 0, 2)]);
+    weight_rules(w, levels);
+    put(w, "  activations: {bits: %d, scheme: %s, range: %s, format: %s, learn: %s}\n", pick(w, 2, 8),
+        schemes[pick(w, 0, 2)], ranges[pick(w, 0, 2)], pick(w, 0, 3) ? "uniform" : "pow2",
+        pick(w, 0, 2) ? "none" : "lsq");
     put(w, "  first_last_bits: %d\n  output_bits: %d\n  batchnorm: %s\n", pick(w, 0, 1) ? 8 : 0, pick(w, 0, 1) ? 8 : 0,
         pick(w, 0, 1) ? "keep" : "fold");
 }
@@ -205,13 +214,13 @@ static void disturb(nb_graph *g, writer *w)
 void ref_network_text(int32_t seed, char *text)
 {
     writer w = {.rng = nb_rng_make(0x6e657473, (uint64_t)seed), .text = text};
-    write_network(&w, 4);
+    write_network(&w, 4, false);
 }
 
 void ref_network_text_residual(int32_t seed, char *text)
 {
     writer w = {.rng = nb_rng_make(0x6e657473, (uint64_t)seed), .text = text};
-    write_network(&w, 6);
+    write_network(&w, 6, true);
 }
 
 void ref_network_disturb(int32_t seed, nb_graph *g)

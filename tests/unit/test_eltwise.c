@@ -413,6 +413,91 @@ static void check_sweeps(nb_rng *r, int64_t rows, int32_t c)
         ref_guard_free(all[k]);
 }
 
+/* dy * d(real)/d(scale) of one value, from the codes of nb_k_quantize. */
+static double by_scale(float x, float dy, const nb_kgrid *g)
+{
+    uint8_t code, inside;
+    nb_k_quantize__scalar(&code, &inside, &x, 1, g->scale, g->zero, g->lo, g->hi);
+    const int32_t steps = (g->lo < 0 ? (int8_t)code : code) - g->zero;
+    return (double)dy * (inside ? (double)steps - (double)x / (double)g->scale : steps);
+}
+
+static nb_kgrid some_grid(nb_rng *r)
+{
+    static const nb_kgrid grids[] = {{0.25f, 0, -7, 7}, {0.1f, 100, 0, 255}, {0.5f, 0, -128, 127}, {0.3f, 2, 0, 3}};
+    return grids[pick(r, 0, 3)];
+}
+
+static void a_scales_gradient_is_the_rounding_error_inside_and_the_end_of_the_grid_outside(void **state)
+{
+    (void)state;
+    const nb_kgrid g = {0.5f, 0, -7, 7};
+    const float x[] = {0.6f, -0.6f, 3.4f, 3.9f, 100, -100, NAN, INFINITY}, ones[] = {1, 1, 1, 1, 1, 1, 1, 1};
+    const double want[] = {1 - 1.2, -1 + 1.2, 7 - 6.8, 7, 7, -7, -7, 7};
+    for (int i = 0; i < 8; i++) {
+        double lane[NB_SCALE_LANES] = {0};
+        nb_k_scale_grad(lane, ones, &x[i], NULL, &g, 1, 1);
+        assert_true(fabs(lane[0] - want[i]) < 1e-6);
+    }
+    nb_rng r = nb_rng_make(9, 1);
+    for (int32_t round = 0; round < 200; round++) {
+        const nb_kgrid k = some_grid(&r);
+        const int32_t c = pick(&r, 1, 600), rows = pick(&r, 1, 5);
+        ref_guard v = floats(&r, rows * c, false), dy = floats(&r, rows * c, false);
+        double lane[NB_SCALE_LANES] = {0}, sum = 0, exact = 0;
+        nb_k_scale_grad(lane, dy.data, v.data, NULL, &k, rows, c);
+        for (int32_t i = 0; i < rows * c; i++)
+            exact += by_scale(((float *)v.data)[i], ((float *)dy.data)[i], &k);
+        for (int32_t i = 0; i < NB_SCALE_LANES; i++)
+            sum += lane[i];
+        assert_true(fabs(sum - exact) < 1e-3 * (1 + fabs(exact)));
+        ref_guard_free(&v);
+        ref_guard_free(&dy);
+    }
+}
+
+/* Of whole blocks: what rows of at most a run may come in, and long rows by the run. */
+static void in_pieces(double *lane, const float *dy, const float *x, const nb_kgrid *g, int32_t rows, int32_t c)
+{
+    const int32_t few = c > NB_SCALE_RUN ? 1 : NB_SCALE_ROWS, wide = c > NB_SCALE_RUN ? NB_SCALE_RUN : c;
+    for (int32_t row = 0; row < rows; row += few)
+        for (int32_t j = 0; j < c; j += wide)
+            nb_k_scale_grad(lane, dy + row * c + j, x + row * c + j, NULL, g, rows - row < few ? rows - row : few,
+                            c - j < wide ? c - j : wide);
+}
+
+static void every_scale_gradient_is_bit_equal_to_scalar_with_a_map_before_it_and_in_pieces(void **state)
+{
+    (void)state;
+    nb_rng r = nb_rng_make(9, 2);
+    for (int32_t round = 0; round < 300; round++) {
+        const nb_kgrid g = some_grid(&r);
+        const int32_t c = pick(&r, 0, 3) ? pick(&r, 1, 80) : pick(&r, 200, 600), rows = pick(&r, 1, 20);
+        ref_guard x = floats(&r, rows * c, true), dy = floats(&r, rows * c, false), y = floats(&r, rows * c, false);
+        ref_guard a = floats(&r, c, false), b = floats(&r, c, false);
+        const nb_kmap m = {a.data, b.data, {.relu = pick(&r, 0, 1), .cap = pick(&r, 0, 1) ? INFINITY : 2}};
+        double want[NB_SCALE_LANES] = {1}, mapped[NB_SCALE_LANES] = {1}, pieces[NB_SCALE_LANES] = {1};
+        nb_k_scale_grad__scalar(want, dy.data, x.data, NULL, &g, rows, c);
+        in_pieces(pieces, dy.data, x.data, &g, rows, c);
+        assert_memory_equal(pieces, want, sizeof want);
+        nb_k_map_float(y.data, NULL, x.data, &m, rows, c);
+        nb_k_scale_grad__scalar(mapped, dy.data, y.data, NULL, &g, rows, c);
+        for (size_t i = 0;;) {
+            nb_fn_scale_grad *fn = (nb_fn_scale_grad *)next_variant("scale_grad", &i);
+            if (!fn)
+                break;
+            double got[NB_SCALE_LANES] = {1}, after[NB_SCALE_LANES] = {1};
+            fn(got, dy.data, x.data, NULL, &g, rows, c);
+            assert_memory_equal(got, want, sizeof want);
+            fn(after, dy.data, x.data, &m, &g, rows, c);
+            assert_memory_equal(after, mapped, sizeof mapped);
+        }
+        ref_guard *all[] = {&x, &dy, &y, &a, &b};
+        for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+            ref_guard_free(all[k]);
+    }
+}
+
 static void every_channel_sweep_is_bit_equal_to_scalar(void **state)
 {
     (void)state;
@@ -443,6 +528,8 @@ int main(void)
         cmocka_unit_test(the_extremes_of_a_channel_keep_a_nan_and_no_sign_of_zero),
         cmocka_unit_test(every_quantize_is_bit_equal_to_scalar),
         cmocka_unit_test(every_ste_backward_and_minmax_is_bit_equal_to_scalar),
+        cmocka_unit_test(a_scales_gradient_is_the_rounding_error_inside_and_the_end_of_the_grid_outside),
+        cmocka_unit_test(every_scale_gradient_is_bit_equal_to_scalar_with_a_map_before_it_and_in_pieces),
         cmocka_unit_test(every_channel_sweep_is_bit_equal_to_scalar),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

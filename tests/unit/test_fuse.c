@@ -113,27 +113,25 @@ static void observe_some(const void *attr, float *state, const nb_observation *o
     for (int64_t i = 0; i < SHOWN; i++)
         state[i] = o->values.at(o->values.arg, i * (o->n - 1) / (SHOWN - 1));
     state[SHOWN] = o->max;
-    state[SHOWN + 1] = 1;
 }
 
-static void range_of_some(const void *attr, const float *state, float *lo, float *hi)
+static void params_of_some(const void *attr, const float *state, const nb_grid *g, float *scale, int32_t *zero)
 {
     (void)attr;
-    *lo = 0;
-    *hi = state[SHOWN];
+    nb_params_cover(g, 0, state[SHOWN], scale, zero);
 }
 
 static void a_fused_chain_shows_observers_the_values_it_does_not_store(void **state)
 {
     (void)state;
-    const nb_quantizer some = {.name = "some", .n_state = SHOWN + 2, .observe = observe_some, .range = range_of_some};
+    const nb_range some = {.name = "some", .n_state = SHOWN + 1, .observe = observe_some, .params = params_of_some};
     ref_street s[2];
     for (int32_t k = 0; k < 2; k++) { /* fused, node by node */
         assert_int_equal(ref_street_open(&s[k], RESNET, 4, REF_QUANTIZED), NB_OK);
         nb_graph *g = s[k].graph;
         for (int32_t i = 0; i < g->n; i++)
             if (g->node[i]->op == &nb_op_fakequant && !((nb_fakequant_attr *)g->node[i]->attr)->weights)
-                ((nb_fakequant_attr *)g->node[i]->attr)->method = &some;
+                ((nb_fakequant_attr *)g->node[i]->attr)->range = &some;
         if (k)
             g->fusions = NULL;
         assert_int_equal(nb_graph_freeze(g, NB_PLAN_TRAIN), NB_OK);

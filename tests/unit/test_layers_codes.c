@@ -62,7 +62,11 @@ static void quantize_edge(nb_graph *g, nb_node *reader, int32_t k, edge e)
     char name[64];
     if (!e.bits)
         return;
-    nb_fakequant_attr a = {.method = nb_quantizer_find("minmax"), .bits = e.bits, .scheme = e.scheme};
+    nb_fakequant_attr a = {.format = nb_registry_find(nb_formats, "uniform"),
+                           .range = nb_registry_find(nb_ranges, "minmax"),
+                           .learning = nb_registry_find(nb_learnings, "none"),
+                           .bits = e.bits,
+                           .scheme = e.scheme};
     a.weights = e.weights;
     a.per_channel = e.per_channel;
     snprintf(name, sizeof name, "%s.in%d.fq", reader->name, k);

@@ -72,7 +72,9 @@ static void build(small_model *m, int32_t i, bool fused)
 
 static void quantize_edge(nb_graph *g, nb_node *x, int32_t k)
 {
-    nb_fakequant_attr a = {.method = nb_quantizer_find("minmax"),
+    nb_fakequant_attr a = {.format = nb_registry_find(nb_formats, "uniform"),
+                           .range = nb_registry_find(nb_ranges, "minmax"),
+                           .learning = nb_registry_find(nb_learnings, "none"),
                            .bits = 8,
                            .scheme = k ? NB_SCHEME_SYMMETRIC : NB_SCHEME_ASYMMETRIC,
                            .weights = k,

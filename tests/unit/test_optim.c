@@ -50,6 +50,45 @@ static float *values(const optim_test *x, const char *leaf)
     return nb_graph_find(x->g, leaf)->out.data;
 }
 
+static void learned_scales_have_a_rate_of_their_own_no_decay_and_stay_positive(void **state)
+{
+    optim_test x;
+    data_fixture *f = *state;
+    char text[2048];
+    snprintf(text, sizeof text,
+             "%squant: {weights: {learn: lsq, lr: 0.25}, activations: {learn: lsq}}\n"
+             "train: {batch: 8, ema: 0.9, optimizer: {momentum: 0.5, weight_decay: 0.5, decay_all: yes}, "
+             "phases: [{epochs: 2, lr: 0.1}]}\n",
+             train_case_head);
+    assert_int_equal(train_case_open(&x.t, f->ctx, f->dir, text), NB_OK);
+    assert_int_equal(train_case_graph(&x.t, true, &(nb_params_source){0}, &x.g), NB_OK);
+    assert_int_equal(nb_optim_create(f->ctx, x.t.plan, x.g, &x.o), NB_OK);
+    float *w = values(&x, "c2.weight.fq.learned"), *untouched = values(&x, "c1.weight.fq.learned");
+    const nb_slot *slot = NULL;
+    for (int32_t i = 0; i < nb_optim_count(x.o); i++)
+        if (nb_optim_slot(x.o, i)->leaf->out.data == w)
+            slot = nb_optim_slot(x.o, i);
+    assert_true(slot && slot->quantizer && slot->weight_decay == 0 && slot->lr == 0.25f);
+    w[0] = 4; /* as its range said in the first step, after the averages began */
+    set_gradients(&x, 1);
+    slot->leaf->out.grad[0] = 2;
+    untouched[0] = 0;
+    nb_graph_find(x.g, "c1.weight.fq.learned")->out.grad[0] = 0;
+    nb_optim_step(x.o, 0.5, 1, 0);
+    assert_true(w[0] == 4 - 0.5f * 0.25f * 2);
+    assert_true(slot->average[0] == w[0]); /* of 0 and w it would be too small */
+    assert_true(untouched[0] == 0);        /* still: not yet */
+    const float before = w[0];
+    nb_optim_freeze_ranges(x.o, true);
+    nb_optim_step(x.o, 0.5, 2, 0);
+    assert_true(w[0] == before); /* neither gradient nor momentum */
+    nb_optim_freeze_ranges(x.o, false);
+    slot->leaf->out.grad[0] = 1000;
+    nb_optim_step(x.o, 0.5, 3, 0);
+    assert_true(w[0] > 0 && w[0] < 1e-10f);
+    close_test(&x);
+}
+
 static void every_parameter_has_one_slot_and_buffers_have_none(void **state)
 {
     optim_test x;
@@ -168,6 +207,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(x) cmocka_unit_test_setup_teardown(x, data_fixture_setup, data_fixture_teardown)
+        TEST(learned_scales_have_a_rate_of_their_own_no_decay_and_stay_positive),
         TEST(every_parameter_has_one_slot_and_buffers_have_none),
         TEST(weight_decay_spares_biases_and_batch_norm),
         TEST(decay_all_spares_nothing),

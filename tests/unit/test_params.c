@@ -103,6 +103,35 @@ static void a_quantized_graph_takes_float_values_and_has_observed_nothing(void *
     train_case_close(&t);
 }
 
+static void what_is_learned_comes_back_and_begins_anew_where_it_was_not_there(void **state)
+{
+    static const char *const lsq = "quant: {weights: {learn: lsq}, activations: {learn: lsq}}\n";
+    for (int32_t from = 0; from < 2; from++)
+        for (int32_t to = 0; to < 2; to++)
+            for (int32_t mode = NB_PARAMS_EXACT; mode <= NB_PARAMS_CALIBRATE; mode++) {
+                train_case a, b;
+                nb_graph *g, *h;
+                open_case(state, &a, from ? lsq : "");
+                g = graph_of(&a, true);
+                fill(g, 3);
+                nb_node *learned = from ? nb_graph_find(g, "c2.weight.fq.learned") : NULL;
+                nb_checkpoint *c = checkpoint_of(*state, g, NULL);
+                open_case(state, &b, to ? lsq : "");
+                const nb_params_source source = {.file = c, .mode = (nb_params_mode)mode};
+                const bool fits = from || !to || mode >= NB_PARAMS_START;
+                assert_int_equal(train_case_graph(&b, true, &source, &h) == NB_OK, fits);
+                if (fits && to)
+                    assert_true(values(h, "c2.weight.fq.learned")[0] ==
+                                (from && mode != NB_PARAMS_CALIBRATE ? ((float *)learned->out.data)[0] : 0.0f));
+                if (fits)
+                    nb_graph_free(h);
+                nb_checkpoint_close(a.ctx, c);
+                nb_graph_free(g);
+                train_case_close(&b);
+                train_case_close(&a);
+            }
+}
+
 static void a_batch_norm_is_folded_on_the_way_into_a_graph_that_folds(void **state)
 {
     train_case t;
@@ -379,6 +408,7 @@ int main(void)
 #define TEST(x) cmocka_unit_test_setup_teardown(x, data_fixture_setup, data_fixture_teardown)
         TEST(all_leaves_come_back_from_a_file),
         TEST(a_quantized_graph_takes_float_values_and_has_observed_nothing),
+        TEST(what_is_learned_comes_back_and_begins_anew_where_it_was_not_there),
         TEST(a_batch_norm_is_folded_on_the_way_into_a_graph_that_folds),
         TEST(averages_are_taken_for_a_model_and_not_for_resuming),
         TEST(a_wrong_shape_is_told_with_both),

@@ -107,9 +107,9 @@ static void a_layers_momentum_refines_the_general_range_method(void **state)
     ref_street s;
     open_with(&s,
               "quant:\n  activations: {range: mse, momentum: 0.5}\n  layers: {c2: {activations: {momentum: 0.25}}}\n");
-    assert_string_equal(rule(&s, "c2.fq")->method->name, "mse");
-    assert_true(*(const float *)rule(&s, "c2.fq")->method_attr == 0.25f);
-    assert_true(*(const float *)rule(&s, "r1.fq")->method_attr == 0.5f);
+    assert_string_equal(rule(&s, "c2.fq")->range->name, "mse");
+    assert_true(*(const float *)rule(&s, "c2.fq")->range_attr == 0.25f);
+    assert_true(*(const float *)rule(&s, "r1.fq")->range_attr == 0.5f);
     ref_street_close(&s);
 }
 

@@ -1,4 +1,4 @@
-/* test_quant.c - grids, scales, quantizers, the fake-quant node (qparams.c, q_*.c, fakequant.c, dequantize.c, unit.c).
+/* test_quant.c - grids, scales, range methods, the fake-quant node (qparams.c, range_*.c, fakequant.c, dequantize.c, unit.c).
  */
 #include "ref/street.h"
 
@@ -16,8 +16,12 @@ static int32_t one_zero;
 static nb_qparams params(int32_t bits, nb_scheme scheme, bool weights, float lo, float hi)
 {
     nb_qparams q = {.n = 1, .scale = &one_scale, .zero = &one_zero};
-    nb_grid(&q, bits, scheme, weights);
-    nb_qparams_set(&q, 0, scheme, lo, hi);
+    const nb_grid g = nb_grid_make(bits, scheme, weights);
+    q.bits = g.bits;
+    q.lo = g.lo;
+    q.hi = g.hi;
+    q.dtype = g.dtype;
+    nb_params_cover(&g, lo, hi, &one_scale, &one_zero);
     return q;
 }
 
@@ -92,14 +96,14 @@ static void the_worked_example_of_two_bit_weights(void **state)
 static void ema_starts_with_the_first_batch_and_then_moves_by_its_momentum(void **state)
 {
     (void)state;
-    const nb_quantizer *q = nb_quantizer_find("ema");
-    float momentum = 0.25f, s[3] = {0}, lo, hi; /* the attribute is one float */
-    q->observe(&momentum, s, &(nb_observation){.min = -1, .max = 3});
-    q->range(&momentum, s, &lo, &hi);
+    const nb_range *q = nb_registry_find(nb_ranges, "ema");
+    float momentum = 0.25f, s[2] = {0}, lo, hi; /* the attribute is one float */
+    q->observe(&momentum, s, &(nb_observation){.min = -1, .max = 3, .first = true});
+    lo = s[0], hi = s[1];
     assert_float_equal(lo, -1, 0);
     assert_float_equal(hi, 3, 0);
     q->observe(&momentum, s, &(nb_observation){.min = -3, .max = 7});
-    q->range(&momentum, s, &lo, &hi);
+    lo = s[0], hi = s[1];
     assert_float_equal(lo, -1.5f, 1e-6);
     assert_float_equal(hi, 4, 1e-6);
 }
@@ -107,13 +111,12 @@ static void ema_starts_with_the_first_batch_and_then_moves_by_its_momentum(void 
 static void in_a_calibration_the_first_batches_of_an_average_count_the_same(void **state)
 {
     (void)state;
-    const nb_quantizer *q = nb_quantizer_find("ema");
-    float momentum = 0.001f, s[3] = {0}, lo, hi; /* so small that the mean is as good as plain */
+    const nb_range *q = nb_registry_find(nb_ranges, "ema");
+    float momentum = 0.001f, s[2] = {0}; /* so small that the mean is as good as plain */
     const float highs[] = {1, 2, 6, 7};
     for (int32_t i = 0; i < 4; i++)
-        q->observe(&momentum, s, &(nb_observation){.min = 0, .max = highs[i], .calibration = i + 1});
-    q->range(&momentum, s, &lo, &hi);
-    assert_float_equal(hi, 4, 0.01);
+        q->observe(&momentum, s, &(nb_observation){.min = 0, .max = highs[i], .first = i == 0, .calibration = i + 1});
+    assert_float_equal(s[1], 4, 0.01);
     assert_float_equal(nb_observation_share(&(nb_observation){.calibration = 1}, 0.05f), 1, 1e-6);
     assert_float_equal(nb_observation_share(&(nb_observation){.calibration = 1000}, 0.05f), 0.05f, 1e-6);
     assert_true(nb_observation_share(&(nb_observation){0}, 0.05f) == 0.05f);
@@ -123,16 +126,15 @@ static void in_a_calibration_the_first_batches_of_an_average_count_the_same(void
 static void minmax_grows_for_activations_and_follows_weights(void **state)
 {
     (void)state;
-    const nb_quantizer *q = nb_quantizer_find("minmax");
-    float a[3] = {0}, w[3] = {0}, lo, hi;
-    q->observe(NULL, a, &(nb_observation){.min = -1, .max = 3});
-    q->observe(NULL, a, &(nb_observation){.min = 0, .max = 1});
-    q->range(NULL, a, &lo, &hi);
-    assert_float_equal(hi, 3, 0);
-    q->observe(NULL, w, &(nb_observation){.min = -1, .max = 3, .weights = true});
-    q->observe(NULL, w, &(nb_observation){.min = 0, .max = 1, .weights = true});
-    q->range(NULL, w, &lo, &hi);
-    assert_float_equal(hi, 1, 0);
+    const nb_range *q = nb_registry_find(nb_ranges, "minmax");
+    const nb_grid values = nb_grid_make(8, NB_SCHEME_ASYMMETRIC, false), weights = nb_grid_make(8, 0, true);
+    float a[2] = {0}, w[2] = {0};
+    q->observe(NULL, a, &(nb_observation){.min = -1, .max = 3, .grid = &values, .first = true});
+    q->observe(NULL, a, &(nb_observation){.min = 0, .max = 1, .grid = &values});
+    assert_float_equal(a[1], 3, 0);
+    q->observe(NULL, w, &(nb_observation){.min = -1, .max = 3, .grid = &weights, .first = true});
+    q->observe(NULL, w, &(nb_observation){.min = 0, .max = 1, .grid = &weights});
+    assert_float_equal(w[1], 1, 0);
 }
 
 #define NET                                                                                                            \

@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "quant/fakequant.h"
+
 #define DATA "seed: 3\ndata: {name: synth, count: 64, height: 8, width: 6, channels: 3, classes: 4}\n"
 #define JOINED                                                                                                         \
     DATA "model: [input, conv2d: {name: c, out: 6, kernel: 3, pad: 1}, batchnorm: {name: b}, relu,"                    \
@@ -173,33 +175,38 @@ static void exact_ties_are_rounding_however_many_there_are(void **state)
     close_network(&n);
 }
 
-/* Puts the weights of every layer onto levels (the last is 127, so that scales stay), and says so. */
-static void give_levels(network *n, const int8_t *level, int32_t n_levels)
+static const int8_t symmetric[6] = {-127, -20, -4, 4, 20, 127}, lopsided[6] = {-127, -21, -4, 4, 20, 127};
+
+static int32_t symmetric_levels(const void *attr, int32_t bits, int8_t *level)
+{
+    (void)attr, (void)bits;
+    memcpy(level, symmetric, sizeof symmetric);
+    return sizeof symmetric;
+}
+
+static int32_t lopsided_levels(const void *attr, int32_t bits, int8_t *level)
+{
+    (void)attr, (void)bits;
+    memcpy(level, lopsided, sizeof lopsided);
+    return sizeof lopsided;
+}
+
+/* Formats that no config can name: without a level 0, with and without a counterpart of every level. */
+static const nb_format symmetric_format = {.name = "symmetric", .levels = symmetric_levels};
+static const nb_format lopsided_format = {.name = "lopsided", .levels = lopsided_levels};
+
+/* The weights of every layer in a format of six levels (the last is 127, so that scales stay). */
+static void give_levels(network *n, const nb_format *f)
 {
     for (int32_t i = 0; i < n->g->n; i++) {
-        const nb_node *w = n->g->node[i];
-        if (w->op != &nb_op_fakequant || !(w->in[0]->flags & NB_NODE_PARAM))
+        nb_node *w = n->g->node[i];
+        if (w->op->role != NB_ROLE_QUANTIZER || !(w->in[0]->flags & NB_NODE_PARAM))
             continue;
-        nb_qparams *q = (nb_qparams *)(uintptr_t)w->out.q;
-        float scale[16];
-        int32_t zero[16];
-        nb_qparams now = {.scale = scale, .zero = zero};
-        const int64_t count = nb_count(&w->out);
-        int8_t *codes = malloc((size_t)count);
-        assert_true(codes && nb_fakequant_channels(w) <= 16);
-        assert_int_equal(nb_fakequant_snapshot(n->s.ctx, w, NULL, &now, codes), NB_OK);
-        for (int64_t k = 0; k < count; k++) {
-            int32_t best = 0;
-            for (int32_t l = 1; l < n_levels; l++)
-                if (abs(level[l] - codes[k]) < abs(level[best] - codes[k]))
-                    best = l;
-            ((float *)w->in[0]->out.data)[k] = scale[now.n > 1 ? k / (count / now.n) : 0] * (float)level[best];
-        }
-        free(codes);
-        q->level = level;
-        q->n_levels = n_levels;
-        q->bits = 3;
+        nb_fakequant_attr *a = w->attr;
+        a->format = f;
+        a->bits = 3;
     }
+    assert_int_equal(nb_graph_freeze(n->g, NB_PLAN_INFER), NB_OK);
 }
 
 static nb_status lower_again(network *n)
@@ -209,16 +216,14 @@ static nb_status lower_again(network *n)
     return nb_lower(n->g, "", &n->m);
 }
 
-static const int8_t symmetric[6] = {-127, -20, -4, 4, 20, 127}, lopsided[6] = {-127, -21, -4, 4, 20, 127};
-
-/* The graph's own forward rounds to the same codes: its weights lie on them. Channel 0 is turned by its gamma, channel
+/* The graph's own forward rounds to the same codes. Channel 0 is turned by its gamma, channel
  * 1 constant, which has to do without a weight of 0. */
 static void levels_go_from_the_graph_to_integers_that_are_as_sound(void **state)
 {
     (void)state;
     network n;
     open_network(&n, JOINED);
-    give_levels(&n, symmetric, 6);
+    give_levels(&n, &symmetric_format);
     float *gamma = nb_graph_find(n.g, "b.gamma")->out.data;
     gamma[0] = -fabsf(gamma[0]) - 0.1f;
     gamma[1] = 0;
@@ -245,7 +250,7 @@ static void levels_that_cannot_be_negated_are_refused_where_they_must_be(void **
     (void)state;
     network n;
     open_network(&n, JOINED);
-    give_levels(&n, lopsided, 6);
+    give_levels(&n, &lopsided_format);
     float *gamma = nb_graph_find(n.g, "b.gamma")->out.data;
     for (int32_t c = 0; c < 6; c++)
         gamma[c] = fabsf(gamma[c]) + 0.1f;

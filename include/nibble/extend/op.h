@@ -38,7 +38,9 @@ enum {
     NB_NODE_DECAY = 8,        /* weight decay applies (weights of conv and linear) */
     NB_NODE_NEEDS_GRAD = 16,  /* a parameter stands behind it: backward runs through it (set at freeze) */
     NB_NODE_NONNEGATIVE = 32, /* values are >= 0 by construction (set in build, e.g. by relu) */
-    NB_NODE_BATCHED = 64      /* shape.d[0] is the batch (set by nb_graph_add) */
+    NB_NODE_BATCHED = 64,     /* shape.d[0] is the batch (set by nb_graph_add) */
+    NB_NODE_QUANTIZER = 128,  /* a leaf that a quantizer made: its range's state, or what it learns */
+    NB_NODE_READS_IN = 256    /* as NB_OP_BWD_NEEDS_IN, of this node alone (set in prepare) */
 };
 
 struct nb_node {
@@ -73,14 +75,15 @@ enum {
 /* What a layer means to fake-quant placement and lowering. A value is *open* while it is still an exact function of an
  * accumulator (float in training), *closed* once a fake-quant node has turned it into codes. */
 typedef enum {
-    NB_ROLE_NONE,  /* leaves, fake-quant itself */
+    NB_ROLE_NONE,  /* leaves, dropout, dequantize */
     NB_ROLE_INPUT, /* pixels -> real values: opens */
     NB_ROLE_MAC, /* conv, linear: in[0] must be codes, in[1] is the weight, in[2] the bias if any: opens an accumulator */
     NB_ROLE_AFFINE, /* batch norm: per-channel scale and shift of an open MAC value */
     NB_ROLE_CLAMP,  /* relu: narrows the clamp of an open value */
     NB_ROLE_JOIN,   /* add, concat: every input must be codes: opens */
     NB_ROLE_KEEP,   /* pools, flatten: codes in, codes on the same grid out (float in, float out) */
-    NB_ROLE_LOSS /* softmax_xent: its input is the network's output, left open unless quant.output_bits asks otherwise */
+    NB_ROLE_LOSS, /* softmax_xent: its input is the network's output, left open unless quant.output_bits asks otherwise */
+    NB_ROLE_QUANTIZER /* fake-quant: closes */
 } nb_role;
 
 /* THE layer abstraction: everything about one kind of layer, in one file. Its examples are built, gradient checked and

@@ -1,4 +1,4 @@
-/* quant.h - quantizers (how a range is found), fake-quant nodes, and the policy that places them.
+/* quant.h - quantizers (format, range, learning), fake-quant nodes, and the policy that places them.
  *
  * Formulas after Nagel et al. 2021 (arXiv:2106.08295), sections 2.2, 3.1 and 4.1. The contract for codes is in
  * src/kernels/rescale.h: q = clamp(round_half_even(x / s) + z, lo, hi), real = s * (q - z). */
@@ -14,6 +14,47 @@ extern "C" {
 typedef enum { NB_SCHEME_ASYMMETRIC, NB_SCHEME_SYMMETRIC, NB_SCHEME_UNSIGNED } nb_scheme;
 typedef enum { NB_GRANULARITY_CHANNEL, NB_GRANULARITY_TENSOR } nb_granularity;
 
+/* ---- what a quantizer is: three answers, each a table in a file of its own; none knows the others ---- */
+
+/* The codes there are: every integer of lo..hi, or the levels. */
+typedef struct nb_grid {
+    int32_t bits, lo, hi;
+    nb_dtype dtype;
+    nb_scheme scheme;
+    bool weights;        /* narrow: lo = -hi */
+    const int8_t *level; /* [n_levels] ascending, 0 among them; NULL: every integer */
+    int32_t n_levels;
+    const nb_format *format; /* rounds scales; NULL: any will do */
+    const void *format_attr;
+} nb_grid;
+
+/* Grid of every integer of `bits` for a scheme. Weights (weights = true) use the narrow symmetric grid. */
+NB_API nb_grid nb_grid_make(int32_t bits, nb_scheme scheme, bool weights);
+/* The grid of a format; level [256] holds its levels, if it has any, as long as the grid is used. */
+NB_API nb_grid nb_grid_of(const nb_format *f, const void *attr, int32_t bits, nb_scheme scheme, bool weights,
+                          int8_t *level);
+/* A scale that the grid can have in place of this one: normal, positive, no smaller than keeps units of accumulators in
+ * proportion, and one of the format's. */
+NB_API float nb_grid_scale(const nb_grid *g, float wanted);
+/* Scale and zero point that cover a real range. The range is widened to hold 0 and has a floor; for asymmetric grids
+ * the zero point is an integer code (nudged). */
+NB_API void nb_params_cover(const nb_grid *g, float lo, float hi, float *scale, int32_t *zero);
+/* The level nearest to v, which is in units of the scale; of two the smaller in size. */
+NB_API int32_t nb_grid_nearest(const nb_grid *g, float v);
+
+/* 1. What does a code mean? Files format_<name>.c, listed in formats.def. Codes are always integers -127..127; a format
+ * says which of them there are and what scales they can have. Real 0 is a code of all. */
+struct nb_format {
+    const char *name, *help;
+    const nb_key *keys;
+    size_t attr_size;
+    int32_t max_bits; /* more do not fit -127..127; 0: the 8 there are */
+    bool weights_only;
+    /* Writes the integers that are codes, ascending, at most 2^bits, and returns how many; NULL: all of the grid. */
+    int32_t (*levels)(const void *attr, int32_t bits, int8_t *level);
+    float (*scale)(const void *attr, float wanted); /* not below wanted; NULL: wanted itself */
+};
+
 /* Values one by one, for observers that look at some of them: a fused chain has not stored them, but can say each. */
 typedef struct {
     float (*at)(const void *arg, int64_t i);
@@ -26,8 +67,8 @@ typedef struct {
     nb_values values; /* n of them; valid during the call */
     int64_t n;
     float min, max;
-    int32_t bits;
-    bool symmetric, weights;
+    const nb_grid *grid;
+    bool first;          /* nothing was observed before: state is all zero */
     int32_t calibration; /* as in nb_run: averages over batches take the share below then */
 } nb_observation;
 /* The new batch's share in a moving average of this momentum. In a calibration it is bias-corrected as Adam's moments
@@ -35,29 +76,46 @@ typedef struct {
  * counts no more than any other, and few batches give nearly their plain mean. */
 NB_API float nb_observation_share(const nb_observation *o, float momentum);
 
-/* How ranges are found; owns no tensors. One file per method in src/quant/, listed in quantizers.def.
- * state: n_state >= 1 floats per channel, a BUFFER leaf "<fake-quant>.state", all zero before the first observation;
- * observe() sets the last one to 1, which is how everyone else knows that a range is there. */
-typedef struct nb_quantizer {
+/* 2. Where does the grid lie? Files range_<name>.c, listed in ranges.def. state: n_state floats per channel, all zero
+ * before the first observation. In the BUFFER leaf "<fake-quant>.state" one more follows them: 1 once something was
+ * observed. */
+struct nb_range {
     NB_ENTRY;
     int32_t n_state;
     void (*observe)(const void *attr, float *state, const nb_observation *o);
-    void (*range)(const void *attr, const float *state, float *lo, float *hi); /* real range to cover */
-    bool (*sound)(const float *state); /* could observe() have left it? beyond the range's order; NULL: yes */
-} nb_quantizer;
+    void (*params)(const void *attr, const float *state, const nb_grid *g, float *scale, int32_t *zero);
+    bool (*sound)(const float *state); /* could observe() have left it? Its values are finite. */
+};
 
-NB_API const nb_quantizer *nb_quantizer_find(const char *name); /* NULL when unknown */
+/* What reaches a learned state on the way back. x is a value before it is rounded, y = scale * (code - zero) after. */
+typedef struct {
+    double by_scale; /* sum of dL/dy * dy/dscale: inside the grid round(x / scale) - x / scale, outside the end of the
+                        grid less zero */
+    int64_t n;       /* values that share the scale; those of one image, if they are activations */
+} nb_learn_sums;
 
-/* Grid of `bits` for a scheme: sets lo, hi, dtype, bits. Weights (weights = true) use the narrow symmetric grid. */
-NB_API void nb_grid(nb_qparams *q, int32_t bits, nb_scheme scheme, bool weights);
-/* Scale and zero point of channel c from a real range. The range is widened to hold 0 and has a floor, so that scale is
- * normal and positive; for asymmetric grids the zero point is an integer code (nudged). */
-NB_API void nb_qparams_set(nb_qparams *q, int32_t c, nb_scheme scheme, float lo, float hi);
+/* What every learning has, and its attributes begin with. */
+typedef struct {
+    float lr; /* factor on the learning rate */
+} nb_learning_keys;
+
+/* 3. Is the state trained? Files learn_<name>.c, listed in learnings.def. param: n_state floats per channel, a PARAM
+ * leaf "<fake-quant>.learned" without weight decay; all zero until the range has seen a batch, from which init() begins.
+ * From then on the range stands still, unless it is calibrated. */
+struct nb_learning {
+    NB_ENTRY;
+    int32_t n_state; /* 0: nothing is learned, and there are no functions */
+    bool positive;   /* the optimizer keeps the values above 0 */
+    void (*init)(const void *attr, float *param, float scale, int32_t zero);
+    /* *scale and *zero are the range's when it is called */
+    void (*params)(const void *attr, const float *param, const nb_grid *g, float *scale, int32_t *zero);
+    void (*backward)(const void *attr, const nb_grid *g, const nb_learn_sums *s, float *dparam); /* adds */
+};
 
 /* One section `weights:` or `activations:`. */
 typedef struct {
     int32_t bits, granularity, scheme;
-    const char *range;
+    const char *format, *range, *learn;
 } nb_quant_keys;
 
 /* The `quant` section. */
@@ -69,7 +127,7 @@ typedef struct {
     const nb_conf *steps;    /* bound by nb_post_bind (post.h) */
 } nb_quant_section;
 
-extern const nb_op nb_op_fakequant;  /* in[0] float -> codes; in[1] the state leaf */
+extern const nb_op nb_op_fakequant;  /* in[0] float -> codes; in[1] the range's state, in[2] what is learned, if so */
 extern const nb_op nb_op_dequantize; /* codes -> float, for layers that only take floats */
 
 /* What weights are multiplied with and added to: a scale of weights is at least as large as keeps a channel's sums in

@@ -1,4 +1,4 @@
-/* test_q_mse.c - the mse range: at least as good as every other ratio, keeps what holds everything, follows slowly. */
+/* test_range_mse.c - the mse range: at least as good as every other ratio, keeps what holds everything, follows slowly. */
 #include <nibble/extend/quant.h>
 
 #include <math.h>
@@ -9,11 +9,11 @@
 
 #include <cmocka.h>
 
-enum { N = 2000, STATES = 4 };
+enum { N = 2000, STATES = 3 };
 
-static const nb_quantizer *mse(void)
+static const nb_range *mse(void)
 {
-    return nb_quantizer_find("mse");
+    return nb_registry_find(nb_ranges, "mse");
 }
 
 /* Values with long tails: a sum of uniform numbers, cubed. */
@@ -34,15 +34,12 @@ static float stored(const void *x, int64_t i)
     return ((const float *)x)[i];
 }
 
-static nb_observation observation(const float *x, int32_t n, int32_t bits, bool symmetric, bool weights)
+static nb_grid grid; /* of the observation under way */
+
+static nb_observation observation(const float *x, int32_t n, int32_t bits, bool weights)
 {
-    nb_observation o = {.values = {stored, x},
-                        .n = n,
-                        .min = x[0],
-                        .max = x[0],
-                        .bits = bits,
-                        .symmetric = symmetric,
-                        .weights = weights};
+    grid = nb_grid_make(bits, weights ? NB_SCHEME_SYMMETRIC : NB_SCHEME_ASYMMETRIC, weights);
+    nb_observation o = {.values = {stored, x}, .n = n, .min = x[0], .max = x[0], .grid = &grid, .first = true};
     for (int32_t i = 1; i < n; i++) {
         o.min = fminf(o.min, x[i]);
         o.max = fmaxf(o.max, x[i]);
@@ -51,18 +48,17 @@ static nb_observation observation(const float *x, int32_t n, int32_t bits, bool 
 }
 
 /* Error of the grid that fake-quant makes of a range: the contract's own, not the method's. */
-static double error_of(const nb_observation *o, nb_scheme scheme, float lo, float hi)
+static double error_of(const nb_observation *o, float lo, float hi)
 {
     float scale;
     int32_t zero;
-    nb_qparams q = {.n = 1, .scale = &scale, .zero = &zero};
-    nb_grid(&q, o->bits, scheme, o->weights);
-    nb_qparams_set(&q, 0, scheme, lo, hi);
+    nb_params_cover(o->grid, lo, hi, &scale, &zero);
     const float *x = o->values.arg;
     double sum = 0;
     for (int64_t i = 0; i < o->n; i++) {
         float code = rintf(x[i] / scale) + (float)zero;
-        code = fminf(fmaxf(code, (float)q.lo), (float)q.hi);
+        code = grid.level ? (float)nb_grid_nearest(&grid, x[i] / scale)
+                          : fminf(fmaxf(code, (float)grid.lo), (float)grid.hi);
         sum += pow((double)(x[i] - scale * (code - (float)zero)), 2);
     }
     return sum;
@@ -74,18 +70,35 @@ static void no_other_ratio_is_better(void **state)
     static float x[N];
     for (int32_t bits = 2; bits <= 8; bits++)
         for (int32_t kind = 0; kind < 3; kind++) { /* weights, relu outputs, anything */
-            const nb_scheme scheme = kind ? NB_SCHEME_ASYMMETRIC : NB_SCHEME_SYMMETRIC;
             float s[STATES] = {0}, momentum = 0.05f, lo, hi;
             fill(x, N, (uint32_t)(bits * 3 + kind), kind == 1);
-            nb_observation o = observation(x, N, bits, kind == 0, kind == 0);
+            nb_observation o = observation(x, N, bits, kind == 0);
             mse()->observe(&momentum, s, &o);
-            mse()->range(&momentum, s, &lo, &hi);
+            lo = s[0], hi = s[1];
             const float most = kind ? o.max : fmaxf(-o.min, o.max), least = kind ? fminf(o.min, 0) : -most;
             for (int32_t k = 1; k <= 32; k++)
-                assert_true(error_of(&o, scheme, lo, hi) <=
-                            1.02 * error_of(&o, scheme, least * (float)k / 32, most * (float)k / 32));
+                assert_true(error_of(&o, lo, hi) <= 1.02 * error_of(&o, least * (float)k / 32, most * (float)k / 32));
             if (kind < 2 && bits >= 3 && bits <= 4) /* tails are cut off */
-                assert_true(error_of(&o, scheme, lo, hi) < 0.8 * error_of(&o, scheme, least, most));
+                assert_true(error_of(&o, lo, hi) < 0.8 * error_of(&o, least, most));
+        }
+}
+
+static void no_other_ratio_is_better_on_levels(void **state)
+{
+    (void)state;
+    static float x[N];
+    int8_t level[256];
+    for (int32_t bits = 2; bits <= 4; bits++)
+        for (uint32_t seed = 0; seed < 4; seed++) {
+            float s[STATES] = {0}, momentum = 0.05f;
+            fill(x, N, seed, false);
+            nb_observation o = observation(x, N, bits, true);
+            grid = nb_grid_of(nb_registry_find(nb_formats, "log"), NULL, bits, NB_SCHEME_SYMMETRIC, true, level);
+            mse()->observe(&momentum, s, &o);
+            const float most = fmaxf(-o.min, o.max);
+            for (int32_t k = 1; k <= 32; k++)
+                assert_true(error_of(&o, s[0], s[1]) <=
+                            1.001 * error_of(&o, -most * (float)k / 32, most * (float)k / 32));
         }
 }
 
@@ -95,9 +108,9 @@ static void values_that_lie_on_the_grid_keep_it(void **state)
     float x[15], s[STATES] = {0}, momentum = 0.05f, lo, hi;
     for (int32_t i = 0; i < 15; i++)
         x[i] = (float)(i - 7);
-    nb_observation o = observation(x, 15, 4, true, true);
+    nb_observation o = observation(x, 15, 4, true);
     mse()->observe(&momentum, s, &o);
-    mse()->range(&momentum, s, &lo, &hi);
+    lo = s[0], hi = s[1];
     assert_true(lo == -7 && hi == 7);
 }
 
@@ -105,17 +118,18 @@ static void later_observations_move_one_notch_and_averages_move_by_the_momentum(
 {
     (void)state;
     static float x[N];
-    float s[STATES] = {0}, momentum = 0.25f, lo, hi, lo2, hi2;
+    float s[STATES] = {0}, momentum = 0.25f, lo, hi, hi2;
     for (int32_t i = 0; i < N; i++)
         x[i] = (float)(i % 16);
-    nb_observation o = observation(x, N, 4, false, false);
+    nb_observation o = observation(x, N, 4, false);
     mse()->observe(&momentum, s, &o);
-    mse()->range(&momentum, s, &lo, &hi);
+    lo = s[0], hi = s[1];
     assert_true(lo == 0 && hi == 15);
     x[7] = 60; /* an outlier: the best ratio is far away, and reached notch by notch */
-    o = observation(x, N, 4, false, false);
+    o = observation(x, N, 4, false);
+    o.first = false;
     mse()->observe(&momentum, s, &o);
-    mse()->range(&momentum, s, &lo2, &hi2);
+    hi2 = s[1];
     assert_float_equal(hi2, 0.75f * 15 + 0.25f * 60 * 31 / 32, 0.01);
 }
 
@@ -136,10 +150,12 @@ static float watch(const void *arg, int64_t i)
 static void observe_shape(watched *w, int32_t calibration)
 {
     float s[STATES] = {0}, momentum = 0.05f;
+    grid = nb_grid_make(4, NB_SCHEME_ASYMMETRIC, false);
     nb_observation o = {.values = {watch, &w},
                         .n = (int64_t)w->d[0] * w->d[1] * w->d[2] * w->d[3],
                         .max = 6,
-                        .bits = 4,
+                        .grid = &grid,
+                        .first = true,
                         .calibration = calibration};
     mse()->observe(&momentum, s, &o);
 }
@@ -182,16 +198,17 @@ static void zeros_are_no_problem(void **state)
 {
     (void)state;
     float x[9] = {0}, s[STATES] = {0}, momentum = 0.05f, lo, hi;
-    nb_observation o = observation(x, 9, 4, true, true);
+    nb_observation o = observation(x, 9, 4, true);
     mse()->observe(&momentum, s, &o);
-    mse()->range(&momentum, s, &lo, &hi);
-    assert_true(lo == 0 && hi == 0 && s[STATES - 1] != 0);
+    lo = s[0], hi = s[1];
+    assert_true(lo == 0 && hi == 0 && s[STATES - 1] != 0 && mse()->sound(s));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_other_ratio_is_better),
+        cmocka_unit_test(no_other_ratio_is_better_on_levels),
         cmocka_unit_test(values_that_lie_on_the_grid_keep_it),
         cmocka_unit_test(later_observations_move_one_notch_and_averages_move_by_the_momentum),
         cmocka_unit_test(every_channel_row_column_and_image_has_its_share_of_the_sample),

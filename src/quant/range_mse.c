@@ -1,6 +1,5 @@
-/* q_mse.c - the range with the smallest mean squared quantization error (Nagel et al. 2021, eq. 3.2: argmin over ranges
- * of
- * ||x - Q(x)||^2). With few bits a range that cuts off the tails is better than one that holds them.
+/* range_mse.c - the range with the smallest mean squared quantization error (Nagel et al. 2021, eq. 3.2: argmin over
+ * ranges of ||x - Q(x)||^2). With few bits a range that cuts off the tails is better than one that holds them.
  *
  * The range is the tensor's own, [min, max] (weights: +-max|w|), times one ratio. The first observation tries the whole
  * grid of ratios, later ones the neighbours of the last best: weights and activations drift, so the best ratio moves
@@ -16,7 +15,7 @@
 #include <math.h>
 
 enum { NOTCHES = 32 /* ratios 1/32 .. 32/32 */, SAMPLES = 2048, CALIBRATION_SAMPLES = 65536, BLOCK = 2048 };
-enum { LO, HI, NOTCH, SEEN, STATES };
+enum { LO, HI, NOTCH, STATES };
 
 typedef struct {
     float momentum;
@@ -29,19 +28,27 @@ static const nb_key mse_keys[] = {
 typedef struct {
     const nb_observation *o;
     float lo, hi; /* at ratio 1 */
+    bool symmetric;
 } search;
 
 /* Sum of squared errors of some values at one ratio. Every value x lands on a multiple of the scale within lo..hi. */
 static double error_of(const search *s, int32_t notch, const float *x, int32_t n)
 {
+    const nb_grid *g = s->o->grid;
     const float ratio = (float)notch / NOTCHES;
-    const float levels = (float)((1 << s->o->bits) - (s->o->symmetric ? 2 : 1));
-    const float scale = ratio * (s->hi - s->lo) / levels;
-    const float first = rintf(ratio * s->lo / scale), last = first + levels;
+    const float levels = (float)(s->symmetric ? 2 * g->hi : g->hi - g->lo);
+    const float wanted = ratio * (s->hi - s->lo) / levels;
+    const float scale = g->format && g->format->scale ? g->format->scale(g->format_attr, wanted) : wanted;
+    const float first = s->symmetric ? -0.5f * levels : rintf(ratio * s->lo / scale), last = first + levels;
     double sum = 0;
     for (int32_t i = 0; i < n; i++) {
-        float q = rintf(x[i] / scale);
-        q = q < first ? first : q > last ? last : q;
+        float q;
+        if (g->level) {
+            q = (float)nb_grid_nearest(g, x[i] / scale);
+        } else {
+            q = rintf(x[i] / scale);
+            q = q < first ? first : q > last ? last : q;
+        }
         double e = (double)x[i] - (double)(q * scale);
         sum += e * e;
     }
@@ -77,41 +84,40 @@ static int32_t best_notch(const search *s, int32_t from, int32_t to)
 
 static void mse_observe(const void *attr, float *state, const nb_observation *o)
 {
-    const bool first = state[SEEN] == 0.0f;
-    search s = {o, fminf(o->min, 0.0f), fmaxf(o->max, 0.0f)};
-    if (o->symmetric) {
+    search s = {o, fminf(o->min, 0.0f), fmaxf(o->max, 0.0f),
+                o->grid->weights || o->grid->scheme == NB_SCHEME_SYMMETRIC};
+    if (s.symmetric) {
         s.hi = fmaxf(-s.lo, s.hi);
         s.lo = -s.hi;
     }
-    int32_t notch = first ? NOTCHES : (int32_t)state[NOTCH];
+    int32_t notch = o->first ? NOTCHES : (int32_t)state[NOTCH];
     if (s.hi - s.lo >= 1e-30f) /* nothing to choose in a tensor of zeros */
-        notch = first ? best_notch(&s, 1, NOTCHES)
-                      : best_notch(&s, notch > 1 ? notch - 1 : 1, notch < NOTCHES ? notch + 1 : NOTCHES);
+        notch = o->first ? best_notch(&s, 1, NOTCHES)
+                         : best_notch(&s, notch > 1 ? notch - 1 : 1, notch < NOTCHES ? notch + 1 : NOTCHES);
     const float ratio = (float)notch / NOTCHES, share = nb_observation_share(o, ((const mse_attr *)attr)->momentum);
-    const float m = first || o->weights ? 1.0f : share;
+    const float m = o->first || o->grid->weights ? 1.0f : share;
     state[LO] = (1.0f - m) * state[LO] + m * ratio * s.lo;
     state[HI] = (1.0f - m) * state[HI] + m * ratio * s.hi;
     state[NOTCH] = (float)notch;
-    state[SEEN] = 1.0f;
 }
 
-static void mse_range(const void *attr, const float *state, float *lo, float *hi)
+static void mse_params(const void *attr, const float *state, const nb_grid *g, float *scale, int32_t *zero)
 {
     (void)attr;
-    *lo = state[LO];
-    *hi = state[HI];
+    nb_params_cover(g, state[LO], state[HI], scale, zero);
 }
 
 static bool mse_sound(const float *state)
 {
-    return state[NOTCH] >= 1 && state[NOTCH] <= NOTCHES && state[NOTCH] == floorf(state[NOTCH]);
+    return state[LO] <= state[HI] && state[NOTCH] >= 1 && state[NOTCH] <= NOTCHES &&
+           state[NOTCH] == floorf(state[NOTCH]);
 }
 
-const nb_quantizer nb_quantizer_mse = {.name = "mse",
-                                       .help = "the range with the smallest mean squared quantization error",
-                                       .keys = mse_keys,
-                                       .attr_size = sizeof(mse_attr),
-                                       .n_state = STATES,
-                                       .observe = mse_observe,
-                                       .range = mse_range,
-                                       .sound = mse_sound};
+const nb_range nb_range_mse = {.name = "mse",
+                               .help = "the range with the smallest mean squared quantization error",
+                               .keys = mse_keys,
+                               .attr_size = sizeof(mse_attr),
+                               .n_state = STATES,
+                               .observe = mse_observe,
+                               .params = mse_params,
+                               .sound = mse_sound};

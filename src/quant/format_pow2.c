@@ -1,0 +1,18 @@
+/* format_pow2.c - every integer of the grid, with scales that are powers of two (dynamic fixed point): one exponent per
+ * layer or channel. With folded batch norms all multipliers are powers of two as well: a rescale is a shift.
+ *
+ * The scale is the next power of two that is not below the wanted one, so that the range is covered. */
+#include <nibble/extend/quant.h>
+
+#include <math.h>
+
+static float pow2_scale(const void *attr, float wanted)
+{
+    (void)attr;
+    int exponent;
+    const float fraction = frexpf(wanted, &exponent); /* wanted = fraction * 2^exponent, fraction in [0.5, 1) */
+    return ldexpf(1.0f, fraction > 0.5f ? exponent : exponent - 1);
+}
+
+const nb_format nb_format_pow2 = {
+    .name = "pow2", .help = "codes of equal distance, scales are powers of two", .scale = pow2_scale};

@@ -1,0 +1,191 @@
+/* learned.c - the learned state of a fake-quant node: leaf, beginning, parameters, gradient.
+ *
+ * The range is observed until it has seen one batch; the learning begins from its scale and the range then stands
+ * still, so that what it says of the zero point holds. All zero means: not yet.
+ *
+ * backward sums over values before rounding and their gradients, in parts that depend on sizes alone: an output channel
+ * where each has a scale, else a share of axis 0 (of the batch, for activations), as fusion.h cuts it. A fused chain
+ * brings the same rows in the same order, so its sums are the same bits. */
+#include "quant/learned.h"
+
+#include <nibble/extend/fusion.h>
+
+#include "base/check.h"
+#include "base/parallel.h"
+
+#include <string.h>
+
+static const char range_leaf[] = "state", learned_leaf[] = "learned";
+
+nb_status nb_fq_learned_leaf(nb_graph *g, nb_node *n, int32_t channels)
+{
+    const nb_fakequant_attr *a = n->attr;
+    const uint32_t kept = NB_NODE_BUFFER | NB_NODE_QUANTIZER;
+    NB_TRY(nb_graph_leaf(g, n, range_leaf, nb_shape_of(2, channels, a->range->n_state + 1, 0, 0), kept, NULL));
+    if (a->learning->n_state == 0)
+        return NB_OK;
+    const uint32_t trained = NB_NODE_PARAM | NB_NODE_QUANTIZER | (a->learning->positive ? NB_NODE_NONNEGATIVE : 0);
+    return nb_graph_leaf(g, n, learned_leaf, nb_shape_of(2, channels, a->learning->n_state, 0, 0), trained, NULL);
+}
+
+const nb_node *nb_quantizer_of(const nb_graph *g, const nb_node *leaf)
+{
+    for (int32_t i = leaf->id; (leaf->flags & NB_NODE_QUANTIZER) && i < g->n; i++)
+        for (int32_t k = 1; nb_is_quantizer(g->node[i]) && k < g->node[i]->n_in; k++)
+            if (g->node[i]->in[k] == leaf)
+                return g->node[i];
+    return NULL;
+}
+
+bool nb_quantizer_names(const char *leaf)
+{
+    const char *dot = strrchr(leaf, '.');
+    return dot && (strcmp(dot + 1, range_leaf) == 0 || strcmp(dot + 1, learned_leaf) == 0);
+}
+
+float nb_fakequant_lr(const nb_node *n)
+{
+    const nb_fakequant_attr *a = n->attr;
+    const nb_learning_keys *k = a->learning_attr;
+    return k ? k->lr : 1.0f;
+}
+
+bool nb_fakequant_can_learn(const nb_node *n)
+{
+    return ((const nb_fakequant_attr *)n->attr)->learning->n_state > 0;
+}
+
+/* Per channel: one each. Else as many as fusion.h makes of axis 0. */
+static int64_t parts_of(const nb_node *n)
+{
+    const nb_fakequant_attr *a = n->attr;
+    return a->per_channel ? n->out.shape.d[0] : nb_tap_parts(n->out.shape.d[0]);
+}
+
+/* Values [*first, *first + result) are part i's. */
+static int64_t part_rows(const nb_node *n, int64_t i, int64_t *first)
+{
+    const nb_fakequant_attr *a = n->attr;
+    const int64_t each = nb_count(&n->out) / n->out.shape.d[0];
+    const int32_t axis = n->out.shape.d[0];
+    *first = (a->per_channel ? i : nb_tap_part(axis, (int32_t)i)) * each;
+    return (a->per_channel ? i + 1 : nb_tap_part(axis, (int32_t)i + 1)) * each - *first;
+}
+
+nb_status nb_fq_learned_prepare(nb_graph *g, nb_node *n)
+{
+    nb_fq_priv *p = n->priv;
+    if (!nb_fakequant_can_learn(n))
+        return NB_OK;
+    n->flags |= NB_NODE_READS_IN;
+    p->lane = nb_graph_alloc(g, (size_t)parts_of(n) * NB_SCALE_LANES * sizeof *p->lane);
+    return p->lane ? NB_OK : NB_E_NOMEM;
+}
+
+static float *row(const nb_node *n, int32_t c)
+{
+    const nb_fakequant_attr *a = n->attr;
+    return (float *)n->in[2]->out.data + (int64_t)c * a->learning->n_state;
+}
+
+static bool has_begun(const nb_node *n, int32_t c)
+{
+    const nb_fakequant_attr *a = n->attr;
+    for (int32_t i = 0; i < a->learning->n_state; i++)
+        if (row(n, c)[i] != 0.0f)
+            return true;
+    return false;
+}
+
+bool nb_fq_learning(const nb_node *n)
+{
+    if (!nb_fakequant_can_learn(n))
+        return false;
+    for (int32_t c = 0; c < nb_fakequant_channels(n); c++)
+        if (!has_begun(n, c))
+            return false;
+    return true;
+}
+
+void nb_fq_learned_begin(const nb_node *n, int32_t c, bool anew)
+{
+    const nb_fakequant_attr *a = n->attr;
+    const nb_fq_priv *p = n->priv;
+    if (!nb_fakequant_can_learn(n) || !nb_fq_seen(n, c) || (has_begun(n, c) && !anew))
+        return;
+    float scale;
+    int32_t zero;
+    a->range->params(a->range_attr, nb_fq_state(n, c), &p->grid, &scale, &zero);
+    a->learning->init(a->learning_attr, row(n, c), scale, zero);
+}
+
+void nb_fq_learned_params(const nb_node *n, int32_t c, float *scale, int32_t *zero)
+{
+    const nb_fakequant_attr *a = n->attr;
+    const nb_fq_priv *p = n->priv;
+    if (!nb_fakequant_can_learn(n) || !has_begun(n, c))
+        return;
+    a->learning->params(a->learning_attr, row(n, c), &p->grid, scale, zero);
+    *scale = nb_grid_scale(&p->grid, *scale);
+}
+
+bool nb_fakequant_learns(const nb_node *n, const nb_run *r)
+{
+    return nb_fakequant_can_learn(n) && !r->freeze_ranges && n->in[2]->out.grad;
+}
+
+void nb_fakequant_learn_start(const nb_node *n, int64_t part)
+{
+    const nb_fq_priv *p = n->priv;
+    memset(p->lane + part * NB_SCALE_LANES, 0, NB_SCALE_LANES * sizeof *p->lane);
+}
+
+void nb_fakequant_learn_rows(const nb_node *n, int64_t part, const float *x, const nb_kmap *m, const float *dy,
+                             int64_t rows, int32_t c)
+{
+    const nb_fq_priv *p = n->priv;
+    const int64_t channel = p->q.n > 1 ? part : 0;
+    double *lane = p->lane + part * NB_SCALE_LANES;
+    if (p->grid.level) {
+        nb_k_scale_grad_levels(lane, dy, x, p->q.scale[channel], &p->levels, rows * c);
+        return;
+    }
+    const nb_kgrid g = {p->q.scale[channel], p->q.zero[channel], p->q.lo, p->q.hi};
+    nb_k_scale_grad(lane, dy, x, m, &g, rows, c);
+}
+
+static void learn_part(void *arg, int64_t part, int32_t thread)
+{
+    (void)thread;
+    const nb_node *n = arg;
+    int64_t first;
+    const int64_t count = part_rows(n, part, &first);
+    const bool values = n->flags & NB_NODE_BATCHED; /* rows are pixels; of weights, output channels */
+    const int64_t c = values ? nb_channels(&n->out) : nb_count(&n->out) / n->out.shape.d[0];
+    nb_fakequant_learn_start(n, part);
+    nb_fakequant_learn_rows(n, part, (const float *)n->in[0]->out.data + first, NULL, n->out.grad + first, count / c,
+                            (int32_t)c);
+}
+
+void nb_fakequant_learn(const nb_node *n)
+{
+    const nb_fakequant_attr *a = n->attr;
+    const nb_fq_priv *p = n->priv;
+    const int64_t parts = parts_of(n), count = nb_count(&n->out);
+    nb_learn_sums s = {.n = a->weights ? count / p->q.n : count / n->out.shape.d[0]};
+    for (int64_t part = 0; part < parts; part++) {
+        for (int32_t k = 0; k < NB_SCALE_LANES; k++)
+            s.by_scale += p->lane[part * NB_SCALE_LANES + k];
+        if (!a->per_channel && part + 1 < parts)
+            continue;
+        const int64_t channel = a->per_channel ? part : 0;
+        a->learning->backward(a->learning_attr, &p->grid, &s, n->in[2]->out.grad + channel * a->learning->n_state);
+        s.by_scale = 0;
+    }
+}
+
+void nb_fq_learned_backward(nb_node *n)
+{
+    nb_parallel_for(parts_of(n), learn_part, n);
+    nb_fakequant_learn(n);
+}

@@ -1,0 +1,42 @@
+/* methods.c - the lists of formats, ranges and learnings, and how a config names them. */
+#include <nibble/extend/quant.h>
+
+#define NB_FORMAT(name) extern const nb_format nb_format_##name;
+#include "quant/formats.def"
+#undef NB_FORMAT
+#define NB_RANGE(name) extern const nb_range nb_range_##name;
+#include "quant/ranges.def"
+#undef NB_RANGE
+#define NB_LEARNING(name) extern const nb_learning nb_learning_##name;
+#include "quant/learnings.def"
+#undef NB_LEARNING
+
+const nb_format *const nb_formats[] = {
+#define NB_FORMAT(name) &nb_format_##name,
+#include "quant/formats.def"
+#undef NB_FORMAT
+    NULL};
+
+const nb_range *const nb_ranges[] = {
+#define NB_RANGE(name) &nb_range_##name,
+#include "quant/ranges.def"
+#undef NB_RANGE
+    NULL};
+
+const nb_learning *const nb_learnings[] = {
+#define NB_LEARNING(name) &nb_learning_##name,
+#include "quant/learnings.def"
+#undef NB_LEARNING
+    NULL};
+
+const char *nb_method_key(nb_method_kind kind)
+{
+    static const char *const keys[NB_METHOD_KINDS] = {"format", "range", "learn"};
+    return keys[kind];
+}
+
+const void *nb_method_list(nb_method_kind kind)
+{
+    static const void *const lists[NB_METHOD_KINDS] = {nb_formats, nb_ranges, nb_learnings};
+    return lists[kind];
+}

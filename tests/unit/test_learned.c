@@ -1,0 +1,155 @@
+/* test_learned.c - learned scales in a graph: where they begin, when they move, what they cost the chain's bits. */
+#include "ref/street.h"
+
+#include <nibble/extend/fusion.h>
+
+#include "quant/fakequant.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define NET                                                                                                            \
+    "data: {name: synth, count: 64, height: 8, width: 8, channels: 3, classes: 3}\n"                                   \
+    "model: [input, conv2d: {name: c, out: 5, kernel: 3, bias: no}, batchnorm, relu, resblock: {out: 5},\n"            \
+    "  avgpool: {global: yes}, linear: {name: fc, out: 3}]\n"                                                          \
+    "quant: {weights: {bits: 4, learn: lsq}, activations: {bits: 4, learn: lsq}}\n"
+
+enum { BATCH = 8 };
+
+static uint8_t pixels[BATCH * 8 * 8 * 3];
+static int32_t labels[BATCH];
+
+static ref_street open_net(const char *text)
+{
+    ref_street s;
+    assert_int_equal(ref_street_open(&s, text, BATCH, REF_QUANTIZED), NB_OK);
+    assert_int_equal(nb_graph_freeze(s.graph, NB_PLAN_TRAIN), NB_OK);
+    for (int32_t i = 0; i < BATCH; i++)
+        nb_data_get(s.train, i, pixels + (size_t)i * 8 * 8 * 3, &labels[i]);
+    return s;
+}
+
+static void forward(const ref_street *s, nb_run r)
+{
+    r.train = true;
+    r.pixels = pixels;
+    r.labels = labels;
+    nb_forward(s->graph, &r);
+    nb_backward(s->graph, &r);
+}
+
+/* The scale that the range of channel c says. */
+static float scale_of_range(const nb_node *fq, int32_t c)
+{
+    const nb_fakequant_attr *a = fq->attr;
+    const nb_grid g = nb_grid_make(a->bits, a->scheme, a->weights);
+    float scale;
+    int32_t zero;
+    a->range->params(a->range_attr, (float *)fq->in[1]->out.data + c * (a->range->n_state + 1), &g, &scale, &zero);
+    return scale;
+}
+
+static int32_t at_their_ranges(const nb_graph *g)
+{
+    int32_t seen = 0;
+    for (int32_t i = 0; i < g->n; i++) {
+        const nb_node *n = g->node[i];
+        for (int32_t c = 0; nb_is_quantizer(n) && n->n_in > 2 && c < nb_fakequant_channels(n); c++, seen++)
+            if (((float *)n->in[2]->out.data)[c] != scale_of_range(n, c))
+                return -1;
+    }
+    return seen;
+}
+
+static void scales_begin_at_their_ranges_which_then_stand_still(void **state)
+{
+    (void)state;
+    ref_street s = open_net(NET);
+    nb_node *w = nb_graph_find(s.graph, "c.weight"), *fq = nb_graph_find(s.graph, "c.weight.fq");
+    forward(&s, (nb_run){0});
+    assert_in_range(at_their_ranges(s.graph), 5 + 3 + 6, 100);      /* weights per channel, and values */
+    assert_int_equal(nb_graph_find(s.graph, "input1.fq")->n_in, 2); /* pixels have a range that is known */
+    float *learned = fq->in[2]->out.data;
+    for (int64_t k = 0; k < nb_count(&w->out); k++)
+        ((float *)w->out.data)[k] *= 2;
+    learned[1] *= 0.75f;
+    const float state0 = ((float *)fq->in[1]->out.data)[0], scale0 = learned[0], scale1 = learned[1];
+    forward(&s, (nb_run){.step = 1});
+    assert_true(((float *)fq->in[1]->out.data)[0] == state0);
+    assert_true(fq->out.q->scale[0] == scale0 && fq->out.q->scale[1] == scale1);
+    assert_true(learned[0] == scale0 && fabsf(fq->in[2]->out.grad[0]) > 0);
+    ref_street_close(&s);
+}
+
+static void frozen_ranges_have_no_gradient_and_a_calibration_begins_anew(void **state)
+{
+    (void)state;
+    ref_street s = open_net(NET);
+    forward(&s, (nb_run){0});
+    for (int32_t i = 0; i < s.graph->n; i++) {
+        nb_node *n = s.graph->node[i];
+        for (int64_t k = 0; (n->flags & NB_NODE_QUANTIZER) && (n->flags & NB_NODE_PARAM) && k < nb_count(&n->out); k++)
+            ((float *)n->out.data)[k] *= 0.5f;
+    }
+    forward(&s, (nb_run){.step = 1, .freeze_ranges = true});
+    for (int32_t i = 0; i < s.graph->n; i++) {
+        nb_node *n = s.graph->node[i];
+        for (int64_t k = 0; (n->flags & NB_NODE_QUANTIZER) && (n->flags & NB_NODE_PARAM) && k < nb_count(&n->out); k++)
+            assert_true(n->out.grad[k] == 0);
+    }
+    assert_int_equal(at_their_ranges(s.graph), -1);
+    forward(&s, (nb_run){.step = 2, .calibration = 1});
+    assert_in_range(at_their_ranges(s.graph), 14, 100);
+    ref_street_close(&s);
+}
+
+static void a_scale_that_went_below_nothing_is_small_and_positive(void **state)
+{
+    (void)state;
+    ref_street s = open_net(NET);
+    nb_node *fq = nb_graph_find(s.graph, "relu1.fq");
+    forward(&s, (nb_run){0});
+    *(float *)fq->in[2]->out.data = -3;
+    forward(&s, (nb_run){.step = 1});
+    assert_true(fq->out.q->scale[0] == 0x1p-32f / 15);
+    ref_street_close(&s);
+}
+
+/* Large steps, so that all of the grid, and what lies beyond it, is met. */
+static void chains_learn_the_same_bits_as_their_nodes_one_by_one(void **state)
+{
+    (void)state;
+    ref_street a = open_net(NET), b;
+    assert_int_equal(ref_street_open(&b, NET, BATCH, REF_QUANTIZED), NB_OK);
+    b.graph->fusions = NULL;
+    assert_int_equal(nb_graph_freeze(b.graph, NB_PLAN_TRAIN), NB_OK);
+    ref_street_steps(&a, 6, 0.5f, false);
+    ref_street_steps(&b, 6, 0.5f, false);
+    int32_t chains = 0;
+    for (int32_t i = 0; i < a.graph->n_steps; i++)
+        chains += a.graph->step[i].n > 1;
+    assert_true(chains >= 3);
+    for (int32_t i = 0; i < a.graph->n; i++)
+        if (a.graph->node[i]->flags & NB_NODE_LEAF)
+            assert_memory_equal(a.graph->node[i]->out.data, b.graph->node[i]->out.data,
+                                (size_t)nb_count(&a.graph->node[i]->out) * sizeof(float));
+    ref_street_close(&a);
+    ref_street_close(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(scales_begin_at_their_ranges_which_then_stand_still),
+        cmocka_unit_test(frozen_ranges_have_no_gradient_and_a_calibration_begins_anew),
+        cmocka_unit_test(a_scale_that_went_below_nothing_is_small_and_positive),
+        cmocka_unit_test(chains_learn_the_same_bits_as_their_nodes_one_by_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
