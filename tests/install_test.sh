@@ -145,7 +145,7 @@ others
 rm "$prefix/lib/libnibble.a" "$prefix/include/nibble/mine.h" "$prefix/bin/other"
 left=$(find "$prefix" ! -type d)
 [ -z "$left" ] || fail "uninstall left behind: $left"
-[ ! -e "$prefix/include/nibble" ] || fail "uninstall left empty folders behind"
+[ ! -e "$prefix/include/nibble/extend" ] || fail "uninstall left an empty folder behind"
 make_it install DESTDIR="$dir/a stage" PREFIX=/opt/nibble || fail "cannot be staged"
 grep -qx 'prefix=/opt/nibble' "$dir/a stage/opt/nibble/lib/pkgconfig/nibble.pc"
 # Interrupted after the list was written and before all files were: the next one is none the wiser.

@@ -8,7 +8,7 @@ trap 'rm -rf "$dir"' EXIT
 bad=0
 mkdir -p "$dir/tests/lint" "$dir/layers" "$dir/datasets" "$dir/include/nibble/extend" "$dir/experiments/embed" "$dir/tests/unit"
 cp tests/lint/layers.sh "$dir/tests/lint/"
-for folder in src/*/ layers/ datasets/ include/nibble/ include/nibble/extend/; do
+for folder in src/*/ src/export/c/ layers/ datasets/ include/nibble/ include/nibble/extend/; do
     mkdir -p "$dir/$folder"
     : >"$dir/${folder}a.c"
     : >"$dir/${folder}a.h"
@@ -55,6 +55,8 @@ try experiments/embed/a.c '#include <nibble/extend/op.h>' 'extend/ is for who ad
 try include/nibble/a.h '#include <nibble/extend/op.h>' 'extend/ is for who adds'
 try include/nibble/a.h '#include "base/check.h"' 'include may not include base'
 try tests/unit/a.c '#include <base/check.h>' 'our own files are included in quotes'
+try src/export/c/a.c '#include <nibble/engine.h>' 'exported programs have only'
+try src/export/a.c '#include "export/c/net_window.c"' 'text of exported programs'
 try src/cli/a.c '#include <zlib.h>' 'only src/base/ may include this'
 try src/train/a.c '#include "base/rng.h"'
 try src/train/a.c '#include "optim.h"'
@@ -65,5 +67,7 @@ try src/cli/a.c '#include <sys/stat.h>'
 try tests/unit/a.c '#include "ref/guard.h"'
 try tests/unit/a.c '#include <zlib.h>'
 try layers/a.c '#include <nibble/extend/lowering.h>'
+try src/export/c/a.c '#include <stdint.h>'
+try tests/unit/a.c '#include "export/c/net_window.c"'
 try include/nibble/extend/a.h '#include <nibble/extend/op.h>'
 exit $bad
