@@ -45,9 +45,7 @@ NB_API int32_t nb_grid_nearest(const nb_grid *g, float v);
 /* 1. What does a code mean? Files format_<name>.c, listed in formats.def. Codes are always integers -127..127; a format
  * says which of them there are and what scales they can have. Real 0 is a code of all. */
 struct nb_format {
-    const char *name, *help;
-    const nb_key *keys;
-    size_t attr_size;
+    NB_ENTRY;
     int32_t max_bits; /* more do not fit -127..127; 0: the 8 there are */
     bool weights_only;
     /* Writes the integers that are codes, ascending, at most 2^bits, and returns how many; NULL: all of the grid. */
