@@ -3,10 +3,13 @@
  * d(real)/d(scale) is round(v) - v for v = x / scale inside the grid and the end of the grid outside; the gradient is
  * that times 1 / sqrt(N * Q), N values that share the scale (activations: of one image) and Q the grid's last code, so
  * that a scale moves about as fast, in proportion, as the weights do. It begins with the range's scale. The zero point
- * of asymmetric activations stays what the range said then. */
+ * of asymmetric activations stays what the range said then, and a step that overshoots cannot lose the network: the
+ * scale is no less than the range's over MOST. */
 #include <nibble/extend/quant.h>
 
 #include <math.h>
+
+static const float MOST = 256;
 
 typedef struct {
     nb_learning_keys common; /* first */
@@ -33,7 +36,7 @@ static void lsq_params(const void *attr, const float *param, const nb_grid *g, f
     (void)attr;
     (void)g;
     (void)zero;
-    *scale = param[0];
+    *scale = fmaxf(param[0], *scale / MOST);
 }
 
 static void lsq_backward(const void *attr, const nb_grid *g, const nb_learn_sums *s, float *dparam)
