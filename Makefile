@@ -39,16 +39,17 @@ FLAGS_FREESTANDING = -std=c11 -ffreestanding -DNB_FREESTANDING -fvisibility=hidd
 # One object folder per distinct compiler and flags: an ASan object is never linked into a release.
 KEY := $(shell printf '%s' $(call quote,$(CC) $(FLAGS) $(CPPFLAGS) $(CFLAGS)) | cksum | cut -d' ' -f1)
 B   := build/$(MODE)-$(KEY)
-LIB_SRC    := $(sort $(filter-out src/cli/%,$(wildcard src/*/*.c)) $(wildcard layers/*.c datasets/*.c))
+LIB_SRC    := $(sort $(filter-out src/cli/% src/bench/%,$(wildcard src/*/*.c)) $(wildcard src/kernels/*/*.c layers/*.c datasets/*.c))
+BENCH_SRC  := $(sort $(wildcard src/bench/*.c))# of the tool and the tests, not of the library
 CLI_SRC    := $(sort $(wildcard src/cli/*.c))
-ENGINE_SRC := $(sort $(wildcard src/engine/*.c src/kernels/i*.c))
+ENGINE_SRC := $(sort $(wildcard src/engine/*.c src/kernels/integer/*.c))
 TEST_SRC   := $(sort $(wildcard tests/unit/test_*.c tests/prop/test_*.c))
 EXPORTED   := $(sort $(wildcard src/export/c/*.[ch]))# C of exported programs, in the library as strings
 REF_SRC    := $(sort $(wildcard tests/ref/*.c))
 FUZZ_SRC   := $(sort $(wildcard tests/fuzz/fuzz_*.c))
-ALL_SRC    := $(LIB_SRC) $(CLI_SRC) $(TEST_SRC) $(REF_SRC) $(FUZZ_SRC) tests/fuzz/replay.c
+ALL_SRC    := $(LIB_SRC) $(BENCH_SRC) $(CLI_SRC) $(TEST_SRC) $(REF_SRC) $(FUZZ_SRC) tests/fuzz/replay.c
 HEADERS    := $(sort $(wildcard include/nibble/*.h include/nibble/extend/*.h))
-FORMATTED   = $(ALL_SRC) $(HEADERS) $(EXPORTED) $(wildcard src/*/*.h layers/*.h datasets/*.h tests/*/*.h)
+FORMATTED   = $(ALL_SRC) $(HEADERS) $(EXPORTED) $(wildcard src/*/*.h src/kernels/*/*.h layers/*.h datasets/*.h tests/*/*.h)
 obj         = $(1:%.c=$(B)/%.o)
 LIB_OBJ     = $(call obj,$(LIB_SRC)) $(B)/gen/cgen_texts.o $(if $(filter 1,$(ONNX)),$(B)/gen/onnx.pb-c.o)
 TESTS       = $(TEST_SRC:%.c=$(B)/%)
@@ -60,7 +61,7 @@ TSAN_TESTS  = $(patsubst %,$(B)/tests/unit/test_%,parallel loader trainer)
 E2E         = $(sort $(wildcard tests/e2e/*.sh))
 SHARED      = $(B)/libnibble.so.$(VERSION)
 # Tests of kernels that also run without an operating system, in an emulator.
-EMULATED    = $(patsubst %,$(B)/emulated/test_%,iconv qgrad fconv fkernels eltwise)
+EMULATED    = $(patsubst %,$(B)/emulated/test_%,iconv qgrad fconv fdispatch sweep)
 PRODUCTS    = $(if $(CLI_SRC),$(B)/nibble) $(B)/libnibble.a $(B)/libnibble_engine.a $(if $(SAN),,$(SHARED))
 
 all: products                           ## library, engine library and command line tool; build/current points to them
@@ -75,12 +76,13 @@ $(B)/libnibble.a: $(LIB_OBJ) $(if $(findstring thread,$(SAN)),$(B)/tests/tsan/go
 $(SHARED): $(LIB_OBJ) nibble.map
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,libnibble.so.$(ABI) -Wl,--version-script=nibble.map -o $@ $(filter %.o,$^) $(LIBS)
 $(B)/libref.a: $(call obj,$(REF_SRC))
+$(B)/libbench.a: $(call obj,$(BENCH_SRC))
 $(B)/libnibble_engine.a: $(ENGINE_SRC:%.c=$(B)/freestanding/%.o)
 $(B)/%.a:
 	@rm -f $@ && $(AR) rcsD $@ $^
-$(B)/nibble: $(call obj,$(CLI_SRC)) $(B)/libnibble.a
+$(B)/nibble: $(call obj,$(CLI_SRC)) $(B)/libbench.a $(B)/libnibble.a
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
-$(TESTS): $(B)/%: $(B)/%.o $(B)/libref.a $(B)/libnibble.a
+$(TESTS): $(B)/%: $(B)/%.o $(B)/libref.a $(B)/libbench.a $(B)/libnibble.a
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 # With SAN=fuzzer-no-link,... the engine brings main(); else replay.c does.
 $(FUZZERS): $(B)/%: $(B)/%.o $(if $(findstring fuzzer,$(SAN)),,$(B)/tests/fuzz/replay.o) $(B)/libref.a $(B)/libnibble.a
@@ -88,8 +90,8 @@ $(FUZZERS): $(B)/%: $(B)/%.o $(if $(findstring fuzzer,$(SAN)),,$(B)/tests/fuzz/r
 $(B)/tests/%.o: FLAGS += -Itests
 # clang's sanitizers take minutes over these templates; gcc's look at them, and the tests put guard pages around every buffer.
 ifneq ($(and $(SAN),$(findstring clang,$(CC))),)
-SLOW_TEMPLATES := fconv_generic fconv_avx2 fconv_avx512 iconv_avx512 iconv_vnni qgrad_avx512 qgrad_vnni
-$(SLOW_TEMPLATES:%=$(B)/src/kernels/%.o): FLAGS += -fno-sanitize=all
+SLOW_TEMPLATES := float/fconv_generic float/fconv_avx2 float/fconv_avx512 integer/iconv_avx512 integer/iconv_vnni grad16/qgrad_avx512 grad16/qgrad_vnni
+$(addprefix $(B)/src/kernels/,$(SLOW_TEMPLATES:%=%.o)): FLAGS += -fno-sanitize=all
 endif
 $(B)/gen/cgen_texts.c: scripts/c_strings.awk $(EXPORTED)
 	@mkdir -p $(@D)
@@ -186,7 +188,7 @@ fuzz-run: $(FUZZERS)
 lint: $(B)/libnibble_engine.a           ## layering, sizes, names, comments, what must not be called
 	@ENGINE=$(B)/libnibble_engine.a tests/run.sh $(sort $(wildcard tests/lint/*.sh))
 tidy:                                   ## clang-tidy over the library and the tool
-	clang-tidy --quiet $(LIB_SRC) $(CLI_SRC) -- $(FLAGS)
+	clang-tidy --quiet $(LIB_SRC) $(BENCH_SRC) $(CLI_SRC) -- $(FLAGS)
 format:                                 ## clang-format (version 14) over all C files
 	@clang-format -i $(FORMATTED)
 format-check:                           ## fails when `make format` would change something

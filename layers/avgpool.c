@@ -3,7 +3,7 @@
 #include "layer.h"
 
 #include "base/check.h"
-#include "kernels/ipool.h"
+#include "kernels/integer/ipool.h"
 
 #include <nibble/extend/lowering.h>
 

@@ -14,8 +14,8 @@
 #include "layer.h"
 
 #include "base/check.h"
-#include "kernels/chain.h"
-#include "kernels/eltwise.h"
+#include "kernels/sweeps/fused_sweep.h"
+#include "kernels/sweeps/sweep.h"
 
 #include <nibble/extend/lowering.h>
 

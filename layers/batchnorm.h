@@ -28,7 +28,7 @@ void nb_bn_take(const nb_bn *b, int64_t part, bool extremes, const float *x, int
 
 /* forward: y = mul * x + add, from the parts' sums or from running statistics; updates these. */
 void nb_bn_forward_map(nb_bn *b, const nb_run *r);
-/* backward, of one part: sums over dy where mask (rows of bits as in kernels/chain.h; NULL: everywhere). Both are of
+/* backward, of one part: sums over dy where mask (rows of bits as in kernels/sweeps/fused_sweep.h; NULL: everywhere). Both are of
  * the whole tensor. */
 void nb_bn_grad_part(const nb_bn *b, int64_t part, const float *dy, const uint8_t *mask);
 /* The same in pieces, from the part's first row to its last: all but the last have a multiple of NB_GRAD_BLOCK rows. */

@@ -4,7 +4,7 @@
 
 #include <nibble/extend/fusion.h>
 
-#include "kernels/chain.h"
+#include "kernels/sweeps/fused_sweep.h"
 
 typedef struct {
     nb_kclamp clamp;

@@ -9,7 +9,7 @@
 
 #include "layer.h"
 
-#include "kernels/eltwise.h"
+#include "kernels/sweeps/sweep.h"
 #include "quant/fakequant.h"
 
 #include <math.h>

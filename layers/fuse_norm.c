@@ -13,7 +13,7 @@
 #include "batchnorm.h"
 #include "layer.h"
 
-#include "kernels/eltwise.h"
+#include "kernels/sweeps/sweep.h"
 #include "quant/fakequant.h"
 
 #include <math.h>

@@ -2,7 +2,7 @@
 #include "layer.h"
 
 #include "base/check.h"
-#include "kernels/eltwise.h"
+#include "kernels/sweeps/sweep.h"
 
 #include <string.h>
 

@@ -16,9 +16,9 @@
 
 #include "base/check.h"
 #include "base/rng.h"
-#include "kernels/eltwise.h"
-#include "kernels/fblas.h"
-#include "kernels/iconv.h"
+#include "kernels/float/fblas.h"
+#include "kernels/integer/iconv.h"
+#include "kernels/sweeps/sweep.h"
 #include "quant/fakequant.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 /* mac_backward.c - backward of multiply-accumulate layers, chunk by chunk.
  *
- * Floats, or 16-bit integers when the layer multiplies codes and the graph says so (kernels/qgrad.h): the pass then
+ * Floats, or 16-bit integers when the layer multiplies codes and the graph says so (kernels/grad16/qgrad.h): the pass then
  * sees dy rounded per chunk, and weights as codes with their scales. The gradient of x uses the weights the forward
  * pass really multiplied with; the gradient of w reads codes as they are and applies their scale at the end. What a
  * fake-quant node between a parameter and in[1] does with that gradient is its own affair.

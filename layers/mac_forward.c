@@ -8,8 +8,8 @@
 #include "mac_job.h"
 
 #include "base/check.h"
-#include "kernels/eltwise.h"
-#include "kernels/iconv.h"
+#include "kernels/integer/iconv.h"
+#include "kernels/sweeps/sweep.h"
 
 #include <string.h>
 

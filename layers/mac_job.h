@@ -5,9 +5,9 @@
 
 #include "mac.h"
 
-#include "kernels/fconv.h"
-#include "kernels/fwide.h"
-#include "kernels/qgrad.h"
+#include "kernels/float/fconv.h"
+#include "kernels/float/fwide.h"
+#include "kernels/grad16/qgrad.h"
 
 enum { NB_MAC_SLOTS = 8, NB_MAC_ALIGN = 64 };
 

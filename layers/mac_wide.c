@@ -1,4 +1,4 @@
-/* mac_wide.c - float passes of multiply-accumulate layers that OpenBLAS does faster (kernels/fwide.h says which).
+/* mac_wide.c - float passes of multiply-accumulate layers that OpenBLAS does faster (kernels/float/fwide.h says which).
  *
  * Work is cut by sizes alone into products that one thread makes each: forward and the gradient of the input by images
  * and, where there are few, by channels; the gradient of the weights by window position and input channel, so that
@@ -14,7 +14,7 @@
 #include "layer.h"
 #include "mac_job.h"
 
-#include "kernels/fblas.h"
+#include "kernels/float/fblas.h"
 
 #include <string.h>
 

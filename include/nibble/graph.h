@@ -25,7 +25,7 @@ typedef struct nb_run {
 } nb_run;
 
 /* What the backward pass of layers that multiply codes with codes computes with. INT16: the output gradient is rounded
- * to 16 bits per image and the products are exact integers (kernels/qgrad.h has the bounds), where the layer has such
+ * to 16 bits per image and the products are exact integers (kernels/grad16/qgrad.h has the bounds), where the layer has such
  * kernels. AUTO: the same, if this processor runs them faster than floats. Everything else, and everything under F32,
  * is float. */
 typedef enum { NB_COMPUTE_F32, NB_COMPUTE_INT16, NB_COMPUTE_AUTO } nb_compute;

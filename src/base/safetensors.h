@@ -63,7 +63,7 @@ nb_status nb_st_save(nb_st_writer *w, const char *path);
 nb_status nb_st_bytes(nb_st_writer *w, const char *name, uint8_t **out, size_t *len);
 void nb_st_writer_free(nb_st_writer *w);
 
-/* ---- shared by the two halves, safetensors.c and safewriter.c ---- */
+/* ---- shared by the two halves, safetensors.c and safetensors_write.c ---- */
 const char *nb_st_dtype_name(nb_st_dtype t); /* "F32"; NULL for OTHER */
 size_t nb_st_dtype_bytes(nb_st_dtype t);     /* 0 for OTHER */
 

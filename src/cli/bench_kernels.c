@@ -5,8 +5,8 @@
 
 #include "base/check.h"
 #include "base/cpu.h"
-#include "kernels/fblas.h"
-#include "kernels/kbench.h"
+#include "bench/kbench.h"
+#include "kernels/float/fblas.h"
 #include "report/table.h"
 
 #include <stdio.h>

@@ -3,8 +3,8 @@
 
 #include "base/cpu.h"
 #include "base/parallel.h"
-#include "kernels/fblas.h"
-#include "kernels/fwide.h"
+#include "kernels/float/fblas.h"
+#include "kernels/float/fwide.h"
 
 #include <stdio.h>
 

@@ -2,7 +2,7 @@
 #ifndef NB_CLI_VERIFY_ALL_H
 #define NB_CLI_VERIFY_ALL_H
 
-#include "cli/outside.h"
+#include "cli/outside_program.h"
 #include "cli/progress.h"
 
 #include "report/tables.h"

@@ -6,9 +6,9 @@
 
 #include <stdbool.h>
 
-#include "kernels/ibytes.h"
-#include "kernels/iconv.h"
-#include "kernels/ipool.h"
+#include "kernels/integer/ibytes.h"
+#include "kernels/integer/iconv.h"
+#include "kernels/integer/ipool.h"
 
 static size_t align64(size_t n)
 {

@@ -7,8 +7,8 @@
 
 #include <stdbool.h>
 
-#include "kernels/ibytes.h"
-#include "kernels/iconv.h"
+#include "kernels/integer/ibytes.h"
+#include "kernels/integer/iconv.h"
 
 enum { MULT_MIN = 1 << 30, SHIFT_MAX = 62 };
 

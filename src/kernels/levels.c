@@ -2,7 +2,7 @@
  *
  * Levels are integers, so the middle between two is a multiple of one half, and all values of ((k - 1) / 2, k / 2] in
  * size have one nearest level: a table over k answers. */
-#include "eltwise.h"
+#include "kernels/sweeps/sweep.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* rescale.h - the arithmetic contract: the only rounding integers ever see. Shared by training, engine, generated C and
  * tests.
  *
- *   real -> code   q = clamp(round_half_even(x / s) + z, lo, hi)     on the float side: kernels/eltwise.h
+ *   real -> code   q = clamp(round_half_even(x / s) + z, lo, hi)     on the float side: kernels/sweeps/sweep.h
  *   code -> real   s * (q - z)
  *   rescale        clamp(((acc * mult + half) >> shift) + z, lo, hi) 64 bits, half = 2^(shift-1), one rounding, ties up;
  *                                                                    mult in [2^30, 2^31), shift in [1, 62]

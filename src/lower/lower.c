@@ -9,7 +9,7 @@
 #include <nibble/lower.h>
 
 #include "base/check.h"
-#include "kernels/ipool.h"
+#include "kernels/integer/ipool.h"
 
 #include <math.h>
 #include <string.h>

@@ -51,7 +51,7 @@ struct nb_lowering {
 nb_status nb_lower_values(const nb_graph *g, nb_arena *arena, nb_lval **val);
 
 /* Writes the step that closes an open value onto y (codes or int32 logits): its t, info, lo, hi; sets its tensor.
- * src/lower/close.c. */
+ * src/lower/close_value.c. */
 nb_status nb_lval_close(nb_lowering *lo, const nb_lval *v, nb_lval *y);
 
 #endif

@@ -4,7 +4,7 @@
 #include <nibble/extend/quant.h>
 
 #include "base/parallel.h"
-#include "kernels/eltwise.h"
+#include "kernels/sweeps/sweep.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
 
 #include <nibble/extend/quant.h>
 
-#include "kernels/chain.h"
+#include "kernels/sweeps/fused_sweep.h"
 
 typedef struct {
     const nb_format *format;

@@ -4,7 +4,7 @@
 
 #include "quant/fakequant.h"
 
-#include "kernels/eltwise.h"
+#include "kernels/sweeps/sweep.h"
 
 typedef struct {
     nb_qparams q;

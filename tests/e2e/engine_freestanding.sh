@@ -8,7 +8,7 @@ CC=${CC:-cc}
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 flags="-std=c11 -O2 -Wall -Wextra -Wno-unused-command-line-argument -ffreestanding -fno-builtin -fno-stack-protector -fno-pie -DNB_FREESTANDING -Iinclude -Isrc"
-sources=$(echo src/engine/*.c src/kernels/i*.c) # as in the Makefile
+sources=$(echo src/engine/*.c src/kernels/integer/*.c) # as in the Makefile
 
 fail()
 {

@@ -56,7 +56,7 @@ for name in none lsq; do says "$name - "; done
 
 # What texts tell a user to type works: `nibble keys X`, paths of keys, options.
 strings() { # all string literals of the sources, glued where the compiler glues them
-    grep -ohE '"([^"\\]|\\.)*"' src/*/*.c layers/*.c datasets/*.c | sed 's/^"//; s/"$//'
+    grep -ohE '"([^"\\]|\\.)*"' src/*/*.c src/kernels/*/*.c layers/*.c datasets/*.c | sed 's/^"//; s/"$//'
 }
 strings >"$WORK/strings"
 cat "$WORK/strings" "$WORK/help" "$WORK/keys" README.md CONTRIBUTING.md experiments/*/README.md >"$WORK/texts"

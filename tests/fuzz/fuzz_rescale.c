@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/cpu.h"
-#include "kernels/iconv_isa.h"
+#include "kernels/integer/iconv_isa.h"
 #include "kernels/rescale.h"
 #include "ref/ref_rescale.h"
 

@@ -10,7 +10,7 @@ deny() { # deny PATTERN WHY FILE...
     [ -z "$hits" ] || { printf '%s\n  ^ %s\n' "$hits" "$why"; bad=1; }
 }
 mapfile -t all < <(git ls-files -co --exclude-standard '*.c' '*.h' '*.def' '*.sh' '*.yaml' Makefile | grep -v '^tests/lint/')
-mapfile -t lib < <(ls src/*/*.c src/*/*.h src/export/c/*.[ch] layers/*.[ch] datasets/*.[ch] | grep -v -e '^src/cli/' -e '^src/base/check.h$')
+mapfile -t lib < <(ls src/*/*.c src/*/*.h src/kernels/*/*.[ch] src/export/c/*.[ch] layers/*.[ch] datasets/*.[ch] | grep -v -e '^src/cli/' -e '^src/base/check.h$')
 deny '\<(TODO|FIXME|XXX|HACK)\>' 'finish it or leave it out' "${all[@]}"
 deny '\<(printf|puts|putchar|perror|exit|abort|vprintf)\(|\<(stdout|stderr)\>' 'only src/cli prints and exits' "${lib[@]}"
 deny '\<(strcpy|strcat|sprintf|gets|strtok|atoi|atof|atol|rand|srand)\(' 'has no bounds, no errors or hidden state' "${lib[@]}" src/cli/*.[ch]

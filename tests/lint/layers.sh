@@ -7,8 +7,8 @@ cd "$(dirname "$0")/../.." || exit 1
 shopt -s nullglob
 exec awk '
 BEGIN {
-    n = split("base kernels engine core quant config layers datasets model train lower post export import report cli", names, " ")
-    split("0 1 2 2 3 3 4 4 4 5 5 5 6 6 6 7", levels, " ")
+    n = split("base kernels engine core quant config layers datasets model train lower post export import report bench cli", names, " ")
+    split("0 1 2 2 3 3 4 4 4 5 5 5 6 6 6 6 7", levels, " ")
     for (i = 1; i <= n; i++)
         level[names[i]] = levels[i]
     # Public headers belong to the folder that implements them (extend/lowering.h is what layers know of src/lower).
@@ -23,8 +23,8 @@ BEGIN {
     # The one user of each system header that must not spread.
     owner["sched.h"] = "src/base/parallel.c"
     owner["omp.h"] = "src/base/parallel.c"
-    owner["cblas.h"] = "src/kernels/fblas.c"
-    owner["immintrin.h"] = owner["arm_neon.h"] = "src/kernels/"
+    owner["cblas.h"] = "src/kernels/float/fblas.c"
+    owner["immintrin.h"] = owner["arm_neon.h"] = "src/kernels/ src/bench/peak.c"
     owner["yaml.h"] = "src/config/"
     owner["png.h"] = "datasets/png_rows.c"
     owner["zlib.h"] = "src/base/"
@@ -57,7 +57,7 @@ quoted && there != "" && here != "tests" { # what has no folder is beside it
     if (!(there in level)) { complain("not a folder of the street"); next }
     if (there != here && level[there] >= level[here])
         complain(here " may not include " there)
-    if (here == "engine" && file !~ /^engine\// && file !~ /^kernels\/(rescale|i[a-z]*)\.h$/)
+    if (here == "engine" && file !~ /^engine\// && file !~ /^kernels\/(rescale|integer\/[a-z_]*)\.h$/)
         complain("the engine sees only rescale.h and the integer kernels")
 }
 !quoted && (there in level || there == "src") { complain("our own files are included in quotes") }
@@ -73,4 +73,4 @@ quoted && there != "" && here != "tests" { # what has no folder is beside it
         complain(here " may not include what " home[name] " implements")
 }
 !quoted && file in owner && here != "tests" && !owned(owner[file]) { complain("only " owner[file] " may include this") }
-END { exit bad }' src/*/*.c src/*/*.h src/export/c/*.[ch] layers/*.[ch] datasets/*.[ch] include/nibble/*.h include/nibble/extend/*.h experiments/*/*.c tests/*/*.[ch]
+END { exit bad }' src/*/*.c src/*/*.h src/kernels/*/*.[ch] src/export/c/*.[ch] layers/*.[ch] datasets/*.[ch] include/nibble/*.h include/nibble/extend/*.h experiments/*/*.c tests/*/*.[ch]

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/parallel.h"
-#include "kernels/fblas.h"
+#include "kernels/float/fblas.h"
 
 enum { TRANSPOSED = 112 };
 

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
-#include "kernels/fconv_plan.h"
+#include "kernels/float/fconv_plan.h"
 #include "ref/guard.h"
 #include "ref/ref_conv.h"
 #include <nibble/extend/tensor.h>
@@ -53,7 +53,7 @@ typedef struct {
 #define VARIANT_join_codes(features, function)
 static const variant variants[] = {
 #define X(kernel, features, function) VARIANT_##kernel(features, function)
-#include "kernels/fkernels.def"
+#include "kernels/float/fdispatch.def"
 #undef X
 };
 enum { N_VARIANTS = sizeof variants / sizeof *variants };

@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
-#include "kernels/fblas.h"
-#include "kernels/fwide.h"
+#include "kernels/float/fblas.h"
+#include "kernels/float/fwide.h"
 #include "ref/guard.h"
 #include "ref/ref_conv.h"
 #include <nibble/extend/tensor.h>

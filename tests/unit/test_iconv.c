@@ -11,8 +11,8 @@
 
 #include "base/cpu.h"
 #include "base/rng.h"
-#include "kernels/iconv.h"
-#include "kernels/iconv_isa.h"
+#include "kernels/integer/iconv.h"
+#include "kernels/integer/iconv_isa.h"
 #include "kernels/rescale.h"
 #include "ref/guard.h"
 

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "kernels/iconv_direct.h"
+#include "kernels/integer/iconv_direct.h"
 
 /* Keeps what the kernel is given: its fields, and copies of the arrays behind them. */
 static nb_iconv_job seen;

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/cpu.h"
-#include "kernels/iconv_winograd.h"
+#include "kernels/integer/iconv_winograd.h"
 
 static nb_geom geom_of(int32_t h, int32_t w, int32_t c, int32_t oc, int32_t pad)
 {

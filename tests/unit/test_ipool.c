@@ -10,8 +10,8 @@
 
 #include "base/cpu.h"
 #include "base/rng.h"
-#include "kernels/iconv_isa.h"
-#include "kernels/ipool.h"
+#include "kernels/integer/iconv_isa.h"
+#include "kernels/integer/ipool.h"
 #include "ref/guard.h"
 #include "ref/ref_rescale.h"
 

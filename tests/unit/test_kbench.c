@@ -6,9 +6,9 @@
 
 #include <cmocka.h>
 
-#include "kernels/fconv.h"
-#include "kernels/iconv.h"
-#include "kernels/kbench.h"
+#include "bench/kbench.h"
+#include "kernels/float/fconv.h"
+#include "kernels/integer/iconv.h"
 
 static const nb_geom small = {
     .h = 4, .w = 4, .c = 3, .oh = 2, .ow = 2, .oc = 3, .kh = 3, .kw = 3, .stride = 1, .dilation = 1, .groups = 1};

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "kernels/kbench.h"
+#include "bench/kbench.h"
 
 enum { MAX = 32 };
 

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/parallel.h"
-#include "kernels/qgrad.h"
+#include "kernels/grad16/qgrad.h"
 #include "quant/fakequant.h"
 #include "ref/node_check.h"
 #include "ref/small_model.h"

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "kernels/eltwise.h"
+#include "kernels/sweeps/sweep.h"
 
 static const int8_t tables[][8] = {{-4, -2, -1, 0, 1, 2, 4, 127}, {-127, -64, -3, 0, 2, 7, 33, 100}};
 enum { TABLES = 2, LEVELS = 8 };

@@ -13,7 +13,7 @@
 #include "base/cpu.h"
 #include "base/parallel.h"
 #include "base/rng.h"
-#include "kernels/fblas.h"
+#include "kernels/float/fblas.h"
 #include "quant/fakequant.h"
 #include "ref/node_check.h"
 #include "ref/small_model.h"

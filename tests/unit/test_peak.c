@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/cpu.h"
-#include "kernels/peak.h"
+#include "bench/peak.h"
 
 static void units_that_are_there_have_a_peak(void **state)
 {

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
-#include "kernels/qgrad_winograd.h"
+#include "kernels/grad16/qgrad_winograd.h"
 #include "ref/guard.h"
 #include "ref/ref_conv.h"
 #include <nibble/extend/tensor.h>

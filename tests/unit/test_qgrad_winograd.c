@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "kernels/qgrad_winograd.h"
+#include "kernels/grad16/qgrad_winograd.h"
 
 static const nb_geom usual = {.h = 16,
                               .w = 12,

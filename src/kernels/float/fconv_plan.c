@@ -1,0 +1,222 @@
+/* fconv_plan.c - builds the tables of a convolution: sizes first, then offsets. Every product is checked to stay below
+ * 2^31. */
+#include "kernels/float/fconv_plan.h"
+
+#include <string.h>
+
+enum { ALIGN = 64 };
+
+/* a * b, or 2^31 once that is reached: saturation survives further factors, since none is 0. */
+static int64_t product(int64_t a, int64_t b)
+{
+    const int64_t limit = (int64_t)1 << 31;
+    return a >= limit || b >= limit || a * b >= limit ? limit : a * b;
+}
+
+static bool fits(int64_t a, int64_t b, int64_t c)
+{
+    return product(product(a, b), c) < (int64_t)1 << 31;
+}
+
+enum { MAX_STRIDE = 1 << 30 }; /* a row number, below 2^27 by the limits in measure(), plus a stride fits in int32 */
+
+static bool sound(const nb_geom *g)
+{
+    if (g->h < 1 || g->w < 1 || g->c < 1 || g->oh < 1 || g->ow < 1 || g->oc < 1 || g->kh < 1 || g->kw < 1 ||
+        g->stride < 1 || g->pad < 0 || g->dilation < 1 || g->groups < 1 || g->stride > MAX_STRIDE ||
+        g->c % g->groups != 0 || g->oc % g->groups != 0)
+        return false;
+    int64_t y = (int64_t)(g->oh - 1) * g->stride + (int64_t)(g->kh - 1) * g->dilation;
+    int64_t x = (int64_t)(g->ow - 1) * g->stride + (int64_t)(g->kw - 1) * g->dilation;
+    return y < g->h + 2 * (int64_t)g->pad && x < g->w + 2 * (int64_t)g->pad;
+}
+
+/* Rows of zeros before, and rows in all, that an output gradient of `out` rows needs so that every tap of every input
+ * row exists. */
+static void grad_border(const nb_geom *g, int32_t in, int32_t out, int32_t k, int64_t *before, int64_t *padded)
+{
+    int64_t first = 0, last = out - 1;
+    for (int32_t i = 0; i < k; i++) {
+        int64_t shift = g->pad - (int64_t)i * g->dilation;
+        int64_t y =
+            (shift % g->stride + g->stride) % g->stride; /* y + shift is a multiple of stride for the smallest such y */
+        y = y ? g->stride - y : 0;
+        if (y >= in)
+            continue;
+        int64_t lo = (y + shift) / g->stride, hi = lo + (in - 1 - y) / g->stride;
+        first = lo < first ? lo : first;
+        last = hi > last ? hi : last;
+    }
+    *before = -first;
+    *padded = last - first + 1;
+}
+
+/* All sizes; false when something would reach 2^31 elements. */
+static bool measure(nb_fconv_plan *p, const nb_geom *g)
+{
+    if (!sound(g))
+        return false;
+    memset(p, 0, sizeof *p);
+    p->g = *g;
+    p->depthwise = g->groups > 1 && g->groups == g->c && g->c == g->oc;
+    p->rows3 = nb_fdepth_supports(g);
+    p->groups = p->depthwise ? 1 : g->groups;
+    p->cg = g->c / p->groups;
+    p->ocg = g->oc / p->groups;
+    p->tap_depth = p->depthwise ? 1 : p->ocg;
+
+    int32_t depth = p->depthwise ? 1 : p->cg;
+    int64_t ph = g->h + 2 * (int64_t)g->pad, pw = g->w + 2 * (int64_t)g->pad, dh, dw, top, left;
+    grad_border(g, g->h, g->oh, g->kh, &top, &dh);
+    grad_border(g, g->w, g->ow, g->kw, &left, &dw);
+    int64_t c = (int64_t)g->c + NB_PANEL - 1, oc = (int64_t)g->oc + NB_PANEL - 1;
+    int64_t columns = NB_PANEL * (int64_t)p->groups;
+    if (!fits(ph, pw, c) || !fits(dh, dw, oc) || !fits(g->h, g->w, c) || !fits(g->oh, g->ow, oc) ||
+        !fits(product(g->kh, g->kw), product(depth, columns), nb_fpanels(p->ocg)) ||
+        !fits(product(g->kh, g->kw), product(p->tap_depth, columns), nb_fpanels(p->cg)) ||
+        !fits(product(g->oh, g->ow), columns, nb_fpanels(p->ocg)))
+        return false;
+
+    p->n_pixels = g->oh * g->ow;
+    p->n_taps = g->kh * g->kw * depth;
+    p->n_phases = (g->stride < g->h ? g->stride : g->h) * (g->stride < g->w ? g->stride : g->w);
+    p->x =
+        (nb_fborder){g->h, g->w, g->c, g->pad, g->pad, (int32_t)ph, (int32_t)pw, p->depthwise ? nb_fround(g->c) : g->c};
+    p->dy = (nb_fborder){g->oh,         g->ow,       g->oc,       (int32_t)top,
+                         (int32_t)left, (int32_t)dh, (int32_t)dw, p->depthwise ? nb_fround(g->oc) : g->oc};
+    p->forward_floats = (int64_t)p->groups * p->n_taps * nb_fround(p->ocg);
+    p->panel_floats = p->forward_floats;
+    if (p->rows3)
+        p->n_phases = 0;
+    else
+        p->panel_floats += (int64_t)p->groups * g->kh * g->kw * p->tap_depth * nb_fround(p->cg);
+    return true;
+}
+
+/* Sets the table pointers into mem and returns the bytes of everything (mem may be NULL to ask only). */
+static size_t carve(nb_fconv_plan *p, char *mem)
+{
+    const size_t some = p->rows3 ? 0 : 1, positions = some * (size_t)p->g.kh * (size_t)p->g.kw;
+    const size_t pixels = some * (size_t)p->n_pixels, taps = some * (size_t)p->n_taps;
+    const size_t in = some * (size_t)p->g.h * (size_t)p->g.w;
+    size_t at = (sizeof *p + ALIGN - 1) / ALIGN * ALIGN;
+    struct {
+        int32_t **table;
+        size_t n;
+    } tables[] = {
+        {&p->x_row, pixels},
+        {&p->y_off, pixels},
+        {&p->x_tap, taps},
+        {&p->slot_off, taps},
+        {&p->dx_off, in},
+        {&p->dy_row, in},
+        {&p->dy_tap, positions * (size_t)p->tap_depth},
+        {&p->dy_pos, positions},
+    };
+    if (mem)
+        p->phase = (nb_fphase *)(void *)(mem + at);
+    at += (size_t)p->n_phases * sizeof *p->phase;
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        if (mem)
+            *tables[i].table = (int32_t *)(void *)(mem + at);
+        at += tables[i].n * sizeof(int32_t);
+    }
+    return (at + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+static void fill_forward(nb_fconv_plan *p)
+{
+    const nb_geom *g = &p->g;
+    const nb_fborder *b = &p->x;
+    int32_t depth = p->depthwise ? 1 : p->cg, n = 0;
+    for (int32_t y = 0; y < g->oh; y++)
+        for (int32_t x = 0; x < g->ow; x++, n++) {
+            p->x_row[n] = (y * g->stride * b->pw + x * g->stride) * b->stride;
+            p->y_off[n] = n * g->oc;
+        }
+    n = 0;
+    for (int32_t ky = 0; ky < g->kh; ky++)
+        for (int32_t kx = 0; kx < g->kw; kx++)
+            for (int32_t i = 0; i < depth; i++, n++) {
+                p->x_tap[n] = (ky * b->pw + kx) * g->dilation * b->stride + i;
+                p->slot_off[n] = n * (p->depthwise ? b->stride : NB_PANEL);
+            }
+}
+
+/* The largest kernel index <= from that residue class a sees along one axis, or -1. Going down, offsets in the output
+ * ascend. */
+static int32_t next_index(const nb_geom *g, int32_t a, int32_t from)
+{
+    int32_t i = from;
+    while (i >= 0 && (a + g->pad - i * g->dilation) % g->stride != 0)
+        i--;
+    return i;
+}
+
+static void fill_phase(nb_fconv_plan *p, nb_fphase *f, int32_t ay, int32_t ax)
+{
+    const nb_geom *g = &p->g;
+    const nb_fborder *b = &p->dy;
+    int32_t last_ky = next_index(g, ay, g->kh - 1), last_kx = next_index(g, ax, g->kw - 1);
+    int32_t oy = 0, ox = 0; /* where the first tap of pixel (ay, ax) lies in the output gradient */
+    if (last_ky >= 0 && last_kx >= 0) {
+        oy = (ay + g->pad - last_ky * g->dilation) / g->stride;
+        ox = (ax + g->pad - last_kx * g->dilation) / g->stride;
+        for (int32_t ky = last_ky; ky >= 0; ky = next_index(g, ay, ky - 1))
+            for (int32_t kx = last_kx; kx >= 0; kx = next_index(g, ax, kx - 1)) {
+                int32_t dy = (last_ky - ky) * g->dilation / g->stride, dx = (last_kx - kx) * g->dilation / g->stride;
+                int32_t *tap = p->dy_tap + (f->first_pos + f->n_pos) * p->tap_depth;
+                for (int32_t i = 0; i < p->tap_depth; i++)
+                    tap[i] = (dy * b->pw + dx) * b->stride + i;
+                p->dy_pos[f->first_pos + f->n_pos++] = ky * g->kw + kx;
+            }
+    }
+    for (int32_t y = ay; y < g->h; y += g->stride)
+        for (int32_t x = ax; x < g->w; x += g->stride) {
+            int32_t n = f->first_row + f->n_rows++;
+            int32_t row = (oy + b->top + (y - ay) / g->stride) * b->pw + ox + b->left + (x - ax) / g->stride;
+            p->dx_off[n] = (y * g->w + x) * g->c;
+            p->dy_row[n] = f->n_pos ? row * b->stride : 0;
+        }
+}
+
+static void fill_phases(nb_fconv_plan *p)
+{
+    nb_fphase next = {.panel = p->forward_floats};
+    int32_t n = 0;
+    for (int32_t ay = 0; ay < p->g.stride && ay < p->g.h; ay++)
+        for (int32_t ax = 0; ax < p->g.stride && ax < p->g.w; ax++) {
+            nb_fphase *f = &p->phase[n++];
+            *f = next;
+            fill_phase(p, f, ay, ax);
+            next.first_row += f->n_rows;
+            next.first_pos += f->n_pos;
+            next.panel += (int64_t)p->groups * f->n_pos * p->tap_depth * nb_fround(p->cg);
+        }
+}
+
+bool nb_fconv_plan_bytes(const nb_geom *g, size_t *bytes)
+{
+    nb_fconv_plan p;
+    if (!measure(&p, g))
+        return false;
+    *bytes = carve(&p, NULL);
+    return true;
+}
+
+nb_fconv_plan *nb_fconv_plan_init(void *mem, const nb_geom *g)
+{
+    nb_fconv_plan *p = mem;
+    if (!measure(p, g))
+        return NULL;
+    p->dense = nb_fdispatch_get()->dense_f32;
+    p->depth = nb_fdispatch_get()->depth_f32;
+    p->depth3 = (nb_fdepth_kernels){nb_fdispatch_get()->depth3, nb_fdispatch_get()->depth3_spread,
+                                    nb_fdispatch_get()->depth3_weights};
+    carve(p, mem);
+    if (!p->rows3) {
+        fill_forward(p);
+        fill_phases(p);
+    }
+    return p;
+}

@@ -1,0 +1,331 @@
+/* iconv_direct.c - integer convolution as rows times taps: layout, packing, the padded image, blocks of pixels.
+ *
+ * A packed blob is [header][pixel offsets: int32 [oh*ow]][run or tap offsets: int32][starting sums: int32, bytes
+ * only][panels], each part 64-byte aligned (iconv_isa.h). Everything but the header follows from geometry and form
+ * (layout_of). The padded image holds just the rows and columns that some window reads. Scratch is [padded
+ * image][accumulators of one block]: a block is small, so accumulators become codes while they are in the nearest
+ * cache. */
+#include "kernels/integer/iconv_direct.h"
+
+#include "kernels/integer/ibytes.h"
+
+enum {
+    LANES = NB_ICONV_LANES,
+    STEP = 64, /* bytes of one step of a panel */
+    TILE = 12  /* pixels: a multiple of every kernel's tile, so that blocks leave no remainders */
+};
+
+typedef struct {
+    bool depthwise, small;   /* small: depthwise3 of iconv_isa.h */
+    int32_t ph, pw;          /* padded image: what the windows span */
+    int32_t cg, ocg, panels; /* per group: input channels, output channels, panels of 16 (depthwise: of all channels) */
+    int32_t groups;          /* 1 for depthwise */
+    int32_t n_runs, run_len, steps, wide; /* wide: values of k per lane and step */
+    size_t value;                         /* bytes of one value of the padded image */
+    size_t panel_bytes;
+    size_t px_at, runs_at, start_at, panels_at, bytes;
+} layout;
+
+/* Of 3x3 depthwise layers: may they take the form of bytes? */
+static bool fits_depthwise3(const nb_geom *g)
+{
+    return nb_iconv_is_depthwise(g) && g->kh == 3 && g->kw == 3 && g->stride <= 2 && g->dilation == 1 && g->c % 8 == 0;
+}
+
+/* A variant's kernel for them, or that of the next worse one. */
+static void (*depthwise3_of(const nb_iconv_isa *isa))(const nb_iconv_job *j)
+{
+    for (; !isa->depthwise3 && isa != &nb_iconv_scalar; isa = nb_iconv_below(isa))
+        ;
+    return isa->depthwise3;
+}
+
+/* form: of a depthwise layer, NB_ICONV_BYTES if it is done by depthwise3. */
+static layout layout_of(const nb_geom *g, nb_iconv_form form)
+{
+    layout l = {.depthwise = nb_iconv_is_depthwise(g), .px_at = NB_ICONV_HEADER};
+    l.small = form == NB_ICONV_BYTES && fits_depthwise3(g);
+    const bool narrow = form == NB_ICONV_BYTES && !l.depthwise;
+    l.ph = (g->oh - 1) * g->stride + g->dilation * (g->kh - 1) + 1;
+    l.pw = (g->ow - 1) * g->stride + g->dilation * (g->kw - 1) + 1;
+    l.groups = l.depthwise ? 1 : g->groups;
+    l.cg = g->c / g->groups;
+    l.ocg = l.depthwise ? g->c : g->oc / g->groups;
+    l.wide = narrow ? 4 : 2;
+    l.value = narrow || l.small ? 1 : 2;
+    const bool rows = g->groups == 1 && (g->dilation == 1 || g->kw == 1); /* is a kernel row one run? */
+    l.run_len = rows ? g->kw * g->c : l.cg;
+    l.n_runs = rows ? g->kh : g->kh * g->kw;
+    l.steps = l.depthwise ? (l.n_runs + 1) / 2 : (l.run_len + l.wide - 1) / l.wide;
+    l.panels = (l.ocg + LANES - 1) / LANES;
+    l.panel_bytes = (size_t)(l.depthwise ? 1 : l.n_runs) * (size_t)l.steps * STEP;
+    l.runs_at = l.px_at + nb_iconv_align((size_t)g->oh * (size_t)g->ow * sizeof(int32_t));
+    l.start_at = l.runs_at + nb_iconv_align((size_t)(l.depthwise ? 2 * l.steps : l.n_runs) * sizeof(int32_t));
+    l.panels_at = l.start_at + (narrow ? (size_t)l.groups * (size_t)l.panels * LANES * sizeof(int32_t) : 0);
+    l.bytes = l.panels_at + (size_t)l.groups * (size_t)l.panels * l.panel_bytes;
+    return l;
+}
+
+static size_t image_bytes(const nb_geom *g, const layout *l)
+{
+    return nb_iconv_align((size_t)l->ph * (size_t)l->pw * (size_t)g->c * l->value + NB_ICONV_SLACK);
+}
+
+/* Pixels whose accumulators make one block. */
+static int32_t block_pixels(const nb_geom *g)
+{
+    const int32_t n = NB_ICONV_ACC / g->oc / TILE * TILE, pixels = g->oh * g->ow;
+    const int32_t block = n < TILE ? TILE : n;
+    return block < pixels ? block : pixels;
+}
+
+size_t nb_iconv_direct_packed_bytes(const nb_geom *g, nb_iconv_form form)
+{
+    return layout_of(g, form).bytes;
+}
+
+size_t nb_iconv_direct_scratch_bytes(const nb_geom *g, nb_iconv_form form)
+{
+    const layout l = layout_of(g, form);
+    return image_bytes(g, &l) + nb_iconv_align((size_t)block_pixels(g) * (size_t)g->oc * sizeof(int32_t));
+}
+
+int32_t nb_iconv_direct_pair_max(const int8_t *w, nb_icodes x, const nb_geom *g)
+{
+    const layout l = layout_of(g, NB_ICONV_BYTES);
+    int32_t most = 0;
+    for (int64_t run = (int64_t)g->oc * l.n_runs; run > 0; run--, w += l.run_len)
+        for (int32_t k = 0; k < l.run_len; k += 2) {
+            const int32_t a = w[k], b = k + 1 < l.run_len ? w[k + 1] : 0;
+            const int32_t up = (a > 0 ? a : 0) + (b > 0 ? b : 0), down = a + b - up;
+            most = up > most ? up : most;
+            most = -down > most ? -down : most;
+        }
+    return most * (x.hi - x.lo);
+}
+
+int64_t nb_iconv_direct_sum_max(const int8_t *w, nb_icodes x, const nb_geom *g)
+{
+    const int64_t filter = (int64_t)g->kh * g->kw * (g->c / g->groups);
+    int64_t largest = 0;
+    for (int32_t c = 0; c < g->oc; c++) {
+        int64_t up = 0, down = 0;
+        for (int64_t i = 0; i < filter; i++, w++) {
+            up += *w > 0 ? *w : 0;
+            down += *w < 0 ? *w : 0;
+        }
+        const int64_t most = up * x.hi + down * x.lo, least = up * x.lo + down * x.hi;
+        largest = most > largest ? most : largest;
+        largest = -least > largest ? -least : largest;
+    }
+    return largest;
+}
+
+static void write_tables(char *blob, const nb_geom *g, const layout *l)
+{
+    int32_t *px = (int32_t *)(void *)(blob + l->px_at), *runs = (int32_t *)(void *)(blob + l->runs_at);
+    for (int32_t oy = 0; oy < g->oh; oy++)
+        for (int32_t ox = 0; ox < g->ow; ox++)
+            *px++ = (oy * g->stride * l->pw + ox * g->stride) * g->c;
+    const int32_t taps_per_row = l->n_runs / g->kh;
+    for (int32_t r = 0; r < l->n_runs; r++)
+        runs[r] = (r / taps_per_row * l->pw + r % taps_per_row) * g->dilation * g->c;
+    if (l->depthwise && l->n_runs % 2)
+        runs[l->n_runs] = runs[0]; /* the odd tap's partner: any address that may be read, its weights are zero */
+}
+
+/* One filter into its lane: from [n_runs][run_len] to every LANES-th group of `wide` values. */
+static void pack_s16(int16_t *to, const int8_t *from, const layout *l)
+{
+    for (int32_t r = 0; r < l->n_runs; r++) {
+        for (int32_t k = 0; k < l->run_len / 2; k++, from += 2, to += 2 * LANES) {
+            to[0] = (int16_t)from[0];
+            to[1] = (int16_t)from[1];
+        }
+        if (l->run_len % 2) {
+            to[0] = (int16_t)*from++;
+            to += 2 * LANES;
+        }
+    }
+}
+
+static void pack_bytes(int8_t *to, const int8_t *from, const layout *l)
+{
+    for (int32_t r = 0; r < l->n_runs; r++, from += l->run_len)
+        for (int32_t k = 0; k < l->run_len; k += 4, to += 4 * LANES)
+            memcpy(to, from + k, (size_t)(l->run_len - k < 4 ? l->run_len - k : 4));
+}
+
+static void pack_dense(char *blob, const int8_t *w, const nb_geom *g, const layout *l)
+{
+    const int64_t filter = (int64_t)l->n_runs * l->run_len;
+    const int32_t base = ((const nb_iconv_header *)(const void *)blob)->base;
+    char *panel = blob + l->panels_at;
+    int32_t *start = (int32_t *)(void *)(blob + l->start_at);
+    for (int32_t group = 0; group < g->groups; group++)
+        for (int32_t c0 = 0; c0 < l->ocg; c0 += LANES, panel += l->panel_bytes, start += LANES)
+            for (int32_t lane = 0; lane < LANES && c0 + lane < l->ocg; lane++, w += filter) {
+                if (l->wide == 2) {
+                    pack_s16((int16_t *)(void *)panel + 2 * lane, w, l);
+                    continue;
+                }
+                pack_bytes((int8_t *)panel + 4 * lane, w, l);
+                int32_t sum = 0;
+                for (int64_t i = 0; i < filter; i++)
+                    sum += w[i];
+                start[lane] = (int32_t)((uint32_t)base * (uint32_t)sum);
+            }
+}
+
+/* Where depthwise3 wants the taps. */
+static const int32_t place3[9] = {0, 2, 4, 1, 3, 5, 6, 7, 9};
+
+static void pack_depthwise(char *blob, const int8_t *w, const nb_geom *g, const layout *l)
+{
+    for (int32_t c = 0; c < g->c; c++) {
+        int16_t *to = (int16_t *)(void *)(blob + l->panels_at + (size_t)(c / LANES) * l->panel_bytes) + c % LANES * 2;
+        for (int32_t t = 0; t < l->n_runs; t++) {
+            const int32_t at = l->small ? place3[t] : t;
+            to[at / 2 * (2 * LANES) + at % 2] = (int16_t)w[(int64_t)c * l->n_runs + t];
+        }
+    }
+}
+
+static nb_iconv_form form_of(const nb_iconv_header *h)
+{
+    if (h->method)
+        return h->method->form;
+    return depthwise3_of(h->isa) ? NB_ICONV_BYTES : NB_ICONV_S16;
+}
+
+void nb_iconv_direct_pack(void *packed, const int8_t *w, const nb_geom *g)
+{
+    const layout l = layout_of(g, form_of(packed));
+    char *blob = packed;
+    memset(blob + l.px_at, 0, l.bytes - l.px_at);
+    write_tables(blob, g, &l);
+    (l.depthwise ? pack_depthwise : pack_dense)(blob, w, g, &l);
+}
+
+/* ---- the padded image ---- */
+
+static void fill(char *to, int32_t value, int64_t n, const layout *l)
+{
+    if (l->value == 1) {
+        memset(to, value & 0xff, (size_t)n);
+        return;
+    }
+    int16_t *wide = (int16_t *)(void *)to;
+    for (int64_t i = 0; i < n; i++)
+        wide[i] = (int16_t)value;
+}
+
+static void widen(const nb_iconv_isa *isa, int16_t *to, const uint8_t *from, int32_t is_signed, int64_t n)
+{
+    while (!isa->widen)
+        isa = nb_iconv_below(isa);
+    isa->widen(to, from, is_signed, n);
+}
+
+static void copy_codes(char *to, const uint8_t *from, const nb_iconv_header *h, int32_t is_signed, int64_t n,
+                       const layout *l)
+{
+    uint8_t *bytes = (uint8_t *)to;
+    const int32_t base = h->base & 0xff;
+    if (l->value == 2)
+        widen(h->isa, (int16_t *)(void *)to, from, is_signed, n);
+    else if (base == 0)
+        memcpy(to, from, (size_t)n);
+    else
+        for (int64_t i = 0; i < n; i++)
+            bytes[i] = (uint8_t)(from[i] - base);
+}
+
+/* Rows y0 to y1 - 1 of the padded image, to their place. */
+static void load(char *image, const nb_iconv_input *in, const nb_iconv_header *h, const nb_geom *g, const layout *l,
+                 int32_t y0, int32_t y1)
+{
+    const int64_t row = (int64_t)l->pw * g->c;
+    const int32_t zero = l->value == 1 ? in->zero - h->base : in->zero;
+    char *to = image + (size_t)y0 * (size_t)row * l->value;
+    const int32_t left = g->pad < l->pw ? g->pad : l->pw;
+    const int32_t used = l->pw - left < g->w ? l->pw - left : g->w; /* columns of the image that windows reach */
+    for (int32_t y = y0; y < y1; y++) {
+        const int32_t iy = y - g->pad;
+        if (iy < 0 || iy >= g->h) {
+            fill(to, zero, row, l);
+            to += (size_t)row * l->value;
+            continue;
+        }
+        const int64_t n_left = (int64_t)left * g->c, n = (int64_t)used * g->c;
+        fill(to, zero, n_left, l);
+        to += (size_t)n_left * l->value;
+        copy_codes(to, (const uint8_t *)in->x + (int64_t)iy * g->w * g->c, h, in->is_signed, n, l);
+        to += (size_t)n * l->value;
+        fill(to, zero, row - n_left - n, l);
+        to += (size_t)(row - n_left - n) * l->value;
+    }
+    memset(to, 0, NB_ICONV_SLACK);
+}
+
+/* ---- pixels ---- */
+
+static void (*kernel_of(const nb_iconv_header *h, const layout *l))(const nb_iconv_job *j)
+{
+    const nb_iconv_isa *isa = h->isa;
+    if (h->method)
+        return h->method->dense;
+    if (l->small)
+        return depthwise3_of(isa);
+    while (!isa->depthwise)
+        isa = nb_iconv_below(isa);
+    return isa->depthwise;
+}
+
+/* Sums of n pixels from the first-th on. */
+static void pixels(int32_t *acc, int32_t first, int32_t n, const char *blob, const nb_geom *g, const layout *l,
+                   const char *image, int32_t is_signed)
+{
+    const nb_iconv_header *h = (const nb_iconv_header *)(const void *)blob;
+    nb_iconv_job j = {.acc_stride = g->oc,
+                      .px = (const int32_t *)(const void *)(blob + l->px_at) + first,
+                      .n = n,
+                      .runs = (const int32_t *)(const void *)(blob + l->runs_at),
+                      .n_runs = l->n_runs,
+                      .steps = l->steps,
+                      .channels = l->ocg,
+                      .burst = h->burst,
+                      .is_signed = is_signed};
+    void (*const kernel)(const nb_iconv_job *) = kernel_of(h, l);
+    const char *panels = blob + l->panels_at;
+    const int32_t *start = (const int32_t *)(const void *)(blob + l->start_at);
+    for (int32_t group = 0; group < l->groups; group++) {
+        j.acc = acc + (int64_t)group * l->ocg;
+        j.x = image + (size_t)(group * l->cg) * l->value;
+        j.panels = panels + (size_t)(group * l->panels) * l->panel_bytes;
+        j.start = start + (int64_t)group * l->panels * LANES;
+        kernel(&j);
+    }
+}
+
+void nb_iconv_direct_rows(const nb_iconv_output *out, const nb_iconv_input *in, const void *packed, const nb_geom *g,
+                          int32_t y0, int32_t y1, void *scratch)
+{
+    const nb_iconv_header *h = packed;
+    const layout l = layout_of(g, form_of(h));
+    const int32_t first = y0 * g->ow, end = y1 * g->ow;
+    if (y0 >= y1)
+        return;
+    load(scratch, in, h, g, &l, y0 * g->stride, (y1 - 1) * g->stride + g->dilation * (g->kh - 1) + 1);
+    if (out->acc) {
+        pixels(out->acc + (int64_t)first * g->oc, first, end - first, packed, g, &l, scratch, in->is_signed);
+        return;
+    }
+    int32_t *acc = (int32_t *)(void *)((char *)scratch + image_bytes(g, &l));
+    const int32_t block = block_pixels(g);
+    for (int32_t p = first; p < end; p += block) {
+        const int32_t n = end - p < block ? end - p : block;
+        pixels(acc, p, n, packed, g, &l, scratch, in->is_signed);
+        nb_iconv_requantize_on(h->isa, out->codes + (int64_t)p * g->oc, acc, out->q, n, g->oc);
+    }
+}

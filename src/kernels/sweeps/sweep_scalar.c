@@ -1,0 +1,135 @@
+/* sweep_scalar.c - the sweeps in plain C: the reference every SIMD variant equals bit for bit.
+ *
+ * Order and rounding are part of the contract: no fused multiply-add, channel sums in double, one row after the other.
+ */
+#include "kernels/float/fdispatch.h"
+
+#include <math.h>
+#include <string.h>
+
+/* 1.5 * 2^23: adding it pushes the fraction out of a float, so the sum is rounded half to even; exact for |v| < 2^22.
+ */
+#define ROUND_MAGIC 12582912.0f
+
+void nb_k_minmax__scalar(float *min, float *max, const float *x, int64_t n)
+{
+    float lo = x[0], hi = x[0];
+    bool nan = false;
+    for (int64_t i = 0; i < n; i++) {
+        lo = x[i] < lo ? x[i] : lo;
+        hi = x[i] > hi ? x[i] : hi;
+        nan |= x[i] != x[i];
+    }
+    /* -0 becomes +0: which of the two came first must not show */
+    *min = nan ? NAN : lo + 0.0f;
+    *max = nan ? NAN : hi + 0.0f;
+}
+
+void nb_k_quantize__scalar(uint8_t *codes, uint8_t *mask, const float *x, int64_t n, float scale, int32_t zero,
+                           int32_t lo, int32_t hi)
+{
+    float first = (float)(lo - zero), last = (float)(hi - zero);
+    if (mask)
+        memset(mask, 0, (size_t)((n + 7) / 8));
+    for (int64_t i = 0; i < n; i++) {
+        float v = x[i] / scale;
+        bool nan = v != v;
+        /* one step outside the grid is as good as infinity, and small enough to round */
+        v = v < first - 1.0f ? first - 1.0f : v > last + 1.0f ? last + 1.0f : v;
+        float r = (v + ROUND_MAGIC) - ROUND_MAGIC;
+        if (mask && r >= first && r <= last)
+            mask[i / 8] = (uint8_t)(mask[i / 8] | 1u << (i % 8));
+        r = r < first ? first : r > last ? last : r;
+        codes[i] = (uint8_t)((nan ? 0 : (int32_t)r) + zero);
+    }
+}
+
+void nb_k_dequantize__scalar(float *y, const uint8_t *codes, int64_t n, float scale, int32_t zero, int32_t is_signed)
+{
+    /* flipping the top bit of an s8 code makes it u8 with 128 added */
+    uint32_t flip = is_signed ? 128 : 0;
+    int32_t offset = zero + (int32_t)flip;
+    for (int64_t i = 0; i < n; i++)
+        y[i] = scale * (float)((int32_t)(codes[i] ^ flip) - offset);
+}
+
+void nb_k_ste_backward__scalar(float *dx, const float *dy, const uint8_t *mask, int64_t n, int32_t add)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float g = mask[i / 8] >> (i % 8) & 1 ? dy[i] : 0.0f;
+        dx[i] = add ? dx[i] + g : g;
+    }
+}
+
+/* Keeps the smaller or larger; a NaN on either side stays. */
+static void extend(float *min, float *max, float x)
+{
+    if (*min != *min)
+        return;
+    *min = !(x >= *min) ? x : *min;
+    *max = !(x <= *max) ? x : *max;
+}
+
+void nb_k_channel_stats__scalar(double *sum, double *sumsq, float *min, float *max, const float *x, int64_t rows,
+                                int32_t c)
+{
+    for (int64_t r = 0; r < rows; r++, x += c)
+        for (int32_t j = 0; j < c; j++) {
+            double v = x[j];
+            sum[j] += v;
+            sumsq[j] += v * v;
+            if (min)
+                extend(&min[j], &max[j], x[j]);
+        }
+    for (int32_t j = 0; min && j < c; j++) {
+        min[j] += 0.0f; /* -0 becomes +0, as in minmax */
+        max[j] += 0.0f;
+    }
+}
+
+void nb_k_channel_affine__scalar(float *y, const float *x, const float *a, const float *b, int64_t rows, int32_t c)
+{
+    for (int64_t r = 0; r < rows; r++, x += c, y += c)
+        for (int32_t j = 0; j < c; j++)
+            y[j] = x[j] * a[j] + b[j];
+}
+
+static float masked(float g, const uint8_t *mask, int32_t j)
+{
+    return !mask || (mask[j / 8] >> (j % 8) & 1) ? g : 0.0f;
+}
+
+void nb_k_channel_grad_sums__scalar(double *sum_dy, double *sum_dyx, const float *dy, const uint8_t *mask,
+                                    const float *x, const float *mean, int64_t rows, int32_t c)
+{
+    const int64_t stride = nb_mask_bytes(c);
+    for (int64_t from = 0; from < rows; from += NB_GRAD_BLOCK)
+        for (int32_t j = 0; j < c; j++) {
+            float s = 0.0f, q = 0.0f;
+            for (int64_t r = from; r < rows && r < from + NB_GRAD_BLOCK; r++) {
+                float g = masked(dy[r * c + j], mask ? mask + r * stride : NULL, j);
+                s += g;
+                q += g * (x[r * c + j] - mean[j]);
+            }
+            sum_dy[j] += (double)s;
+            sum_dyx[j] += (double)q;
+        }
+}
+
+void nb_k_channel_grad__scalar(float *dx, const float *dy, const uint8_t *mask, const float *x, const nb_kgrad *k,
+                               int64_t rows, int32_t c, int32_t add)
+{
+    for (int64_t r = 0; r < rows; r++, x += c, dy += c, dx += c, mask = mask ? mask + nb_mask_bytes(c) : NULL)
+        for (int32_t j = 0; j < c; j++) {
+            float g = (k->a[j] * masked(dy[j], mask, j) + k->b[j] * x[j]) + k->d[j];
+            dx[j] = add ? dx[j] + g : g;
+        }
+}
+
+void nb_k_acc_to_real__scalar(float *y, const int32_t *acc, const int32_t *bias, const float *scale, const float *shift,
+                              int64_t rows, int32_t c)
+{
+    for (int64_t r = 0; r < rows; r++, acc += c, y += c)
+        for (int32_t j = 0; j < c; j++)
+            y[j] = (float)(int32_t)((uint32_t)acc[j] + (uint32_t)bias[j]) * scale[j] + shift[j];
+}

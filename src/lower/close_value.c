@@ -1,0 +1,173 @@
+/* close_value.c - closing an open value: multiplier, shift, int32 bias and zero point of one engine step. */
+#include "lower/lower_value.h"
+
+#include "base/check.h"
+#include "quant/requant.h"
+
+#include <math.h>
+#include <string.h>
+
+/* The codes of the real clamp; infinities are the grid's ends. */
+static void clamp_to_grid(const nb_lval *v, const nb_lval *y, nb_estep *s)
+{
+    const double lo = nearbyint(v->low / y->info.scale) + y->t.zero,
+                 hi = nearbyint(v->high / y->info.scale) + y->t.zero;
+    s->lo = lo > y->lo ? (int32_t)fmin(lo, y->hi) : y->lo;
+    s->hi = hi < y->hi ? (int32_t)fmax(hi, y->lo) : y->hi;
+}
+
+static nb_status close_input(nb_lowering *lo, const nb_lval *v, const nb_lval *y, nb_estep *s)
+{
+    uint8_t *table = nb_arena_alloc(lo->arena, (size_t)y->t.c * 256);
+    if (!table)
+        return NB_E_NOMEM;
+    for (int32_t i = 0; i < y->t.c * 256; i++) {
+        float q = nearbyintf(v->real[i] / y->info.scale) +
+                  (float)y->t.zero; /* the contract's float division, as fake-quant does */
+        int32_t code = q < (float)s->lo ? s->lo : q > (float)s->hi ? s->hi : (int32_t)q;
+        table[i] = (uint8_t)code;
+    }
+    s->kind = NB_STEP_TABLE;
+    s->n_in = 0;
+    s->table = table;
+    return NB_OK;
+}
+
+static nb_status cannot_close(nb_lowering *lo, const nb_lval *v, double out_scale, int32_t c, nb_requant_result why)
+{
+    if (why == NB_REQUANT_UNSYMMETRIC)
+        return nb_fail(lo->ctx, NB_E_RANGE,
+                       "%s: channel %d: its batch norm turns the sign of its weights (gamma < 0), but not every one of "
+                       "their %d levels has a counterpart of the other sign: use a symmetric format of weights, or "
+                       "quant.batchnorm: fold",
+                       v->opener->name, c, v->n_levels);
+    return nb_fail(lo->ctx, NB_E_RANGE,
+                   "%s: channel %d: no integers can stand for it (bias %g, scale %g, its output's %g): these are no "
+                   "sensible numbers, so training has diverged or the file is damaged",
+                   v->opener->name, c, v->bias[c], v->scale[c], out_scale);
+}
+
+static nb_status close_mac(nb_lowering *lo, const nb_lval *v, const nb_lval *y, nb_estep *s, nb_sinfo *info)
+{
+    const nb_lval *x = &lo->val[v->in[0]];
+    int32_t oc = v->geom.oc;
+    int64_t per = (int64_t)v->geom.kh * v->geom.kw * (v->geom.c / v->geom.groups);
+    int32_t *bias = nb_arena_array(lo->arena, (size_t)oc, sizeof *bias);
+    int32_t *mult = nb_arena_array(lo->arena, (size_t)oc, sizeof *mult);
+    int32_t *shift = nb_arena_array(lo->arena, (size_t)oc, sizeof *shift);
+    int8_t *w = nb_arena_alloc(lo->arena, (size_t)(oc * per));
+    float *weight_scale = nb_arena_array(lo->arena, (size_t)oc, sizeof *weight_scale);
+    bool as_trained = true;
+    if (!bias || !mult || !shift || !w || !weight_scale)
+        return NB_E_NOMEM;
+    memcpy(w, v->weights, (size_t)(oc * per));
+    for (int32_t c = 0; c < oc; c++) {
+        const nb_requant_spec spec = {.scale = v->scale[c],
+                                      .bias = v->bias[c],
+                                      .out_scale = y->info.scale,
+                                      .x_lo = x->lo,
+                                      .x_hi = x->hi,
+                                      .x_zero = x->t.zero,
+                                      .y_zero = y->t.zero,
+                                      .y_lo = s->lo,
+                                      .y_hi = s->hi,
+                                      .level = v->level,
+                                      .n_levels = v->n_levels};
+        nb_requant r;
+        const nb_requant_result done = nb_requant_channel(&spec, w + c * per, per, &r);
+        if (done != NB_REQUANT_DONE)
+            return cannot_close(lo, v, (double)y->info.scale, c, done);
+        weight_scale[c] = v->weight_scale[v->n_weight_scale > 1 ? c : 0] * (float)r.coarser;
+        as_trained = as_trained && r.coarser == 1;
+        bias[c] = r.bias;
+        mult[c] = r.mult;
+        shift[c] = r.shift;
+    }
+    s->kind = NB_STEP_CONV;
+    s->geom = v->geom;
+    s->weights = w;
+    s->bias = bias;
+    s->mult = mult;
+    s->shift = shift;
+    info->weight_bits = v->weight_bits;
+    info->weight_scale = as_trained ? v->weight_scale : weight_scale;
+    info->n_scale = as_trained ? v->n_weight_scale : oc;
+    info->level = v->level;
+    info->n_levels = v->n_levels;
+    return NB_OK;
+}
+
+static nb_status scale_too_far(nb_lowering *lo, const nb_lval *v, const nb_lval *x, const nb_lval *y)
+{
+    return nb_fail(lo->ctx, NB_E_RANGE, "%s: the scales of %s (%g) and %s (%g) are too far apart to rescale",
+                   v->opener->name, x->info.name, (double)x->info.scale, y->info.name, (double)y->info.scale);
+}
+
+/* Both multipliers share one shift, so that the sum is rounded once: the larger one is in [2^30, 2^31). */
+static nb_status close_add(nb_lowering *lo, const nb_lval *v, const nb_lval *y, nb_estep *s)
+{
+    int32_t *mult = nb_arena_array(lo->arena, 2, sizeof *mult), *shift = nb_arena_array(lo->arena, 1, sizeof *shift);
+    if (!mult || !shift)
+        return NB_E_NOMEM;
+    const nb_lval *a = &lo->val[v->in[0]], *b = &lo->val[v->in[1]];
+    const nb_lval *large = a->info.scale >= b->info.scale ? a : b;
+    int32_t top;
+    if (!nb_multiplier((double)large->info.scale / y->info.scale, &top, shift))
+        return scale_too_far(lo, v, large, y);
+    for (int32_t k = 0; k < 2; k++) {
+        double m = ldexp((double)lo->val[v->in[k]].info.scale / y->info.scale, *shift);
+        mult[k] = &lo->val[v->in[k]] == large || m >= top ? top : (int32_t)llrint(m);
+    }
+    s->kind = NB_STEP_ADD;
+    s->mult = mult;
+    s->shift = shift;
+    return NB_OK;
+}
+
+static nb_status close_concat(nb_lowering *lo, const nb_lval *v, const nb_lval *y, nb_estep *s)
+{
+    int32_t *mult = nb_arena_array(lo->arena, (size_t)v->n_in, sizeof *mult);
+    int32_t *shift = nb_arena_array(lo->arena, (size_t)v->n_in, sizeof *shift);
+    if (!mult || !shift)
+        return NB_E_NOMEM;
+    for (int32_t k = 0; k < v->n_in; k++) {
+        const nb_lval *x = &lo->val[v->in[k]];
+        if (!nb_multiplier((double)x->info.scale / y->info.scale, &mult[k], &shift[k]))
+            return scale_too_far(lo, v, x, y);
+    }
+    s->kind = NB_STEP_CONCAT;
+    s->mult = mult;
+    s->shift = shift;
+    return NB_OK;
+}
+
+nb_status nb_lval_close(nb_lowering *lo, const nb_lval *v, nb_lval *y)
+{
+    nb_estep s = {.n_in = v->n_in};
+    nb_sinfo info = {.name = v->opener->name};
+    for (int32_t k = 0; k < v->n_in; k++)
+        s.in[k] = lo->val[v->in[k]].tensor;
+    clamp_to_grid(v, y, &s);
+    nb_status st = NB_E_UNSUPPORTED;
+    switch (v->kind) {
+    case NB_LVAL_INPUT:
+        st = close_input(lo, v, y, &s);
+        break;
+    case NB_LVAL_MAC:
+        st = close_mac(lo, v, y, &s, &info);
+        break;
+    case NB_LVAL_ADD:
+        st = close_add(lo, v, y, &s);
+        break;
+    case NB_LVAL_CONCAT:
+        st = close_concat(lo, v, y, &s);
+        break;
+    case NB_LVAL_NONE:
+    case NB_LVAL_CLOSED:
+        NB_ASSERT(false);
+    }
+    NB_TRY(st);
+    NB_TRY(nb_intbuilder_tensor(lo->builder, &y->t, &y->info, &y->tensor));
+    s.out = y->tensor;
+    return nb_intbuilder_step(lo->builder, &s, &info);
+}
