@@ -73,7 +73,7 @@ static void scales_begin_at_their_ranges_which_then_stand_still(void **state)
     ref_street s = open_net(NET);
     nb_node *w = nb_graph_find(s.graph, "c.weight"), *fq = nb_graph_find(s.graph, "c.weight.fq");
     forward(&s, (nb_run){0});
-    assert_in_range(at_their_ranges(s.graph), 5 + 3 + 6, 100);      /* weights per channel, and values */
+    assert_true(at_their_ranges(s.graph) >= 5 + 3 + 6);             /* weights per channel, and values */
     assert_int_equal(nb_graph_find(s.graph, "input1.fq")->n_in, 2); /* pixels have a range that is known */
     float *learned = fq->in[2]->out.data;
     for (int64_t k = 0; k < nb_count(&w->out); k++)
@@ -105,7 +105,7 @@ static void frozen_ranges_have_no_gradient_and_a_calibration_begins_anew(void **
     }
     assert_int_equal(at_their_ranges(s.graph), -1);
     forward(&s, (nb_run){.step = 2, .calibration = 1});
-    assert_in_range(at_their_ranges(s.graph), 14, 100);
+    assert_true(at_their_ranges(s.graph) >= 14);
     ref_street_close(&s);
 }
 
