@@ -214,7 +214,7 @@ static void disturb(nb_graph *g, writer *w)
 void ref_network_text(int32_t seed, char *text)
 {
     writer w = {.rng = nb_rng_make(0x6e657473, (uint64_t)seed), .text = text};
-    write_network(&w, 4, false);
+    write_network(&w, 4, true);
 }
 
 void ref_network_text_residual(int32_t seed, char *text)
