@@ -6,7 +6,7 @@
  * threads. Taps (fusion.h) are served in sweeps of their own, since here they cost little beside the products.
  *
  * saved: expanded weights where they are codes (mac.c), then the output gradients that a tap computes, for as many
- * images at a time as fit 8 MB, and sums of the bias. */
+ * images at a time as fit 1 MB, and sums of the bias. */
 #include "mac.h"
 
 #include <nibble/extend/fusion.h>
@@ -24,7 +24,8 @@ enum {
     TAP_CHANNELS = 128,
     MATRIX_CHANNELS = 512 /* of a part of the weight gradient */
 };
-static const int64_t dy_budget = (int64_t)8 << 20; /* bytes */
+static const int64_t dy_budget = (int64_t)1
+                                 << 20; /* bytes: they stay in the last cache until the weights have read them */
 
 static int64_t lesser(int64_t a, int64_t b)
 {

@@ -2,6 +2,7 @@
  * a kernel is the lower of two: what its units can multiply, and its products per byte times the bytes per second of
  * the memory its operands lie in. */
 #include "cli/bench_kernels.h"
+#include "cli/build_info.h"
 
 #include "base/check.h"
 #include "base/cpu.h"
@@ -69,6 +70,7 @@ static void report_peaks(kernels *k)
     static const char *const unit[NB_PEAK_UNITS] = {"float", "pairs", "quads"};
     const nb_peaks *p = &k->peaks;
     if (!k->json) {
+        cli_print_build();
         printf("one thread, %s; peaks measured here: float %.1f, 16-bit pairs %.1f, byte quads %.1f GMAC/s;"
                " cache %.0f, memory %.1f GB/s\n\n",
                nb_cpu_name(), 1e-9 * p->macs[NB_PEAK_FLOAT], 1e-9 * p->macs[NB_PEAK_PAIRS],

@@ -222,8 +222,10 @@ static nb_status print_totals(bench *b)
     };
     nb_table *t;
     NB_TRY(nb_table_of_speed(b->c->ctx, rows, sizeof rows / sizeof *rows, &t));
-    if (!cli_flag(b->c, "--json"))
+    if (!cli_flag(b->c, "--json")) {
+        cli_print_build();
         printf("batch %d, %d threads, median of %d interleaved rounds\n\n", b->batch, nb_threads(), b->rounds);
+    }
     return print_table(b, t, "totals");
 }
 
@@ -287,8 +289,6 @@ static nb_status run(cli *c)
     bench b = {.c = c};
     if (c->n_args == 0 && !cli_flag(c, "--kernels"))
         return cli_usage(c, "needs a CONFIG, or --kernels");
-    if (!cli_flag(c, "--json"))
-        cli_print_build();
     if (cli_flag(c, "--kernels")) {
         if (c->n_args > 0 || c->n_sets > 0 || cli_flag(c, "--layers") || cli_flag(c, "--reference"))
             return cli_usage(c, "--kernels measures no experiment: it takes no CONFIG, --set, --layers or --reference");

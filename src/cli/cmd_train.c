@@ -26,6 +26,7 @@ typedef struct {
     cli_progress progress;
     cli_images eval; /* what is evaluated after every epoch */
     cli_post_steps steps;
+    bool said_build;
     int32_t warned_for; /* phases that were found dead, or are over: one warning each */
     nb_lock lock;       /* of the run folder */
 } session;
@@ -46,9 +47,19 @@ static nb_status evaluate(void *ud, nb_graph *g, nb_eval *out)
     return st;
 }
 
+/* The first line, once nothing can be refused any more. */
+static void say_build(session *s)
+{
+    if (!s->said_build && !s->progress.quiet)
+        cli_print_build();
+    s->said_build = true;
+}
+
 static void on_step(void *ud, const nb_progress *p)
 {
-    cli_progress_step(&((session *)ud)->progress, p);
+    session *s = ud;
+    say_build(s);
+    cli_progress_step(&s->progress, p);
 }
 
 /* A network that cannot become integers is refused before hours of training, not after. */
@@ -66,6 +77,7 @@ static nb_status before_quant(void *ud, nb_graph *g)
 {
     session *s = ud;
     cli_progress_clear(&s->progress);
+    say_build(s);
     s->progress.titled = s->progress.titled && s->steps.list.n == 0; /* the table of epochs goes on below their lines */
     if (!nb_graph_about(g).quantized)
         return cli_post_steps_run(&s->steps, g);
@@ -79,6 +91,7 @@ static nb_status before_quant(void *ud, nb_graph *g)
 static void on_epoch(void *ud, const nb_epoch_report *r)
 {
     session *s = ud;
+    say_build(s);
     cli_progress_epoch(&s->progress, r);
     if (r->phase < s->warned_for || r->eval.unlike > 0)
         return;
@@ -245,8 +258,6 @@ static nb_status train(session *s, nb_train_result *result)
         fprintf(stderr, "nibble: %s: no checkpoint yet, starting from the beginning\n", s->e.out);
     if (!job.resume)
         say_left_over(s);
-    if (!cli_flag(c, "--quiet"))
-        cli_print_build();
     cli_progress_init(&s->progress, cli_flag(c, "--quiet"));
     s->steps.quiet = cli_flag(c, "--quiet");
     job.stop = cli_signals_ask(CLI_AGAIN_ENDS); /* the first Ctrl-C asks the trainer to save and stop */

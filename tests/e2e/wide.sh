@@ -37,6 +37,7 @@ trained() { # FOLDER ARGUMENT...
     (cd "$1" && run 0 train ../wide.yaml "${@:2}")
 }
 trained one --threads 1
+first=$(head -n 1 out)
 for threads in 2 4; do
     trained t$threads --threads $threads
     same t$threads
@@ -60,6 +61,9 @@ same killed
 
 "$NIBBLE" --version >version
 grep -q "^threads: .*OpenMP" version || die "--version does not say what runs the threads"
+[ "${first#threads: 1 }" = "$(sed -n 's/^threads: [0-9]* //p' version)" ] || die "the first line of train is not that of --version"
+run 0 bench wide.yaml --steps 1 --threads 1
+[ "$(head -n 1 out)" = "$first" ] || die "the first line of bench is not that of train"
 grep -q OpenBLAS version || exit 0
 cat >wrong.c <<'END'
 void cblas_sgemm(int o, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb, float beta,
