@@ -132,7 +132,7 @@ static nb_status close_concat(nb_lowering *lo, const nb_lval *v, const nb_lval *
         return NB_E_NOMEM;
     for (int32_t k = 0; k < v->n_in; k++) {
         const nb_lval *x = &lo->val[v->in[k]];
-        if (!nb_multiplier((double)x->info.scale / y->info.scale, &mult[k], &shift[k]))
+        if (!nb_multiplier_or_most((double)x->info.scale / y->info.scale, &mult[k], &shift[k]))
             return scale_too_far(lo, v, x, y);
     }
     s->kind = NB_STEP_CONCAT;

@@ -24,6 +24,12 @@ bool nb_multiplier(double m, int32_t *mult, int32_t *shift)
     return true;
 }
 
+bool nb_multiplier_or_most(double m, int32_t *mult, int32_t *shift)
+{
+    static const double most = (double)INT32_MAX / 2;
+    return nb_multiplier(isfinite(m) && m > most ? most : m, mult, shift);
+}
+
 static double clamped_code(const nb_requant_spec *s, double real)
 {
     double v = nearbyint(real / s->out_scale) + s->y_zero;
@@ -115,7 +121,7 @@ static bool exact_channel(const nb_requant_spec *s, double scale, int32_t sign, 
 {
     nb_requant r = {.coarser = 1};
     const double bias = s->bias / scale;
-    if (!nb_multiplier(scale / s->out_scale, &r.mult, &r.shift) || !(fabs(bias) < (double)NB_SUM_LIMIT))
+    if (!nb_multiplier_or_most(scale / s->out_scale, &r.mult, &r.shift) || !(fabs(bias) < (double)NB_SUM_LIMIT))
         return false;
     const int64_t b = llrint(bias), folded = b - s->x_zero * sign * c->sum;
     r.bound = nb_sum_bound(s->x_lo, s->x_hi, s->x_zero, c->size, sign * c->sum, b);

@@ -8,6 +8,9 @@
 /* m = mult * 2^-shift to 31 bits, mult in [2^30, 2^31), shift in [1, 62]; false when m is not positive or does not fit.
  */
 bool nb_multiplier(double m, int32_t *mult, int32_t *shift);
+/* The same, but a larger one becomes the largest, some 2^30. For outputs of at most 8 bits that is exact: every integer but
+ * 0 is taken past the end of the grid by either. */
+bool nb_multiplier_or_most(double m, int32_t *mult, int32_t *shift);
 
 /* One output channel of a MAC: real value = scale * sum w (x - x_zero) + bias, wanted on the grid out_scale * (y -
  * y_zero). */
@@ -36,7 +39,7 @@ double nb_scale_floor(int32_t x_lo, int32_t x_hi, int32_t x_zero, double total, 
 
 typedef enum {
     NB_REQUANT_DONE,
-    NB_REQUANT_TOO_LARGE,  /* there is no multiplier: the scales are not numbers, or hugely apart; or levels whose sums
+    NB_REQUANT_TOO_LARGE,  /* the scales are not numbers, or these are levels whose sums
                               do not fit */
     NB_REQUANT_UNSYMMETRIC /* scale < 0, and a level has no counterpart of the other sign */
 } nb_requant_result;

@@ -1,6 +1,8 @@
 /* test_requant.c - real scales to integers: what fits is exact, what does not becomes coarser, nothing overflows. */
 #include "quant/requant.h"
 
+#include "kernels/rescale.h"
+
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -139,12 +141,31 @@ static void what_is_no_number_has_no_integers(void **state)
     for (size_t i = 0; i < 3; i++) {
         int8_t w = 5;
         nb_requant r;
-        nb_requant_spec of_scale = spec(bad[i], 1, 1), of_bias = spec(1, bad[i], 1), apart = spec(1e30, 1e30, 1e-9);
+        nb_requant_spec of_scale = spec(bad[i], 1, 1), of_bias = spec(1, bad[i], 1);
         assert_int_equal(nb_requant_channel(&of_scale, &w, 1, &r), NB_REQUANT_TOO_LARGE);
         assert_int_equal(nb_requant_channel(&of_bias, &w, 1, &r), NB_REQUANT_TOO_LARGE);
-        assert_int_equal(nb_requant_channel(&apart, &w, 1, &r), NB_REQUANT_TOO_LARGE);
         assert_int_equal(w, 5);
     }
+}
+
+/* An output whose grid is hardly anything beside one unit of the sum: 0 stays 0, all else is past its ends. */
+static void a_multiplier_that_is_too_large_saturates_as_the_true_one_does(void **state)
+{
+    (void)state;
+    int8_t w[2] = {1, -1};
+    const nb_requant_spec s = {
+        .scale = 0.018, .out_scale = 5e-12, .x_lo = 0, .x_hi = 255, .x_zero = 3, .y_zero = 100, .y_lo = 0, .y_hi = 255};
+    nb_requant r;
+    assert_int_equal(nb_requant_channel(&s, w, 2, &r), NB_REQUANT_DONE);
+    assert_true(w[0] == 1 && w[1] == -1);
+    for (int32_t a = 0; a < 256; a += 5)
+        for (int32_t b = 0; b < 256; b += 3) {
+            const int32_t code = nb_rescale(a - b + r.bias, r.mult, r.shift, s.y_zero, s.y_lo, s.y_hi);
+            assert_int_equal(code, a == b ? 100 : a > b ? 255 : 0);
+        }
+    int32_t mult, shift;
+    assert_false(nb_multiplier(0.018 / 5e-12, &mult, &shift));
+    assert_false(nb_multiplier_or_most((double)INFINITY, &mult, &shift));
 }
 
 int main(void)
@@ -156,6 +177,7 @@ int main(void)
         cmocka_unit_test(a_bias_beyond_32_bits_leaves_the_weights_what_its_own_precision_allows),
         cmocka_unit_test(a_single_weight_keeps_what_it_is_worth),
         cmocka_unit_test(a_channel_without_input_to_speak_of_is_constant),
+        cmocka_unit_test(a_multiplier_that_is_too_large_saturates_as_the_true_one_does),
         cmocka_unit_test(what_is_no_number_has_no_integers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
