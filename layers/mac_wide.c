@@ -24,8 +24,8 @@ enum {
     TAP_CHANNELS = 128,
     MATRIX_CHANNELS = 512 /* of a part of the weight gradient */
 };
-static const int64_t dy_budget = (int64_t)1
-                                 << 20; /* bytes: they stay in the last cache until the weights have read them */
+/* Bytes of output gradients: they stay in the last cache until the weights have read them. */
+static const int64_t dy_budget = 1 << 20;
 
 static int64_t lesser(int64_t a, int64_t b)
 {
