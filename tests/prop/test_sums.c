@@ -130,8 +130,8 @@ static void no_network_is_too_lopsided_for_integers(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof pathologies / sizeof pathologies[0]; i++)
-        for (int32_t k = 0; k < 8; k++)
-            check(&pathologies[i], k & 1 ? 8 : 3, k & 2 ? "channel" : "tensor", k & 4 ? "fold" : "keep");
+        for (int32_t k = 0; k < 4; k++) /* every pair of settings, with half of the combinations */
+            check(&pathologies[i], k & 1 ? 8 : 3, k & 2 ? "channel" : "tensor", k == 0 || k == 3 ? "keep" : "fold");
 }
 
 int main(void)
