@@ -212,10 +212,12 @@ const char *onnx_constant(onnx_model *o, const char *name, int32_t type, const i
 
 const char *onnx_scalar(onnx_model *o, const char *name, int32_t type, double v)
 {
-    const float f = (float)v;
+    if (type == ONNX_FLOAT) {
+        const float f = (float)v;
+        return onnx_constant(o, name, type, NULL, 0, &f, sizeof f);
+    }
     const int8_t byte = (int8_t)(uint8_t)(int32_t)v;
-    return type == ONNX_FLOAT ? onnx_constant(o, name, type, NULL, 0, &f, sizeof f)
-                              : onnx_constant(o, name, type, NULL, 0, &byte, 1);
+    return onnx_constant(o, name, type, NULL, 0, &byte, 1);
 }
 
 static Onnx__TensorShapeProto *shape_of(onnx_model *o, const int64_t *dims, int32_t n)
