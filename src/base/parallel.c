@@ -5,10 +5,11 @@
  * kept, because scratch memory is laid out for it.
  *
  * How long a thread waits for the next region before it sleeps decides the speed on a machine that does other things
- * too. libgomp spins for 3 ms, libomp for 200: at five other busy processes a training step then takes three times as
- * long (measured: ResNet-20, W8A8, two cores: 785..1,112 ms against 309..339). Some 40 us are enough to bridge the gap
- * between two layers. libomp can be told here. libgomp reads GOMP_SPINCOUNT when it is loaded and has no call for it:
- * the program sets 2000 before (src/cli/start.c); who embeds the library sets it for the process, or OMP_WAIT_POLICY.
+ * too, where a region ends when its last thread has got a processor. libgomp spins for 3 ms, libomp for 200. Training
+ * steps on two cores, GOMP_SPINCOUNT unset, 2000, 500: ResNet-20 W8A8 beside five busy processes 785..1,112, 309..339
+ * ms, -; ResNet-8 W8A8 at load 5: 193 (50000), 41, 36 ms, and 35 by threads that are not waited for. libomp can be told
+ * here. libgomp reads GOMP_SPINCOUNT when it is loaded and has no call for it: the program sets 500 before
+ * (src/cli/start.c); who embeds the library sets it for the process, or OMP_WAIT_POLICY.
  *
  * A nested call, and one made while another thread's call runs, stays serial where it was made; a nested one keeps its
  * thread's number, so per-thread scratch stays private. */
@@ -54,7 +55,7 @@ void nb_parallel_steps(int32_t steps, int32_t parts, nb_part_fn fn, void *arg)
 #    include <stdbool.h>
 #    include <stdlib.h>
 
-enum { MAX_THREADS = 256, SPINS = 2000 /* some 40 us */ };
+enum { MAX_THREADS = 256, SPINS = 2000 /* within a region: some 40 us, then others may run */ };
 
 static atomic_int wanted;                     /* threads; 0: not asked yet */
 static atomic_flag in_use = ATOMIC_FLAG_INIT; /* some thread's call runs */

@@ -1,5 +1,5 @@
 /* start.c - libgomp reads how long its threads wait, and OpenBLAS how many threads it starts, from the environment when
- * they are loaded, before main: so the program sets both and executes itself again. base/parallel.c says why 2000.
+ * they are loaded, before main: so the program sets both and executes itself again. base/parallel.c says why 500.
  *
  * What the user has said about waiting stays as it is. Programs that this one starts (compilers, Python) find the
  * user's environment: what was set here is taken out again after the second start, which a mark tells from the first.
@@ -27,7 +27,7 @@ typedef struct {
 
 /* The first alone is worth a second start. */
 static const setting settings[] = {
-    {"GOMP_SPINCOUNT", "2000", {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}},
+    {"GOMP_SPINCOUNT", "500", {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}},
     {"OPENBLAS_NUM_THREADS", "1", {"OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS"}},
 };
 
