@@ -8,9 +8,9 @@
 
 #include <nibble/extend/tensor.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/check.h"
+#include "base/measure.h"
 #include "base/rng.h"
 
 enum { ROUND_MACS = 10000000 }; /* a round is about 0.2 ms at 50 GMAC/s: thousands of clock ticks */
@@ -175,25 +175,6 @@ static void once(const job *j, nb_kbench_pass pass)
     }
 }
 
-double nb_kbench_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-double nb_kbench_median(double *v, int32_t n)
-{
-    qsort(v, (size_t)n, sizeof *v, ascending);
-    return n % 2 ? v[n / 2] : 0.5 * (v[n / 2 - 1] + v[n / 2]);
-}
-
 /* What a pass is made of, beside its time. */
 static nb_kbench_result describe(const job *j, nb_kbench_pass pass)
 {
@@ -235,12 +216,12 @@ nb_status nb_kbench_conv(nb_ctx *ctx, const nb_geom *g, int32_t rounds, nb_kbenc
         const int32_t repeat = 1 + (int32_t)(ROUND_MACS / out[pass].macs);
         once(&j, (nb_kbench_pass)pass); /* warm caches */
         for (int32_t i = 0; i < n; i++) {
-            double start = nb_kbench_seconds();
+            double start = nb_thread_seconds();
             for (int32_t k = 0; k < repeat; k++)
                 once(&j, (nb_kbench_pass)pass);
-            took[i] = (nb_kbench_seconds() - start) / repeat;
+            took[i] = (nb_thread_seconds() - start) / repeat;
         }
-        out[pass].seconds = nb_kbench_median(took, n);
+        out[pass].seconds = nb_median(took, n);
     }
     close_job(ctx, &j);
     return st;

@@ -75,8 +75,6 @@ extern const nb_kbench_wide nb_kbench_wides[];
 nb_status nb_kbench_run_wide(nb_ctx *ctx, const nb_kbench_wide *s, int32_t rounds, nb_kbench_wide_result *out);
 
 /* For the files of the benchmark. */
-double nb_kbench_seconds(void);
-double nb_kbench_median(double *v, int32_t n); /* sorts v */
 enum { NB_KBENCH_MAX_ROUNDS = 1000 };
 
 #endif

@@ -7,6 +7,7 @@
 
 #include <math.h>
 
+#include "base/measure.h"
 #include "base/rng.h"
 
 enum { CHANNELS = 32, ROWS = 1 << 17, VALUES = CHANNELS * ROWS }; /* 16 MiB of floats */
@@ -146,11 +147,11 @@ nb_status nb_kbench_run_sweeps(nb_ctx *ctx, int32_t rounds, double *values)
     const int32_t n = rounds < NB_KBENCH_MAX_ROUNDS ? rounds : NB_KBENCH_MAX_ROUNDS;
     for (int32_t s = 0; s < SWEEPS && ok; s++) {
         for (int32_t i = 0; i < n; i++) {
-            const double start = nb_kbench_seconds();
+            const double start = nb_thread_seconds();
             nb_kbench_sweeps[s].run(t);
-            took[i] = nb_kbench_seconds() - start;
+            took[i] = nb_thread_seconds() - start;
         }
-        values[s] = VALUES / nb_kbench_median(took, n);
+        values[s] = VALUES / nb_median(took, n);
     }
     nb_free(ctx, codes);
     nb_free(ctx, x);

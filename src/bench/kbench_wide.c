@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/measure.h"
 #include "base/rng.h"
 
 #define SQUARE(size, in, out, k, s)                                                                                    \
@@ -150,9 +151,9 @@ static void blas_pass(job *j, int32_t pass)
 
 static double timed(job *j, int32_t pass, void (*run)(job *j, int32_t pass))
 {
-    const double start = nb_kbench_seconds();
+    const double start = nb_thread_seconds();
     run(j, pass);
-    return nb_kbench_seconds() - start;
+    return nb_thread_seconds() - start;
 }
 
 nb_status nb_kbench_run_wide(nb_ctx *ctx, const nb_kbench_wide *s, int32_t rounds, nb_kbench_wide_result *out)
@@ -170,8 +171,8 @@ nb_status nb_kbench_run_wide(nb_ctx *ctx, const nb_kbench_wide *s, int32_t round
             own[i] = timed(&j, pass, own_pass);
             blas[i] = nb_fblas_width() ? timed(&j, pass, blas_pass) : 0;
         }
-        out->own[pass] = nb_kbench_median(own, n);
-        out->blas[pass] = nb_kbench_median(blas, n);
+        out->own[pass] = nb_median(own, n);
+        out->blas[pass] = nb_median(blas, n);
     }
     nb_fblas_end();
     close_job(ctx, &j);

@@ -28,6 +28,8 @@ static void the_median_stands_in_the_middle(void **state)
     assert_true(nb_median(odd, 3) == 3);
     assert_true(nb_median(even, 4) == 2.5);
     assert_true(nb_median(one, 1) == 7);
+    assert_true(nb_median((double[]){3, 1, 2}, 3) == 2);
+    assert_true(nb_median((double[]){4, 1, 2, 8}, 4) == 3);
 }
 
 static void the_first_of_equals_is_the_largest(void **state)
