@@ -1,11 +1,12 @@
 /* start.c - libgomp reads how long its threads wait, and OpenBLAS how many threads it starts, from the environment when
- * they are loaded, before main: so the program sets both and executes itself again. base/parallel.c says why 500.
+ * they are loaded, before main: so the program sets both and executes itself again. base/parallel.c says why it matters.
  *
  * What the user has said about waiting stays as it is. Programs that this one starts (compilers, Python) find the
  * user's environment: what was set here is taken out again after the second start, which a mark tells from the first.
  *
  * It must never fail or loop: wherever something is unusual (no /proc, valgrind, run by the dynamic linker, privileges)
  * the program goes on as it is, merely slower on a busy machine. */
+#define _DEFAULT_SOURCE /* getloadavg */
 #include "cli/start.h"
 
 #include <stdio.h>
@@ -25,9 +26,19 @@ typedef struct {
     const char *unless[3]; /* the user has said something; ends with NULL */
 } setting;
 
+/* How long to spin: long where processors are free, or every region of a small network pays for waking a thread; short
+ * where others wait for them. The load is that of the last minute, our own runs' included, which is at most one a
+ * processor. */
+static const char *spin_count(void)
+{
+    double load;
+    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    return getloadavg(&load, 1) == 1 && load > 1.5 * (double)processors ? "500" : "2000";
+}
+
 /* The first alone is worth a second start. */
 static const setting settings[] = {
-    {"GOMP_SPINCOUNT", "500", {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}},
+    {"GOMP_SPINCOUNT", NULL /* spin_count */, {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}},
     {"OPENBLAS_NUM_THREADS", "1", {"OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS"}},
 };
 
@@ -72,9 +83,11 @@ void cli_start(char **argv)
     }
     if (user_decided(&settings[0]) || !can_start_again(path))
         return;
-    for (size_t i = 0, at = 0; i < sizeof settings / sizeof *settings; i++)
-        if (!user_decided(&settings[i]) && setenv(settings[i].name, settings[i].value, 1) == 0)
-            at += (size_t)snprintf(names + at, sizeof names - at, "%s ", settings[i].name);
+    for (size_t i = 0, at = 0; i < sizeof settings / sizeof *settings; i++) {
+        const setting *s = &settings[i];
+        if (!user_decided(s) && setenv(s->name, s->value ? s->value : spin_count(), 1) == 0)
+            at += (size_t)snprintf(names + at, sizeof names - at, "%s ", s->name);
+    }
     if (setenv(MARK, names, 1) == 0)
         execve(path, argv, environ);
     forget(names);
