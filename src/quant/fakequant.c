@@ -110,6 +110,19 @@ static void observe(const nb_node *n, int32_t c, const nb_observation *seen)
     nb_fq_learned_begin(n, c, o.calibration > 0);
 }
 
+/* Sum of |w| in lanes, which compilers turn into vectors. */
+static double total_size(const float *w, int64_t n)
+{
+    enum { LANES = 8 };
+    double lane[LANES] = {0}, sum = 0;
+    for (; n >= LANES; n -= LANES, w += LANES)
+        for (int32_t k = 0; k < LANES; k++)
+            lane[k] += fabs((double)w[k]);
+    for (int32_t k = 0; k < LANES; k++)
+        sum += lane[k] + (k < n ? fabs((double)w[k]) : 0);
+    return sum;
+}
+
 /* The scale of w (`per` weights of channel c) at which the layer's sums fit: s, unless they could leave 32 bits. */
 static float channel_scale(const nb_weight_use *use, const nb_grid *q, const float *w, int64_t per, int32_t c, float s)
 {
@@ -119,6 +132,11 @@ static float channel_scale(const nb_weight_use *use, const nb_grid *q, const flo
     const double most = 0.5 * (double)NB_SUM_LIMIT;
     if ((double)per * (double)(q->hi * reach) <= most && fabs(bias) <= most * (double)s)
         return s; /* whatever the weights are */
+    /* Nor need the codes be counted, in a wide layer, where their total is small however they round. */
+    const double each = total_size(w, per) / (double)s, most_size = q->level ? 2 * each : each + 0.5 * (double)per;
+    if (most_size * (double)reach * (1 + 0x1p-20) + fabs(bias) / (double)s + 1 < (double)NB_SUM_LIMIT &&
+        fabs(bias) < most * (double)s)
+        return s;
     int64_t size = 0, sum = 0;
     double total = 0;
     for (int64_t i = 0; i < per; i++) {
