@@ -3,6 +3,7 @@
 #include "cli/output.h"
 
 #include <stdio.h>
+#include <string.h>
 
 nb_status cli_table_print(nb_ctx *ctx, nb_table *t)
 {
@@ -27,6 +28,21 @@ nb_status cli_json_table(nb_ctx *ctx, cJSON *o, const char *name, nb_table *t)
     nb_free(ctx, text);
     nb_table_free(t);
     return st;
+}
+
+nb_status cli_table_format(cli *c, nb_table_format *out)
+{
+    static const char *const names[] = {
+        [NB_TABLE_TEXT] = "text", [NB_TABLE_CSV] = "csv", [NB_TABLE_JSON] = "json", [NB_TABLE_MARKDOWN] = "markdown"};
+    enum { N = sizeof names / sizeof *names };
+    const char *want = cli_value(c, "--format");
+    for (int32_t i = 0; i < N; i++)
+        if (!want || strcmp(want, names[i]) == 0) {
+            *out = (nb_table_format)i;
+            return NB_OK;
+        }
+    return cli_usage(c, "--format: %s: must be text, csv, json or markdown%s", want,
+                     nb_did_you_mean(want, names, N).text);
 }
 
 nb_status cli_json_print(nb_ctx *ctx, cJSON *o)

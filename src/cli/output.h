@@ -12,6 +12,12 @@
 nb_status cli_table_print(nb_ctx *ctx, nb_table *t);
 /* The rows of t as o's array `name`; frees t. */
 nb_status cli_json_table(nb_ctx *ctx, cJSON *o, const char *name, nb_table *t);
+/* What --format says; text without it. */
+#define CLI_TABLE_FORMAT                                                                                               \
+    {                                                                                                                  \
+        "--format", "FORMAT", "of the tables: text (default), csv, json or markdown"                                   \
+    }
+nb_status cli_table_format(cli *c, nb_table_format *out);
 /* Prints o as one line and deletes it. A NULL object is NB_E_NOMEM. */
 nb_status cli_json_print(nb_ctx *ctx, cJSON *o);
 

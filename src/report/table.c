@@ -315,3 +315,94 @@ nb_status nb_table_print_json(const nb_table *t, char **out)
     nb_text_add(&text, *between == ',' ? "\n]\n" : "]\n");
     return nb_text_take(&text, out);
 }
+
+/* ---- CSV and Markdown ---- */
+
+static void put_csv_text(nb_text *out, const char *s)
+{
+    const bool quote = strpbrk(s, ",\"\r\n") != NULL;
+    nb_text_add(out, quote ? "\"" : "");
+    for (; *s; s++)
+        nb_text_bytes(out, *s == '"' ? "\"\"" : s, *s == '"' ? 2 : 1);
+    nb_text_add(out, quote ? "\"" : "");
+}
+
+static void put_csv_cell(nb_text *out, const cell *c)
+{
+    char number[NB_NUMTEXT];
+    if (c->kind == CELL_TEXT)
+        put_csv_text(out, c->text);
+    else if (c->kind == CELL_INT)
+        nb_text_printf(out, "%" PRId64, c->whole);
+    else if (c->kind == CELL_REAL && isfinite(c->real))
+        nb_text_add(out, nb_double_text(number, c->real));
+}
+
+nb_status nb_table_print_csv(const nb_table *t, char **out)
+{
+    if (t->st != NB_OK)
+        return t->st;
+    nb_text text;
+    nb_text_init(t->ctx, &text);
+    for (int32_t i = 0; i < t->n_columns; i++) {
+        nb_text_add(&text, i ? "," : "");
+        put_csv_text(&text, t->columns[i].key);
+    }
+    nb_text_add(&text, "\n");
+    for (const row *r = t->first; r; r = r->next) {
+        for (int32_t i = 0; !r->footer && i < t->n_columns; i++) {
+            nb_text_add(&text, i ? "," : "");
+            put_csv_cell(&text, &r->cells[i]);
+        }
+        nb_text_add(&text, r->footer ? "" : "\n");
+    }
+    return nb_text_take(&text, out);
+}
+
+/* A bar would end the cell; a line break, and other control characters, are replaced. */
+static void put_markdown_cell(nb_text *out, const char *s)
+{
+    nb_text_add(out, "| ");
+    for (size_t n; *s; s += n) {
+        n = strcspn(s, "|");
+        char part[CELL_BYTES];
+        n = n < sizeof part ? n : sizeof part - 1;
+        snprintf(part, sizeof part, "%.*s", (int)n, s);
+        put_safe(out, part);
+        if (n == 0) {
+            nb_text_add(out, "\\|");
+            n = 1;
+        }
+    }
+    nb_text_add(out, " ");
+}
+
+nb_status nb_table_print_markdown(const nb_table *t, char **out)
+{
+    if (t->st != NB_OK)
+        return t->st;
+    char buf[CELL_BYTES];
+    nb_text text;
+    nb_text_init(t->ctx, &text);
+    for (int32_t i = 0; i < t->n_columns; i++)
+        put_markdown_cell(&text, t->columns[i].header);
+    nb_text_add(&text, "|\n");
+    for (int32_t i = 0; i < t->n_columns; i++)
+        nb_text_add(&text, t->columns[i].align == NB_RIGHT ? "|---:" : "|---");
+    nb_text_add(&text, "|\n");
+    for (const row *r = t->first; r; r = r->next) {
+        for (int32_t i = 0; i < t->n_columns; i++)
+            put_markdown_cell(&text, render(&r->cells[i], buf));
+        nb_text_add(&text, "|\n");
+    }
+    return nb_text_take(&text, out);
+}
+
+nb_status nb_table_print_as(const nb_table *t, nb_table_format format, char **out)
+{
+    static nb_status (*const print[])(const nb_table *, char **) = {[NB_TABLE_TEXT] = nb_table_print,
+                                                                    [NB_TABLE_CSV] = nb_table_print_csv,
+                                                                    [NB_TABLE_JSON] = nb_table_print_json,
+                                                                    [NB_TABLE_MARKDOWN] = nb_table_print_markdown};
+    return print[format](t, out);
+}

@@ -1,5 +1,5 @@
 /* table.h - rows of named values, as aligned text for people or as a JSON array of objects for scripts, from the same
- * calls:
+ * calls, or as CSV or Markdown:
  *
  *   nb_table *t;
  *   NB_TRY(nb_table_create(ctx, &t));
@@ -46,6 +46,14 @@ void nb_table_add_blank(nb_table *t);                            /* text: nothin
 nb_status nb_table_print(const nb_table *t, char **out);
 /* [{"layer": "c1", "macs": 112896}, ...], one object per line. */
 nb_status nb_table_print_json(const nb_table *t, char **out);
+/* Keys, then rows, separated by commas as RFC 4180 has it; numbers in full, what is not finite is empty. Without
+ * footers, like JSON. */
+nb_status nb_table_print_csv(const nb_table *t, char **out);
+/* A table of GitHub's Markdown, with the texts that a terminal shows. */
+nb_status nb_table_print_markdown(const nb_table *t, char **out);
+
+typedef enum { NB_TABLE_TEXT, NB_TABLE_CSV, NB_TABLE_JSON, NB_TABLE_MARKDOWN } nb_table_format;
+nb_status nb_table_print_as(const nb_table *t, nb_table_format format, char **out);
 
 /* Columns a text takes on a terminal: combining marks none, wide East Asian characters and emoji two. */
 int32_t nb_text_columns(const char *utf8);

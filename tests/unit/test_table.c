@@ -211,9 +211,36 @@ static void every_failing_allocation_comes_out_of_the_print(void **state)
     }
 }
 
+static void csv_quotes_what_needs_it_and_markdown_escapes_bars(void **state)
+{
+    nb_table *t;
+    char *text = NULL;
+    assert_int_equal(nb_table_create(*state, &t), NB_OK);
+    nb_table_column(t, "name", "the name", NB_LEFT);
+    nb_table_column(t, "share", "share %", NB_RIGHT);
+    nb_table_row(t);
+    nb_table_add_text(t, "a,b \"c\" | d");
+    nb_table_add_real(t, 0.125, 1);
+    nb_table_row(t);
+    nb_table_add_text(t, "plain");
+    nb_table_add_real(t, (double)NAN, 1);
+    nb_table_footer(t);
+    nb_table_add_text(t, "all");
+    nb_table_add_int(t, 7);
+    assert_int_equal(nb_table_print_as(t, NB_TABLE_CSV, &text), NB_OK);
+    assert_string_equal(text, "name,share\n\"a,b \"\"c\"\" | d\",0.125\nplain,\n");
+    nb_free(*state, text);
+    assert_int_equal(nb_table_print_as(t, NB_TABLE_MARKDOWN, &text), NB_OK);
+    assert_string_equal(
+        text, "| the name | share % |\n|---|---:|\n| a,b \"c\" \\| d | 0.1 |\n| plain | nan |\n| all | 7 |\n");
+    nb_free(*state, text);
+    nb_table_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(csv_quotes_what_needs_it_and_markdown_escapes_bars, setup, teardown),
         cmocka_unit_test_setup_teardown(columns_are_aligned_and_lines_have_no_trailing_spaces, setup, teardown),
         cmocka_unit_test_setup_teardown(json_has_exact_values_and_no_totals, setup, teardown),
         cmocka_unit_test_setup_teardown(a_table_without_rows_is_a_header_and_an_empty_array, setup, teardown),

@@ -1,0 +1,464 @@
+/* sweep_plan.c - a sweep file to runs.
+ *
+ *   config: ../configs/net.yaml      the experiment that all runs share; relative to this file
+ *   out: runs/methods                every run is a folder below
+ *   seeds: [1, 2, 3]
+ *   more_seeds: {within: 0.3, seeds: [2, 3]}    only for cells closer than that, in points, to another of their row
+ *   set: {train.batch: 128}          nb_changes every run makes, as --set does
+ *   start: {train.phases: [...]}     trained once per seed; the others begin with its weights
+ *   reference: {train.phases: [...]} what accuracies are compared with: the start, trained on in float
+ *   how:                             ways to make a network of a cell: train with these changes, or quantize
+ *     after: quantize
+ *     trained: {train.phases: [...]}
+ *   tables:
+ *     - name: ranges
+ *       rows: {W8A8: {quant.weights.bits: 8, quant.activations.bits: 8}, W4A4: {...}}
+ *       columns: {quant.activations.range: [ema, mse]}
+ *       how: [after, trained]        default: all; seeds, more_seeds, set, start: as above, for this table
+ *
+ * An axis is a map of names to changes, or a key to a list of its values, or a list of such maps: all combinations. */
+#include "sweep/sweep_axes.h"
+
+#include <nibble/extend/keys.h>
+
+#include "base/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_RUNS = 10000, MAX_SEEDS = 64, NAME_BYTES = 200 };
+
+typedef struct {
+    const char *config, *out, *name;
+    const nb_conf *seeds, *more, *set, *start, *reference, *how, *tables, *rows, *columns;
+} section;
+
+#define COMMON                                                                                                         \
+    NB_KEY_NODE(section, seeds, "[N, ...]", "seeds of every cell"),                                                    \
+        {.name = "more_seeds",                                                                                         \
+         .choices = "{within: POINTS, seeds: [N, ...]}",                                                               \
+         .help = "more seeds, of cells that are close",                                                                \
+         .kind = NB_K_NODE,                                                                                            \
+         .offset = offsetof(section, more)},                                                                           \
+        NB_KEY_NODE(section, set, "{KEY: VALUE, ...}", "changes that all runs make"),                                  \
+        NB_KEY_NODE(section, start, "{KEY: VALUE, ...}", "the training that the others begin with")
+
+static const nb_key file_table[] = {
+    {.name = "config",
+     .help = "the experiment, beside this file",
+     .kind = NB_K_STRING,
+     .offset = offsetof(section, config)},
+    {.name = "out", .help = "folder of all runs", .kind = NB_K_STRING, .offset = offsetof(section, out)},
+    COMMON,
+    NB_KEY_NODE(section, reference, "{KEY: VALUE, ...}", "the training that accuracies are compared with"),
+    NB_KEY_SECTION(section, how, "{NAME: quantize | {KEY: VALUE, ...}, ...}", "ways to make a network of a cell"),
+    NB_KEY_SECTION(section, tables, "[{name, rows, columns, how}, ...]", "what is compared"),
+    {0}};
+static const nb_key table_table[] = {
+    {.name = "name", .help = "also the folder of its runs", .kind = NB_K_STRING, .offset = offsetof(section, name)},
+    COMMON,
+    NB_KEY_SECTION(section, rows, "{NAME: {KEY: VALUE, ...}, ...} | {KEY: [VALUE, ...]}", "one axis"),
+    NB_KEY_NODE(section, columns, "as rows", "the other"),
+    NB_KEY_NODE(section, how, "[NAME, ...]", "those of the file's that it wants; default: all"),
+    {0}};
+
+typedef struct {
+    nb_sweep *s;
+    section file;
+    nb_choices how;
+    int32_t cap_runs, cap_cells;
+} plan;
+
+static nb_status bind_how(plan *p)
+{
+    nb_ctx *ctx = p->s->ctx;
+    const nb_conf *map = p->file.how;
+    if (!nb_conf_is_map(map) || nb_conf_is_empty(map))
+        return nb_conf_fail(ctx, map, "how", NB_E_CONFIG,
+                            "must be names with `quantize` or the changes of a training: {after: quantize, trained: "
+                            "{train.phases: [...]}}");
+    p->how =
+        (nb_choices){nb_arena_array(p->s->arena, (size_t)nb_conf_count(map), sizeof *p->how.of), nb_conf_count(map)};
+    for (int32_t i = 0; p->how.of && i < p->how.n; i++) {
+        const nb_conf *value = nb_conf_at(map, i);
+        const char *text = nb_conf_text(value);
+        nb_choice *h = &p->how.of[i];
+        h->name = nb_conf_key_at(map, i);
+        h->quantize = text && strcmp(text, "quantize") == 0;
+        if (text && *text && !h->quantize)
+            return nb_conf_fail(ctx, value, "how", NB_E_CONFIG,
+                                "%s: %s: must be `quantize` or the changes of a training", h->name, text);
+        if (h->quantize)
+            h->c = nb_choice_nothing.c;
+        else
+            NB_TRY(nb_changes_bind(p->s, value, "how", NULL, &h->c));
+    }
+    return p->how.of ? NB_OK : NB_E_NOMEM;
+}
+
+/* ---- seeds ---- */
+
+typedef struct {
+    plan *p;
+    uint64_t *seed;
+    int32_t n;
+} seed_list;
+
+static nb_status add_seed(void *ud, const char *text, const nb_conf *node)
+{
+    static const nb_key key = {.name = "seed", .kind = NB_K_UINT64};
+    seed_list *l = ud;
+    (void)text;
+    if (l->n == MAX_SEEDS)
+        return nb_too_many(l->p->s, node, "seeds", MAX_SEEDS, "seeds");
+    NB_TRY(nb_conf_value(l->p->s->ctx, node, "seeds", &key, &l->seed[l->n]));
+    for (int32_t i = 0; i < l->n; i++)
+        if (l->seed[i] == l->seed[l->n])
+            return nb_conf_fail(l->p->s->ctx, node, "seeds", NB_E_CONFIG, "%s: is there already", text);
+    l->n++;
+    return NB_OK;
+}
+
+typedef struct {
+    float within;
+    const nb_conf *seeds;
+} more_keys;
+
+static nb_status bind_seeds(plan *p, const section *t, nb_sweep_table *out)
+{
+    static const nb_key keys[] = {
+        {.name = "within",
+         .help = "points of accuracy",
+         .kind = NB_K_FLOAT,
+         .offset = offsetof(more_keys, within),
+         .min = 0,
+         .max = 100},
+        {.name = "seeds", .dflt = NB_REQUIRED, .kind = NB_K_NODE, .offset = offsetof(more_keys, seeds)},
+        {0}};
+    seed_list l = {p, nb_arena_array(p->s->arena, MAX_SEEDS, sizeof *l.seed), 0};
+    const nb_conf *more = t->more ? t->more : p->file.more;
+    more_keys m = {0};
+    if (!l.seed)
+        return NB_E_NOMEM;
+    const nb_conf *seeds = t->seeds ? t->seeds : p->file.seeds;
+    NB_TRY(nb_conf_each_text(p->s->ctx, seeds, "seeds", add_seed, &l));
+    if (l.n == 0)
+        l.seed[l.n++] = 1;
+    out->seed = l.seed;
+    out->n_seeds = l.n;
+    if (!nb_conf_is_empty(more)) {
+        NB_TRY(nb_conf_bind(p->s->ctx, more, "more_seeds", &(nb_binding){keys, &m}, 1));
+        NB_TRY(nb_conf_each_text(p->s->ctx, m.seeds, "more_seeds.seeds", add_seed, &l));
+    }
+    out->within = (double)m.within;
+    out->n_all_seeds = l.n;
+    return NB_OK;
+}
+
+/* ---- runs ---- */
+
+static bool same_run(const nb_sweep_run *a, const nb_sweep_run *b)
+{
+    bool same = a->seed == b->seed && a->quantize == b->quantize && a->start == b->start && a->n_sets == b->n_sets;
+    for (int32_t i = 0; same && i < a->n_sets; i++)
+        same = strcmp(a->set[i], b->set[i]) == 0;
+    return same;
+}
+
+/* Names become folders. */
+static char *file_name(plan *p, const char *text)
+{
+    char *name = nb_arena_strdup(p->s->arena, text);
+    for (char *c = name; c && *c; c++)
+        if (!nb_is_plain((char[]){*c, 0}) || *c == '/' || (*c == '.' && c == name))
+            *c = '_';
+    return name;
+}
+
+/* The run that this is, new or not. */
+static nb_status add_run(plan *p, const nb_conf *at, nb_sweep_run r, int32_t *out)
+{
+    nb_sweep *s = p->s;
+    for (int32_t i = 0; i < s->n_runs; i++)
+        if (same_run(&s->run[i], &r)) {
+            s->run[i].wanted = s->run[i].wanted || r.wanted;
+            *out = i;
+            return NB_OK;
+        }
+    if (s->n_runs == MAX_RUNS)
+        return nb_too_many(p->s, at, "tables", MAX_RUNS, "runs");
+    if (s->n_runs == p->cap_runs) {
+        const int32_t cap = 2 * p->cap_runs + 16;
+        nb_sweep_run *more = nb_arena_array(s->arena, (size_t)cap, sizeof *more);
+        if (!more)
+            return NB_E_NOMEM;
+        if (s->n_runs)
+            memcpy(more, s->run, (size_t)s->n_runs * sizeof *more);
+        s->run = more;
+        p->cap_runs = cap;
+    }
+    for (int32_t i = 0; i < s->n_runs; i++)
+        if (strcmp(s->run[i].name, r.name) == 0)
+            return nb_conf_fail(s->ctx, at, "tables", NB_E_CONFIG,
+                                "two different runs would have the folder %s: give tables, rows or columns other names",
+                                r.name);
+    *out = s->n_runs;
+    s->run[s->n_runs++] = r;
+    return NB_OK;
+}
+
+static nb_status joined(plan *p, const nb_changes *const *parts, int32_t n, nb_sweep_run *r)
+{
+    for (int32_t i = 0; i < n; i++)
+        r->n_sets += parts[i]->n;
+    const char **set = nb_arena_array(p->s->arena, (size_t)r->n_sets + 1, sizeof *set);
+    r->set = set;
+    for (int32_t i = 0; set && i < n; set += parts[i++]->n)
+        memcpy(set, parts[i]->set, (size_t)parts[i]->n * sizeof *set);
+    return set ? NB_OK : NB_E_NOMEM;
+}
+
+/* All that a table's runs have in common. */
+typedef struct {
+    nb_sweep_table *t;
+    const nb_conf *at;
+    int32_t place;
+    nb_changes set;
+    const nb_conf *start;
+    nb_choices rows, columns;
+    const nb_choice **how;
+    int32_t start_run[MAX_SEEDS];
+} table_plan;
+
+static nb_status add_starts(plan *p, table_plan *t, int32_t seed)
+{
+    nb_sweep_run r = {.purpose = NB_SWEEP_START, .seed = t->t->seed[seed], .start = -1, .wanted = seed < t->t->n_seeds};
+    nb_changes c;
+    t->start_run[seed] = -1;
+    if (!t->start)
+        return NB_OK;
+    const bool own = t->start != p->file.start;
+    NB_TRY(nb_changes_bind(p->s, t->start, "start", &t->set, &c));
+    NB_TRY(joined(p, (const nb_changes *const[]){&c}, 1, &r));
+    r.name = own || t->set.n > 0 ? nb_arena_printf(p->s->arena, "start/%s-seed%llu", file_name(p, t->t->name),
+                                                   (unsigned long long)r.seed)
+                                 : nb_arena_printf(p->s->arena, "start/seed%llu", (unsigned long long)r.seed);
+    return r.name ? add_run(p, t->at, r, &t->start_run[seed]) : NB_E_NOMEM;
+}
+
+static nb_status add_references(plan *p, table_plan *t, int32_t seed)
+{
+    nb_sweep_run r = {.purpose = NB_SWEEP_REFERENCE,
+                      .seed = t->t->seed[seed],
+                      .start = t->start_run[seed],
+                      .wanted = seed < t->t->n_seeds};
+    nb_changes c;
+    if (!p->file.reference)
+        return NB_OK;
+    NB_TRY(nb_changes_bind(p->s, p->file.reference, "reference", &t->set, &c));
+    NB_TRY(joined(p, (const nb_changes *const[]){&c}, 1, &r));
+    r.name =
+        nb_arena_printf(p->s->arena, "reference/%s-seed%llu", file_name(p, t->t->name), (unsigned long long)r.seed);
+    return r.name ? add_run(p, t->at, r, &t->t->reference[seed]) : NB_E_NOMEM;
+}
+
+static nb_status add_cell_run(plan *p, table_plan *t, nb_sweep_cell *cell, int32_t seed)
+{
+    const nb_choice *row = &t->rows.of[cell->row], *column = &t->columns.of[cell->column], *how = t->how[cell->how];
+    nb_sweep_run r = {.purpose = NB_SWEEP_CELL,
+                      .seed = t->t->seed[seed],
+                      .quantize = how->quantize,
+                      .start = t->start_run[seed],
+                      .wanted = seed < t->t->n_seeds};
+    if (how->quantize && r.start < 0)
+        return nb_conf_fail(p->s->ctx, p->file.how, "how", NB_E_CONFIG,
+                            "%s: quantize: needs something to quantize: say in `start` how that is trained", how->name);
+    for (int32_t i = 0; i < how->c.n; i++) /* from scratch, or from a file of its own */
+        r.start = strncmp(how->c.set[i], "init=", 5) == 0 ? -1 : r.start;
+    NB_TRY(joined(p, (const nb_changes *const[]){&t->set, &how->c, &row->c, &column->c}, 4, &r));
+    const char *name = nb_arena_printf(p->s->arena, "%s-%s%s%s-seed%llu", how->name, row->name,
+                                       *column->name ? "-" : "", column->name, (unsigned long long)r.seed);
+    name = name ? file_name(p, name) : NULL;
+    r.name = name ? nb_arena_printf(p->s->arena, "%s/%s", file_name(p, t->t->name), name) : NULL;
+    if (!r.name)
+        return NB_E_NOMEM;
+    return strlen(r.name) > NAME_BYTES ? nb_conf_fail(p->s->ctx, t->at, "tables", NB_E_CONFIG,
+                                                      "the folder of a run would be %s: use shorter names", r.name)
+                                       : add_run(p, t->at, r, &cell->run[seed]);
+}
+
+static nb_status add_cells(plan *p, table_plan *t)
+{
+    nb_sweep *s = p->s;
+    const int32_t n = t->t->n_hows * t->rows.n * t->columns.n;
+    if (n > MAX_RUNS || s->n_cells + n > MAX_RUNS)
+        return nb_too_many(p->s, t->at, "tables", MAX_RUNS, "cells");
+    nb_sweep_cell *cell = nb_arena_array(s->arena, (size_t)(s->n_cells + n) + 1, sizeof *cell);
+    if (!cell)
+        return NB_E_NOMEM;
+    if (s->n_cells)
+        memcpy(cell, s->cell, (size_t)s->n_cells * sizeof *cell);
+    s->cell = cell;
+    for (int32_t i = 0; i < n; i++) {
+        nb_sweep_cell *c = &s->cell[s->n_cells++];
+        *c = (nb_sweep_cell){.table = t->place,
+                             .how = i / (t->rows.n * t->columns.n),
+                             .row = i / t->columns.n % t->rows.n,
+                             .column = i % t->columns.n,
+                             .run = nb_arena_array(s->arena, (size_t)t->t->n_all_seeds, sizeof *c->run)};
+        if (!c->run)
+            return NB_E_NOMEM;
+        for (int32_t k = 0; k < t->t->n_all_seeds; k++)
+            NB_TRY(add_cell_run(p, t, c, k));
+    }
+    return NB_OK;
+}
+
+/* ---- tables ---- */
+
+typedef struct {
+    plan *p;
+    table_plan *t;
+} chooser;
+
+static nb_status choose_how(void *ud, const char *text, const nb_conf *node)
+{
+    const chooser *u = ud;
+    const char *names[NB_SWEEP_MAX_CHOICES];
+    int32_t n = 0;
+    for (; n < u->p->how.n && n < NB_SWEEP_MAX_CHOICES; n++) {
+        names[n] = u->p->how.of[n].name;
+        if (strcmp(names[n], text) == 0) {
+            u->t->how[u->t->t->n_hows++] = &u->p->how.of[n];
+            return NB_OK;
+        }
+    }
+    return nb_conf_unknown(u->p->s->ctx, node, "tables.how", "way to make a network", names, n);
+}
+
+static nb_status bind_hows(plan *p, const nb_conf *list, table_plan *t)
+{
+    chooser u = {p, t};
+    const int32_t n = nb_conf_is_empty(list) ? p->how.n : nb_conf_is_list(list) ? nb_conf_count(list) : 1;
+    t->how = nb_arena_array(p->s->arena, (size_t)n, sizeof *t->how);
+    t->t->how = nb_arena_array(p->s->arena, (size_t)n, sizeof *t->t->how);
+    if (!t->how || !t->t->how)
+        return NB_E_NOMEM;
+    NB_TRY(nb_conf_each_text(p->s->ctx, list, "tables.how", choose_how, &u));
+    for (int32_t i = 0; nb_conf_is_empty(list) && i < n; i++)
+        t->how[t->t->n_hows++] = &p->how.of[i];
+    for (int32_t i = 0; i < t->t->n_hows; i++)
+        t->t->how[i] = t->how[i]->name;
+    return NB_OK;
+}
+
+static nb_status names_of(plan *p, const nb_choices *c, const char ***out)
+{
+    const char **names = nb_arena_array(p->s->arena, (size_t)c->n + 1, sizeof *names);
+    for (int32_t i = 0; names && i < c->n; i++)
+        names[i] = c->of[i].name;
+    *out = names;
+    return names ? NB_OK : NB_E_NOMEM;
+}
+
+static nb_status bind_table(plan *p, const nb_conf *node, const nb_changes *general, table_plan *t)
+{
+    nb_sweep *s = p->s;
+    section k = {0};
+    NB_TRY(nb_conf_bind(s->ctx, node, "tables", &(nb_binding){table_table, &k}, 1));
+    for (int32_t i = 0; i < t->place; i++)
+        if (strcmp(s->table[i].name, k.name) == 0 || !*k.name)
+            return nb_conf_fail(s->ctx, node, "tables", NB_E_CONFIG, "name: %s: is the name of another table", k.name);
+    t->t->name = k.name;
+    t->start = k.start ? k.start : p->file.start;
+    NB_TRY(bind_seeds(p, &k, t->t));
+    NB_TRY(nb_changes_bind(p->s, k.set, "tables.set", general, &t->set));
+    NB_TRY(nb_axis_bind(p->s, k.rows, "tables.rows", &t->rows));
+    t->columns = (nb_choices){(nb_choice *)(uintptr_t)&nb_choice_nothing, 1};
+    if (k.columns)
+        NB_TRY(nb_axis_bind(p->s, k.columns, "tables.columns", &t->columns));
+    if (t->columns.n > NB_TABLE_MAX_COLUMNS - 1)
+        return nb_too_many(p->s, k.columns, "tables.columns", NB_TABLE_MAX_COLUMNS - 1,
+                           "columns; let the rows be the longer axis");
+    NB_TRY(bind_hows(p, k.how, t));
+    t->t->n_rows = t->rows.n;
+    t->t->n_columns = t->columns.n;
+    NB_TRY(names_of(p, &t->rows, &t->t->row));
+    return names_of(p, &t->columns, &t->t->column);
+}
+
+static nb_status plan_table(plan *p, const nb_conf *node, const nb_changes *general, int32_t place)
+{
+    nb_sweep *s = p->s;
+    table_plan *t = nb_arena_alloc(s->arena, sizeof *t);
+    if (!t)
+        return NB_E_NOMEM;
+    *t = (table_plan){.t = &s->table[place], .at = node, .place = place};
+    NB_TRY(bind_table(p, node, general, t));
+    t->t->reference = p->file.reference ? nb_arena_array(s->arena, (size_t)t->t->n_all_seeds, sizeof(int32_t)) : NULL;
+    if (p->file.reference && !t->t->reference)
+        return NB_E_NOMEM;
+    for (int32_t i = 0; i < t->t->n_all_seeds; i++) {
+        NB_TRY(add_starts(p, t, i));
+        NB_TRY(add_references(p, t, i));
+    }
+    return add_cells(p, t);
+}
+
+static nb_status make_plan(plan *p, const char *path)
+{
+    nb_sweep *s = p->s;
+    nb_changes general;
+    NB_TRY(nb_config_load(s->ctx, path, NULL, 0, &s->config));
+    NB_TRY(nb_conf_bind(s->ctx, nb_config_root(s->config), "", &(nb_binding){file_table, &p->file}, 1));
+    const char *slash = strrchr(path, '/');
+    s->out = p->file.out;
+    s->base = *p->file.config == '/' || !slash
+                  ? p->file.config
+                  : nb_arena_printf(s->arena, "%.*s/%s", (int)(slash - path), path, p->file.config);
+    if (!s->base)
+        return NB_E_NOMEM;
+    if (!*p->file.out || !*p->file.config)
+        return nb_conf_fail(s->ctx, nb_config_root(s->config), "", NB_E_CONFIG, "%s is empty",
+                            *p->file.out ? "config" : "out");
+    NB_TRY(nb_changes_bind(p->s, p->file.set, "set", NULL, &general));
+    NB_TRY(bind_how(p));
+    if (!nb_conf_is_list(p->file.tables) || nb_conf_count(p->file.tables) == 0)
+        return nb_conf_fail(s->ctx, p->file.tables, "tables", NB_E_CONFIG,
+                            "must be a list: [{name: bits, rows: {quant.weights.bits: [8, 4]}}]");
+    s->n_tables = nb_conf_count(p->file.tables);
+    s->table = nb_arena_array(s->arena, (size_t)s->n_tables, sizeof *s->table);
+    if (!s->table)
+        return NB_E_NOMEM;
+    for (int32_t i = 0; i < s->n_tables; i++)
+        NB_TRY(plan_table(p, nb_conf_at(p->file.tables, i), &general, i));
+    return NB_OK;
+}
+
+nb_status nb_sweep_open(nb_ctx *ctx, const char *path, nb_sweep **out)
+{
+    nb_arena *arena;
+    NB_TRY(nb_arena_create(ctx, &arena));
+    nb_sweep *s = nb_arena_alloc(arena, sizeof *s);
+    plan p = {.s = s};
+    if (!s) {
+        nb_arena_free(arena);
+        return NB_E_NOMEM;
+    }
+    s->ctx = ctx;
+    s->arena = arena;
+    nb_status st = make_plan(&p, path);
+    if (st == NB_OK)
+        *out = s;
+    else
+        nb_sweep_close(s);
+    return st;
+}
+
+void nb_sweep_close(nb_sweep *s)
+{
+    if (!s)
+        return;
+    nb_config_free(s->ctx, s->config);
+    nb_arena_free(s->arena);
+}

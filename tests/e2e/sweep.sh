@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# sweep.sh - a sweep killed anywhere and started again ends in the tables of an undisturbed one; cells are what train and quantize make;
+# more seeds where cells are close; what is wrong is said before anything is trained; compare shows runs side by side.
+set -eu
+. tests/e2e/common.bash
+small_config >"$WORK/net.yaml"
+cd "$WORK"
+sed -i 's/count: 240/count: 128/; s/freeze_bn_at: 2, freeze_ranges_at: 2//' net.yaml
+phase() { echo "train.phases: [{name: $1, epochs: $2, lr: $3, schedule: cosine, quant: $4}]"; }
+cat >s.yaml <<END
+config: net.yaml
+out: runs
+seeds: [1, 2]
+start: {$(phase float 2 0.1 off)}
+reference: {$(phase float 1 0.02 off)}
+how: {after: quantize, trained: {$(phase qat 1 0.02 on)}}
+tables:
+  - name: bits
+    rows: {W8A8: {quant.weights.bits: 8}, W2A2: {quant.weights.bits: 2, quant.activations.bits: 2}}
+    columns: {quant.activations.range: [ema, mse]}
+END
+
+# undisturbed, on two processes
+run 0 sweep s.yaml --jobs 2
+for file in cells.csv runs.csv tables.md; do
+    [ -s runs/$file ] || die "no $file"
+done
+[ "$(wc -l <runs/cells.csv)" = 9 ] || die "cells.csv has not a line for each of 8 cells"
+! grep -q -e missing -e failed runs/cells.csv || die "cells are missing"
+run 0 sweep s.yaml
+says "20 runs are there already"
+run 0 sweep s.yaml --table --format json
+grep -q '"how": "trained"' out || die "no JSON"
+run 0 sweep s.yaml --table --format markdown
+grep -q '^| W8A8 | ' out || die "no Markdown"
+
+# a cell is what its command makes
+run 0 sweep s.yaml --dry-run
+line=$(grep -A1 '^# bits/trained-W2A2-mse-seed2: done' out | tail -1)
+eval "set -- ${line#nibble }"
+run 0 "$@" --set out=again
+cmp again/metrics.csv runs/bits/trained-W2A2-mse-seed2/metrics.csv || die "the command of a cell makes another network"
+
+# killed, again and again
+sed 's/out: runs/out: killed/' s.yaml >k.yaml
+for i in 1 2 3 4 5 6 7 8; do
+    "$NIBBLE" sweep k.yaml --jobs 2 >killed.out 2>&1 &
+    sleep "0.$((i * 7 % 10))"
+    signal=KILL
+    [ "$i" != 4 ] || signal=TERM
+    kill -$signal $! 2>/dev/null || true # it may be done
+    wait $! 2>/dev/null || true
+done
+code=0
+for _ in 1 2 3 4 5; do # a run of a killed sweep may still be on its way out
+    code=0
+    timeout 60 "$NIBBLE" sweep k.yaml >out 2>err </dev/null || code=$?
+    [ $code = 0 ] && break
+    sleep 0.2
+done
+[ $code = 0 ] || { cat out err >&2; die "does not go on after kills"; }
+for file in cells.csv runs.csv tables.md; do
+    cmp runs/$file killed/$file || die "$file differs after kills"
+done
+
+# what changed is named, kept or made again
+sed 's/epochs: 1, lr: 0.02, schedule: cosine, quant: on/epochs: 2, lr: 0.02, schedule: cosine, quant: on/' s.yaml >changed.yaml
+refuses 2 "8 runs are there that this file would make in another way (bits/trained-W8A8-ema-seed1" sweep changed.yaml
+run 0 sweep changed.yaml --force --jobs 2
+says "12 runs are there already"
+
+# close cells get more seeds
+sed 's/out: runs/out: close/; s/seeds: \[1, 2\]/seeds: [1]/; s/^start/more_seeds: {within: 100, seeds: [7]}\nstart/' s.yaml >close.yaml
+run 0 sweep close.yaml --jobs 2
+grep -q '^bits,after,W8A8,ema,2,' close/cells.csv || die "no more seeds"
+
+# one run fails, the others do not
+sed 's/out: runs/out: fails/; s/seeds: \[1, 2\]/seeds: [1]/; s/columns: .*/columns: {good: {}, wild: {train.optimizer.clip: 0, train.phases.0.lr: 1000}}/; s/{after: quantize, /{/' s.yaml >f.yaml
+run 1 sweep f.yaml
+says "failed"
+grep -q '^bits,trained,W8A8,good,1,.*,done$' fails/cells.csv || die "a good cell is not done"
+grep -q '^bits,trained,W8A8,wild,0,.*,failed$' fails/cells.csv || die "the failure is not in the table"
+
+# what is wrong is said with its place, before anything is made
+bad() { # TEXT SED-SCRIPT
+    sed "s/out: runs/out: none/; $2" s.yaml >bad.yaml
+    refuses 2 "$1" sweep bad.yaml
+    [ ! -e none ] || die "began although: $1"
+}
+bad 'bad.yaml:9: tables.rowz: unknown key (did you mean "rows"?)' 's/rows:/rowz:/'
+bad 'after: quantise: must be `quantize`' 's/quantize/quantise/'
+bad 'needs something to quantize' '/^start/d'
+bad 'out: the sweep sets it' 's/quant.weights.bits: 2/out: elsewhere/'
+bad 'seeds: 1: is there already' 's/\[1, 2\]/[1, 1]/'
+bad 'bits/after-W2A2-ema-seed1: --set quant.weights.bits=9' 's/quant.weights.bits: 2/quant.weights.bits: 9/'
+bad 'quant.weights.bitz: unknown key' 's/quant.weights.bits: 2/quant.weights.bitz: 2/'
+sed 's/net.yaml/nowhere.yaml/' s.yaml >bad.yaml
+refuses 1 'nowhere.yaml: cannot open' sweep bad.yaml
+refuses 2 '--format: xml: must be text, csv, json or markdown' sweep s.yaml --format xml
+
+# side by side
+run 0 compare runs/start/seed1 runs/bits/trained-W2A2-mse-seed2
+says "train.phases.0.lr"
+says "integers W2A2"
+run 0 compare runs/start/seed1 runs/bits/trained-W2A2-mse-seed2 --format json
+grep -q '"accuracy_percent"' out || die "no JSON"
+head -c 300 runs/bits/trained-W2A2-mse-seed2/model.int.safetensors >cut.safetensors
+run 1 compare runs/bits/trained-W2A2-mse-seed2/model.int.safetensors cut.safetensors nowhere
+says "cannot be read"
+says "and others that cannot be read either"

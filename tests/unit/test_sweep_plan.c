@@ -1,0 +1,158 @@
+/* test_sweep_plan.c - sweep files to runs, runs to means and spreads. */
+#include "sweep/sweep_plan.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static int setup(void **state)
+{
+    *state = nb_ctx_create();
+    return *state ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    nb_ctx_destroy(*state);
+    return 0;
+}
+
+static nb_status open_text(nb_ctx *ctx, const char *text, nb_sweep **out)
+{
+    char path[] = "/tmp/nibble-sweep-XXXXXX";
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+    nb_status st = nb_sweep_open(ctx, path, out);
+    remove(path);
+    return st;
+}
+
+static const char head[] = "config: net.yaml\nout: runs\nseeds: [1, 2]\nstart: {train.batch: 8}\nhow: {after: "
+                           "quantize, trained: {a: [{b: x y}]}}\n";
+
+static nb_sweep *open_tables(nb_ctx *ctx, const char *tables)
+{
+    char text[2048];
+    nb_sweep *s = NULL;
+    snprintf(text, sizeof text, "%s%s", head, tables);
+    if (open_text(ctx, text, &s) != NB_OK)
+        fail_msg("%s", nb_ctx_error(ctx));
+    return s;
+}
+
+static void a_table_is_rows_by_columns_by_ways_by_seeds(void **state)
+{
+    nb_sweep *s = open_tables(*state, "tables: [{name: t, rows: {A: {q: 1}, B: {q: 2}}, columns: {r: [x, y, z]}}]\n");
+    assert_int_equal(s->n_cells, 2 * 3 * 2);
+    assert_int_equal(s->n_runs, 2 + 2 * 3 * 2 * 2); /* two starts */
+    assert_string_equal(s->base, "/tmp/net.yaml");
+    const nb_sweep_run *r = &s->run[nb_sweep_cell_at(s, 0, 1, 1, 2)->run[1]];
+    assert_string_equal(r->name, "t/trained-B-z-seed2");
+    assert_int_equal(r->n_sets, 3);
+    assert_string_equal(r->set[0], "a=[{b: \"x y\"}]");
+    assert_string_equal(r->set[1], "q=2");
+    assert_string_equal(r->set[2], "r=z");
+    assert_string_equal(s->run[r->start].name, "start/seed2");
+    assert_true(s->run[nb_sweep_cell_at(s, 0, 0, 0, 0)->run[0]].quantize);
+    nb_sweep_close(s);
+}
+
+static void lists_of_maps_are_combined_and_equal_runs_are_one(void **state)
+{
+    nb_sweep *s = open_tables(*state, "tables:\n"
+                                      "  - {name: t, how: after, rows: [{w: [8, 4]}, {a: [8, 4]}]}\n"
+                                      "  - {name: u, how: [after], rows: {one: {w: 4, a: 4}, two: {w: 5}}}\n");
+    assert_int_equal(s->n_cells, 4 + 2);
+    assert_int_equal(s->n_runs, 2 + (4 + 1) * 2);
+    assert_string_equal(s->table[0].row[3], "4 4");
+    assert_int_equal(nb_sweep_cell_at(s, 0, 0, 3, 0)->run[0], nb_sweep_cell_at(s, 1, 0, 0, 0)->run[0]);
+    nb_sweep_close(s);
+}
+
+static void finish(nb_sweep *s, int32_t run, double accuracy)
+{
+    s->run[run].state = NB_SWEEP_DONE;
+    s->run[run].accuracy = accuracy;
+    snprintf(s->run[run].kind, sizeof s->run[run].kind, "integers W4A4");
+}
+
+static void mean_and_sample_standard_deviation(void **state)
+{
+    nb_sweep *s = open_tables(*state, "tables: [{name: t, how: after, seeds: [1, 2, 3], rows: {A: {q: 1}}}]\n");
+    const nb_sweep_cell *c = &s->cell[0];
+    finish(s, c->run[0], 0.25);
+    finish(s, c->run[2], 0.75);
+    s->run[c->run[1]].state = NB_SWEEP_FAILED;
+    const nb_sweep_stats r = nb_sweep_stats_of(s, c->run, 3);
+    assert_int_equal(r.n, 2);
+    assert_int_equal(r.wanted, 3);
+    assert_int_equal(r.failed, 1);
+    assert_true(r.mean == 0.5);
+    assert_true(r.spread > 0.35355 && r.spread < 0.35356); /* sqrt(2 * 0.25^2 / 1) */
+    assert_string_equal(r.by, "integers");
+    nb_sweep_close(s);
+}
+
+static void close_cells_of_a_row_get_more_seeds(void **state)
+{
+    nb_sweep *s = open_tables(
+        *state, "more_seeds: {within: 0.5, seeds: [3]}\n"
+                "tables: [{name: t, how: after, seeds: [1], rows: {A: {q: 1}}, columns: {r: [x, y, z]}}]\n");
+    finish(s, s->cell[0].run[0], 0.900);
+    finish(s, s->cell[1].run[0], 0.904);
+    finish(s, s->cell[2].run[0], 0.910);
+    assert_int_equal(nb_sweep_want_more(s), 2);
+    assert_true(s->run[s->cell[0].run[1]].wanted && s->run[s->cell[1].run[1]].wanted);
+    assert_false(s->run[s->cell[2].run[1]].wanted);
+    finish(s, s->cell[0].run[1], 0.900);
+    finish(s, s->cell[1].run[1], 0.912); /* 0.908 on average: near the third now */
+    assert_int_equal(nb_sweep_want_more(s), 1);
+    finish(s, s->cell[2].run[1], 0.910);
+    assert_int_equal(nb_sweep_want_more(s), 0);
+    nb_sweep_close(s);
+}
+
+static void faults_have_their_place(void **state)
+{
+    static const struct {
+        const char *tables, *says;
+    } cases[] = {
+        {"tables: []\n", ":6: tables: must be a list"},
+        {"tables: [{name: t, rows: {A: {q: 1}, q: [1, 2]}}]\n", "either names with their changes or keys with lists"},
+        {"tables: [{name: t, rows: {A: {seed: 1}}}]\n", "seed: the sweep sets it"},
+        {"tables: [{name: t, rows: {A: {q: 1}}, how: [aftre]}]\n",
+         "aftre: unknown way to make a network (did you mean \"after\"?)"},
+        {"tables: [{name: t, rows: {A: {q: 1}}}, {name: t, rows: {A: {q: 1}}}]\n",
+         "name: t: is the name of another table"},
+        {"tables: [{name: t, rows: {a/b: {q: 1}, a_b: {q: 2}}}]\n", "would have the folder t/after-a_b-seed1"},
+        {"tables: [{name: t, rows: {A: {q: 1}}, seeds: [1, 1]}]\n", "1: is there already"},
+        {"tables: [{name: t, rows: 3}]\n", "must be names with their changes"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[2048];
+        nb_sweep *s;
+        snprintf(text, sizeof text, "%s%s", head, cases[i].tables);
+        assert_int_equal(open_text(*state, text, &s), NB_E_CONFIG);
+        if (!strstr(nb_ctx_error(*state), cases[i].says))
+            fail_msg("%s: says %s", cases[i].tables, nb_ctx_error(*state));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_table_is_rows_by_columns_by_ways_by_seeds, setup, teardown),
+        cmocka_unit_test_setup_teardown(lists_of_maps_are_combined_and_equal_runs_are_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(mean_and_sample_standard_deviation, setup, teardown),
+        cmocka_unit_test_setup_teardown(close_cells_of_a_row_get_more_seeds, setup, teardown),
+        cmocka_unit_test_setup_teardown(faults_have_their_place, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
