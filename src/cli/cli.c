@@ -176,13 +176,18 @@ static void print_log(void *ud, const char *line)
     fprintf(stderr, "nibble: %s\n", line);
 }
 
+void cli_log(nb_ctx *ctx, bool on)
+{
+    nb_ctx_set_log(ctx, on ? print_log : NULL, NULL);
+}
+
 int cli_run(nb_ctx *ctx, const cli_command *command, int argc, char **argv)
 {
     size_t words = (size_t)argc * sizeof(char *);
     parsing p = {.arg = nb_alloc(ctx, words), .set = nb_alloc(ctx, words)};
     cli c = {.ctx = ctx, .command = command, .arg = p.arg, .set = p.set};
     c.value = nb_alloc(ctx, ((size_t)count_options(command) + 1) * sizeof(char *));
-    nb_ctx_set_log(ctx, print_log, NULL);
+    cli_log(ctx, true);
     nb_status st = p.arg && p.set && c.value ? parse(&c, &p, argc, argv) : NB_E_NOMEM;
     if (st == NB_OK && p.help) {
         cli_help(command);

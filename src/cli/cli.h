@@ -49,6 +49,8 @@ extern const cli_command *const cli_commands[]; /* ends with NULL */
 
 /* Parses argv[2..] for the command and runs it; returns the exit code. */
 int cli_run(nb_ctx *ctx, const cli_command *command, int argc, char **argv);
+/* The library's remarks go to stderr, or nowhere. */
+void cli_log(nb_ctx *ctx, bool on);
 void cli_overview(void);
 void cli_help(const cli_command *command);
 

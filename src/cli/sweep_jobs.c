@@ -203,8 +203,10 @@ nb_status sweep_jobs_open(sweep_jobs *j)
     j->expected = nb_alloc(j->c->ctx, ((size_t)n + 1) * sizeof *j->expected);
     j->stale = nb_alloc(j->c->ctx, ((size_t)n + 1) * sizeof *j->stale);
     nb_status st = j->expected && j->stale ? NB_OK : NB_E_NOMEM;
+    cli_log(j->c->ctx, false); /* every run says in its own log what its changes replaced */
     for (int32_t i = 0; st == NB_OK && i < n; i++)
         st = check_run(j, i, &data);
+    cli_log(j->c->ctx, true);
     for (int32_t i = 0; st == NB_OK && i < n; i++) /* starts come before what begins with them */
         st = look(j, i);
     cli_experiment_close(j->c, &data);
