@@ -11,11 +11,12 @@
 
 _Static_assert(NB_SCALE_LANES == 16, "a lane is a place in a register");
 
+/* The integers are constants at every inlined use. */
 typedef struct {
     __m512 inverse, first, last, cap;
-    int map, relu,
-        ends; /* constants at every inlined use: is there a map, has it a relu, with a cap; are the sums at the
-                            ends wanted */
+    int map, relu; /* is there a map, has it a relu, with a cap */
+    int from_0;    /* behind a relu, to a grid that begins with 0: no value is below it */
+    int ends;      /* are the sums at the ends wanted */
 } stepper;
 
 /* Sums of one block. */
@@ -28,7 +29,7 @@ INLINE __m512 by_scale16(__m512 y, const stepper *z, __m512 *r)
 {
     const __m512 v = _mm512_mul_ps(y, z->inverse);
     *r = _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    const __m512 code = _mm512_min_ps(_mm512_max_ps(*r, z->first), z->last);
+    const __m512 code = _mm512_min_ps(z->from_0 ? *r : _mm512_max_ps(*r, z->first), z->last);
     return _mm512_mask_sub_ps(code, _mm512_cmp_ps_mask(*r, code, _CMP_EQ_OQ), code, v);
 }
 
@@ -42,7 +43,9 @@ INLINE void add_by_scale(block_sums *s, const float *dy, const float *x, const n
         __m512 y = _mm512_maskz_loadu_ps(here, x + r * c + j), near;
         if (z->map)
             y = _mm512_add_ps(_mm512_mul_ps(y, a), b);
-        if (z->relu > 0)
+        if (z->from_0) /* a NaN is 0, the first end, which counts for nothing either way */
+            y = _mm512_max_ps(y, _mm512_setzero_ps());
+        else if (z->relu > 0)
             y = _mm512_max_ps(_mm512_setzero_ps(), y);
         if (z->relu > 1)
             y = _mm512_min_ps(z->cap, y);
@@ -51,7 +54,8 @@ INLINE void add_by_scale(block_sums *s, const float *dy, const float *x, const n
         if (!z->ends)
             continue;
         s->above = _mm512_mask_add_ps(s->above, _mm512_cmp_ps_mask(near, z->last, _CMP_GT_OQ), s->above, d);
-        s->below = _mm512_mask_add_ps(s->below, _mm512_cmp_ps_mask(near, z->first, _CMP_LT_OQ), s->below, d);
+        if (!z->from_0)
+            s->below = _mm512_mask_add_ps(s->below, _mm512_cmp_ps_mask(near, z->first, _CMP_LT_OQ), s->below, d);
     }
 }
 
@@ -85,19 +89,25 @@ INLINE void learn_sums(double *lane, const float *dy, const float *x, const nb_k
             if (!z.ends)
                 continue;
             add_doubles(lane + NB_SCALE_LANES, s.above);
-            add_doubles(lane + 2 * NB_SCALE_LANES, s.below);
+            if (!z.from_0)
+                add_doubles(lane + 2 * NB_SCALE_LANES, s.below);
         }
 }
 
 INLINE void learn_sums_of(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
                           int64_t rows, int32_t c, int ends)
 {
+    const int relu = !m || !m->clamp.relu ? 0 : m->clamp.cap == INFINITY ? 1 : 2, from_0 = g->lo == g->zero;
     if (!m)
         learn_sums(lane, dy, x, m, g, rows, c, (stepper){.ends = ends});
-    else if (!m->clamp.relu)
+    else if (relu == 0)
         learn_sums(lane, dy, x, m, g, rows, c, (stepper){.ends = ends, .map = 1});
-    else if (m->clamp.cap == INFINITY)
+    else if (relu == 1 && from_0)
+        learn_sums(lane, dy, x, m, g, rows, c, (stepper){.ends = ends, .map = 1, .relu = 1, .from_0 = 1});
+    else if (relu == 1)
         learn_sums(lane, dy, x, m, g, rows, c, (stepper){.ends = ends, .map = 1, .relu = 1});
+    else if (from_0)
+        learn_sums(lane, dy, x, m, g, rows, c, (stepper){.ends = ends, .map = 1, .relu = 2, .from_0 = 1});
     else
         learn_sums(lane, dy, x, m, g, rows, c, (stepper){.ends = ends, .map = 1, .relu = 2});
 }
