@@ -107,7 +107,7 @@ static void observe(const nb_node *n, int32_t c, const nb_observation *seen)
         a->range->observe(a->range_attr, state, &o);
         state[a->range->n_state] = 1.0f;
     }
-    nb_fq_learned_begin(n, c, o.calibration > 0);
+    nb_fq_learned_begin(n, c, &o);
 }
 
 /* Sum of |w| in lanes, which compilers turn into vectors. */

@@ -84,6 +84,7 @@ static nb_status close_value(const nb_quant_rules *rules, nb_node *n)
     NB_TRY(chain_overrides(rules, n, &a));
     if (a.scheme == NB_SCHEME_UNSIGNED && !(n->flags & NB_NODE_NONNEGATIVE))
         a.scheme = NB_SCHEME_SYMMETRIC;
+    NB_TRY(nb_quant_check_value(rules, n, &a));
     char name[256];
     snprintf(name, sizeof name, "%s.fq", n->name);
     nb_node *fq;

@@ -68,7 +68,7 @@ static void learned_scales_have_a_rate_of_their_own_no_decay_and_stay_positive(v
     for (int32_t i = 0; i < nb_optim_count(x.o); i++)
         if (nb_optim_slot(x.o, i)->leaf->out.data == w)
             slot = nb_optim_slot(x.o, i);
-    assert_true(slot && slot->quantizer && slot->weight_decay == 0 && slot->lr == 0.25f);
+    assert_true(slot && slot->learning && slot->weight_decay == 0 && slot->lr == 0.25f);
     w[0] = 4; /* as its range said in the first step, after the averages began */
     set_gradients(&x, 1);
     slot->leaf->out.grad[0] = 2;
