@@ -3,7 +3,8 @@
  *
  * scale = alpha / last code, zero point 0. d(real)/d(alpha) is 1 where x is clipped at alpha and 0 elsewhere, what rounding
  * does to values inside included: every value's gradient goes to x or to alpha, to x up to half a step above alpha, where
- * the code is still alpha's. L2 on alpha (`decay`) brings it down where the loss does not hold it. */
+ * the code is still alpha's. L2 on alpha (`decay`) brings it down where the loss does not hold it. Values without a relu
+ * before them have no such clip: their scales follow the range (a general rule) or are refused (that of a layer). */
 #include <nibble/extend/quant.h>
 
 static const nb_key pact_keys[] = {NB_LEARNING_KEYS("1", "1e-4"), {0}};
@@ -14,7 +15,9 @@ static const char *pact_refuses(const nb_grid *g, bool nonnegative)
         return "clips activations at a learned value: for weights set learn: lsq or dorefa";
     if (g->lo < 0)
         return "clips activations to 0..alpha, and these have a sign: set scheme: asymmetric or unsigned";
-    return nonnegative ? NULL : "clips activations to 0..alpha, and these can be negative, as there is no relu";
+    return nonnegative ? NULL
+                       : "clips activations to 0..alpha, and these can be negative, as there is no relu: "
+                         "learn: lsqplus is for such values";
 }
 
 static void pact_init(const void *attr, const nb_learn_start *s, float *param)
@@ -47,7 +50,7 @@ static void pact_backward(const void *attr, const nb_grid *g, const nb_learn_sum
 
 const nb_learning nb_learning_pact = {
     .name = "pact",
-    .help = "clipped activations: the loss trains the value alpha at which activations behind a relu are clipped",
+    .help = "the loss trains at which value activations behind a relu are clipped; others, and weights, cannot have it",
     .keys = pact_keys,
     .attr_size = sizeof(nb_learning_keys),
     .n_state = 1,

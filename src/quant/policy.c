@@ -79,6 +79,7 @@ static nb_status close_value(const nb_quant_rules *rules, nb_node *n)
         a.learning_attr = NULL;
         nb_quant_first_last(rules, &a);
     }
+    nb_quant_for_value(n, &a);
     if (r && r->op->role == NB_ROLE_LOSS)
         a.bits = rules->section.output_bits;
     NB_TRY(chain_overrides(rules, n, &a));

@@ -17,7 +17,9 @@ nb_status nb_quant_rules_override(const nb_quant_rules *rules, const char *layer
                                   nb_fakequant_attr *attr);
 /* What `first_last_bits` makes of the general rule. */
 void nb_quant_first_last(const nb_quant_rules *rules, nb_fakequant_attr *a);
-/* Can what learns be what the values of n, which can be negative or not, need? */
+/* The general rule for the values of n: what can only learn from others (pact, where there is no relu) learns nothing. */
+void nb_quant_for_value(const nb_node *n, nb_fakequant_attr *a);
+/* After single layers' rules: those must fit. */
 nb_status nb_quant_check_value(const nb_quant_rules *rules, const nb_node *n, const nb_fakequant_attr *a);
 /* Every name under `layers` must be a layer of the graph: else an error with a suggestion. */
 nb_status nb_quant_rules_check_names(const nb_quant_rules *rules);

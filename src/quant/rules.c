@@ -112,14 +112,25 @@ static const char *refusal(const nb_fakequant_attr *a, bool nonnegative)
     return a->learning->refuses(&g, nonnegative);
 }
 
+static void learn_nothing(nb_fakequant_attr *a)
+{
+    a->learning = nb_registry_find(nb_learnings, "none");
+    a->learning_attr = NULL;
+}
+
+void nb_quant_for_value(const nb_node *n, nb_fakequant_attr *a)
+{
+    if (refusal(a, n->flags & NB_NODE_NONNEGATIVE))
+        learn_nothing(a);
+}
+
 nb_status nb_quant_check_value(const nb_quant_rules *rules, const nb_node *n, const nb_fakequant_attr *a)
 {
     const char *why = refusal(a, n->flags & NB_NODE_NONNEGATIVE);
-    const nb_conf *map = rules->section.activations;
-    return why ? nb_conf_fail(rules->g->ctx, map ? nb_conf_get(map, "learn") : NULL, "quant.activations", NB_E_CONFIG,
-                              "learn: %s: %s: name another for this layer, quant.layers.%s.activations: {learn: ...}, "
-                              "which may be none",
-                              a->learning->name, why, n->name)
+    char where[192];
+    snprintf(where, sizeof where, "quant.layers.%s.activations", n->name);
+    return why ? nb_conf_fail(rules->g->ctx, rules->section.layers, where, NB_E_CONFIG, "learn: %s: %s",
+                              a->learning->name, why)
                : NB_OK;
 }
 
@@ -142,10 +153,8 @@ void nb_quant_first_last(const nb_quant_rules *rules, nb_fakequant_attr *a)
         a->format = nb_registry_find(nb_formats, "uniform");
         a->format_attr = NULL;
     }
-    if (refusal(a, true)) {
-        a->learning = nb_registry_find(nb_learnings, "none");
-        a->learning_attr = NULL;
-    }
+    if (refusal(a, true))
+        learn_nothing(a);
 }
 
 static nb_status bind_general(nb_quant_rules *r, bool weights)
