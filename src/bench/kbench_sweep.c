@@ -16,7 +16,7 @@ struct nb_kbench_tensors {
     float *x, *y;       /* [VALUES] */
     const int32_t *acc; /* x as integers: any will do */
     uint8_t *codes, *more, *mask;
-    double sum[CHANNELS], sumsq[CHANNELS];
+    double sum[NB_END_LANES], sumsq[CHANNELS]; /* of lanes, or of channels */
     float min[CHANNELS], max[CHANNELS], a[CHANNELS], b[CHANNELS];
     int32_t bias[CHANNELS], mult[CHANNELS], shift[CHANNELS];
 };
@@ -60,6 +60,11 @@ static void scale_grad(tensors *t)
     nb_k_scale_grad(t->sum, t->y, t->x, &(nb_kmap){t->a, t->b, relu}, &grid, ROWS, CHANNELS);
 }
 
+static void end_grads(tensors *t)
+{
+    nb_k_end_grads(t->sum, t->y, t->x, &(nb_kmap){t->a, t->b, relu}, &grid, ROWS, CHANNELS);
+}
+
 static void channel_grad_sums(tensors *t)
 {
     nb_k_channel_grad_sums(t->sum, t->sumsq, t->y, t->mask, t->x, t->a, ROWS, CHANNELS);
@@ -101,6 +106,7 @@ const nb_kbench_sweep nb_kbench_sweeps[] = {
     {"channel_stats", "batch norm forward: sums, ranges", 4, channel_stats},
     {"map_codes", "batch norm + relu + fake-quant", 4 + 1 + 0.125, map_codes},
     {"scale_grad", "learned scale: sum behind batch norm + relu", 4 + 4, scale_grad},
+    {"end_grads", "learned scale and offset: sums, as above", 4 + 4, end_grads},
     {"channel_grad_sums", "batch norm backward: sums", 4 + 4 + 0.125, channel_grad_sums},
     {"channel_grad", "batch norm backward: gradient", 4 + 4 + 4 + 0.125, channel_grad},
     {"join_codes", "residual add + relu + fake-quant", 1 + 1 + 1 + 0.125, join_codes},

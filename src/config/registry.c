@@ -28,10 +28,18 @@ static nb_entry entry_of(const void *entry)
     return e;
 }
 
+/* "lsq+" is lsqplus: names are also those of files and of symbols. */
+static bool same_name(const char *name, const char *asked)
+{
+    for (; *asked == '+' ? strncmp(name, "plus", 4) == 0 : *asked && *asked == *name; asked++)
+        name += *asked == '+' ? 4 : 1;
+    return *name == '\0' && *asked == '\0';
+}
+
 int32_t nb_registry_index(const void *list, const char *name)
 {
     for (int32_t i = 0; at(list, i); i++)
-        if (!strcmp(name_of(at(list, i)), name))
+        if (same_name(name_of(at(list, i)), name))
             return i;
     return -1;
 }

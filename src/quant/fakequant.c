@@ -108,7 +108,7 @@ static void observe(const nb_node *n, int32_t c, const nb_observation *seen)
         a->range->observe(a->range_attr, state, &o);
         state[nb_fq_range_floats(a)] = 1.0f;
     }
-    nb_fq_learned_begin(n, c, o.calibration > 0);
+    nb_fq_learned_begin(n, c, &o);
 }
 
 /* Sum of |w| in lanes, which compilers turn into vectors. */

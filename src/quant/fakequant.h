@@ -58,8 +58,10 @@ const nb_node *nb_quant_needs_data(const nb_graph *g);
 const nb_node *nb_quantizer_of(const nb_graph *g, const nb_node *leaf);
 /* Is that the name of a leaf that a quantizer makes? For files of networks that have other ones. */
 bool nb_quantizer_names(const char *leaf);
-/* Factor on the learning rate of what n learns. */
-float nb_fakequant_lr(const nb_node *n);
+/* Learning rate and decay of what n learns. */
+nb_learning_keys nb_fakequant_rates(const nb_node *n);
+/* Can one row of what n learns be what training left: nothing yet, or what must be above 0 is? Its values are finite. */
+bool nb_fakequant_learned_sound(const nb_node *n, const float *param);
 
 /* n has something to learn, and then backward needs the values before they are rounded. */
 bool nb_fakequant_can_learn(const nb_node *n);

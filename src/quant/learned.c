@@ -13,9 +13,13 @@
 #include "base/check.h"
 #include "base/parallel.h"
 
+#include <math.h>
 #include <string.h>
 
 static const char range_leaf[] = "state", learned_leaf[] = "learned";
+
+/* A step that overshoots cannot lose the network: no learned scale is less than the range's over this. */
+static const float MOST = 256;
 
 nb_status nb_fq_learned_leaf(nb_graph *g, nb_node *n, int32_t channels)
 {
@@ -24,7 +28,7 @@ nb_status nb_fq_learned_leaf(nb_graph *g, nb_node *n, int32_t channels)
     NB_TRY(nb_graph_leaf(g, n, range_leaf, nb_shape_of(2, channels, nb_fq_range_floats(a) + 1, 0, 0), kept, NULL));
     if (a->learning->n_state == 0)
         return NB_OK;
-    const uint32_t trained = NB_NODE_PARAM | NB_NODE_QUANTIZER | (a->learning->positive ? NB_NODE_NONNEGATIVE : 0);
+    const uint32_t trained = NB_NODE_PARAM | NB_NODE_QUANTIZER;
     return nb_graph_leaf(g, n, learned_leaf, nb_shape_of(2, channels, a->learning->n_state, 0, 0), trained, NULL);
 }
 
@@ -43,11 +47,26 @@ bool nb_quantizer_names(const char *leaf)
     return dot && (strcmp(dot + 1, range_leaf) == 0 || strcmp(dot + 1, learned_leaf) == 0);
 }
 
-float nb_fakequant_lr(const nb_node *n)
+nb_learning_keys nb_fakequant_rates(const nb_node *n)
 {
     const nb_fakequant_attr *a = n->attr;
-    const nb_learning_keys *k = a->learning_attr;
-    return k ? k->lr : 1.0f;
+    return a->learning_attr ? *(const nb_learning_keys *)a->learning_attr : (nb_learning_keys){.lr = 1};
+}
+
+bool nb_fakequant_learned_sound(const nb_node *n, const float *param)
+{
+    const nb_learning *l = ((const nb_fakequant_attr *)n->attr)->learning;
+    int32_t zeros = 0, positive = 0;
+    for (int32_t i = 0; i < l->n_state; i++) {
+        zeros += param[i] == 0.0f;
+        positive += i < l->n_positive && param[i] > 0.0f;
+    }
+    return zeros == l->n_state || positive == l->n_positive;
+}
+
+double nb_learn_divisor(const nb_grid *g, const nb_learn_sums *s)
+{
+    return sqrt((double)s->n * (double)g->hi);
 }
 
 bool nb_fakequant_can_learn(const nb_node *n)
@@ -78,7 +97,8 @@ nb_status nb_fq_learned_prepare(nb_graph *g, nb_node *n)
     if (!nb_fakequant_can_learn(n))
         return NB_OK;
     n->flags |= NB_NODE_READS_IN;
-    p->lane = nb_graph_alloc(g, (size_t)parts_of(n) * NB_SCALE_LANES * sizeof *p->lane);
+    p->n_lanes = ((const nb_fakequant_attr *)n->attr)->learning->ends ? NB_END_LANES : NB_SCALE_LANES;
+    p->lane = nb_graph_alloc(g, (size_t)parts_of(n) * (size_t)p->n_lanes * sizeof *p->lane);
     return p->lane ? NB_OK : NB_E_NOMEM;
 }
 
@@ -107,26 +127,29 @@ bool nb_fq_learning(const nb_node *n)
     return true;
 }
 
-void nb_fq_learned_begin(const nb_node *n, int32_t c, bool anew)
+void nb_fq_learned_begin(const nb_node *n, int32_t c, const nb_observation *seen)
 {
     const nb_fakequant_attr *a = n->attr;
     const nb_fq_priv *p = n->priv;
+    const bool anew = seen->calibration > 0;
     if (!nb_fakequant_can_learn(n) || !nb_fq_seen(n, c) || (has_begun(n, c) && !anew))
         return;
-    float scale;
-    int32_t zero;
-    a->range->params(a->range_attr, nb_fq_state(n, c), &p->grid, &scale, &zero);
-    a->learning->init(a->learning_attr, row(n, c), scale, zero);
+    nb_learn_start s = {.grid = &p->grid, .values = &seen->values, .n = seen->n};
+    a->range->params(a->range_attr, nb_fq_state(n, c), &p->grid, &s.scale, &s.zero);
+    a->learning->init(a->learning_attr, &s, row(n, c));
 }
 
 void nb_fq_learned_params(const nb_node *n, int32_t c, float *scale, int32_t *zero)
 {
     const nb_fakequant_attr *a = n->attr;
     const nb_fq_priv *p = n->priv;
+    const nb_learning *l = a->learning;
     if (!nb_fakequant_can_learn(n) || !has_begun(n, c))
         return;
-    a->learning->params(a->learning_attr, row(n, c), &p->grid, scale, zero);
-    *scale = nb_grid_scale(&p->grid, *scale);
+    const float wanted = l->scale(a->learning_attr, row(n, c), &p->grid);
+    *scale = nb_grid_scale(&p->grid, fmaxf(wanted, *scale / MOST));
+    if (l->zero)
+        *zero = l->zero(a->learning_attr, row(n, c), &p->grid, *scale);
 }
 
 bool nb_fakequant_learns(const nb_node *n, const nb_run *r)
@@ -137,7 +160,7 @@ bool nb_fakequant_learns(const nb_node *n, const nb_run *r)
 void nb_fakequant_learn_start(const nb_node *n, int64_t part)
 {
     const nb_fq_priv *p = n->priv;
-    memset(p->lane + part * NB_SCALE_LANES, 0, NB_SCALE_LANES * sizeof *p->lane);
+    memset(p->lane + part * p->n_lanes, 0, (size_t)p->n_lanes * sizeof *p->lane);
 }
 
 void nb_fakequant_learn_rows(const nb_node *n, int64_t part, const float *x, const nb_kmap *m, const float *dy,
@@ -145,13 +168,16 @@ void nb_fakequant_learn_rows(const nb_node *n, int64_t part, const float *x, con
 {
     const nb_fq_priv *p = n->priv;
     const int64_t channel = p->q.n > 1 ? part : 0;
-    double *lane = p->lane + part * NB_SCALE_LANES;
+    double *lane = p->lane + part * p->n_lanes;
     if (p->grid.level) {
         nb_k_scale_grad_levels(lane, dy, x, p->q.scale[channel], &p->levels, rows * c);
         return;
     }
     const nb_kgrid g = {p->q.scale[channel], p->q.zero[channel], p->q.lo, p->q.hi};
-    nb_k_scale_grad(lane, dy, x, m, &g, rows, c);
+    if (p->n_lanes == NB_END_LANES)
+        nb_k_end_grads(lane, dy, x, m, &g, rows, c);
+    else
+        nb_k_scale_grad(lane, dy, x, m, &g, rows, c);
 }
 
 static void learn_part(void *arg, int64_t part, int32_t thread)
@@ -167,20 +193,33 @@ static void learn_part(void *arg, int64_t part, int32_t thread)
                             (int32_t)c);
 }
 
+static void add_lanes(nb_learn_sums *s, const double *lane, bool ends)
+{
+    for (int32_t k = 0; k < NB_SCALE_LANES; k++) {
+        s->by_scale += lane[k];
+        s->above += ends ? lane[NB_SCALE_LANES + k] : 0;
+        s->below += ends ? lane[2 * NB_SCALE_LANES + k] : 0;
+    }
+}
+
 void nb_fakequant_learn(const nb_node *n)
 {
     const nb_fakequant_attr *a = n->attr;
     const nb_fq_priv *p = n->priv;
     const int64_t parts = parts_of(n), count = nb_count(&n->out);
-    nb_learn_sums s = {.n = a->weights ? count / p->q.n : count / n->out.shape.d[0]};
+    const int64_t sharing = a->weights ? count / p->q.n : count / n->out.shape.d[0];
+    nb_learn_sums s = {0};
     for (int64_t part = 0; part < parts; part++) {
-        for (int32_t k = 0; k < NB_SCALE_LANES; k++)
-            s.by_scale += p->lane[part * NB_SCALE_LANES + k];
+        add_lanes(&s, p->lane + part * p->n_lanes, a->learning->ends);
         if (!a->per_channel && part + 1 < parts)
             continue;
-        const int64_t channel = a->per_channel ? part : 0;
-        a->learning->backward(a->learning_attr, &p->grid, &s, n->in[2]->out.grad + channel * a->learning->n_state);
-        s.by_scale = 0;
+        const int32_t channel = a->per_channel ? (int32_t)part : 0;
+        s.n = sharing;
+        s.scale = p->q.scale[channel];
+        s.zero = p->q.zero[channel];
+        a->learning->backward(a->learning_attr, &p->grid, &s, row(n, channel),
+                              n->in[2]->out.grad + (int64_t)channel * a->learning->n_state);
+        s = (nb_learn_sums){0};
     }
 }
 

@@ -14,7 +14,8 @@ typedef struct {
     float *lo, *hi;    /* per chunk extremes of the last observation */
     int32_t n_chunks_max;
     const nb_node *reader; /* of weights: the layer that multiplies with them */
-    double *lane;          /* [parts][NB_SCALE_LANES] sums of a backward; NULL: nothing is learned */
+    double *lane;          /* [parts][n_lanes] sums of a backward; NULL: nothing is learned */
+    int32_t n_lanes;       /* NB_SCALE_LANES, or NB_END_LANES */
 } nb_fq_priv;
 
 /* Of channel c: the range's floats, and one more that is 1 once something was observed. */
@@ -34,8 +35,8 @@ nb_status nb_fq_learned_leaf(nb_graph *g, nb_node *n, int32_t channels);
 nb_status nb_fq_learned_prepare(nb_graph *g, nb_node *n);
 /* All channels have begun to learn: the range is not needed any more. Also where nothing is learned: false. */
 bool nb_fq_learning(const nb_node *n);
-/* After the range of channel c was observed: begins, or begins anew. */
-void nb_fq_learned_begin(const nb_node *n, int32_t c, bool anew);
+/* After the range of channel c was observed: begins, or, in a calibration, begins anew. */
+void nb_fq_learned_begin(const nb_node *n, int32_t c, const nb_observation *seen);
 /* Replaces the range's scale and zero point by the learned ones, if there are any yet. */
 void nb_fq_learned_params(const nb_node *n, int32_t c, float *scale, int32_t *zero);
 /* The whole backward of what is learned, node by node. */

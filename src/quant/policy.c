@@ -79,6 +79,7 @@ static nb_status close_value(const nb_quant_rules *rules, nb_node *n)
         a.learning_attr = NULL;
         nb_quant_first_last(rules, &a);
     }
+    nb_quant_for_value(n, &a);
     const bool logits = r && r->op->role == NB_ROLE_LOSS;
     if (logits)
         a.bits = rules->section.output_bits;
@@ -86,6 +87,7 @@ static nb_status close_value(const nb_quant_rules *rules, nb_node *n)
     NB_TRY(nb_quant_rules_pick_range(rules, n, logits, &a));
     if (a.scheme == NB_SCHEME_UNSIGNED && !(n->flags & NB_NODE_NONNEGATIVE))
         a.scheme = NB_SCHEME_SYMMETRIC;
+    NB_TRY(nb_quant_check_value(rules, n, &a));
     char name[256];
     snprintf(name, sizeof name, "%s.fq", n->name);
     nb_node *fq;

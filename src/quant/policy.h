@@ -19,6 +19,10 @@ nb_status nb_quant_rules_override(const nb_quant_rules *rules, const char *layer
 nb_status nb_quant_rules_pick_range(const nb_quant_rules *rules, const nb_node *n, bool logits, nb_fakequant_attr *a);
 /* What `first_last_bits` makes of the general rule. */
 void nb_quant_first_last(const nb_quant_rules *rules, nb_fakequant_attr *a);
+/* The general rule for the values of n: what can only learn from others (pact, where there is no relu) learns nothing. */
+void nb_quant_for_value(const nb_node *n, nb_fakequant_attr *a);
+/* After single layers' rules: those must fit. */
+nb_status nb_quant_check_value(const nb_quant_rules *rules, const nb_node *n, const nb_fakequant_attr *a);
 /* Every name under `layers` must be a layer of the graph: else an error with a suggestion. */
 nb_status nb_quant_rules_check_names(const nb_quant_rules *rules);
 /* After placement: a rule under `layers` that nothing asked for is a mistake, as an unknown key is. */

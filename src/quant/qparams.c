@@ -50,6 +50,12 @@ float nb_grid_scale(const nb_grid *g, float wanted)
     return sound_scale(g, fmaxf(wanted, RANGE_MIN / (float)(g->hi - g->lo)));
 }
 
+int32_t nb_grid_zero(const nb_grid *g, float z)
+{
+    z = nearbyintf(z);
+    return !(z > (float)g->lo) ? g->lo : z > (float)g->hi ? g->hi : (int32_t)z;
+}
+
 void nb_params_cover(const nb_grid *g, float lo, float hi, float *scale, int32_t *zero)
 {
     lo = fminf(lo, 0.0f); /* real 0 is always a code; fminf and fmaxf drop a NaN */
@@ -58,9 +64,8 @@ void nb_params_cover(const nb_grid *g, float lo, float hi, float *scale, int32_t
         hi = 1.0f;
     if (g->lo == 0 && g->scheme == NB_SCHEME_ASYMMETRIC) {
         float s = sound_scale(g, (hi - lo) / (float)g->hi);
-        float z = nearbyintf(-lo / s);
         *scale = s;
-        *zero = z < 0.0f ? 0 : z > (float)g->hi ? g->hi : (int32_t)z;
+        *zero = nb_grid_zero(g, -lo / s);
         return;
     }
     *scale = sound_scale(g, (g->lo == 0 ? hi : fmaxf(-lo, hi)) / (float)g->hi);

@@ -106,6 +106,47 @@ static nb_status check_format(nb_graph *g, const nb_conf *map, const char *where
     return NB_OK;
 }
 
+/* Why the learning cannot be what these codes need, or NULL. */
+static const char *refusal(const nb_fakequant_attr *a, bool nonnegative)
+{
+    if (!a->learning->refuses)
+        return NULL;
+    int8_t level[256];
+    const nb_grid g = nb_grid_of(a->format, a->format_attr, a->bits, a->scheme, a->weights, level);
+    return a->learning->refuses(&g, nonnegative);
+}
+
+static void learn_nothing(nb_fakequant_attr *a)
+{
+    a->learning = nb_registry_find(nb_learnings, "none");
+    a->learning_attr = NULL;
+}
+
+void nb_quant_for_value(const nb_node *n, nb_fakequant_attr *a)
+{
+    if (refusal(a, n->flags & NB_NODE_NONNEGATIVE))
+        learn_nothing(a);
+}
+
+nb_status nb_quant_check_value(const nb_quant_rules *rules, const nb_node *n, const nb_fakequant_attr *a)
+{
+    const char *why = refusal(a, n->flags & NB_NODE_NONNEGATIVE);
+    char where[192];
+    snprintf(where, sizeof where, "quant.layers.%s.activations", n->name);
+    return why ? nb_conf_fail(rules->g->ctx, rules->section.layers, where, NB_E_CONFIG, "learn: %s: %s",
+                              a->learning->name, why)
+               : NB_OK;
+}
+
+static nb_status check_methods(nb_graph *g, const nb_conf *map, const char *where, const nb_fakequant_attr *a)
+{
+    NB_TRY(check_format(g, map, where, a));
+    const char *why = refusal(a, true); /* which values are is seen when they are placed */
+    const nb_conf *named = map ? nb_conf_get(map, "learn") : NULL;
+    return why ? nb_conf_fail(g->ctx, named ? named : map, where, NB_E_CONFIG, "learn: %s: %s", a->learning->name, why)
+               : NB_OK;
+}
+
 void nb_quant_first_last(const nb_quant_rules *rules, nb_fakequant_attr *a)
 {
     const int32_t bits = rules->section.first_last_bits;
@@ -116,6 +157,8 @@ void nb_quant_first_last(const nb_quant_rules *rules, nb_fakequant_attr *a)
         a->format = nb_registry_find(nb_formats, "uniform");
         a->format_attr = NULL;
     }
+    if (refusal(a, true))
+        learn_nothing(a);
 }
 
 static nb_status bind_general(nb_quant_rules *r, bool weights)
@@ -125,7 +168,7 @@ static nb_status bind_general(nb_quant_rules *r, bool weights)
     const char *where = weights ? "quant.weights" : "quant.activations";
     nb_fakequant_attr *a = weights ? &r->weights : &r->activations;
     NB_TRY(bind_part(r->g, map, where, weights, dflt[weights], a));
-    return check_format(r->g, map, where, a);
+    return check_methods(r->g, map, where, a);
 }
 
 nb_status nb_quant_rules_bind(nb_graph *g, const nb_conf *quant, nb_quant_rules *out)
@@ -202,7 +245,7 @@ nb_status nb_quant_rules_override(const nb_quant_rules *rules, const char *layer
     attr->scheme = nb_conf_get(own, "scheme") ? a.scheme : attr->scheme;
     attr->per_channel = nb_conf_get(own, "granularity") ? a.per_channel : attr->per_channel;
     override_methods(own, &a, attr);
-    return check_format(rules->g, own, where, attr);
+    return check_methods(rules->g, own, where, attr);
 }
 
 nb_status nb_quant_rules_pick_range(const nb_quant_rules *rules, const nb_node *n, bool logits, nb_fakequant_attr *a)

@@ -37,11 +37,16 @@ struct nb_optim {
 static nb_status make_slot(nb_optim *o, const nb_graph *g, nb_node *leaf, nb_slot *s)
 {
     const nb_optimizer_keys *k = &o->plan->optimizer_keys;
-    *s = (nb_slot){.leaf = leaf, .n = nb_count(&leaf->out), .lr = 1, .quantizer = leaf->flags & NB_NODE_QUANTIZER};
-    if (s->quantizer)
-        s->lr = nb_fakequant_lr(nb_quantizer_of(g, leaf));
-    else if (k->decay_all || (leaf->flags & NB_NODE_DECAY))
+    *s = (nb_slot){.leaf = leaf, .n = nb_count(&leaf->out), .lr = 1};
+    const nb_node *quantizer = nb_quantizer_of(g, leaf);
+    if (quantizer) {
+        const nb_learning_keys own = nb_fakequant_rates(quantizer);
+        s->learning = ((const nb_fakequant_attr *)quantizer->attr)->learning;
+        s->lr = own.lr;
+        s->weight_decay = own.decay;
+    } else if (k->decay_all || (leaf->flags & NB_NODE_DECAY)) {
         s->weight_decay = k->weight_decay;
+    }
     for (int32_t m = 0; m < o->plan->optimizer->n_moments; m++) {
         s->moment[m] = nb_arena_array(o->arena, (size_t)s->n, sizeof(float));
         if (!s->moment[m])
@@ -155,14 +160,16 @@ double nb_optim_grad_norm(nb_optim *o)
     return sqrt(sum);
 }
 
-/* What must stay positive does, and an average begins with the first value there is: 0 means that there is none yet. */
-static void after_learning(const nb_slot *s, const chunk *c, float *w)
+/* What must stay positive does, nothing that has begun becomes 0, which means that it has not, and an average begins with
+ * the first value there is. What has not begun has no gradient. */
+static void after_learning(const nb_slot *s, const chunk *c, float *w, const float *g)
 {
-    const bool positive = s->leaf->flags & NB_NODE_NONNEGATIVE;
+    const nb_learning *l = s->learning;
     float *average = s->average ? s->average + c->begin : NULL;
     for (int64_t k = 0; k < c->end - c->begin; k++) {
-        if (positive && w[k] < LEAST)
-            w[k] = w[k] == 0.0f ? 0.0f : LEAST;
+        const bool positive = (c->begin + k) % l->n_state < l->n_positive;
+        if (w[k] == 0.0f ? g[k] != 0.0f : positive && w[k] < LEAST)
+            w[k] = LEAST;
         if (average && average[k] == 0.0f)
             average[k] = w[k];
     }
@@ -185,10 +192,10 @@ static void update_chunk(void *arg, int64_t i, int32_t thread)
     nb_step_args a = o->args;
     a.weight_decay = s->weight_decay;
     a.lr *= s->lr;
-    if (!(s->quantizer && o->freeze_ranges))
+    if (!(s->learning && o->freeze_ranges))
         o->plan->optimizer->update(o->plan->optimizer_attr, &a, w, g, moments, n);
-    if (s->quantizer)
-        after_learning(s, c, w);
+    if (s->learning)
+        after_learning(s, c, w, g);
     if (s->average) {
         float *avg = s->average + c->begin, d = o->decay;
         for (int64_t k = 0; k < n; k++)

@@ -4,6 +4,7 @@
 
 #include <nibble/extend/op.h>
 #include <nibble/extend/optimizer.h>
+#include <nibble/extend/quant.h>
 #include <nibble/train.h>
 
 #define NB_OPTIMIZER(x) extern const nb_optimizer nb_optimizer_##x;
@@ -15,8 +16,8 @@ typedef struct {
     float *moment[NB_MAX_MOMENTS]; /* as many as the optimizer has, else NULL */
     float *average;                /* averaged weights, or NULL when off */
     int64_t n;
-    float weight_decay, lr; /* lr: factor on the learning rate */
-    bool quantizer;         /* what a quantizer learns: stands still with the ranges, 0 is no value of it yet */
+    float weight_decay, lr;      /* lr: factor on the learning rate */
+    const nb_learning *learning; /* of a quantizer, or NULL: stands still with the ranges, 0 is no value of it yet */
 } nb_slot;
 
 typedef struct nb_optim nb_optim;

@@ -70,14 +70,21 @@ static nb_status check_values(const nb_graph *g, const source *s, const nb_node 
     if (bad < n)
         return nb_fail(g->ctx, NB_E_FORMAT, "%s: tensor %s%s: value %lld is %g: %s", s->what, v->prefix, leaf->name,
                        (long long)bad, (double)v->data[bad], nb_value_fault(v->data[bad], nonnegative));
-    const nb_node *observer = leaf->flags & NB_NODE_BUFFER ? nb_quantizer_of(g, leaf) : NULL;
+    const nb_node *quantizer = nb_quantizer_of(g, leaf);
     const int32_t rows = leaf->out.shape.d[0], each = rows ? (int32_t)(n / rows) : 0;
-    for (int32_t c = 0; observer && c < rows; c++)
-        if (!nb_fakequant_state_sound(observer, v->data + (int64_t)c * each))
+    for (int32_t c = 0; quantizer && c < rows; c++) {
+        const float *row = v->data + (int64_t)c * each;
+        const bool learned = leaf->flags & NB_NODE_PARAM;
+        if (learned && !nb_fakequant_learned_sound(quantizer, row))
+            return nb_fail(g->ctx, NB_E_FORMAT,
+                           "%s: tensor %s%s: row %d, which begins with %g, is none that learn: %s leaves", s->what,
+                           v->prefix, leaf->name, c, (double)row[0],
+                           ((const nb_fakequant_attr *)quantizer->attr)->learning->name);
+        if (!learned && !nb_fakequant_state_sound(quantizer, row))
             return nb_fail(g->ctx, NB_E_FORMAT,
                            "%s: tensor %s%s: row %d, the range %g to %g, is none that training leaves", s->what,
-                           v->prefix, leaf->name, c, (double)v->data[(int64_t)c * each],
-                           (double)v->data[(int64_t)c * each + 1]);
+                           v->prefix, leaf->name, c, (double)row[0], (double)row[1]);
+    }
     return NB_OK;
 }
 

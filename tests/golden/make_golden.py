@@ -220,6 +220,80 @@ def lsq_cases():
     save("lsq.safetensors", tensors, meta)
 
 
+def rounded(v):
+    return v + (v.round() - v).detach()
+
+
+def quantized(x, s, z, lo, hi):
+    """clamp(round(x / s) + z), as reals; rounding is passed straight through, a clipped code is the end of the grid."""
+    code = rounded(x / s) + z
+    inside = (code >= lo) & (code <= hi)
+    return s * (torch.where(inside, code, code.detach().clamp(lo, hi)) - z), inside
+
+
+def balanced(p, n, hi):
+    """LSQ's factor: the same value, its gradient times 1/sqrt(n * hi)."""
+    g = 1 / np.sqrt(n * hi)
+    return (p - p * g).detach() + p * g
+
+
+def by_lsqplus(x, p, zero, lo, hi, n):
+    s, b = balanced(p[:, :1], n, hi), balanced(p[:, 1:], n, hi)
+    z = torch.zeros_like(s) if lo < 0 else rounded((-b / s).clamp(lo, hi))
+    return quantized(x, s, z, lo, hi)[0] + 0 * b
+
+
+def by_scale_zero(x, p, zero, lo, hi, n):
+    return quantized(x, balanced(p[:, :1], n, hi), rounded(p[:, 1:].clamp(lo, hi)), lo, hi)[0]
+
+
+def by_tqt(x, p, zero, lo, hi, n):
+    return quantized(x, torch.exp2(p), zero, lo, hi)[0]
+
+
+def by_tqt_pow2(x, p, zero, lo, hi, n):
+    return quantized(x, torch.exp2(p + (p.ceil() - p).detach()), zero, lo, hi)[0]
+
+
+def by_pact(x, p, zero, lo, hi, n):
+    y, inside = quantized(x, (p / hi).detach(), 0, lo, hi)
+    return torch.where(inside, y, p)
+
+
+def learned_cases():
+    """Forward, and the gradients of values and of what is learned, in double. Both ends clip, where there are two."""
+    torch.manual_seed(8)
+    tensors, meta, n = {}, {}, 0
+    cases = [("lsqplus", "uniform", bits, False, 1, [0.8, -0.3]) for bits in (8, 4, 2)]
+    cases += [("lsqplus", "uniform", 4, True, 6, [0.9, 0])]
+    cases += [("scale_zero", "uniform", bits, False, 1, [0.8, 0.4]) for bits in (8, 4, 2)]
+    cases += [("tqt", "uniform", 4, False, 1, [0.8]), ("tqt", "uniform", 2, True, 1, [0.9]), ("tqt", "pow2", 4, True, 6, [0.7])]
+    cases += [("pact", "uniform", 4, False, 1, [0.6]), ("pact", "uniform", 2, False, 1, [0.8])]
+    for method, form, bits, weights, channels, begin in cases:
+        x, dy = leaf(6, 20), leaf(6, 20).detach()
+        if method == "pact":
+            x = x.detach().clamp(min=0).requires_grad_()
+        lo, hi = np.float32(0 if method == "pact" else -1.2), np.float32(1.9)
+        s0, zero, first, last = qparams(lo, hi, bits, weights)
+        rows = []
+        for i in range(channels):
+            s = s0 * (begin[0] + 0.05 * i)
+            rows.append({"lsqplus": [s, begin[-1] if not weights else 0], "scale_zero": [s, begin[-1] * last + 0.3],
+                         "tqt": [np.log2(s)], "pact": [s * last]}[method])
+        p = torch.tensor(np.array(rows, np.float32), dtype=torch.float64).requires_grad_()
+        values = 20 if channels > 1 or not weights else 120  # that share a scale; of one image for activations
+        rule = {"lsqplus": by_lsqplus, "scale_zero": by_scale_zero, "tqt": by_tqt_pow2 if form == "pow2" else by_tqt, "pact": by_pact}[method]
+        y = rule(x, p, zero, first, last, values)
+        dx, dp = torch.autograd.grad(y, [x, p], dy)
+        assert (dp[:, 0] != 0).all()
+        at = f"{n}."
+        meta[at + "learned"] = f"{method} {form} {bits} {'weights' if weights else 'activations'} {channels}"
+        tensors.update({at + "x": f32(x), at + "dy": f32(dy), at + "y": f32(y), at + "d.x": f32(dx), at + "param": f32(p), at + "d.param": f32(dp),
+                        at + "lo": np.array([lo] * channels), at + "hi": np.array([hi] * channels)})
+        n += 1
+    save("learned.safetensors", tensors, meta)
+
+
 MODEL = """model:
 - input: {mean: 0.5, std: 0.25}
 - conv2d: {name: c1, out: 8, kernel: 3, pad: 1, bias: no}
@@ -276,3 +350,4 @@ if __name__ == "__main__":
     fakequant_cases()
     train_case()
     lsq_cases()  # seeds itself: the files above are as they were
+    learned_cases()

@@ -162,10 +162,11 @@ static void rows(writer *w)
 static void weight_rules(writer *w, bool levels)
 {
     static const char *const formats[] = {"uniform", "uniform", "pow2", "log"};
+    static const char *const learn[] = {"lsq", "lsq", "tqt", "lsqplus"};
     const char *format = formats[pick(w, 0, levels ? 3 : 2)];
     put(w, "quant:\n  weights: {bits: %d, granularity: %s, range: %s, format: %s, learn: %s}\n",
         pick(w, 2, strcmp(format, "log") == 0 ? 4 : 8), pick(w, 0, 1) ? "channel" : "tensor",
-        pick(w, 0, 3) ? "minmax" : "mse", format, pick(w, 0, 2) ? "none" : "lsq");
+        pick(w, 0, 3) ? "minmax" : "mse", format, pick(w, 0, 2) ? "none" : learn[pick(w, 0, 3)]);
 }
 
 /* Of the first n_kinds kinds of layers; levels: weights may have a format of levels. */
@@ -187,10 +188,12 @@ static void write_network(writer *w, int32_t n_kinds, bool levels)
     rows(w);
     static const char *const ranges[] = {"ema", "minmax", "mse"};
     static const char *const schemes[] = {"asymmetric", "symmetric", "unsigned"};
+    static const char *const learn[] = {"lsq", "tqt", "lsqplus", "scale_zero"}; /* the last two: offsets, asymmetric */
     weight_rules(w, levels);
-    put(w, "  activations: {bits: %d, scheme: %s, range: %s, format: %s, learn: %s}\n", pick(w, 2, 8),
-        schemes[pick(w, 0, 2)], ranges[pick(w, 0, 2)], pick(w, 0, 3) ? "uniform" : "pow2",
-        pick(w, 0, 2) ? "none" : "lsq");
+    const int32_t scheme = pick(w, 0, 2);
+    put(w, "  activations: {bits: %d, scheme: %s, range: %s, format: %s, learn: %s}\n", pick(w, 2, 8), schemes[scheme],
+        ranges[pick(w, 0, 2)], pick(w, 0, 3) ? "uniform" : "pow2",
+        pick(w, 0, 2) ? "none" : learn[pick(w, 0, scheme == 0 ? 3 : 1)]);
     put(w, "  first_last_bits: %d\n  output_bits: %d\n  batchnorm: %s\n", pick(w, 0, 1) ? 8 : 0, pick(w, 0, 1) ? 8 : 0,
         pick(w, 0, 1) ? "keep" : "fold");
 }

@@ -41,6 +41,7 @@ typedef struct {
 #define VARIANT_dequantize(features, function)
 #define VARIANT_ste_backward(features, function)
 #define VARIANT_scale_grad(features, function)
+#define VARIANT_end_grads(features, function)
 #define VARIANT_channel_stats(features, function)
 #define VARIANT_channel_affine(features, function)
 #define VARIANT_channel_grad_sums(features, function)

@@ -311,40 +311,48 @@ static void fake_quantization_equals_pytorch_per_tensor_per_channel_and_asymmetr
     nb_st_close(ctx, f);
 }
 
-static void check_lsq(const nb_st_file *f, int32_t k, const char *kind)
-{
-    char what[32];
+typedef struct {
+    char method[32], format[32], what[32];
     int bits, channels;
-    assert_int_equal(sscanf(kind, "%d %31s %d", &bits, what, &channels), 3);
+    const nb_st_tensor *param, *d_param;
+} learned_case;
+
+/* The range of every channel, and what is learned. */
+static void set_learned(const nb_st_file *f, int32_t k, const learned_case *c, const nb_node *fq)
+{
+    float *state = fq->in[1]->out.data;
+    for (int32_t i = 0; i < c->channels; i++) {
+        state[3 * i] = ((const float *)must(f, k, "lo")->data)[i];
+        state[3 * i + 1] = ((const float *)must(f, k, "hi")->data)[i];
+        state[3 * i + 2] = 1.0f; /* observed */
+    }
+    memcpy(fq->in[2]->out.data, c->param->data, c->param->bytes);
+}
+
+static void check_learned(const nb_st_file *f, int32_t k, const learned_case *c)
+{
     bench b = {0};
     nb_dsinfo info = {0};
     const nb_learning_keys keys = {.lr = 1};
     const nb_st_tensor *x = must(f, k, "x"), *dx = must(f, k, "d.x");
-    nb_fakequant_attr a = {.format = nb_registry_find(nb_formats, "uniform"),
+    nb_fakequant_attr a = {.format = nb_registry_find(nb_formats, c->format),
                            .range = nb_registry_find(nb_ranges, "minmax"),
-                           .learning = nb_registry_find(nb_learnings, "lsq"),
+                           .learning = nb_registry_find(nb_learnings, c->method),
                            .learning_attr = &keys,
-                           .bits = bits,
-                           .weights = what[0] == 'w',
-                           .per_channel = channels > 1};
+                           .bits = c->bits,
+                           .weights = c->what[0] == 'w',
+                           .per_channel = c->channels > 1};
     a.scheme = a.weights ? NB_SCHEME_SYMMETRIC : NB_SCHEME_ASYMMETRIC;
     assert_ok(nb_graph_create(ctx, &info, (int32_t)x->shape[0], &b.g));
     nb_node *in = add_given(b.g, "in", x), *fq;
     assert_ok(nb_graph_add(b.g, &nb_op_fakequant, "x", NULL, &a, &in, 1, &fq));
     assert_ok(nb_graph_add(b.g, &nb_op_dequantize, "real", NULL, NULL, &fq, 1, &b.n));
     finish_bench(&b);
-    float *state = fq->in[1]->out.data, *grad = nb_alloc(ctx, dx->bytes);
-    for (int32_t c = 0; c < channels; c++) {
-        state[3 * c] = ((const float *)must(f, k, "lo")->data)[c];
-        state[3 * c + 1] = ((const float *)must(f, k, "hi")->data)[c];
-        state[3 * c + 2] = 1.0f; /* observed */
-    }
-    memcpy(fq->in[2]->out.data, must(f, k, "scale")->data, (size_t)channels * sizeof(float));
+    set_learned(f, k, c, fq);
     memcpy(in->out.data, x->data, x->bytes);
     nb_run r = {.train = true};
     fq->op->forward(fq, &r);
-    assert_near(fq->out.q->scale, must(f, k, "scale"), 0);
-    assert_memory_equal(fq->out.q->zero, must(f, k, "zero")->data, (size_t)channels * sizeof(int32_t));
+    float *grad = nb_alloc(ctx, dx->bytes);
     double *y = node_values(&fq->out);
     assert_true(y && grad);
     for (int64_t i = 0; i < x->count; i++)
@@ -357,7 +365,7 @@ static void check_lsq(const nb_st_file *f, int32_t k, const char *kind)
     fq->fresh = 1;
     fq->op->backward(fq, &r);
     assert_near(grad, dx, 1e-6);
-    assert_near(fq->in[2]->out.grad, must(f, k, "d.scale"), 1e-5);
+    assert_near(fq->in[2]->out.grad, c->d_param, 1e-5);
     nb_free(ctx, grad);
     free_bench(&b);
 }
@@ -368,13 +376,37 @@ static void learned_step_sizes_have_pytorchs_gradients(void **state)
     nb_st_file *f = golden("lsq");
     int32_t k = 0;
     for (char key[32];; k++) {
+        learned_case c = {.method = "lsq", .format = "uniform"};
         snprintf(key, sizeof key, "%d.lsq", k);
         const char *kind = nb_st_meta(f, key);
         if (!kind)
             break;
-        check_lsq(f, k, kind);
+        assert_int_equal(sscanf(kind, "%d %31s %d", &c.bits, c.what, &c.channels), 3);
+        c.param = must(f, k, "scale");
+        c.d_param = must(f, k, "d.scale");
+        check_learned(f, k, &c);
     }
     assert_int_equal(k, 7);
+    nb_st_close(ctx, f);
+}
+
+static void learned_offsets_zero_points_thresholds_and_clips_have_pytorchs_gradients(void **state)
+{
+    (void)state;
+    nb_st_file *f = golden("learned");
+    int32_t k = 0;
+    for (char key[32];; k++) {
+        learned_case c;
+        snprintf(key, sizeof key, "%d.learned", k);
+        const char *kind = nb_st_meta(f, key);
+        if (!kind)
+            break;
+        assert_int_equal(sscanf(kind, "%31s %31s %d %31s %d", c.method, c.format, &c.bits, c.what, &c.channels), 5);
+        c.param = must(f, k, "param");
+        c.d_param = must(f, k, "d.param");
+        check_learned(f, k, &c);
+    }
+    assert_int_equal(k, 12);
     nb_st_close(ctx, f);
 }
 
@@ -453,6 +485,7 @@ int main(void)
         cmocka_unit_test(batch_norm_equals_pytorch_in_training_and_frozen),
         cmocka_unit_test(relu_pools_joins_and_loss_equal_pytorch),
         cmocka_unit_test(learned_step_sizes_have_pytorchs_gradients),
+        cmocka_unit_test(learned_offsets_zero_points_thresholds_and_clips_have_pytorchs_gradients),
         cmocka_unit_test(fake_quantization_equals_pytorch_per_tensor_per_channel_and_asymmetric),
         cmocka_unit_test(twenty_training_steps_follow_pytorch),
     };

@@ -9,16 +9,19 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
-#define NET                                                                                                            \
+#define LAYERS                                                                                                         \
     "data: {name: synth, count: 64, height: 8, width: 8, channels: 3, classes: 3}\n"                                   \
     "model: [input, conv2d: {name: c, out: 5, kernel: 3, bias: no}, batchnorm, relu, resblock: {out: 5},\n"            \
-    "  avgpool: {global: yes}, linear: {name: fc, out: 3}]\n"                                                          \
-    "quant: {weights: {bits: 4, learn: lsq}, activations: {bits: 4, learn: lsq}}\n"
+    "  avgpool: {global: yes}, linear: {name: fc, out: 3}]\n"
+#define LEARNS(weights, activations)                                                                                   \
+    LAYERS "quant: {weights: {bits: 4, learn: " weights "}, activations: {bits: 4, learn: " activations "}}\n"
+#define NET LEARNS("lsq", "lsq")
 
 enum { BATCH = 8 };
 
@@ -28,7 +31,10 @@ static int32_t labels[BATCH];
 static ref_street open_net(const char *text)
 {
     ref_street s;
-    assert_int_equal(ref_street_open(&s, text, BATCH, REF_QUANTIZED), NB_OK);
+    const nb_status st = ref_street_open(&s, text, BATCH, REF_QUANTIZED);
+    if (st != NB_OK)
+        print_error("%s\n", nb_ctx_error(s.ctx));
+    assert_int_equal(st, NB_OK);
     assert_int_equal(nb_graph_freeze(s.graph, NB_PLAN_TRAIN), NB_OK);
     for (int32_t i = 0; i < BATCH; i++)
         nb_data_get(s.train, i, pixels + (size_t)i * 8 * 8 * 3, &labels[i]);
@@ -121,12 +127,68 @@ static void a_scale_that_went_below_nothing_is_a_256th_of_its_range(void **state
     ref_street_close(&s);
 }
 
-/* Large steps, so that all of the grid, and what lies beyond it, is met. */
-static void chains_learn_the_same_bits_as_their_nodes_one_by_one(void **state)
+/* A node's values are far from its grid: what the loss says of its ends is what its state learns from. */
+static void an_offset_that_left_the_grid_takes_only_steps_back(void **state)
 {
     (void)state;
-    ref_street a = open_net(NET), b;
-    assert_int_equal(ref_street_open(&b, NET, BATCH, REF_QUANTIZED), NB_OK);
+    static const char *const nets[] = {LEARNS("lsq", "lsq+"), LEARNS("lsq", "scale_zero")};
+    for (int32_t k = 0; k < 2; k++) {
+        ref_street s = open_net(nets[k]);
+        nb_node *fq = nb_graph_find(s.graph, "relu1.fq");
+        forward(&s, (nb_run){0});
+        float *learned = fq->in[2]->out.data, *grad = fq->in[2]->out.grad;
+        const float inside = learned[1];
+        const nb_fakequant_attr *a = fq->attr;
+        const nb_grid g = nb_grid_make(4, NB_SCHEME_ASYMMETRIC, false);
+        const nb_learn_sums up = {.above = 1, .n = 64, .scale = 0.5f}, down = {.above = -1, .n = 64, .scale = 0.5f};
+        for (int32_t beyond = -1; beyond <= 1; beyond++) { /* of 0..15 */
+            const float param[] = {0.5f, k == 0 ? -0.5f * (7.4f + 10 * (float)beyond) : 7.4f + 10 * (float)beyond};
+            assert_int_equal(a->learning->zero(NULL, param, &g, 0.5f), beyond < 0 ? 0 : beyond > 0 ? 15 : 7);
+            float by_up[2] = {0}, by_down[2] = {0};
+            a->learning->backward(NULL, &g, &up, param, by_up);
+            a->learning->backward(NULL, &g, &down, param, by_down);
+            /* a descent makes the offset smaller, the zero point larger, where dL/dy at the ends is positive */
+            assert_int_equal(by_up[1] != 0, beyond <= 0);
+            assert_int_equal(by_down[1] != 0, beyond >= 0);
+        }
+        assert_true(inside == 0 && grad[0] != 0); /* behind a relu */
+        ref_street_close(&s);
+    }
+}
+
+static void each_begins_where_the_range_is_and_weights_of_lsqplus_at_three_deviations(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"lsqplus", "scale_zero", "tqt", "pact"};
+    for (int32_t k = 0; k < 4; k++) {
+        char text[1024];
+        snprintf(text, sizeof text, LEARNS("lsqplus", "%s"), names[k]);
+        ref_street s = open_net(text);
+        forward(&s, (nb_run){0});
+        const nb_node *fq = nb_graph_find(s.graph, "relu1.fq"), *w = nb_graph_find(s.graph, "c.weight.fq");
+        const float scale = scale_of_range(fq, 0);
+        assert_true(fabsf(fq->out.q->scale[0] - scale) <= 1e-6f * scale);
+        assert_int_equal(fq->out.q->zero[0], 0);
+        for (int32_t c = 0; c < 5; c++) { /* 27 weights each */
+            const float *v = (const float *)w->in[0]->out.data + (int64_t)c * 27;
+            double sum = 0, squares = 0;
+            for (int32_t i = 0; i < 27; i++)
+                sum += (double)v[i];
+            for (int32_t i = 0; i < 27; i++)
+                squares += ((double)v[i] - sum / 27) * ((double)v[i] - sum / 27);
+            const double dev = sqrt(squares / 27), mean = sum / 27;
+            const double want = fmax(fabs(mean - 3 * dev), fabs(mean + 3 * dev)) / 128; /* the first layer has 8 bits */
+            assert_true(fabs((double)w->out.q->scale[c] - want) < 1e-6 * want);
+        }
+        ref_street_close(&s);
+    }
+}
+
+/* Large steps, so that all of the grid, and what lies beyond it, is met. */
+static void same_bits(const char *net)
+{
+    ref_street a = open_net(net), b;
+    assert_int_equal(ref_street_open(&b, net, BATCH, REF_QUANTIZED), NB_OK);
     b.graph->fusions = NULL;
     assert_int_equal(nb_graph_freeze(b.graph, NB_PLAN_TRAIN), NB_OK);
     ref_street_steps(&a, 6, 0.5f, false);
@@ -143,12 +205,29 @@ static void chains_learn_the_same_bits_as_their_nodes_one_by_one(void **state)
     ref_street_close(&b);
 }
 
+static void chains_learn_the_same_bits_as_their_nodes_one_by_one(void **state)
+{
+    (void)state;
+    same_bits(NET);
+    same_bits(LEARNS("lsqplus", "lsqplus"));
+    same_bits(LEARNS("tqt", "scale_zero"));
+    same_bits(
+        "data: {name: synth, count: 64, height: 8, width: 8, channels: 3, classes: 3}\n"
+        "model: [input, conv2d: {name: c, out: 5, kernel: 3, bias: no}, batchnorm, relu: {cap: 1, name: r},\n"
+        "  conv2d: {out: 5, kernel: 3, pad: 1}, add: {in: [conv2d1, r]}, relu, conv2d: {out: 4, kernel: 3}, relu,\n"
+        "  avgpool: {global: yes}, linear: {name: fc, out: 3}]\n"
+        "quant: {activations: {bits: 3, learn: pact, decay: 0.01},\n"
+        "  layers: {conv2d1: {activations: {learn: tqt}}}}\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scales_begin_at_their_ranges_which_then_stand_still),
         cmocka_unit_test(frozen_ranges_have_no_gradient_and_a_calibration_begins_anew),
         cmocka_unit_test(a_scale_that_went_below_nothing_is_a_256th_of_its_range),
+        cmocka_unit_test(an_offset_that_left_the_grid_takes_only_steps_back),
+        cmocka_unit_test(each_begins_where_the_range_is_and_weights_of_lsqplus_at_three_deviations),
         cmocka_unit_test(chains_learn_the_same_bits_as_their_nodes_one_by_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,7 +68,7 @@ static void learned_scales_have_a_rate_of_their_own_no_decay_and_stay_positive(v
     for (int32_t i = 0; i < nb_optim_count(x.o); i++)
         if (nb_optim_slot(x.o, i)->leaf->out.data == w)
             slot = nb_optim_slot(x.o, i);
-    assert_true(slot && slot->quantizer && slot->weight_decay == 0 && slot->lr == 0.25f);
+    assert_true(slot && slot->learning && slot->weight_decay == 0 && slot->lr == 0.25f);
     w[0] = 4; /* as its range said in the first step, after the averages began */
     set_gradients(&x, 1);
     slot->leaf->out.grad[0] = 2;
@@ -86,6 +86,31 @@ static void learned_scales_have_a_rate_of_their_own_no_decay_and_stay_positive(v
     slot->leaf->out.grad[0] = 1000;
     nb_optim_step(x.o, 0.5, 3, 0);
     assert_true(w[0] > 0 && w[0] < 1e-10f);
+    close_test(&x);
+}
+
+static void an_offset_has_any_sign_a_decay_of_its_own_and_is_never_0_again(void **state)
+{
+    optim_test x;
+    data_fixture *f = *state;
+    char text[2048];
+    snprintf(text, sizeof text,
+             "%squant: {weights: {learn: lsqplus, decay: 0.25}, activations: {learn: lsq+}}\n"
+             "train: {batch: 8, optimizer: {momentum: 0, weight_decay: 0.5}, phases: [{epochs: 2, lr: 0.1}]}\n",
+             train_case_head);
+    assert_int_equal(train_case_open(&x.t, f->ctx, f->dir, text), NB_OK);
+    assert_int_equal(train_case_graph(&x.t, true, &(nb_params_source){0}, &x.g), NB_OK);
+    assert_int_equal(nb_optim_create(f->ctx, x.t.plan, x.g, &x.o), NB_OK);
+    float *w = values(&x, "c2.weight.fq.learned"), *dw = nb_graph_find(x.g, "c2.weight.fq.learned")->out.grad;
+    set_gradients(&x, 0);
+    const float begin[] = {4, 2, 4, 2, 4, 0},
+                grad[] = {2, 8, 400, 2 / 0.5f - 0.5f, 0, 0}; /* scale, offset; scale, ... */
+    memcpy(w, begin, sizeof begin);
+    memcpy(dw, grad, sizeof grad);
+    nb_optim_step(x.o, 0.5, 1, 0);
+    assert_true(w[0] == 4 - 0.5f * (2 + 0.25f * 4) && w[1] == 2 - 0.5f * (8 + 0.25f * 2)); /* which is negative */
+    assert_true(w[2] > 0 && w[2] < 1e-10f && w[3] > 0 && w[3] < 1e-10f);                   /* overshot, and became 0 */
+    assert_true(w[4] == 4 - 0.5f * 0.25f * 4 && w[5] == 0);
     close_test(&x);
 }
 
@@ -208,6 +233,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(x) cmocka_unit_test_setup_teardown(x, data_fixture_setup, data_fixture_teardown)
         TEST(learned_scales_have_a_rate_of_their_own_no_decay_and_stay_positive),
+        TEST(an_offset_has_any_sign_a_decay_of_its_own_and_is_never_0_again),
         TEST(every_parameter_has_one_slot_and_buffers_have_none),
         TEST(weight_decay_spares_biases_and_batch_norm),
         TEST(decay_all_spares_nothing),

@@ -132,6 +132,41 @@ static void what_is_learned_comes_back_and_begins_anew_where_it_was_not_there(vo
             }
 }
 
+static void what_cannot_have_been_learned_is_refused(void **state)
+{
+    static const char *const learn[] = {"lsq", "lsqplus", "tqt"};
+    static const struct {
+        float row[2];
+        bool sound[3];
+    } cases[] = {{{0.5f, -2}, {true, true, true}},
+                 {{-0.5f, 1}, {false, false, true}}, /* logarithms have any sign */
+                 {{0, 3}, {true, false, true}},      /* without the second: nothing learned yet */
+                 {{0, 0}, {true, true, true}}};
+    for (int32_t k = 0; k < 3; k++)
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            train_case t;
+            char text[128];
+            nb_graph *h;
+            snprintf(text, sizeof text, "quant: {weights: {learn: %s, granularity: tensor}}\n", learn[k]);
+            open_case(state, &t, text);
+            nb_graph *g = graph_of(&t, true);
+            fill(g, 3);
+            const nb_node *leaf = nb_graph_find(g, "c2.weight.fq.learned");
+            assert_int_equal(leaf->out.shape.d[1], k == 1 ? 2 : 1);
+            memcpy(leaf->out.data, cases[i].row, (size_t)leaf->out.shape.d[1] * sizeof(float));
+            nb_checkpoint *c = checkpoint_of(*state, g, NULL);
+            const nb_status st = train_case_graph(&t, true, &(nb_params_source){.file = c}, &h);
+            assert_int_equal(st, cases[i].sound[k] ? NB_OK : NB_E_FORMAT);
+            if (st == NB_OK)
+                nb_graph_free(h);
+            else
+                assert_non_null(strstr(nb_ctx_error(t.ctx), "c2.weight.fq.learned: row 0"));
+            nb_checkpoint_close(t.ctx, c);
+            nb_graph_free(g);
+            train_case_close(&t);
+        }
+}
+
 static void a_batch_norm_is_folded_on_the_way_into_a_graph_that_folds(void **state)
 {
     train_case t;
@@ -409,6 +444,7 @@ int main(void)
         TEST(all_leaves_come_back_from_a_file),
         TEST(a_quantized_graph_takes_float_values_and_has_observed_nothing),
         TEST(what_is_learned_comes_back_and_begins_anew_where_it_was_not_there),
+        TEST(what_cannot_have_been_learned_is_refused),
         TEST(a_batch_norm_is_folded_on_the_way_into_a_graph_that_folds),
         TEST(averages_are_taken_for_a_model_and_not_for_resuming),
         TEST(a_wrong_shape_is_told_with_both),

@@ -130,6 +130,16 @@ static void mistakes_in_the_quant_section_are_named(void **state)
          "quant.layers.fc.activations: changes nothing: its output is not quantized"},
         {"quant: {layers: {c1: {weights: {bits: 4}}, c1.weight: {activations: {bits: 4}}}}\n",
          "quant.layers.c1.weight.activations: changes nothing"},
+        {"quant: {weights: {learn: pact}}\n", "learn: pact: clips activations at a learned value: for weights set"},
+        {"quant: {weights: {learn: scale_zero}}\n", "these weights have none: set learn: lsq"},
+        {"quant: {activations: {learn: scale_zero, scheme: unsigned}}\n", "set scheme: asymmetric, or learn: lsq"},
+        {"quant: {activations: {learn: lsq+, scheme: symmetric}}\n",
+         "quant.activations: learn: lsqplus: learns an offset"},
+        {"quant: {activations: {learn: pact, scheme: symmetric}}\n", "set scheme: asymmetric or unsigned"},
+        {"quant: {activations: {learn: lsqplus}, layers: {r1: {activations: {scheme: symmetric}}}}\n",
+         "quant.layers.r1.activations"},
+        {"quant: {activations: {learn: tqt, lr: -1}}\n", "lr: -1: must be in 0..1000"},
+        {"quant: {activations: {learn: pact, decay: -1}}\n", "decay: -1: must be in 0..100"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char yaml[2048];

@@ -424,8 +424,9 @@ static double by_scale(float x, float dy, const nb_kgrid *g)
 
 static nb_kgrid some_grid(nb_rng *r)
 {
-    static const nb_kgrid grids[] = {{0.25f, 0, -7, 7}, {0.1f, 100, 0, 255}, {0.5f, 0, -128, 127}, {0.3f, 2, 0, 3}};
-    return grids[pick(r, 0, 3)];
+    static const nb_kgrid grids[] = {
+        {0.25f, 0, -7, 7}, {0.1f, 100, 0, 255}, {0.5f, 0, -128, 127}, {0.3f, 2, 0, 3}, {0.4f, 0, 0, 3}};
+    return grids[pick(r, 0, 4)];
 }
 
 static void a_scales_gradient_is_the_rounding_error_inside_and_the_end_of_the_grid_outside(void **state)
@@ -434,10 +435,14 @@ static void a_scales_gradient_is_the_rounding_error_inside_and_the_end_of_the_gr
     const nb_kgrid g = {0.5f, 0, -7, 7};
     const float x[] = {0.6f, -0.6f, 3.4f, 3.9f, 100, -100, NAN, INFINITY}, ones[] = {1, 1, 1, 1, 1, 1, 1, 1};
     const double want[] = {1 - 1.2, -1 + 1.2, 7 - 6.8, 7, 7, -7, -7, 7};
+    const int above[] = {0, 0, 0, 1, 1, 0, 0, 1}, below[] = {0, 0, 0, 0, 0, 1, 0, 0};
     for (int i = 0; i < 8; i++) {
-        double lane[NB_SCALE_LANES] = {0};
+        double lane[NB_END_LANES] = {0};
         nb_k_scale_grad(lane, ones, &x[i], NULL, &g, 1, 1);
         assert_true(fabs(lane[0] - want[i]) < 1e-6);
+        nb_k_end_grads(lane, ones, &x[i], NULL, &g, 1, 1);
+        assert_true(fabs(lane[0] - 2 * want[i]) < 1e-6);
+        assert_true(lane[NB_SCALE_LANES] == above[i] && lane[2 * NB_SCALE_LANES] == below[i]);
     }
     nb_rng r = nb_rng_make(9, 1);
     for (int32_t round = 0; round < 200; round++) {
@@ -457,13 +462,41 @@ static void a_scales_gradient_is_the_rounding_error_inside_and_the_end_of_the_gr
 }
 
 /* Of whole blocks: what rows of at most a run may come in, and long rows by the run. */
-static void in_pieces(double *lane, const float *dy, const float *x, const nb_kgrid *g, int32_t rows, int32_t c)
+static void in_pieces(nb_fn_scale_grad *fn, double *lane, const float *dy, const float *x, const nb_kgrid *g,
+                      int32_t rows, int32_t c)
 {
     const int32_t few = c > NB_SCALE_RUN ? 1 : NB_SCALE_ROWS, wide = c > NB_SCALE_RUN ? NB_SCALE_RUN : c;
     for (int32_t row = 0; row < rows; row += few)
         for (int32_t j = 0; j < c; j += wide)
-            nb_k_scale_grad(lane, dy + row * c + j, x + row * c + j, NULL, g, rows - row < few ? rows - row : few,
-                            c - j < wide ? c - j : wide);
+            fn(lane, dy + row * c + j, x + row * c + j, NULL, g, rows - row < few ? rows - row : few,
+               c - j < wide ? c - j : wide);
+}
+
+/* Of one sum, or of all three. */
+static void every_variant_is(const char *kernel, nb_fn_scale_grad *scalar, nb_fn_scale_grad *best, nb_rng *r)
+{
+    const nb_kgrid g = some_grid(r);
+    const int32_t c = pick(r, 0, 3) ? pick(r, 1, 80) : pick(r, 200, 600), rows = pick(r, 1, 20);
+    ref_guard x = floats(r, rows * c, true), dy = floats(r, rows * c, false), y = floats(r, rows * c, false);
+    ref_guard a = floats(r, c, false), b = floats(r, c, false);
+    const nb_kmap m = {a.data, b.data, {.relu = pick(r, 0, 2) > 0, .cap = pick(r, 0, 1) ? INFINITY : 2}};
+    double want[NB_END_LANES] = {1}, mapped[NB_END_LANES] = {1}, pieces[NB_END_LANES] = {1};
+    scalar(want, dy.data, x.data, NULL, &g, rows, c);
+    in_pieces(best, pieces, dy.data, x.data, &g, rows, c);
+    assert_memory_equal(pieces, want, sizeof want);
+    nb_k_map_float(y.data, NULL, x.data, &m, rows, c);
+    scalar(mapped, dy.data, y.data, NULL, &g, rows, c);
+    size_t i = 0;
+    for (nb_fn_scale_grad *fn; (fn = (nb_fn_scale_grad *)next_variant(kernel, &i));) {
+        double got[NB_END_LANES] = {1}, after[NB_END_LANES] = {1};
+        fn(got, dy.data, x.data, NULL, &g, rows, c);
+        assert_memory_equal(got, want, sizeof want);
+        fn(after, dy.data, x.data, &m, &g, rows, c);
+        assert_memory_equal(after, mapped, sizeof mapped);
+    }
+    ref_guard *all[] = {&x, &dy, &y, &a, &b};
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+        ref_guard_free(all[k]);
 }
 
 static void every_scale_gradient_is_bit_equal_to_scalar_with_a_map_before_it_and_in_pieces(void **state)
@@ -471,30 +504,8 @@ static void every_scale_gradient_is_bit_equal_to_scalar_with_a_map_before_it_and
     (void)state;
     nb_rng r = nb_rng_make(9, 2);
     for (int32_t round = 0; round < 300; round++) {
-        const nb_kgrid g = some_grid(&r);
-        const int32_t c = pick(&r, 0, 3) ? pick(&r, 1, 80) : pick(&r, 200, 600), rows = pick(&r, 1, 20);
-        ref_guard x = floats(&r, rows * c, true), dy = floats(&r, rows * c, false), y = floats(&r, rows * c, false);
-        ref_guard a = floats(&r, c, false), b = floats(&r, c, false);
-        const nb_kmap m = {a.data, b.data, {.relu = pick(&r, 0, 1), .cap = pick(&r, 0, 1) ? INFINITY : 2}};
-        double want[NB_SCALE_LANES] = {1}, mapped[NB_SCALE_LANES] = {1}, pieces[NB_SCALE_LANES] = {1};
-        nb_k_scale_grad__scalar(want, dy.data, x.data, NULL, &g, rows, c);
-        in_pieces(pieces, dy.data, x.data, &g, rows, c);
-        assert_memory_equal(pieces, want, sizeof want);
-        nb_k_map_float(y.data, NULL, x.data, &m, rows, c);
-        nb_k_scale_grad__scalar(mapped, dy.data, y.data, NULL, &g, rows, c);
-        for (size_t i = 0;;) {
-            nb_fn_scale_grad *fn = (nb_fn_scale_grad *)next_variant("scale_grad", &i);
-            if (!fn)
-                break;
-            double got[NB_SCALE_LANES] = {1}, after[NB_SCALE_LANES] = {1};
-            fn(got, dy.data, x.data, NULL, &g, rows, c);
-            assert_memory_equal(got, want, sizeof want);
-            fn(after, dy.data, x.data, &m, &g, rows, c);
-            assert_memory_equal(after, mapped, sizeof mapped);
-        }
-        ref_guard *all[] = {&x, &dy, &y, &a, &b};
-        for (size_t k = 0; k < sizeof all / sizeof *all; k++)
-            ref_guard_free(all[k]);
+        every_variant_is("scale_grad", nb_k_scale_grad__scalar, nb_k_scale_grad, &r);
+        every_variant_is("end_grads", nb_k_end_grads__scalar, nb_k_end_grads, &r);
     }
 }
 

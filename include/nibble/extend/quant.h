@@ -5,6 +5,7 @@
 #ifndef NIBBLE_EXTEND_QUANT_H
 #define NIBBLE_EXTEND_QUANT_H
 
+#include <nibble/extend/keys.h>
 #include <nibble/extend/op.h>
 
 #ifdef __cplusplus
@@ -39,6 +40,8 @@ NB_API float nb_grid_scale(const nb_grid *g, float wanted);
 /* Scale and zero point that cover a real range. The range is widened to hold 0 and has a floor; for asymmetric grids
  * the zero point is an integer code (nudged). */
 NB_API void nb_params_cover(const nb_grid *g, float lo, float hi, float *scale, int32_t *zero);
+/* The zero point nearest to z, of a grid that has one: a code. */
+NB_API int32_t nb_grid_zero(const nb_grid *g, float z);
 /* The level nearest to v, which is in units of the scale; of two the smaller in size. */
 NB_API int32_t nb_grid_nearest(const nb_grid *g, float v);
 
@@ -100,30 +103,57 @@ struct nb_range {
     bool (*history_sound)(const float *history);
 };
 
-/* What reaches a learned state on the way back. x is a value before it is rounded, y = scale * (code - zero) after. */
+/* What reaches a learned state on the way back. x is a value before it is rounded, y = scale * (code - zero) after, the code
+ * clamped to the grid: clipped values are those beyond half a step from its end, where the gradient of x stops. */
 typedef struct {
     double by_scale; /* sum of dL/dy * dy/dscale: inside the grid round(x / scale) - x / scale, outside the end of the
-                        grid less zero */
-    int64_t n;       /* values that share the scale; those of one image, if they are activations */
+                            grid less zero */
+    double above, below; /* sums of dL/dy of values clipped at the last code, at the first; if `ends` asks for them */
+    int64_t n;           /* values that share the scale; those of one image, if they are activations */
+    float scale;         /* that these codes have */
+    int32_t zero;
 } nb_learn_sums;
 
-/* What every learning has, and its attributes begin with. */
+/* Where learning begins: what the range says, and what it was shown. */
 typedef struct {
-    float lr; /* factor on the learning rate */
+    float scale;
+    int32_t zero;
+    const nb_grid *grid;
+    const nb_values *values; /* n of them */
+    int64_t n;
+} nb_learn_start;
+
+/* What every learning with a state has, and its attributes begin with. */
+typedef struct {
+    float lr, decay; /* factor on the learning rate; L2, added to the gradient as the optimizer adds that of weights */
 } nb_learning_keys;
+#define NB_LEARNING_KEYS(lr_, decay_)                                                                                  \
+    NB_KEY_FLOAT(nb_learning_keys, lr, lr_, 0, 1000, "factor on the learning rate, for what is learned here"),         \
+        NB_KEY_FLOAT(nb_learning_keys, decay, decay_, 0, 100, "weight decay of what is learned here")
 
 /* 3. Is the state trained? Files learn_<name>.c, listed in learnings.def. param: n_state floats per channel, a PARAM
- * leaf "<fake-quant>.learned" without weight decay; all zero until the range has seen a batch, from which init() begins.
- * From then on the range stands still, unless it is calibrated. */
+ * leaf "<fake-quant>.learned"; all zero until the range has seen a batch, from which init() begins, and never again: what
+ * a step of the optimizer makes 0 becomes the smallest there is. From then on the range stands still, unless it is
+ * calibrated, and bounds what is learned: the scale is no less than 1/256 of the range's. */
 struct nb_learning {
     NB_ENTRY;
-    int32_t n_state; /* 0: nothing is learned, and there are no functions */
-    bool positive;   /* the optimizer keeps the values above 0 */
-    void (*init)(const void *attr, float *param, float scale, int32_t zero);
-    /* *scale and *zero are the range's when it is called */
-    void (*params)(const void *attr, const float *param, const nb_grid *g, float *scale, int32_t *zero);
-    void (*backward)(const void *attr, const nb_grid *g, const nb_learn_sums *s, float *dparam); /* adds */
+    int32_t n_state;    /* 0: there is nothing to learn, and at most a scale that never changes */
+    int32_t n_positive; /* the optimizer keeps so many of them, the first, above 0 */
+    bool ends;          /* backward reads above and below, which cost as much again as by_scale */
+    /* Why it cannot be what such a grid needs, and what would do, for "learn: NAME: ..."; NULL: it can. nonnegative: so are
+     * the values. The function may be NULL: it always can. */
+    const char *(*refuses)(const nb_grid *g, bool nonnegative);
+    void (*init)(const void *attr, const nb_learn_start *s, float *param);
+    float (*scale)(const void *attr, const float *param, const nb_grid *g);
+    /* scale: of the codes, after the format has rounded the wish. NULL: what the range said stands. */
+    int32_t (*zero)(const void *attr, const float *param, const nb_grid *g, float scale);
+    void (*backward)(const void *attr, const nb_grid *g, const nb_learn_sums *s, const float *param,
+                     float *dparam); /* adds */
 };
+
+/* What LSQ divides gradients by, sqrt(n * Q): n values that share a scale, Q the last code. A scale then moves about as
+ * fast, in proportion, as weights do. */
+NB_API double nb_learn_divisor(const nb_grid *g, const nb_learn_sums *s);
 
 /* One section `weights:` or `activations:`. */
 typedef struct {

@@ -51,6 +51,12 @@ void nb_k_scale_grad(double *lane, const float *dy, const float *x, const nb_kma
     nb_fdispatch_get()->scale_grad(lane, dy, x, m, g, rows, c);
 }
 
+void nb_k_end_grads(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
+                    int32_t c)
+{
+    nb_fdispatch_get()->end_grads(lane, dy, x, m, g, rows, c);
+}
+
 void nb_k_channel_stats(double *sum, double *sumsq, float *min, float *max, const float *x, int64_t rows, int32_t c)
 {
     nb_fdispatch_get()->channel_stats(sum, sumsq, min, max, x, rows, c);

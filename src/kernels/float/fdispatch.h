@@ -71,6 +71,7 @@ typedef void nb_fn_dequantize(float *y, const uint8_t *codes, int64_t n, float s
 typedef void nb_fn_ste_backward(float *dx, const float *dy, const uint8_t *mask, int64_t n, int32_t add);
 typedef void nb_fn_scale_grad(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
                               int64_t rows, int32_t c);
+typedef nb_fn_scale_grad nb_fn_end_grads;
 typedef void nb_fn_channel_stats(double *sum, double *sumsq, float *min, float *max, const float *x, int64_t rows,
                                  int32_t c);
 typedef void nb_fn_channel_affine(float *y, const float *x, const float *a, const float *b, int64_t rows, int32_t c);
@@ -104,6 +105,7 @@ typedef struct {
     nb_fn_dequantize *dequantize;
     nb_fn_ste_backward *ste_backward;
     nb_fn_scale_grad *scale_grad;
+    nb_fn_end_grads *end_grads;
     nb_fn_channel_stats *channel_stats;
     nb_fn_channel_affine *channel_affine;
     nb_fn_channel_grad_sums *channel_grad_sums;

@@ -47,6 +47,10 @@ void nb_k_map_codes(uint8_t *codes, uint8_t *mask, const float *x, const nb_kmap
 enum { NB_SCALE_ROWS = 8, NB_SCALE_RUN = 256 };
 void nb_k_scale_grad(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
                      int32_t c);
+/* The same, and in the same sweep what reaches the ends of the grid: the sum of dy over values whose code was above the
+ * last, to lane[16 + j % 16], and over those below the first, to lane[32 + j % 16]. A NaN is neither. */
+void nb_k_end_grads(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
+                    int32_t c);
 
 /* One operand of a join: floats, or u8 or s8 codes worth scale * (code - zero). */
 typedef struct {

@@ -164,25 +164,42 @@ TARGET void nb_k_map_codes__avx2(uint8_t *codes, uint8_t *mask, const float *x, 
     }
 }
 
-/* A step of the scale, and what comes before it; map: 0: nothing, 1: x * a + b and the clamp k. */
+/* A step of the scale, and what comes before it. The integers are constants at every inlined use. */
 typedef struct {
     __m256 inverse, first, last;
     limits k;
-    int map;
+    int map;    /* is there x * a + b and the clamp k */
+    int from_0; /* behind a relu, to a grid that begins with 0: no value is below it */
+    int ends;   /* are the sums at the ends wanted */
 } stepper;
 
-/* What 8 values make of a step of the scale: min and max take the end of the grid for a NaN. */
-INLINE __m256 by_scale8(__m256 y, const stepper *z)
+/* Sums of one block: 16 lanes each. */
+typedef struct {
+    pair scale, above, below;
+} block_sums;
+
+/* What 8 values make of a step of the scale: min and max take the end of the grid for a NaN. *r: rounded. */
+INLINE __m256 by_scale8(__m256 y, const stepper *z, __m256 *r)
 {
     const __m256 v = _mm256_mul_ps(y, z->inverse);
-    const __m256 r = _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    const __m256 code = _mm256_min_ps(_mm256_max_ps(r, z->first), z->last);
-    return _mm256_sub_ps(code, _mm256_and_ps(v, _mm256_cmp_ps(r, code, _CMP_EQ_OQ)));
+    *r = _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const __m256 code = _mm256_min_ps(z->from_0 ? *r : _mm256_max_ps(*r, z->first), z->last);
+    return _mm256_sub_ps(code, _mm256_and_ps(v, _mm256_cmp_ps(*r, code, _CMP_EQ_OQ)));
+}
+
+/* The value that is quantized. Where nothing is below 0, a NaN is 0, the first end: it counts for nothing either way. */
+INLINE __m256 mapped8(__m256 x, __m256 a, __m256 b, const stepper *z)
+{
+    const __m256 y = _mm256_add_ps(_mm256_mul_ps(x, a), b);
+    if (!z->from_0)
+        return clamp8(y, &z->k);
+    const __m256 up = _mm256_max_ps(y, _mm256_setzero_ps());
+    return z->k.relu == 2 ? _mm256_min_ps(z->k.cap, up) : up;
 }
 
 /* Rows of 16 channels, or of the last n. */
-INLINE void add_by_scale(pair *s, const float *dy, const float *x, const nb_kmap *m, const stepper *z, int64_t rows,
-                         int32_t j, int32_t c, int32_t n, int full)
+INLINE void add_by_scale(block_sums *s, const float *dy, const float *x, const nb_kmap *m, const stepper *z,
+                         int64_t rows, int32_t j, int32_t c, int32_t n, int full)
 {
     pair a, b;
     if (z->map) {
@@ -191,65 +208,88 @@ INLINE void add_by_scale(pair *s, const float *dy, const float *x, const nb_kmap
     }
     for (int64_t r = 0; r < rows; r++) {
         const pair d = load16(dy + r * c + j, n, full);
-        pair y = load16(x + r * c + j, n, full);
+        const pair in = load16(x + r * c + j, n, full);
         for (int i = 0; i < 2; i++) {
-            if (z->map)
-                y.v[i] = clamp8(_mm256_add_ps(_mm256_mul_ps(y.v[i], a.v[i]), b.v[i]), &z->k);
-            s->v[i] = _mm256_add_ps(s->v[i], _mm256_mul_ps(d.v[i], by_scale8(y.v[i], z)));
+            __m256 near;
+            const __m256 t = by_scale8(z->map ? mapped8(in.v[i], a.v[i], b.v[i], z) : in.v[i], z, &near);
+            s->scale.v[i] = _mm256_add_ps(s->scale.v[i], _mm256_mul_ps(d.v[i], t));
+            if (z->ends)
+                s->above.v[i] =
+                    _mm256_add_ps(s->above.v[i], _mm256_and_ps(d.v[i], _mm256_cmp_ps(near, z->last, _CMP_GT_OQ)));
+            if (z->ends && !z->from_0)
+                s->below.v[i] =
+                    _mm256_add_ps(s->below.v[i], _mm256_and_ps(d.v[i], _mm256_cmp_ps(near, z->first, _CMP_LT_OQ)));
         }
     }
 }
 
-INLINE void add_doubles(double *lane, __m256 s)
+INLINE void add_doubles(double *lane, pair s)
 {
-    const __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(s)), high = _mm256_cvtps_pd(_mm256_extractf128_ps(s, 1));
-    _mm256_storeu_pd(lane, _mm256_add_pd(_mm256_loadu_pd(lane), low));
-    _mm256_storeu_pd(lane + 4, _mm256_add_pd(_mm256_loadu_pd(lane + 4), high));
+    for (int i = 0; i < 2; i++, lane += W) {
+        const __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(s.v[i])),
+                      high = _mm256_cvtps_pd(_mm256_extractf128_ps(s.v[i], 1));
+        _mm256_storeu_pd(lane, _mm256_add_pd(_mm256_loadu_pd(lane), low));
+        _mm256_storeu_pd(lane + 4, _mm256_add_pd(_mm256_loadu_pd(lane + 4), high));
+    }
 }
 
 _Static_assert(NB_SCALE_LANES == 2 * W && NB_SCALE_RUN % NB_SCALE_LANES == 0, "a lane is a place in a pair");
 
-INLINE void scale_grad(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
-                       int32_t c, int map, int relu)
+INLINE void learn_sums(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
+                       int32_t c, stepper z)
 {
-    const stepper z = {.inverse = _mm256_set1_ps(1.0f / g->scale),
-                       .first = _mm256_set1_ps((float)(g->lo - g->zero)),
-                       .last = _mm256_set1_ps((float)(g->hi - g->zero)),
-                       .k = {_mm256_set1_ps(map ? m->clamp.cap : 0), relu},
-                       .map = map};
+    z.inverse = _mm256_set1_ps(1.0f / g->scale);
+    z.first = _mm256_set1_ps((float)(g->lo - g->zero));
+    z.last = _mm256_set1_ps((float)(g->hi - g->zero));
+    z.k.cap = _mm256_set1_ps(z.map ? m->clamp.cap : 0);
     const int64_t block = c > NB_SCALE_RUN ? 1 : NB_SCALE_ROWS;
+    const pair none = {{_mm256_setzero_ps(), _mm256_setzero_ps()}};
     for (int64_t r = 0; r < rows; r += block)
         for (int32_t from = 0; from < c; from += NB_SCALE_RUN) {
             const int32_t end = c - from < NB_SCALE_RUN ? c : from + NB_SCALE_RUN;
             const int64_t n = rows - r < block ? rows - r : block;
             int32_t j = from;
-            pair s = {{_mm256_setzero_ps(), _mm256_setzero_ps()}};
+            block_sums s = {none, none, none};
             for (; j + 2 * W <= end; j += 2 * W)
                 add_by_scale(&s, dy + r * c, x + r * c, m, &z, n, j, c, 2 * W, 1);
             if (j < end)
                 add_by_scale(&s, dy + r * c, x + r * c, m, &z, n, j, c, end - j, 0);
-            add_doubles(lane, s.v[0]);
-            add_doubles(lane + W, s.v[1]);
+            add_doubles(lane, s.scale);
+            if (z.ends)
+                add_doubles(lane + NB_SCALE_LANES, s.above);
+            if (z.ends && !z.from_0)
+                add_doubles(lane + 2 * NB_SCALE_LANES, s.below);
         }
+}
+
+INLINE void learn_sums_of(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
+                          int64_t rows, int32_t c, int ends)
+{
+    const int relu = m ? relu_kind(&m->clamp) : 0, from_0 = g->lo == g->zero;
+    if (!m)
+        learn_sums(lane, dy, x, m, g, rows, c, (stepper){.ends = ends});
+    else if (relu == 0)
+        learn_sums(lane, dy, x, m, g, rows, c, (stepper){.ends = ends, .map = 1});
+    else if (relu == 1 && from_0)
+        learn_sums(lane, dy, x, m, g, rows, c, (stepper){.ends = ends, .map = 1, .k.relu = 1, .from_0 = 1});
+    else if (relu == 1)
+        learn_sums(lane, dy, x, m, g, rows, c, (stepper){.ends = ends, .map = 1, .k.relu = 1});
+    else if (from_0)
+        learn_sums(lane, dy, x, m, g, rows, c, (stepper){.ends = ends, .map = 1, .k.relu = 2, .from_0 = 1});
+    else
+        learn_sums(lane, dy, x, m, g, rows, c, (stepper){.ends = ends, .map = 1, .k.relu = 2});
 }
 
 TARGET void nb_k_scale_grad__avx2(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
                                   int64_t rows, int32_t c)
 {
-    if (!m) {
-        scale_grad(lane, dy, x, m, g, rows, c, 0, 0);
-        return;
-    }
-    switch (relu_kind(&m->clamp)) {
-    case 0:
-        scale_grad(lane, dy, x, m, g, rows, c, 1, 0);
-        break;
-    case 1:
-        scale_grad(lane, dy, x, m, g, rows, c, 1, 1);
-        break;
-    default:
-        scale_grad(lane, dy, x, m, g, rows, c, 1, 2);
-    }
+    learn_sums_of(lane, dy, x, m, g, rows, c, 0);
+}
+
+TARGET void nb_k_end_grads__avx2(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
+                                 int64_t rows, int32_t c)
+{
+    learn_sums_of(lane, dy, x, m, g, rows, c, 1);
 }
 
 /* A join with its constants in registers; n_in, codes and relu are constants at every inlined use. */

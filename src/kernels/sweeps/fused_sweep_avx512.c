@@ -11,37 +11,52 @@
 
 _Static_assert(NB_SCALE_LANES == 16, "a lane is a place in a register");
 
+/* The integers are constants at every inlined use. */
 typedef struct {
     __m512 inverse, first, last, cap;
-    int map, relu; /* constants at every inlined use: is there a map, has it a relu, with a cap */
+    int map, relu; /* is there a map, has it a relu, with a cap */
+    int from_0;    /* behind a relu, to a grid that begins with 0: no value is below it */
+    int ends;      /* are the sums at the ends wanted */
 } stepper;
 
-/* What 16 values make of a step of the scale: min and max take the end of the grid for a NaN. */
-INLINE __m512 by_scale16(__m512 y, const stepper *z)
+/* Sums of one block. */
+typedef struct {
+    __m512 scale, above, below;
+} block_sums;
+
+/* What 16 values make of a step of the scale: min and max take the end of the grid for a NaN. *r: rounded. */
+INLINE __m512 by_scale16(__m512 y, const stepper *z, __m512 *r)
 {
     const __m512 v = _mm512_mul_ps(y, z->inverse);
-    const __m512 r = _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    const __m512 code = _mm512_min_ps(_mm512_max_ps(r, z->first), z->last);
-    return _mm512_mask_sub_ps(code, _mm512_cmp_ps_mask(r, code, _CMP_EQ_OQ), code, v);
+    *r = _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const __m512 code = _mm512_min_ps(z->from_0 ? *r : _mm512_max_ps(*r, z->first), z->last);
+    return _mm512_mask_sub_ps(code, _mm512_cmp_ps_mask(*r, code, _CMP_EQ_OQ), code, v);
 }
 
 /* Rows of the 16 channels from j on, or of those in `here`. */
-INLINE __m512 add_by_scale(__m512 s, const float *dy, const float *x, const nb_kmap *m, const stepper *z, int64_t rows,
-                           int32_t j, int32_t c, __mmask16 here)
+INLINE void add_by_scale(block_sums *s, const float *dy, const float *x, const nb_kmap *m, const stepper *z,
+                         int64_t rows, int32_t j, int32_t c, __mmask16 here)
 {
     const __m512 a = z->map ? _mm512_maskz_loadu_ps(here, m->a + j) : _mm512_setzero_ps();
     const __m512 b = z->map ? _mm512_maskz_loadu_ps(here, m->b + j) : _mm512_setzero_ps();
     for (int64_t r = 0; r < rows; r++) {
-        __m512 y = _mm512_maskz_loadu_ps(here, x + r * c + j);
+        __m512 y = _mm512_maskz_loadu_ps(here, x + r * c + j), near;
         if (z->map)
             y = _mm512_add_ps(_mm512_mul_ps(y, a), b);
-        if (z->relu > 0)
+        if (z->from_0) /* a NaN is 0, the first end, which counts for nothing either way */
+            y = _mm512_max_ps(y, _mm512_setzero_ps());
+        else if (z->relu > 0)
             y = _mm512_max_ps(_mm512_setzero_ps(), y);
         if (z->relu > 1)
             y = _mm512_min_ps(z->cap, y);
-        s = _mm512_add_ps(s, _mm512_mul_ps(_mm512_maskz_loadu_ps(here, dy + r * c + j), by_scale16(y, z)));
+        const __m512 d = _mm512_maskz_loadu_ps(here, dy + r * c + j);
+        s->scale = _mm512_add_ps(s->scale, _mm512_mul_ps(d, by_scale16(y, z, &near)));
+        if (!z->ends)
+            continue;
+        s->above = _mm512_mask_add_ps(s->above, _mm512_cmp_ps_mask(near, z->last, _CMP_GT_OQ), s->above, d);
+        if (!z->from_0)
+            s->below = _mm512_mask_add_ps(s->below, _mm512_cmp_ps_mask(near, z->first, _CMP_LT_OQ), s->below, d);
     }
-    return s;
 }
 
 INLINE void add_doubles(double *lane, __m512 s)
@@ -52,41 +67,61 @@ INLINE void add_doubles(double *lane, __m512 s)
     _mm512_storeu_pd(lane + 8, _mm512_add_pd(_mm512_loadu_pd(lane + 8), high));
 }
 
-INLINE void scale_grad(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
-                       int32_t c, int map, int relu)
+INLINE void learn_sums(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
+                       int32_t c, stepper z)
 {
-    const stepper z = {.inverse = _mm512_set1_ps(1.0f / g->scale),
-                       .first = _mm512_set1_ps((float)(g->lo - g->zero)),
-                       .last = _mm512_set1_ps((float)(g->hi - g->zero)),
-                       .cap = _mm512_set1_ps(map ? m->clamp.cap : 0),
-                       .map = map,
-                       .relu = relu};
+    z.inverse = _mm512_set1_ps(1.0f / g->scale);
+    z.first = _mm512_set1_ps((float)(g->lo - g->zero));
+    z.last = _mm512_set1_ps((float)(g->hi - g->zero));
+    z.cap = _mm512_set1_ps(z.map ? m->clamp.cap : 0);
     const int64_t block = c > NB_SCALE_RUN ? 1 : NB_SCALE_ROWS;
     for (int64_t r = 0; r < rows; r += block)
         for (int32_t from = 0; from < c; from += NB_SCALE_RUN) {
             const int32_t end = c - from < NB_SCALE_RUN ? c : from + NB_SCALE_RUN;
             const int64_t n = rows - r < block ? rows - r : block;
             int32_t j = from;
-            __m512 s = _mm512_setzero_ps();
+            block_sums s = {_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()};
             for (; j + NB_SCALE_LANES <= end; j += NB_SCALE_LANES)
-                s = add_by_scale(s, dy + r * c, x + r * c, m, &z, n, j, c, 0xffff);
+                add_by_scale(&s, dy + r * c, x + r * c, m, &z, n, j, c, 0xffff);
             if (j < end)
-                s = add_by_scale(s, dy + r * c, x + r * c, m, &z, n, j, c, (__mmask16)((1 << (end - j)) - 1));
-            add_doubles(lane, s);
+                add_by_scale(&s, dy + r * c, x + r * c, m, &z, n, j, c, (__mmask16)((1 << (end - j)) - 1));
+            add_doubles(lane, s.scale);
+            if (!z.ends)
+                continue;
+            add_doubles(lane + NB_SCALE_LANES, s.above);
+            if (!z.from_0)
+                add_doubles(lane + 2 * NB_SCALE_LANES, s.below);
         }
+}
+
+INLINE void learn_sums_of(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
+                          int64_t rows, int32_t c, int ends)
+{
+    const int relu = !m || !m->clamp.relu ? 0 : m->clamp.cap == INFINITY ? 1 : 2, from_0 = g->lo == g->zero;
+    if (!m)
+        learn_sums(lane, dy, x, m, g, rows, c, (stepper){.ends = ends});
+    else if (relu == 0)
+        learn_sums(lane, dy, x, m, g, rows, c, (stepper){.ends = ends, .map = 1});
+    else if (relu == 1 && from_0)
+        learn_sums(lane, dy, x, m, g, rows, c, (stepper){.ends = ends, .map = 1, .relu = 1, .from_0 = 1});
+    else if (relu == 1)
+        learn_sums(lane, dy, x, m, g, rows, c, (stepper){.ends = ends, .map = 1, .relu = 1});
+    else if (from_0)
+        learn_sums(lane, dy, x, m, g, rows, c, (stepper){.ends = ends, .map = 1, .relu = 2, .from_0 = 1});
+    else
+        learn_sums(lane, dy, x, m, g, rows, c, (stepper){.ends = ends, .map = 1, .relu = 2});
 }
 
 TARGET void nb_k_scale_grad__avx512(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
                                     int64_t rows, int32_t c)
 {
-    if (!m)
-        scale_grad(lane, dy, x, m, g, rows, c, 0, 0);
-    else if (!m->clamp.relu)
-        scale_grad(lane, dy, x, m, g, rows, c, 1, 0);
-    else if (m->clamp.cap == INFINITY)
-        scale_grad(lane, dy, x, m, g, rows, c, 1, 1);
-    else
-        scale_grad(lane, dy, x, m, g, rows, c, 1, 2);
+    learn_sums_of(lane, dy, x, m, g, rows, c, 0);
+}
+
+TARGET void nb_k_end_grads__avx512(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
+                                   int64_t rows, int32_t c)
+{
+    learn_sums_of(lane, dy, x, m, g, rows, c, 1);
 }
 #else
 typedef int nb_not_here; /* ISO C wants a declaration */

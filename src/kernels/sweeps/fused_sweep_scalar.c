@@ -60,38 +60,66 @@ void nb_k_map_codes__scalar(uint8_t *codes, uint8_t *mask, const float *x, const
     }
 }
 
-static float by_scale(float y, const nb_kgrid *g)
+/* What a value makes of a step of the scale; *end: which end of the grid its code is beyond, 1 above, -1 below. */
+static float by_scale(float y, const nb_kgrid *g, int32_t *end)
 {
     const float first = (float)(g->lo - g->zero), last = (float)(g->hi - g->zero), v = y * (1.0f / g->scale);
     const float near = v < first - 1.0f ? first - 1.0f : v > last + 1.0f ? last + 1.0f : v;
     const float r = (near + ROUND_MAGIC) - ROUND_MAGIC, low = r > first ? r : first, code = low < last ? low : last;
+    *end = (r > last) - (r < first);
     return r == code ? code - v : code;
 }
 
+/* Sums of one block, in float: as the lanes of nb_k_end_grads. */
+typedef struct {
+    float scale[NB_SCALE_LANES], above[NB_SCALE_LANES], below[NB_SCALE_LANES];
+} block_sums;
+
 /* Rows of the channels j .. j + NB_SCALE_LANES. */
-static void add_lanes(float *s, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
+static void add_lanes(block_sums *s, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
                       int32_t j, int32_t c)
 {
     for (int64_t r = 0; r < rows; r++)
         for (int32_t k = 0; k < NB_SCALE_LANES && j + k < c; k++) {
             bool pass;
+            int32_t end;
             const float in = x[r * c + j + k], y = m ? clamp(in * m->a[j + k] + m->b[j + k], &m->clamp, &pass) : in;
-            s[k] += dy[r * c + j + k] * by_scale(y, g);
+            const float d = dy[r * c + j + k];
+            s->scale[k] += d * by_scale(y, g, &end);
+            s->above[k] += end > 0 ? d : 0.0f;
+            s->below[k] += end < 0 ? d : 0.0f;
+        }
+}
+
+static void learn_sums(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
+                       int32_t c, bool ends)
+{
+    const int64_t block = c > NB_SCALE_RUN ? 1 : NB_SCALE_ROWS;
+    for (int64_t r = 0; r < rows; r += block)
+        for (int32_t from = 0; from < c; from += NB_SCALE_RUN) {
+            block_sums s = {0};
+            for (int32_t j = from; j < c && j < from + NB_SCALE_RUN; j += NB_SCALE_LANES)
+                add_lanes(&s, dy + r * c, x + r * c, m, g, rows - r < block ? rows - r : block, j, c);
+            for (int32_t k = 0; k < NB_SCALE_LANES; k++) {
+                lane[k] += (double)s.scale[k];
+                if (!ends)
+                    continue;
+                lane[NB_SCALE_LANES + k] += (double)s.above[k];
+                lane[2 * NB_SCALE_LANES + k] += (double)s.below[k];
+            }
         }
 }
 
 void nb_k_scale_grad__scalar(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
                              int64_t rows, int32_t c)
 {
-    const int64_t block = c > NB_SCALE_RUN ? 1 : NB_SCALE_ROWS;
-    for (int64_t r = 0; r < rows; r += block)
-        for (int32_t from = 0; from < c; from += NB_SCALE_RUN) {
-            float s[NB_SCALE_LANES] = {0};
-            for (int32_t j = from; j < c && j < from + NB_SCALE_RUN; j += NB_SCALE_LANES)
-                add_lanes(s, dy + r * c, x + r * c, m, g, rows - r < block ? rows - r : block, j, c);
-            for (int32_t k = 0; k < NB_SCALE_LANES; k++)
-                lane[k] += (double)s[k];
-        }
+    learn_sums(lane, dy, x, m, g, rows, c, false);
+}
+
+void nb_k_end_grads__scalar(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
+                            int64_t rows, int32_t c)
+{
+    learn_sums(lane, dy, x, m, g, rows, c, true);
 }
 
 static float operand(const nb_kjoin *j, int32_t k, int64_t i)

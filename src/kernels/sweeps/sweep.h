@@ -31,7 +31,7 @@ void nb_k_dequantize(float *y, const uint8_t *codes, int64_t n, float scale, int
 /* dx[i] (+)= mask bit i ? dy[i] : 0; add = 0 writes. */
 void nb_k_ste_backward(float *dx, const float *dy, const uint8_t *mask, int64_t n, int32_t add);
 
-enum { NB_SCALE_LANES = 16 };
+enum { NB_SCALE_LANES = 16, NB_END_LANES = 3 * NB_SCALE_LANES };
 /* As nb_k_scale_grad (fused_sweep.h), of one row to levels. */
 void nb_k_scale_grad_levels(double *lane, const float *dy, const float *x, float scale, const nb_klevels *t, int64_t n);
 
