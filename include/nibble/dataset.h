@@ -44,6 +44,7 @@ typedef struct {
     int32_t n, correct;
     double accuracy; /* correct / n */
     double loss;     /* mean cross entropy of the dequantized logits */
+    bool simulated;  /* by floats in the place of integers that cannot be, see nb_graph_facts */
     int64_t unlike;  /* images whose logits are not those of the first: 0 of many is a network that is dead */
 } nb_eval;
 

@@ -49,6 +49,8 @@ extern NB_API const nb_post_step *const nb_post_steps[];
 typedef enum { NB_METHOD_FORMAT, NB_METHOD_RANGE, NB_METHOD_LEARNING, NB_METHOD_KINDS } nb_method_kind;
 NB_API const void *nb_method_list(nb_method_kind kind);
 NB_API const char *nb_method_key(nb_method_kind kind);
+/* Does the format of this name say how many bits a code has, so that the key `bits` does not? */
+NB_API bool nb_format_says_bits(const char *name);
 
 /* list: nb_layers, nb_optimizers, ... */
 NB_API const void *nb_registry_find(const void *list, const char *name); /* NULL when there is none */

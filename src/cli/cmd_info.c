@@ -15,6 +15,7 @@ typedef struct {
     int64_t leaf_bytes;   /* values and gradients of parameters */
     int64_t engine_bytes; /* arena of the engine; 0: no integers */
     double accuracy;      /* < 0: unknown */
+    char simulated[CLI_WHY_BYTES];
 } summary;
 
 static void say_data(summary *s, int32_t h, int32_t w, int32_t ch, int32_t classes)
@@ -25,6 +26,8 @@ static void say_data(summary *s, int32_t h, int32_t w, int32_t ch, int32_t class
 static nb_status from_graph(const nb_graph *g, summary *s)
 {
     const nb_dsinfo *d = nb_graph_about(g).info;
+    const char *why = nb_graph_about(g).simulated;
+    snprintf(s->simulated, sizeof s->simulated, "%s", why ? why : "");
     say_data(s, d->h, d->w, d->c, d->classes);
     return nb_layers_of_graph(g, &s->layers);
 }
@@ -142,6 +145,8 @@ static nb_status print_text(cli *c, const summary *s, nb_table *t)
     printf("%s: %s, %s\n\n", c->arg[0], s->kind, s->data);
     NB_TRY(cli_table_print(c->ctx, t));
     printf("\n");
+    if (*s->simulated)
+        printf("simulated in floats, no integers: %s\n", s->simulated);
     if (s->batch)
         printf("memory of a training step, planned, batch %d:\n", s->batch);
     print_memory("  float phase", s->train_bytes[0]);
@@ -159,6 +164,8 @@ static nb_status print_json(cli *c, const summary *s, nb_table *t)
     const nb_layer_row all = nb_layers_total(&s->layers);
     cJSON_AddStringToObject(o, "file", c->arg[0]);
     cJSON_AddStringToObject(o, "kind", s->kind);
+    if (*s->simulated)
+        cJSON_AddStringToObject(o, "simulated", s->simulated);
     cJSON_AddNumberToObject(o, "parameters", (double)all.parameters);
     cJSON_AddNumberToObject(o, "macs", (double)all.macs);
     cJSON_AddNumberToObject(o, "bytes", (double)all.bytes);

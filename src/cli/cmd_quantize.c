@@ -85,6 +85,9 @@ static nb_status quantize(session *s)
     NB_TRY(evaluate_before(s, &test));
     NB_TRY(calibrate(s));
     NB_TRY(cli_post_steps_run(&s->steps, s->graph));
+    cli_experiment_note(&s->e, s->graph);
+    if (*s->e.simulated)
+        return nb_evaluate_graph(s->graph, test.data, test.indices, test.n, &s->after);
     NB_TRY(nb_lower(s->graph, s->e.text, &s->integers));
     NB_TRY(cli_compare_few(s->c, s->from->path, s->graph, s->integers, test.data));
     NB_TRY(nb_intmodel_evaluate(ctx, s->integers, test.data, test.indices, test.n, &s->after));
@@ -109,7 +112,7 @@ static nb_status save(session *s)
                                               : nb_fail(ctx, NB_E_NOMEM, "out of memory");
     if (st == NB_OK)
         st = nb_checkpoint_save(ctx, s->last, &spec);
-    if (st == NB_OK)
+    if (st == NB_OK && s->integers)
         st = nb_intmodel_save(ctx, s->integers, s->model);
     nb_c_locale_leave(&locale);
     return nb_together_end(ctx, st);
@@ -133,7 +136,9 @@ static nb_status print_json(session *s, const char *bits)
     cJSON_AddNumberToObject(o, "accuracy", s->after.accuracy);
     cJSON_AddNumberToObject(o, "loss", s->after.loss);
     cJSON_AddStringToObject(o, "checkpoint", s->last);
-    cJSON_AddStringToObject(o, "integers", s->model);
+    cJSON_AddBoolToObject(o, "simulated", s->after.simulated);
+    if (s->integers)
+        cJSON_AddStringToObject(o, "integers", s->model);
     return cli_json_print(s->c->ctx, o);
 }
 
@@ -150,7 +155,7 @@ static nb_status print(session *s)
 {
     char bits[CLI_BITS_BYTES];
     cli_bits_text(&s->e, true, bits);
-    cli_compare_warn_dead(s->model, &s->after);
+    cli_compare_warn_dead(s->integers ? s->model : s->last, &s->after);
     if (cli_flag(s->c, "--json"))
         return print_json(s, bits);
     nb_table *t;
@@ -161,11 +166,13 @@ static nb_status print(session *s)
     nb_table_column(t, "loss", "loss", NB_RIGHT);
     if (s->before.n)
         add_row(t, "before", "float", &s->before);
-    add_row(t, "integers", bits, &s->after);
+    add_row(t, s->integers ? "integers" : "quantized", bits, &s->after);
     NB_TRY(cli_table_print(s->c->ctx, t));
-    printf("\non %d test images, the integers by the integer engine; ranges from %d training images\n", s->after.n,
+    printf("\non %d test images, %s; ranges from %d training images\n", s->after.n,
+           s->integers ? "the integers by the integer engine" : "the quantized network simulated in floats",
            s->n_sample);
-    printf("checkpoint    %s\nintegers      %s\n", s->last, s->model);
+    printf("checkpoint    %s\n", s->last);
+    printf(s->integers ? "integers      %s\n" : "no integers   %s\n", s->integers ? s->model : s->e.simulated);
     return NB_OK;
 }
 

@@ -15,6 +15,9 @@ typedef struct {
     nb_scheme scheme;
     bool weights;     /* narrow symmetric grid */
     bool per_channel; /* along axis 0; weights only */
+    bool per_last;    /* along the last axis: channels of activations, input channels of weights; is simulated */
+    bool off;         /* a rule alone: there is no such node */
+    bool simulated;   /* the network is: floats come out, each the value of a code */
 } nb_fakequant_attr;
 
 static inline bool nb_is_quantizer(const nb_node *n)

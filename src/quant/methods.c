@@ -29,6 +29,12 @@ const nb_learning *const nb_learnings[] = {
 #undef NB_LEARNING
     NULL};
 
+bool nb_format_says_bits(const char *name)
+{
+    const nb_format *f = nb_registry_find(nb_formats, name);
+    return f && f->width;
+}
+
 const char *nb_method_key(nb_method_kind kind)
 {
     static const char *const keys[NB_METHOD_KINDS] = {"format", "range", "learn"};

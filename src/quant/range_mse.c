@@ -43,8 +43,8 @@ static double error_of(const search *s, int32_t notch, const float *x, int32_t n
     double sum = 0;
     for (int32_t i = 0; i < n; i++) {
         float q;
-        if (g->level) {
-            q = (float)nb_grid_nearest(g, x[i] / scale);
+        if (g->n_levels) {
+            q = nb_grid_round(g, x[i] / scale);
         } else {
             q = rintf(x[i] / scale);
             q = q < first ? first : q > last ? last : q;

@@ -8,7 +8,8 @@
 
 const nb_key nb_quant_weight_keys[] = {
     NB_KEY_INT(nb_quant_keys, bits, "8", 2, 8, "bits of a weight code; grid -(2^(b-1)-1) .. 2^(b-1)-1"),
-    NB_KEY_ENUM(nb_quant_keys, granularity, "channel", "channel|tensor", "one scale per output channel or per tensor"),
+    NB_KEY_ENUM(nb_quant_keys, granularity, "channel", "channel|tensor|full",
+                "one scale per output channel, per tensor, or per output and input channel (simulated)"),
     NB_KEY_STRING(nb_quant_keys, format, "uniform", "what a code means, see `nibble keys formats`"),
     NB_KEY_STRING(nb_quant_keys, range, "minmax", "how the range is found, see `nibble keys ranges`"),
     NB_KEY_STRING(nb_quant_keys, learn, "none", "how scales are trained, see `nibble keys learnings`"),
@@ -19,19 +20,25 @@ const nb_key nb_quant_act_keys[] = {
     NB_KEY_ENUM(nb_quant_keys, scheme, "asymmetric", "asymmetric|symmetric|unsigned",
                 "asymmetric: 0..2^b-1 with a zero point; symmetric: signed; unsigned: zero point 0 after relu, signed "
                 "elsewhere"),
+    NB_KEY_ENUM(nb_quant_keys, granularity, "tensor", "tensor|channel",
+                "one scale per tensor, or per channel (simulated)"),
     NB_KEY_STRING(nb_quant_keys, format, "uniform", "what a code means, see `nibble keys formats`"),
     NB_KEY_STRING(nb_quant_keys, range, "ema", "how the range is found, see `nibble keys ranges`"),
     NB_KEY_STRING(nb_quant_keys, learn, "none", "how scales are trained, see `nibble keys learnings`"),
     {0}};
 
 const nb_key nb_quant_section_keys[] = {
-    NB_KEY_NODE(nb_quant_section, weights, "{bits, granularity, range, ...}", "rules for weights"),
-    NB_KEY_NODE(nb_quant_section, activations, "{bits, scheme, range, ...}", "rules for activations"),
-    NB_KEY_NODE(nb_quant_section, layers, "{NAME: {weights: {...}, activations: {...}}}",
+    NB_KEY_NODE(nb_quant_section, weights, "{bits, granularity, range, ...} or off",
+                "rules for weights; off: they stay floats, and the network is simulated"),
+    NB_KEY_NODE(nb_quant_section, activations, "{bits, scheme, range, ...} or off",
+                "rules for activations; off: they stay floats (W4A32), and the network is simulated"),
+    NB_KEY_NODE(nb_quant_section, layers, "{NAME: {weights: {...} or off, activations: ...}}",
                 "what single layers do differently"),
     NB_KEY_INT(nb_quant_section, first_last_bits, "8", 0, 8,
                "bits of the first and last layer's weights, of the input and of what enters the last layer; 0 = as the "
                "others. Where a format has no such width, these weights are uniform"),
+    NB_KEY_BOOL(nb_quant_section, simulate, "no",
+                "train and evaluate in floats although the network could become integers (to compare the two)"),
     NB_KEY_INT(nb_quant_section, output_bits, "0", 0, 8, "bits of the network's output; 0 = int32 logits"),
     NB_KEY_ENUM(
         nb_quant_section, batchnorm, "keep", "keep|fold",
@@ -50,6 +57,8 @@ static const void *choose(nb_ctx *ctx, const nb_conf *map, const char *where, nb
     snprintf(place, sizeof place, "%s.%s", where, nb_method_key(kind));
     return nb_registry_choose(ctx, nb_method_list(kind), name ? name : "", named, place, what[kind]);
 }
+
+enum { ACTIVATION_CHANNELS = 1 /* of their "tensor|channel" */ };
 
 /* Binds one `weights` or `activations` map, the keys of its methods included; dflt: names of the methods when it has
  * none. */
@@ -83,7 +92,35 @@ static nb_status bind_part(nb_graph *g, const nb_conf *map, const char *where, b
                                .bits = keys.bits,
                                .scheme = weights ? NB_SCHEME_SYMMETRIC : (nb_scheme)keys.scheme,
                                .weights = weights,
-                               .per_channel = weights && keys.granularity == NB_GRANULARITY_CHANNEL};
+                               .per_channel = weights && keys.granularity != NB_GRANULARITY_TENSOR,
+                               .per_last = keys.granularity == (weights ? NB_GRANULARITY_FULL : ACTIVATION_CHANNELS)};
+    return NB_OK;
+}
+
+/* `weights: off`. *map is NULL then: the defaults are bound. */
+static nb_status take_off(nb_ctx *ctx, const nb_conf **map, const char *where, bool *off)
+{
+    const char *text = nb_conf_text(*map);
+    *off = text && strcmp(text, "off") == 0;
+    if (text && *text && !*off)
+        return nb_conf_fail(ctx, *map, where, NB_E_CONFIG, "%s: must be a map of keys, e.g. {bits: 8}, or off", text);
+    *map = *off ? NULL : *map;
+    return NB_OK;
+}
+
+/* A format whose keys say how wide its codes are. */
+static nb_status settle_width(nb_ctx *ctx, const nb_conf *map, const char *where, nb_fakequant_attr *a)
+{
+    const nb_format *f = a->format;
+    const int32_t width = f->width ? f->width(a->format_attr) : a->bits;
+    const nb_conf *bits = nb_conf_get(map, "bits"), *scheme = nb_conf_get(map, "scheme");
+    if (bits && a->bits != width)
+        return nb_conf_fail(ctx, bits, where, NB_E_CONFIG, "bits: %d: format %s has codes of %d bits: leave bits out",
+                            a->bits, f->name, width);
+    if (scheme && f->width)
+        return nb_conf_fail(ctx, scheme, where, NB_E_CONFIG, "scheme: codes of format %s have a sign: leave scheme out",
+                            f->name);
+    a->bits = width;
     return NB_OK;
 }
 
@@ -94,7 +131,7 @@ static nb_status check_format(nb_graph *g, const nb_conf *map, const char *where
     if (!a->weights && f->weights_only)
         return nb_conf_fail(g->ctx, map ? nb_conf_get(map, "format") : NULL, where, NB_E_CONFIG,
                             "format: %s: is for weights only: activations can be uniform or pow2", f->name);
-    if (f->max_bits && a->bits > f->max_bits)
+    if (f->max_bits && a->bits > f->max_bits && !f->reals)
         return nb_conf_fail(g->ctx, map, where, NB_E_CONFIG,
                             "format: %s: has codes of 2..%d bits, which fit into -127..127, not of %d: set bits to one "
                             "of these",
@@ -108,7 +145,8 @@ void nb_quant_first_last(const nb_quant_rules *rules, nb_fakequant_attr *a)
     if (!bits)
         return;
     a->bits = bits;
-    if (a->format->max_bits && bits > a->format->max_bits) {
+    const nb_format *f = a->format;
+    if ((f->max_bits && bits > f->max_bits) || (f->width && f->width(a->format_attr) != bits)) {
         a->format = nb_registry_find(nb_formats, "uniform");
         a->format_attr = NULL;
     }
@@ -120,7 +158,11 @@ static nb_status bind_general(nb_quant_rules *r, bool weights)
     const nb_conf *map = weights ? r->section.weights : r->section.activations;
     const char *where = weights ? "quant.weights" : "quant.activations";
     nb_fakequant_attr *a = weights ? &r->weights : &r->activations;
+    bool off;
+    NB_TRY(take_off(r->g->ctx, &map, where, &off));
     NB_TRY(bind_part(r->g, map, where, weights, dflt[weights], a));
+    NB_TRY(settle_width(r->g->ctx, map, where, a));
+    a->off = off;
     return check_format(r->g, map, where, a);
 }
 
@@ -191,11 +233,16 @@ nb_status nb_quant_rules_override(const nb_quant_rules *rules, const char *layer
     snprintf(where, sizeof where, "quant.layers.%s.%s", layer, part);
     nb_fakequant_attr a;
     const char *const dflt[NB_METHOD_KINDS] = {attr->format->name, attr->range->name, attr->learning->name};
+    NB_TRY(take_off(rules->g->ctx, &own, where, &attr->off));
     NB_TRY(bind_part(rules->g, own, where, attr->weights, dflt, &a));
     attr->bits = nb_conf_get(own, "bits") ? a.bits : attr->bits;
     attr->scheme = nb_conf_get(own, "scheme") ? a.scheme : attr->scheme;
-    attr->per_channel = nb_conf_get(own, "granularity") ? a.per_channel : attr->per_channel;
+    if (nb_conf_get(own, "granularity")) {
+        attr->per_channel = a.per_channel;
+        attr->per_last = a.per_last;
+    }
     override_methods(own, &a, attr);
+    NB_TRY(settle_width(rules->g->ctx, own, where, attr));
     return check_format(rules->g, own, where, attr);
 }
 

@@ -78,7 +78,7 @@ nb_status nb_evaluate_graph(nb_graph *g, const nb_data *data, const int32_t *ind
     nb_free(g->ctx, first_n);
     if (st != NB_OK)
         return st;
-    nb_eval e = {0};
+    nb_eval e = {.simulated = g->simulated != NULL};
     double loss = 0;
     float *first = nb_alloc(g->ctx, (size_t)d->classes * sizeof *first);
     st = first ? NB_OK : NB_E_NOMEM;
