@@ -44,7 +44,7 @@ static nb_status print_json(cli *c, const cli_model *m, const cli_images *im, co
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "file", m->path);
     cJSON_AddStringToObject(o, "kind", cli_model_kind(m, kind, sizeof kind));
-    cJSON_AddBoolToObject(o, "simulated", e->simulated);
+    cli_json_simulated(o, e);
     cJSON_AddStringToObject(o, "split", im->name);
     cJSON_AddNumberToObject(o, "images", e->n);
     cJSON_AddNumberToObject(o, "correct", e->correct);
@@ -82,8 +82,7 @@ static nb_status evaluate(cli *c, cli_model *m)
     printf("%s: %s on %d %s images: accuracy %.2f %%, loss %.4f (%.0f images/s)\n", m->path,
            cli_model_kind(m, kind, sizeof kind), e.n, images.name, 100 * e.accuracy, e.loss,
            (double)e.n / (seconds > 1e-9 ? seconds : 1e-9));
-    if (e.simulated)
-        printf("no integers: %s\n", m->experiment.simulated);
+    cli_say_simulated(&e, m->experiment.simulated);
     return NB_OK;
 }
 

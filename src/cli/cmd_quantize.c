@@ -136,7 +136,7 @@ static nb_status print_json(session *s, const char *bits)
     cJSON_AddNumberToObject(o, "accuracy", s->after.accuracy);
     cJSON_AddNumberToObject(o, "loss", s->after.loss);
     cJSON_AddStringToObject(o, "checkpoint", s->last);
-    cJSON_AddBoolToObject(o, "simulated", s->after.simulated);
+    cli_json_simulated(o, &s->after);
     if (s->integers)
         cJSON_AddStringToObject(o, "integers", s->model);
     return cli_json_print(s->c->ctx, o);
@@ -172,7 +172,9 @@ static nb_status print(session *s)
            s->integers ? "the integers by the integer engine" : "the quantized network simulated in floats",
            s->n_sample);
     printf("checkpoint    %s\n", s->last);
-    printf(s->integers ? "integers      %s\n" : "no integers   %s\n", s->integers ? s->model : s->e.simulated);
+    if (s->integers)
+        printf("integers      %s\n", s->model);
+    cli_say_simulated(&s->after, s->e.simulated);
     return NB_OK;
 }
 

@@ -213,11 +213,10 @@ static nb_status print_results(const session *s, const nb_train_result *r, const
            *f->integers        ? "the integer engine"
            : f->test.simulated ? "the quantized network, simulated in floats"
                                : "the float network");
-    if (f->test.simulated)
-        printf("no integers   %s\n", s->e.simulated);
     printf("checkpoint    %s\n", f->file);
     if (*f->integers)
         printf("integers      %s\n", f->integers);
+    cli_say_simulated(&f->test, s->e.simulated);
     return print_files(s);
 }
 

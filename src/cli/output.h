@@ -15,4 +15,8 @@ nb_status cli_json_table(nb_ctx *ctx, cJSON *o, const char *name, nb_table *t);
 /* Prints o as one line and deletes it. A NULL object is NB_E_NOMEM. */
 nb_status cli_json_print(nb_ctx *ctx, cJSON *o);
 
+/* Of a result that is simulated: why there are no integers, and what small floats lost. why: as in nb_graph_facts. */
+void cli_say_simulated(const nb_eval *e, const char *why);
+void cli_json_simulated(cJSON *o, const nb_eval *e);
+
 #endif

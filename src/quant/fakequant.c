@@ -77,6 +77,9 @@ static nb_status fq_prepare(nb_graph *g, nb_node *n)
     if (!p->q.scale || !p->q.zero || !p->lo || !p->hi)
         return NB_E_NOMEM;
     set_grid(n, &p->q);
+    p->lost = p->grid.real ? nb_graph_alloc(g, (size_t)p->n_chunks_max * sizeof *p->lost) : NULL;
+    if (p->grid.real && !p->lost)
+        return NB_E_NOMEM;
     n->out.dtype = a->simulated ? NB_F32 : p->q.dtype;
     n->out.q = &p->q;
     n->saved_bytes = (size_t)channels * (size_t)nb_chunks(per, 8);

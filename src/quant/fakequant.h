@@ -36,6 +36,13 @@ void nb_fakequant_settle(nb_node *n, const nb_run *r, float min, float max, cons
  * values are finite. */
 bool nb_fakequant_state_sound(const nb_node *n, const float *state);
 
+/* What n did in the last forward pass of an evaluation: values that it rounded to levels that are no integers, how many of
+ * them beyond the largest, how many to 0. Added to *c. */
+typedef struct {
+    int64_t values, over, under;
+} nb_lost_counts;
+void nb_fakequant_lost(const nb_node *n, nb_lost_counts *c);
+
 /* In mac's prepare: fq's weights are what mac multiplies with, see nb_weight_use. */
 void nb_fakequant_read_by(const nb_node *fq, const nb_node *mac);
 

@@ -40,14 +40,17 @@ static void name_of(const nb_node *fq, char *buf, size_t len)
 nb_status nb_quant_check_integers(nb_graph *g, const nb_node *fq)
 {
     const nb_fakequant_attr *a = fq->attr;
-    float level[256];
+    float real[256];
+    int8_t level[256];
     char name[192];
     name_of(fq, name, sizeof name);
     if (a->per_last)
         return nb_quant_simulate(g, a->weights ? "channel or tensor would do" : "tensor would do",
                                  "%s: granularity %s gives one sum several scales", name,
                                  a->weights ? "full" : "channel");
-    if (a->format->reals && a->format->reals(a->format_attr, a->bits, level) > 0)
+    nb_grid grid = nb_grid_of(a->format, a->format_attr, a->bits, a->scheme, a->weights, level);
+    nb_grid_take_reals(&grid, real);
+    if (grid.real)
         return nb_quant_simulate(g, "uniform or pow2 would do", "%s: format %s with %d bits does not fit -127..127",
                                  name, a->format->name, a->bits);
     return NB_OK;

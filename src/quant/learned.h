@@ -12,8 +12,9 @@ typedef struct {
     int8_t level[256];
     nb_klevels levels; /* of grid.level */
     float real[NB_REALS];
-    nb_kreals reals; /* of grid.real */
-    float *lo, *hi;  /* per chunk extremes of the last observation */
+    nb_kreals reals;      /* of grid.real */
+    float *lo, *hi;       /* per chunk extremes of the last observation */
+    nb_lost_counts *lost; /* per chunk, of the last evaluation; NULL: all levels are integers */
     int32_t n_chunks_max;
     const nb_node *reader; /* of weights: the layer that multiplies with them */
     double *lane;          /* [parts][NB_SCALE_LANES] sums of a backward; NULL: nothing is learned */

@@ -29,12 +29,12 @@ nb_grid nb_grid_of(const nb_format *f, const void *attr, int32_t bits, nb_scheme
     nb_grid g = nb_grid_make(bits, scheme, weights);
     g.format = f;
     g.format_attr = attr;
-    const int32_t n = f->levels ? f->levels(attr, bits, level) : 0;
+    const int32_t n = weights && f->levels ? f->levels(attr, bits, level) : 0;
     if (n == 0)
         return g;
     g.level = level;
     g.n_levels = n;
-    NB_ASSERT(weights && n >= 2 && n <= 1 << bits);
+    NB_ASSERT(n >= 2 && n <= 1 << bits);
     g.hi = level[g.n_levels - 1] > -level[0] ? level[g.n_levels - 1] : -level[0];
     g.lo = -g.hi;
     return g;

@@ -83,10 +83,11 @@ static nb_status bind_part(nb_graph *g, const nb_conf *map, const char *where, b
             b[n++] = (nb_binding){e.keys, attr[k]};
     }
     NB_TRY(nb_conf_bind(g->ctx, map, where, b, n));
+    const nb_format *f = m[NB_METHOD_FORMAT];
     *out = (nb_fakequant_attr){.format = m[NB_METHOD_FORMAT],
                                .range = m[NB_METHOD_RANGE],
                                .learning = m[NB_METHOD_LEARNING],
-                               .format_attr = attr[NB_METHOD_FORMAT],
+                               .format_attr = f->attr ? f->attr : attr[NB_METHOD_FORMAT],
                                .range_attr = attr[NB_METHOD_RANGE],
                                .learning_attr = attr[NB_METHOD_LEARNING],
                                .bits = keys.bits,
@@ -120,6 +121,9 @@ static nb_status settle_width(nb_ctx *ctx, const nb_conf *map, const char *where
     if (scheme && f->width)
         return nb_conf_fail(ctx, scheme, where, NB_E_CONFIG, "scheme: codes of format %s have a sign: leave scheme out",
                             f->name);
+    if (width > 8)
+        return nb_conf_fail(ctx, map, where, NB_E_CONFIG,
+                            "format %s: sign, exponent and mantissa are %d bits: must be 8 at most", f->name, width);
     a->bits = width;
     return NB_OK;
 }

@@ -17,7 +17,7 @@ typedef struct {
     int64_t slices, chunks; /* per slice */
     int64_t mask_stride;    /* bytes of a slice */
     int32_t calibration;
-    bool observe, add;
+    bool observe, add, count;
 } sim_job;
 
 static sim_job job_of(nb_node *n)
@@ -116,6 +116,16 @@ static void round_block(const nb_fq_priv *p, float *y, uint8_t *mask, const floa
     nb_k_dequantize(y, codes, n, q->scale[c], q->zero[c], q->dtype == NB_S8);
 }
 
+/* In units of the scale: what the kernel compares. */
+static void count_lost(nb_lost_counts *c, const nb_kreals *t, const float *x, const float *y, int64_t n, float scale)
+{
+    c->values += n;
+    for (int64_t i = 0; i < n; i++) {
+        c->over += x[i] / scale > t->last || x[i] / scale < t->first;
+        c->under += x[i] != 0.0f && y[i] == 0.0f;
+    }
+}
+
 static void round_task(void *arg, int64_t task, int32_t thread)
 {
     (void)thread;
@@ -125,11 +135,28 @@ static void round_task(void *arg, int64_t task, int32_t thread)
     const int64_t end = nb_chunk_end(s.count, CHUNK, chunk);
     uint8_t *mask = (uint8_t *)j->n->saved + c * j->mask_stride;
     float in[BLOCK], out[BLOCK], *y = j->n->out.data;
+    nb_lost_counts lost = {0};
     for (int64_t at = chunk * CHUNK; at < end; at += BLOCK) {
         const int64_t n = end - at < BLOCK ? end - at : BLOCK;
-        round_block(j->p, place(out, y, &s, at), mask + at / 8, nb_fq_gather(in, j->n->in[0]->out.data, &s, at, n), n,
-                    c);
+        const float *x = nb_fq_gather(in, j->n->in[0]->out.data, &s, at, n);
+        float *here = place(out, y, &s, at);
+        round_block(j->p, here, mask + at / 8, x, n, c);
+        if (j->count)
+            count_lost(&lost, &j->p->reals, x, here, n, j->p->q.scale[c]);
         scatter(y, out, &s, at, n);
+    }
+    if (j->count)
+        j->p->lost[task] = lost;
+}
+
+void nb_fakequant_lost(const nb_node *n, nb_lost_counts *c)
+{
+    const nb_fq_priv *p = n->priv;
+    const int64_t tasks = p->q.n * nb_chunks(nb_count(&n->out) / p->q.n, CHUNK);
+    for (int64_t i = 0; p->lost && i < tasks; i++) {
+        c->values += p->lost[i].values;
+        c->over += p->lost[i].over;
+        c->under += p->lost[i].under;
     }
 }
 
@@ -137,6 +164,7 @@ void nb_fq_simulate(nb_node *n, const nb_run *r)
 {
     sim_job j = job_of(n);
     j.observe = nb_fakequant_observes(n, r);
+    j.count = j.p->lost && !r->train;
     j.calibration = r->calibration;
     if (j.observe)
         nb_parallel_for(j.slices * j.chunks, minmax_task, &j);

@@ -72,3 +72,8 @@ says '"simulated":true'
 run 0 bench tiny.yaml --steps 1 --set quant.weights=off
 says "simulated in floats, no integers to run: weights of c1: off"
 refuses 2 'quant.layers.c1.activations: never: must be a map of keys' train tiny.yaml --set quant.layers.c1.activations=never
+
+# Small floats and long logarithms, after training and calibrated.
+whole fp8 "activations of input1: format fp8_e5m2 with 8 bits does not fit -127..127" --set 'quant.weights={format: fp8_e4m3}' \
+    --set 'quant.activations={format: fp8_e5m2, learn: lsq}'
+says "lost          of weights 0.00 % are beyond the largest level"

@@ -52,12 +52,14 @@ NB_API float nb_grid_round(const nb_grid *g, float v);
  * says which of them there are and what scales they can have. Real 0 is a code of all. */
 struct nb_format {
     NB_ENTRY;
+    const void *attr; /* of one without keys: what its functions get */
     int32_t max_bits; /* more do not fit -127..127; 0: the 8 there are */
     bool weights_only;
-    /* Writes the integers that are codes, ascending, at most 2^bits, and returns how many; NULL: all of the grid. */
+    /* Writes the integers that are codes of weights, ascending, at most 2^bits, and returns how many; NULL or 0: all of
+     * the grid. */
     int32_t (*levels)(const void *attr, int32_t bits, int8_t *level);
-    /* The same where codes cannot be integers, of up to 8 bits: levels in units of the scale, as far above 0 as below,
-     * the largest a whole number. 0: they can. A network with such a quantizer is simulated. NULL: they always can. */
+    /* Where levels gives none, what they are in units of the scale: as far above 0 as below, the largest a whole number.
+     * A network with such a quantizer is simulated. NULL or 0: there are only integers. */
     int32_t (*reals)(const void *attr, int32_t bits, float *level);
     int32_t (*width)(
         const void *attr); /* bits of a code, where the format's keys say them; NULL: the key `bits` does */
