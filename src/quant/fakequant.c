@@ -30,6 +30,7 @@ typedef struct {
     int64_t mask_stride; /* bytes per channel */
     bool observe, add;
     int32_t calibration;
+    nb_fq_draw draw;
 } fq_job;
 
 static nb_status fq_build(nb_graph *g, nb_node *n)
@@ -183,10 +184,22 @@ void nb_fq_set_params(const nb_node *n, nb_qparams *q, int32_t c, const nb_weigh
         keep_sums(n, q, c, use);
 }
 
-void nb_fakequant_read_by(const nb_node *fq, const nb_node *mac)
+/* channel_scale counts codes as they round to nearest: others must fit whatever they are. */
+nb_status nb_fakequant_read_by(nb_graph *g, const nb_node *fq, const nb_node *mac)
 {
+    const nb_fakequant_attr *a = fq->attr;
+    const nb_qparams *x = mac->in[0]->out.q;
     nb_fq_priv *p = fq->priv;
     p->reader = mac;
+    const int64_t per = nb_count(&fq->out) / fq->out.shape.d[0],
+                  reach = (x->hi > -x->lo ? x->hi : -x->lo) + x->hi - x->lo;
+    const int64_t most = NB_SUM_LIMIT / 2 / (p->grid.hi * reach);
+    if (nb_fakequant_nearest(a) || per <= most)
+        return NB_OK;
+    return nb_node_fail(
+        g, mac, NB_E_CONFIG,
+        "rounding: %s: a sum of %lld products could leave 32 bits, at most %lld cannot: nearest would do",
+        a->rounding->name, (long long)per, (long long)most);
 }
 
 static nb_weight_use use_of(const nb_fq_priv *p)
@@ -205,7 +218,7 @@ bool nb_fakequant_state_sound(const nb_node *n, const float *state)
 bool nb_fakequant_fusible(const nb_node *n)
 {
     const nb_fakequant_attr *a = n->attr;
-    return !a->per_channel && !a->weights && !a->simulated;
+    return !a->per_channel && !a->weights && !a->simulated && nb_fakequant_nearest(a);
 }
 
 bool nb_fakequant_observes(const nb_node *n, const nb_run *r)
@@ -223,13 +236,29 @@ void nb_fakequant_settle(nb_node *n, const nb_run *r, float min, float max, cons
     nb_fq_set_params(n, &p->q, 0, NULL);
 }
 
-void nb_fq_codes(const nb_fq_priv *p, uint8_t *codes, uint8_t *mask, const float *x, int64_t n, const nb_qparams *q,
-                 int64_t c)
+static void nearest_codes(const nb_fq_priv *p, uint8_t *codes, uint8_t *mask, const float *x, int64_t n,
+                          const nb_qparams *q, int64_t c)
 {
     if (p->grid.level)
         nb_k_quantize_levels(codes, mask, x, n, q->scale[c], &p->levels);
     else
         nb_k_quantize(codes, mask, x, n, q->scale[c], q->zero[c], q->lo, q->hi);
+}
+
+void nb_fq_codes(const nb_fq_priv *p, uint8_t *codes, uint8_t *mask, const nb_fq_values *v, const nb_qparams *q,
+                 int64_t c)
+{
+    enum { BLOCK = 2048 };
+    if (!v->draw.choose) {
+        nearest_codes(p, codes, mask, v->x, v->n, q, c);
+        return;
+    }
+    float buf[BLOCK];
+    for (int64_t at = 0; at < v->n; at += BLOCK) {
+        const int64_t n = v->n - at < BLOCK ? v->n - at : BLOCK;
+        nb_fq_round(buf, v->x + at, n, q->scale[c], &p->grid, &v->draw, v->first + at);
+        nearest_codes(p, codes + at, mask ? mask + at / 8 : NULL, buf, n, q, c);
+    }
 }
 
 static void channel_forward(void *arg, int64_t c, int32_t thread)
@@ -245,8 +274,8 @@ static void channel_forward(void *arg, int64_t c, int32_t thread)
     }
     const nb_weight_use use = use_of(j->p);
     nb_fq_set_params(j->n, q, (int32_t)c, &use);
-    nb_fq_codes(j->p, (uint8_t *)j->n->out.data + c * j->per, (uint8_t *)j->n->saved + c * j->mask_stride, x, j->per, q,
-                c);
+    const nb_fq_values v = {x, j->per, c * j->per, j->draw};
+    nb_fq_codes(j->p, (uint8_t *)j->n->out.data + c * j->per, (uint8_t *)j->n->saved + c * j->mask_stride, &v, q, c);
 }
 
 static void chunk_minmax(void *arg, int64_t i, int32_t thread)
@@ -262,8 +291,8 @@ static void chunk_quantize(void *arg, int64_t i, int32_t thread)
     (void)thread;
     fq_job *j = arg;
     int64_t at = i * CHUNK, end = nb_chunk_end(j->count, CHUNK, i);
-    nb_fq_codes(j->p, (uint8_t *)j->n->out.data + at, (uint8_t *)j->n->saved + at / 8,
-                (const float *)j->n->in[0]->out.data + at, end - at, &j->p->q, 0);
+    const nb_fq_values v = {(const float *)j->n->in[0]->out.data + at, end - at, at, j->draw};
+    nb_fq_codes(j->p, (uint8_t *)j->n->out.data + at, (uint8_t *)j->n->saved + at / 8, &v, &j->p->q, 0);
 }
 
 static void tensor_forward(fq_job *j)
@@ -301,7 +330,8 @@ static void fq_forward(nb_node *n, const nb_run *r)
                 .p = n->priv,
                 .count = nb_count(&n->out),
                 .observe = nb_fakequant_observes(n, r),
-                .calibration = r->calibration};
+                .calibration = r->calibration,
+                .draw = nb_fq_draw_of(n, r)};
     j.per = j.count / j.p->q.n;
     j.mask_stride = nb_chunks(j.per, 8);
     if (!a->per_channel) {
@@ -368,8 +398,10 @@ nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_
             return nb_fail(ctx, NB_E_UNSUPPORTED,
                            "%s has no range yet: train at least one step with quant: on before lowering", fq->name);
         nb_fq_set_params(fq, q, c, use);
+        const nb_fq_values v = {(const float *)fq->in[0]->out.data + c * per, per, c * per,
+                                nb_fq_draw_of(fq, &(nb_run){0})};
         if (codes)
-            nb_fq_codes(p, (uint8_t *)codes + c * per, NULL, (const float *)fq->in[0]->out.data + c * per, per, q, c);
+            nb_fq_codes(p, (uint8_t *)codes + c * per, NULL, &v, q, c);
     }
     return NB_OK;
 }

@@ -10,6 +10,7 @@ typedef struct {
     const nb_format *format;
     const nb_range *range;
     const nb_learning *learning;
+    const nb_rounding *rounding;                          /* NULL: nearest */
     const void *format_attr, *range_attr, *learning_attr; /* in the graph's arena */
     int32_t bits;
     nb_scheme scheme;
@@ -19,6 +20,11 @@ typedef struct {
     bool off;         /* a rule alone: there is no such node */
     bool simulated;   /* the network is: floats come out, each the value of a code */
 } nb_fakequant_attr;
+
+static inline bool nb_fakequant_nearest(const nb_fakequant_attr *a)
+{
+    return !a->rounding || !a->rounding->choose;
+}
 
 static inline bool nb_is_quantizer(const nb_node *n)
 {
@@ -43,8 +49,9 @@ typedef struct {
 } nb_lost_counts;
 void nb_fakequant_lost(const nb_node *n, nb_lost_counts *c);
 
-/* In mac's prepare: fq's weights are what mac multiplies with, see nb_weight_use. */
-void nb_fakequant_read_by(const nb_node *fq, const nb_node *mac);
+/* In mac's prepare: fq's weights are what mac multiplies with, see nb_weight_use. Fails where rounding that is not to
+ * nearest could take a sum out of 32 bits. */
+nb_status nb_fakequant_read_by(nb_graph *g, const nb_node *fq, const nb_node *mac);
 
 /* ---- what is learned ---- */
 

@@ -48,6 +48,9 @@ nb_status nb_quant_check_integers(nb_graph *g, const nb_node *fq)
         return nb_quant_simulate(g, a->weights ? "channel or tensor would do" : "tensor would do",
                                  "%s: granularity %s gives one sum several scales", name,
                                  a->weights ? "full" : "channel");
+    if (!a->weights && !nb_fakequant_nearest(a) && !a->rounding->random)
+        return nb_quant_simulate(g, "nearest would do", "%s: rounding %s is not what integers are rescaled by", name,
+                                 a->rounding->name);
     nb_grid grid = nb_grid_of(a->format, a->format_attr, a->bits, a->scheme, a->weights, level);
     nb_grid_take_reals(&grid, real);
     if (grid.real)

@@ -54,8 +54,24 @@ const float *nb_fq_gather(float *buf, const float *x, const nb_fq_slice *s, int6
 void nb_fq_observe(const nb_node *n, int32_t c, const nb_observation *seen);
 /* Scale and zero point of channel c from its state; use: of weights in a network of integers, else NULL. */
 void nb_fq_set_params(const nb_node *n, nb_qparams *q, int32_t c, const nb_weight_use *use);
-/* Codes of values with the parameters of channel c. */
-void nb_fq_codes(const nb_fq_priv *p, uint8_t *codes, uint8_t *mask, const float *x, int64_t n, const nb_qparams *q,
+/* How a step rounds; choose NULL: to nearest. */
+typedef struct {
+    float (*choose)(float v, float below, float above, float u);
+    uint64_t key;
+} nb_fq_draw;
+nb_fq_draw nb_fq_draw_of(const nb_node *n, const nb_run *r);
+/* out[i] is x[i] moved to the code that was chosen; first: number of x[0] in the tensor, or slice after slice. */
+void nb_fq_round(float *out, const float *x, int64_t n, float scale, const nb_grid *g, const nb_fq_draw *d,
+                 int64_t first);
+
+/* n values, the first of that number. */
+typedef struct {
+    const float *x;
+    int64_t n, first;
+    nb_fq_draw draw;
+} nb_fq_values;
+/* Their codes with the parameters of channel c. */
+void nb_fq_codes(const nb_fq_priv *p, uint8_t *codes, uint8_t *mask, const nb_fq_values *v, const nb_qparams *q,
                  int64_t c);
 /* A node's forward pass, and the straight-through part of its backward one, in a network that is simulated. */
 void nb_fq_simulate(nb_node *n, const nb_run *r);

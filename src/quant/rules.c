@@ -13,6 +13,7 @@ const nb_key nb_quant_weight_keys[] = {
     NB_KEY_STRING(nb_quant_keys, format, "uniform", "what a code means, see `nibble keys formats`"),
     NB_KEY_STRING(nb_quant_keys, range, "minmax", "how the range is found, see `nibble keys ranges`"),
     NB_KEY_STRING(nb_quant_keys, learn, "none", "how scales are trained, see `nibble keys learnings`"),
+    NB_KEY_STRING(nb_quant_keys, rounding, "nearest", "to which code a value goes, see `nibble keys roundings`"),
     {0}};
 
 const nb_key nb_quant_act_keys[] = {
@@ -25,6 +26,7 @@ const nb_key nb_quant_act_keys[] = {
     NB_KEY_STRING(nb_quant_keys, format, "uniform", "what a code means, see `nibble keys formats`"),
     NB_KEY_STRING(nb_quant_keys, range, "ema", "how the range is found, see `nibble keys ranges`"),
     NB_KEY_STRING(nb_quant_keys, learn, "none", "how scales are trained, see `nibble keys learnings`"),
+    NB_KEY_STRING(nb_quant_keys, rounding, "nearest", "to which code a value goes, see `nibble keys roundings`"),
     {0}};
 
 const nb_key nb_quant_section_keys[] = {
@@ -50,7 +52,7 @@ const nb_key nb_quant_section_keys[] = {
 /* The method of one kind that a map names, or dflt. */
 static const void *choose(nb_ctx *ctx, const nb_conf *map, const char *where, nb_method_kind kind, const char *dflt)
 {
-    static const char *const what[NB_METHOD_KINDS] = {"format", "range method", "learning"};
+    static const char *const what[NB_METHOD_KINDS] = {"format", "range method", "learning", "rounding"};
     const nb_conf *named = map ? nb_conf_get(map, nb_method_key(kind)) : NULL;
     const char *name = named ? nb_conf_text(named) : dflt;
     char place[224];
@@ -87,6 +89,7 @@ static nb_status bind_part(nb_graph *g, const nb_conf *map, const char *where, b
     *out = (nb_fakequant_attr){.format = m[NB_METHOD_FORMAT],
                                .range = m[NB_METHOD_RANGE],
                                .learning = m[NB_METHOD_LEARNING],
+                               .rounding = m[NB_METHOD_ROUNDING],
                                .format_attr = f->attr ? f->attr : attr[NB_METHOD_FORMAT],
                                .range_attr = attr[NB_METHOD_RANGE],
                                .learning_attr = attr[NB_METHOD_LEARNING],
@@ -128,8 +131,8 @@ static nb_status settle_width(nb_ctx *ctx, const nb_conf *map, const char *where
     return NB_OK;
 }
 
-/* Does the format hold so many bits, of such values? map: where it is said, or would be. */
-static nb_status check_format(nb_graph *g, const nb_conf *map, const char *where, const nb_fakequant_attr *a)
+/* Does the format hold so many bits, of such values, and do the methods go together? map: where it is said, or would be. */
+static nb_status check_methods(nb_graph *g, const nb_conf *map, const char *where, const nb_fakequant_attr *a)
 {
     const nb_format *f = a->format;
     if (!a->weights && f->weights_only)
@@ -140,6 +143,11 @@ static nb_status check_format(nb_graph *g, const nb_conf *map, const char *where
                             "format: %s: has codes of 2..%d bits, which fit into -127..127, not of %d: set bits to one "
                             "of these",
                             f->name, f->max_bits, a->bits);
+    if (!nb_fakequant_nearest(a) && a->learning->n_state > 0)
+        return nb_conf_fail(g->ctx, nb_conf_get(map, "rounding"), where, NB_E_CONFIG,
+                            "rounding: %s: goes with learn: none: the gradient of a learned scale (%s) is that of "
+                            "rounding to nearest",
+                            a->rounding->name, a->learning->name);
     return NB_OK;
 }
 
@@ -158,7 +166,8 @@ void nb_quant_first_last(const nb_quant_rules *rules, nb_fakequant_attr *a)
 
 static nb_status bind_general(nb_quant_rules *r, bool weights)
 {
-    static const char *const dflt[2][NB_METHOD_KINDS] = {{"uniform", "ema", "none"}, {"uniform", "minmax", "none"}};
+    static const char *const dflt[2][NB_METHOD_KINDS] = {{"uniform", "ema", "none", "nearest"},
+                                                         {"uniform", "minmax", "none", "nearest"}};
     const nb_conf *map = weights ? r->section.weights : r->section.activations;
     const char *where = weights ? "quant.weights" : "quant.activations";
     nb_fakequant_attr *a = weights ? &r->weights : &r->activations;
@@ -167,7 +176,7 @@ static nb_status bind_general(nb_quant_rules *r, bool weights)
     NB_TRY(bind_part(r->g, map, where, weights, dflt[weights], a));
     NB_TRY(settle_width(r->g->ctx, map, where, a));
     a->off = off;
-    return check_format(r->g, map, where, a);
+    return check_methods(r->g, map, where, a);
 }
 
 nb_status nb_quant_rules_bind(nb_graph *g, const nb_conf *quant, nb_quant_rules *out)
@@ -219,6 +228,8 @@ static void override_methods(const nb_conf *own, const nb_fakequant_attr *a, nb_
         attr->range = a->range;
         attr->range_attr = a->range_attr;
     }
+    if (nb_conf_get(own, "rounding"))
+        attr->rounding = a->rounding;
     if (nb_conf_get(own, "learn") || has_any(own, a->learning->keys)) {
         attr->learning = a->learning;
         attr->learning_attr = a->learning_attr;
@@ -236,7 +247,8 @@ nb_status nb_quant_rules_override(const nb_quant_rules *rules, const char *layer
     char where[192];
     snprintf(where, sizeof where, "quant.layers.%s.%s", layer, part);
     nb_fakequant_attr a;
-    const char *const dflt[NB_METHOD_KINDS] = {attr->format->name, attr->range->name, attr->learning->name};
+    const char *const dflt[NB_METHOD_KINDS] = {attr->format->name, attr->range->name, attr->learning->name,
+                                               attr->rounding->name};
     NB_TRY(take_off(rules->g->ctx, &own, where, &attr->off));
     NB_TRY(bind_part(rules->g, own, where, attr->weights, dflt, &a));
     attr->bits = nb_conf_get(own, "bits") ? a.bits : attr->bits;
@@ -247,7 +259,7 @@ nb_status nb_quant_rules_override(const nb_quant_rules *rules, const char *layer
     }
     override_methods(own, &a, attr);
     NB_TRY(settle_width(rules->g->ctx, own, where, attr));
-    return check_format(rules->g, own, where, attr);
+    return check_methods(rules->g, own, where, attr);
 }
 
 static nb_status check_layer_map(const nb_quant_rules *rules, const nb_conf *map, const char *layer)

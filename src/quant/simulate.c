@@ -18,6 +18,7 @@ typedef struct {
     int64_t mask_stride;    /* bytes of a slice */
     int32_t calibration;
     bool observe, add, count;
+    nb_fq_draw draw;
 } sim_job;
 
 static sim_job job_of(nb_node *n)
@@ -104,16 +105,19 @@ static void settle_slice(void *arg, int64_t c, int32_t thread)
 
 /* ---- values ---- */
 
-static void round_block(const nb_fq_priv *p, float *y, uint8_t *mask, const float *x, int64_t n, int64_t c)
+static void round_block(const nb_fq_priv *p, float *y, uint8_t *mask, const nb_fq_values *v, int64_t c)
 {
     const nb_qparams *q = &p->q;
     uint8_t codes[BLOCK];
-    if (p->grid.real) {
-        nb_k_quantize_reals(y, mask, x, n, q->scale[c], &p->reals);
+    float moved[BLOCK];
+    if (!p->grid.real) {
+        nb_fq_codes(p, codes, mask, v, q, c);
+        nb_k_dequantize(y, codes, v->n, q->scale[c], q->zero[c], q->dtype == NB_S8);
         return;
     }
-    nb_fq_codes(p, codes, mask, x, n, q, c);
-    nb_k_dequantize(y, codes, n, q->scale[c], q->zero[c], q->dtype == NB_S8);
+    if (v->draw.choose)
+        nb_fq_round(moved, v->x, v->n, q->scale[c], &p->grid, &v->draw, v->first);
+    nb_k_quantize_reals(y, mask, v->draw.choose ? moved : v->x, v->n, q->scale[c], &p->reals);
 }
 
 /* In units of the scale: what the kernel compares. */
@@ -140,7 +144,8 @@ static void round_task(void *arg, int64_t task, int32_t thread)
         const int64_t n = end - at < BLOCK ? end - at : BLOCK;
         const float *x = nb_fq_gather(in, j->n->in[0]->out.data, &s, at, n);
         float *here = place(out, y, &s, at);
-        round_block(j->p, here, mask + at / 8, x, n, c);
+        const nb_fq_values v = {x, n, c * s.count + at, j->draw};
+        round_block(j->p, here, mask + at / 8, &v, c);
         if (j->count)
             count_lost(&lost, &j->p->reals, x, here, n, j->p->q.scale[c]);
         scatter(y, out, &s, at, n);
@@ -166,6 +171,7 @@ void nb_fq_simulate(nb_node *n, const nb_run *r)
     j.observe = nb_fakequant_observes(n, r);
     j.count = j.p->lost && !r->train;
     j.calibration = r->calibration;
+    j.draw = nb_fq_draw_of(n, r);
     if (j.observe)
         nb_parallel_for(j.slices * j.chunks, minmax_task, &j);
     nb_parallel_for(j.slices, settle_slice, &j);

@@ -77,3 +77,16 @@ refuses 2 'quant.layers.c1.activations: never: must be a map of keys' train tiny
 whole fp8 "activations of input1: format fp8_e5m2 with 8 bits does not fit -127..127" --set 'quant.weights={format: fp8_e4m3}' \
     --set 'quant.activations={format: fp8_e5m2, learn: lsq}'
 says "lost          of weights 0.00 % are beyond the largest level"
+
+# ---- rounding: the same bytes on any number of threads, node by node; floored weights are integers all the same ----
+how=(--set quant.weights.rounding=stochastic --set quant.activations.rounding=stochastic --set quant.weights.bits=3)
+run 0 train tiny.yaml --set out=dice --set "$short" "${how[@]}" --threads 2
+for other in "--threads 1" "--reference"; do
+    # shellcheck disable=SC2086 # words are meant
+    run 0 train tiny.yaml --set out=dice --set "$short" "${how[@]}" $other --force
+    same_run dice dice.old1
+    rm -r dice.old1
+done
+run 0 verify dice/model.int.safetensors --from dice/last.safetensors
+run 0 train tiny.yaml --set out=floor --set "$short" --set quant.weights.rounding=floor
+run 0 verify floor/model.int.safetensors --from floor/last.safetensors

@@ -1,4 +1,4 @@
-/* quant.h - quantizers (format, range, learning), fake-quant nodes, and the policy that places them.
+/* quant.h - quantizers (format, range, learning, rounding), fake-quant nodes, and the policy that places them.
  *
  * Formulas after Nagel et al. 2021 (arXiv:2106.08295), sections 2.2, 3.1 and 4.1. The contract for codes is in
  * src/kernels/rescale.h: q = clamp(round_half_even(x / s) + z, lo, hi), real = s * (q - z). */
@@ -14,7 +14,7 @@ extern "C" {
 typedef enum { NB_SCHEME_ASYMMETRIC, NB_SCHEME_SYMMETRIC, NB_SCHEME_UNSIGNED } nb_scheme;
 typedef enum { NB_GRANULARITY_CHANNEL, NB_GRANULARITY_TENSOR, NB_GRANULARITY_FULL } nb_granularity;
 
-/* ---- what a quantizer is: three answers, each a table in a file of its own; none knows the others ---- */
+/* ---- what a quantizer is: four answers, each a table in a file of its own; none knows the others ---- */
 
 /* The codes there are: every integer of lo..hi, or the levels. */
 typedef struct nb_grid {
@@ -123,10 +123,19 @@ struct nb_learning {
     void (*backward)(const void *attr, const nb_grid *g, const nb_learn_sums *s, float *dparam); /* adds */
 };
 
+/* 4. To which of two codes does a value between them go? Files rounding_<name>.c, listed in roundings.def. */
+struct nb_rounding {
+    NB_ENTRY;
+    bool random; /* for training alone: evaluation, calibration and integers round to nearest */
+    /* below <= v < above, neighbours in units of the scale; u: uniform in [0, 1), the value's own in this step. Returns
+     * one of the two. NULL: the nearest. */
+    float (*choose)(float v, float below, float above, float u);
+};
+
 /* One section `weights:` or `activations:`. */
 typedef struct {
     int32_t bits, granularity, scheme;
-    const char *format, *range, *learn;
+    const char *format, *range, *learn, *rounding;
 } nb_quant_keys;
 
 /* The `quant` section. */
