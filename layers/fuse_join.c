@@ -209,11 +209,12 @@ static void join_backward(const nb_step *s, const nb_run *r)
     nb_parallel_for(nb_chunks(j.count, NB_LAYER_GRAIN), backward_chunk, &j);
 }
 
-const nb_fusion nb_fusion_join = {.name = "join",
-                                  .help = "a residual add, or a relu, and what follows it",
-                                  .patterns = (const char *const[]){"add [relu] [fakequant]", "relu fakequant", NULL},
-                                  .flags = NB_FUSION_PASSES_GRAD,
-                                  .fits = join_fits,
-                                  .prepare = join_prepare,
-                                  .forward = join_forward,
-                                  .backward = join_backward};
+const nb_fusion nb_fusion_join = {
+    .name = "join",
+    .help = "a residual add, or a relu, and what follows it",
+    .patterns = (const char *const[]){"add [relu] [fakequant]", "add [relu]", "relu fakequant", NULL},
+    .flags = NB_FUSION_PASSES_GRAD,
+    .fits = join_fits,
+    .prepare = join_prepare,
+    .forward = join_forward,
+    .backward = join_backward};

@@ -214,7 +214,8 @@ static void norm_backward(const nb_step *s, const nb_run *r)
 
 const nb_fusion nb_fusion_norm = {.name = "norm",
                                   .help = "batch norm and what follows it: statistics, then everything else",
-                                  .patterns = (const char *const[]){"batchnorm [relu] [fakequant]", NULL},
+                                  .patterns =
+                                      (const char *const[]){"batchnorm [relu] [fakequant]", "batchnorm [relu]", NULL},
                                   .fits = norm_fits,
                                   .prepare = norm_prepare,
                                   .forward = norm_forward,

@@ -144,7 +144,7 @@ nb_status nb_mac_prepare(nb_graph *g, nb_node *n, const nb_geom *geom, int32_t p
     p->y_item = (int64_t)geom->oh * geom->ow * geom->oc / per;
     p->k = (int64_t)geom->kh * geom->kw * (geom->c / geom->groups);
     if (p->integer && nb_is_quantizer(n->in[1]))
-        nb_fakequant_read_by(n->in[1], n); /* which sees to it that sums fit an int32 */
+        NB_TRY(nb_fakequant_read_by(g, n->in[1], n)); /* which sees to it that sums fit an int32 */
     NB_TRY(prepare_grad(g, p));
     p->item = *geom;
     if (per > 1) /* a row of items */

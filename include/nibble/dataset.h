@@ -39,12 +39,22 @@ NB_API const nb_data_keys *nb_data_common(const nb_data *d);
 NB_API void nb_data_get(const nb_data *d, int32_t index, uint8_t *hwc, int32_t *label);
 NB_API void nb_data_close(nb_ctx *ctx, nb_data *d); /* NULL is fine */
 
+/* Shares of values that a format whose levels are no integers (small floats, logarithms) does not tell from others: beyond
+ * the largest level, and rounded to 0. */
+typedef struct {
+    double over, under;
+} nb_lost;
+
 /* How a network did on a set of images: the same for the float forward pass and for the integer engine. */
 typedef struct {
     int32_t n, correct;
     double accuracy; /* correct / n */
     double loss;     /* mean cross entropy of the dequantized logits */
-    int64_t unlike;  /* images whose logits are not those of the first: 0 of many is a network that is dead */
+    /* yes or no: by floats in the place of integers that cannot be (nb_graph_facts); then, some format's levels are no
+     * integers, and these are the shares of all such values */
+    int32_t simulated, any_lost;
+    nb_lost weights, activations;
+    int64_t unlike; /* images whose logits are not those of the first: 0 of many is a network that is dead */
 } nb_eval;
 
 #ifdef __cplusplus

@@ -38,6 +38,9 @@ typedef struct {
     size_t planned_bytes;  /* everything that lives within one step: the peak */
     int32_t steps;         /* nodes, or fused chains of nodes */
     bool quantized;
+    /* Why a quantized network cannot become integers and is simulated in floats: "weights of c1: format fp8_e4m3 does
+     * not fit -127..127", and what would do instead; NULL: it can. They live as long as the graph. */
+    const char *simulated, *instead;
 } nb_graph_facts;
 NB_API nb_graph_facts nb_graph_about(const nb_graph *g); /* info lives as long as g */
 

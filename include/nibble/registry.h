@@ -34,6 +34,7 @@ typedef struct nb_schedule nb_schedule;
 typedef struct nb_format nb_format;
 typedef struct nb_range nb_range;
 typedef struct nb_learning nb_learning;
+typedef struct nb_rounding nb_rounding;
 typedef struct nb_post_step nb_post_step;
 extern NB_API const nb_op *const nb_layers[]; /* all of layers/layers.def, and so on */
 extern NB_API const nb_block *const nb_blocks[];
@@ -43,12 +44,22 @@ extern NB_API const nb_schedule *const nb_schedules[];
 extern NB_API const nb_format *const nb_formats[];
 extern NB_API const nb_range *const nb_ranges[];
 extern NB_API const nb_learning *const nb_learnings[];
+extern NB_API const nb_rounding *const nb_roundings[];
 extern NB_API const nb_post_step *const nb_post_steps[];
 
-/* What a quantizer is made of: three lists, and the key under which `quant` names one of each: "format", "range", "learn". */
-typedef enum { NB_METHOD_FORMAT, NB_METHOD_RANGE, NB_METHOD_LEARNING, NB_METHOD_KINDS } nb_method_kind;
+/* What a quantizer is made of: four lists, and the key under which `quant` names one of each: "format", "range", "learn",
+ * "rounding". */
+typedef enum {
+    NB_METHOD_FORMAT,
+    NB_METHOD_RANGE,
+    NB_METHOD_LEARNING,
+    NB_METHOD_ROUNDING,
+    NB_METHOD_KINDS
+} nb_method_kind;
 NB_API const void *nb_method_list(nb_method_kind kind);
 NB_API const char *nb_method_key(nb_method_kind kind);
+/* Does the format of this name say how many bits a code has, so that the key `bits` does not? */
+NB_API bool nb_format_says_bits(const char *name);
 
 /* list: nb_layers, nb_optimizers, ... */
 NB_API const void *nb_registry_find(const void *list, const char *name); /* NULL when there is none */

@@ -22,7 +22,8 @@ enum {
     DEFAULT_STEPS = 20,
     MAX_STEPS = 100000,
     WARM_UP = 3,
-    ONE_IMAGE = 20 /* times in a row: what a camera sees, not what the first frame sees */
+    ENGINE_ROWS = 2, /* of the table of totals, the last ones */
+    ONE_IMAGE = 20   /* times in a row: what a camera sees, not what the first frame sees */
 };
 
 typedef struct {
@@ -90,7 +91,9 @@ static nb_status open_all(bench *b)
     for (int32_t i = 0; i < b->batch; i++)
         nb_data_get(b->exp.train, i % d->count, b->pixels + (size_t)i * image, &b->labels[i]);
     NB_TRY(open_contender(b, &b->train[0], false));
-    return open_contender(b, &b->train[1], true);
+    NB_TRY(open_contender(b, &b->train[1], true));
+    cli_experiment_note(&b->exp, b->train[1].graph);
+    return NB_OK;
 }
 
 /* nb_forward and nb_backward, step by step with a clock. */
@@ -184,6 +187,8 @@ static nb_status run_all(bench *b)
     for (int32_t round = -WARM_UP; round < b->rounds; round++) {
         train_step(b, &b->train[0], round);
         train_step(b, &b->train[1], round);
+        if (*b->exp.simulated)
+            continue;
         if (!b->integers) /* ranges are known after the first quantized step */
             NB_TRY(open_engine(b));
         engine_step(b, round);
@@ -221,10 +226,13 @@ static nb_status print_totals(bench *b)
         {"integer engine, one image", nb_median(b->engine_one, b->rounds), 1, 0},
     };
     nb_table *t;
-    NB_TRY(nb_table_of_speed(b->c->ctx, rows, sizeof rows / sizeof *rows, &t));
+    const int32_t n = sizeof rows / sizeof *rows;
+    NB_TRY(nb_table_of_speed(b->c->ctx, rows, b->integers ? n : n - ENGINE_ROWS, &t));
     if (!cli_flag(b->c, "--json")) {
         cli_print_build();
-        printf("batch %d, %d threads, median of %d interleaved rounds\n\n", b->batch, nb_threads(), b->rounds);
+        printf("batch %d, %d threads, median of %d interleaved rounds\n", b->batch, nb_threads(), b->rounds);
+        printf("%s%s%s\n", *b->exp.simulated ? "simulated in floats, no integers to run: " : "", b->exp.simulated,
+               *b->exp.simulated ? "\n" : "");
     }
     return print_table(b, t, "totals");
 }
@@ -267,6 +275,8 @@ static nb_status print_all(bench *b)
     NB_TRY(print_layers(b, &b->train[0], "float"));
     fputs(between, stdout);
     NB_TRY(print_layers(b, &b->train[1], "quantized"));
+    if (!b->integers)
+        return NB_OK;
     fputs(between, stdout);
     return print_engine_layers(b);
 }

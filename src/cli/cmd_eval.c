@@ -44,6 +44,7 @@ static nb_status print_json(cli *c, const cli_model *m, const cli_images *im, co
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "file", m->path);
     cJSON_AddStringToObject(o, "kind", cli_model_kind(m, kind, sizeof kind));
+    cli_json_simulated(o, e);
     cJSON_AddStringToObject(o, "split", im->name);
     cJSON_AddNumberToObject(o, "images", e->n);
     cJSON_AddNumberToObject(o, "correct", e->correct);
@@ -81,6 +82,7 @@ static nb_status evaluate(cli *c, cli_model *m)
     printf("%s: %s on %d %s images: accuracy %.2f %%, loss %.4f (%.0f images/s)\n", m->path,
            cli_model_kind(m, kind, sizeof kind), e.n, images.name, 100 * e.accuracy, e.loss,
            (double)e.n / (seconds > 1e-9 ? seconds : 1e-9));
+    cli_say_simulated(&e, m->experiment.simulated);
     return NB_OK;
 }
 
@@ -105,10 +107,12 @@ const cli_command cli_command_eval = {
     .name = "eval",
     .usage = "FILE",
     .help = "accuracy and loss of a checkpoint on its test images",
-    .more = "FILE is a training checkpoint (last.safetensors, best.safetensors) or an integer one "
-            "(model.int.safetensors).\n"
-            "A quantized network is lowered and run by the integer engine: the accuracy is the one that ships.\n"
-            "The data set is the one in the file's config; --set data.path=DIR says where it lies on this machine.\n",
+    .more =
+        "FILE is a training checkpoint (last.safetensors, best.safetensors) or an integer one "
+        "(model.int.safetensors).\n"
+        "A quantized network is lowered and run by the integer engine: the accuracy is the one that ships. One that\n"
+        "cannot be integers is simulated in floats, and the line says so.\n"
+        "The data set is the one in the file's config; --set data.path=DIR says where it lies on this machine.\n",
     .options = options,
     .min_args = 1,
     .max_args = 1,

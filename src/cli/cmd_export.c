@@ -59,16 +59,14 @@ static nb_status export_model(cli *c, cli_model *m)
     out = piped ? "/dev/stdout" : out;
     NB_TRY(cli_model_open(c, c->arg[0], 1, m));
     NB_TRY(cli_output_check(c, "-o", out));
-    if (!m->integers && e->write_float) {
+    if (!m->integers && !*m->experiment.simulated && e->write_float) {
         if (cli_value(c, "--opset") || cli_value(c, "--form"))
             return cli_usage(c, "--opset and --form are for integers; %s is a float network", m->path);
         NB_TRY(e->write_float(c->ctx, m->graph, out));
         printf("%s\n", out);
         return NB_OK;
     }
-    if (!m->integers)
-        return nb_fail(c->ctx, NB_E_UNSUPPORTED, "%s: is a float network; only a quantized one has integers to export",
-                       m->path);
+    NB_TRY(cli_model_need_integers(c, m, "export"));
     NB_TRY(e->write(c->ctx, m->integers, out, &options));
     if (!piped)
         printf("%s\n", out);

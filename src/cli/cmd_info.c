@@ -17,6 +17,7 @@ typedef struct {
     double accuracy;      /* < 0: unknown */
     char ranges[256];     /* "": not quantized */
     char unused[320];     /* "": codes are used */
+    char simulated[CLI_WHY_BYTES];
 } summary;
 
 static void say_data(summary *s, int32_t h, int32_t w, int32_t ch, int32_t classes)
@@ -27,6 +28,8 @@ static void say_data(summary *s, int32_t h, int32_t w, int32_t ch, int32_t class
 static nb_status from_graph(const nb_graph *g, summary *s)
 {
     const nb_dsinfo *d = nb_graph_about(g).info;
+    const char *why = nb_graph_about(g).simulated;
+    snprintf(s->simulated, sizeof s->simulated, "%s", why ? why : "");
     say_data(s, d->h, d->w, d->c, d->classes);
     nb_quant_ranges_text(g, s->ranges, sizeof s->ranges);
     return nb_layers_of_graph(g, &s->layers);
@@ -151,6 +154,8 @@ static nb_status print_text(cli *c, const summary *s, nb_table *t)
         printf("ranges: %s\n", s->ranges);
     if (*s->unused)
         printf("%s\n", s->unused);
+    if (*s->simulated)
+        printf("simulated in floats, no integers: %s\n", s->simulated);
     if (s->batch)
         printf("memory of a training step, planned, batch %d:\n", s->batch);
     print_memory("  float phase", s->train_bytes[0]);
@@ -168,6 +173,8 @@ static nb_status print_json(cli *c, const summary *s, nb_table *t)
     const nb_layer_row all = nb_layers_total(&s->layers);
     cJSON_AddStringToObject(o, "file", c->arg[0]);
     cJSON_AddStringToObject(o, "kind", s->kind);
+    if (*s->simulated)
+        cJSON_AddStringToObject(o, "simulated", s->simulated);
     cJSON_AddNumberToObject(o, "parameters", (double)all.parameters);
     cJSON_AddNumberToObject(o, "macs", (double)all.macs);
     cJSON_AddNumberToObject(o, "bytes", (double)all.bytes);

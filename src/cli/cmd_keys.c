@@ -147,7 +147,8 @@ static nb_status walk_quant(walk *w)
     static const group methods[NB_METHOD_KINDS] = {
         {{"quant", "formats"}, {"quant.weights", "quant.activations"}, false},
         {{"quant", "ranges"}, {"quant.weights", "quant.activations"}, false},
-        {{"quant", "learnings"}, {"quant.weights", "quant.activations"}, false}};
+        {{"quant", "learnings"}, {"quant.weights", "quant.activations"}, false},
+        {{"quant", "roundings"}, {"quant.weights", "quant.activations"}, false}};
     static const group steps = {{"quant", "steps"}, {"quant.steps"}, true};
     NB_TRY(show(w, &quant, "quant", "the `quant` section", nb_quant_section_keys, NULL));
     NB_TRY(show(w, &weights, "weights", "quant.weights", nb_quant_weight_keys, NULL));
@@ -242,7 +243,8 @@ const cli_command cli_command_keys = {
     .help = "every key of a config: type, default, what is allowed, meaning",
     .more =
         "SECTION is experiment, data (datasets, augment), model (layers, blocks), quant (formats, ranges,\n"
-        "learnings, steps) or train (phases, optimizers, schedules); NAME is one thing of these: conv2d, sgd, synth,\n"
+        "learnings, roundings, steps) or train (phases, optimizers, schedules); NAME is one thing of these: conv2d, "
+        "sgd, synth,\n"
         "...; KEY is a key: batch, train.phases.0.lr. With train, eval, info and others, --set overrides a key by its\n"
         "path:\n"
         "  --set train.batch=64 --set model.1.conv2d.out=32 --set quant.layers.c1.weights.bits=2\n"

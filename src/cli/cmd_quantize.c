@@ -89,6 +89,9 @@ static nb_status quantize(session *s)
     NB_TRY(calibrate(s));
     NB_TRY(cli_post_steps_run(&s->steps, s->graph));
     nb_quant_ranges_text(s->graph, s->ranges, sizeof s->ranges);
+    cli_experiment_note(&s->e, s->graph);
+    if (*s->e.simulated)
+        return nb_evaluate_graph(s->graph, test.data, test.indices, test.n, &s->after);
     NB_TRY(nb_quant_unused_text(s->graph, s->unused, sizeof s->unused));
     NB_TRY(nb_lower(s->graph, s->e.text, &s->integers));
     NB_TRY(cli_compare_few(s->c, s->from->path, s->graph, s->integers, test.data));
@@ -114,7 +117,7 @@ static nb_status save(session *s)
                                               : nb_fail(ctx, NB_E_NOMEM, "out of memory");
     if (st == NB_OK)
         st = nb_checkpoint_save(ctx, s->last, &spec);
-    if (st == NB_OK)
+    if (st == NB_OK && s->integers)
         st = nb_intmodel_save(ctx, s->integers, s->model);
     nb_c_locale_leave(&locale);
     return nb_together_end(ctx, st);
@@ -141,7 +144,9 @@ static nb_status print_json(session *s, const char *bits)
     cJSON_AddNumberToObject(o, "accuracy", s->after.accuracy);
     cJSON_AddNumberToObject(o, "loss", s->after.loss);
     cJSON_AddStringToObject(o, "checkpoint", s->last);
-    cJSON_AddStringToObject(o, "integers", s->model);
+    cli_json_simulated(o, &s->after);
+    if (s->integers)
+        cJSON_AddStringToObject(o, "integers", s->model);
     return cli_json_print(s->c->ctx, o);
 }
 
@@ -158,7 +163,7 @@ static nb_status print(session *s)
 {
     char bits[CLI_BITS_BYTES];
     cli_bits_text(&s->e, true, bits);
-    cli_compare_warn_dead(s->model, &s->after);
+    cli_compare_warn_dead(s->integers ? s->model : s->last, &s->after);
     if (cli_flag(s->c, "--json"))
         return print_json(s, bits);
     nb_table *t;
@@ -169,16 +174,20 @@ static nb_status print(session *s)
     nb_table_column(t, "loss", "loss", NB_RIGHT);
     if (s->before.n)
         add_row(t, "before", "float", &s->before);
-    add_row(t, "integers", bits, &s->after);
+    add_row(t, s->integers ? "integers" : "quantized", bits, &s->after);
     NB_TRY(cli_table_print(s->c->ctx, t));
     char from[64] = "no images, from the weights alone";
     if (s->n_sample)
         snprintf(from, sizeof from, "%d training images", s->n_sample);
-    printf("\non %d test images, the integers by the integer engine; ranges from %s\n", s->after.n, from);
+    printf("\non %d test images, %s; ranges from %s\n", s->after.n,
+           s->integers ? "the integers by the integer engine" : "the quantized network simulated in floats", from);
     printf("ranges: %s\n", s->ranges);
     if (*s->unused)
         printf("%s\n", s->unused);
-    printf("checkpoint    %s\nintegers      %s\n", s->last, s->model);
+    printf("checkpoint    %s\n", s->last);
+    if (s->integers)
+        printf("integers      %s\n", s->model);
+    cli_say_simulated(&s->after, s->e.simulated);
     return NB_OK;
 }
 

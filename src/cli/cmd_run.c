@@ -131,9 +131,12 @@ static nb_status run(cli *c)
     }
     if (st == NB_OK && cli_flag(c, "--json")) {
         o = cJSON_CreateObject();
+        cJSON_AddBoolToObject(o, "simulated", *m.experiment.simulated != '\0');
         list = cJSON_AddArrayToObject(o, "images");
         st = list ? NB_OK : nb_fail(c->ctx, NB_E_NOMEM, "out of memory");
     }
+    if (st == NB_OK && !list && *m.experiment.simulated)
+        printf("simulated in floats, no integers: %s\n", m.experiment.simulated);
     if (st == NB_OK)
         st = run_images(c, &m, pixels, logits, list, &unread);
     if (st == NB_OK && list)

@@ -36,7 +36,8 @@ typedef struct {
 static nb_status evaluate(void *ud, nb_graph *g, nb_eval *out)
 {
     session *s = ud;
-    if (!nb_graph_about(g).quantized)
+    const nb_graph_facts about = nb_graph_about(g);
+    if (!about.quantized || about.simulated)
         return nb_evaluate_graph(g, s->eval.data, s->eval.indices, s->eval.n, out);
     nb_intmodel *m;
     NB_TRY(nb_lower(g, "", &m));
@@ -62,11 +63,14 @@ static void on_step(void *ud, const nb_progress *p)
     cli_progress_step(&s->progress, p);
 }
 
-/* A network that cannot become integers is refused before hours of training, not after. */
+/* A network that cannot become integers, and is not simulated, is refused before hours of training, not after. */
 static nb_status can_lower(void *ud, const nb_graph *g)
 {
-    const session *s = ud;
+    session *s = ud;
     nb_intmodel *m = NULL;
+    cli_experiment_note(&s->e, g);
+    if (*s->e.simulated)
+        return NB_OK;
     nb_status st = nb_lower(g, "", &m);
     nb_intmodel_free(s->c->ctx, m);
     return st;
@@ -223,10 +227,13 @@ static nb_status print_results(const session *s, const nb_train_result *r, const
     printf("\n");
     NB_TRY(cli_table_print(s->c->ctx, t));
     printf("\ntest accuracy %.2f %% on %d images, by %s\n", 100 * f->test.accuracy, f->test.n,
-           *f->integers ? "the integer engine" : "the float network");
+           *f->integers        ? "the integer engine"
+           : f->test.simulated ? "the quantized network, simulated in floats"
+                               : "the float network");
     printf("checkpoint    %s\n", f->file);
     if (*f->integers)
         printf("integers      %s\n", f->integers);
+    cli_say_simulated(&f->test, s->e.simulated);
     return print_files(s);
 }
 
@@ -261,6 +268,12 @@ static void say_left_over(const session *s)
                s->e.n_train, batch);
 }
 
+static void say_simulated(const session *s)
+{
+    if (*s->e.simulated && !cli_flag(s->c, "--quiet"))
+        printf("quantized phases are simulated in floats and end without integers: %s\n", s->e.simulated);
+}
+
 static nb_status train(session *s, nb_train_result *result)
 {
     cli *c = s->c;
@@ -276,6 +289,7 @@ static nb_status train(session *s, nb_train_result *result)
         fprintf(stderr, "nibble: %s: no checkpoint yet, starting from the beginning\n", s->e.out);
     if (!job.resume)
         say_left_over(s);
+    say_simulated(s);
     cli_progress_init(&s->progress, cli_flag(c, "--quiet"));
     s->steps.quiet = cli_flag(c, "--quiet");
     job.stop = cli_signals_ask(CLI_AGAIN_ENDS); /* the first Ctrl-C asks the trainer to save and stop */
@@ -345,7 +359,9 @@ const cli_command cli_command_train = {
     .more =
         "The run folder (key `out`) receives the resolved config, metrics.csv, last and best.safetensors, the end of "
         "each\n"
-        "phase but the last (phase-1-NAME.safetensors: `init:` branches off from it), and model.int.safetensors. Only\n"
+        "phase but the last (phase-1-NAME.safetensors: `init:` branches off from it), and model.int.safetensors, "
+        "unless\n"
+        "what `quant` asks for cannot be integers: then it is simulated in floats, which every result says. Only\n"
         "one process at a time writes there. --resume goes on only with the same config and the same data.\n"
         "Ctrl-C, SIGTERM, SIGHUP and SIGXCPU save a checkpoint first; the keys train.save_steps and save_seconds save\n"
         "now and then. A second Ctrl-C, a second later or more, ends at once. When nobody reads the output any more\n"

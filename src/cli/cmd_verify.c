@@ -75,8 +75,7 @@ static nb_status verify(cli *c, cli_model *m, cli_model *reference)
         NB_TRY(open_reference(c, m, reference));
         from = reference;
     }
-    if (!m->integers)
-        return nb_fail(c->ctx, NB_E_UNSUPPORTED, "%s: is a float network; it has no integers to verify", m->path);
+    NB_TRY(cli_model_need_integers(c, m, "verify"));
     cli_images images;
     nb_verify_report r;
     int32_t n, steps = m->integers->e.n_steps;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FLOAT_BITS = 32 };
 enum { USUAL_ENDS = 8 }; /* the default of quant.first_last_bits, which a label does not mention */
 
 /* runs/<file name without folder and suffix> */
@@ -143,6 +144,23 @@ static size_t add_layers(const nb_conf *quant, const char *part, char letter, in
     return (size_t)at;
 }
 
+/* "W4", "W32" of what is off, "Wfp8_e4m3" and a space of a format that says its own width. Returns the bits, 0 for the last. */
+static int32_t add_general(const nb_conf *section, char letter, const nb_key *keys, char *buf, size_t len, size_t *at)
+{
+    const char *off = nb_conf_text(section), *name = nb_conf_text(nb_conf_get(section, "format"));
+    const bool named = name && nb_format_says_bits(name);
+    const int32_t bits = off && *off ? FLOAT_BITS : named ? 0 : number_of(section, "bits", keys);
+    *at += named ? (size_t)snprintf(buf + *at, len - *at, "%c%s%s", letter, name, letter == 'W' ? " " : "")
+                 : (size_t)snprintf(buf + *at, len - *at, "%c%d", letter, bits);
+    return bits;
+}
+
+void cli_experiment_note(cli_experiment *e, const nb_graph *g)
+{
+    const char *why = nb_graph_about(g).simulated;
+    snprintf(e->simulated, sizeof e->simulated, "%s", why ? why : "");
+}
+
 const char *cli_bits_text(const cli_experiment *e, bool quant, char buf[CLI_BITS_BYTES])
 {
     const nb_conf *q = e->exp.quant;
@@ -150,15 +168,17 @@ const char *cli_bits_text(const cli_experiment *e, bool quant, char buf[CLI_BITS
         snprintf(buf, CLI_BITS_BYTES, "float");
         return buf;
     }
-    const int32_t w = number_of(nb_conf_get(q, "weights"), "bits", nb_quant_weight_keys);
-    const int32_t a = number_of(nb_conf_get(q, "activations"), "bits", nb_quant_act_keys);
+    size_t at = 0;
     const int32_t ends = number_of(q, "first_last_bits", nb_quant_section_keys);
-    size_t at = (size_t)snprintf(buf, CLI_BITS_BYTES, "W%dA%d", w, a);
+    const int32_t w = add_general(nb_conf_get(q, "weights"), 'W', nb_quant_weight_keys, buf, CLI_BITS_BYTES, &at);
+    const int32_t a = add_general(nb_conf_get(q, "activations"), 'A', nb_quant_act_keys, buf, CLI_BITS_BYTES, &at);
     if (ends == 0 && (w != USUAL_ENDS || a != USUAL_ENDS))
         at += (size_t)snprintf(buf + at, CLI_BITS_BYTES - at, " throughout");
     else if (ends != 0 && ends != USUAL_ENDS)
         at += (size_t)snprintf(buf + at, CLI_BITS_BYTES - at, ", first and last %d", ends);
     at += add_layers(q, "weights", 'W', w, buf + at, CLI_BITS_BYTES - at);
-    add_layers(q, "activations", 'A', a, buf + at, CLI_BITS_BYTES - at);
+    at += add_layers(q, "activations", 'A', a, buf + at, CLI_BITS_BYTES - at);
+    if (*e->simulated)
+        snprintf(buf + at, CLI_BITS_BYTES - at, ", simulated");
     return buf;
 }

@@ -4,6 +4,8 @@
 
 #include "cli/cli.h"
 
+enum { CLI_WHY_BYTES = 320 };
+
 typedef struct {
     nb_config *config;
     nb_experiment exp;
@@ -12,6 +14,7 @@ typedef struct {
     nb_data *train, *test; /* NULL until opened */
     int32_t *order;        /* with a validation split: a permutation of the training images, validation last */
     int32_t n_train, n_validation;
+    char simulated[CLI_WHY_BYTES]; /* why its quantized network is simulated; "": it is not, or not known to be */
 } cli_experiment;
 
 /* From a file, or from text (then name stands in messages), with the command's --set applied. *e is zeroed by the
@@ -23,6 +26,9 @@ nb_status cli_experiment_open_test(cli *c, cli_experiment *e);
 nb_status cli_experiment_open_train(cli *c, cli_experiment *e);
 void cli_experiment_close(cli *c, cli_experiment *e);
 
+/* Takes down whether g, its quantized network, is simulated. */
+void cli_experiment_note(cli_experiment *e, const nb_graph *g);
+
 /* The images that --split asks for. */
 typedef struct {
     const char *name; /* "test", "validation" or "train" */
@@ -33,8 +39,8 @@ typedef struct {
 nb_status cli_experiment_split(cli *c, cli_experiment *e, const char *split, cli_images *out);
 
 /* "W4A8" as the config's quant section says, with what differs from it ("W4A8, 3 layers at W8", "W4A4 throughout" when
- * first and last layer do not keep 8 bits), or "float"; into buf. */
-enum { CLI_BITS_BYTES = 96 };
+ * first and last layer do not keep 8 bits, "W4A32, simulated" once that was noted), or "float"; into buf. */
+enum { CLI_BITS_BYTES = 160 };
 const char *cli_bits_text(const cli_experiment *e, bool quant, char buf[CLI_BITS_BYTES]);
 
 #endif

@@ -40,6 +40,9 @@ static nb_status open_checkpoint(cli *c, const char *path, int32_t max_batch, cl
     NB_TRY(nb_graph_open(c->ctx, &spec, &from, &m->graph));
     if (!m->checkpoint->quantized)
         return NB_OK;
+    cli_experiment_note(&m->experiment, m->graph);
+    if (*m->experiment.simulated)
+        return NB_OK;
     nb_status st = nb_lower(m->graph, m->experiment.text, &m->integers);
     return st == NB_OK || st == NB_E_NOMEM ? st : nb_fail(c->ctx, st, "%s: %s", path, nb_ctx_error(c->ctx));
 }
@@ -89,6 +92,18 @@ void cli_model_close(cli *c, cli_model *m)
     *m = (cli_model){0};
 }
 
+nb_status cli_model_need_integers(cli *c, const cli_model *m, const char *what)
+{
+    if (m->integers)
+        return NB_OK;
+    if (!*m->experiment.simulated)
+        return nb_fail(c->ctx, NB_E_UNSUPPORTED,
+                       "%s: is a float network; it has no integers to %s: make them with `nibble quantize`", m->path,
+                       what);
+    return nb_fail(c->ctx, NB_E_UNSUPPORTED, "%s: is simulated in floats; it has no integers to %s: %s; %s", m->path,
+                   what, m->experiment.simulated, nb_graph_about(m->graph).instead);
+}
+
 const char *cli_model_kind(const cli_model *m, char *buf, size_t len)
 {
     char bits[CLI_BITS_BYTES] = "";
@@ -96,6 +111,8 @@ const char *cli_model_kind(const cli_model *m, char *buf, size_t len)
         cli_bits_text(&m->experiment, true, bits);
     if (m->integers)
         snprintf(buf, len, "integers%s%s", *bits ? " " : "", bits);
+    else if (*m->experiment.simulated)
+        snprintf(buf, len, "quantized %s", bits);
     else
         snprintf(buf, len, "float");
     return buf;

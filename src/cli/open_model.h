@@ -10,14 +10,18 @@ typedef struct {
     cli_experiment experiment; /* from the file's own config, --set applied; all zero when the file has none */
     nb_checkpoint *checkpoint; /* NULL for an integer checkpoint */
     nb_graph *graph;           /* the network of a training checkpoint, for inference; NULL for an integer checkpoint */
-    nb_intmodel *integers; /* the integer checkpoint, or what the quantized graph lowers to; NULL for a float network */
-    nb_dsinfo info;        /* image size, classes, names */
+    nb_intmodel
+        *integers;  /* the integer checkpoint, or what the quantized graph lowers to; NULL for a float network, and
+                              for one that is simulated */
+    nb_dsinfo info; /* image size, classes, names */
 } cli_model;
 
 /* max_batch: of the graph. *m is closed by the caller, after a failure too. */
 nb_status cli_model_open(cli *c, const char *path, int32_t max_batch, cli_model *m);
 void cli_model_close(cli *c, cli_model *m);
-/* "integers W4A8" as cli_bits_text says it, or "float"; into buf. */
+/* NB_E_UNSUPPORTED, with the reason, where there are no integers to `what` ("export"). */
+nb_status cli_model_need_integers(cli *c, const cli_model *m, const char *what);
+/* "integers W4A8" as cli_bits_text says it, "quantized W4A32, simulated", or "float"; into buf. */
 const char *cli_model_kind(const cli_model *m, char *buf, size_t len);
 
 /* Accuracy on data, by the integer engine when there are integers. */

@@ -55,3 +55,26 @@ nb_status cli_json_print(nb_ctx *ctx, cJSON *o)
     cJSON_free(text);
     return NB_OK;
 }
+
+void cli_say_simulated(const nb_eval *e, const char *why)
+{
+    if (!e->simulated)
+        return;
+    printf("no integers   %s\n", why);
+    if (e->any_lost)
+        printf(
+            "lost          of weights %.2f %% are beyond the largest level, %.2f %% became 0; of activations %.2f %%, "
+            "%.2f %%\n",
+            100 * e->weights.over, 100 * e->weights.under, 100 * e->activations.over, 100 * e->activations.under);
+}
+
+void cli_json_simulated(cJSON *o, const nb_eval *e)
+{
+    cJSON_AddBoolToObject(o, "simulated", e->simulated);
+    if (!e->any_lost)
+        return;
+    cJSON_AddNumberToObject(o, "weights_over", e->weights.over);
+    cJSON_AddNumberToObject(o, "weights_under", e->weights.under);
+    cJSON_AddNumberToObject(o, "activations_over", e->activations.over);
+    cJSON_AddNumberToObject(o, "activations_under", e->activations.under);
+}

@@ -21,4 +21,8 @@ nb_status cli_table_format(cli *c, nb_table_format *out);
 /* Prints o as one line and deletes it. A NULL object is NB_E_NOMEM. */
 nb_status cli_json_print(nb_ctx *ctx, cJSON *o);
 
+/* Of a result that is simulated: why there are no integers, and what small floats lost. why: as in nb_graph_facts. */
+void cli_say_simulated(const nb_eval *e, const char *why);
+void cli_json_simulated(cJSON *o, const nb_eval *e);
+
 #endif

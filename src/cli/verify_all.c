@@ -236,10 +236,7 @@ static nb_status with_model(verify_job *j, cli_model *m, outside *o)
     int32_t seconds;
     NB_TRY(cli_count(c, "--timeout", DEFAULT_SECONDS, MAX_SECONDS, &seconds));
     NB_TRY(cli_model_open(c, c->arg[0], BATCH, m));
-    if (!m->integers)
-        return nb_fail(c->ctx, NB_E_UNSUPPORTED,
-                       "%s: is a float network; it has no integers to verify: make them with `nibble quantize`",
-                       m->path);
+    NB_TRY(cli_model_need_integers(c, m, "verify"));
     if (!m->experiment.config)
         return nb_fail(c->ctx, NB_E_UNSUPPORTED, "%s: holds no config, so its data set is not known", m->path);
     NB_TRY(cli_experiment_split(c, &m->experiment, "test", &images));

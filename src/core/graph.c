@@ -49,7 +49,9 @@ nb_graph_facts nb_graph_about(const nb_graph *g)
                             .param_bytes = g->param_bytes,
                             .planned_bytes = g->planned_bytes,
                             .steps = g->n_steps,
-                            .quantized = g->quantized};
+                            .quantized = g->quantized,
+                            .simulated = g->simulated,
+                            .instead = g->instead};
     for (int32_t i = 0; i < g->n; i++)
         about.params += g->node[i]->flags & NB_NODE_PARAM ? nb_count(&g->node[i]->out) : 0;
     return about;

@@ -339,6 +339,9 @@ static nb_status walk(nb_lowering *lo, const nb_graph *g)
 {
     if (!g->quantized)
         return nb_fail(g->ctx, NB_E_UNSUPPORTED, "the network is not quantized: its last phase must have quant: on");
+    if (g->simulated)
+        return nb_fail(g->ctx, NB_E_UNSUPPORTED, "the network is simulated in floats, it has no integers: %s; %s",
+                       g->simulated, g->instead);
     NB_TRY(nb_intbuilder_create(g->ctx, "", &lo->builder));
     lo->val = nb_arena_array(lo->arena, (size_t)g->n, sizeof *lo->val);
     return lo->val ? lower_nodes(lo, g) : NB_E_NOMEM;

@@ -1,5 +1,5 @@
 /* dequantize.c - codes back to floats, for a layer that only takes floats but follows codes (a batch norm after a pool,
- * say). */
+ * say). Where codes are simulated they are floats already. */
 #include <nibble/extend/lowering.h>
 #include <nibble/extend/quant.h>
 
@@ -31,6 +31,10 @@ static void dq_chunk(void *arg, int64_t i, int32_t thread)
     nb_node *n = arg;
     const nb_tensor *x = &n->in[0]->out;
     int64_t at = i * CHUNK, end = nb_chunk_end(nb_count(x), CHUNK, i);
+    if (x->dtype == NB_F32) {
+        memcpy((float *)n->out.data + at, (const float *)x->data + at, (size_t)(end - at) * sizeof(float));
+        return;
+    }
     nb_k_dequantize((float *)n->out.data + at, (const uint8_t *)x->data + at, end - at, x->q->scale[0], x->q->zero[0],
                     x->dtype == NB_S8);
 }

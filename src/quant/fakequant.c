@@ -7,7 +7,8 @@
  * it has begun. Evaluation never observes, so it never changes a result. A weight's scale has a floor: where the codes of a channel could make a sum of its layer leave 32 bits, or
  * the layer's bias would in units of such a sum, the scale is the smallest at which neither can. Training and lowering
  * ask the same function, so they have the same codes. Work is cut into fixed chunks: per channel for weights, CHUNK
- * values for activations; minimum and maximum do not depend on order, so neither do ranges. */
+ * values for activations; minimum and maximum do not depend on order, so neither do ranges. In a network that is
+ * simulated simulate.c does all this, and floats come out. */
 #include "quant/fakequant.h"
 
 #include <nibble/extend/lowering.h>
@@ -20,7 +21,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { CHUNK = 16384 /* a multiple of 8: mask bytes are not shared between chunks */, FEW_VALUES = 65536 };
+enum { CHUNK = NB_FQ_CHUNK, FEW_VALUES = 65536 };
 
 typedef struct {
     nb_node *n;
@@ -29,18 +30,17 @@ typedef struct {
     int64_t mask_stride; /* bytes per channel */
     bool observe, add;
     int32_t calibration;
+    nb_fq_draw draw;
 } fq_job;
 
 static nb_status fq_build(nb_graph *g, nb_node *n)
 {
-    const nb_fakequant_attr *a = n->attr;
     n->out.shape = n->in[0]->out.shape;
     n->flags |= n->in[0]->flags & NB_NODE_NONNEGATIVE;
-    int32_t channels = a->per_channel ? n->out.shape.d[0] : 1;
     n->priv = nb_graph_alloc(g, sizeof(nb_fq_priv));
     if (!n->priv)
         return NB_E_NOMEM;
-    return nb_fq_learned_leaf(g, n, channels);
+    return nb_fq_learned_leaf(g, n, nb_fakequant_channels(n));
 }
 
 /* The policy may widen a node after it was built, so its grid is made when it is wanted. */
@@ -51,6 +51,9 @@ static void set_grid(const nb_node *n, nb_qparams *q)
     p->grid = nb_grid_of(a->format, a->format_attr, a->bits, a->scheme, a->weights, p->level);
     if (p->grid.level)
         nb_k_levels(&p->levels, p->grid.level, p->grid.n_levels);
+    nb_grid_take_reals(&p->grid, p->real);
+    if (p->grid.real)
+        nb_k_reals(&p->reals, p->grid.real, p->grid.n_levels);
     const nb_grid *g = &p->grid;
     q->bits = g->bits;
     q->lo = g->lo;
@@ -63,10 +66,10 @@ static void set_grid(const nb_node *n, nb_qparams *q)
 static nb_status fq_prepare(nb_graph *g, nb_node *n)
 {
     const nb_fakequant_attr *a = n->attr;
-    int32_t channels = a->per_channel ? n->out.shape.d[0] : 1;
+    int32_t channels = nb_fakequant_channels(n);
     int64_t count = nb_count(&n->out), per = count / channels;
     nb_fq_priv *p = n->priv;
-    p->n_chunks_max = (int32_t)nb_chunks(count, CHUNK);
+    p->n_chunks_max = (int32_t)(a->simulated ? channels * nb_chunks(per, CHUNK) : nb_chunks(count, CHUNK));
     p->q.n = channels;
     p->q.scale = nb_graph_alloc(g, (size_t)channels * sizeof(float));
     p->q.zero = nb_graph_alloc(g, (size_t)channels * sizeof(int32_t));
@@ -75,7 +78,10 @@ static nb_status fq_prepare(nb_graph *g, nb_node *n)
     if (!p->q.scale || !p->q.zero || !p->lo || !p->hi)
         return NB_E_NOMEM;
     set_grid(n, &p->q);
-    n->out.dtype = p->q.dtype;
+    p->lost = p->grid.real ? nb_graph_alloc(g, (size_t)p->n_chunks_max * sizeof *p->lost) : NULL;
+    if (p->grid.real && !p->lost)
+        return NB_E_NOMEM;
+    n->out.dtype = a->simulated ? NB_F32 : p->q.dtype;
     n->out.q = &p->q;
     n->saved_bytes = (size_t)channels * (size_t)nb_chunks(per, 8);
     return nb_fq_learned_prepare(g, n);
@@ -93,9 +99,7 @@ static float stored(const void *x, int64_t i)
     return ((const float *)x)[i];
 }
 
-/* The state of channel c from what there is to see; skips a tensor with NaN or infinity (the trainer stops on the loss
- * it makes). */
-static void observe(const nb_node *n, int32_t c, const nb_observation *seen)
+void nb_fq_observe(const nb_node *n, int32_t c, const nb_observation *seen)
 {
     const nb_fakequant_attr *a = n->attr;
     const nb_fq_priv *p = n->priv;
@@ -171,7 +175,7 @@ static void keep_sums(const nb_node *n, nb_qparams *q, int32_t c, const nb_weigh
         q->scale[c] = nb_grid_scale(g, s);
 }
 
-static void set_params(const nb_node *n, nb_qparams *q, int32_t c, const nb_weight_use *use)
+void nb_fq_set_params(const nb_node *n, nb_qparams *q, int32_t c, const nb_weight_use *use)
 {
     const nb_fakequant_attr *a = n->attr;
     const nb_fq_priv *p = n->priv;
@@ -181,10 +185,22 @@ static void set_params(const nb_node *n, nb_qparams *q, int32_t c, const nb_weig
         keep_sums(n, q, c, use);
 }
 
-void nb_fakequant_read_by(const nb_node *fq, const nb_node *mac)
+/* channel_scale counts codes as they round to nearest: others must fit whatever they are. */
+nb_status nb_fakequant_read_by(nb_graph *g, const nb_node *fq, const nb_node *mac)
 {
+    const nb_fakequant_attr *a = fq->attr;
+    const nb_qparams *x = mac->in[0]->out.q;
     nb_fq_priv *p = fq->priv;
     p->reader = mac;
+    const int64_t per = nb_count(&fq->out) / fq->out.shape.d[0],
+                  reach = (x->hi > -x->lo ? x->hi : -x->lo) + x->hi - x->lo;
+    const int64_t most = NB_SUM_LIMIT / 2 / (p->grid.hi * reach);
+    if (nb_fakequant_nearest(a) || per <= most)
+        return NB_OK;
+    return nb_node_fail(
+        g, mac, NB_E_CONFIG,
+        "rounding: %s: a sum of %lld products could leave 32 bits, at most %lld cannot: nearest would do",
+        a->rounding->name, (long long)per, (long long)most);
 }
 
 static nb_weight_use use_of(const nb_fq_priv *p)
@@ -224,7 +240,7 @@ nb_status nb_fakequant_take_earlier_default(nb_graph *g, nb_node *n, int32_t flo
 bool nb_fakequant_fusible(const nb_node *n)
 {
     const nb_fakequant_attr *a = n->attr;
-    return !a->per_channel && !a->weights;
+    return !a->per_channel && !a->weights && !a->simulated && nb_fakequant_nearest(a);
 }
 
 bool nb_fakequant_observes(const nb_node *n, const nb_run *r)
@@ -238,17 +254,33 @@ void nb_fakequant_settle(nb_node *n, const nb_run *r, float min, float max, cons
     const nb_observation o = {
         .values = *values, .n = nb_count(&n->out), .min = min, .max = max, .calibration = r->calibration};
     if (nb_fakequant_observes(n, r))
-        observe(n, 0, &o);
-    set_params(n, &p->q, 0, NULL);
+        nb_fq_observe(n, 0, &o);
+    nb_fq_set_params(n, &p->q, 0, NULL);
 }
 
-static void quantize(const nb_fq_priv *p, uint8_t *codes, uint8_t *mask, const float *x, int64_t n, const nb_qparams *q,
-                     int64_t c)
+static void nearest_codes(const nb_fq_priv *p, uint8_t *codes, uint8_t *mask, const float *x, int64_t n,
+                          const nb_qparams *q, int64_t c)
 {
     if (p->grid.level)
         nb_k_quantize_levels(codes, mask, x, n, q->scale[c], &p->levels);
     else
         nb_k_quantize(codes, mask, x, n, q->scale[c], q->zero[c], q->lo, q->hi);
+}
+
+void nb_fq_codes(const nb_fq_priv *p, uint8_t *codes, uint8_t *mask, const nb_fq_values *v, const nb_qparams *q,
+                 int64_t c)
+{
+    enum { BLOCK = 2048 };
+    if (!v->draw.choose) {
+        nearest_codes(p, codes, mask, v->x, v->n, q, c);
+        return;
+    }
+    float buf[BLOCK];
+    for (int64_t at = 0; at < v->n; at += BLOCK) {
+        const int64_t n = v->n - at < BLOCK ? v->n - at : BLOCK;
+        nb_fq_round(buf, v->x + at, n, q->scale[c], &p->grid, &v->draw, v->first + at);
+        nearest_codes(p, codes + at, mask ? mask + at / 8 : NULL, buf, n, q, c);
+    }
 }
 
 static void channel_forward(void *arg, int64_t c, int32_t thread)
@@ -260,12 +292,12 @@ static void channel_forward(void *arg, int64_t c, int32_t thread)
     if (j->observe) {
         nb_observation o = {.values = {stored, x}, .n = j->per, .calibration = j->calibration};
         nb_k_minmax(&o.min, &o.max, x, j->per);
-        observe(j->n, (int32_t)c, &o);
+        nb_fq_observe(j->n, (int32_t)c, &o);
     }
     const nb_weight_use use = use_of(j->p);
-    set_params(j->n, q, (int32_t)c, &use);
-    quantize(j->p, (uint8_t *)j->n->out.data + c * j->per, (uint8_t *)j->n->saved + c * j->mask_stride, x, j->per, q,
-             c);
+    nb_fq_set_params(j->n, q, (int32_t)c, &use);
+    const nb_fq_values v = {x, j->per, c * j->per, j->draw};
+    nb_fq_codes(j->p, (uint8_t *)j->n->out.data + c * j->per, (uint8_t *)j->n->saved + c * j->mask_stride, &v, q, c);
 }
 
 static void chunk_minmax(void *arg, int64_t i, int32_t thread)
@@ -281,8 +313,8 @@ static void chunk_quantize(void *arg, int64_t i, int32_t thread)
     (void)thread;
     fq_job *j = arg;
     int64_t at = i * CHUNK, end = nb_chunk_end(j->count, CHUNK, i);
-    quantize(j->p, (uint8_t *)j->n->out.data + at, (uint8_t *)j->n->saved + at / 8,
-             (const float *)j->n->in[0]->out.data + at, end - at, &j->p->q, 0);
+    const nb_fq_values v = {(const float *)j->n->in[0]->out.data + at, end - at, at, j->draw};
+    nb_fq_codes(j->p, (uint8_t *)j->n->out.data + at, (uint8_t *)j->n->saved + at / 8, &v, &j->p->q, 0);
 }
 
 static void tensor_forward(fq_job *j)
@@ -302,21 +334,26 @@ static void tensor_forward(fq_job *j)
                                   .min = lo,
                                   .max = hi,
                                   .calibration = j->calibration};
-        observe(j->n, 0, &o);
+        nb_fq_observe(j->n, 0, &o);
     }
     const nb_weight_use use = use_of(j->p);
-    set_params(j->n, &j->p->q, 0, &use);
+    nb_fq_set_params(j->n, &j->p->q, 0, &use);
     nb_parallel_for(chunks, chunk_quantize, j);
 }
 
 static void fq_forward(nb_node *n, const nb_run *r)
 {
     const nb_fakequant_attr *a = n->attr;
+    if (a->simulated) {
+        nb_fq_simulate(n, r);
+        return;
+    }
     fq_job j = {.n = n,
                 .p = n->priv,
                 .count = nb_count(&n->out),
                 .observe = nb_fakequant_observes(n, r),
-                .calibration = r->calibration};
+                .calibration = r->calibration,
+                .draw = nb_fq_draw_of(n, r)};
     j.per = j.count / j.p->q.n;
     j.mask_stride = nb_chunks(j.per, 8);
     if (!a->per_channel) {
@@ -353,6 +390,10 @@ static void fq_backward(nb_node *n, const nb_run *r)
     if (!n->in[0]->out.grad)
         return;
     const nb_fakequant_attr *a = n->attr;
+    if (a->simulated) {
+        nb_fq_simulate_backward(n);
+        return;
+    }
     fq_job j = {.n = n, .p = n->priv, .count = nb_count(&n->out), .add = !(n->fresh & 1)};
     j.per = j.count / j.p->q.n;
     j.mask_stride = nb_chunks(j.per, 8);
@@ -365,7 +406,7 @@ static void fq_backward(nb_node *n, const nb_run *r)
 int32_t nb_fakequant_channels(const nb_node *fq)
 {
     const nb_fakequant_attr *a = fq->attr;
-    return a->per_channel ? fq->out.shape.d[0] : 1;
+    return (a->per_channel ? fq->out.shape.d[0] : 1) * (a->per_last ? nb_channels(&fq->out) : 1);
 }
 
 nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_use *use, nb_qparams *q, int8_t *codes)
@@ -378,9 +419,11 @@ nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_
         if (!nb_fq_seen(fq, c))
             return nb_fail(ctx, NB_E_UNSUPPORTED,
                            "%s has no range yet: train at least one step with quant: on before lowering", fq->name);
-        set_params(fq, q, c, use);
+        nb_fq_set_params(fq, q, c, use);
+        const nb_fq_values v = {(const float *)fq->in[0]->out.data + c * per, per, c * per,
+                                nb_fq_draw_of(fq, &(nb_run){0})};
         if (codes)
-            quantize(p, (uint8_t *)codes + c * per, NULL, (const float *)fq->in[0]->out.data + c * per, per, q, c);
+            nb_fq_codes(p, (uint8_t *)codes + c * per, NULL, &v, q, c);
     }
     return NB_OK;
 }

@@ -10,6 +10,7 @@ typedef struct {
     const nb_format *format;
     const nb_range *range;
     const nb_learning *learning;
+    const nb_rounding *rounding;                          /* NULL: nearest */
     const void *format_attr, *range_attr, *learning_attr; /* in the graph's arena */
     const nb_conf *range_conf; /* where the range is chosen, for messages; NULL: nowhere. Valid during placement */
     int32_t bits;
@@ -17,12 +18,20 @@ typedef struct {
     bool weights;     /* narrow symmetric grid */
     bool per_channel; /* along axis 0; weights only */
     bool auto_range;  /* the range was picked by bits (nb_range.pick) */
+    bool per_last;    /* along the last axis: channels of activations, input channels of weights; is simulated */
+    bool off;         /* a rule alone: there is no such node */
+    bool simulated;   /* the network is: floats come out, each the value of a code */
 } nb_fakequant_attr;
 
 /* What a range keeps per channel. */
 static inline int32_t nb_fq_range_floats(const nb_fakequant_attr *a)
 {
     return a->range->n_state + (a->weights ? 0 : a->range->n_history);
+}
+
+static inline bool nb_fakequant_nearest(const nb_fakequant_attr *a)
+{
+    return !a->rounding || !a->rounding->choose;
 }
 
 static inline bool nb_is_quantizer(const nb_node *n)
@@ -46,8 +55,16 @@ nb_status nb_fakequant_set_range(nb_graph *g, nb_node *n, const nb_range *range)
  * a state, of `floats` per channel, for one that has another range now? Then n has the earlier one from here on. */
 nb_status nb_fakequant_take_earlier_default(nb_graph *g, nb_node *n, int32_t floats);
 
-/* In mac's prepare: fq's weights are what mac multiplies with, see nb_weight_use. */
-void nb_fakequant_read_by(const nb_node *fq, const nb_node *mac);
+/* What n did in the last forward pass of an evaluation: values that it rounded to levels that are no integers, how many of
+ * them beyond the largest, how many to 0. Added to *c. */
+typedef struct {
+    int64_t values, over, under;
+} nb_lost_counts;
+void nb_fakequant_lost(const nb_node *n, nb_lost_counts *c);
+
+/* In mac's prepare: fq's weights are what mac multiplies with, see nb_weight_use. Fails where rounding that is not to
+ * nearest could take a sum out of 32 bits. */
+nb_status nb_fakequant_read_by(nb_graph *g, const nb_node *fq, const nb_node *mac);
 
 /* A quantizer whose range needs images; NULL: none does (usage.c). */
 const nb_node *nb_quant_needs_data(const nb_graph *g);

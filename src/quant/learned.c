@@ -74,11 +74,16 @@ bool nb_fakequant_can_learn(const nb_node *n)
     return ((const nb_fakequant_attr *)n->attr)->learning->n_state > 0;
 }
 
-/* Per channel: one each. Else as many as fusion.h makes of axis 0. */
-static int64_t parts_of(const nb_node *n)
+static bool has_many(const nb_node *n)
 {
     const nb_fakequant_attr *a = n->attr;
-    return a->per_channel ? n->out.shape.d[0] : nb_tap_parts(n->out.shape.d[0]);
+    return a->per_channel || a->per_last;
+}
+
+/* Where there are many scales: one each. Else as many as fusion.h makes of axis 0. */
+static int64_t parts_of(const nb_node *n)
+{
+    return has_many(n) ? nb_fakequant_channels(n) : nb_tap_parts(n->out.shape.d[0]);
 }
 
 /* Values [*first, *first + result) are part i's. */
@@ -169,6 +174,10 @@ void nb_fakequant_learn_rows(const nb_node *n, int64_t part, const float *x, con
     const nb_fq_priv *p = n->priv;
     const int64_t channel = p->q.n > 1 ? part : 0;
     double *lane = p->lane + part * p->n_lanes;
+    if (p->grid.real) {
+        nb_k_scale_grad_reals(lane, dy, x, p->q.scale[channel], &p->reals, rows * c);
+        return;
+    }
     if (p->grid.level) {
         nb_k_scale_grad_levels(lane, dy, x, p->q.scale[channel], &p->levels, rows * c);
         return;
@@ -180,11 +189,29 @@ void nb_fakequant_learn_rows(const nb_node *n, int64_t part, const float *x, con
         nb_k_scale_grad(lane, dy, x, m, &g, rows, c);
 }
 
+/* The values of a scale that lie apart. */
+static void learn_apart(const nb_node *n, int64_t part)
+{
+    enum { BLOCK = 256 };
+    const nb_fq_slice s = nb_fq_slice_of(n, part);
+    float x[BLOCK], dy[BLOCK];
+    nb_fakequant_learn_start(n, part);
+    for (int64_t at = 0; at < s.count; at += BLOCK) {
+        const int64_t k = s.count - at < BLOCK ? s.count - at : BLOCK;
+        nb_fakequant_learn_rows(n, part, nb_fq_gather(x, n->in[0]->out.data, &s, at, k), NULL,
+                                nb_fq_gather(dy, n->out.grad, &s, at, k), k, 1);
+    }
+}
+
 static void learn_part(void *arg, int64_t part, int32_t thread)
 {
     (void)thread;
     const nb_node *n = arg;
     int64_t first;
+    if (((const nb_fakequant_attr *)n->attr)->per_last) {
+        learn_apart(n, part);
+        return;
+    }
     const int64_t count = part_rows(n, part, &first);
     const bool values = n->flags & NB_NODE_BATCHED; /* rows are pixels; of weights, output channels */
     const int64_t c = values ? nb_channels(&n->out) : nb_count(&n->out) / n->out.shape.d[0];
@@ -207,13 +234,13 @@ void nb_fakequant_learn(const nb_node *n)
     const nb_fakequant_attr *a = n->attr;
     const nb_fq_priv *p = n->priv;
     const int64_t parts = parts_of(n), count = nb_count(&n->out);
-    const int64_t sharing = a->weights ? count / p->q.n : count / n->out.shape.d[0];
+    const int64_t sharing = (a->weights ? count : count / n->out.shape.d[0]) / p->q.n;
     nb_learn_sums s = {0};
     for (int64_t part = 0; part < parts; part++) {
         add_lanes(&s, p->lane + part * p->n_lanes, a->learning->ends);
-        if (!a->per_channel && part + 1 < parts)
+        if (!has_many(n) && part + 1 < parts)
             continue;
-        const int32_t channel = a->per_channel ? (int32_t)part : 0;
+        const int32_t channel = has_many(n) ? (int32_t)part : 0;
         s.n = sharing;
         s.scale = p->q.scale[channel];
         s.zero = p->q.zero[channel];

@@ -1,4 +1,4 @@
-/* learned.h - what fakequant.c and learned.c share: a node's tables, and its rows of state. */
+/* learned.h - what fakequant.c, simulate.c and learned.c share: a node's tables, and its rows of state. */
 #ifndef NB_QUANT_LEARNED_H
 #define NB_QUANT_LEARNED_H
 
@@ -11,7 +11,10 @@ typedef struct {
     nb_grid grid;
     int8_t level[256];
     nb_klevels levels; /* of grid.level */
-    float *lo, *hi;    /* per chunk extremes of the last observation */
+    float real[NB_REALS];
+    nb_kreals reals;      /* of grid.real */
+    float *lo, *hi;       /* per chunk extremes of the last observation */
+    nb_lost_counts *lost; /* per chunk, of the last evaluation; NULL: all levels are integers */
     int32_t n_chunks_max;
     const nb_node *reader; /* of weights: the layer that multiplies with them */
     double *lane;          /* [parts][n_lanes] sums of a backward; NULL: nothing is learned */
@@ -30,6 +33,50 @@ static inline bool nb_fq_seen(const nb_node *n, int32_t c)
     const nb_fakequant_attr *a = n->attr;
     return nb_fq_state(n, c)[nb_fq_range_floats(a)] != 0.0f;
 }
+
+enum { NB_FQ_CHUNK = 16384 /* a multiple of 8: mask bytes are not shared between chunks */ };
+
+/* The values that share scale c: first, first + stride, ..., count of them. */
+typedef struct {
+    int64_t first, stride, count;
+} nb_fq_slice;
+static inline nb_fq_slice nb_fq_slice_of(const nb_node *n, int64_t c)
+{
+    const nb_fakequant_attr *a = n->attr;
+    const int64_t outer = a->per_channel ? n->out.shape.d[0] : 1, inner = a->per_last ? nb_channels(&n->out) : 1;
+    const int64_t each = nb_count(&n->out) / outer;
+    return (nb_fq_slice){c / inner * each + c % inner, inner, each / inner};
+}
+/* Values [at, at + n) of a slice of x: where they stand, or copied to buf. */
+const float *nb_fq_gather(float *buf, const float *x, const nb_fq_slice *s, int64_t at, int64_t n);
+
+/* The state of channel c from what there is to see; skips a tensor with NaN or infinity (the trainer stops on the loss
+ * it makes). */
+void nb_fq_observe(const nb_node *n, int32_t c, const nb_observation *seen);
+/* Scale and zero point of channel c from its state; use: of weights in a network of integers, else NULL. */
+void nb_fq_set_params(const nb_node *n, nb_qparams *q, int32_t c, const nb_weight_use *use);
+/* How a step rounds; choose NULL: to nearest. */
+typedef struct {
+    float (*choose)(float v, float below, float above, float u);
+    uint64_t key;
+} nb_fq_draw;
+nb_fq_draw nb_fq_draw_of(const nb_node *n, const nb_run *r);
+/* out[i] is x[i] moved to the code that was chosen; first: number of x[0] in the tensor, or slice after slice. */
+void nb_fq_round(float *out, const float *x, int64_t n, float scale, const nb_grid *g, const nb_fq_draw *d,
+                 int64_t first);
+
+/* n values, the first of that number. */
+typedef struct {
+    const float *x;
+    int64_t n, first;
+    nb_fq_draw draw;
+} nb_fq_values;
+/* Their codes with the parameters of channel c. */
+void nb_fq_codes(const nb_fq_priv *p, uint8_t *codes, uint8_t *mask, const nb_fq_values *v, const nb_qparams *q,
+                 int64_t c);
+/* A node's forward pass, and the straight-through part of its backward one, in a network that is simulated. */
+void nb_fq_simulate(nb_node *n, const nb_run *r);
+void nb_fq_simulate_backward(nb_node *n);
 
 nb_status nb_fq_learned_leaf(nb_graph *g, nb_node *n, int32_t channels);
 nb_status nb_fq_learned_prepare(nb_graph *g, nb_node *n);

@@ -6,7 +6,8 @@
  *   - what joins (add, concat), pools and MACs read is codes; pools keep their input's grid;
  *   - the network's output stays open (int32 logits) unless output_bits is set;
  *   - every MAC's weight gets a node of its own;
- *   - TRAIN_ONLY layers (dropout) are taken out. */
+ *   - TRAIN_ONLY layers (dropout) are taken out;
+ *   - where one node cannot make integers, or was left out (off), the whole network is simulated (integers.c). */
 #include "quant/policy.h"
 
 #include "base/check.h"
@@ -81,9 +82,13 @@ static nb_status close_value(const nb_quant_rules *rules, nb_node *n)
     }
     nb_quant_for_value(n, &a);
     const bool logits = r && r->op->role == NB_ROLE_LOSS;
-    if (logits)
+    if (logits) {
         a.bits = rules->section.output_bits;
+        a.off = false;
+    }
     NB_TRY(chain_overrides(rules, n, &a));
+    if (a.off)
+        return nb_quant_simulate(g, "a map of keys, {bits: 8}, would do", "activations of %s: off", n->name);
     NB_TRY(nb_quant_rules_pick_range(rules, n, logits, &a));
     if (a.scheme == NB_SCHEME_UNSIGNED && !(n->flags & NB_NODE_NONNEGATIVE))
         a.scheme = NB_SCHEME_SYMMETRIC;
@@ -118,6 +123,8 @@ static nb_status quantize_weight(const nb_quant_rules *rules, nb_node *mac, bool
     if (first_or_last)
         nb_quant_first_last(rules, &a);
     NB_TRY(nb_quant_rules_override(rules, mac->name, "weights", &a));
+    if (a.off)
+        return nb_quant_simulate(g, "a map of keys, {bits: 8}, would do", "weights of %s: off", mac->name);
     NB_TRY(nb_quant_rules_pick_range(rules, mac->in[1], false, &a));
     char name[256];
     snprintf(name, sizeof name, "%s.fq", mac->in[1]->name);
@@ -131,7 +138,7 @@ static nb_status quantize_weight(const nb_quant_rules *rules, nb_node *mac, bool
 static nb_status widen_last_input(const nb_quant_rules *rules, const nb_node *last)
 {
     nb_node *x = last->in[0];
-    while (!nb_is_quantizer(x) && x->n_in > 0)
+    while (x->op->role == NB_ROLE_KEEP || x->op->role == NB_ROLE_CLAMP)
         x = x->in[0];
     if (!nb_is_quantizer(x) || !rules->section.first_last_bits)
         return NB_OK;
@@ -142,6 +149,26 @@ static nb_status widen_last_input(const nb_quant_rules *rules, const nb_node *la
     NB_TRY(chain_overrides(rules, x->in[0], a));
     NB_TRY(nb_quant_rules_pick_range(rules, x->in[0], false, a));
     return nb_fakequant_set_range(rules->g, x, a->range);
+}
+
+/* Once all rules were applied: what cannot be integers makes the whole network floats, so that every layer is what it is
+ * in a float network. */
+static nb_status settle_simulation(const nb_quant_rules *rules, const nb_conf *quant, bool any_mac)
+{
+    nb_graph *g = rules->g;
+    int32_t n = 0;
+    if (rules->section.simulate)
+        NB_TRY(nb_quant_simulate(g, "no would do", "quant.simulate: yes"));
+    for (int32_t i = 0; i < g->n; i++)
+        if (nb_is_quantizer(g->node[i]) && ++n)
+            NB_TRY(nb_quant_check_integers(g, g->node[i]));
+    if (any_mac && n == 0)
+        return nb_conf_fail(g->ctx, quant, "quant", NB_E_CONFIG,
+                            "weights and activations are off: nothing is quantized (a phase with quant: off is float)");
+    for (int32_t i = 0; g->simulated && i < g->n; i++)
+        if (nb_is_quantizer(g->node[i]))
+            ((nb_fakequant_attr *)g->node[i]->attr)->simulated = true;
+    return NB_OK;
 }
 
 nb_status nb_quant_place(nb_graph *g, const nb_conf *quant)
@@ -171,6 +198,7 @@ nb_status nb_quant_place(nb_graph *g, const nb_conf *quant)
     if (last)
         NB_TRY(widen_last_input(&rules, last));
     NB_TRY(nb_quant_rules_check_used(&rules));
+    NB_TRY(settle_simulation(&rules, quant, last != NULL));
     g->quantized = true;
     return NB_OK;
 }

@@ -23,6 +23,10 @@ void nb_quant_first_last(const nb_quant_rules *rules, nb_fakequant_attr *a);
 void nb_quant_for_value(const nb_node *n, nb_fakequant_attr *a);
 /* After single layers' rules: those must fit. */
 nb_status nb_quant_check_value(const nb_quant_rules *rules, const nb_node *n, const nb_fakequant_attr *a);
+/* g is simulated, and format says why; the first reason counts. instead: "... would do". */
+nb_status nb_quant_simulate(nb_graph *g, const char *instead, const char *format, ...) NB_PRINTF(3, 4);
+/* The same, if what the quantizer fq makes cannot be integers. */
+nb_status nb_quant_check_integers(nb_graph *g, const nb_node *fq);
 /* Every name under `layers` must be a layer of the graph: else an error with a suggestion. */
 nb_status nb_quant_rules_check_names(const nb_quant_rules *rules);
 /* After placement: a rule under `layers` that nothing asked for is a mistake, as an unknown key is. */

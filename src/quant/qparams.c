@@ -29,14 +29,30 @@ nb_grid nb_grid_of(const nb_format *f, const void *attr, int32_t bits, nb_scheme
     nb_grid g = nb_grid_make(bits, scheme, weights);
     g.format = f;
     g.format_attr = attr;
-    if (!f->levels)
+    const int32_t n = weights && f->levels ? f->levels(attr, bits, level) : 0;
+    if (n == 0)
         return g;
     g.level = level;
-    g.n_levels = f->levels(attr, bits, level);
-    NB_ASSERT(weights && g.n_levels >= 2 && g.n_levels <= 1 << bits);
+    g.n_levels = n;
+    NB_ASSERT(n >= 2 && n <= 1 << bits);
     g.hi = level[g.n_levels - 1] > -level[0] ? level[g.n_levels - 1] : -level[0];
     g.lo = -g.hi;
     return g;
+}
+
+void nb_grid_take_reals(nb_grid *g, float *real)
+{
+    const nb_format *f = g->format;
+    const int32_t n = !g->level && f && f->reals ? f->reals(g->format_attr, g->bits, real) : 0;
+    if (n == 0)
+        return;
+    NB_ASSERT(n >= 2 && n <= 1 << g->bits && real[0] == -real[n - 1]);
+    g->real = real;
+    g->n_levels = n;
+    g->hi = (int32_t)real[n - 1];
+    g->lo = -g->hi;
+    g->scheme = NB_SCHEME_SYMMETRIC;
+    g->dtype = NB_F32;
 }
 
 static float sound_scale(const nb_grid *g, float s)
@@ -70,6 +86,21 @@ void nb_params_cover(const nb_grid *g, float lo, float hi, float *scale, int32_t
     }
     *scale = sound_scale(g, (g->lo == 0 ? hi : fmaxf(-lo, hi)) / (float)g->hi);
     *zero = 0;
+}
+
+float nb_grid_round(const nb_grid *g, float v)
+{
+    if (!g->real)
+        return (float)nb_grid_nearest(g, v);
+    int32_t zero = 0, i = 0;
+    while (g->real[zero] < 0.0f)
+        zero++;
+    while (i + 1 < g->n_levels && g->real[i + 1] <= v)
+        i++;
+    if (i + 1 == g->n_levels)
+        return g->real[i];
+    const float below = v - g->real[i], above = g->real[i + 1] - v;
+    return below < above || (below == above && (i - zero) % 2 == 0) ? g->real[i] : g->real[i + 1];
 }
 
 int32_t nb_grid_nearest(const nb_grid *g, float v)

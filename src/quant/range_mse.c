@@ -32,8 +32,8 @@ static double error_on(const nb_grid *g, float scale, float first, float last, c
     double sum = 0;
     for (int32_t i = 0; i < n; i++) {
         float q;
-        if (g->level) {
-            q = (float)nb_grid_nearest(g, x[i] / scale);
+        if (g->n_levels) {
+            q = nb_grid_round(g, x[i] / scale);
         } else {
             q = rintf(x[i] / scale);
             q = q < first ? first : q > last ? last : q;

@@ -8,11 +8,13 @@
 
 const nb_key nb_quant_weight_keys[] = {
     NB_KEY_INT(nb_quant_keys, bits, "8", 2, 8, "bits of a weight code; grid -(2^(b-1)-1) .. 2^(b-1)-1"),
-    NB_KEY_ENUM(nb_quant_keys, granularity, "channel", "channel|tensor", "one scale per output channel or per tensor"),
+    NB_KEY_ENUM(nb_quant_keys, granularity, "channel", "channel|tensor|full",
+                "one scale per output channel, per tensor, or per output and input channel (simulated)"),
     NB_KEY_STRING(nb_quant_keys, format, "uniform", "what a code means, see `nibble keys formats`"),
     NB_KEY_STRING(nb_quant_keys, range, "auto",
                   "how the range is found, see `nibble keys ranges`; auto: mse below 4 bits, minmax from there on"),
     NB_KEY_STRING(nb_quant_keys, learn, "none", "how scales are trained, see `nibble keys learnings`"),
+    NB_KEY_STRING(nb_quant_keys, rounding, "nearest", "to which code a value goes, see `nibble keys roundings`"),
     {0}};
 
 const nb_key nb_quant_act_keys[] = {
@@ -20,20 +22,27 @@ const nb_key nb_quant_act_keys[] = {
     NB_KEY_ENUM(nb_quant_keys, scheme, "asymmetric", "asymmetric|symmetric|unsigned",
                 "asymmetric: 0..2^b-1 with a zero point; symmetric: signed; unsigned: zero point 0 after relu, signed "
                 "elsewhere"),
+    NB_KEY_ENUM(nb_quant_keys, granularity, "tensor", "tensor|channel",
+                "one scale per tensor, or per channel (simulated)"),
     NB_KEY_STRING(nb_quant_keys, format, "uniform", "what a code means, see `nibble keys formats`"),
     NB_KEY_STRING(nb_quant_keys, range, "auto",
                   "how the range is found, see `nibble keys ranges`; auto: mse below 8 bits, ema at 8"),
     NB_KEY_STRING(nb_quant_keys, learn, "none", "how scales are trained, see `nibble keys learnings`"),
+    NB_KEY_STRING(nb_quant_keys, rounding, "nearest", "to which code a value goes, see `nibble keys roundings`"),
     {0}};
 
 const nb_key nb_quant_section_keys[] = {
-    NB_KEY_NODE(nb_quant_section, weights, "{bits, granularity, range, ...}", "rules for weights"),
-    NB_KEY_NODE(nb_quant_section, activations, "{bits, scheme, range, ...}", "rules for activations"),
-    NB_KEY_NODE(nb_quant_section, layers, "{NAME: {weights: {...}, activations: {...}}}",
+    NB_KEY_NODE(nb_quant_section, weights, "{bits, granularity, range, ...} or off",
+                "rules for weights; off: they stay floats, and the network is simulated"),
+    NB_KEY_NODE(nb_quant_section, activations, "{bits, scheme, range, ...} or off",
+                "rules for activations; off: they stay floats (W4A32), and the network is simulated"),
+    NB_KEY_NODE(nb_quant_section, layers, "{NAME: {weights: {...} or off, activations: ...}}",
                 "what single layers do differently"),
     NB_KEY_INT(nb_quant_section, first_last_bits, "8", 0, 8,
                "bits of the first and last layer's weights, of the input and of what enters the last layer; 0 = as the "
                "others. Where a format has no such width, these weights are uniform"),
+    NB_KEY_BOOL(nb_quant_section, simulate, "no",
+                "train and evaluate in floats although the network could become integers (to compare the two)"),
     NB_KEY_INT(nb_quant_section, output_bits, "0", 0, 8, "bits of the network's output; 0 = int32 logits"),
     NB_KEY_ENUM(
         nb_quant_section, batchnorm, "keep", "keep|fold",
@@ -45,13 +54,15 @@ const nb_key nb_quant_section_keys[] = {
 /* The method of one kind that a map names, or dflt. */
 static const void *choose(nb_ctx *ctx, const nb_conf *map, const char *where, nb_method_kind kind, const char *dflt)
 {
-    static const char *const what[NB_METHOD_KINDS] = {"format", "range method", "learning"};
+    static const char *const what[NB_METHOD_KINDS] = {"format", "range method", "learning", "rounding"};
     const nb_conf *named = map ? nb_conf_get(map, nb_method_key(kind)) : NULL;
     const char *name = named ? nb_conf_text(named) : dflt;
     char place[224];
     snprintf(place, sizeof place, "%s.%s", where, nb_method_key(kind));
     return nb_registry_choose(ctx, nb_method_list(kind), name ? name : "", named, place, what[kind]);
 }
+
+enum { ACTIVATION_CHANNELS = 1 /* of their "tensor|channel" */ };
 
 /* Binds one `weights` or `activations` map, the keys of its methods included; dflt: names of the methods when it has
  * none. */
@@ -77,32 +88,70 @@ static nb_status bind_part(nb_graph *g, const nb_conf *map, const char *where, b
             b[n++] = (nb_binding){e.keys, attr[k]};
     }
     NB_TRY(nb_conf_bind(g->ctx, map, where, b, n));
+    const nb_format *f = m[NB_METHOD_FORMAT];
     *out = (nb_fakequant_attr){.format = m[NB_METHOD_FORMAT],
                                .range = m[NB_METHOD_RANGE],
                                .learning = m[NB_METHOD_LEARNING],
-                               .format_attr = attr[NB_METHOD_FORMAT],
+                               .rounding = m[NB_METHOD_ROUNDING],
+                               .format_attr = f->attr ? f->attr : attr[NB_METHOD_FORMAT],
                                .range_attr = attr[NB_METHOD_RANGE],
                                .learning_attr = attr[NB_METHOD_LEARNING],
                                .range_conf = map && nb_conf_get(map, "range") ? nb_conf_get(map, "range") : map,
                                .bits = keys.bits,
                                .scheme = weights ? NB_SCHEME_SYMMETRIC : (nb_scheme)keys.scheme,
                                .weights = weights,
-                               .per_channel = weights && keys.granularity == NB_GRANULARITY_CHANNEL};
+                               .per_channel = weights && keys.granularity != NB_GRANULARITY_TENSOR,
+                               .per_last = keys.granularity == (weights ? NB_GRANULARITY_FULL : ACTIVATION_CHANNELS)};
     return NB_OK;
 }
 
-/* Does the format hold so many bits, of such values? map: where it is said, or would be. */
+/* `weights: off`. *map is NULL then: the defaults are bound. */
+static nb_status take_off(nb_ctx *ctx, const nb_conf **map, const char *where, bool *off)
+{
+    const char *text = nb_conf_text(*map);
+    *off = text && strcmp(text, "off") == 0;
+    if (text && *text && !*off)
+        return nb_conf_fail(ctx, *map, where, NB_E_CONFIG, "%s: must be a map of keys, e.g. {bits: 8}, or off", text);
+    *map = *off ? NULL : *map;
+    return NB_OK;
+}
+
+/* A format whose keys say how wide its codes are. */
+static nb_status settle_width(nb_ctx *ctx, const nb_conf *map, const char *where, nb_fakequant_attr *a)
+{
+    const nb_format *f = a->format;
+    const int32_t width = f->width ? f->width(a->format_attr) : a->bits;
+    const nb_conf *bits = nb_conf_get(map, "bits"), *scheme = nb_conf_get(map, "scheme");
+    if (bits && a->bits != width)
+        return nb_conf_fail(ctx, bits, where, NB_E_CONFIG, "bits: %d: format %s has codes of %d bits: leave bits out",
+                            a->bits, f->name, width);
+    if (scheme && f->width)
+        return nb_conf_fail(ctx, scheme, where, NB_E_CONFIG, "scheme: codes of format %s have a sign: leave scheme out",
+                            f->name);
+    if (width > 8)
+        return nb_conf_fail(ctx, map, where, NB_E_CONFIG,
+                            "format %s: sign, exponent and mantissa are %d bits: must be 8 at most", f->name, width);
+    a->bits = width;
+    return NB_OK;
+}
+
+/* Does the format hold so many bits, of such values, and the rounding go with it? map: where it is said, or would be. */
 static nb_status check_format(nb_graph *g, const nb_conf *map, const char *where, const nb_fakequant_attr *a)
 {
     const nb_format *f = a->format;
     if (!a->weights && f->weights_only)
         return nb_conf_fail(g->ctx, map ? nb_conf_get(map, "format") : NULL, where, NB_E_CONFIG,
                             "format: %s: is for weights only: activations can be uniform or pow2", f->name);
-    if (f->max_bits && a->bits > f->max_bits)
+    if (f->max_bits && a->bits > f->max_bits && !f->reals)
         return nb_conf_fail(g->ctx, map, where, NB_E_CONFIG,
                             "format: %s: has codes of 2..%d bits, which fit into -127..127, not of %d: set bits to one "
                             "of these",
                             f->name, f->max_bits, a->bits);
+    if (!nb_fakequant_nearest(a) && a->learning->n_state > 0)
+        return nb_conf_fail(g->ctx, nb_conf_get(map, "rounding"), where, NB_E_CONFIG,
+                            "rounding: %s: goes with learn: none: the gradient of a learned scale (%s) is that of "
+                            "rounding to nearest",
+                            a->rounding->name, a->learning->name);
     return NB_OK;
 }
 
@@ -112,7 +161,9 @@ static const char *refusal(const nb_fakequant_attr *a, bool nonnegative)
     if (!a->learning->refuses)
         return NULL;
     int8_t level[256];
-    const nb_grid g = nb_grid_of(a->format, a->format_attr, a->bits, a->scheme, a->weights, level);
+    float real[256];
+    nb_grid g = nb_grid_of(a->format, a->format_attr, a->bits, a->scheme, a->weights, level);
+    nb_grid_take_reals(&g, real);
     return a->learning->refuses(&g, nonnegative);
 }
 
@@ -153,7 +204,8 @@ void nb_quant_first_last(const nb_quant_rules *rules, nb_fakequant_attr *a)
     if (!bits)
         return;
     a->bits = bits;
-    if (a->format->max_bits && bits > a->format->max_bits) {
+    const nb_format *f = a->format;
+    if ((f->max_bits && bits > f->max_bits) || (f->width && f->width(a->format_attr) != bits)) {
         a->format = nb_registry_find(nb_formats, "uniform");
         a->format_attr = NULL;
     }
@@ -163,11 +215,16 @@ void nb_quant_first_last(const nb_quant_rules *rules, nb_fakequant_attr *a)
 
 static nb_status bind_general(nb_quant_rules *r, bool weights)
 {
-    static const char *const dflt[2][NB_METHOD_KINDS] = {{"uniform", "auto", "none"}, {"uniform", "auto", "none"}};
+    static const char *const dflt[2][NB_METHOD_KINDS] = {{"uniform", "auto", "none", "nearest"},
+                                                         {"uniform", "auto", "none", "nearest"}};
     const nb_conf *map = weights ? r->section.weights : r->section.activations;
     const char *where = weights ? "quant.weights" : "quant.activations";
     nb_fakequant_attr *a = weights ? &r->weights : &r->activations;
+    bool off;
+    NB_TRY(take_off(r->g->ctx, &map, where, &off));
     NB_TRY(bind_part(r->g, map, where, weights, dflt[weights], a));
+    NB_TRY(settle_width(r->g->ctx, map, where, a));
+    a->off = off;
     return check_methods(r->g, map, where, a);
 }
 
@@ -222,6 +279,8 @@ static void override_methods(const nb_conf *own, const nb_fakequant_attr *a, nb_
         attr->range_conf = a->range_conf;
         attr->auto_range = false;
     }
+    if (nb_conf_get(own, "rounding"))
+        attr->rounding = a->rounding;
     if (nb_conf_get(own, "learn") || has_any(own, a->learning->keys)) {
         attr->learning = a->learning;
         attr->learning_attr = a->learning_attr;
@@ -239,12 +298,18 @@ nb_status nb_quant_rules_override(const nb_quant_rules *rules, const char *layer
     char where[192];
     snprintf(where, sizeof where, "quant.layers.%s.%s", layer, part);
     nb_fakequant_attr a;
-    const char *const dflt[NB_METHOD_KINDS] = {attr->format->name, attr->range->name, attr->learning->name};
+    const char *const dflt[NB_METHOD_KINDS] = {attr->format->name, attr->range->name, attr->learning->name,
+                                               attr->rounding->name};
+    NB_TRY(take_off(rules->g->ctx, &own, where, &attr->off));
     NB_TRY(bind_part(rules->g, own, where, attr->weights, dflt, &a));
     attr->bits = nb_conf_get(own, "bits") ? a.bits : attr->bits;
     attr->scheme = nb_conf_get(own, "scheme") ? a.scheme : attr->scheme;
-    attr->per_channel = nb_conf_get(own, "granularity") ? a.per_channel : attr->per_channel;
+    if (nb_conf_get(own, "granularity")) {
+        attr->per_channel = a.per_channel;
+        attr->per_last = a.per_last;
+    }
     override_methods(own, &a, attr);
+    NB_TRY(settle_width(rules->g->ctx, own, where, attr));
     return check_methods(rules->g, own, where, attr);
 }
 

@@ -7,6 +7,8 @@
 bool nb_accumulator_unit(const nb_node *n, double *unit, double *mul, double *add)
 {
     int32_t channels = nb_channels(&n->out);
+    if (n->n_in > 0 && n->in[0]->out.q && n->in[0]->out.dtype == NB_F32)
+        return false; /* simulated: sums of floats */
     if (n->op->role == NB_ROLE_MAC) {
         const nb_qparams *x = n->in[0]->out.q, *w = n->in[1]->out.q;
         for (int32_t c = 0; x && w && c < channels; c++)

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/measure.h"
+#include "quant/fakequant.h"
 #include "train/loader.h"
 
 #include <math.h>
@@ -37,6 +38,20 @@ static nb_status check_logits(const nb_graph *g, const nb_batch *b, int32_t from
                                "a sum overflows)",
                                c, from + i, (double)logits[(int64_t)i * classes + c]);
     return NB_OK;
+}
+
+/* Of weights, of activations. */
+static void add_lost(const nb_graph *g, nb_lost_counts c[2])
+{
+    for (int32_t i = 0; g->simulated && i < g->n; i++)
+        if (nb_is_quantizer(g->node[i]))
+            nb_fakequant_lost(g->node[i], &c[!(g->node[i]->in[0]->flags & NB_NODE_LEAF)]);
+}
+
+static nb_lost share_of(const nb_lost_counts *c)
+{
+    const double n = c->values > 0 ? (double)c->values : 1;
+    return (nb_lost){(double)c->over / n, (double)c->under / n};
 }
 
 static nb_status forward_and_score(nb_graph *g, const nb_batch *b, float *first, nb_eval *e, double *loss)
@@ -78,12 +93,15 @@ nb_status nb_evaluate_graph(nb_graph *g, const nb_data *data, const int32_t *ind
     nb_free(g->ctx, first_n);
     if (st != NB_OK)
         return st;
-    nb_eval e = {0};
+    nb_eval e = {.simulated = g->simulated != NULL};
+    nb_lost_counts lost[2] = {{0}};
     double loss = 0;
     float *first = nb_alloc(g->ctx, (size_t)d->classes * sizeof *first);
     st = first ? NB_OK : NB_E_NOMEM;
-    for (int32_t step = 0; st == NB_OK && step < nb_loader_steps_per_epoch(loader); step++)
+    for (int32_t step = 0; st == NB_OK && step < nb_loader_steps_per_epoch(loader); step++) {
         st = forward_and_score(g, nb_loader_next(loader), first, &e, &loss);
+        add_lost(g, lost);
+    }
     nb_loader_close(g->ctx, loader);
     nb_graph_set_batch(g, g->max_batch);
     nb_free(g->ctx, first);
@@ -91,6 +109,9 @@ nb_status nb_evaluate_graph(nb_graph *g, const nb_data *data, const int32_t *ind
         return st;
     e.accuracy = (double)e.correct / (double)e.n;
     e.loss = loss / (double)e.n;
+    e.any_lost = lost[0].values + lost[1].values > 0;
+    e.weights = share_of(&lost[0]);
+    e.activations = share_of(&lost[1]);
     *out = e;
     return NB_OK;
 }

@@ -57,6 +57,7 @@ nb_status nb_metrics_add(nb_ctx *ctx, nb_metrics *m, const nb_metrics_row *row)
         .train_accuracy = as_printed(row->train_accuracy),
         .eval_loss = as_printed(row->eval_loss),
         .accuracy = as_printed(row->accuracy),
+        .simulated = row->simulated,
     };
     return NB_OK;
 }
@@ -72,9 +73,12 @@ nb_status nb_metrics_print(nb_ctx *ctx, const nb_metrics *m, const nb_train_plan
     for (int32_t i = 0; i < m->n; i++) {
         const nb_metrics_row *r = &m->row[i];
         const nb_phase_keys *p = &plan->phase[r->phase].keys;
-        int len = snprintf(text + at, LINE_MAX_BYTES, "%d,%.100s,%s,%d,%.9g,%.9g,%.9g,%.9g,%.9g\n", r->phase + 1,
-                           p->name, p->quant ? "yes" : "no", r->epoch + 1, r->lr, r->loss, r->train_accuracy,
-                           r->eval_loss, r->accuracy);
+        int len =
+            snprintf(text + at, LINE_MAX_BYTES, "%d,%.100s,%s,%d,%.9g,%.9g,%.9g,%.9g,%.9g\n", r->phase + 1, p->name,
+                     r->simulated ? "simulated"
+                     : p->quant   ? "yes"
+                                  : "no",
+                     r->epoch + 1, r->lr, r->loss, r->train_accuracy, r->eval_loss, r->accuracy);
         NB_ASSERT(len > 0 && len < LINE_MAX_BYTES);
         at += (size_t)len;
     }
@@ -98,6 +102,16 @@ static const char *parse_line(const char *text, double *v, int32_t n, uint32_t w
     return text;
 }
 
+/* "a,b,word,..." */
+static bool third_word_is(const char *line, const char *word)
+{
+    for (int32_t i = 0; i < 2 && line; i++) {
+        line = strchr(line, ',');
+        line = line ? line + 1 : NULL;
+    }
+    return line && strncmp(line, word, strlen(word)) == 0 && line[strlen(word)] == ',';
+}
+
 static bool is_count(double v, double max)
 {
     return v >= 1 && v <= max && v == (double)(int32_t)v;
@@ -109,12 +123,13 @@ nb_status nb_metrics_parse(nb_ctx *ctx, const char *where, const char *text, con
     const char *at = strncmp(text, METRICS_HEAD, head) == 0 ? text + head : NULL;
     while (at && *at) {
         double v[9];
+        const bool simulated = third_word_is(at, "simulated");
         at = parse_line(at, v, 9, 1u << 1 | 1u << 2);
         if (!at || !is_count(v[0], plan->n_phases) || !is_count(v[3], plan->phase[(int32_t)v[0] - 1].keys.epochs)) {
             at = NULL;
             break;
         }
-        nb_metrics_row r = {(int32_t)v[0] - 1, (int32_t)v[3] - 1, v[4], v[5], v[6], v[7], v[8]};
+        nb_metrics_row r = {(int32_t)v[0] - 1, (int32_t)v[3] - 1, v[4], v[5], v[6], v[7], v[8], simulated};
         NB_TRY(nb_metrics_add(ctx, m, &r));
     }
     return at ? NB_OK

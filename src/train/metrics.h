@@ -10,6 +10,7 @@
 typedef struct {
     int32_t phase, epoch; /* 0-based */
     double lr, loss, train_accuracy, eval_loss, accuracy;
+    bool simulated; /* nb_eval: in the column "quantized", which is yes, no or simulated */
 } nb_metrics_row;
 
 typedef struct {

@@ -91,7 +91,7 @@ wrong 'quant.steps[0] equalize.iterations: 0: must be in 1..1000' 'quant.steps=[
 wrong 'quant.steps: must be a list of steps' quant.steps=equalize
 wrong 'quant.steps: must be a list of steps' quant.steps.equalize.iterations=3
 wrong 'quant.steps[0]: equalise: unknown step' 'quant={steps: [equalise]}'
-edited '13: quant.weights: 4: must be a section of keys' 's/{bits: 4}/4/'
+edited '13: quant.weights: 4: must be a map of keys, e.g. {bits: 8}, or off' 's/{bits: 4}/4/'
 wrong 'train.batch: 0: must be in 1..65536' train.batch=0
 wrong 'train.batch: 241: must be at most 240, the number of training images' train.batch=241
 wrong 'train.batch: 1e3: must be an integer' train.batch=1e3
@@ -185,13 +185,15 @@ wrong 'train.phases[0].schedule.milestones: half: must be a number' 'train.phase
 # ---- quantization ----
 wrong 'quant.weights.bits: 9: must be in 2..8' quant.weights.bits=9
 wrong 'quant.activations.bits: 1: must be in 2..8' quant.activations.bits=1
-wrong 'quant.weights.granularity: chanel: must be channel or tensor (did you mean "channel"?)' quant.weights.granularity=chanel
+wrong 'quant.weights.granularity: chanel: must be channel, tensor or full (did you mean "channel"?)' quant.weights.granularity=chanel
 wrong 'quant.activations.scheme: asymetric: must be' quant.activations.scheme=asymetric
 wrong 'quant.weights.range: minmx: unknown range method (did you mean "minmax"?)' quant.weights.range=minmx
 wrong 'quant.weights.format: unifrom: unknown format (did you mean "uniform"?)' quant.weights.format=unifrom
-wrong 'quant.weights: format: log: has codes of 2..4 bits, which fit into -127..127, not of 5: set bits' 'quant.weights={bits: 5, format: log}'
+wrong 'quant.weights: bits: 8: format fp6_e3m2 has codes of 6 bits: leave bits out' 'quant.weights={bits: 8, format: fp6_e3m2}'
+wrong 'quant.weights: format minifloat: sign, exponent and mantissa are 9 bits: must be 8 at most' 'quant.weights={format: minifloat, exponent: 5}'
+wrong 'quant: weights and activations are off: nothing is quantized' 'quant={weights: off, activations: off}'
+wrong 'quant.activations: on: must be a map of keys, e.g. {bits: 8}, or off' 'quant={activations: on}'
 wrong 'quant.activations: format: log: is for weights only: activations can be uniform or pow2' quant.activations.format=log
-wrong 'quant.layers.c1.weights: format: log: has codes of 2..4 bits' 'quant.layers.c1.weights={bits: 8, format: log}'
 wrong 'quant.activations.learn: nono: unknown learning (did you mean "none"?)' quant.activations.learn=nono
 wrong 'quant.weights.momentum: unknown key' quant.weights.momentum=0.1
 wrong 'quant.activations.momentum: 2: must be in' quant.activations.momentum=2

@@ -104,12 +104,28 @@ static void first_and_last_weights_are_uniform_where_the_format_has_no_such_widt
     ref_street_close(&s);
 }
 
-static void five_bits_are_refused_in_words(void **state)
+/* The largest is 64 as with 4 bits, and powers go on below 1: 2^6 .. 2^-8 with 5 bits. */
+static void five_bits_and_more_are_simulated(void **state)
 {
     (void)state;
     ref_street s;
-    assert_int_equal(open_net(&s, 0, 5, "channel minmax none"), NB_E_CONFIG);
-    assert_non_null(strstr(nb_ctx_error(s.ctx), "format: log: has codes of 2..4 bits"));
+    float real[256];
+    const nb_format *f = nb_registry_find(nb_formats, "log");
+    assert_int_equal(f->reals(NULL, 4, real), 0);
+    assert_int_equal(f->reals(NULL, 5, real), 31);
+    assert_true(real[0] == -64 && real[1] == -32 && real[14] == -0x1p-8f && real[15] == 0 && real[30] == 64);
+    assert_int_equal(f->reals(NULL, 8, real), 255);
+    assert_true(real[128] == 0x1p-120f && real[254] == 64);
+    assert_int_equal(open_net(&s, 0, 5, "channel mse lsq"), NB_OK);
+    ref_street_steps(&s, 2, 0.05f, false);
+    assert_string_equal(nb_graph_about(s.graph).simulated,
+                        "weights of c: format log with 5 bits does not fit -127..127");
+    const nb_node *fq = nb_graph_find(s.graph, "d.weight.fq");
+    const int64_t per = nb_count(&fq->out) / fq->out.q->n;
+    for (int64_t i = 0; i < nb_count(&fq->out); i++) {
+        const float v = fabsf(((const float *)fq->out.data)[i]) / fq->out.q->scale[i / per];
+        assert_true(v == 0 || fabsf(log2f(v) - rintf(log2f(v))) < 1e-5f);
+    }
     ref_street_close(&s);
 }
 
@@ -120,7 +136,7 @@ int main(void)
         cmocka_unit_test(a_grid_of_levels_reaches_to_the_largest),
         cmocka_unit_test(weights_in_a_graph_are_levels_and_mse_ranges_are_better),
         cmocka_unit_test(first_and_last_weights_are_uniform_where_the_format_has_no_such_width),
-        cmocka_unit_test(five_bits_are_refused_in_words),
+        cmocka_unit_test(five_bits_and_more_are_simulated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,7 +17,7 @@ static void print_parse_and_print_again_is_equal(void **state)
     assert_int_equal(plan_try(&p, two_phases), NB_OK);
     for (int32_t i = 0; i < 5; i++) {
         double x = 1.0 / (3 + i);
-        nb_metrics_row r = {i / 3, i % 3, x * 1e-5, x * 7, x, x * 1e9, 1 - x};
+        nb_metrics_row r = {i / 3, i % 3, x * 1e-5, x * 7, x, x * 1e9, 1 - x, i == 4};
         assert_int_equal(nb_metrics_add(p.ctx, &a, &r), NB_OK);
     }
     assert_int_equal(nb_metrics_print(p.ctx, &a, p.plan, &first), NB_OK);
@@ -25,7 +25,10 @@ static void print_parse_and_print_again_is_equal(void **state)
     assert_int_equal(nb_metrics_print(p.ctx, &b, p.plan, &second), NB_OK);
     assert_string_equal(first, second);
     assert_int_equal(b.n, 5);
-    assert_memory_equal(a.row, b.row, 5 * sizeof *a.row);
+    for (int32_t i = 0; i < 5; i++) {
+        assert_memory_equal(&a.row[i], &b.row[i], offsetof(nb_metrics_row, simulated));
+        assert_int_equal(b.row[i].simulated, i == 4);
+    }
     nb_free(p.ctx, first);
     nb_free(p.ctx, second);
     nb_metrics_deinit(p.ctx, &a);
@@ -40,10 +43,12 @@ static void the_text_is_plain_csv(void **state)
     nb_metrics m = {0};
     char *text;
     assert_int_equal(plan_try(&p, two_phases), NB_OK);
-    assert_int_equal(nb_metrics_add(p.ctx, &m, &(nb_metrics_row){1, 0, 0.5, 1.25, 0.75, 2, 0.875}), NB_OK);
+    assert_int_equal(nb_metrics_add(p.ctx, &m, &(nb_metrics_row){1, 0, 0.5, 1.25, 0.75, 2, 0.875, false}), NB_OK);
+    assert_int_equal(nb_metrics_add(p.ctx, &m, &(nb_metrics_row){1, 1, 0.5, 1.25, 0.75, 2, 0.875, true}), NB_OK);
     assert_int_equal(nb_metrics_print(p.ctx, &m, p.plan, &text), NB_OK);
     assert_string_equal(text, "phase,name,quantized,epoch,lr,train_loss,train_accuracy,eval_loss,eval_accuracy\n"
-                              "2,qat,yes,1,0.5,1.25,0.75,2,0.875\n");
+                              "2,qat,yes,1,0.5,1.25,0.75,2,0.875\n"
+                              "2,qat,simulated,2,0.5,1.25,0.75,2,0.875\n");
     nb_free(p.ctx, text);
     nb_metrics_deinit(p.ctx, &m);
     plan_close(&p);

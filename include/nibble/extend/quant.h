@@ -1,4 +1,4 @@
-/* quant.h - quantizers (format, range, learning), fake-quant nodes, and the policy that places them.
+/* quant.h - quantizers (format, range, learning, rounding), fake-quant nodes, and the policy that places them.
  *
  * Formulas after Nagel et al. 2021 (arXiv:2106.08295), sections 2.2, 3.1 and 4.1. The contract for codes is in
  * src/kernels/rescale.h: q = clamp(round_half_even(x / s) + z, lo, hi), real = s * (q - z). */
@@ -13,9 +13,9 @@ extern "C" {
 #endif
 
 typedef enum { NB_SCHEME_ASYMMETRIC, NB_SCHEME_SYMMETRIC, NB_SCHEME_UNSIGNED } nb_scheme;
-typedef enum { NB_GRANULARITY_CHANNEL, NB_GRANULARITY_TENSOR } nb_granularity;
+typedef enum { NB_GRANULARITY_CHANNEL, NB_GRANULARITY_TENSOR, NB_GRANULARITY_FULL } nb_granularity;
 
-/* ---- what a quantizer is: three answers, each a table in a file of its own; none knows the others ---- */
+/* ---- what a quantizer is: four answers, each a table in a file of its own; none knows the others ---- */
 
 /* The codes there are: every integer of lo..hi, or the levels. */
 typedef struct nb_grid {
@@ -25,6 +25,7 @@ typedef struct nb_grid {
     bool weights;        /* narrow: lo = -hi */
     const int8_t *level; /* [n_levels] ascending, 0 among them; NULL: every integer */
     int32_t n_levels;
+    const float *real; /* [n_levels] levels that are no integers, in units of the scale; the largest is hi. NULL else */
     const nb_format *format; /* rounds scales; NULL: any will do */
     const void *format_attr;
 } nb_grid;
@@ -34,6 +35,9 @@ NB_API nb_grid nb_grid_make(int32_t bits, nb_scheme scheme, bool weights);
 /* The grid of a format; level [256] holds its levels, if it has any, as long as the grid is used. */
 NB_API nb_grid nb_grid_of(const nb_format *f, const void *attr, int32_t bits, nb_scheme scheme, bool weights,
                           int8_t *level);
+/* Of a grid without levels: those of its format that are no integers, if it has such at these bits. real [256] as
+ * level above. */
+NB_API void nb_grid_take_reals(nb_grid *g, float *real);
 /* A scale that the grid can have in place of this one: normal, positive, no smaller than keeps units of accumulators in
  * proportion, and one of the format's. */
 NB_API float nb_grid_scale(const nb_grid *g, float wanted);
@@ -44,15 +48,24 @@ NB_API void nb_params_cover(const nb_grid *g, float lo, float hi, float *scale, 
 NB_API int32_t nb_grid_zero(const nb_grid *g, float z);
 /* The level nearest to v, which is in units of the scale; of two the smaller in size. */
 NB_API int32_t nb_grid_nearest(const nb_grid *g, float v);
+/* The same for every grid, real ones included (of two levels of these the one that is an even number from 0). */
+NB_API float nb_grid_round(const nb_grid *g, float v);
 
 /* 1. What does a code mean? Files format_<name>.c, listed in formats.def. Codes are always integers -127..127; a format
  * says which of them there are and what scales they can have. Real 0 is a code of all. */
 struct nb_format {
     NB_ENTRY;
+    const void *attr; /* of one without keys: what its functions get */
     int32_t max_bits; /* more do not fit -127..127; 0: the 8 there are */
     bool weights_only;
-    /* Writes the integers that are codes, ascending, at most 2^bits, and returns how many; NULL: all of the grid. */
+    /* Writes the integers that are codes of weights, ascending, at most 2^bits, and returns how many; NULL or 0: all of
+     * the grid. */
     int32_t (*levels)(const void *attr, int32_t bits, int8_t *level);
+    /* Where levels gives none, what they are in units of the scale: as far above 0 as below, the largest a whole number.
+     * A network with such a quantizer is simulated. NULL or 0: there are only integers. */
+    int32_t (*reals)(const void *attr, int32_t bits, float *level);
+    int32_t (*width)(
+        const void *attr); /* bits of a code, where the format's keys say them; NULL: the key `bits` does */
     float (*scale)(const void *attr, float wanted); /* not below wanted; NULL: wanted itself */
 };
 
@@ -154,11 +167,19 @@ struct nb_learning {
 /* What LSQ divides gradients by, sqrt(n * Q): n values that share a scale, Q the last code. A scale then moves about as
  * fast, in proportion, as weights do. */
 NB_API double nb_learn_divisor(const nb_grid *g, const nb_learn_sums *s);
+/* 4. To which of two codes does a value between them go? Files rounding_<name>.c, listed in roundings.def. */
+struct nb_rounding {
+    NB_ENTRY;
+    bool random; /* for training alone: evaluation, calibration and integers round to nearest */
+    /* below <= v < above, neighbours in units of the scale; u: uniform in [0, 1), the value's own in this step. Returns
+     * one of the two. NULL: the nearest. */
+    float (*choose)(float v, float below, float above, float u);
+};
 
 /* One section `weights:` or `activations:`. */
 typedef struct {
     int32_t bits, granularity, scheme;
-    const char *format, *range, *learn;
+    const char *format, *range, *learn, *rounding;
 } nb_quant_keys;
 
 /* The `quant` section. */
@@ -167,6 +188,7 @@ typedef struct {
     int32_t first_last_bits; /* 0 = as the others */
     int32_t output_bits;     /* 0 = int32 logits, left unquantized */
     int32_t batchnorm;       /* 0 keep, 1 fold */
+    bool simulate;           /* although it could become integers */
     const nb_conf *steps;    /* bound by nb_post_bind (post.h) */
 } nb_quant_section;
 

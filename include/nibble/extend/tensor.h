@@ -21,13 +21,14 @@ typedef struct {
     int32_t ndim, d[NB_MAX_DIM];
 } nb_shape;
 
-/* Quantization parameters: the ONLY thing that crosses from training to integers.
+/* Quantization parameters: the ONLY thing that crosses from training to integers. A network that is simulated has them
+ * beside floats, for who wants to know; dtype is then NB_F32 where codes cannot be integers, and n also counts (output, input) channels of weights.
  * n is 1 (per tensor) or the number of output channels (axis 0 of OHWI weights). Weights have zero = 0 and lo = -hi.
  * With a table of levels codes are these integers alone; bits is then the width of an index into it, as it is stored. */
 typedef struct {
     int32_t bits, n;
     int32_t lo, hi;      /* the grid's first and last code */
-    nb_dtype dtype;      /* NB_U8 or NB_S8 */
+    nb_dtype dtype;      /* of codes: NB_U8 or NB_S8 */
     float *scale;        /* [n], > 0 and normal */
     int32_t *zero;       /* [n], lo <= zero <= hi */
     const int8_t *level; /* [n_levels] ascending, -127..127; NULL: every integer lo..hi */
@@ -39,7 +40,7 @@ typedef struct {
     nb_dtype dtype;
     void *data;
     float *grad;         /* same shape, or NULL */
-    const nb_qparams *q; /* for u8 and s8 tensors of codes; NULL for float and raw bytes */
+    const nb_qparams *q; /* of codes, or of floats that simulate codes; NULL for other floats and raw bytes */
 } nb_tensor;
 
 /* Of one element. */

@@ -26,6 +26,19 @@ void nb_k_levels(nb_klevels *t, const int8_t *level, int32_t n);
 /* As nb_k_quantize, to the nearest level, of two the smaller in size; inside is up to half a step beyond the largest. */
 void nb_k_quantize_levels(uint8_t *codes, uint8_t *mask, const float *x, int64_t n, float scale, const nb_klevels *t);
 
+/* A table of up to NB_REALS levels that are no integers, ascending, with 0 among them, the largest as large as the
+ * smallest is below 0: the nearest, of two the one that is an even number of levels from 0. */
+enum { NB_REALS = 256 };
+typedef struct {
+    float level[NB_REALS];
+    float from[NB_REALS]; /* the smallest value that goes to level i; infinite past the end */
+    float first, last;    /* values outside are cut off: beyond half a step from the ends */
+    int32_t zero;         /* level[zero] == 0 */
+} nb_kreals;
+void nb_k_reals(nb_kreals *t, const float *level, int32_t n);
+/* y[i] = scale * the level nearest to x[i] / scale; masks as in nb_k_quantize. */
+void nb_k_quantize_reals(float *y, uint8_t *mask, const float *x, int64_t n, float scale, const nb_kreals *t);
+
 /* y[i] = scale * (code - zero); is_signed: codes are s8. */
 void nb_k_dequantize(float *y, const uint8_t *codes, int64_t n, float scale, int32_t zero, int32_t is_signed);
 /* dx[i] (+)= mask bit i ? dy[i] : 0; add = 0 writes. */
@@ -34,6 +47,7 @@ void nb_k_ste_backward(float *dx, const float *dy, const uint8_t *mask, int64_t 
 enum { NB_SCALE_LANES = 16, NB_END_LANES = 3 * NB_SCALE_LANES };
 /* As nb_k_scale_grad (fused_sweep.h), of one row to levels. */
 void nb_k_scale_grad_levels(double *lane, const float *dy, const float *x, float scale, const nb_klevels *t, int64_t n);
+void nb_k_scale_grad_reals(double *lane, const float *dy, const float *x, float scale, const nb_kreals *t, int64_t n);
 
 /* sum[c] += sum over rows of x, sumsq[c] += sum of squares, in double; min[c] and max[c], unless both NULL, take in x
  * (a NaN stays; start with +infinity and -infinity). */
