@@ -189,11 +189,7 @@ static nb_status print_json(cli *c, const summary *s, nb_table *t)
         cJSON_AddStringToObject(o, "ranges", s->ranges);
     if (*s->unused)
         cJSON_AddStringToObject(o, "unused_codes", s->unused);
-    nb_status st = cli_json_table(c->ctx, o, "layers", t);
-    if (st == NB_OK)
-        return cli_json_print(c->ctx, o);
-    cJSON_Delete(o);
-    return st;
+    return cli_json_print_table(c->ctx, o, "layers", t);
 }
 
 static nb_status run(cli *c)

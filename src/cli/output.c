@@ -78,3 +78,12 @@ void cli_json_simulated(cJSON *o, const nb_eval *e)
     cJSON_AddNumberToObject(o, "activations_over", e->activations.over);
     cJSON_AddNumberToObject(o, "activations_under", e->activations.under);
 }
+
+nb_status cli_json_print_table(nb_ctx *ctx, cJSON *o, const char *name, nb_table *t)
+{
+    const nb_status st = cli_json_table(ctx, o, name, t);
+    if (st == NB_OK)
+        return cli_json_print(ctx, o);
+    cJSON_Delete(o);
+    return st;
+}

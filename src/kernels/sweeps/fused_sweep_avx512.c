@@ -1,8 +1,8 @@
 /* fused_sweep_avx512.c - the sweep of fused chains that computes more than it reads, with AVX-512, bit-equal to
  * fused_sweep_scalar.c: the lanes of a sum are those of a register. */
-#include "kernels/float/fdispatch.h"
+#include "kernels/sweeps/sweep_isa.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef NB_WITH_AVX512
 #    include <immintrin.h>
 #    include <math.h>
 
@@ -112,17 +112,17 @@ INLINE void learn_sums_of(double *lane, const float *dy, const float *x, const n
         learn_sums(lane, dy, x, m, g, rows, c, (stepper){.ends = ends, .map = 1, .relu = 2});
 }
 
-TARGET void nb_k_scale_grad__avx512(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
-                                    int64_t rows, int32_t c)
+TARGET static void scale_grad(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
+                              int64_t rows, int32_t c)
 {
     learn_sums_of(lane, dy, x, m, g, rows, c, 0);
 }
 
-TARGET void nb_k_end_grads__avx512(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
-                                   int64_t rows, int32_t c)
+TARGET static void end_grads(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
+                             int64_t rows, int32_t c)
 {
     learn_sums_of(lane, dy, x, m, g, rows, c, 1);
 }
-#else
-typedef int nb_not_here; /* ISO C wants a declaration */
+
+const nb_fused_isa nb_fused_avx512 = {.scale_grad = scale_grad, .end_grads = end_grads};
 #endif
