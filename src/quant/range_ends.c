@@ -1,0 +1,53 @@
+/* range_ends.c - ranges that are two ends, averaged, and the sample of values that they look at. */
+#include "quant/range_ends.h"
+
+#include "base/rng.h"
+
+void nb_ends_params(const void *attr, const float *state, const nb_grid *g, float *scale, int32_t *zero)
+{
+    (void)attr;
+    nb_params_cover(g, state[NB_LOW], state[NB_HIGH], scale, zero);
+}
+
+bool nb_ends_sound(const float *state)
+{
+    return state[NB_LOW] <= state[NB_HIGH];
+}
+
+float nb_ends_share(const nb_observation *o, float momentum)
+{
+    return o->first || o->grid->weights ? 1.0f : nb_observation_share(o, momentum);
+}
+
+void nb_ends_follow(float *state, const nb_observation *o, float momentum, float low, float high)
+{
+    const float m = nb_ends_share(o, momentum);
+    state[NB_LOW] = (1.0f - m) * state[NB_LOW] + m * low;
+    state[NB_HIGH] = (1.0f - m) * state[NB_HIGH] + m * high;
+}
+
+nb_sample nb_sample_start(const nb_observation *o, int64_t samples)
+{
+    return (nb_sample){o, 0, (o->n + samples - 1) / samples};
+}
+
+nb_sample nb_sample_usual(const nb_observation *o)
+{
+    return nb_sample_start(o, o->calibration ? NB_CALIBRATION_SAMPLES : NB_SAMPLES);
+}
+
+/* Which value stands for those from `from` on, `stretch` of them at most. */
+static int64_t sampled(const nb_observation *o, int64_t from, int64_t stretch)
+{
+    const int64_t left = o->n - from, width = left < stretch ? left : stretch;
+    return from + (int64_t)((nb_mix((uint64_t)o->n, (uint64_t)from) >> 32) * (uint64_t)width >> 32);
+}
+
+int32_t nb_sample_next(nb_sample *s, float x[NB_SAMPLE_BLOCK])
+{
+    const nb_observation *o = s->o;
+    int32_t n = 0;
+    for (; n < NB_SAMPLE_BLOCK && s->at < o->n; n++, s->at += s->stretch)
+        x[n] = o->values.at(o->values.arg, sampled(o, s->at, s->stretch));
+    return n;
+}
