@@ -125,6 +125,12 @@ static void relu_backward(nb_node *n, const nb_run *r)
         nb_parallel_for(nb_chunks(nb_count(&n->out), NB_LAYER_GRAIN), backward_chunk, n);
 }
 
+static void relu_bounds(const nb_node *n, float *low, float *high)
+{
+    *low = fmaxf(*low, 0.0f);
+    *high = fminf(*high, nb_relu_cap(n));
+}
+
 static nb_status relu_lower(nb_lowering *lo, const nb_node *n)
 {
     return nb_lower_clamp(lo, n, 0.0, (double)nb_relu_cap(n));
@@ -144,5 +150,6 @@ const nb_op nb_op_relu = {
     .forward = relu_forward,
     .backward = relu_backward,
     .lower = relu_lower,
+    .bounds = relu_bounds,
     .examples = (const char *const[]){"relu", "relu: {cap: 6}", NULL},
 };

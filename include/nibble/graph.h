@@ -62,6 +62,17 @@ NB_API float nb_graph_loss(const nb_graph *g);
 NB_API int32_t nb_graph_correct(const nb_graph *g);
 NB_API const float *nb_graph_logits(const nb_graph *g); /* [batch, classes]; valid after a forward */
 
+/* ---- what the quantizers of a quantized network are like ---- */
+
+/* "weights mse (2 bits), minmax (8 bits); activations ema (8 bits)": which ranges they have, the input's aside. */
+NB_API void nb_quant_ranges_text(const nb_graph *g, char *buf, size_t size);
+/* Can every range be found without images (nb_calibrate with n = 0)? */
+NB_API bool nb_quant_data_free(const nb_graph *g);
+/* Does a range leave most codes of a layer's weights unused: more than 60 % of its nonzero weights become 0, or fewer than a
+ * quarter of the levels are used that could be? Then one sentence in buf, on the worst such layer and what would help; else
+ * "". What has not been observed yet is passed over. */
+NB_API nb_status nb_quant_unused_text(const nb_graph *g, char *buf, size_t size);
+
 #ifdef __cplusplus
 }
 #endif

@@ -80,8 +80,9 @@ typedef nb_status (*nb_evaluate_fn)(void *ud, nb_graph *g, nb_eval *out);
 NB_API nb_status nb_evaluate_graph(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n, nb_eval *out);
 
 /* Post-training quantization: sets the ranges of g, which is quantized and frozen for training (NB_PLAN_TRAIN), by the
- * observers of its config on images indices[0..n-1] (NULL: 0..n-1, n >= 1) in batches of at most g->max_batch, as even
- * as can be. Weights and batch-norm statistics stay; images are not augmented. A network whose loss is no number any
+ * observers of its config on images indices[0..n-1] (NULL: 0..n-1) in batches of at most g->max_batch, as even
+ * as can be. With n = 0, where no range needs values (nb_quant_data_free; else NB_E_CONFIG): on a black and a white
+ * image, which say what pixels can be. Weights and batch-norm statistics stay; images are not augmented. A network whose loss is no number any
  * more is NB_E_DIVERGED. The same for any number of threads. */
 NB_API nb_status nb_calibrate(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n);
 
@@ -124,6 +125,8 @@ typedef struct {
      * float graph (as in nb_graph_spec), then to the quantized one, frozen for training. A resumed training has done it
      * already. May be NULL. */
     nb_status (*before_quant)(void *ud, nb_graph *g);
+    /* After the forward pass of a quantized phase's first step, if its loss is a number: ranges have been observed. May be NULL. */
+    nb_status (*on_ranges)(void *ud, const nb_graph *g);
     void (*on_step)(void *ud, const nb_progress *p);      /* may be NULL */
     void (*on_epoch)(void *ud, const nb_epoch_report *r); /* may be NULL */
     void *ud;                                             /* of the functions above */

@@ -102,10 +102,11 @@ static void observe(const nb_node *n, int32_t c, const nb_observation *seen)
     float *state = nb_fq_state(n, c);
     nb_observation o = *seen;
     o.grid = &p->grid;
+    o.of = n->in[0];
     o.first = !nb_fq_seen(n, c);
     if (isfinite(o.min) && isfinite(o.max)) {
         a->range->observe(a->range_attr, state, &o);
-        state[a->range->n_state] = 1.0f;
+        state[nb_fq_range_floats(a)] = 1.0f;
     }
     nb_fq_learned_begin(n, c, o.calibration > 0);
 }
@@ -195,8 +196,29 @@ static nb_weight_use use_of(const nb_fq_priv *p)
 bool nb_fakequant_state_sound(const nb_node *n, const float *state)
 {
     const nb_fakequant_attr *a = n->attr;
-    const float seen = state[a->range->n_state];
-    return seen == 0.0f || (seen == 1.0f && (!a->range->sound || a->range->sound(state)));
+    const float seen = state[nb_fq_range_floats(a)];
+    const bool history = !a->weights && a->range->history_sound;
+    return seen == 0.0f || (seen == 1.0f && (!a->range->sound || a->range->sound(state)) &&
+                            (!history || a->range->history_sound(state + a->range->n_state)));
+}
+
+nb_status nb_fakequant_set_range(nb_graph *g, nb_node *n, const nb_range *range)
+{
+    nb_fakequant_attr *a = n->attr;
+    nb_tensor *state = &n->in[1]->out;
+    a->range = range;
+    state->shape.d[1] = nb_fq_range_floats(a) + 1;
+    state->data = nb_graph_alloc(g, (size_t)nb_count(state) * sizeof(float));
+    return state->data ? NB_OK : NB_E_NOMEM;
+}
+
+nb_status nb_fakequant_take_earlier_default(nb_graph *g, nb_node *n, int32_t floats)
+{
+    const nb_fakequant_attr *a = n->attr;
+    const nb_range *earlier = nb_registry_find(nb_ranges, a->weights ? "minmax" : "ema");
+    if (!a->auto_range || a->range == earlier || floats != earlier->n_state + 1)
+        return NB_OK;
+    return nb_fakequant_set_range(g, n, earlier);
 }
 
 bool nb_fakequant_fusible(const nb_node *n)

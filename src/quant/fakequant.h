@@ -11,11 +11,19 @@ typedef struct {
     const nb_range *range;
     const nb_learning *learning;
     const void *format_attr, *range_attr, *learning_attr; /* in the graph's arena */
+    const nb_conf *range_conf; /* where the range is chosen, for messages; NULL: nowhere. Valid during placement */
     int32_t bits;
     nb_scheme scheme;
     bool weights;     /* narrow symmetric grid */
     bool per_channel; /* along axis 0; weights only */
+    bool auto_range;  /* the range was picked by bits (nb_range.pick) */
 } nb_fakequant_attr;
+
+/* What a range keeps per channel. */
+static inline int32_t nb_fq_range_floats(const nb_fakequant_attr *a)
+{
+    return a->range->n_state + (a->weights ? 0 : a->range->n_history);
+}
 
 static inline bool nb_is_quantizer(const nb_node *n)
 {
@@ -32,9 +40,17 @@ void nb_fakequant_settle(nb_node *n, const nb_run *r, float min, float max, cons
 /* Can one row of the range's state be what the observer left: nothing seen yet, or a range the right way around? Its
  * values are finite. */
 bool nb_fakequant_state_sound(const nb_node *n, const float *state);
+/* n has another range from here on: its state is made anew, all zero. */
+nb_status nb_fakequant_set_range(nb_graph *g, nb_node *n, const nb_range *range);
+/* Before defaults went by bits a quantizer whose range is not named had minmax (weights) or ema: does a file have such
+ * a state, of `floats` per channel, for one that has another range now? Then n has the earlier one from here on. */
+nb_status nb_fakequant_take_earlier_default(nb_graph *g, nb_node *n, int32_t floats);
 
 /* In mac's prepare: fq's weights are what mac multiplies with, see nb_weight_use. */
 void nb_fakequant_read_by(const nb_node *fq, const nb_node *mac);
+
+/* A quantizer whose range needs images; NULL: none does (usage.c). */
+const nb_node *nb_quant_needs_data(const nb_graph *g);
 
 /* ---- what is learned ---- */
 

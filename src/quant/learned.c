@@ -21,7 +21,7 @@ nb_status nb_fq_learned_leaf(nb_graph *g, nb_node *n, int32_t channels)
 {
     const nb_fakequant_attr *a = n->attr;
     const uint32_t kept = NB_NODE_BUFFER | NB_NODE_QUANTIZER;
-    NB_TRY(nb_graph_leaf(g, n, range_leaf, nb_shape_of(2, channels, a->range->n_state + 1, 0, 0), kept, NULL));
+    NB_TRY(nb_graph_leaf(g, n, range_leaf, nb_shape_of(2, channels, nb_fq_range_floats(a) + 1, 0, 0), kept, NULL));
     if (a->learning->n_state == 0)
         return NB_OK;
     const uint32_t trained = NB_NODE_PARAM | NB_NODE_QUANTIZER | (a->learning->positive ? NB_NODE_NONNEGATIVE : 0);

@@ -21,13 +21,13 @@ typedef struct {
 static inline float *nb_fq_state(const nb_node *n, int32_t c)
 {
     const nb_fakequant_attr *a = n->attr;
-    return (float *)n->in[1]->out.data + (int64_t)c * (a->range->n_state + 1);
+    return (float *)n->in[1]->out.data + (int64_t)c * (nb_fq_range_floats(a) + 1);
 }
 
 static inline bool nb_fq_seen(const nb_node *n, int32_t c)
 {
     const nb_fakequant_attr *a = n->attr;
-    return nb_fq_state(n, c)[a->range->n_state] != 0.0f;
+    return nb_fq_state(n, c)[nb_fq_range_floats(a)] != 0.0f;
 }
 
 nb_status nb_fq_learned_leaf(nb_graph *g, nb_node *n, int32_t channels);

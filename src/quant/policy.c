@@ -79,9 +79,11 @@ static nb_status close_value(const nb_quant_rules *rules, nb_node *n)
         a.learning_attr = NULL;
         nb_quant_first_last(rules, &a);
     }
-    if (r && r->op->role == NB_ROLE_LOSS)
+    const bool logits = r && r->op->role == NB_ROLE_LOSS;
+    if (logits)
         a.bits = rules->section.output_bits;
     NB_TRY(chain_overrides(rules, n, &a));
+    NB_TRY(nb_quant_rules_pick_range(rules, n, logits, &a));
     if (a.scheme == NB_SCHEME_UNSIGNED && !(n->flags & NB_NODE_NONNEGATIVE))
         a.scheme = NB_SCHEME_SYMMETRIC;
     char name[256];
@@ -114,6 +116,7 @@ static nb_status quantize_weight(const nb_quant_rules *rules, nb_node *mac, bool
     if (first_or_last)
         nb_quant_first_last(rules, &a);
     NB_TRY(nb_quant_rules_override(rules, mac->name, "weights", &a));
+    NB_TRY(nb_quant_rules_pick_range(rules, mac->in[1], false, &a));
     char name[256];
     snprintf(name, sizeof name, "%s.fq", mac->in[1]->name);
     nb_node *fq;
@@ -132,7 +135,11 @@ static nb_status widen_last_input(const nb_quant_rules *rules, const nb_node *la
         return NB_OK;
     nb_fakequant_attr *a = x->attr;
     nb_quant_first_last(rules, a);
-    return chain_overrides(rules, x->in[0], a);
+    if (a->auto_range)
+        a->range = nb_registry_find(nb_ranges, "auto"); /* by the bits it has now */
+    NB_TRY(chain_overrides(rules, x->in[0], a));
+    NB_TRY(nb_quant_rules_pick_range(rules, x->in[0], false, a));
+    return nb_fakequant_set_range(rules->g, x, a->range);
 }
 
 nb_status nb_quant_place(nb_graph *g, const nb_conf *quant)

@@ -15,6 +15,8 @@ nb_status nb_quant_rules_bind(nb_graph *g, const nb_conf *quant, nb_quant_rules 
 /* Applies `layers: {name: {weights: {...}}}` on top of *attr: only the keys that are written there change. */
 nb_status nb_quant_rules_override(const nb_quant_rules *rules, const char *layer, const char *part,
                                   nb_fakequant_attr *attr);
+/* Once all else of *a is known, for the values of n: the range that `auto` stands for; an error where it cannot be used. */
+nb_status nb_quant_rules_pick_range(const nb_quant_rules *rules, const nb_node *n, bool logits, nb_fakequant_attr *a);
 /* What `first_last_bits` makes of the general rule. */
 void nb_quant_first_last(const nb_quant_rules *rules, nb_fakequant_attr *a);
 /* Every name under `layers` must be a layer of the graph: else an error with a suggestion. */

@@ -10,7 +10,8 @@ const nb_key nb_quant_weight_keys[] = {
     NB_KEY_INT(nb_quant_keys, bits, "8", 2, 8, "bits of a weight code; grid -(2^(b-1)-1) .. 2^(b-1)-1"),
     NB_KEY_ENUM(nb_quant_keys, granularity, "channel", "channel|tensor", "one scale per output channel or per tensor"),
     NB_KEY_STRING(nb_quant_keys, format, "uniform", "what a code means, see `nibble keys formats`"),
-    NB_KEY_STRING(nb_quant_keys, range, "minmax", "how the range is found, see `nibble keys ranges`"),
+    NB_KEY_STRING(nb_quant_keys, range, "auto",
+                  "how the range is found, see `nibble keys ranges`; auto: mse below 4 bits, minmax from there on"),
     NB_KEY_STRING(nb_quant_keys, learn, "none", "how scales are trained, see `nibble keys learnings`"),
     {0}};
 
@@ -20,7 +21,8 @@ const nb_key nb_quant_act_keys[] = {
                 "asymmetric: 0..2^b-1 with a zero point; symmetric: signed; unsigned: zero point 0 after relu, signed "
                 "elsewhere"),
     NB_KEY_STRING(nb_quant_keys, format, "uniform", "what a code means, see `nibble keys formats`"),
-    NB_KEY_STRING(nb_quant_keys, range, "ema", "how the range is found, see `nibble keys ranges`"),
+    NB_KEY_STRING(nb_quant_keys, range, "auto",
+                  "how the range is found, see `nibble keys ranges`; auto: mse below 8 bits, ema at 8"),
     NB_KEY_STRING(nb_quant_keys, learn, "none", "how scales are trained, see `nibble keys learnings`"),
     {0}};
 
@@ -70,7 +72,8 @@ static nb_status bind_part(nb_graph *g, const nb_conf *map, const char *where, b
         attr[k] = e.attr_size ? nb_graph_alloc(g, e.attr_size) : NULL;
         if (e.attr_size && !attr[k])
             return NB_E_NOMEM;
-        if (e.keys)
+        const bool default_range = k == NB_METHOD_RANGE && ((const nb_range *)m[k])->pick;
+        if (e.keys && !(weights && default_range)) /* what it picks for weights averages nothing */
             b[n++] = (nb_binding){e.keys, attr[k]};
     }
     NB_TRY(nb_conf_bind(g->ctx, map, where, b, n));
@@ -80,6 +83,7 @@ static nb_status bind_part(nb_graph *g, const nb_conf *map, const char *where, b
                                .format_attr = attr[NB_METHOD_FORMAT],
                                .range_attr = attr[NB_METHOD_RANGE],
                                .learning_attr = attr[NB_METHOD_LEARNING],
+                               .range_conf = map && nb_conf_get(map, "range") ? nb_conf_get(map, "range") : map,
                                .bits = keys.bits,
                                .scheme = weights ? NB_SCHEME_SYMMETRIC : (nb_scheme)keys.scheme,
                                .weights = weights,
@@ -116,7 +120,7 @@ void nb_quant_first_last(const nb_quant_rules *rules, nb_fakequant_attr *a)
 
 static nb_status bind_general(nb_quant_rules *r, bool weights)
 {
-    static const char *const dflt[2][NB_METHOD_KINDS] = {{"uniform", "ema", "none"}, {"uniform", "minmax", "none"}};
+    static const char *const dflt[2][NB_METHOD_KINDS] = {{"uniform", "auto", "none"}, {"uniform", "auto", "none"}};
     const nb_conf *map = weights ? r->section.weights : r->section.activations;
     const char *where = weights ? "quant.weights" : "quant.activations";
     nb_fakequant_attr *a = weights ? &r->weights : &r->activations;
@@ -172,6 +176,8 @@ static void override_methods(const nb_conf *own, const nb_fakequant_attr *a, nb_
     if (nb_conf_get(own, "range") || has_any(own, a->range->keys)) {
         attr->range = a->range;
         attr->range_attr = a->range_attr;
+        attr->range_conf = a->range_conf;
+        attr->auto_range = false;
     }
     if (nb_conf_get(own, "learn") || has_any(own, a->learning->keys)) {
         attr->learning = a->learning;
@@ -197,6 +203,20 @@ nb_status nb_quant_rules_override(const nb_quant_rules *rules, const char *layer
     attr->per_channel = nb_conf_get(own, "granularity") ? a.per_channel : attr->per_channel;
     override_methods(own, &a, attr);
     return check_format(rules->g, own, where, attr);
+}
+
+nb_status nb_quant_rules_pick_range(const nb_quant_rules *rules, const nb_node *n, bool logits, nb_fakequant_attr *a)
+{
+    const nb_range_use use = {.of = n, .bits = a->bits, .weights = a->weights, .logits = logits};
+    if (a->range->pick) {
+        a->range = nb_registry_find(nb_ranges, a->range->pick(&use));
+        a->auto_range = true;
+    }
+    char why[400], where[192];
+    if (!a->range->refuse || !a->range->refuse(a->range_attr, &use, why, sizeof why))
+        return NB_OK;
+    snprintf(where, sizeof where, "quant, %s of %s", a->weights ? "weights" : "activations", n->name);
+    return nb_conf_fail(rules->g->ctx, a->range_conf, where, NB_E_CONFIG, "range: %s: %s", a->range->name, why);
 }
 
 static nb_status check_layer_map(const nb_quant_rules *rules, const nb_conf *map, const char *layer)

@@ -7,8 +7,40 @@
 #include <nibble/train.h>
 
 #include "base/check.h"
+#include "quant/fakequant.h"
 
 #include <math.h>
+#include <string.h>
+
+static nb_status run_batch(nb_graph *g, int32_t size, const nb_run *r)
+{
+    nb_graph_set_batch(g, size);
+    nb_forward(g, r);
+    if (isfinite(nb_graph_loss(g)))
+        return NB_OK;
+    return nb_fail(g->ctx, NB_E_DIVERGED,
+                   "the network's loss on the images to calibrate with is not a number: its weights are unusable");
+}
+
+/* The darkest and the brightest pixels, one image after the other: what observers of weights and of pixels need. */
+static nb_status run_without_data(nb_graph *g, uint8_t *pixels, int32_t *labels)
+{
+    const nb_node *needs = nb_quant_needs_data(g);
+    if (needs)
+        return nb_fail(
+            g->ctx, NB_E_CONFIG,
+            "%s: its range is %s, which needs images to calibrate with; without any the activations' range must "
+            "be bn or fixed",
+            needs->in[0]->name, ((const nb_fakequant_attr *)needs->attr)->range->name);
+    labels[0] = 0;
+    for (int32_t b = 0; b < 2; b++) {
+        memset(pixels, b ? 255 : 0, (size_t)g->info.h * (size_t)g->info.w * (size_t)g->info.c);
+        NB_TRY(run_batch(
+            g, 1,
+            &(nb_run){.train = true, .freeze_bn = true, .calibration = b + 1, .pixels = pixels, .labels = labels}));
+    }
+    return NB_OK;
+}
 
 static nb_status run_batches(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n, uint8_t *pixels,
                              int32_t *labels)
@@ -20,13 +52,9 @@ static nb_status run_batches(nb_graph *g, const nb_data *data, const int32_t *in
         const int32_t size = (n - at) / (batches - b);
         for (int32_t i = 0; i < size; i++, at++)
             nb_data_get(data, indices ? indices[at] : at, pixels + (size_t)i * image, &labels[i]);
-        nb_graph_set_batch(g, size);
-        nb_forward(
-            g, &(nb_run){.train = true, .freeze_bn = true, .calibration = b + 1, .pixels = pixels, .labels = labels});
-        if (!isfinite(nb_graph_loss(g)))
-            return nb_fail(g->ctx, NB_E_DIVERGED,
-                           "the network's loss on the images to calibrate with is not a number: its weights are "
-                           "unusable");
+        NB_TRY(run_batch(
+            g, size,
+            &(nb_run){.train = true, .freeze_bn = true, .calibration = b + 1, .pixels = pixels, .labels = labels}));
     }
     return NB_OK;
 }
@@ -34,14 +62,16 @@ static nb_status run_batches(nb_graph *g, const nb_data *data, const int32_t *in
 nb_status nb_calibrate(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n)
 {
     const nb_dsinfo *d = nb_data_info(data);
-    NB_ASSERT(g->frozen && g->quantized && n >= 1 && (indices || n <= d->count));
+    NB_ASSERT(g->frozen && g->quantized && n >= 0 && (indices || n <= d->count));
     if (d->h != g->info.h || d->w != g->info.w || d->c != g->info.c || d->classes != g->info.classes)
         return nb_fail(g->ctx, NB_E_SHAPE,
                        "the data have images of %dx%dx%d in %d classes, the network takes %dx%dx%d in %d", d->h, d->w,
                        d->c, d->classes, g->info.h, g->info.w, g->info.c, g->info.classes);
     uint8_t *pixels = nb_alloc(g->ctx, (size_t)g->max_batch * (size_t)d->h * (size_t)d->w * (size_t)d->c);
     int32_t *labels = nb_alloc(g->ctx, (size_t)g->max_batch * sizeof *labels);
-    nb_status st = pixels && labels ? run_batches(g, data, indices, n, pixels, labels) : NB_E_NOMEM;
+    nb_status st = NB_E_NOMEM;
+    if (pixels && labels)
+        st = n ? run_batches(g, data, indices, n, pixels, labels) : run_without_data(g, pixels, labels);
     nb_graph_set_batch(g, g->max_batch);
     nb_free(g->ctx, labels);
     nb_free(g->ctx, pixels);

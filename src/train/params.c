@@ -85,8 +85,12 @@ static nb_status load_leaf(nb_graph *g, const source *s, nb_node *leaf)
 {
     view v;
     char theirs[64], ours[64];
-    bool found = find(s, leaf->name, &v), fits = found && nb_shape_equal(&v.shape, &leaf->out.shape);
-    size_t bytes = (size_t)nb_count(&leaf->out) * sizeof(float);
+    const bool found = find(s, leaf->name, &v);
+    const nb_node *keeper = s->file && found && v.shape.ndim == 2 ? nb_quantizer_of(g, leaf) : NULL;
+    if (keeper && keeper->in[1] == leaf && s->mode < NB_PARAMS_START)
+        NB_TRY(nb_fakequant_take_earlier_default(g, g->node[keeper->id], v.shape.d[1]));
+    const bool fits = found && nb_shape_equal(&v.shape, &leaf->out.shape);
+    const size_t bytes = (size_t)nb_count(&leaf->out) * sizeof(float);
     if (s->mode >= NB_PARAMS_START && (!fits || s->mode == NB_PARAMS_CALIBRATE) && (leaf->flags & NB_NODE_QUANTIZER)) {
         memset(leaf->out.data, 0, bytes);
         return NB_OK;

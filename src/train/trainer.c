@@ -182,6 +182,9 @@ static nb_status step(trainer *t)
     double loss = (double)nb_graph_loss(t->graph);
     if (!(loss < HOPELESS_LOSS))
         return diverged(t, &r, "the loss", loss);
+    const bool first = t->at.epoch == 0 && t->at.step == 0 && phase_of(t)->keys.quant;
+    if (first && t->job->on_ranges)
+        NB_TRY(t->job->on_ranges(t->job->ud, t->graph));
     t->at.correct += nb_graph_correct(t->graph);
     t->at.seen += b->n;
     t->at.loss_sum += loss;

@@ -108,6 +108,10 @@ struct nb_op {
     /* NB_ROLE_AFFINE only: y = mul[c] * x + add[c] in evaluation, from the leaves' current values. Used by lowering and
      * static folding. */
     void (*affine)(const nb_node *n, double *mul, double *add);
+    /* NB_ROLE_AFFINE that normalizes, else NULL: what its parameters say of channel c's values. */
+    void (*moments)(const nb_node *n, int32_t c, double *mean, double *deviation);
+    /* NB_ROLE_CLAMP only: narrows *low..*high to what it lets through. */
+    void (*bounds)(const nb_node *n, float *low, float *high);
     int64_t (*macs)(const nb_node *n); /* per image; NULL = 0 */
 };
 

@@ -65,6 +65,7 @@ typedef struct {
     nb_values values; /* n of them; valid during the call */
     int64_t n;
     float min, max;
+    const nb_node *of; /* whose values they are: what the fake-quant node reads */
     const nb_grid *grid;
     bool first;          /* nothing was observed before: state is all zero */
     int32_t calibration; /* as in nb_run: averages over batches take the share below then */
@@ -74,15 +75,29 @@ typedef struct {
  * counts no more than any other, and few batches give nearly their plain mean. */
 NB_API float nb_observation_share(const nb_observation *o, float momentum);
 
-/* 2. Where does the grid lie? Files range_<name>.c, listed in ranges.def. state: n_state floats per channel, all zero
- * before the first observation. In the BUFFER leaf "<fake-quant>.state" one more follows them: 1 once something was
- * observed. */
+/* What a range is asked for. */
+typedef struct {
+    const nb_node *of; /* as in nb_observation */
+    int32_t bits;
+    bool weights, logits; /* logits: the network's output, with output_bits */
+} nb_range_use;
+
+/* 2. Where does the grid lie? Files range_<name>.c, listed in ranges.def. state: n_state floats per channel, the range's
+ * ends first, all zero before the first observation; of activations n_history more, which only observe() reads: what
+ * earlier batches were like (weights are looked at anew each time). In the BUFFER leaf "<fake-quant>.state" one more
+ * follows them: 1 once something was observed. */
 struct nb_range {
     NB_ENTRY;
-    int32_t n_state;
+    int32_t n_state, n_history;
+    bool data_free; /* of activations: the state does not depend on their values */
+    /* The name of the method that takes its place, attributes and all; NULL: itself. */
+    const char *(*pick)(const nb_range_use *use);
+    /* true: cannot be used so, and why[size] says what is missing and what would do; NULL: can be used everywhere. */
+    bool (*refuse)(const void *attr, const nb_range_use *use, char *why, size_t size);
     void (*observe)(const void *attr, float *state, const nb_observation *o);
     void (*params)(const void *attr, const float *state, const nb_grid *g, float *scale, int32_t *zero);
     bool (*sound)(const float *state); /* could observe() have left it? Its values are finite. */
+    bool (*history_sound)(const float *history);
 };
 
 /* What reaches a learned state on the way back. x is a value before it is rounded, y = scale * (code - zero) after. */
