@@ -15,6 +15,8 @@ typedef struct {
     int64_t leaf_bytes;   /* values and gradients of parameters */
     int64_t engine_bytes; /* arena of the engine; 0: no integers */
     double accuracy;      /* < 0: unknown */
+    char ranges[256];     /* "": not quantized */
+    char unused[320];     /* "": codes are used */
 } summary;
 
 static void say_data(summary *s, int32_t h, int32_t w, int32_t ch, int32_t classes)
@@ -26,6 +28,7 @@ static nb_status from_graph(const nb_graph *g, summary *s)
 {
     const nb_dsinfo *d = nb_graph_about(g).info;
     say_data(s, d->h, d->w, d->c, d->classes);
+    nb_quant_ranges_text(g, s->ranges, sizeof s->ranges);
     return nb_layers_of_graph(g, &s->layers);
 }
 
@@ -121,6 +124,8 @@ static nb_status of_checkpoint(cli *c, const char *path, summary *s)
         s->accuracy = m.checkpoint ? m.checkpoint->accuracy : m.integers->accuracy;
         st = m.graph ? from_graph(m.graph, s) : from_integers(c, m.integers, s);
     }
+    if (st == NB_OK && m.graph && m.integers)
+        st = nb_quant_unused_text(m.graph, s->unused, sizeof s->unused);
     if (st == NB_OK && m.integers)
         s->engine_bytes = (int64_t)nb_engine_arena_bytes(&m.integers->e);
     if (st == NB_OK && m.checkpoint)
@@ -142,6 +147,10 @@ static nb_status print_text(cli *c, const summary *s, nb_table *t)
     printf("%s: %s, %s\n\n", c->arg[0], s->kind, s->data);
     NB_TRY(cli_table_print(c->ctx, t));
     printf("\n");
+    if (*s->ranges)
+        printf("ranges: %s\n", s->ranges);
+    if (*s->unused)
+        printf("%s\n", s->unused);
     if (s->batch)
         printf("memory of a training step, planned, batch %d:\n", s->batch);
     print_memory("  float phase", s->train_bytes[0]);
@@ -169,6 +178,10 @@ static nb_status print_json(cli *c, const summary *s, nb_table *t)
     cJSON_AddNumberToObject(o, "engine_bytes", (double)s->engine_bytes);
     if (s->accuracy >= 0)
         cJSON_AddNumberToObject(o, "accuracy", s->accuracy);
+    if (*s->ranges)
+        cJSON_AddStringToObject(o, "ranges", s->ranges);
+    if (*s->unused)
+        cJSON_AddStringToObject(o, "unused_codes", s->unused);
     nb_status st = cli_json_table(c->ctx, o, "layers", t);
     if (st == NB_OK)
         return cli_json_print(c->ctx, o);

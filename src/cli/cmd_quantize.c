@@ -30,7 +30,8 @@ typedef struct {
     nb_intmodel *integers;
     cli_post_steps steps;
     int32_t n_sample;
-    nb_eval before, after; /* before.n == 0: unknown */
+    char ranges[256], unused[320]; /* nb_quant_ranges_text, nb_quant_unused_text */
+    nb_eval before, after;         /* before.n == 0: unknown */
     char last[CLI_PATH_BYTES], model[CLI_PATH_BYTES], meant[CLI_PATH_BYTES];
     nb_lock lock; /* of the run folder, while it is written */
 } session;
@@ -40,8 +41,10 @@ typedef struct {
 static nb_status calibrate(session *s)
 {
     nb_ctx *ctx = s->c->ctx;
+    if (!cli_value(s->c, "--images") && nb_quant_data_free(s->graph))
+        s->n_sample = 0;
     nb_status st = nb_calibrate(s->graph, s->e.train, cli_post_steps_images(&s->steps), s->n_sample);
-    return st == NB_E_DIVERGED ? nb_fail(ctx, st, "%s: %s", s->from->path, nb_ctx_error(ctx)) : st;
+    return st == NB_E_DIVERGED || st == NB_E_CONFIG ? nb_fail(ctx, st, "%s: %s", s->from->path, nb_ctx_error(ctx)) : st;
 }
 
 static nb_status before_quant(void *ud, nb_graph *g)
@@ -85,6 +88,8 @@ static nb_status quantize(session *s)
     NB_TRY(evaluate_before(s, &test));
     NB_TRY(calibrate(s));
     NB_TRY(cli_post_steps_run(&s->steps, s->graph));
+    nb_quant_ranges_text(s->graph, s->ranges, sizeof s->ranges);
+    NB_TRY(nb_quant_unused_text(s->graph, s->unused, sizeof s->unused));
     NB_TRY(nb_lower(s->graph, s->e.text, &s->integers));
     NB_TRY(cli_compare_few(s->c, s->from->path, s->graph, s->integers, test.data));
     NB_TRY(nb_intmodel_evaluate(ctx, s->integers, test.data, test.indices, test.n, &s->after));
@@ -121,6 +126,9 @@ static nb_status print_json(session *s, const char *bits)
     cJSON_AddStringToObject(o, "from", s->from->path);
     cJSON_AddStringToObject(o, "bits", bits);
     cJSON_AddNumberToObject(o, "calibration_images", s->n_sample);
+    cJSON_AddStringToObject(o, "ranges", s->ranges);
+    if (*s->unused)
+        cJSON_AddStringToObject(o, "unused_codes", s->unused);
     if (s->steps.list.n) {
         cJSON_AddItemToObject(o, "steps", s->steps.json);
         s->steps.json = NULL;
@@ -163,8 +171,13 @@ static nb_status print(session *s)
         add_row(t, "before", "float", &s->before);
     add_row(t, "integers", bits, &s->after);
     NB_TRY(cli_table_print(s->c->ctx, t));
-    printf("\non %d test images, the integers by the integer engine; ranges from %d training images\n", s->after.n,
-           s->n_sample);
+    char from[64] = "no images, from the weights alone";
+    if (s->n_sample)
+        snprintf(from, sizeof from, "%d training images", s->n_sample);
+    printf("\non %d test images, the integers by the integer engine; ranges from %s\n", s->after.n, from);
+    printf("ranges: %s\n", s->ranges);
+    if (*s->unused)
+        printf("%s\n", s->unused);
     printf("checkpoint    %s\nintegers      %s\n", s->last, s->model);
     return NB_OK;
 }
@@ -271,7 +284,8 @@ static nb_status run(cli *c)
 
 static const cli_option options[] = {
     {"--from", "CKPT", "the checkpoint to quantize: float, or a quantized one whose ranges are set anew"},
-    {"--images", "N", "find ranges on N training images (default 1024, or all there are)"},
+    {"--images", "N",
+     "find ranges on N training images (default 1024, or all there are; none where no range needs them)"},
     {"--output,-o", "DIR", "the run folder (default: the config's key `out`)"},
     {"--force", NULL, "an earlier run in the folder is moved aside"},
     CLI_SET,

@@ -87,6 +87,23 @@ static nb_status before_quant(void *ud, nb_graph *g)
     return cli_post_steps_run(&s->steps, g);
 }
 
+/* Which ranges `auto` has become, and whether they use the codes there are: as a quantized phase begins. */
+static nb_status on_ranges(void *ud, const nb_graph *g)
+{
+    session *s = ud;
+    char text[320];
+    if (s->progress.quiet)
+        return NB_OK;
+    cli_progress_clear(&s->progress);
+    say_build(s);
+    nb_quant_ranges_text(g, text, sizeof text);
+    printf("ranges: %s\n", text);
+    NB_TRY(nb_quant_unused_text(g, text, sizeof text));
+    if (*text)
+        printf("%s\n", text);
+    return NB_OK;
+}
+
 /* A network that is dead trains on at chance, and nothing else would say so. */
 static void on_epoch(void *ud, const nb_epoch_report *r)
 {
@@ -229,6 +246,7 @@ static nb_train_job job_of(session *s)
                           .evaluate = evaluate,
                           .check = can_lower,
                           .before_quant = before_quant,
+                          .on_ranges = on_ranges,
                           .on_step = on_step,
                           .on_epoch = on_epoch,
                           .ud = s};
