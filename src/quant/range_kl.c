@@ -18,6 +18,8 @@
 
 #include <math.h>
 
+enum { TRAINING_STRIDE = 16 /* bins between thresholds: a step has no time for all */ };
+
 static const nb_key kl_keys[] = {NB_KEY_FLOAT(nb_range_average, momentum, "0.05", 1e-6, 1,
                                               "activations in training: share of the new batch in the histogram"),
                                  {0}};
@@ -100,7 +102,8 @@ static void kl_search(const nb_histogram *h, const nb_observation *o, float *low
     const int32_t widest = end - zero > zero - begin ? end - zero : zero - begin;
     double least = INFINITY;
     int32_t best = widest;
-    for (int32_t t = widest; t > 0; t--) {
+    const int32_t stride = o->calibration ? 1 : TRAINING_STRIDE;
+    for (int32_t t = widest; t > 0; t -= stride) {
         const int32_t a = zero - t > begin ? zero - t : begin, b = zero + t < end ? zero + t : end;
         const bool few = r.used[b] - r.used[a] < levels || r.count[b] - r.count[a] < r.count[NB_BINS] / 2;
         if (few && t < widest)
