@@ -9,7 +9,7 @@
  * Against a dense search (200 ratios, all pairs of ends; tests/unit/test_range_mse.c) a notched ratio's error is within 1 % up
  * to 5 bits, 5 % at 7 and 8, where either error is small, but up to 30 % more where an asymmetric grid of few levels holds
  * values on both sides of 0, since how 0 falls on the grid then matters. A calibration has the time to do better: it
- * searches between notches, and in that last case each end for itself, which is within 3 %. That is the error of a batch;
+ * searches between notches, and in that last case each end for itself: within 3 % on average. That is the error of a batch;
  * the ends are averaged over batches, and with 6 bits or more and heavy tails the average loses what each gained. */
 #include "quant/range_ends.h"
 
