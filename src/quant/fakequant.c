@@ -19,6 +19,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { CHUNK = 16384 /* a multiple of 8: mask bytes are not shared between chunks */, FEW_VALUES = 65536 };
 
@@ -29,6 +30,7 @@ typedef struct {
     int64_t mask_stride; /* bytes per channel */
     bool observe, add;
     int32_t calibration;
+    float *dx; /* of what is quantized */
 } fq_job;
 
 static nb_status fq_build(nb_graph *g, nb_node *n)
@@ -160,7 +162,7 @@ static void keep_sums(const nb_node *n, nb_qparams *q, int32_t c, const nb_weigh
     const int32_t channels = n->out.shape.d[0];
     const int64_t per = nb_count(&n->out) / channels;
     const nb_grid *g = &((const nb_fq_priv *)n->priv)->grid;
-    const float *w = n->in[0]->out.data;
+    const float *w = nb_fq_values(n);
     float s = q->scale[c];
     if (q->n > 1)
         s = channel_scale(use, g, w + c * per, per, c, s);
@@ -234,7 +236,7 @@ static void channel_forward(void *arg, int64_t c, int32_t thread)
     (void)thread;
     fq_job *j = arg;
     nb_qparams *q = &j->p->q;
-    const float *x = (const float *)j->n->in[0]->out.data + c * j->per;
+    const float *x = nb_fq_values(j->n) + c * j->per;
     if (j->observe) {
         nb_observation o = {.values = {stored, x}, .n = j->per, .calibration = j->calibration};
         nb_k_minmax(&o.min, &o.max, x, j->per);
@@ -251,7 +253,7 @@ static void chunk_minmax(void *arg, int64_t i, int32_t thread)
     (void)thread;
     fq_job *j = arg;
     int64_t at = i * CHUNK, end = nb_chunk_end(j->count, CHUNK, i);
-    nb_k_minmax(&j->p->lo[i], &j->p->hi[i], (const float *)j->n->in[0]->out.data + at, end - at);
+    nb_k_minmax(&j->p->lo[i], &j->p->hi[i], nb_fq_values(j->n) + at, end - at);
 }
 
 static void chunk_quantize(void *arg, int64_t i, int32_t thread)
@@ -259,8 +261,8 @@ static void chunk_quantize(void *arg, int64_t i, int32_t thread)
     (void)thread;
     fq_job *j = arg;
     int64_t at = i * CHUNK, end = nb_chunk_end(j->count, CHUNK, i);
-    quantize(j->p, (uint8_t *)j->n->out.data + at, (uint8_t *)j->n->saved + at / 8,
-             (const float *)j->n->in[0]->out.data + at, end - at, &j->p->q, 0);
+    quantize(j->p, (uint8_t *)j->n->out.data + at, (uint8_t *)j->n->saved + at / 8, nb_fq_values(j->n) + at, end - at,
+             &j->p->q, 0);
 }
 
 static void tensor_forward(fq_job *j)
@@ -275,11 +277,8 @@ static void tensor_forward(fq_job *j)
             if (isnan(lo))
                 break;
         }
-        const nb_observation o = {.values = {stored, j->n->in[0]->out.data},
-                                  .n = j->count,
-                                  .min = lo,
-                                  .max = hi,
-                                  .calibration = j->calibration};
+        const nb_observation o = {
+            .values = {stored, nb_fq_values(j->n)}, .n = j->count, .min = lo, .max = hi, .calibration = j->calibration};
         observe(j->n, 0, &o);
     }
     const nb_weight_use use = use_of(j->p);
@@ -297,6 +296,7 @@ static void fq_forward(nb_node *n, const nb_run *r)
                 .calibration = r->calibration};
     j.per = j.count / j.p->q.n;
     j.mask_stride = nb_chunks(j.per, 8);
+    nb_fq_warp(n);
     if (!a->per_channel) {
         tensor_forward(&j);
     } else if (j.count < FEW_VALUES) { /* not worth waking a thread */
@@ -311,7 +311,7 @@ static void channel_backward(void *arg, int64_t c, int32_t thread)
 {
     (void)thread;
     fq_job *j = arg;
-    nb_k_ste_backward(j->n->in[0]->out.grad + c * j->per, j->n->out.grad + c * j->per,
+    nb_k_ste_backward(j->dx + c * j->per, j->n->out.grad + c * j->per,
                       (const uint8_t *)j->n->saved + c * j->mask_stride, j->per, j->add);
 }
 
@@ -320,8 +320,7 @@ static void chunk_backward(void *arg, int64_t i, int32_t thread)
     (void)thread;
     fq_job *j = arg;
     int64_t at = i * CHUNK, end = nb_chunk_end(j->count, CHUNK, i);
-    nb_k_ste_backward(j->n->in[0]->out.grad + at, j->n->out.grad + at, (const uint8_t *)j->n->saved + at / 8, end - at,
-                      j->add);
+    nb_k_ste_backward(j->dx + at, j->n->out.grad + at, (const uint8_t *)j->n->saved + at / 8, end - at, j->add);
 }
 
 static void fq_backward(nb_node *n, const nb_run *r)
@@ -331,13 +330,22 @@ static void fq_backward(nb_node *n, const nb_run *r)
     if (!n->in[0]->out.grad)
         return;
     const nb_fakequant_attr *a = n->attr;
-    fq_job j = {.n = n, .p = n->priv, .count = nb_count(&n->out), .add = !(n->fresh & 1)};
+    fq_job j = {.n = n, .p = n->priv, .count = nb_count(&n->out), .add = !(n->fresh & 1), .dx = n->in[0]->out.grad};
     j.per = j.count / j.p->q.n;
     j.mask_stride = nb_chunks(j.per, 8);
+    if (j.p->warped) { /* whose values are not needed any more */
+        j.add = false;
+        j.dx = j.p->warped;
+    }
     if (a->per_channel)
         nb_parallel_for(j.p->q.n, channel_backward, &j);
     else
         nb_parallel_for(nb_chunks(j.count, CHUNK), chunk_backward, &j);
+    if (!j.p->warped)
+        return;
+    if (n->fresh & 1)
+        memset(n->in[0]->out.grad, 0, (size_t)j.count * sizeof(float));
+    a->learning->unwarp(n->in[0]->out.grad, j.dx, n->in[0]->out.data, j.count);
 }
 
 int32_t nb_fakequant_channels(const nb_node *fq)
@@ -352,13 +360,14 @@ nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_
     q->n = nb_fakequant_channels(fq);
     set_grid(fq, q);
     int64_t per = nb_count(&fq->out) / q->n;
+    nb_fq_warp(fq);
     for (int32_t c = 0; c < q->n; c++) {
         if (!nb_fq_seen(fq, c))
             return nb_fail(ctx, NB_E_UNSUPPORTED,
                            "%s has no range yet: train at least one step with quant: on before lowering", fq->name);
         set_params(fq, q, c, use);
         if (codes)
-            quantize(p, (uint8_t *)codes + c * per, NULL, (const float *)fq->in[0]->out.data + c * per, per, q, c);
+            quantize(p, (uint8_t *)codes + c * per, NULL, nb_fq_values(fq) + c * per, per, q, c);
     }
     return NB_OK;
 }

@@ -130,10 +130,13 @@ struct nb_learning {
     const char *(*refuses)(const nb_grid *g, bool nonnegative);
     void (*init)(const void *attr, const nb_learn_start *s, float *param);
     float (*scale)(const void *attr, const float *param, const nb_grid *g);
-    /* scale: of the codes, after the format has rounded the wish. NULL: what the range said stands. */
+    /* With n_state 0 these are constants, and param is NULL. scale: of the codes, after the format has rounded the wish. NULL: what the range said stands. */
     int32_t (*zero)(const void *attr, const float *param, const nb_grid *g, float scale);
     void (*backward)(const void *attr, const nb_grid *g, const nb_learn_sums *s, const float *param,
                      float *dparam); /* adds */
+    /* Weights are quantized as what this makes of them, all n of a tensor; they themselves stay what is trained. */
+    void (*warp)(float *y, const float *w, int64_t n);
+    void (*unwarp)(float *dw, const float *dy, const float *w, int64_t n); /* adds the gradient of w, from that of y */
 };
 
 /* What LSQ divides gradients by, sqrt(n * Q): n values that share a scale, Q the last code. A scale then moves about as
