@@ -16,10 +16,15 @@
 #include <math.h>
 #include <string.h>
 
-static const char range_leaf[] = "state", learned_leaf[] = "learned";
+static const char range_leaf[] = "state";
 
 /* A step that overshoots cannot lose the network: no learned scale is less than the range's over this. */
 static const float MOST = 256;
+
+static const char *leaf_of(const nb_learning *l)
+{
+    return l->leaf ? l->leaf : l->name;
+}
 
 nb_status nb_fq_learned_leaf(nb_graph *g, nb_node *n, int32_t channels)
 {
@@ -29,7 +34,8 @@ nb_status nb_fq_learned_leaf(nb_graph *g, nb_node *n, int32_t channels)
     if (a->learning->n_state == 0)
         return NB_OK;
     const uint32_t trained = NB_NODE_PARAM | NB_NODE_QUANTIZER;
-    return nb_graph_leaf(g, n, learned_leaf, nb_shape_of(2, channels, a->learning->n_state, 0, 0), trained, NULL);
+    return nb_graph_leaf(g, n, leaf_of(a->learning), nb_shape_of(2, channels, a->learning->n_state, 0, 0), trained,
+                         NULL);
 }
 
 const nb_node *nb_quantizer_of(const nb_graph *g, const nb_node *leaf)
@@ -44,7 +50,10 @@ const nb_node *nb_quantizer_of(const nb_graph *g, const nb_node *leaf)
 bool nb_quantizer_names(const char *leaf)
 {
     const char *dot = strrchr(leaf, '.');
-    return dot && (strcmp(dot + 1, range_leaf) == 0 || strcmp(dot + 1, learned_leaf) == 0);
+    bool known = dot && strcmp(dot + 1, range_leaf) == 0;
+    for (int32_t i = 0; dot && nb_learnings[i]; i++)
+        known |= nb_learnings[i]->n_state > 0 && strcmp(dot + 1, leaf_of(nb_learnings[i])) == 0;
+    return known;
 }
 
 nb_learning_keys nb_fakequant_rates(const nb_node *n)
