@@ -20,6 +20,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { CHUNK = NB_FQ_CHUNK, FEW_VALUES = 65536 };
 
@@ -31,6 +32,7 @@ typedef struct {
     bool observe, add;
     int32_t calibration;
     nb_fq_draw draw;
+    float *dx; /* of what is quantized */
 } fq_job;
 
 static nb_status fq_build(nb_graph *g, nb_node *n)
@@ -165,7 +167,7 @@ static void keep_sums(const nb_node *n, nb_qparams *q, int32_t c, const nb_weigh
     const int32_t channels = n->out.shape.d[0];
     const int64_t per = nb_count(&n->out) / channels;
     const nb_grid *g = &((const nb_fq_priv *)n->priv)->grid;
-    const float *w = n->in[0]->out.data;
+    const float *w = nb_fq_values(n);
     float s = q->scale[c];
     if (q->n > 1)
         s = channel_scale(use, g, w + c * per, per, c, s);
@@ -267,7 +269,7 @@ static void nearest_codes(const nb_fq_priv *p, uint8_t *codes, uint8_t *mask, co
         nb_k_quantize(codes, mask, x, n, q->scale[c], q->zero[c], q->lo, q->hi);
 }
 
-void nb_fq_codes(const nb_fq_priv *p, uint8_t *codes, uint8_t *mask, const nb_fq_values *v, const nb_qparams *q,
+void nb_fq_codes(const nb_fq_priv *p, uint8_t *codes, uint8_t *mask, const nb_fq_span *v, const nb_qparams *q,
                  int64_t c)
 {
     enum { BLOCK = 2048 };
@@ -288,7 +290,7 @@ static void channel_forward(void *arg, int64_t c, int32_t thread)
     (void)thread;
     fq_job *j = arg;
     nb_qparams *q = &j->p->q;
-    const float *x = (const float *)j->n->in[0]->out.data + c * j->per;
+    const float *x = nb_fq_values(j->n) + c * j->per;
     if (j->observe) {
         nb_observation o = {.values = {stored, x}, .n = j->per, .calibration = j->calibration};
         nb_k_minmax(&o.min, &o.max, x, j->per);
@@ -296,7 +298,7 @@ static void channel_forward(void *arg, int64_t c, int32_t thread)
     }
     const nb_weight_use use = use_of(j->p);
     nb_fq_set_params(j->n, q, (int32_t)c, &use);
-    const nb_fq_values v = {x, j->per, c * j->per, j->draw};
+    const nb_fq_span v = {x, j->per, c * j->per, j->draw};
     nb_fq_codes(j->p, (uint8_t *)j->n->out.data + c * j->per, (uint8_t *)j->n->saved + c * j->mask_stride, &v, q, c);
 }
 
@@ -305,7 +307,7 @@ static void chunk_minmax(void *arg, int64_t i, int32_t thread)
     (void)thread;
     fq_job *j = arg;
     int64_t at = i * CHUNK, end = nb_chunk_end(j->count, CHUNK, i);
-    nb_k_minmax(&j->p->lo[i], &j->p->hi[i], (const float *)j->n->in[0]->out.data + at, end - at);
+    nb_k_minmax(&j->p->lo[i], &j->p->hi[i], nb_fq_values(j->n) + at, end - at);
 }
 
 static void chunk_quantize(void *arg, int64_t i, int32_t thread)
@@ -313,7 +315,7 @@ static void chunk_quantize(void *arg, int64_t i, int32_t thread)
     (void)thread;
     fq_job *j = arg;
     int64_t at = i * CHUNK, end = nb_chunk_end(j->count, CHUNK, i);
-    const nb_fq_values v = {(const float *)j->n->in[0]->out.data + at, end - at, at, j->draw};
+    const nb_fq_span v = {nb_fq_values(j->n) + at, end - at, at, j->draw};
     nb_fq_codes(j->p, (uint8_t *)j->n->out.data + at, (uint8_t *)j->n->saved + at / 8, &v, &j->p->q, 0);
 }
 
@@ -329,11 +331,8 @@ static void tensor_forward(fq_job *j)
             if (isnan(lo))
                 break;
         }
-        const nb_observation o = {.values = {stored, j->n->in[0]->out.data},
-                                  .n = j->count,
-                                  .min = lo,
-                                  .max = hi,
-                                  .calibration = j->calibration};
+        const nb_observation o = {
+            .values = {stored, nb_fq_values(j->n)}, .n = j->count, .min = lo, .max = hi, .calibration = j->calibration};
         nb_fq_observe(j->n, 0, &o);
     }
     const nb_weight_use use = use_of(j->p);
@@ -344,6 +343,7 @@ static void tensor_forward(fq_job *j)
 static void fq_forward(nb_node *n, const nb_run *r)
 {
     const nb_fakequant_attr *a = n->attr;
+    nb_fq_warp(n);
     if (a->simulated) {
         nb_fq_simulate(n, r);
         return;
@@ -370,7 +370,7 @@ static void channel_backward(void *arg, int64_t c, int32_t thread)
 {
     (void)thread;
     fq_job *j = arg;
-    nb_k_ste_backward(j->n->in[0]->out.grad + c * j->per, j->n->out.grad + c * j->per,
+    nb_k_ste_backward(j->dx + c * j->per, j->n->out.grad + c * j->per,
                       (const uint8_t *)j->n->saved + c * j->mask_stride, j->per, j->add);
 }
 
@@ -379,8 +379,24 @@ static void chunk_backward(void *arg, int64_t i, int32_t thread)
     (void)thread;
     fq_job *j = arg;
     int64_t at = i * CHUNK, end = nb_chunk_end(j->count, CHUNK, i);
-    nb_k_ste_backward(j->n->in[0]->out.grad + at, j->n->out.grad + at, (const uint8_t *)j->n->saved + at / 8, end - at,
-                      j->add);
+    nb_k_ste_backward(j->dx + at, j->n->out.grad + at, (const uint8_t *)j->n->saved + at / 8, end - at, j->add);
+}
+
+/* To dx, the gradient of what is quantized. */
+static void pass_through(nb_node *n, float *dx, bool add)
+{
+    const nb_fakequant_attr *a = n->attr;
+    if (a->simulated) {
+        nb_fq_simulate_backward(n, dx, add);
+        return;
+    }
+    fq_job j = {.n = n, .p = n->priv, .count = nb_count(&n->out), .add = add, .dx = dx};
+    j.per = j.count / j.p->q.n;
+    j.mask_stride = nb_chunks(j.per, 8);
+    if (a->per_channel)
+        nb_parallel_for(j.p->q.n, channel_backward, &j);
+    else
+        nb_parallel_for(nb_chunks(j.count, CHUNK), chunk_backward, &j);
 }
 
 static void fq_backward(nb_node *n, const nb_run *r)
@@ -390,17 +406,17 @@ static void fq_backward(nb_node *n, const nb_run *r)
     if (!n->in[0]->out.grad)
         return;
     const nb_fakequant_attr *a = n->attr;
-    if (a->simulated) {
-        nb_fq_simulate_backward(n);
+    const nb_fq_priv *p = n->priv;
+    const bool fresh = n->fresh & 1;
+    float *const dx = n->in[0]->out.grad;
+    if (!p->warped) {
+        pass_through(n, dx, !fresh);
         return;
     }
-    fq_job j = {.n = n, .p = n->priv, .count = nb_count(&n->out), .add = !(n->fresh & 1)};
-    j.per = j.count / j.p->q.n;
-    j.mask_stride = nb_chunks(j.per, 8);
-    if (a->per_channel)
-        nb_parallel_for(j.p->q.n, channel_backward, &j);
-    else
-        nb_parallel_for(nb_chunks(j.count, CHUNK), chunk_backward, &j);
+    pass_through(n, p->warped, false); /* whose values are not needed any more */
+    if (fresh)
+        memset(dx, 0, (size_t)nb_count(&n->out) * sizeof *dx);
+    a->learning->unwarp(dx, p->warped, n->in[0]->out.data, nb_count(&n->out));
 }
 
 int32_t nb_fakequant_channels(const nb_node *fq)
@@ -415,13 +431,13 @@ nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_
     q->n = nb_fakequant_channels(fq);
     set_grid(fq, q);
     int64_t per = nb_count(&fq->out) / q->n;
+    nb_fq_warp(fq);
     for (int32_t c = 0; c < q->n; c++) {
         if (!nb_fq_seen(fq, c))
             return nb_fail(ctx, NB_E_UNSUPPORTED,
                            "%s has no range yet: train at least one step with quant: on before lowering", fq->name);
         nb_fq_set_params(fq, q, c, use);
-        const nb_fq_values v = {(const float *)fq->in[0]->out.data + c * per, per, c * per,
-                                nb_fq_draw_of(fq, &(nb_run){0})};
+        const nb_fq_span v = {nb_fq_values(fq) + c * per, per, c * per, nb_fq_draw_of(fq, &(nb_run){0})};
         if (codes)
             nb_fq_codes(p, (uint8_t *)codes + c * per, NULL, &v, q, c);
     }

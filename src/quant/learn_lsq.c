@@ -30,6 +30,7 @@ const nb_learning nb_learning_lsq = {.name = "lsq",
                                      .help = "learned step size: the loss trains scales, from the range's on",
                                      .keys = lsq_keys,
                                      .attr_size = sizeof(nb_learning_keys),
+                                     .leaf = "learned", /* as files have it since before there were others */
                                      .n_state = 1,
                                      .n_positive = 1,
                                      .init = lsq_init,

@@ -16,10 +16,15 @@
 #include <math.h>
 #include <string.h>
 
-static const char range_leaf[] = "state", learned_leaf[] = "learned";
+static const char range_leaf[] = "state";
 
 /* A step that overshoots cannot lose the network: no learned scale is less than the range's over this. */
 static const float MOST = 256;
+
+static const char *leaf_of(const nb_learning *l)
+{
+    return l->leaf ? l->leaf : l->name;
+}
 
 nb_status nb_fq_learned_leaf(nb_graph *g, nb_node *n, int32_t channels)
 {
@@ -29,7 +34,8 @@ nb_status nb_fq_learned_leaf(nb_graph *g, nb_node *n, int32_t channels)
     if (a->learning->n_state == 0)
         return NB_OK;
     const uint32_t trained = NB_NODE_PARAM | NB_NODE_QUANTIZER;
-    return nb_graph_leaf(g, n, learned_leaf, nb_shape_of(2, channels, a->learning->n_state, 0, 0), trained, NULL);
+    return nb_graph_leaf(g, n, leaf_of(a->learning), nb_shape_of(2, channels, a->learning->n_state, 0, 0), trained,
+                         NULL);
 }
 
 const nb_node *nb_quantizer_of(const nb_graph *g, const nb_node *leaf)
@@ -44,7 +50,10 @@ const nb_node *nb_quantizer_of(const nb_graph *g, const nb_node *leaf)
 bool nb_quantizer_names(const char *leaf)
 {
     const char *dot = strrchr(leaf, '.');
-    return dot && (strcmp(dot + 1, range_leaf) == 0 || strcmp(dot + 1, learned_leaf) == 0);
+    bool known = dot && strcmp(dot + 1, range_leaf) == 0;
+    for (int32_t i = 0; dot && nb_learnings[i]; i++)
+        known |= nb_learnings[i]->n_state > 0 && strcmp(dot + 1, leaf_of(nb_learnings[i])) == 0;
+    return known;
 }
 
 nb_learning_keys nb_fakequant_rates(const nb_node *n)
@@ -99,12 +108,26 @@ static int64_t part_rows(const nb_node *n, int64_t i, int64_t *first)
 nb_status nb_fq_learned_prepare(nb_graph *g, nb_node *n)
 {
     nb_fq_priv *p = n->priv;
+    const nb_fakequant_attr *a = n->attr;
+    if (a->weights && a->learning->warp) {
+        p->warped = nb_graph_alloc(g, (size_t)nb_count(&n->out) * sizeof *p->warped);
+        if (!p->warped)
+            return NB_E_NOMEM;
+    }
     if (!nb_fakequant_can_learn(n))
         return NB_OK;
     n->flags |= NB_NODE_READS_IN;
-    p->n_lanes = ((const nb_fakequant_attr *)n->attr)->learning->ends ? NB_END_LANES : NB_SCALE_LANES;
+    p->n_lanes = a->learning->ends ? NB_END_LANES : NB_SCALE_LANES;
     p->lane = nb_graph_alloc(g, (size_t)parts_of(n) * (size_t)p->n_lanes * sizeof *p->lane);
     return p->lane ? NB_OK : NB_E_NOMEM;
+}
+
+void nb_fq_warp(const nb_node *n)
+{
+    const nb_fakequant_attr *a = n->attr;
+    const nb_fq_priv *p = n->priv;
+    if (p->warped)
+        a->learning->warp(p->warped, n->in[0]->out.data, nb_count(&n->out));
 }
 
 static float *row(const nb_node *n, int32_t c)
@@ -149,12 +172,13 @@ void nb_fq_learned_params(const nb_node *n, int32_t c, float *scale, int32_t *ze
     const nb_fakequant_attr *a = n->attr;
     const nb_fq_priv *p = n->priv;
     const nb_learning *l = a->learning;
-    if (!nb_fakequant_can_learn(n) || !has_begun(n, c))
+    const bool constant = l->n_state == 0;
+    if (!l->scale || (!constant && !has_begun(n, c)))
         return;
-    const float wanted = l->scale(a->learning_attr, row(n, c), &p->grid);
-    *scale = nb_grid_scale(&p->grid, fmaxf(wanted, *scale / MOST));
+    const float *param = constant ? NULL : row(n, c), least = constant ? 0 : *scale / MOST;
+    *scale = nb_grid_scale(&p->grid, fmaxf(l->scale(a->learning_attr, param, &p->grid), least));
     if (l->zero)
-        *zero = l->zero(a->learning_attr, row(n, c), &p->grid, *scale);
+        *zero = l->zero(a->learning_attr, param, &p->grid, *scale);
 }
 
 bool nb_fakequant_learns(const nb_node *n, const nb_run *r)
@@ -198,7 +222,7 @@ static void learn_apart(const nb_node *n, int64_t part)
     nb_fakequant_learn_start(n, part);
     for (int64_t at = 0; at < s.count; at += BLOCK) {
         const int64_t k = s.count - at < BLOCK ? s.count - at : BLOCK;
-        nb_fakequant_learn_rows(n, part, nb_fq_gather(x, n->in[0]->out.data, &s, at, k), NULL,
+        nb_fakequant_learn_rows(n, part, nb_fq_gather(x, nb_fq_values(n), &s, at, k), NULL,
                                 nb_fq_gather(dy, n->out.grad, &s, at, k), k, 1);
     }
 }
@@ -216,8 +240,7 @@ static void learn_part(void *arg, int64_t part, int32_t thread)
     const bool values = n->flags & NB_NODE_BATCHED; /* rows are pixels; of weights, output channels */
     const int64_t c = values ? nb_channels(&n->out) : nb_count(&n->out) / n->out.shape.d[0];
     nb_fakequant_learn_start(n, part);
-    nb_fakequant_learn_rows(n, part, (const float *)n->in[0]->out.data + first, NULL, n->out.grad + first, count / c,
-                            (int32_t)c);
+    nb_fakequant_learn_rows(n, part, nb_fq_values(n) + first, NULL, n->out.grad + first, count / c, (int32_t)c);
 }
 
 static void add_lanes(nb_learn_sums *s, const double *lane, bool ends)

@@ -19,6 +19,7 @@ typedef struct {
     const nb_node *reader; /* of weights: the layer that multiplies with them */
     double *lane;          /* [parts][n_lanes] sums of a backward; NULL: nothing is learned */
     int32_t n_lanes;       /* NB_SCALE_LANES, or NB_END_LANES */
+    float *warped;         /* of weights: what is quantized in their place; NULL: nothing is */
 } nb_fq_priv;
 
 /* Of channel c: the range's floats, and one more that is 1 once something was observed. */
@@ -70,16 +71,24 @@ typedef struct {
     const float *x;
     int64_t n, first;
     nb_fq_draw draw;
-} nb_fq_values;
+} nb_fq_span;
 /* Their codes with the parameters of channel c. */
-void nb_fq_codes(const nb_fq_priv *p, uint8_t *codes, uint8_t *mask, const nb_fq_values *v, const nb_qparams *q,
+void nb_fq_codes(const nb_fq_priv *p, uint8_t *codes, uint8_t *mask, const nb_fq_span *v, const nb_qparams *q,
                  int64_t c);
-/* A node's forward pass, and the straight-through part of its backward one, in a network that is simulated. */
+/* A node's forward pass, and the straight-through part of its backward one (dx: of the values that are quantized; add: to
+ * what is there), in a network that is simulated. */
 void nb_fq_simulate(nb_node *n, const nb_run *r);
-void nb_fq_simulate_backward(nb_node *n);
+void nb_fq_simulate_backward(nb_node *n, float *dx, bool add);
 
 nb_status nb_fq_learned_leaf(nb_graph *g, nb_node *n, int32_t channels);
 nb_status nb_fq_learned_prepare(nb_graph *g, nb_node *n);
+/* The values that are quantized: what comes in, or what nb_fq_warp has made of it. */
+static inline const float *nb_fq_values(const nb_node *n)
+{
+    const nb_fq_priv *p = n->priv;
+    return p->warped ? p->warped : n->in[0]->out.data;
+}
+void nb_fq_warp(const nb_node *n);
 /* All channels have begun to learn: the range is not needed any more. Also where nothing is learned: false. */
 bool nb_fq_learning(const nb_node *n);
 /* After the range of channel c was observed: begins, or, in a calibration, begins anew. */

@@ -19,6 +19,7 @@ typedef struct {
     int32_t calibration;
     bool observe, add, count;
     nb_fq_draw draw;
+    float *dx; /* of what is quantized */
 } sim_job;
 
 static sim_job job_of(nb_node *n)
@@ -64,7 +65,7 @@ static void minmax_task(void *arg, int64_t task, int32_t thread)
     for (int64_t at = from; at < end && !isnan(lo); at += BLOCK) {
         float min, max;
         const int64_t n = end - at < BLOCK ? end - at : BLOCK;
-        nb_k_minmax(&min, &max, nb_fq_gather(buf, j->n->in[0]->out.data, &s, at, n), n);
+        nb_k_minmax(&min, &max, nb_fq_gather(buf, nb_fq_values(j->n), &s, at, n), n);
         lo = !(min >= lo) ? min : lo; /* a NaN sticks */
         hi = !(max <= hi) ? max : hi;
     }
@@ -88,7 +89,7 @@ static void settle_slice(void *arg, int64_t c, int32_t thread)
     (void)thread;
     sim_job *j = arg;
     const nb_fq_slice s = nb_fq_slice_of(j->n, c);
-    const strided values = {(const float *)j->n->in[0]->out.data + s.first, s.stride};
+    const strided values = {nb_fq_values(j->n) + s.first, s.stride};
     if (j->observe) {
         const float *min = j->p->lo + c * j->chunks, *max = j->p->hi + c * j->chunks;
         float lo = min[0], hi = max[0];
@@ -105,7 +106,7 @@ static void settle_slice(void *arg, int64_t c, int32_t thread)
 
 /* ---- values ---- */
 
-static void round_block(const nb_fq_priv *p, float *y, uint8_t *mask, const nb_fq_values *v, int64_t c)
+static void round_block(const nb_fq_priv *p, float *y, uint8_t *mask, const nb_fq_span *v, int64_t c)
 {
     const nb_qparams *q = &p->q;
     uint8_t codes[BLOCK];
@@ -142,9 +143,9 @@ static void round_task(void *arg, int64_t task, int32_t thread)
     nb_lost_counts lost = {0};
     for (int64_t at = chunk * CHUNK; at < end; at += BLOCK) {
         const int64_t n = end - at < BLOCK ? end - at : BLOCK;
-        const float *x = nb_fq_gather(in, j->n->in[0]->out.data, &s, at, n);
+        const float *x = nb_fq_gather(in, nb_fq_values(j->n), &s, at, n);
         float *here = place(out, y, &s, at);
-        const nb_fq_values v = {x, n, c * s.count + at, j->draw};
+        const nb_fq_span v = {x, n, c * s.count + at, j->draw};
         round_block(j->p, here, mask + at / 8, &v, c);
         if (j->count)
             count_lost(&lost, &j->p->reals, x, here, n, j->p->q.scale[c]);
@@ -186,7 +187,7 @@ static void pass_task(void *arg, int64_t task, int32_t thread)
     const nb_fq_slice s = nb_fq_slice_of(j->n, c);
     const int64_t end = nb_chunk_end(s.count, CHUNK, chunk);
     const uint8_t *mask = (const uint8_t *)j->n->saved + c * j->mask_stride;
-    float from[BLOCK], to[BLOCK], *dx = j->n->in[0]->out.grad;
+    float from[BLOCK], to[BLOCK], *dx = j->dx;
     for (int64_t at = chunk * CHUNK; at < end; at += BLOCK) {
         const int64_t n = end - at < BLOCK ? end - at : BLOCK;
         float *here = place(to, dx, &s, at);
@@ -197,9 +198,10 @@ static void pass_task(void *arg, int64_t task, int32_t thread)
     }
 }
 
-void nb_fq_simulate_backward(nb_node *n)
+void nb_fq_simulate_backward(nb_node *n, float *dx, bool add)
 {
     sim_job j = job_of(n);
-    j.add = !(n->fresh & 1);
+    j.dx = dx;
+    j.add = add;
     nb_parallel_for(j.slices * j.chunks, pass_task, &j);
 }

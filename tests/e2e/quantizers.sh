@@ -32,6 +32,24 @@ whole pow2 --set quant.weights.format=pow2 --set quant.activations.format=pow2 -
 whole log --set quant.weights.format=log --set quant.weights.bits=3 --set quant.weights.range=mse
 whole log2 --set quant.weights.format=log --set quant.weights.bits=4 --set quant.first_last_bits=4 --set quant.weights.learn=lsq
 
+# ---- dorefa, and levels without a 0 ----
+whole dorefa --set quant.weights.format=odd --set quant.weights.bits=2 --set quant.weights.learn=dorefa --set quant.activations.learn=dorefa
+refuses 2 'quant.weights: learn: dorefa: has weights of 2^bits values without 0: set format: odd' train tiny.yaml --set out=never --set quant.weights.learn=dorefa
+refuses 2 'has codes of 2..7 bits' train tiny.yaml --set out=never --set quant.weights.format=odd --set quant.weights.bits=8
+
+# ---- lsqplus, scale_zero, tqt, pact: the same bytes node by node, and as integers ----
+learns() {
+    local name=$1
+    shift
+    run 0 train tiny.yaml --set "out=$name" --set "$short" "$@" --threads 2
+    run 0 verify "$name/model.int.safetensors" --from "$name/last.safetensors"
+    run 0 train tiny.yaml --set "out=$name" --set "$short" "$@" --threads 1 --reference --force
+    same_run "$name" "$name.old1"
+}
+learns plus --set quant.weights.learn=lsqplus --set quant.activations.learn=lsq+ --set quant.activations.bits=3
+learns zero --set quant.weights.learn=tqt --set quant.weights.format=pow2 --set quant.activations.learn=scale_zero --set quant.activations.bits=3
+learns clip --set quant.activations.learn=pact --set quant.activations.bits=3 --set quant.activations.decay=0.001
+
 # ---- lsq ----
 whole lsq "${lsq[@]}"
 for how in "--threads 1" "--reference"; do
@@ -43,21 +61,23 @@ done
 # A run that is killed among its quantized epochs goes on to the same bytes.
 grown='train.phases=[{name: float, epochs: 2, lr: 0.1}, {name: qat, epochs: 3, lr: 0.02, quant: on}]'
 mkdir once twice
-(cd once && run 0 train ../tiny.yaml --set "$grown" "${lsq[@]}")
+learned=(--set quant.weights.learn=tqt --set quant.activations.learn=lsqplus) # logarithms, and rows of two values
+(cd once && run 0 train ../tiny.yaml --set "$grown" "${learned[@]}")
 (
     cd twice
-    "$NIBBLE" train ../tiny.yaml --set "$grown" "${lsq[@]}" >/dev/null 2>&1 &
+    "$NIBBLE" train ../tiny.yaml --set "$grown" "${learned[@]}" >/dev/null 2>&1 &
     pid=$!
     until grep -q qat run/metrics.csv 2>/dev/null || ! kill -0 $pid 2>/dev/null; do sleep 0.01; done
     kill -KILL $pid 2>/dev/null || true
     wait $pid 2>/dev/null || true
-    run 0 train ../tiny.yaml --set "$grown" "${lsq[@]}" --resume
+    run 0 train ../tiny.yaml --set "$grown" "${learned[@]}" --resume
 )
 same_run once/run twice/run
 # From a checkpoint without learned scales, and from one with to none; a general rule that a layer refines.
 run 0 train tiny.yaml --set out=plain --set "$short"
 more='train.phases=[{name: qat, epochs: 1, lr: 0.02, quant: on}]'
 run 0 train tiny.yaml --set out=to --set "$more" --set init=plain/last.safetensors "${lsq[@]}" --set quant.layers.c1.weights.lr=0.1
+run 0 train tiny.yaml --set out=other --set "$more" --set init=to/last.safetensors "${learned[@]}" # whose rows mean something else
 run 0 train tiny.yaml --set out=back --set "$more" --set init=to/last.safetensors
 refuses 2 'quant.weights.lr: unknown key' train tiny.yaml --set out=never --set quant.weights.lr=0.1
 run 0 train tiny.yaml --set out=swap "${lsq[@]}" --set quant.weights.lr=0.1 --set "$more"

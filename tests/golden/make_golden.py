@@ -260,6 +260,26 @@ def by_pact(x, p, zero, lo, hi, n):
     return torch.where(inside, y, p)
 
 
+def dorefa_cases():
+    """DoReFa's weights (the paper's formula, its maximum differentiated) and activations, in double."""
+    torch.manual_seed(9)
+    tensors, meta, n = {}, {}, 0
+    for bits, weights in [(2, True), (4, True), (7, True), (2, False), (5, False)]:
+        x, dy = leaf(6, 20), leaf(6, 20).detach()
+        steps = 2**bits - 1
+        if weights:
+            t = torch.tanh(x)
+            y = 2 * rounded(steps * (t / t.abs().max() / 2 + 0.5)) / steps - 1
+        else:
+            x = x.detach().clamp(min=0).requires_grad_()
+            y = quantized(x, torch.tensor(1 / steps, dtype=torch.float64), 0, 0, steps)[0]
+        p = f"{n}."
+        meta[p + "dorefa"] = f"{bits} {'weights' if weights else 'activations'}"
+        tensors.update({p + "x": f32(x), p + "dy": f32(dy), p + "y": f32(y), p + "d.x": f32(torch.autograd.grad(y, x, dy)[0])})
+        n += 1
+    save("dorefa.safetensors", tensors, meta)
+
+
 def learned_cases():
     """Forward, and the gradients of values and of what is learned, in double. Both ends clip, where there are two."""
     torch.manual_seed(8)
@@ -351,3 +371,4 @@ if __name__ == "__main__":
     train_case()
     lsq_cases()  # seeds itself: the files above are as they were
     learned_cases()
+    dorefa_cases()

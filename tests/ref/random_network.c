@@ -161,12 +161,12 @@ static void rows(writer *w)
 
 static void weight_rules(writer *w, bool levels)
 {
-    static const char *const formats[] = {"uniform", "uniform", "pow2", "log"};
-    static const char *const learn[] = {"lsq", "lsq", "tqt", "lsqplus"};
-    const char *format = formats[pick(w, 0, levels ? 3 : 2)];
-    put(w, "quant:\n  weights: {bits: %d, granularity: %s, range: %s, format: %s, learn: %s}\n",
-        pick(w, 2, strcmp(format, "log") == 0 ? 4 : 8), pick(w, 0, 1) ? "channel" : "tensor",
-        pick(w, 0, 3) ? "minmax" : "mse", format, pick(w, 0, 2) ? "none" : learn[pick(w, 0, 3)]);
+    static const char *const formats[] = {"uniform", "uniform", "pow2", "log", "odd"};
+    static const char *const learn[] = {"lsq", "lsq", "tqt", "lsqplus", "dorefa"};
+    const int32_t kind = pick(w, 0, levels ? 4 : 2), bits[] = {8, 8, 8, 4, 7};
+    put(w, "quant:\n  weights: {bits: %d, granularity: %s, range: %s, format: %s, learn: %s}\n", pick(w, 2, bits[kind]),
+        pick(w, 0, 1) ? "channel" : "tensor", pick(w, 0, 3) ? "minmax" : "mse", formats[kind],
+        pick(w, 0, 2) ? "none" : learn[pick(w, 0, kind == 4 ? 4 : 3)]);
 }
 
 /* Of the first n_kinds kinds of layers; levels: weights may have a format of levels. */

@@ -101,7 +101,7 @@ static void an_offset_has_any_sign_a_decay_of_its_own_and_is_never_0_again(void 
     assert_int_equal(train_case_open(&x.t, f->ctx, f->dir, text), NB_OK);
     assert_int_equal(train_case_graph(&x.t, true, &(nb_params_source){0}, &x.g), NB_OK);
     assert_int_equal(nb_optim_create(f->ctx, x.t.plan, x.g, &x.o), NB_OK);
-    float *w = values(&x, "c2.weight.fq.learned"), *dw = nb_graph_find(x.g, "c2.weight.fq.learned")->out.grad;
+    float *w = values(&x, "c2.weight.fq.lsqplus"), *dw = nb_graph_find(x.g, "c2.weight.fq.lsqplus")->out.grad;
     set_gradients(&x, 0);
     const float begin[] = {4, 2, 4, 2, 4, 0},
                 grad[] = {2, 8, 400, 2 / 0.5f - 0.5f, 0, 0}; /* scale, offset; scale, ... */

@@ -151,7 +151,11 @@ static void what_cannot_have_been_learned_is_refused(void **state)
             open_case(state, &t, text);
             nb_graph *g = graph_of(&t, true);
             fill(g, 3);
-            const nb_node *leaf = nb_graph_find(g, "c2.weight.fq.learned");
+            char name[64], row_0[80];
+            snprintf(name, sizeof name, "c2.weight.fq.%s", k ? learn[k] : "learned");
+            snprintf(row_0, sizeof row_0, "%s: row 0", name);
+            const nb_node *leaf = nb_graph_find(g, name);
+            assert_non_null(leaf);
             assert_int_equal(leaf->out.shape.d[1], k == 1 ? 2 : 1);
             memcpy(leaf->out.data, cases[i].row, (size_t)leaf->out.shape.d[1] * sizeof(float));
             nb_checkpoint *c = checkpoint_of(*state, g, NULL);
@@ -160,11 +164,30 @@ static void what_cannot_have_been_learned_is_refused(void **state)
             if (st == NB_OK)
                 nb_graph_free(h);
             else
-                assert_non_null(strstr(nb_ctx_error(t.ctx), "c2.weight.fq.learned: row 0"));
+                assert_non_null(strstr(nb_ctx_error(t.ctx), row_0));
             nb_checkpoint_close(t.ctx, c);
             nb_graph_free(g);
             train_case_close(&t);
         }
+}
+
+static void what_one_learning_left_is_not_what_another_means(void **state)
+{
+    train_case a, b;
+    nb_graph *h;
+    open_case(state, &a, "quant: {weights: {learn: lsq}}\n");
+    nb_graph *g = graph_of(&a, true);
+    fill(g, 3);
+    nb_checkpoint *c = checkpoint_of(*state, g, NULL);
+    open_case(state, &b, "quant: {weights: {learn: tqt}}\n"); /* as many numbers, but logarithms */
+    assert_int_equal(train_case_graph(&b, true, &(nb_params_source){.file = c, .mode = NB_PARAMS_START}, &h), NB_OK);
+    assert_true(values(h, "c2.weight.fq.tqt")[0] == 0);
+    assert_true(values(h, "c2.weight.fq.state")[0] == values(g, "c2.weight.fq.state")[0]);
+    nb_graph_free(h);
+    nb_checkpoint_close(a.ctx, c);
+    nb_graph_free(g);
+    train_case_close(&b);
+    train_case_close(&a);
 }
 
 static void a_batch_norm_is_folded_on_the_way_into_a_graph_that_folds(void **state)
@@ -444,6 +467,7 @@ int main(void)
         TEST(all_leaves_come_back_from_a_file),
         TEST(a_quantized_graph_takes_float_values_and_has_observed_nothing),
         TEST(what_is_learned_comes_back_and_begins_anew_where_it_was_not_there),
+        TEST(what_one_learning_left_is_not_what_another_means),
         TEST(what_cannot_have_been_learned_is_refused),
         TEST(a_batch_norm_is_folded_on_the_way_into_a_graph_that_folds),
         TEST(averages_are_taken_for_a_model_and_not_for_resuming),

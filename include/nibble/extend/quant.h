@@ -141,15 +141,17 @@ typedef struct {
     float lr, decay; /* factor on the learning rate; L2, added to the gradient as the optimizer adds that of weights */
 } nb_learning_keys;
 #define NB_LEARNING_KEYS(lr_, decay_)                                                                                  \
-    NB_KEY_FLOAT(nb_learning_keys, lr, lr_, 0, 1000, "factor on the learning rate, for what is learned here"),         \
-        NB_KEY_FLOAT(nb_learning_keys, decay, decay_, 0, 100, "weight decay of what is learned here")
+    NB_KEY_FLOAT(nb_learning_keys, lr, lr_, 0, 1000, "factor on the optimizer's learning rate"),                       \
+        NB_KEY_FLOAT(nb_learning_keys, decay, decay_, 0, 100, "weight decay, in place of the optimizer's")
 
 /* 3. Is the state trained? Files learn_<name>.c, listed in learnings.def. param: n_state floats per channel, a PARAM
- * leaf "<fake-quant>.learned"; all zero until the range has seen a batch, from which init() begins, and never again: what
+ * leaf "<fake-quant>.<name>", so that a file is not taken for what another learning means; momentum and averages of weights
+ * (train.ema) are theirs, too. All zero until the range has seen a batch, from which init() begins, and never again: what
  * a step of the optimizer makes 0 becomes the smallest there is. From then on the range stands still, unless it is
  * calibrated, and bounds what is learned: the scale is no less than 1/256 of the range's. */
 struct nb_learning {
     NB_ENTRY;
+    const char *leaf;   /* the leaf's last name, if it is not the learning's */
     int32_t n_state;    /* 0: there is nothing to learn, and at most a scale that never changes */
     int32_t n_positive; /* the optimizer keeps so many of them, the first, above 0 */
     bool ends;          /* backward reads above and below, which cost as much again as by_scale */
@@ -158,10 +160,13 @@ struct nb_learning {
     const char *(*refuses)(const nb_grid *g, bool nonnegative);
     void (*init)(const void *attr, const nb_learn_start *s, float *param);
     float (*scale)(const void *attr, const float *param, const nb_grid *g);
-    /* scale: of the codes, after the format has rounded the wish. NULL: what the range said stands. */
+    /* With n_state 0 these are constants, and param is NULL. scale: of the codes, after the format has rounded the wish. NULL: what the range said stands. */
     int32_t (*zero)(const void *attr, const float *param, const nb_grid *g, float scale);
     void (*backward)(const void *attr, const nb_grid *g, const nb_learn_sums *s, const float *param,
                      float *dparam); /* adds */
+    /* Weights are quantized as what this makes of them, all n of a tensor; they themselves stay what is trained. */
+    void (*warp)(float *y, const float *w, int64_t n);
+    void (*unwarp)(float *dw, const float *dy, const float *w, int64_t n); /* adds the gradient of w, from that of y */
 };
 
 /* What LSQ divides gradients by, sqrt(n * Q): n values that share a scale, Q the last code. A scale then moves about as
