@@ -52,7 +52,7 @@ static nb_status grids(const nb_sweep *s, nb_table_format format, char **out)
             }
         }
     for (int32_t i = 0; i < s->n_runs; i++)
-        simulated = simulated || strncmp(s->run[i].kind, "simulated", 9) == 0;
+        simulated = simulated || strstr(s->run[i].kind, "simulated");
     nb_text_add(&text,
                 "\naccuracy in percent on the test images, of the last epoch; over seeds: mean ±standard deviation\n");
     if (simulated)

@@ -32,7 +32,7 @@ typedef struct {
     /* results, filled by who runs it */
     nb_sweep_state state;
     double accuracy;
-    char kind[128]; /* what it is of, as `eval` says it: "integers W4A8", "float", "simulated W4A32" */
+    char kind[128]; /* what it is of, as `eval` says it: "integers W4A8", "float", "quantized W4A32, simulated" */
 } nb_sweep_run;
 
 /* All runs of one cell. */

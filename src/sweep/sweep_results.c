@@ -9,12 +9,9 @@
 
 enum { CELL_BYTES = 64 };
 
-/* By the first word of what a run's network is. */
 static const char *by_of(const nb_sweep_run *r)
 {
-    return strncmp(r->kind, "integers", 8) == 0    ? "integers"
-           : strncmp(r->kind, "simulated", 9) == 0 ? "simulation"
-                                                   : "float";
+    return strstr(r->kind, "simulated") ? "simulation" : strncmp(r->kind, "integers", 8) == 0 ? "integers" : "float";
 }
 
 nb_sweep_stats nb_sweep_stats_of(const nb_sweep *s, const int32_t *runs, int32_t n)

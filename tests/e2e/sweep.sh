@@ -75,6 +75,12 @@ sed 's/out: runs/out: close/; s/seeds: \[1, 2\]/seeds: [1]/; s/^start/more_seeds
 run 0 sweep close.yaml --jobs 2
 grep -q '^bits,after,W8A8,minmax,2,' close/cells.csv || die "no more seeds"
 
+# what is simulated is marked
+sed 's/out: runs/out: floats/; s/seeds: \[1, 2\]/seeds: [1]/; s/rows: .*/rows: {W4A32: {quant.activations: off}}/; /columns:/d' s.yaml >sim.yaml
+run 0 sweep sim.yaml
+grep -qE '^W4A32 +~[0-9.]+$' out || die "a simulated accuracy is not marked"
+grep -q '^bits,trained,W4A32,,1,.*,simulation,done$' floats/cells.csv || die "nor in cells.csv"
+
 # one run fails, the others do not
 sed 's/out: runs/out: fails/; s/seeds: \[1, 2\]/seeds: [1]/; s/columns: .*/columns: {good: {}, wild: {train.optimizer.clip: 0, train.phases.0.lr: 1000}}/; s/{after: quantize, /{/' s.yaml >f.yaml
 run 1 sweep f.yaml
