@@ -61,7 +61,7 @@ TSAN_TESTS  = $(patsubst %,$(B)/tests/unit/test_%,parallel loader trainer)
 E2E         = $(sort $(wildcard tests/e2e/*.sh))
 SHARED      = $(B)/libnibble.so.$(VERSION)
 # Tests of kernels that also run without an operating system, in an emulator.
-EMULATED    = $(patsubst %,$(B)/emulated/test_%,iconv qgrad fconv fdispatch sweep)
+EMULATED    = $(patsubst %,$(B)/emulated/test_%,iconv qgrad fconv variant sweep)
 PRODUCTS    = $(if $(CLI_SRC),$(B)/nibble) $(B)/libnibble.a $(B)/libnibble_engine.a $(if $(SAN),,$(SHARED))
 
 all: products                           ## library, engine library and command line tool; build/current points to them

@@ -71,6 +71,7 @@ static void report_peaks(kernels *k)
     const nb_peaks *p = &k->peaks;
     if (!k->json) {
         cli_print_build();
+        cli_print_variants();
         printf("one thread, %s; peaks measured here: float %.1f, 16-bit pairs %.1f, byte quads %.1f GMAC/s;"
                " cache %.0f, memory %.1f GB/s\n\n",
                nb_cpu_name(), 1e-9 * p->macs[NB_PEAK_FLOAT], 1e-9 * p->macs[NB_PEAK_PAIRS],

@@ -1,8 +1,9 @@
-/* build_info.c - one line that a report of a speed or a difference in the last bits cannot do without. */
+/* build_info.c - the lines that a report of a speed or a difference in the last bits cannot do without. */
 #include "cli/build_info.h"
 
 #include "base/cpu.h"
 #include "base/parallel.h"
+#include "kernels/families.h"
 #include "kernels/float/fblas.h"
 #include "kernels/float/fwide.h"
 
@@ -18,4 +19,12 @@ void cli_print_build(void)
     const bool narrow = nb_fblas_width() > 0 && 2 * nb_fblas_width() < nb_fwide_own_width();
     printf("threads: %d (%s), kernels: %s, BLAS: %s%s, ONNX: %s\n", nb_threads(), nb_threads_runtime(), nb_cpu_name(),
            nb_fblas_name(), narrow ? ", not used: too narrow for this processor" : "", onnx);
+}
+
+void cli_print_variants(void)
+{
+    printf("variants:");
+    for (const nb_family *f = nb_families; f->name; f++)
+        printf("%s %s %s", f == nb_families ? "" : ",", f->name, nb_variant_best(f->variants)->name);
+    printf("\n");
 }

@@ -5,4 +5,7 @@
 /* "threads: 2 (OpenMP 4.5, libgomp), kernels: avx512+vnni, BLAS: OpenBLAS 0.3.21 (Haswell), ONNX: yes" */
 void cli_print_build(void);
 
+/* "variants: float convolution avx512, integer convolution vnni, ...": the best of each family of kernels. */
+void cli_print_variants(void);
+
 #endif

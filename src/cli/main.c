@@ -43,6 +43,7 @@ static int version(void)
 {
     printf("nibble %s\n", NB_VERSION);
     cli_print_build();
+    cli_print_variants();
     printf("NB_CPU:");
     for (int32_t i = 0; nb_cpu_level_name(i); i++)
         if (nb_cpu_level_counts(i, nb_cpu_features()))

@@ -44,11 +44,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         shifts[n++] = shift;
     }
     const nb_irequant q = {.bias = biases, .mult = mults, .shift = shifts, .zero = zero, .lo = lo, .hi = hi};
-    for (int32_t v = 0; nb_iconv_isas[v]; v++) {
+    for (const nb_variant *v = nb_variant_best(nb_iconv_variants); v; v = nb_variant_below(nb_iconv_variants, v)) {
         uint8_t codes[MAX];
-        if (nb_iconv_isas[v]->needs & ~nb_cpu_features())
-            continue;
-        nb_iconv_requantize_on(nb_iconv_isas[v], codes, acc, &q, 1, n);
+        nb_iconv_requantize_on(v, codes, acc, &q, 1, n);
         for (int32_t i = 0; i < n; i++) {
             const int32_t want = ref_rescale(acc[i] + bias, mult, shift, zero, lo, hi);
             if (codes[i] != (uint8_t)want || nb_rescale(acc[i] + bias, mult, shift, zero, lo, hi) != want)

@@ -18,46 +18,6 @@
 #include "ref/ref_conv.h"
 #include <nibble/extend/tensor.h>
 
-typedef struct {
-    const char *name;
-    uint32_t features;
-    nb_fn_dense_f32 *dense;
-    nb_fn_depth_f32 *depth;
-    nb_fdepth_kernels depth3;
-} variant;
-
-/* One kernel of the list at a time, the others scalar; kernels that are not for convolutions fall away. */
-#define SCALAR(kernel)                      nb_k_##kernel##__scalar
-#define ROW(f, function, dense, depth, ...) {#function, f, dense, depth, {__VA_ARGS__}},
-#define SCALAR3                             SCALAR(depth3), SCALAR(depth3_spread), SCALAR(depth3_weights)
-#define VARIANT_dense_f32(f, function)      ROW(f, function, function, SCALAR(depth_f32), SCALAR3)
-#define VARIANT_depth_f32(f, function)      ROW(f, function, SCALAR(dense_f32), function, SCALAR3)
-#define ROW3(f, function, ...)              ROW(f, function, SCALAR(dense_f32), SCALAR(depth_f32), __VA_ARGS__)
-#define VARIANT_depth3(f, function)         ROW3(f, function, function, SCALAR(depth3_spread), SCALAR(depth3_weights))
-#define VARIANT_depth3_spread(f, function)  ROW3(f, function, SCALAR(depth3), function, SCALAR(depth3_weights))
-#define VARIANT_depth3_weights(f, function) ROW3(f, function, SCALAR(depth3), SCALAR(depth3_spread), function)
-#define VARIANT_minmax(features, function)
-#define VARIANT_quantize(features, function)
-#define VARIANT_dequantize(features, function)
-#define VARIANT_ste_backward(features, function)
-#define VARIANT_scale_grad(features, function)
-#define VARIANT_channel_stats(features, function)
-#define VARIANT_channel_affine(features, function)
-#define VARIANT_channel_grad_sums(features, function)
-#define VARIANT_channel_grad(features, function)
-#define VARIANT_acc_to_real(features, function)
-#define VARIANT_map_float(features, function)
-#define VARIANT_map_codes(features, function)
-#define VARIANT_join_minmax(features, function)
-#define VARIANT_join_float(features, function)
-#define VARIANT_join_codes(features, function)
-static const variant variants[] = {
-#define X(kernel, features, function) VARIANT_##kernel(features, function)
-#include "kernels/float/fdispatch.def"
-#undef X
-};
-enum { N_VARIANTS = sizeof variants / sizeof *variants };
-
 static int32_t pick(nb_rng *r, int32_t lo, int32_t hi)
 {
     return lo + (int32_t)nb_rng_below(r, (uint32_t)(hi - lo + 1));
@@ -256,15 +216,13 @@ static void check_weight_grad(conv_case *c, const nb_fconv_plan *p, const ref_gu
     ref_guard_free(&dw);
 }
 
-static void check_variant(conv_case *c, const variant *v, ref_guard_side side)
+static void check_variant(conv_case *c, const nb_variant *v, ref_guard_side side)
 {
     size_t bytes;
     assert_true(nb_fconv_plan_bytes(&c->g, &bytes));
     ref_guard mem = ref_guard_alloc(bytes, side), w = guarded_floats(c->w, c->n_w, side);
     nb_fconv_plan *p = nb_fconv_plan_init(mem.data, &c->g);
-    p->dense = v->dense;
-    p->depth = v->depth;
-    p->depth3 = v->depth3;
+    p->isa = v->kernels;
     ref_guard panels = ref_guard_alloc(nb_fconv_panel_bytes(p), side);
     ref_guard scratch = ref_guard_alloc(nb_fconv_scratch_bytes(p), side);
     nb_fconv_pack(p, panels.data, w.data);
@@ -280,9 +238,8 @@ static void check_variant(conv_case *c, const variant *v, ref_guard_side side)
 static void check_geom(nb_rng *r, const nb_geom *g, nb_dtype dtype)
 {
     conv_case c = case_of(r, g, dtype);
-    for (int i = 0; i < N_VARIANTS; i++)
-        if ((nb_cpu_features() & variants[i].features) == variants[i].features)
-            check_variant(&c, &variants[i], pick(r, 0, 1) ? GUARD_BEGIN : GUARD_END);
+    for (const nb_variant *v = nb_variant_best(nb_fconv_variants); v; v = nb_variant_below(nb_fconv_variants, v))
+        check_variant(&c, v, pick(r, 0, 1) ? GUARD_BEGIN : GUARD_END);
     case_free(&c);
 }
 

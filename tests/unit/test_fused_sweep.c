@@ -12,10 +12,8 @@
 #include <math.h>
 
 #include "base/rng.h"
-#include "kernels/float/fdispatch.h"
+#include "kernels/sweeps/sweep_isa.h"
 #include "ref/guard.h"
-
-enum { VARIANTS = 4 };
 
 static int32_t pick(nb_rng *r, int32_t lo, int32_t hi)
 {
@@ -174,63 +172,12 @@ static void a_join_is_dequantize_then_add_then_relu_then_quantize(void **state)
 
 /* ---- every variant equals the scalar one ---- */
 
-typedef struct {
-    uint32_t features;
-    nb_fn_map_float *map_float;
-    nb_fn_map_codes *map_codes;
-    nb_fn_join_minmax *join_minmax;
-    nb_fn_join_float *join_float;
-    nb_fn_join_codes *join_codes;
-} variant;
-
-/* Variant i of each of the five, in the order of the list; all have the same variants. */
-static int32_t list_variants(variant *v)
-{
-    const uint32_t have = nb_cpu_features();
-    struct {
-        const char *kernel;
-        uint32_t features;
-        void (*fn)(void);
-    } all[] = {
-#define X(kernel, features, function) {#kernel, features, (void (*)(void))function},
-#include "kernels/float/fdispatch.def"
-#undef X
-    };
-    int32_t n[5] = {0};
-    static const char *const names[5] = {"map_float", "map_codes", "join_minmax", "join_float", "join_codes"};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        for (int32_t k = 0; k < 5; k++) {
-            if (strcmp(all[i].kernel, names[k]) != 0 || (have & all[i].features) != all[i].features)
-                continue;
-            variant *to = &v[n[k]++];
-            assert_true(n[k] <= VARIANTS);
-            switch (k) {
-            case 0:
-                to->map_float = (nb_fn_map_float *)all[i].fn;
-                break;
-            case 1:
-                to->map_codes = (nb_fn_map_codes *)all[i].fn;
-                break;
-            case 2:
-                to->join_minmax = (nb_fn_join_minmax *)all[i].fn;
-                break;
-            case 3:
-                to->join_float = (nb_fn_join_float *)all[i].fn;
-                break;
-            default:
-                to->join_codes = (nb_fn_join_codes *)all[i].fn;
-            }
-        }
-    for (int32_t k = 1; k < 5; k++)
-        assert_int_equal(n[k], n[0]);
-    return n[0];
-}
+/* The function of a variant or, where it has none, of the next worse. */
+#define FUSED(v, function) NB_VARIANT_FUNCTION(nb_fused_isa, nb_fused_variants, v, function)
 
 static void every_map_is_bit_equal_to_scalar(void **state)
 {
     (void)state;
-    variant v[VARIANTS] = {0};
-    int32_t n_variants = list_variants(v);
     nb_rng r = nb_rng_make(3, 7);
     for (int32_t round = 0; round < 300; round++) {
         int32_t c = pick(&r, 1, 70), rows = pick(&r, 1, 9), n = rows * c, m_bytes = (int32_t)(rows * nb_mask_bytes(c));
@@ -239,18 +186,18 @@ static void every_map_is_bit_equal_to_scalar(void **state)
                   codes = bytes(&r, n), want_mask = bytes(&r, m_bytes), mask = bytes(&r, m_bytes);
         const nb_kmap m = {a.data, b.data, some_clamp(&r)};
         const nb_kgrid g = some_grid(&r);
-        for (int32_t i = 0; i < n_variants; i++) {
-            nb_k_map_float__scalar(want.data, want_mask.data, x.data, &m, rows, c);
-            v[i].map_float(got.data, mask.data, x.data, &m, rows, c);
+        for (const nb_variant *v = nb_variant_best(nb_fused_variants); v; v = nb_variant_below(nb_fused_variants, v)) {
+            nb_fused_scalar.map_float(want.data, want_mask.data, x.data, &m, rows, c);
+            FUSED(v, map_float)(got.data, mask.data, x.data, &m, rows, c);
             for (int32_t k = 0; k < n; k++)
                 assert_true(same_float(((float *)got.data)[k], ((float *)want.data)[k]));
             assert_memory_equal(mask.data, want_mask.data, (size_t)m_bytes);
-            nb_k_map_codes__scalar(want_codes.data, want_mask.data, x.data, &m, &g, rows, c);
-            v[i].map_codes(codes.data, mask.data, x.data, &m, &g, rows, c);
+            nb_fused_scalar.map_codes(want_codes.data, want_mask.data, x.data, &m, &g, rows, c);
+            FUSED(v, map_codes)(codes.data, mask.data, x.data, &m, &g, rows, c);
             assert_memory_equal(mask.data, want_mask.data, (size_t)m_bytes);
             assert_memory_equal(codes.data, want_codes.data, (size_t)n);
             memset(codes.data, 0, (size_t)n);
-            v[i].map_codes(codes.data, NULL, x.data, &m, &g, rows, c);
+            FUSED(v, map_codes)(codes.data, NULL, x.data, &m, &g, rows, c);
             assert_memory_equal(codes.data, want_codes.data, (size_t)n);
         }
         FREE_ALL(&x, &a, &b, &want, &got, &want_codes, &codes, &want_mask, &mask);
@@ -260,8 +207,6 @@ static void every_map_is_bit_equal_to_scalar(void **state)
 static void every_join_is_bit_equal_to_scalar(void **state)
 {
     (void)state;
-    variant v[VARIANTS] = {0};
-    int32_t n_variants = list_variants(v);
     nb_rng r = nb_rng_make(4, 7);
     for (int32_t n = 1; n < 300; n++) {
         bool from_codes = n % 3 != 0;
@@ -271,22 +216,22 @@ static void every_join_is_bit_equal_to_scalar(void **state)
                   codes = bytes(&r, n), want_mask = bytes(&r, m_bytes), mask = bytes(&r, m_bytes);
         const nb_kjoin j = some_join(&r, &a, &b, from_codes);
         const nb_kgrid g = some_grid(&r);
-        for (int32_t i = 0; i < n_variants; i++) {
+        for (const nb_variant *v = nb_variant_best(nb_fused_variants); v; v = nb_variant_below(nb_fused_variants, v)) {
             float ends[2], want_ends[2];
-            nb_k_join_minmax__scalar(&want_ends[0], &want_ends[1], &j, n);
-            v[i].join_minmax(&ends[0], &ends[1], &j, n);
+            nb_fused_scalar.join_minmax(&want_ends[0], &want_ends[1], &j, n);
+            FUSED(v, join_minmax)(&ends[0], &ends[1], &j, n);
             assert_true(same_float(ends[0], want_ends[0]) && same_float(ends[1], want_ends[1]));
-            nb_k_join_float__scalar(want.data, want_mask.data, &j, n);
-            v[i].join_float(got.data, mask.data, &j, n);
+            nb_fused_scalar.join_float(want.data, want_mask.data, &j, n);
+            FUSED(v, join_float)(got.data, mask.data, &j, n);
             for (int32_t k = 0; k < n; k++)
                 assert_true(same_float(((float *)got.data)[k], ((float *)want.data)[k]));
             assert_memory_equal(mask.data, want_mask.data, (size_t)m_bytes);
-            nb_k_join_codes__scalar(want_codes.data, want_mask.data, &j, &g, n);
-            v[i].join_codes(codes.data, mask.data, &j, &g, n);
+            nb_fused_scalar.join_codes(want_codes.data, want_mask.data, &j, &g, n);
+            FUSED(v, join_codes)(codes.data, mask.data, &j, &g, n);
             assert_memory_equal(mask.data, want_mask.data, (size_t)m_bytes);
             assert_memory_equal(codes.data, want_codes.data, (size_t)n);
-            v[i].join_float(got.data, NULL, &j, n);
-            v[i].join_codes(codes.data, NULL, &j, &g, n);
+            FUSED(v, join_float)(got.data, NULL, &j, n);
+            FUSED(v, join_codes)(codes.data, NULL, &j, &g, n);
             assert_memory_equal(codes.data, want_codes.data, (size_t)n);
         }
         FREE_ALL(&a, &b, &want, &got, &want_codes, &codes, &want_mask, &mask);

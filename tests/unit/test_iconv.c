@@ -23,9 +23,9 @@ static int32_t pick(nb_rng *r, int32_t lo, int32_t hi)
     return lo + (int32_t)nb_rng_below(r, (uint32_t)(hi - lo + 1));
 }
 
-static bool usable(const nb_iconv_isa *isa)
+static const nb_iconv_method *const *methods_of(const nb_variant *v)
 {
-    return (isa->needs & ~nb_cpu_features()) == 0;
+    return ((const nb_iconv_isa *)v->kernels)->methods;
 }
 
 static nb_geom geom_of(int32_t h, int32_t w, int32_t c, int32_t oc, int32_t k, int32_t stride, int32_t pad)
@@ -117,12 +117,12 @@ static void run_and_compare(const conv_case *c, int32_t cut)
     assert_memory_equal(c->y.data, c->want, c->n_y * 4);
 }
 
-static void compare_variant(nb_rng *r, conv_case *c, const nb_iconv_isa *isa, const nb_iconv_method *method,
+static void compare_variant(nb_rng *r, conv_case *c, const nb_variant *v, const nb_iconv_method *method,
                             ref_guard_side side)
 {
-    c->packed = ref_guard_alloc(nb_iconv_packed_bytes_on(isa, c->g), side);
-    c->scratch = ref_guard_alloc(nb_iconv_scratch_bytes_on(isa, c->g), side);
-    nb_iconv_pack_on(isa, method, c->packed.data, c->w.data, c->range, c->g);
+    c->packed = ref_guard_alloc(nb_iconv_packed_bytes_on(v, c->g), side);
+    c->scratch = ref_guard_alloc(nb_iconv_scratch_bytes_on(v, c->g), side);
+    nb_iconv_pack_on(v, method, c->packed.data, c->w.data, c->range, c->g);
     run_and_compare(c, pick(r, 0, c->g->oh));
     ref_guard_free(&c->packed);
     ref_guard_free(&c->scratch);
@@ -146,14 +146,12 @@ static void compare_all(nb_rng *r, const nb_geom *g, int32_t weight_max, int32_t
     random_codes(r, c.x.data, n_x, c.range);
     random_codes(r, c.w.data, n_w, (nb_icodes){-weight_max, weight_max});
     nb_iconv_reference(c.want, c.x.data, c.is_signed, c.zero, c.w.data, g);
-    for (int32_t i = 0; nb_iconv_isas[i]; i++) {
-        if (!usable(nb_iconv_isas[i]))
-            continue;
-        compare_variant(r, &c, nb_iconv_isas[i], NULL, side);
-        for (int32_t m = 0; nb_iconv_isas[i]->methods[m]; m++)
-            if (nb_iconv_accepts(nb_iconv_isas[i]->methods[m], c.w.data, c.range, g)) {
-                compare_variant(r, &c, nb_iconv_isas[i], nb_iconv_isas[i]->methods[m], side);
-                tried[i * MAX_METHODS + m]++;
+    for (const nb_variant *v = nb_variant_best(nb_iconv_variants); v; v = nb_variant_below(nb_iconv_variants, v)) {
+        compare_variant(r, &c, v, NULL, side);
+        for (int32_t m = 0; methods_of(v)[m]; m++)
+            if (nb_iconv_accepts(methods_of(v)[m], c.w.data, c.range, g)) {
+                compare_variant(r, &c, v, methods_of(v)[m], side);
+                tried[(v - nb_iconv_variants) * MAX_METHODS + m]++;
             }
     }
     free(c.want);
@@ -171,9 +169,9 @@ static void every_variant_equals_the_plain_loops_on_random_geometries(void **sta
         const nb_geom g = random_geom(&r);
         compare_all(&r, &g, i % 2 ? 127 : (1 << pick(&r, 1, 6)) - (i % 4 == 2), tried);
     }
-    for (int32_t i = 0; nb_iconv_isas[i]; i++)
-        for (int32_t m = 0; usable(nb_iconv_isas[i]) && nb_iconv_isas[i]->methods[m]; m++)
-            assert_true(tried[i * MAX_METHODS + m] > 50);
+    for (const nb_variant *v = nb_variant_best(nb_iconv_variants); v; v = nb_variant_below(nb_iconv_variants, v))
+        for (int32_t m = 0; methods_of(v)[m]; m++)
+            assert_true(tried[(v - nb_iconv_variants) * MAX_METHODS + m] > 50);
 }
 
 static void every_variant_equals_the_plain_loops_on_shapes_of_real_networks(void **state)
@@ -200,14 +198,12 @@ static void expect_large_sums(uint8_t x_code, int8_t w_code, nb_icodes range, in
     memset(x, x_code, 65500);
     memset(w, w_code, 65500);
     memset(w + 65500, -w_code, 65500);
-    for (int32_t i = 0; nb_iconv_isas[i]; i++) {
-        if (!usable(nb_iconv_isas[i]))
-            continue;
-        void *packed = aligned_alloc(64, nb_iconv_packed_bytes_on(nb_iconv_isas[i], &g)),
-             *scratch = aligned_alloc(64, nb_iconv_scratch_bytes_on(nb_iconv_isas[i], &g));
+    for (const nb_variant *v = nb_variant_best(nb_iconv_variants); v; v = nb_variant_below(nb_iconv_variants, v)) {
+        void *packed = aligned_alloc(64, nb_iconv_packed_bytes_on(v, &g)),
+             *scratch = aligned_alloc(64, nb_iconv_scratch_bytes_on(v, &g));
         assert_true(packed && scratch);
         int32_t acc[2] = {0};
-        nb_iconv_pack_on(nb_iconv_isas[i], NULL, packed, w, range, &g);
+        nb_iconv_pack_on(v, NULL, packed, w, range, &g);
         nb_iconv_run(acc, x, range.lo < 0, 0, packed, &g, scratch);
         assert_int_equal(acc[0], want);
         assert_int_equal(acc[1], -want);
@@ -236,10 +232,10 @@ static void avx2_takes_bytes_only_when_no_pair_can_saturate(void **state)
     const nb_icodes full = {0, 255}, narrow = {0, 15}, shifted = {-128, 127};
     const int8_t at[4] = {1, 2, 64, 64}, above[4] = {1, 2, 65, 64}, below[4] = {-64, -64, 0, 127},
                  mixed[4] = {127, -127, 1, 1};
-    for (int32_t i = 0; nb_iconv_isas[i]; i++) {
-        if (strcmp(nb_iconv_isas[i]->name, "avx2") != 0)
+    for (const nb_variant *v = nb_iconv_variants; v->name; v++) {
+        if (strcmp(v->name, "avx2") != 0)
             continue;
-        const nb_iconv_method *bytes = nb_iconv_isas[i]->methods[1];
+        const nb_iconv_method *bytes = methods_of(v)[1];
         assert_string_equal(bytes->name, "bytes");
         assert_true(nb_iconv_accepts(bytes, at, full, &g));
         assert_true(nb_iconv_accepts(bytes, at, shifted, &g));
@@ -385,11 +381,9 @@ static void compare_requantize(nb_rng *r, const requant_case *rc)
     nb_irequant q = {.bias = b, .mult = m, .shift = s, .zero = s8 ? pick(r, -128, 127) : pick(r, 0, 255)};
     q.lo = pick(r, s8 ? -128 : 0, q.zero);
     q.hi = pick(r, q.zero, s8 ? 127 : 255);
-    for (int32_t v = 0; nb_iconv_isas[v]; v++) {
-        if (!usable(nb_iconv_isas[v]))
-            continue;
+    for (const nb_variant *v = nb_variant_best(nb_iconv_variants); v; v = nb_variant_below(nb_iconv_variants, v)) {
         memset(codes.data, 0xA5, n);
-        nb_iconv_requantize_on(nb_iconv_isas[v], codes.data, a, &q, rc->rows, rc->c);
+        nb_iconv_requantize_on(v, codes.data, a, &q, rc->rows, rc->c);
         for (size_t i = 0; i < n; i++) {
             const int32_t want = nb_rescale(a[i] + b[i % c], m[i % c], s[i % c], q.zero, q.lo, q.hi);
             assert_int_equal(((uint8_t *)codes.data)[i], (uint8_t)want);

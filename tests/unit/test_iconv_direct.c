@@ -55,7 +55,7 @@ static void run_as(const nb_iconv_method *method, nb_icodes x)
          *scratch = aligned_alloc(64, nb_iconv_direct_scratch_bytes(&g, method->form));
     assert_true(packed && scratch);
     int32_t acc[12];
-    nb_iconv_pack_on(&nb_iconv_scalar, method, packed, weights, x, &g);
+    nb_iconv_pack_on(nb_iconv_variants, method, packed, weights, x, &g);
     assert_ptr_equal(nb_iconv_method_of(packed), method);
     nb_iconv_run(acc, row, x.lo < 0, 7, packed, &g, scratch);
     assert_int_equal(seen.n, 12);
@@ -126,6 +126,7 @@ static void depthwise3_gets_bytes_and_its_five_pairs(void **state)
     (void)state;
     nb_iconv_isa isa = nb_iconv_scalar;
     isa.depthwise3 = look;
+    const nb_variant looking = {.name = "look", .kernels = &isa};
     const nb_geom g = {
         .h = 3, .w = 3, .c = 8, .oh = 1, .ow = 1, .oc = 8, .kh = 3, .kw = 3, .stride = 1, .dilation = 1, .groups = 8};
     void *packed = aligned_alloc(64, nb_iconv_direct_packed_bytes(&g, NB_ICONV_BYTES)),
@@ -138,7 +139,7 @@ static void depthwise3_gets_bytes_and_its_five_pairs(void **state)
         w[i] = (int8_t)(i / 9 * 10 + i % 9 + 1); /* channel, tap */
         x[i] = (uint8_t)(200 + i % 50);
     }
-    nb_iconv_pack_on(&isa, NULL, packed, w, (nb_icodes){-128, 127}, &g);
+    nb_iconv_pack_on(&looking, NULL, packed, w, (nb_icodes){-128, 127}, &g);
     nb_iconv_run(acc, x, 1, 7, packed, &g, scratch);
     assert_int_equal(seen.is_signed, 1);
     assert_int_equal(seen.steps, 5);

@@ -28,12 +28,12 @@ static nb_geom geom_of(int32_t h, int32_t w, int32_t c, int32_t oc, int32_t pad)
                      .groups = 1};
 }
 
-/* The method of a variant that can be used here, or NULL. */
-static const nb_iconv_method *method_of(const nb_iconv_isa *isa)
+/* The method of a variant, or NULL. */
+static const nb_iconv_method *method_of(const nb_variant *v)
 {
-    for (int32_t m = 0; (isa->needs & ~nb_cpu_features()) == 0 && isa->methods[m]; m++)
-        if (isa->methods[m]->form == NB_ICONV_WINOGRAD)
-            return isa->methods[m];
+    for (const nb_iconv_method *const *m = ((const nb_iconv_isa *)v->kernels)->methods; *m; m++)
+        if ((*m)->form == NB_ICONV_WINOGRAD)
+            return *m;
     return NULL;
 }
 
@@ -43,15 +43,15 @@ static void compare(const nb_geom *g, const uint8_t *x, const int8_t *w, nb_icod
     int32_t *got = malloc(n * sizeof *got), *want = malloc(n * sizeof *want);
     assert_true(got && want);
     nb_iconv_reference(want, x, range.lo < 0, 0, w, g);
-    for (int32_t i = 0; nb_iconv_isas[i]; i++) {
-        const nb_iconv_method *method = method_of(nb_iconv_isas[i]);
+    for (const nb_variant *v = nb_variant_best(nb_iconv_variants); v; v = nb_variant_below(nb_iconv_variants, v)) {
+        const nb_iconv_method *method = method_of(v);
         if (!method)
             continue;
         assert_true(nb_iconv_accepts(method, w, range, g));
-        void *packed = aligned_alloc(64, nb_iconv_packed_bytes_on(nb_iconv_isas[i], g)),
-             *scratch = aligned_alloc(64, nb_iconv_scratch_bytes_on(nb_iconv_isas[i], g));
+        void *packed = aligned_alloc(64, nb_iconv_packed_bytes_on(v, g)),
+             *scratch = aligned_alloc(64, nb_iconv_scratch_bytes_on(v, g));
         assert_true(packed && scratch);
-        nb_iconv_pack_on(nb_iconv_isas[i], method, packed, w, range, g);
+        nb_iconv_pack_on(v, method, packed, w, range, g);
         nb_iconv_run(got, x, range.lo < 0, 0, packed, g, scratch);
         assert_memory_equal(got, want, n * sizeof *want);
         free(packed);
@@ -99,9 +99,9 @@ static void sums_are_exact_up_to_two_to_the_25_and_refused_above(void **state)
         w[i] = i / (9 * 112) % 2 ? 127 : -127;
     compare(&g, x, w, (nb_icodes){0, 255});
     memset(w, 127, 16 * 9 * 128);
-    for (int32_t i = 0; nb_iconv_isas[i]; i++)
-        if (method_of(nb_iconv_isas[i]))
-            assert_false(nb_iconv_accepts(method_of(nb_iconv_isas[i]), w, (nb_icodes){0, 255}, &wide));
+    for (const nb_variant *v = nb_variant_best(nb_iconv_variants); v; v = nb_variant_below(nb_iconv_variants, v))
+        if (method_of(v))
+            assert_false(nb_iconv_accepts(method_of(v), w, (nb_icodes){0, 255}, &wide));
     free(x);
     free(w);
 }

@@ -193,11 +193,9 @@ static void sums_of_residuals_are_rounded_once_by_every_variant(void **state)
         random_bytes(&r, a.data, n);
         random_bytes(&r, b.data, n);
         const nb_iadd p = random_add(&r);
-        for (int32_t v = 0; nb_iconv_isas[v]; v++) {
-            if (!nb_iconv_isas[v]->add || (nb_iconv_isas[v]->needs & ~nb_cpu_features()))
-                continue;
+        for (const nb_variant *v = nb_variant_best(nb_iconv_variants); v; v = nb_variant_below(nb_iconv_variants, v)) {
             memset(y.data, 0xA5, n);
-            nb_iconv_isas[v]->add(y.data, a.data, b.data, (int64_t)n, &p);
+            NB_ICONV_FUNCTION(v, add)(y.data, a.data, b.data, (int64_t)n, &p);
             for (size_t j = 0; j < n; j++) {
                 const int64_t sum = (int64_t)(code(((uint8_t *)a.data)[j], p.x_signed[0]) - p.zero[0]) * p.mult[0] +
                                     (int64_t)(code(((uint8_t *)b.data)[j], p.x_signed[1]) - p.zero[1]) * p.mult[1];

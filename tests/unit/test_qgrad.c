@@ -247,11 +247,6 @@ static void check_weights(const grad_case *c)
         free(all[i]);
 }
 
-static bool runs_here(const nb_qgrad_isa *isa)
-{
-    return (nb_cpu_features() & isa->needs) == isa->needs;
-}
-
 /* The scalar variant against the oracle, all others against it. */
 static void check_case(nb_rng *r, grad_case *c)
 {
@@ -263,10 +258,8 @@ static void check_case(nb_rng *r, grad_case *c)
     float *dx = filled(dx_bytes, 1), *dw = filled(dw_bytes, 1);
     memcpy(dx, c->dx, dx_bytes);
     memcpy(dw, c->dw, dw_bytes);
-    for (int32_t i = 1; nb_qgrad_isas[i]; i++) {
-        if (!runs_here(nb_qgrad_isas[i]))
-            continue;
-        run(c, nb_qgrad_isas[i], add, pick(r, 0, 1) ? GUARD_BEGIN : GUARD_END);
+    for (const nb_variant *v = nb_variant_best(nb_qgrad_variants); v; v = nb_variant_below(nb_qgrad_variants, v)) {
+        run(c, v->kernels, add, pick(r, 0, 1) ? GUARD_BEGIN : GUARD_END);
         assert_memory_equal(c->dx, dx, dx_bytes);
         assert_memory_equal(c->dw, dw, dw_bytes);
     }
@@ -384,10 +377,8 @@ static void codes_that_need_no_rounding_give_exact_gradients(void **state)
     c.dy = dy;
     c.dx = dx;
     c.dw = dw;
-    for (int32_t i = 0; nb_qgrad_isas[i]; i++) {
-        if (!runs_here(nb_qgrad_isas[i]))
-            continue;
-        run(&c, nb_qgrad_isas[i], false, GUARD_END);
+    for (const nb_variant *v = nb_variant_best(nb_qgrad_variants); v; v = nb_variant_below(nb_qgrad_variants, v)) {
+        run(&c, v->kernels, false, GUARD_END);
         assert_true(dx[0] == -2 * 32767 && dx[1] == 3 * 32767 + 10 && dx[2] == -15);
         assert_true(dw[0] == 3 * 32767 - 5 && dw[1] == 32767 - 25);
     }
@@ -420,7 +411,7 @@ static void a_gradient_of_zeros_or_next_to_nothing_gives_zeros(void **state)
         for (size_t i = 0; i < c.n_y; i++)
             c.dy[i] = values[k];
         check_case(&r, &c);
-        run(&c, nb_qgrad_isas[0], false, GUARD_END);
+        run(&c, &nb_qgrad_scalar, false, GUARD_END);
         for (size_t i = 0; i < c.n_x; i++)
             assert_true(c.dx[i] == 0);
         for (size_t i = 0; i < c.n_w; i++)
@@ -436,12 +427,10 @@ static void a_gradient_that_is_not_finite_makes_everything_nan(void **state)
     const nb_geom g = geom_of(5, 5, 3, 20, 3, 1);
     const float bad[] = {NAN, -NAN, INFINITY, -INFINITY};
     for (int k = 0; k < 4; k++)
-        for (int32_t i = 0; nb_qgrad_isas[i]; i++) {
-            if (!runs_here(nb_qgrad_isas[i]))
-                continue;
+        for (const nb_variant *v = nb_variant_best(nb_qgrad_variants); v; v = nb_variant_below(nb_qgrad_variants, v)) {
             grad_case c = case_of(&r, &g);
             c.dy[nb_rng_below(&r, (uint32_t)c.n_y)] = bad[k];
-            run(&c, nb_qgrad_isas[i], k % 2, GUARD_BEGIN);
+            run(&c, v->kernels, k % 2, GUARD_BEGIN);
             for (size_t j = 0; j < c.n_x; j++)
                 assert_true(isnan(c.dx[j]));
             for (size_t j = 0; j < c.n_w; j++)
@@ -483,9 +472,7 @@ static void the_best_variant_that_runs_here_is_chosen(void **state)
     (void)state;
     const nb_geom g = geom_of(4, 4, 2, 2, 3, 1);
     size_t bytes;
-    const nb_qgrad_isa *best = NULL;
-    for (int32_t i = 0; nb_qgrad_isas[i]; i++)
-        best = runs_here(nb_qgrad_isas[i]) ? nb_qgrad_isas[i] : best;
+    const nb_qgrad_isa *best = nb_variant_best(nb_qgrad_variants)->kernels;
     assert_true(nb_fconv_plan_bytes(&g, &bytes));
     void *float_mem = filled(bytes, 1);
     const nb_fconv_plan *f = nb_fconv_plan_init(float_mem, &g);

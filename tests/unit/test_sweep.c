@@ -12,33 +12,12 @@
 #include <math.h>
 
 #include "base/rng.h"
-#include "kernels/float/fdispatch.h"
-#include "kernels/sweeps/sweep.h"
+#include "kernels/sweeps/sweep_isa.h"
 #include "ref/guard.h"
 
-typedef void any_fn(void);
-typedef struct {
-    const char *kernel, *function;
-    uint32_t features;
-    any_fn *fn; /* an nb_fn_<kernel> */
-} variant;
-
-static const variant variants[] = {
-#define X(kernel, features, function) {#kernel, #function, features, (any_fn *)function},
-#include "kernels/float/fdispatch.def"
-#undef X
-};
-
-/* The next variant of a kernel that runs here, from *i on; NULL after the last. */
-static any_fn *next_variant(const char *kernel, size_t *i)
-{
-    for (; *i < sizeof variants / sizeof *variants; ++*i) {
-        const variant *v = &variants[*i];
-        if (strcmp(v->kernel, kernel) == 0 && (nb_cpu_features() & v->features) == v->features)
-            return variants[(*i)++].fn;
-    }
-    return NULL;
-}
+/* The function of a variant or, where it has none, of the next worse. */
+#define SWEEP(v, function) NB_VARIANT_FUNCTION(nb_sweep_isa, nb_sweep_variants, v, function)
+#define FUSED(v, function) NB_VARIANT_FUNCTION(nb_fused_isa, nb_fused_variants, v, function)
 
 static int32_t pick(nb_rng *r, int32_t lo, int32_t hi)
 {
@@ -236,23 +215,21 @@ static void every_quantize_is_bit_equal_to_scalar(void **state)
         float scale = pick(&r, 0, 2) ? 0.5f : 1e-38f + nb_rng_uniform(&r);
         ref_guard x = floats(&r, n, true), want = bytes(&r, n), want_mask = bytes(&r, (n + 7) / 8),
                   want_y = floats(&r, n, false);
-        nb_k_quantize__scalar(want.data, want_mask.data, x.data, n, scale, zero, lo, hi);
-        nb_k_dequantize__scalar(want_y.data, want.data, n, scale, zero, is_signed);
-        size_t i = 0;
-        for (nb_fn_quantize *fn; (fn = (nb_fn_quantize *)next_variant("quantize", &i));) {
+        nb_sweep_scalar.quantize(want.data, want_mask.data, x.data, n, scale, zero, lo, hi);
+        nb_sweep_scalar.dequantize(want_y.data, want.data, n, scale, zero, is_signed);
+        for (const nb_variant *v = nb_variant_best(nb_sweep_variants); v; v = nb_variant_below(nb_sweep_variants, v)) {
             ref_guard got = bytes(&r, n), mask = bytes(&r, (n + 7) / 8);
-            fn(got.data, mask.data, x.data, n, scale, zero, lo, hi);
+            SWEEP(v, quantize)(got.data, mask.data, x.data, n, scale, zero, lo, hi);
             assert_memory_equal(got.data, want.data, (size_t)n);
             assert_memory_equal(mask.data, want_mask.data, (size_t)(n + 7) / 8);
-            fn(got.data, NULL, x.data, n, scale, zero, lo, hi);
+            SWEEP(v, quantize)(got.data, NULL, x.data, n, scale, zero, lo, hi);
             assert_memory_equal(got.data, want.data, (size_t)n);
             ref_guard_free(&got);
             ref_guard_free(&mask);
         }
-        i = 0;
-        for (nb_fn_dequantize *fn; (fn = (nb_fn_dequantize *)next_variant("dequantize", &i));) {
+        for (const nb_variant *v = nb_variant_best(nb_sweep_variants); v; v = nb_variant_below(nb_sweep_variants, v)) {
             ref_guard y = floats(&r, n, true);
-            fn(y.data, want.data, n, scale, zero, is_signed);
+            SWEEP(v, dequantize)(y.data, want.data, n, scale, zero, is_signed);
             assert_same_floats(y.data, want_y.data, n);
             ref_guard_free(&y);
         }
@@ -271,22 +248,21 @@ static void every_ste_backward_and_minmax_is_bit_equal_to_scalar(void **state)
         ref_guard dy = floats(&r, n, true), mask = bytes(&r, (n + 7) / 8), want = floats(&r, n, false),
                   x = floats(&r, n, false);
         float min, max;
-        nb_k_minmax__scalar(&min, &max, x.data, n);
-        size_t i = 0;
-        for (nb_fn_minmax *fn; (fn = (nb_fn_minmax *)next_variant("minmax", &i));) {
+        nb_sweep_scalar.minmax(&min, &max, x.data, n);
+        for (const nb_variant *v = nb_variant_best(nb_sweep_variants); v; v = nb_variant_below(nb_sweep_variants, v)) {
             float got[2];
-            fn(&got[0], &got[1], x.data, n);
+            SWEEP(v, minmax)(&got[0], &got[1], x.data, n);
             assert_memory_equal(&got[0], &min, sizeof min);
             assert_memory_equal(&got[1], &max, sizeof max);
         }
         for (int32_t add = 0; add <= 1; add++) {
             memcpy(want.data, x.data, (size_t)n * sizeof(float));
-            nb_k_ste_backward__scalar(want.data, dy.data, mask.data, n, add);
-            i = 0;
-            for (nb_fn_ste_backward *fn; (fn = (nb_fn_ste_backward *)next_variant("ste_backward", &i));) {
+            nb_sweep_scalar.ste_backward(want.data, dy.data, mask.data, n, add);
+            for (const nb_variant *v = nb_variant_best(nb_sweep_variants); v;
+                 v = nb_variant_below(nb_sweep_variants, v)) {
                 ref_guard dx = floats(&r, n, false);
                 memcpy(dx.data, x.data, (size_t)n * sizeof(float));
-                fn(dx.data, dy.data, mask.data, n, add);
+                SWEEP(v, ste_backward)(dx.data, dy.data, mask.data, n, add);
                 assert_same_floats(dx.data, want.data, n);
                 ref_guard_free(&dx);
             }
@@ -314,9 +290,10 @@ static void check_stats(nb_rng *r, int64_t rows, int32_t c, bool extremes)
         ends[0][j] = INFINITY;
         ends[1][j] = -INFINITY;
     }
-    nb_k_channel_stats__scalar(want[0], want[1], extremes ? ends[0] : NULL, extremes ? ends[1] : NULL, x.data, rows, c);
-    size_t i = 0, n = (size_t)c * sizeof(double), n_ends = (size_t)c * sizeof(float);
-    for (nb_fn_channel_stats *fn; (fn = (nb_fn_channel_stats *)next_variant("channel_stats", &i));) {
+    nb_sweep_scalar.channel_stats(want[0], want[1], extremes ? ends[0] : NULL, extremes ? ends[1] : NULL, x.data, rows,
+                                  c);
+    const size_t n = (size_t)c * sizeof(double), n_ends = (size_t)c * sizeof(float);
+    for (const nb_variant *v = nb_variant_best(nb_sweep_variants); v; v = nb_variant_below(nb_sweep_variants, v)) {
         ref_guard s = ref_guard_alloc(n, GUARD_END), q = ref_guard_alloc(n, GUARD_END);
         ref_guard lo = ref_guard_alloc(n_ends, GUARD_END), hi = ref_guard_alloc(n_ends, GUARD_END);
         memcpy(s.data, start, n);
@@ -325,7 +302,7 @@ static void check_stats(nb_rng *r, int64_t rows, int32_t c, bool extremes)
             ((float *)lo.data)[j] = INFINITY;
             ((float *)hi.data)[j] = -INFINITY;
         }
-        fn(s.data, q.data, extremes ? lo.data : NULL, extremes ? hi.data : NULL, x.data, rows, c);
+        SWEEP(v, channel_stats)(s.data, q.data, extremes ? lo.data : NULL, extremes ? hi.data : NULL, x.data, rows, c);
         for (int32_t j = 0; j < c && !extremes; j++) {
             assert_memory_equal((double *)s.data + j, &want[0][j], sizeof(double));
             assert_memory_equal((double *)q.data + j, &want[1][j], sizeof(double));
@@ -351,13 +328,13 @@ static void check_grad_sums(nb_rng *r, int64_t rows, int32_t c, bool masked)
     memcpy(want[0], start, sizeof start);
     memcpy(want[1], start, sizeof start);
     const uint8_t *bits = masked ? mask.data : NULL;
-    nb_k_channel_grad_sums__scalar(want[0], want[1], dy.data, bits, x.data, mean.data, rows, c);
-    size_t i = 0, n = (size_t)c * sizeof(double);
-    for (nb_fn_channel_grad_sums *fn; (fn = (nb_fn_channel_grad_sums *)next_variant("channel_grad_sums", &i));) {
+    nb_sweep_scalar.channel_grad_sums(want[0], want[1], dy.data, bits, x.data, mean.data, rows, c);
+    const size_t n = (size_t)c * sizeof(double);
+    for (const nb_variant *v = nb_variant_best(nb_sweep_variants); v; v = nb_variant_below(nb_sweep_variants, v)) {
         ref_guard s = ref_guard_alloc(n, GUARD_END), q = ref_guard_alloc(n, GUARD_END);
         memcpy(s.data, start, n);
         memcpy(q.data, start, n);
-        fn(s.data, q.data, dy.data, bits, x.data, mean.data, rows, c);
+        SWEEP(v, channel_grad_sums)(s.data, q.data, dy.data, bits, x.data, mean.data, rows, c);
         assert_memory_equal(s.data, want[0], n);
         assert_memory_equal(q.data, want[1], n);
         ref_guard_free(&s);
@@ -378,11 +355,10 @@ static void check_grads(nb_rng *r, int64_t rows, int32_t c, bool masked)
     const uint8_t *bits = masked ? mask.data : NULL;
     for (int32_t add = 0; add <= 1; add++) {
         memcpy(want.data, start.data, (size_t)(rows * c) * sizeof(float));
-        nb_k_channel_grad__scalar(want.data, dy.data, bits, x.data, &k, rows, c, add);
-        size_t i = 0;
-        for (nb_fn_channel_grad *fn; (fn = (nb_fn_channel_grad *)next_variant("channel_grad", &i));) {
+        nb_sweep_scalar.channel_grad(want.data, dy.data, bits, x.data, &k, rows, c, add);
+        for (const nb_variant *v = nb_variant_best(nb_sweep_variants); v; v = nb_variant_below(nb_sweep_variants, v)) {
             memcpy(got.data, start.data, (size_t)(rows * c) * sizeof(float));
-            fn(got.data, dy.data, bits, x.data, &k, rows, c, add);
+            SWEEP(v, channel_grad)(got.data, dy.data, bits, x.data, &k, rows, c, add);
             assert_same_floats(got.data, want.data, rows * c);
         }
     }
@@ -396,16 +372,14 @@ static void check_sweeps(nb_rng *r, int64_t rows, int32_t c)
     ref_guard x = floats(r, rows * c, true), want = floats(r, rows * c, false), got = floats(r, rows * c, false);
     ref_guard a = floats(r, c, false), b = floats(r, c, false);
     ref_guard acc = bytes(r, rows * c * 4), bias = bytes(r, (int64_t)c * 4); /* any bits are an int32 */
-    nb_k_channel_affine__scalar(want.data, x.data, a.data, b.data, rows, c);
-    size_t i = 0;
-    for (nb_fn_channel_affine *fn; (fn = (nb_fn_channel_affine *)next_variant("channel_affine", &i));) {
-        fn(got.data, x.data, a.data, b.data, rows, c);
+    nb_sweep_scalar.channel_affine(want.data, x.data, a.data, b.data, rows, c);
+    for (const nb_variant *v = nb_variant_best(nb_sweep_variants); v; v = nb_variant_below(nb_sweep_variants, v)) {
+        SWEEP(v, channel_affine)(got.data, x.data, a.data, b.data, rows, c);
         assert_same_floats(got.data, want.data, rows * c);
     }
-    nb_k_acc_to_real__scalar(want.data, acc.data, bias.data, a.data, b.data, rows, c);
-    i = 0;
-    for (nb_fn_acc_to_real *fn; (fn = (nb_fn_acc_to_real *)next_variant("acc_to_real", &i));) {
-        fn(got.data, acc.data, bias.data, a.data, b.data, rows, c);
+    nb_sweep_scalar.acc_to_real(want.data, acc.data, bias.data, a.data, b.data, rows, c);
+    for (const nb_variant *v = nb_variant_best(nb_sweep_variants); v; v = nb_variant_below(nb_sweep_variants, v)) {
+        SWEEP(v, acc_to_real)(got.data, acc.data, bias.data, a.data, b.data, rows, c);
         assert_same_floats(got.data, want.data, rows * c);
     }
     ref_guard *all[] = {&x, &want, &a, &b, &got, &acc, &bias};
@@ -417,7 +391,7 @@ static void check_sweeps(nb_rng *r, int64_t rows, int32_t c)
 static double by_scale(float x, float dy, const nb_kgrid *g)
 {
     uint8_t code, inside;
-    nb_k_quantize__scalar(&code, &inside, &x, 1, g->scale, g->zero, g->lo, g->hi);
+    nb_sweep_scalar.quantize(&code, &inside, &x, 1, g->scale, g->zero, g->lo, g->hi);
     const int32_t steps = (g->lo < 0 ? (int8_t)code : code) - g->zero;
     return (double)dy * (inside ? (double)steps - (double)x / (double)g->scale : steps);
 }
@@ -477,19 +451,16 @@ static void every_scale_gradient_is_bit_equal_to_scalar_with_a_map_before_it_and
         ref_guard a = floats(&r, c, false), b = floats(&r, c, false);
         const nb_kmap m = {a.data, b.data, {.relu = pick(&r, 0, 1), .cap = pick(&r, 0, 1) ? INFINITY : 2}};
         double want[NB_SCALE_LANES] = {1}, mapped[NB_SCALE_LANES] = {1}, pieces[NB_SCALE_LANES] = {1};
-        nb_k_scale_grad__scalar(want, dy.data, x.data, NULL, &g, rows, c);
+        nb_fused_scalar.scale_grad(want, dy.data, x.data, NULL, &g, rows, c);
         in_pieces(pieces, dy.data, x.data, &g, rows, c);
         assert_memory_equal(pieces, want, sizeof want);
         nb_k_map_float(y.data, NULL, x.data, &m, rows, c);
-        nb_k_scale_grad__scalar(mapped, dy.data, y.data, NULL, &g, rows, c);
-        for (size_t i = 0;;) {
-            nb_fn_scale_grad *fn = (nb_fn_scale_grad *)next_variant("scale_grad", &i);
-            if (!fn)
-                break;
+        nb_fused_scalar.scale_grad(mapped, dy.data, y.data, NULL, &g, rows, c);
+        for (const nb_variant *v = nb_variant_best(nb_fused_variants); v; v = nb_variant_below(nb_fused_variants, v)) {
             double got[NB_SCALE_LANES] = {1}, after[NB_SCALE_LANES] = {1};
-            fn(got, dy.data, x.data, NULL, &g, rows, c);
+            FUSED(v, scale_grad)(got, dy.data, x.data, NULL, &g, rows, c);
             assert_memory_equal(got, want, sizeof want);
-            fn(after, dy.data, x.data, &m, &g, rows, c);
+            FUSED(v, scale_grad)(after, dy.data, x.data, &m, &g, rows, c);
             assert_memory_equal(after, mapped, sizeof mapped);
         }
         ref_guard *all[] = {&x, &dy, &y, &a, &b};

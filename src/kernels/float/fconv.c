@@ -1,5 +1,5 @@
 /* fconv.c - one image through a convolution and back: pads, packs, and hands blocks of 16 columns to the kernels of
- * fdispatch.h.
+ * fconv_isa.h.
  *
  * Panels: forward, per group [columns / 16][taps][16], columns = output channels; then per phase and group the same
  * with columns = input channels and taps = (kernel position, output channel). Depthwise: [kernel position][channels
@@ -179,12 +179,12 @@ static void run_columns(const nb_fconv_plan *p, const nb_frows *r, int32_t colum
                 block.in += j;
                 block.b += j;
                 block.ldb = p->x.stride;
-                p->depth(&block);
+                p->isa->depth(&block);
             } else {
                 block.in += (int64_t)g * in_step;
                 block.b += ((int64_t)g * nb_fpanels(columns) + j / NB_PANEL) * r->n_sum * NB_PANEL;
                 block.ldb = NB_PANEL;
-                p->dense(&block);
+                p->isa->dense(&block);
             }
         }
 }
@@ -193,7 +193,7 @@ void nb_fconv_forward(const nb_fconv_plan *p, float *y, const nb_fconv_image *x,
                       void *scratch)
 {
     if (p->rows3) {
-        nb_fdepth_forward(&p->depth3, &p->g, y, x, panels, bias, scratch);
+        nb_fdepth_forward(p->isa, &p->g, y, x, panels, bias, scratch);
         return;
     }
     nb_frows r = {.out = y,
@@ -212,7 +212,7 @@ void nb_fconv_input_grad(const nb_fconv_plan *p, float *dx, bool add, const floa
                          void *scratch)
 {
     if (p->rows3) {
-        nb_fdepth_input_grad(&p->depth3, &p->g, dx, add, dy, panels);
+        nb_fdepth_input_grad(p->isa, &p->g, dx, add, dy, panels);
         return;
     }
     nb_fconv_image image = {dy, NB_F32, 0};
@@ -258,7 +258,7 @@ static const float *gradient_columns(const nb_fconv_plan *p, const float *dy, fl
 void nb_fconv_weight_grad(const nb_fconv_plan *p, void *slot, const nb_fconv_image *x, const float *dy, void *scratch)
 {
     if (p->rows3) {
-        nb_fdepth_weight_grad(&p->depth3, &p->g, slot, x, dy, scratch);
+        nb_fdepth_weight_grad(p->isa, &p->g, slot, x, dy, scratch);
         return;
     }
     float *columns = (float *)scratch + bytes_of(nb_fborder_floats(&p->x)) / sizeof(float);
@@ -283,7 +283,7 @@ void nb_fconv_weight_grad(const nb_fconv_plan *p, void *slot, const nb_fconv_ima
                 block.n_sum = at_most(p->n_pixels - at, PIXEL_BLOCK);
                 block.sum_off += at;
                 block.b += (int64_t)at * r.ldb;
-                (p->depthwise ? p->depth : p->dense)(&block);
+                (p->depthwise ? p->isa->depth : p->isa->dense)(&block);
             }
         }
 }

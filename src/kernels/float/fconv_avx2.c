@@ -1,7 +1,7 @@
 /* fconv_avx2.c - rows times taps with AVX2 and FMA: 6 rows x 16 columns are 12 of 16 registers. */
-#include "kernels/float/fdispatch.h"
+#include "kernels/float/fconv_isa.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef NB_WITH_AVX2
 #    include <immintrin.h>
 
 #    define V                     __m256
@@ -15,11 +15,6 @@
 #    define V_STORE_PART(p, v, n) _mm256_maskstore_ps(p, first_lanes(n), v)
 #    define TILE_ROWS             6
 #    define TILE_TARGET           __attribute__((target("avx2,fma")))
-#    define DENSE                 nb_k_dense_f32__avx2
-#    define DEPTH                 nb_k_depth_f32__avx2
-#    define DEPTH3                nb_k_depth3__avx2
-#    define DEPTH3_SPREAD         nb_k_depth3_spread__avx2
-#    define DEPTH3_WEIGHTS        nb_k_depth3_weights__avx2
 
 static inline TILE_TARGET __m256i first_lanes(int32_t n)
 {
@@ -28,6 +23,6 @@ static inline TILE_TARGET __m256i first_lanes(int32_t n)
 
 #    include "kernels/float/fconv_tile.h"
 #    include "kernels/float/fdepth_tile.h"
-#else
-typedef int nb_not_here; /* ISO C wants a declaration */
+
+const nb_fconv_isa nb_fconv_avx2 = {dense, depth, depth3, depth3_spread, depth3_weights};
 #endif

@@ -1,8 +1,8 @@
 /* fconv_avx512.c - rows times taps with AVX-512: a panel is one register, and 8 rows keep both units busy for 4 cycles.
  */
-#include "kernels/float/fdispatch.h"
+#include "kernels/float/fconv_isa.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef NB_WITH_AVX512
 #    include <immintrin.h>
 
 #    define V                     __m512
@@ -16,13 +16,8 @@
 #    define V_STORE_PART(p, v, n) _mm512_mask_storeu_ps(p, (__mmask16)((1u << (n)) - 1u), v)
 #    define TILE_ROWS             8
 #    define TILE_TARGET           __attribute__((target("avx512f")))
-#    define DENSE                 nb_k_dense_f32__avx512
-#    define DEPTH                 nb_k_depth_f32__avx512
-#    define DEPTH3                nb_k_depth3__avx512
-#    define DEPTH3_SPREAD         nb_k_depth3_spread__avx512
-#    define DEPTH3_WEIGHTS        nb_k_depth3_weights__avx512
 #    include "kernels/float/fconv_tile.h"
 #    include "kernels/float/fdepth_tile.h"
-#else
-typedef int nb_not_here; /* ISO C wants a declaration */
+
+const nb_fconv_isa nb_fconv_avx512 = {dense, depth, depth3, depth3_spread, depth3_weights};
 #endif

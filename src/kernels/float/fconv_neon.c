@@ -1,7 +1,7 @@
 /* fconv_neon.c - rows times taps with NEON: 6 rows x 16 columns are 24 of 32 registers. */
-#include "kernels/float/fdispatch.h"
+#include "kernels/float/fconv_isa.h"
 
-#if defined(__aarch64__) && defined(__GNUC__)
+#ifdef NB_WITH_NEON
 #    include <arm_neon.h>
 
 #    define V              float32x4_t
@@ -13,13 +13,8 @@
 #    define V_FMA(a, b, c) vfmaq_f32(c, a, b)
 #    define TILE_ROWS      6
 #    define TILE_TARGET
-#    define DENSE          nb_k_dense_f32__neon
-#    define DEPTH          nb_k_depth_f32__neon
-#    define DEPTH3         nb_k_depth3__neon
-#    define DEPTH3_SPREAD  nb_k_depth3_spread__neon
-#    define DEPTH3_WEIGHTS nb_k_depth3_weights__neon
 #    include "kernels/float/fconv_tile.h"
 #    include "kernels/float/fdepth_tile.h"
-#else
-typedef int nb_not_here; /* ISO C wants a declaration */
+
+const nb_fconv_isa nb_fconv_neon = {dense, depth, depth3, depth3_spread, depth3_weights};
 #endif

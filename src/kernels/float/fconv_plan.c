@@ -6,6 +6,12 @@
 
 enum { ALIGN = 64 };
 
+const nb_variant nb_fconv_variants[] = {
+#define VARIANT(name, needs) {#name, needs, &nb_fconv_##name},
+#include "kernels/float/fconv.def"
+#undef VARIANT
+    {0}};
+
 /* a * b, or 2^31 once that is reached: saturation survives further factors, since none is 0. */
 static int64_t product(int64_t a, int64_t b)
 {
@@ -209,10 +215,7 @@ nb_fconv_plan *nb_fconv_plan_init(void *mem, const nb_geom *g)
     nb_fconv_plan *p = mem;
     if (!measure(p, g))
         return NULL;
-    p->dense = nb_fdispatch_get()->dense_f32;
-    p->depth = nb_fdispatch_get()->depth_f32;
-    p->depth3 = (nb_fdepth_kernels){nb_fdispatch_get()->depth3, nb_fdispatch_get()->depth3_spread,
-                                    nb_fdispatch_get()->depth3_weights};
+    p->isa = nb_variant_best(nb_fconv_variants)->kernels;
     carve(p, mem);
     if (!p->rows3) {
         fill_forward(p);

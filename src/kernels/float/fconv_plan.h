@@ -9,7 +9,6 @@
 
 #include "kernels/float/fconv.h"
 #include "kernels/float/fdepth.h"
-#include "kernels/float/fdispatch.h"
 
 typedef struct {
     int32_t h, w, c;        /* the image */
@@ -26,9 +25,7 @@ typedef struct {
 
 struct nb_fconv_plan {
     nb_geom g;
-    nb_fn_dense_f32 *dense; /* chosen once; tests put others here */
-    nb_fn_depth_f32 *depth;
-    nb_fdepth_kernels depth3;
+    const nb_fconv_isa *isa; /* chosen once; tests put others here */
     bool depthwise;
     bool rows3;               /* depthwise as fdepth.h does it: the tables are empty */
     int32_t groups;           /* products: 1 when depthwise */

@@ -8,7 +8,6 @@
  *   V_ADD(a, b) V_FMA(a, b, c)          a + b, a * b + c
  *   TILE_ROWS                           rows of a whole tile, at most 8
  *   TILE_TARGET                         function attribute, may be empty
- *   DENSE, DEPTH                        names of the two kernels
  *
  * A tile keeps rows x 16 sums in registers: per tap the 16 weights, one broadcast per row, and a multiply-add each.
  * Rows have their own base pointer, so a tile may cross the end of an image row. Loops over rows and vectors have
@@ -140,12 +139,12 @@ static void run(const nb_frows *r, tile_fn *const *whole, tile_fn *const *half)
         tiles[r->n_rows - row < rows ? r->n_rows - row : rows](r, bias, row);
 }
 
-void DENSE(const nb_frows *r)
+static void dense(const nb_frows *r)
 {
     run(r, dense_whole, dense_half);
 }
 
-void DEPTH(const nb_frows *r)
+static void depth(const nb_frows *r)
 {
     run(r, depth_whole, depth_half);
 }

@@ -78,8 +78,8 @@ static uintptr_t after(const float *row, int64_t n)
     return (uintptr_t)row + (uintptr_t)n * sizeof *row;
 }
 
-void nb_fdepth_forward(const nb_fdepth_kernels *k, const nb_geom *g, float *y, const nb_fconv_image *x,
-                       const float *panel, const float *bias, float *scratch)
+void nb_fdepth_forward(const nb_fconv_isa *k, const nb_geom *g, float *y, const nb_fconv_image *x, const float *panel,
+                       const float *bias, float *scratch)
 {
     const ptrdiff_t ldw = panel_stride(g);
     const int64_t in_row = (int64_t)g->w * g->c, out_row = (int64_t)g->ow * g->c;
@@ -105,7 +105,7 @@ void nb_fdepth_forward(const nb_fdepth_kernels *k, const nb_geom *g, float *y, c
 
 /* Row y of the input was read with tap ky for output row (y + 1 - ky) / stride, if that is whole. Stride 1 is a forward
  * pass with the taps in reverse order. */
-void nb_fdepth_input_grad(const nb_fdepth_kernels *k, const nb_geom *g, float *dx, bool add, const float *dy,
+void nb_fdepth_input_grad(const nb_fconv_isa *k, const nb_geom *g, float *dx, bool add, const float *dy,
                           const float *panel)
 {
     const bool same = g->stride == 1;
@@ -135,7 +135,7 @@ void nb_fdepth_input_grad(const nb_fdepth_kernels *k, const nb_geom *g, float *d
     }
 }
 
-void nb_fdepth_weight_grad(const nb_fdepth_kernels *k, const nb_geom *g, float *slot, const nb_fconv_image *x,
+void nb_fdepth_weight_grad(const nb_fconv_isa *k, const nb_geom *g, float *slot, const nb_fconv_image *x,
                            const float *dy, float *scratch)
 {
     const float *in[2 * (MAX_BAND - 1) + 3];

@@ -7,23 +7,17 @@
 #define NB_KERNELS_FDEPTH_H
 
 #include "kernels/float/fconv.h"
-#include "kernels/float/fdispatch.h"
-
-typedef struct {
-    nb_fn_depth3 *depth3;
-    nb_fn_depth3_spread *depth3_spread;
-    nb_fn_depth3_weights *depth3_weights;
-} nb_fdepth_kernels;
+#include "kernels/float/fconv_isa.h"
 
 bool nb_fdepth_supports(const nb_geom *g);
 size_t nb_fdepth_scratch_bytes(const nb_geom *g); /* per thread: rows of codes as floats */
 
 /* The three passes of fconv.h for one image. */
-void nb_fdepth_forward(const nb_fdepth_kernels *k, const nb_geom *g, float *y, const nb_fconv_image *x,
-                       const float *panel, const float *bias, float *scratch);
-void nb_fdepth_input_grad(const nb_fdepth_kernels *k, const nb_geom *g, float *dx, bool add, const float *dy,
+void nb_fdepth_forward(const nb_fconv_isa *k, const nb_geom *g, float *y, const nb_fconv_image *x, const float *panel,
+                       const float *bias, float *scratch);
+void nb_fdepth_input_grad(const nb_fconv_isa *k, const nb_geom *g, float *dx, bool add, const float *dy,
                           const float *panel);
-void nb_fdepth_weight_grad(const nb_fdepth_kernels *k, const nb_geom *g, float *slot, const nb_fconv_image *x,
+void nb_fdepth_weight_grad(const nb_fconv_isa *k, const nb_geom *g, float *slot, const nb_fconv_image *x,
                            const float *dy, float *scratch);
 
 #endif

@@ -2,7 +2,6 @@
  * macros.
  *
  * Wanted before the include, beside those of fconv_tile.h:
- *   DEPTH3, DEPTH3_SPREAD, DEPTH3_WEIGHTS       names of the three kernels
  *   V_LOAD_PART(p, n) V_STORE_PART(p, v, n)     may be there: the first n lanes; others become 0, or stay as they are
  *
  * Lanes are channels. A pixel is loaded once for all the outputs of a tile that see it: 8 outputs in a row take 10
@@ -228,7 +227,7 @@ TILE_INLINE void weight_line(const nb_fdepth_sums *r, int32_t ch, const int lane
 }
 
 /* The stride and whole vectors of channels are constants inside; the last channels may be part of a vector. */
-TILE_TARGET void DEPTH3(const nb_fdepth_row *r)
+TILE_TARGET static void depth3(const nb_fdepth_row *r)
 {
     int32_t ch = 0;
     for (; ch + V_WIDTH <= r->c; ch += V_WIDTH)
@@ -242,7 +241,7 @@ TILE_TARGET void DEPTH3(const nb_fdepth_row *r)
         depth_line(r, ch, r->c - ch, 2);
 }
 
-TILE_TARGET void DEPTH3_SPREAD(const nb_fdepth_row *r)
+TILE_TARGET static void depth3_spread(const nb_fdepth_row *r)
 {
     int32_t ch = 0;
     for (; ch + V_WIDTH <= r->c; ch += V_WIDTH)
@@ -251,7 +250,7 @@ TILE_TARGET void DEPTH3_SPREAD(const nb_fdepth_row *r)
         spread_line(r, ch, r->c - ch);
 }
 
-TILE_TARGET void DEPTH3_WEIGHTS(const nb_fdepth_sums *r)
+TILE_TARGET static void depth3_weights(const nb_fdepth_sums *r)
 {
     int32_t ch = 0;
     for (; ch + V_WIDTH <= r->c; ch += V_WIDTH)

@@ -21,27 +21,17 @@ static int32_t at_most(int32_t n, int32_t limit)
     return n < limit ? n : limit;
 }
 
-/* ---- the choice of a variant ---- */
+/* ---- variants ---- */
 
-const nb_qgrad_isa *const nb_qgrad_isas[] = {
-#define QGRAD(name, needs) &nb_qgrad_##name,
+const nb_variant nb_qgrad_variants[] = {
+#define VARIANT(name, needs) {#name, needs, &nb_qgrad_##name},
 #include "kernels/grad16/qgrad.def"
-#undef QGRAD
-    NULL};
-
-static const nb_qgrad_isa *best(void)
-{
-    const uint32_t have = nb_cpu_features();
-    const nb_qgrad_isa *isa = NULL;
-    for (int32_t i = 0; nb_qgrad_isas[i]; i++)
-        if ((have & nb_qgrad_isas[i]->needs) == nb_qgrad_isas[i]->needs)
-            isa = nb_qgrad_isas[i];
-    return isa;
-}
+#undef VARIANT
+    {0}};
 
 bool nb_qgrad_is_fast(void)
 {
-    return best() != &nb_qgrad_scalar;
+    return nb_variant_best(nb_qgrad_variants) != nb_qgrad_variants;
 }
 
 /* ---- plan ---- */
@@ -91,7 +81,7 @@ nb_qgrad_plan *nb_qgrad_plan_init(void *mem, const nb_fconv_plan *f)
 {
     nb_qgrad_plan *p = mem;
     measure(p, f);
-    p->isa = best();
+    p->isa = nb_variant_best(nb_qgrad_variants)->kernels;
     p->tap_off = (int32_t *)(void *)((char *)mem + nb_round64(sizeof *p));
     p->pair_off = p->tap_off + n_taps(p);
     p->dy_off = p->pair_off + n_pairs(p);

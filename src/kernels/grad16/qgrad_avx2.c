@@ -2,7 +2,7 @@
  * variants too. */
 #include "kernels/grad16/qgrad_winograd.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef NB_WITH_AVX2
 #    include <immintrin.h>
 #    include <string.h>
 
@@ -112,13 +112,9 @@ TILE_TARGET void nb_qgrad_pairs__avx2(int16_t *q, const float *x, const float *a
         nb_qgrad_scalar.pairs(q + (ptrdiff_t)even * NB_PANEL, x + (ptrdiff_t)even * stride, a, 1, stride, cols);
 }
 
-const nb_qgrad_isa nb_qgrad_avx2 = {.name = "avx2",
-                                    .needs = NB_CPU_AVX2,
-                                    .winograd = &nb_qgrad_winograd_avx2,
+const nb_qgrad_isa nb_qgrad_avx2 = {.winograd = &nb_qgrad_winograd_avx2,
                                     .rows = rows,
                                     .max = nb_qgrad_max__avx2,
                                     .codes = nb_qgrad_codes__avx2,
                                     .pairs = nb_qgrad_pairs__avx2};
-#else
-typedef int nb_not_here; /* ISO C wants a declaration */
 #endif

@@ -1,7 +1,7 @@
 /* qgrad_avx512.c - 16-bit gradients with AVX-512: a panel is one register. */
 #include "kernels/grad16/qgrad_isa.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef NB_WITH_AVX512
 #    include <immintrin.h>
 #    include <string.h>
 
@@ -22,12 +22,6 @@
 #    define TILE_TARGET    __attribute__((target("avx512f,avx512bw")))
 #    include "kernels/grad16/qgrad_tile.h"
 
-const nb_qgrad_isa nb_qgrad_avx512 = {.name = "avx512",
-                                      .needs = NB_CPU_AVX512,
-                                      .rows = rows,
-                                      .max = nb_qgrad_max__avx2,
-                                      .codes = nb_qgrad_codes__avx2,
-                                      .pairs = nb_qgrad_pairs__avx2};
-#else
-typedef int nb_not_here; /* ISO C wants a declaration */
+const nb_qgrad_isa nb_qgrad_avx512 = {
+    .rows = rows, .max = nb_qgrad_max__avx2, .codes = nb_qgrad_codes__avx2, .pairs = nb_qgrad_pairs__avx2};
 #endif

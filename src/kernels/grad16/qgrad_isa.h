@@ -66,8 +66,6 @@ typedef struct {
 } nb_qgrad_winograd;
 
 typedef struct {
-    const char *name;
-    uint32_t needs;                    /* NB_CPU_... bits */
     const nb_qgrad_winograd *winograd; /* NULL: `rows` is as fast */
     void (*rows)(const nb_qrows *r);
     /* max[j] = max(max[j], bits of |x[i][j]|), i < rows, j < c: as numbers, NaN above infinity above the rest. */
@@ -79,17 +77,17 @@ typedef struct {
     void (*pairs)(int16_t *q, const float *x, const float *a, int32_t n, int32_t stride, int32_t cols);
 } nb_qgrad_isa;
 
-#define QGRAD(name, needs) extern const nb_qgrad_isa nb_qgrad_##name;
+#define VARIANT(name, needs) extern const nb_qgrad_isa nb_qgrad_##name;
 #include "kernels/grad16/qgrad.def"
-#undef QGRAD
+#undef VARIANT
 
-#if defined(__x86_64__) && defined(__GNUC__) /* sweeps wait for memory: one form serves all x86 variants */
+#ifdef NB_WITH_AVX2 /* sweeps wait for memory: one form serves all x86 variants */
 void nb_qgrad_max__avx2(int32_t *max, const float *x, int64_t rows, int32_t c);
 void nb_qgrad_codes__avx2(int16_t *q, const float *x, const float *a, float b, int64_t rows, int32_t c);
 void nb_qgrad_pairs__avx2(int16_t *q, const float *x, const float *a, int32_t n, int32_t stride, int32_t cols);
 #endif
 
-extern const nb_qgrad_isa *const nb_qgrad_isas[]; /* all that were compiled, best last, ends with NULL */
+extern const nb_variant nb_qgrad_variants[]; /* kernels: nb_qgrad_isa */
 
 struct nb_qgrad_plan {
     const nb_fconv_plan *f;

@@ -59,5 +59,4 @@ static void pairs(int16_t *q, const float *x, const float *a, int32_t n, int32_t
             q[(i / 2 * NB_PANEL + j) * 2 + i % 2] = round_code(x[j] * a[j]);
 }
 
-const nb_qgrad_isa nb_qgrad_scalar = {
-    .name = "scalar", .needs = 0, .rows = rows, .max = max_bits, .codes = codes, .pairs = pairs};
+const nb_qgrad_isa nb_qgrad_scalar = {.rows = rows, .max = max_bits, .codes = codes, .pairs = pairs};

@@ -2,7 +2,7 @@
  * one-dimensional transform. */
 #include "kernels/grad16/qgrad_winograd.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef NB_WITH_AVX2
 #    include <immintrin.h>
 
 #    include "kernels/integer/iconv_winograd.h"
@@ -246,6 +246,4 @@ AVX2 static void weights(float *slot, int32_t c, const int16_t *x, const int16_t
 
 const nb_qgrad_winograd nb_qgrad_winograd_avx2 = {
     .input = input, .multiply = multiply, .output = output, .pair_x = pair_x, .pair_dy = pair_dy, .weights = weights};
-#else
-typedef int nb_not_here; /* ISO C wants a declaration */
 #endif

@@ -4,9 +4,7 @@
 #include "kernels/integer/iconv_isa.h"
 #include "kernels/rescale.h"
 
-typedef int nb_icodes_avx2_unused; /* a translation unit may not be empty */
-
-#if defined(__x86_64__) && (!defined(NB_FREESTANDING) || defined(__AVX2__))
+#ifdef NB_WITH_AVX2
 
 #    include <immintrin.h>
 

@@ -1,7 +1,6 @@
 /* iconv.c - integer convolution: what is supported, and the choice of a variant and of a method per layer. */
 #include "kernels/integer/iconv.h"
 
-#include "base/cpu.h"
 #include "kernels/integer/ibytes.h"
 #include "kernels/integer/iconv_direct.h"
 #include "kernels/integer/iconv_winograd.h"
@@ -50,38 +49,20 @@ bool nb_iconv_supports(const nb_geom *g)
            small_product(taps, cg + 3, g->groups, (ocg + LANES - 1) / LANES * LANES);
 }
 
-#define ICONV(name, needs) &nb_iconv_##name,
-const nb_iconv_isa *const nb_iconv_isas[] = {
+const nb_variant nb_iconv_variants[] = {
+#define VARIANT(name, needs) {#name, needs, &nb_iconv_##name},
 #include "kernels/integer/iconv.def"
-    NULL};
-#undef ICONV
+#undef VARIANT
+    {0}};
 
-static bool usable(const nb_iconv_isa *isa)
+static const nb_variant *best(void)
 {
-#ifdef NB_FREESTANDING /* no way to ask the processor: what the compiler was told to use */
-    (void)isa;
-    return true;
-#else
-    return (isa->needs & ~nb_cpu_features()) == 0;
-#endif
+    return nb_variant_best(nb_iconv_variants);
 }
 
-const nb_iconv_isa *nb_iconv_best(void)
+static const nb_iconv_method *const *methods_of(const nb_variant *v)
 {
-    const nb_iconv_isa *best = &nb_iconv_scalar;
-    for (int32_t i = 0; nb_iconv_isas[i]; i++)
-        if (usable(nb_iconv_isas[i]))
-            best = nb_iconv_isas[i];
-    return best;
-}
-
-const nb_iconv_isa *nb_iconv_below(const nb_iconv_isa *isa)
-{
-    const nb_iconv_isa *below = &nb_iconv_scalar;
-    for (int32_t i = 0; nb_iconv_isas[i] != isa; i++)
-        if (usable(nb_iconv_isas[i]))
-            below = nb_iconv_isas[i];
-    return below;
+    return ((const nb_iconv_isa *)v->kernels)->methods;
 }
 
 static int32_t choice(const nb_iconv_method *m, const nb_iconv_facts *f)
@@ -107,17 +88,15 @@ const nb_iconv_method *nb_iconv_method_of(const void *packed)
 }
 
 /* Calls f for every method that a layer may end up with on this variant; the largest answer. */
-static size_t largest(const nb_iconv_isa *isa, const nb_geom *g, size_t (*f)(const nb_geom *g, nb_iconv_form form))
+static size_t largest(const nb_variant *v, const nb_geom *g, size_t (*f)(const nb_geom *g, nb_iconv_form form))
 {
     size_t bytes = 0;
-    for (;; isa = nb_iconv_below(isa)) {
-        for (int32_t i = 0; isa->methods[i]; i++) {
-            const size_t n = f(g, isa->methods[i]->form);
+    for (; v; v = nb_variant_below(nb_iconv_variants, v))
+        for (const nb_iconv_method *const *m = methods_of(v); *m; m++) {
+            const size_t n = f(g, (*m)->form);
             bytes = n > bytes ? n : bytes;
         }
-        if (isa == &nb_iconv_scalar)
-            return bytes;
-    }
+    return bytes;
 }
 
 static size_t packed_bytes(const nb_geom *g, nb_iconv_form form)
@@ -130,22 +109,22 @@ static size_t scratch_bytes(const nb_geom *g, nb_iconv_form form)
     return form == NB_ICONV_WINOGRAD ? nb_iconv_winograd_scratch_bytes(g) : nb_iconv_direct_scratch_bytes(g, form);
 }
 
-size_t nb_iconv_packed_bytes_on(const nb_iconv_isa *isa, const nb_geom *g)
+size_t nb_iconv_packed_bytes_on(const nb_variant *v, const nb_geom *g)
 {
-    return largest(isa, g, packed_bytes);
+    return largest(v, g, packed_bytes);
 }
 
-size_t nb_iconv_scratch_bytes_on(const nb_iconv_isa *isa, const nb_geom *g)
+size_t nb_iconv_scratch_bytes_on(const nb_variant *v, const nb_geom *g)
 {
-    return largest(isa, g, scratch_bytes);
+    return largest(v, g, scratch_bytes);
 }
 
-static const nb_iconv_method *first_that_accepts(const nb_iconv_isa *isa, const nb_iconv_facts *f)
+static const nb_iconv_method *first_that_accepts(const nb_variant *v, const nb_iconv_facts *f)
 {
-    for (;; isa = nb_iconv_below(isa))
-        for (int32_t i = 0; isa->methods[i]; i++)
-            if (choice(isa->methods[i], f))
-                return isa->methods[i];
+    for (;; v = nb_variant_below(nb_iconv_variants, v))
+        for (const nb_iconv_method *const *m = methods_of(v); *m; m++)
+            if (choice(*m, f))
+                return *m;
 }
 
 static bool is_winograd(const nb_iconv_header *h)
@@ -153,15 +132,15 @@ static bool is_winograd(const nb_iconv_header *h)
     return h->method && h->method->form == NB_ICONV_WINOGRAD;
 }
 
-void nb_iconv_pack_on(const nb_iconv_isa *isa, const nb_iconv_method *method, void *packed, const int8_t *w,
-                      nb_icodes x, const nb_geom *g)
+void nb_iconv_pack_on(const nb_variant *v, const nb_iconv_method *method, void *packed, const int8_t *w, nb_icodes x,
+                      const nb_geom *g)
 {
     nb_iconv_header *h = packed;
     memset(h, 0, NB_ICONV_HEADER);
-    h->isa = isa;
+    h->variant = v;
     if (!nb_iconv_is_depthwise(g)) {
         const nb_iconv_facts f = facts_of(w, x, g);
-        h->method = method ? method : first_that_accepts(isa, &f);
+        h->method = method ? method : first_that_accepts(v, &f);
         h->base = h->method->form == NB_ICONV_BYTES ? x.lo + h->method->middle : 0;
         h->burst = choice(h->method, &f);
     }
@@ -170,17 +149,17 @@ void nb_iconv_pack_on(const nb_iconv_isa *isa, const nb_iconv_method *method, vo
 
 size_t nb_iconv_packed_bytes(const nb_geom *g)
 {
-    return nb_iconv_packed_bytes_on(nb_iconv_best(), g);
+    return nb_iconv_packed_bytes_on(best(), g);
 }
 
 size_t nb_iconv_scratch_bytes(const nb_geom *g)
 {
-    return nb_iconv_scratch_bytes_on(nb_iconv_best(), g);
+    return nb_iconv_scratch_bytes_on(best(), g);
 }
 
 void nb_iconv_pack(void *packed, const int8_t *w, nb_icodes x, const nb_geom *g)
 {
-    nb_iconv_pack_on(nb_iconv_best(), NULL, packed, w, x, g);
+    nb_iconv_pack_on(best(), NULL, packed, w, x, g);
 }
 
 void nb_iconv_rows(const nb_iconv_output *out, const nb_iconv_input *in, const void *packed, const nb_geom *g,
@@ -197,17 +176,15 @@ void nb_iconv_run(int32_t *acc, const void *x, int32_t x_signed, int32_t zero, c
     nb_iconv_rows(&out, &in, packed, g, 0, g->oh, scratch);
 }
 
-void nb_iconv_requantize_on(const nb_iconv_isa *isa, uint8_t *codes, const int32_t *acc, const nb_irequant *q,
-                            int64_t rows, int32_t c)
+void nb_iconv_requantize_on(const nb_variant *v, uint8_t *codes, const int32_t *acc, const nb_irequant *q, int64_t rows,
+                            int32_t c)
 {
-    while (!isa->requantize)
-        isa = nb_iconv_below(isa);
-    isa->requantize(codes, acc, q, rows, c);
+    NB_ICONV_FUNCTION(v, requantize)(codes, acc, q, rows, c);
 }
 
 void nb_iconv_requantize(uint8_t *codes, const int32_t *acc, const nb_irequant *q, int64_t rows, int32_t c)
 {
-    nb_iconv_requantize_on(nb_iconv_best(), codes, acc, q, rows, c);
+    nb_iconv_requantize_on(best(), codes, acc, q, rows, c);
 }
 
 void nb_iconv_requantize_s32(int32_t *codes, const int32_t *acc, const nb_irequant *q, int64_t rows, int32_t c)

@@ -10,13 +10,9 @@
 #include "kernels/integer/ibytes.h"
 #include "kernels/integer/iconv_isa.h"
 
-typedef int nb_iconv_amx_unused; /* a translation unit may not be empty */
-
-#if defined(__x86_64__) && (!defined(NB_FREESTANDING) || (defined(__AMX_INT8__) && defined(__AVX512VNNI__)))
+#ifdef NB_WITH_AMX
 
 #    include <immintrin.h>
-
-#    include "base/cpu.h"
 
 #    define AMX        __attribute__((target("amx-tile,amx-int8")))
 #    define AMX_INLINE static inline __attribute__((always_inline)) AMX
@@ -195,7 +191,6 @@ static const nb_iconv_method bytes = {
 static const nb_iconv_method *const methods[] = {&bytes, NULL};
 
 /* The rest comes from the next worse variant, hence its needs. */
-const nb_iconv_isa nb_iconv_amx = {
-    .name = "amx", .needs = NB_CPU_AVX512 | NB_CPU_VNNI | NB_CPU_AMX, .methods = methods};
+const nb_iconv_isa nb_iconv_amx = {.methods = methods};
 
 #endif

@@ -10,13 +10,9 @@
 #include "kernels/integer/iconv_isa.h"
 #include "kernels/integer/iconv_winograd.h"
 
-typedef int nb_iconv_avx2_unused; /* a translation unit may not be empty */
-
-#if defined(__x86_64__) && (!defined(NB_FREESTANDING) || defined(__AVX2__))
+#ifdef NB_WITH_AVX2
 
 #    include <immintrin.h>
-
-#    include "base/cpu.h"
 
 #    define AVX2        __attribute__((target("avx2")))
 #    define AVX2_INLINE __attribute__((target("avx2"), always_inline)) static inline
@@ -447,9 +443,7 @@ static const nb_iconv_method winograd = {.name = "winograd",
                                          .winograd = &nb_iconv_winograd_avx2};
 static const nb_iconv_method *const methods[] = {&winograd, &bytes, &s16, NULL};
 
-const nb_iconv_isa nb_iconv_avx2 = {.name = "avx2",
-                                    .needs = NB_CPU_AVX2,
-                                    .methods = methods,
+const nb_iconv_isa nb_iconv_avx2 = {.methods = methods,
                                     .widen = widen,
                                     .depthwise = depthwise,
                                     .depthwise3 = depthwise3,

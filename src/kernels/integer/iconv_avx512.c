@@ -6,13 +6,9 @@
 #include "kernels/integer/ibytes.h"
 #include "kernels/integer/iconv_isa.h"
 
-typedef int nb_iconv_avx512_unused; /* a translation unit may not be empty */
-
-#if defined(__x86_64__) && (!defined(NB_FREESTANDING) || (defined(__AVX512BW__) && defined(__AVX512VL__)))
+#ifdef NB_WITH_AVX512
 
 #    include <immintrin.h>
-
-#    include "base/cpu.h"
 
 #    define AVX512           __attribute__((target("avx512f,avx512bw,avx512vl")))
 #    define AVX512_INLINE    static inline __attribute__((always_inline)) AVX512
@@ -163,12 +159,7 @@ AVX512 static void add(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n
 static const nb_iconv_method s16 = {.name = "s16", .form = NB_ICONV_S16, .dense = dense};
 static const nb_iconv_method *const methods[] = {&s16, NULL};
 
-const nb_iconv_isa nb_iconv_avx512 = {.name = "avx512",
-                                      .needs = NB_CPU_AVX2 | NB_CPU_AVX512,
-                                      .methods = methods,
-                                      .widen = widen,
-                                      .depthwise = depthwise,
-                                      .requantize = requantize,
-                                      .add = add};
+const nb_iconv_isa nb_iconv_avx512 = {
+    .methods = methods, .widen = widen, .depthwise = depthwise, .requantize = requantize, .add = add};
 
 #endif

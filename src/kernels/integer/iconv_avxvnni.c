@@ -3,13 +3,9 @@
 #include "kernels/integer/ibytes.h"
 #include "kernels/integer/iconv_isa.h"
 
-typedef int nb_iconv_avxvnni_unused; /* a translation unit may not be empty */
-
-#if defined(__x86_64__) && (!defined(NB_FREESTANDING) || (defined(__AVX2__) && defined(__AVXVNNI__)))
+#ifdef NB_WITH_AVXVNNI
 
 #    include <immintrin.h>
-
-#    include "base/cpu.h"
 
 #    define V                __m256i
 #    define V_LANES          8
@@ -31,6 +27,6 @@ typedef int nb_iconv_avxvnni_unused; /* a translation unit may not be empty */
 static const nb_iconv_method bytes = {.name = "bytes", .form = NB_ICONV_BYTES, .dense = dense};
 static const nb_iconv_method *const methods[] = {&bytes, NULL};
 
-const nb_iconv_isa nb_iconv_avxvnni = {.name = "avxvnni", .needs = NB_CPU_AVX2 | NB_CPU_AVXVNNI, .methods = methods};
+const nb_iconv_isa nb_iconv_avxvnni = {.methods = methods};
 
 #endif

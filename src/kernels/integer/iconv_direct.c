@@ -32,14 +32,6 @@ static bool fits_depthwise3(const nb_geom *g)
     return nb_iconv_is_depthwise(g) && g->kh == 3 && g->kw == 3 && g->stride <= 2 && g->dilation == 1 && g->c % 8 == 0;
 }
 
-/* A variant's kernel for them, or that of the next worse one. */
-static void (*depthwise3_of(const nb_iconv_isa *isa))(const nb_iconv_job *j)
-{
-    for (; !isa->depthwise3 && isa != &nb_iconv_scalar; isa = nb_iconv_below(isa))
-        ;
-    return isa->depthwise3;
-}
-
 /* form: of a depthwise layer, NB_ICONV_BYTES if it is done by depthwise3. */
 static layout layout_of(const nb_geom *g, nb_iconv_form form)
 {
@@ -195,7 +187,7 @@ static nb_iconv_form form_of(const nb_iconv_header *h)
 {
     if (h->method)
         return h->method->form;
-    return depthwise3_of(h->isa) ? NB_ICONV_BYTES : NB_ICONV_S16;
+    return NB_ICONV_FUNCTION(h->variant, depthwise3) ? NB_ICONV_BYTES : NB_ICONV_S16;
 }
 
 void nb_iconv_direct_pack(void *packed, const int8_t *w, const nb_geom *g)
@@ -220,20 +212,13 @@ static void fill(char *to, int32_t value, int64_t n, const layout *l)
         wide[i] = (int16_t)value;
 }
 
-static void widen(const nb_iconv_isa *isa, int16_t *to, const uint8_t *from, int32_t is_signed, int64_t n)
-{
-    while (!isa->widen)
-        isa = nb_iconv_below(isa);
-    isa->widen(to, from, is_signed, n);
-}
-
 static void copy_codes(char *to, const uint8_t *from, const nb_iconv_header *h, int32_t is_signed, int64_t n,
                        const layout *l)
 {
     uint8_t *bytes = (uint8_t *)to;
     const int32_t base = h->base & 0xff;
     if (l->value == 2)
-        widen(h->isa, (int16_t *)(void *)to, from, is_signed, n);
+        NB_ICONV_FUNCTION(h->variant, widen)((int16_t *)(void *)to, from, is_signed, n);
     else if (base == 0)
         memcpy(to, from, (size_t)n);
     else
@@ -272,14 +257,9 @@ static void load(char *image, const nb_iconv_input *in, const nb_iconv_header *h
 
 static void (*kernel_of(const nb_iconv_header *h, const layout *l))(const nb_iconv_job *j)
 {
-    const nb_iconv_isa *isa = h->isa;
     if (h->method)
         return h->method->dense;
-    if (l->small)
-        return depthwise3_of(isa);
-    while (!isa->depthwise)
-        isa = nb_iconv_below(isa);
-    return isa->depthwise;
+    return l->small ? NB_ICONV_FUNCTION(h->variant, depthwise3) : NB_ICONV_FUNCTION(h->variant, depthwise);
 }
 
 /* Sums of n pixels from the first-th on. */
@@ -326,6 +306,6 @@ void nb_iconv_direct_rows(const nb_iconv_output *out, const nb_iconv_input *in, 
     for (int32_t p = first; p < end; p += block) {
         const int32_t n = end - p < block ? end - p : block;
         pixels(acc, p, n, packed, g, &l, scratch, in->is_signed);
-        nb_iconv_requantize_on(h->isa, out->codes + (int64_t)p * g->oc, acc, out->q, n, g->oc);
+        nb_iconv_requantize_on(h->variant, out->codes + (int64_t)p * g->oc, acc, out->q, n, g->oc);
     }
 }

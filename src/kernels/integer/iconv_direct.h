@@ -5,7 +5,7 @@
 #include "kernels/integer/iconv_isa.h"
 
 typedef struct { /* the first 64 bytes of every packed blob */
-    const nb_iconv_isa *isa;
+    const nb_variant *variant;
     const nb_iconv_method *method; /* NULL: depthwise */
     int32_t base, burst;           /* of NB_ICONV_BYTES */
 } nb_iconv_header;

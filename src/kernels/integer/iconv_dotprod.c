@@ -4,13 +4,9 @@
 #include "kernels/integer/ibytes.h"
 #include "kernels/integer/iconv_isa.h"
 
-typedef int nb_iconv_dotprod_unused; /* a translation unit may not be empty */
-
-#if defined(__aarch64__) && defined(__ARM_NEON) && (!defined(NB_FREESTANDING) || defined(__ARM_FEATURE_DOTPROD))
+#ifdef NB_WITH_DOTPROD
 
 #    include <arm_neon.h>
-
-#    include "base/cpu.h"
 
 #    ifdef __clang__ /* its arm_neon.h declares vdotq_s32 only where the whole file is compiled for it */
 #        define TILE_TARGET __attribute__((target("dotprod")))
@@ -38,6 +34,6 @@ typedef __attribute__((neon_vector_type(16))) int8_t bytes16;
 static const nb_iconv_method bytes = {.name = "bytes", .form = NB_ICONV_BYTES, .middle = 128, .dense = dense};
 static const nb_iconv_method *const methods[] = {&bytes, NULL};
 
-const nb_iconv_isa nb_iconv_dotprod = {.name = "dotprod", .needs = NB_CPU_NEON | NB_CPU_DOTPROD, .methods = methods};
+const nb_iconv_isa nb_iconv_dotprod = {.methods = methods};
 
 #endif

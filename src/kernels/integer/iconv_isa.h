@@ -30,6 +30,7 @@
 
 #include "kernels/integer/iconv.h"
 #include "kernels/integer/ipool.h"
+#include "kernels/variant.h"
 
 enum { NB_ICONV_LANES = 16, NB_ICONV_SLACK = 64 }; /* channels per panel; bytes readable behind the padded image */
 
@@ -77,8 +78,6 @@ typedef struct {
 } nb_iconv_method;
 
 typedef struct {
-    const char *name;
-    uint32_t needs;                        /* NB_CPU_... bits */
     const nb_iconv_method *const *methods; /* ends with NULL */
     void (*widen)(int16_t *to, const uint8_t *from, int32_t is_signed, int64_t n);
     void (*depthwise)(const nb_iconv_job *j);
@@ -87,29 +86,28 @@ typedef struct {
     void (*add)(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_iadd *p); /* nb_k_add_codes */
 } nb_iconv_isa;
 
-#define ICONV(name, needs) extern const nb_iconv_isa nb_iconv_##name;
+#define VARIANT(name, needs) extern const nb_iconv_isa nb_iconv_##name;
 #include "kernels/integer/iconv.def"
-#undef ICONV
+#undef VARIANT
 
-#if defined(__x86_64__) /* where iconv.def lists avx2: of the hooks of that name (icodes_avx2.c) */
+#ifdef NB_WITH_AVX2 /* the hooks of that name (icodes_avx2.c) */
 void nb_icodes_requantize_avx2(uint8_t *codes, const int32_t *acc, const nb_irequant *q, int64_t rows, int32_t c);
 void nb_icodes_add_avx2(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_iadd *p);
 #endif
 
-extern const nb_iconv_isa *const nb_iconv_isas[];            /* all that were compiled, best last, ends with NULL */
-const nb_iconv_isa *nb_iconv_best(void);                     /* the one used here: last whose needs are met */
-const nb_iconv_isa *nb_iconv_below(const nb_iconv_isa *isa); /* the next worse one that is usable here; not of scalar */
+extern const nb_variant nb_iconv_variants[]; /* kernels: nb_iconv_isa */
+#define NB_ICONV_FUNCTION(v, function) NB_VARIANT_FUNCTION(nb_iconv_isa, nb_iconv_variants, v, function)
 
 /* The functions of iconv.h on a given variant, and with a given method of it (NULL: as it chooses); a blob runs on the
  * variant that packed it. */
-size_t nb_iconv_packed_bytes_on(const nb_iconv_isa *isa, const nb_geom *g);
-size_t nb_iconv_scratch_bytes_on(const nb_iconv_isa *isa, const nb_geom *g);
-void nb_iconv_pack_on(const nb_iconv_isa *isa, const nb_iconv_method *method, void *packed, const int8_t *w,
-                      nb_icodes x, const nb_geom *g);
+size_t nb_iconv_packed_bytes_on(const nb_variant *v, const nb_geom *g);
+size_t nb_iconv_scratch_bytes_on(const nb_variant *v, const nb_geom *g);
+void nb_iconv_pack_on(const nb_variant *v, const nb_iconv_method *method, void *packed, const int8_t *w, nb_icodes x,
+                      const nb_geom *g);
 /* False when the method does not compute this layer exactly (or at all). */
 bool nb_iconv_accepts(const nb_iconv_method *method, const int8_t *w, nb_icodes x, const nb_geom *g);
-void nb_iconv_requantize_on(const nb_iconv_isa *isa, uint8_t *codes, const int32_t *acc, const nb_irequant *q,
-                            int64_t rows, int32_t c);
+void nb_iconv_requantize_on(const nb_variant *v, uint8_t *codes, const int32_t *acc, const nb_irequant *q, int64_t rows,
+                            int32_t c);
 const nb_iconv_method *nb_iconv_method_of(const void *packed); /* NULL: depthwise */
 
 #endif

@@ -6,13 +6,9 @@
 #include "kernels/integer/ibytes.h"
 #include "kernels/integer/iconv_isa.h"
 
-typedef int nb_iconv_neon_unused; /* a translation unit may not be empty */
-
-#if defined(__aarch64__) && defined(__ARM_NEON)
+#ifdef NB_WITH_NEON
 
 #    include <arm_neon.h>
-
-#    include "base/cpu.h"
 
 #    define V                int32x4_t
 #    define V_LANES          4
@@ -143,12 +139,7 @@ static void add(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const
 static const nb_iconv_method s16 = {.name = "s16", .form = NB_ICONV_S16, .dense = dense};
 static const nb_iconv_method *const methods[] = {&s16, NULL};
 
-const nb_iconv_isa nb_iconv_neon = {.name = "neon",
-                                    .needs = NB_CPU_NEON,
-                                    .methods = methods,
-                                    .widen = widen,
-                                    .depthwise = depthwise,
-                                    .requantize = requantize,
-                                    .add = add};
+const nb_iconv_isa nb_iconv_neon = {
+    .methods = methods, .widen = widen, .depthwise = depthwise, .requantize = requantize, .add = add};
 
 #endif

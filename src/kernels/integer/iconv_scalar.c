@@ -83,10 +83,5 @@ static void add(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const
 static const nb_iconv_method s16 = {.name = "s16", .form = NB_ICONV_S16, .dense = dense};
 static const nb_iconv_method *const methods[] = {&s16, NULL};
 
-const nb_iconv_isa nb_iconv_scalar = {.name = "scalar",
-                                      .needs = 0,
-                                      .methods = methods,
-                                      .widen = widen,
-                                      .depthwise = depthwise,
-                                      .requantize = requantize,
-                                      .add = add};
+const nb_iconv_isa nb_iconv_scalar = {
+    .methods = methods, .widen = widen, .depthwise = depthwise, .requantize = requantize, .add = add};

@@ -4,13 +4,9 @@
 #include "kernels/integer/ibytes.h"
 #include "kernels/integer/iconv_isa.h"
 
-typedef int nb_iconv_vnni_unused; /* a translation unit may not be empty */
-
-#if defined(__x86_64__) && (!defined(NB_FREESTANDING) || (defined(__AVX512VNNI__) && defined(__AVX512BW__)))
+#ifdef NB_WITH_VNNI
 
 #    include <immintrin.h>
-
-#    include "base/cpu.h"
 
 #    define V                __m512i
 #    define V_LANES          16
@@ -32,6 +28,6 @@ typedef int nb_iconv_vnni_unused; /* a translation unit may not be empty */
 static const nb_iconv_method bytes = {.name = "bytes", .form = NB_ICONV_BYTES, .dense = dense};
 static const nb_iconv_method *const methods[] = {&bytes, NULL};
 
-const nb_iconv_isa nb_iconv_vnni = {.name = "vnni", .needs = NB_CPU_AVX512 | NB_CPU_VNNI, .methods = methods};
+const nb_iconv_isa nb_iconv_vnni = {.methods = methods};
 
 #endif

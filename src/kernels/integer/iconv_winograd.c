@@ -189,13 +189,13 @@ void nb_iconv_winograd_rows(const nb_iconv_output *out, const nb_iconv_input *in
         if (in_place)
             continue;
         if (!out->acc && whole) {
-            nb_iconv_requantize_on(h->isa, out->codes + y * row, acc, out->q, (int64_t)rows * g->ow, g->oc);
+            nb_iconv_requantize_on(h->variant, out->codes + y * row, acc, out->q, (int64_t)rows * g->ow, g->oc);
             continue;
         }
         for (int32_t r = 0; r < rows; r++, acc += padded)
             if (out->acc)
                 memcpy(out->acc + (y + r) * row, acc, (size_t)row * sizeof *acc);
             else
-                nb_iconv_requantize_on(h->isa, out->codes + (y + r) * row, acc, out->q, g->ow, g->oc);
+                nb_iconv_requantize_on(h->variant, out->codes + (y + r) * row, acc, out->q, g->ow, g->oc);
     }
 }

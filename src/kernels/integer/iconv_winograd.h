@@ -17,7 +17,7 @@ void nb_iconv_winograd_pack(void *packed, const int8_t *w, const nb_geom *g);
 void nb_iconv_winograd_rows(const nb_iconv_output *out, const nb_iconv_input *in, const void *packed, const nb_geom *g,
                             int32_t y0, int32_t y1, void *scratch);
 
-#if defined(__x86_64__)
+#ifdef NB_WITH_AVX2
 extern const nb_iconv_winograd nb_iconv_winograd_avx2;
 #endif
 

@@ -2,9 +2,7 @@
  * time; rows and columns by the same one-dimensional transform. */
 #include "kernels/integer/iconv_winograd.h"
 
-typedef int nb_iconv_winograd_avx2_unused; /* a translation unit may not be empty */
-
-#if defined(__x86_64__) && (!defined(NB_FREESTANDING) || defined(__AVX2__))
+#ifdef NB_WITH_AVX2
 
 #    include "kernels/integer/ipairs_avx2.h"
 

@@ -101,10 +101,7 @@ void nb_avgpool_multiplier(int32_t count, int32_t *mult, int32_t *shift)
 
 void nb_k_add_codes(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_iadd *p)
 {
-    const nb_iconv_isa *isa = nb_iconv_best();
-    while (!isa->add)
-        isa = nb_iconv_below(isa);
-    isa->add(y, a, b, n, p);
+    NB_ICONV_FUNCTION(nb_variant_best(nb_iconv_variants), add)(y, a, b, n, p);
 }
 
 void nb_k_concat_codes(uint8_t *y, int64_t y_stride, const uint8_t *x, int64_t rows, int32_t c, const nb_regrid *r)

@@ -1,7 +1,7 @@
 /* fused_sweep_avx2.c - the sweeps of fused chains with AVX2, bit-equal to fused_sweep_scalar.c. */
-#include "kernels/float/fdispatch.h"
+#include "kernels/sweeps/sweep_isa.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef NB_WITH_AVX2
 #    include "kernels/sweeps/sweep_avx2.h"
 
 #    include <math.h>
@@ -133,7 +133,7 @@ INLINE void map_block(uint8_t *codes, float *y, uint8_t *mask, const float *x, c
     }
 }
 
-TARGET void nb_k_map_float__avx2(float *y, uint8_t *mask, const float *x, const nb_kmap *m, int64_t rows, int32_t c)
+TARGET static void map_float(float *y, uint8_t *mask, const float *x, const nb_kmap *m, int64_t rows, int32_t c)
 {
     const quantizer none = {.k = {_mm256_set1_ps(m->clamp.cap), 0}}, relu = {.k = {none.k.cap, 1}};
     if (m->clamp.relu)
@@ -142,25 +142,25 @@ TARGET void nb_k_map_float__avx2(float *y, uint8_t *mask, const float *x, const 
         FOR_BLOCKS(block_rows(8, c, 8 * W), rows, c, map_block, NULL, y, mask, x, m, &none, c)
 }
 
-INLINE void map_codes(uint8_t *codes, uint8_t *mask, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
-                      int32_t c, int relu)
+INLINE void map_codes_with(uint8_t *codes, uint8_t *mask, const float *x, const nb_kmap *m, const nb_kgrid *g,
+                           int64_t rows, int32_t c, int relu)
 {
     const quantizer z = quantizer_of(g, m->clamp.cap, relu);
     FOR_BLOCKS(block_rows(8, c, 8 * W), rows, c, map_block, codes, NULL, mask, x, m, &z, c)
 }
 
-TARGET void nb_k_map_codes__avx2(uint8_t *codes, uint8_t *mask, const float *x, const nb_kmap *m, const nb_kgrid *g,
-                                 int64_t rows, int32_t c)
+TARGET static void map_codes(uint8_t *codes, uint8_t *mask, const float *x, const nb_kmap *m, const nb_kgrid *g,
+                             int64_t rows, int32_t c)
 {
     switch (relu_kind(&m->clamp)) {
     case 0:
-        map_codes(codes, mask, x, m, g, rows, c, 0);
+        map_codes_with(codes, mask, x, m, g, rows, c, 0);
         break;
     case 1:
-        map_codes(codes, mask, x, m, g, rows, c, 1);
+        map_codes_with(codes, mask, x, m, g, rows, c, 1);
         break;
     default:
-        map_codes(codes, mask, x, m, g, rows, c, 2);
+        map_codes_with(codes, mask, x, m, g, rows, c, 2);
     }
 }
 
@@ -209,8 +209,8 @@ INLINE void add_doubles(double *lane, __m256 s)
 
 _Static_assert(NB_SCALE_LANES == 2 * W && NB_SCALE_RUN % NB_SCALE_LANES == 0, "a lane is a place in a pair");
 
-INLINE void scale_grad(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
-                       int32_t c, int map, int relu)
+INLINE void scale_grad_with(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
+                            int64_t rows, int32_t c, int map, int relu)
 {
     const stepper z = {.inverse = _mm256_set1_ps(1.0f / g->scale),
                        .first = _mm256_set1_ps((float)(g->lo - g->zero)),
@@ -233,22 +233,22 @@ INLINE void scale_grad(double *lane, const float *dy, const float *x, const nb_k
         }
 }
 
-TARGET void nb_k_scale_grad__avx2(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
-                                  int64_t rows, int32_t c)
+TARGET static void scale_grad(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
+                              int64_t rows, int32_t c)
 {
     if (!m) {
-        scale_grad(lane, dy, x, m, g, rows, c, 0, 0);
+        scale_grad_with(lane, dy, x, m, g, rows, c, 0, 0);
         return;
     }
     switch (relu_kind(&m->clamp)) {
     case 0:
-        scale_grad(lane, dy, x, m, g, rows, c, 1, 0);
+        scale_grad_with(lane, dy, x, m, g, rows, c, 1, 0);
         break;
     case 1:
-        scale_grad(lane, dy, x, m, g, rows, c, 1, 1);
+        scale_grad_with(lane, dy, x, m, g, rows, c, 1, 1);
         break;
     default:
-        scale_grad(lane, dy, x, m, g, rows, c, 1, 2);
+        scale_grad_with(lane, dy, x, m, g, rows, c, 1, 2);
     }
 }
 
@@ -352,7 +352,7 @@ INLINE void minmax(float *min, float *max, const nb_kjoin *j, int64_t n, int n_i
     int nan = _mm256_movemask_ps(bad), count = W;
     if (i < n) {
         const nb_kjoin rest = rest_of(j, i);
-        nb_k_join_minmax__scalar(&l[W], &h[W], &rest, n - i);
+        nb_fused_scalar.join_minmax(&l[W], &h[W], &rest, n - i);
         nan |= l[W] != l[W];
         count++;
     }
@@ -364,8 +364,8 @@ INLINE void minmax(float *min, float *max, const nb_kjoin *j, int64_t n, int n_i
     *max = nan ? NAN : hi + 0.0f;
 }
 
-TARGET void nb_k_join_minmax__avx2(float *min, float *max, const nb_kjoin *j,
-                                   int64_t n){JOIN_CASES(j, minmax, min, max, j, n)}
+TARGET static void join_minmax(float *min, float *max, const nb_kjoin *j,
+                               int64_t n){JOIN_CASES(j, minmax, min, max, j, n)}
 
 INLINE void to_float(float *y, uint8_t *mask, const nb_kjoin *j, int64_t n, int n_in, int codes, int relu)
 {
@@ -374,13 +374,13 @@ INLINE void to_float(float *y, uint8_t *mask, const nb_kjoin *j, int64_t n, int 
         put_floats(y + i, mask ? mask + i / W : NULL, joined16(&o, i), &o.k, 2 * W, 1);
 }
 
-TARGET void nb_k_join_float__avx2(float *y, uint8_t *mask, const nb_kjoin *j, int64_t n)
+TARGET static void join_float(float *y, uint8_t *mask, const nb_kjoin *j, int64_t n)
 {
     JOIN_CASES(j, to_float, y, mask, j, n)
     const int64_t at = n / (2 * W) * 2 * W;
     const nb_kjoin rest = rest_of(j, at);
     if (at < n)
-        nb_k_join_float__scalar(y + at, mask ? mask + at / W : NULL, &rest, n - at);
+        nb_fused_scalar.join_float(y + at, mask ? mask + at / W : NULL, &rest, n - at);
 }
 
 INLINE void to_codes(uint8_t *y, uint8_t *mask, const nb_kjoin *j, const nb_kgrid *g, int64_t n, int n_in, int codes,
@@ -392,14 +392,19 @@ INLINE void to_codes(uint8_t *y, uint8_t *mask, const nb_kjoin *j, const nb_kgri
         put_codes(y + i, mask ? mask + i / W : NULL, joined16(&o, i), &z, 2 * W, 1);
 }
 
-TARGET void nb_k_join_codes__avx2(uint8_t *codes, uint8_t *mask, const nb_kjoin *j, const nb_kgrid *g, int64_t n)
+TARGET static void join_codes(uint8_t *codes, uint8_t *mask, const nb_kjoin *j, const nb_kgrid *g, int64_t n)
 {
     JOIN_CASES(j, to_codes, codes, mask, j, g, n)
     const int64_t at = n / (2 * W) * 2 * W;
     const nb_kjoin rest = rest_of(j, at);
     if (at < n)
-        nb_k_join_codes__scalar(codes + at, mask ? mask + at / W : NULL, &rest, g, n - at);
+        nb_fused_scalar.join_codes(codes + at, mask ? mask + at / W : NULL, &rest, g, n - at);
 }
-#else
-typedef int nb_not_here; /* ISO C wants a declaration */
+
+const nb_fused_isa nb_fused_avx2 = {.map_float = map_float,
+                                    .map_codes = map_codes,
+                                    .scale_grad = scale_grad,
+                                    .join_minmax = join_minmax,
+                                    .join_float = join_float,
+                                    .join_codes = join_codes};
 #endif

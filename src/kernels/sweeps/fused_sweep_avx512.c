@@ -1,8 +1,8 @@
 /* fused_sweep_avx512.c - the sweep of fused chains that computes more than it reads, with AVX-512, bit-equal to
  * fused_sweep_scalar.c: the lanes of a sum are those of a register. */
-#include "kernels/float/fdispatch.h"
+#include "kernels/sweeps/sweep_isa.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef NB_WITH_AVX512
 #    include <immintrin.h>
 #    include <math.h>
 
@@ -52,8 +52,8 @@ INLINE void add_doubles(double *lane, __m512 s)
     _mm512_storeu_pd(lane + 8, _mm512_add_pd(_mm512_loadu_pd(lane + 8), high));
 }
 
-INLINE void scale_grad(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
-                       int32_t c, int map, int relu)
+INLINE void scale_grad_with(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
+                            int64_t rows, int32_t c, int map, int relu)
 {
     const stepper z = {.inverse = _mm512_set1_ps(1.0f / g->scale),
                        .first = _mm512_set1_ps((float)(g->lo - g->zero)),
@@ -76,18 +76,18 @@ INLINE void scale_grad(double *lane, const float *dy, const float *x, const nb_k
         }
 }
 
-TARGET void nb_k_scale_grad__avx512(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
-                                    int64_t rows, int32_t c)
+TARGET static void scale_grad(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
+                              int64_t rows, int32_t c)
 {
     if (!m)
-        scale_grad(lane, dy, x, m, g, rows, c, 0, 0);
+        scale_grad_with(lane, dy, x, m, g, rows, c, 0, 0);
     else if (!m->clamp.relu)
-        scale_grad(lane, dy, x, m, g, rows, c, 1, 0);
+        scale_grad_with(lane, dy, x, m, g, rows, c, 1, 0);
     else if (m->clamp.cap == INFINITY)
-        scale_grad(lane, dy, x, m, g, rows, c, 1, 1);
+        scale_grad_with(lane, dy, x, m, g, rows, c, 1, 1);
     else
-        scale_grad(lane, dy, x, m, g, rows, c, 1, 2);
+        scale_grad_with(lane, dy, x, m, g, rows, c, 1, 2);
 }
-#else
-typedef int nb_not_here; /* ISO C wants a declaration */
+
+const nb_fused_isa nb_fused_avx512 = {.scale_grad = scale_grad};
 #endif

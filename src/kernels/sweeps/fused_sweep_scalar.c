@@ -1,5 +1,5 @@
 /* fused_sweep_scalar.c - the sweeps of fused chains in plain C: the reference every SIMD variant equals bit for bit. */
-#include "kernels/float/fdispatch.h"
+#include "kernels/sweeps/sweep_isa.h"
 
 #include <math.h>
 #include <string.h>
@@ -27,12 +27,12 @@ static void set_bit(uint8_t *mask, int64_t i, bool on)
 static uint8_t quantize(float v, const nb_kgrid *g, bool *pass)
 {
     uint8_t code, inside;
-    nb_k_quantize__scalar(&code, &inside, &v, 1, g->scale, g->zero, g->lo, g->hi);
+    nb_sweep_scalar.quantize(&code, &inside, &v, 1, g->scale, g->zero, g->lo, g->hi);
     *pass = *pass && inside;
     return code;
 }
 
-void nb_k_map_float__scalar(float *y, uint8_t *mask, const float *x, const nb_kmap *m, int64_t rows, int32_t c)
+static void map_float(float *y, uint8_t *mask, const float *x, const nb_kmap *m, int64_t rows, int32_t c)
 {
     if (mask)
         memset(mask, 0, (size_t)(rows * nb_mask_bytes(c)));
@@ -44,8 +44,8 @@ void nb_k_map_float__scalar(float *y, uint8_t *mask, const float *x, const nb_km
         }
 }
 
-void nb_k_map_codes__scalar(uint8_t *codes, uint8_t *mask, const float *x, const nb_kmap *m, const nb_kgrid *g,
-                            int64_t rows, int32_t c)
+static void map_codes(uint8_t *codes, uint8_t *mask, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
+                      int32_t c)
 {
     if (mask)
         memset(mask, 0, (size_t)(rows * nb_mask_bytes(c)));
@@ -80,8 +80,8 @@ static void add_lanes(float *s, const float *dy, const float *x, const nb_kmap *
         }
 }
 
-void nb_k_scale_grad__scalar(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g,
-                             int64_t rows, int32_t c)
+static void scale_grad(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
+                       int32_t c)
 {
     const int64_t block = c > NB_SCALE_RUN ? 1 : NB_SCALE_ROWS;
     for (int64_t r = 0; r < rows; r += block)
@@ -100,7 +100,7 @@ static float operand(const nb_kjoin *j, int32_t k, int64_t i)
     if (!j->codes)
         return ((const float *)o->data)[i];
     float y;
-    nb_k_dequantize__scalar(&y, (const uint8_t *)o->data + i, 1, o->scale, o->zero, o->is_signed);
+    nb_sweep_scalar.dequantize(&y, (const uint8_t *)o->data + i, 1, o->scale, o->zero, o->is_signed);
     return y;
 }
 
@@ -112,7 +112,7 @@ static float joined(const nb_kjoin *j, int64_t i, bool *pass)
     return clamp(v, &j->clamp, pass);
 }
 
-void nb_k_join_minmax__scalar(float *min, float *max, const nb_kjoin *j, int64_t n)
+static void join_minmax(float *min, float *max, const nb_kjoin *j, int64_t n)
 {
     bool pass, nan = false;
     float lo = INFINITY, hi = -INFINITY;
@@ -126,7 +126,7 @@ void nb_k_join_minmax__scalar(float *min, float *max, const nb_kjoin *j, int64_t
     *max = nan ? NAN : hi + 0.0f;
 }
 
-void nb_k_join_float__scalar(float *y, uint8_t *mask, const nb_kjoin *j, int64_t n)
+static void join_float(float *y, uint8_t *mask, const nb_kjoin *j, int64_t n)
 {
     if (mask)
         memset(mask, 0, (size_t)nb_mask_bytes(n));
@@ -137,7 +137,7 @@ void nb_k_join_float__scalar(float *y, uint8_t *mask, const nb_kjoin *j, int64_t
     }
 }
 
-void nb_k_join_codes__scalar(uint8_t *codes, uint8_t *mask, const nb_kjoin *j, const nb_kgrid *g, int64_t n)
+static void join_codes(uint8_t *codes, uint8_t *mask, const nb_kjoin *j, const nb_kgrid *g, int64_t n)
 {
     if (mask)
         memset(mask, 0, (size_t)nb_mask_bytes(n));
@@ -148,3 +148,10 @@ void nb_k_join_codes__scalar(uint8_t *codes, uint8_t *mask, const nb_kjoin *j, c
         set_bit(mask, i, pass);
     }
 }
+
+const nb_fused_isa nb_fused_scalar = {.map_float = map_float,
+                                      .map_codes = map_codes,
+                                      .scale_grad = scale_grad,
+                                      .join_minmax = join_minmax,
+                                      .join_float = join_float,
+                                      .join_codes = join_codes};

@@ -2,15 +2,15 @@
  * value.
  *
  * Channels go 8 at a time; the last c % 8 are read and written under a mask, which never touches memory beyond them. */
-#include "kernels/float/fdispatch.h"
+#include "kernels/sweeps/sweep_isa.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef NB_WITH_AVX2
 #    include "kernels/sweeps/sweep_avx2.h"
 
 #    include <math.h>
 #    include <string.h>
 
-TARGET void nb_k_minmax__avx2(float *min, float *max, const float *x, int64_t n)
+TARGET static void minmax(float *min, float *max, const float *x, int64_t n)
 {
     int64_t i = 0;
     float lo = x[0], hi = x[0];
@@ -43,8 +43,8 @@ TARGET void nb_k_minmax__avx2(float *min, float *max, const float *x, int64_t n)
     *max = nan ? NAN : hi + 0.0f;
 }
 
-TARGET void nb_k_quantize__avx2(uint8_t *codes, uint8_t *mask, const float *x, int64_t n, float scale, int32_t zero,
-                                int32_t lo, int32_t hi)
+TARGET static void quantize(uint8_t *codes, uint8_t *mask, const float *x, int64_t n, float scale, int32_t zero,
+                            int32_t lo, int32_t hi)
 {
     const grid g = grid_of(scale, zero, lo, hi);
     const __m256i low_byte = _mm256_set1_epi32(255), order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
@@ -62,11 +62,10 @@ TARGET void nb_k_quantize__avx2(uint8_t *codes, uint8_t *mask, const float *x, i
             mask[i / 8 + k] = (uint8_t)_mm256_movemask_ps(inside[k]);
     }
     if (i < n)
-        nb_k_quantize__scalar(codes + i, mask ? mask + i / 8 : NULL, x + i, n - i, scale, zero, lo, hi);
+        nb_sweep_scalar.quantize(codes + i, mask ? mask + i / 8 : NULL, x + i, n - i, scale, zero, lo, hi);
 }
 
-TARGET void nb_k_dequantize__avx2(float *y, const uint8_t *codes, int64_t n, float scale, int32_t zero,
-                                  int32_t is_signed)
+TARGET static void dequantize(float *y, const uint8_t *codes, int64_t n, float scale, int32_t zero, int32_t is_signed)
 {
     const __m256 s = _mm256_set1_ps(scale);
     const __m256i z = _mm256_set1_epi32(zero);
@@ -77,10 +76,10 @@ TARGET void nb_k_dequantize__avx2(float *y, const uint8_t *codes, int64_t n, flo
         _mm256_storeu_ps(y + i, _mm256_mul_ps(s, _mm256_cvtepi32_ps(_mm256_sub_epi32(q, z))));
     }
     if (i < n)
-        nb_k_dequantize__scalar(y + i, codes + i, n - i, scale, zero, is_signed);
+        nb_sweep_scalar.dequantize(y + i, codes + i, n - i, scale, zero, is_signed);
 }
 
-TARGET void nb_k_ste_backward__avx2(float *dx, const float *dy, const uint8_t *mask, int64_t n, int32_t add)
+TARGET static void ste_backward(float *dx, const float *dy, const uint8_t *mask, int64_t n, int32_t add)
 {
     int64_t i = 0;
     for (; i + W <= n; i += W) {
@@ -90,7 +89,7 @@ TARGET void nb_k_ste_backward__avx2(float *dx, const float *dy, const uint8_t *m
         _mm256_storeu_ps(dx + i, g);
     }
     if (i < n)
-        nb_k_ste_backward__scalar(dx + i, dy + i, mask + i / 8, n - i, add);
+        nb_sweep_scalar.ste_backward(dx + i, dy + i, mask + i / 8, n - i, add);
 }
 
 INLINE __m256d low(__m256 v)
@@ -206,8 +205,8 @@ INLINE void stats_block(double *sum, double *sumsq, float *min, float *max, cons
         find_nans(min + j, max + j, x + from * c + j, to - from, c, n < 2 * W ? n : 2 * W);
 }
 
-TARGET void nb_k_channel_stats__avx2(double *sum, double *sumsq, float *min, float *max, const float *x, int64_t rows,
-                                     int32_t c)
+TARGET static void channel_stats(double *sum, double *sumsq, float *min, float *max, const float *x, int64_t rows,
+                                 int32_t c)
 {
     if (min)
         FOR_BLOCKS(SUM_BLOCK, rows, c, stats_block, sum, sumsq, min, max, x, c)
@@ -215,7 +214,7 @@ TARGET void nb_k_channel_stats__avx2(double *sum, double *sumsq, float *min, flo
         FOR_BLOCKS(SUM_BLOCK, rows, c, stats_block, sum, sumsq, NULL, NULL, x, c)
 }
 
-TARGET void nb_k_channel_affine__avx2(float *y, const float *x, const float *a, const float *b, int64_t rows, int32_t c)
+TARGET static void channel_affine(float *y, const float *x, const float *a, const float *b, int64_t rows, int32_t c)
 {
     const __m256i m = lanes(c % W);
     for (int64_t r = 0; r < rows; r++, x += c, y += c)
@@ -326,8 +325,8 @@ TARGET static void grad_sums_of_long_rows(double *sum_dy, double *sum_dyx, const
         grad_sums_block(sum_dy, sum_dyx, dy, NULL, x, mean, c, 0, rows, j, 0);
 }
 
-TARGET void nb_k_channel_grad_sums__avx2(double *sum_dy, double *sum_dyx, const float *dy, const uint8_t *mask,
-                                         const float *x, const float *mean, int64_t rows, int32_t c)
+TARGET static void channel_grad_sums(double *sum_dy, double *sum_dyx, const float *dy, const uint8_t *mask,
+                                     const float *x, const float *mean, int64_t rows, int32_t c)
 {
     if (c > 4 * W) {
         grad_sums_of_long_rows(sum_dy, sum_dyx, dy, mask, x, mean, rows, c);
@@ -359,8 +358,8 @@ INLINE void grad_block(float *dx, const float *dy, const uint8_t *mask, const fl
     }
 }
 
-TARGET void nb_k_channel_grad__avx2(float *dx, const float *dy, const uint8_t *mask, const float *x, const nb_kgrad *k,
-                                    int64_t rows, int32_t c, int32_t add)
+TARGET static void channel_grad(float *dx, const float *dy, const uint8_t *mask, const float *x, const nb_kgrad *k,
+                                int64_t rows, int32_t c, int32_t add)
 {
     if (mask && !add)
         FOR_BLOCKS(block_rows(8, c, 4 * W), rows, c, grad_block, dx, dy, mask, x, k, 0, c)
@@ -388,8 +387,8 @@ INLINE int32_t real_rows(float *y, const int32_t *acc, const int32_t *bias, cons
     return c % W;
 }
 
-TARGET void nb_k_acc_to_real__avx2(float *y, const int32_t *acc, const int32_t *bias, const float *scale,
-                                   const float *shift, int64_t rows, int32_t c)
+TARGET static void acc_to_real(float *y, const int32_t *acc, const int32_t *bias, const float *scale,
+                               const float *shift, int64_t rows, int32_t c)
 {
     const int32_t rest = real_rows(y, acc, bias, scale, shift, rows, c), at = c - rest;
     if (rest == 0)
@@ -402,6 +401,14 @@ TARGET void nb_k_acc_to_real__avx2(float *y, const int32_t *acc, const int32_t *
         _mm256_maskstore_ps(y + at, m, _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), s), d));
     }
 }
-#else
-typedef int nb_not_here; /* ISO C wants a declaration */
+
+const nb_sweep_isa nb_sweep_avx2 = {.minmax = minmax,
+                                    .quantize = quantize,
+                                    .dequantize = dequantize,
+                                    .ste_backward = ste_backward,
+                                    .channel_stats = channel_stats,
+                                    .channel_affine = channel_affine,
+                                    .channel_grad_sums = channel_grad_sums,
+                                    .channel_grad = channel_grad,
+                                    .acc_to_real = acc_to_real};
 #endif

@@ -2,7 +2,7 @@
  *
  * Order and rounding are part of the contract: no fused multiply-add, channel sums in double, one row after the other.
  */
-#include "kernels/float/fdispatch.h"
+#include "kernels/sweeps/sweep_isa.h"
 
 #include <math.h>
 #include <string.h>
@@ -11,7 +11,7 @@
  */
 #define ROUND_MAGIC 12582912.0f
 
-void nb_k_minmax__scalar(float *min, float *max, const float *x, int64_t n)
+static void minmax(float *min, float *max, const float *x, int64_t n)
 {
     float lo = x[0], hi = x[0];
     bool nan = false;
@@ -25,8 +25,8 @@ void nb_k_minmax__scalar(float *min, float *max, const float *x, int64_t n)
     *max = nan ? NAN : hi + 0.0f;
 }
 
-void nb_k_quantize__scalar(uint8_t *codes, uint8_t *mask, const float *x, int64_t n, float scale, int32_t zero,
-                           int32_t lo, int32_t hi)
+static void quantize(uint8_t *codes, uint8_t *mask, const float *x, int64_t n, float scale, int32_t zero, int32_t lo,
+                     int32_t hi)
 {
     float first = (float)(lo - zero), last = (float)(hi - zero);
     if (mask)
@@ -44,7 +44,7 @@ void nb_k_quantize__scalar(uint8_t *codes, uint8_t *mask, const float *x, int64_
     }
 }
 
-void nb_k_dequantize__scalar(float *y, const uint8_t *codes, int64_t n, float scale, int32_t zero, int32_t is_signed)
+static void dequantize(float *y, const uint8_t *codes, int64_t n, float scale, int32_t zero, int32_t is_signed)
 {
     /* flipping the top bit of an s8 code makes it u8 with 128 added */
     uint32_t flip = is_signed ? 128 : 0;
@@ -53,7 +53,7 @@ void nb_k_dequantize__scalar(float *y, const uint8_t *codes, int64_t n, float sc
         y[i] = scale * (float)((int32_t)(codes[i] ^ flip) - offset);
 }
 
-void nb_k_ste_backward__scalar(float *dx, const float *dy, const uint8_t *mask, int64_t n, int32_t add)
+static void ste_backward(float *dx, const float *dy, const uint8_t *mask, int64_t n, int32_t add)
 {
     for (int64_t i = 0; i < n; i++) {
         float g = mask[i / 8] >> (i % 8) & 1 ? dy[i] : 0.0f;
@@ -70,8 +70,7 @@ static void extend(float *min, float *max, float x)
     *max = !(x <= *max) ? x : *max;
 }
 
-void nb_k_channel_stats__scalar(double *sum, double *sumsq, float *min, float *max, const float *x, int64_t rows,
-                                int32_t c)
+static void channel_stats(double *sum, double *sumsq, float *min, float *max, const float *x, int64_t rows, int32_t c)
 {
     for (int64_t r = 0; r < rows; r++, x += c)
         for (int32_t j = 0; j < c; j++) {
@@ -87,7 +86,7 @@ void nb_k_channel_stats__scalar(double *sum, double *sumsq, float *min, float *m
     }
 }
 
-void nb_k_channel_affine__scalar(float *y, const float *x, const float *a, const float *b, int64_t rows, int32_t c)
+static void channel_affine(float *y, const float *x, const float *a, const float *b, int64_t rows, int32_t c)
 {
     for (int64_t r = 0; r < rows; r++, x += c, y += c)
         for (int32_t j = 0; j < c; j++)
@@ -99,8 +98,8 @@ static float masked(float g, const uint8_t *mask, int32_t j)
     return !mask || (mask[j / 8] >> (j % 8) & 1) ? g : 0.0f;
 }
 
-void nb_k_channel_grad_sums__scalar(double *sum_dy, double *sum_dyx, const float *dy, const uint8_t *mask,
-                                    const float *x, const float *mean, int64_t rows, int32_t c)
+static void channel_grad_sums(double *sum_dy, double *sum_dyx, const float *dy, const uint8_t *mask, const float *x,
+                              const float *mean, int64_t rows, int32_t c)
 {
     const int64_t stride = nb_mask_bytes(c);
     for (int64_t from = 0; from < rows; from += NB_GRAD_BLOCK)
@@ -116,8 +115,8 @@ void nb_k_channel_grad_sums__scalar(double *sum_dy, double *sum_dyx, const float
         }
 }
 
-void nb_k_channel_grad__scalar(float *dx, const float *dy, const uint8_t *mask, const float *x, const nb_kgrad *k,
-                               int64_t rows, int32_t c, int32_t add)
+static void channel_grad(float *dx, const float *dy, const uint8_t *mask, const float *x, const nb_kgrad *k,
+                         int64_t rows, int32_t c, int32_t add)
 {
     for (int64_t r = 0; r < rows; r++, x += c, dy += c, dx += c, mask = mask ? mask + nb_mask_bytes(c) : NULL)
         for (int32_t j = 0; j < c; j++) {
@@ -126,10 +125,20 @@ void nb_k_channel_grad__scalar(float *dx, const float *dy, const uint8_t *mask, 
         }
 }
 
-void nb_k_acc_to_real__scalar(float *y, const int32_t *acc, const int32_t *bias, const float *scale, const float *shift,
-                              int64_t rows, int32_t c)
+static void acc_to_real(float *y, const int32_t *acc, const int32_t *bias, const float *scale, const float *shift,
+                        int64_t rows, int32_t c)
 {
     for (int64_t r = 0; r < rows; r++, acc += c, y += c)
         for (int32_t j = 0; j < c; j++)
             y[j] = (float)(int32_t)((uint32_t)acc[j] + (uint32_t)bias[j]) * scale[j] + shift[j];
 }
+
+const nb_sweep_isa nb_sweep_scalar = {.minmax = minmax,
+                                      .quantize = quantize,
+                                      .dequantize = dequantize,
+                                      .ste_backward = ste_backward,
+                                      .channel_stats = channel_stats,
+                                      .channel_affine = channel_affine,
+                                      .channel_grad_sums = channel_grad_sums,
+                                      .channel_grad = channel_grad,
+                                      .acc_to_real = acc_to_real};
