@@ -25,11 +25,8 @@ static nb_geom avgpool_geom(const nb_node *n)
     const avgpool_attr *a = n->attr;
     if (!a->global)
         return nb_layer_window(n, a->kernel, a->stride ? a->stride : a->kernel, 0, 1);
-    nb_geom q = nb_layer_window(n, 1, 1, 0, 1);
-    q.kh = q.h;
-    q.kw = q.w;
-    q.oh = q.ow = 1;
-    return q;
+    const int32_t *d = n->in[0]->out.shape.d;
+    return nb_geom_whole(d[1], d[2], d[3], d[3], d[3]);
 }
 
 static nb_status avgpool_build(nb_graph *g, nb_node *n)

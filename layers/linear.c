@@ -33,18 +33,7 @@ static int64_t features(const nb_node *n)
 static nb_geom linear_geom(const nb_node *n)
 {
     const linear_attr *a = n->attr;
-    return (nb_geom){.h = 1,
-                     .w = ROWS,
-                     .c = (int32_t)features(n),
-                     .oh = 1,
-                     .ow = ROWS,
-                     .oc = a->out,
-                     .kh = 1,
-                     .kw = 1,
-                     .stride = 1,
-                     .pad = 0,
-                     .dilation = 1,
-                     .groups = 1};
+    return nb_geom_pixels(1, ROWS, (int32_t)features(n), a->out, 1);
 }
 
 static nb_status linear_build(nb_graph *g, nb_node *n)
@@ -79,12 +68,9 @@ static nb_status linear_lower(nb_lowering *lo, const nb_node *n)
     while (x->op->flags & NB_OP_VIEW)
         x = x->in[0];
     const nb_shape *s = &x->out.shape;
-    bool image = s->ndim == 4;
-    nb_geom q = linear_geom(n);
-    q.h = q.kh = image ? s->d[1] : 1;
-    q.w = q.kw = image ? s->d[2] : 1;
-    q.c = nb_channels(&x->out);
-    q.ow = 1;
+    const bool image = s->ndim == 4;
+    const linear_attr *a = n->attr;
+    const nb_geom q = nb_geom_whole(image ? s->d[1] : 1, image ? s->d[2] : 1, nb_channels(&x->out), a->out, 1);
     return nb_lower_mac(lo, n, &q);
 }
 

@@ -20,4 +20,18 @@ static inline int32_t nb_geom_out(int32_t in, int32_t k, int32_t stride, int32_t
     return span < 0 ? 0 : span / stride + 1;
 }
 
+/* Output pixels for input pixels, each for itself: a 1x1 window. */
+static inline nb_geom nb_geom_pixels(int32_t h, int32_t w, int32_t c, int32_t oc, int32_t groups)
+{
+    nb_geom g = {h, w, c, h, w, oc, 1, 1, 1, 0, 1, groups};
+    return g;
+}
+
+/* One output pixel that sees the whole image. */
+static inline nb_geom nb_geom_whole(int32_t h, int32_t w, int32_t c, int32_t oc, int32_t groups)
+{
+    nb_geom g = {h, w, c, 1, 1, oc, h, w, 1, 0, 1, groups};
+    return g;
+}
+
 #endif

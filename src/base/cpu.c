@@ -1,43 +1,23 @@
 /* cpu.c - features of this processor, asked once, less what nb_cpu_limit takes away.
  *
  * A feature counts only if the operating system also saves its registers. AMX tiles additionally need a permission per
- * process on Linux, so AMX counts only where it was granted. Built with NB_FREESTANDING (the engine without libc) there
- * are no features: the scalar kernels. */
+ * process on Linux, so AMX counts only where it was granted. */
 #ifdef __linux__
 #    define _DEFAULT_SOURCE /* syscall */
 #endif
 #include "base/cpu.h"
 
-#ifdef NB_FREESTANDING
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 
-uint32_t nb_cpu_features(void)
-{
-    return 0;
-}
-
-void nb_cpu_limit(uint32_t keep)
-{
-    (void)keep;
-}
-
-const char *nb_cpu_name(void)
-{
-    return "scalar";
-}
-
-#else
-
-#    include <stdatomic.h>
-#    include <stddef.h>
-#    include <stdlib.h>
-#    include <string.h>
-
-#    if defined(__x86_64__)
-#        include <cpuid.h>
-#        ifdef __linux__
-#            include <sys/syscall.h>
-#            include <unistd.h>
-#        endif
+#if defined(__x86_64__)
+#    include <cpuid.h>
+#    ifdef __linux__
+#        include <sys/syscall.h>
+#        include <unistd.h>
+#    endif
 
 /* XCR0: what the operating system saves. Only valid with OSXSAVE. */
 static uint32_t saved_state(void)
@@ -50,12 +30,12 @@ static uint32_t saved_state(void)
 /* Linux (5.16 and later) lets a process use the tiles, 8 KB of state per thread, only after it has asked. */
 static bool may_use_tiles(void)
 {
-#        if defined(__linux__) && defined(SYS_arch_prctl)
+#    if defined(__linux__) && defined(SYS_arch_prctl)
     enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
     return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
-#        else
+#    else
     return false;
-#        endif
+#    endif
 }
 
 static uint32_t detect(void)
@@ -86,32 +66,32 @@ static uint32_t detect(void)
     return f;
 }
 
-#    elif defined(__aarch64__)
-#        if defined(__linux__)
-#            include <sys/auxv.h>
-#        endif
+#elif defined(__aarch64__)
+#    if defined(__linux__)
+#        include <sys/auxv.h>
+#    endif
 
 static uint32_t detect(void)
 {
     uint32_t f = NB_CPU_NEON;             /* part of the base architecture */
-#        if defined(__linux__)
+#    if defined(__linux__)
     enum { HWCAP_DOT_PRODUCT = 1 << 20 }; /* HWCAP_ASIMDDP */
     if (getauxval(AT_HWCAP) & HWCAP_DOT_PRODUCT)
         f |= NB_CPU_DOTPROD;
-#        elif defined(__ARM_FEATURE_DOTPROD)
+#    elif defined(__ARM_FEATURE_DOTPROD)
     f |= NB_CPU_DOTPROD;
-#        endif
+#    endif
     return f;
 }
 
-#    else
+#else
 
 static uint32_t detect(void)
 {
     return 0;
 }
 
-#    endif
+#endif
 
 static const struct {
     const char *name;
@@ -198,5 +178,3 @@ const char *nb_cpu_name(void)
         return "neon+dotprod";
     return f & NB_CPU_NEON ? "neon" : "scalar";
 }
-
-#endif

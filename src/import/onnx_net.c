@@ -14,9 +14,6 @@
 #include <stdarg.h>
 #include <string.h>
 
-#define NB_OPERATOR(type, function, attributes) nb_status onnx_op_##function(onnx_net *n, const onnx_node *d);
-#include "import/operators.def"
-#undef NB_OPERATOR
 #define NB_OPERATOR(type, function, attributes) {#type, onnx_op_##function, attributes},
 static const onnx_operator operators[] = {
 #include "import/operators.def"

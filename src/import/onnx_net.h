@@ -127,4 +127,9 @@ nb_status onnx_as_rows(onnx_net *n, const onnx_node *d, const onnx_v_entry *v, i
 nb_status onnx_new_floats(onnx_net *n, const char *name, int32_t ndim, const int64_t *dims, float **data,
                           nb_st_tensor *out);
 
+/* The operators; one that this list lacks does not compile. */
+#define NB_OPERATOR(type, function, attributes) nb_status onnx_op_##function(onnx_net *n, const onnx_node *d);
+#include "import/operators.def"
+#undef NB_OPERATOR
+
 #endif

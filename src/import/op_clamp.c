@@ -5,9 +5,6 @@
 
 #include <math.h>
 
-nb_status onnx_op_relu(onnx_net *n, const onnx_node *d);
-nb_status onnx_op_clip(onnx_net *n, const onnx_node *d);
-
 static nb_status add_relu(onnx_net *n, const onnx_node *d, float cap)
 {
     onnx_v_entry *x;

@@ -2,9 +2,6 @@
 #include "base/check.h"
 #include "import/onnx_net.h"
 
-nb_status onnx_op_add(onnx_net *n, const onnx_node *d);
-nb_status onnx_op_concat(onnx_net *n, const onnx_node *d);
-
 static bool is_data(const onnx_net *n, const onnx_node *d, size_t k)
 {
     const onnx_v_entry *e = onnx_input(n, d, k);

@@ -11,10 +11,6 @@
 
 enum { MAX_KERNEL = 31, MAX_PAD = 64, MAX_STRIDE = 16, MAX_OUT = 65536 };
 
-nb_status onnx_op_conv(onnx_net *n, const onnx_node *d);
-nb_status onnx_op_gemm(onnx_net *n, const onnx_node *d);
-nb_status onnx_op_matmul(onnx_net *n, const onnx_node *d);
-
 /* Side of the square window and its zeros; false when there is none. */
 static bool square_window(const onnx_window *w, int64_t *k, int64_t *pad)
 {

@@ -9,8 +9,6 @@
 
 #include <math.h>
 
-nb_status onnx_op_batchnorm(onnx_net *n, const onnx_node *d);
-
 static bool multiplies(const onnx_layer *l)
 {
     for (int32_t i = 0; i < l->n_params; i++)

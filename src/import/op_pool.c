@@ -7,12 +7,6 @@
 
 enum { MAX_MAXPOOL = 15, MAX_AVGPOOL = 64 };
 
-nb_status onnx_op_maxpool(onnx_net *n, const onnx_node *d);
-nb_status onnx_op_avgpool(onnx_net *n, const onnx_node *d);
-nb_status onnx_op_globalpool(onnx_net *n, const onnx_node *d);
-nb_status onnx_op_reducemean(onnx_net *n, const onnx_node *d);
-nb_status onnx_op_pad(onnx_net *n, const onnx_node *d);
-
 static nb_status pooled(onnx_net *n, const onnx_node *d, const onnx_v_entry *x, const onnx_window *w)
 {
     onnx_v_entry y = *x;

@@ -5,17 +5,6 @@
 #include "import/fill.h"
 #include "import/onnx_net.h"
 
-nb_status onnx_op_flatten(onnx_net *n, const onnx_node *d);
-nb_status onnx_op_reshape(onnx_net *n, const onnx_node *d);
-nb_status onnx_op_squeeze(onnx_net *n, const onnx_node *d);
-nb_status onnx_op_shape(onnx_net *n, const onnx_node *d);
-nb_status onnx_op_gather(onnx_net *n, const onnx_node *d);
-nb_status onnx_op_cast(onnx_net *n, const onnx_node *d);
-nb_status onnx_op_constant(onnx_net *n, const onnx_node *d);
-nb_status onnx_op_identity(onnx_net *n, const onnx_node *d);
-nb_status onnx_op_dropout(onnx_net *n, const onnx_node *d);
-nb_status onnx_op_softmax(onnx_net *n, const onnx_node *d);
-
 static nb_status give_rows(onnx_net *n, const onnx_node *d, const onnx_v_entry *x)
 {
     onnx_v_entry y = *x;

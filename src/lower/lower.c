@@ -77,20 +77,9 @@ nb_status nb_lower_mac(nb_lowering *lo, const nb_node *n, const nb_geom *geom)
     v.n_in = 1;
     v.in[0] = n->in[0]->id;
     v.geom = *geom;
-    if (geom->kh == 1 && geom->kw == 1 && geom->h * geom->w == 1 && x->t.h * x->t.w > 1) {
-        /* a linear layer reads a whole image: the same sum as a convolution with one window, in OHWI order */
-        v.geom = (nb_geom){.h = x->t.h,
-                           .w = x->t.w,
-                           .c = x->t.c,
-                           .oh = 1,
-                           .ow = 1,
-                           .oc = geom->oc,
-                           .kh = x->t.h,
-                           .kw = x->t.w,
-                           .stride = 1,
-                           .dilation = 1,
-                           .groups = 1};
-    }
+    /* a linear layer reads a whole image: the same sum as a convolution with one window, in OHWI order */
+    if (geom->kh == 1 && geom->kw == 1 && geom->h * geom->w == 1 && x->t.h * x->t.w > 1)
+        v.geom = nb_geom_whole(x->t.h, x->t.w, x->t.c, geom->oc, 1);
     int32_t oc = geom->oc, channels = nb_fakequant_channels(w);
     NB_TRY(alloc_channels(lo, &v, oc, nb_count(&w->out)));
     nb_qparams q = {.scale = v.weight_scale, .zero = nb_arena_array(lo->arena, (size_t)channels, sizeof(int32_t))};
@@ -122,17 +111,7 @@ static nb_status open_identity(nb_lowering *lo, const nb_node *n, const nb_lval 
     *v = open_value(NB_LVAL_MAC, n);
     v->n_in = 1;
     v->in[0] = n->in[0]->id;
-    v->geom = (nb_geom){.h = x->t.h,
-                        .w = x->t.w,
-                        .c = x->t.c,
-                        .oh = x->t.h,
-                        .ow = x->t.w,
-                        .oc = x->t.c,
-                        .kh = 1,
-                        .kw = 1,
-                        .stride = 1,
-                        .dilation = 1,
-                        .groups = x->t.c};
+    v->geom = nb_geom_pixels(x->t.h, x->t.w, x->t.c, x->t.c, x->t.c);
     v->weight_bits = 8;
     v->n_weight_scale = 1;
     NB_TRY(alloc_channels(lo, v, x->t.c, x->t.c));
@@ -182,17 +161,7 @@ static nb_status each_code(nb_lowering *lo, const nb_node *n, const nb_lval *x, 
     y.viewed = false;
     NB_TRY(nb_intbuilder_tensor(lo->builder, &y.t, &y.info, &y.tensor));
     nb_estep s = {.kind = NB_STEP_MAXPOOL, .n_in = 1, .in = {x->tensor}, .out = y.tensor, .lo = lowest, .hi = highest};
-    s.geom = (nb_geom){.h = x->t.h,
-                       .w = x->t.w,
-                       .c = x->t.c,
-                       .oh = x->t.h,
-                       .ow = x->t.w,
-                       .oc = x->t.c,
-                       .kh = 1,
-                       .kw = 1,
-                       .stride = 1,
-                       .dilation = 1,
-                       .groups = 1};
+    s.geom = nb_geom_pixels(x->t.h, x->t.w, x->t.c, x->t.c, 1);
     lo->val[n->id] = y;
     return nb_intbuilder_step(lo->builder, &s, &(nb_sinfo){.name = n->name});
 }
