@@ -15,6 +15,7 @@
 #include "kernels/integer/iconv_isa.h"
 #include "kernels/rescale.h"
 #include "ref/guard.h"
+#include "ref/ref_iconv.h"
 
 enum { MAX_METHODS = 8 };
 
@@ -145,7 +146,7 @@ static void compare_all(nb_rng *r, const nb_geom *g, int32_t weight_max, int32_t
     assert_non_null(c.want);
     random_codes(r, c.x.data, n_x, c.range);
     random_codes(r, c.w.data, n_w, (nb_icodes){-weight_max, weight_max});
-    nb_iconv_reference(c.want, c.x.data, c.is_signed, c.zero, c.w.data, g);
+    ref_iconv(c.want, c.x.data, c.is_signed, c.zero, c.w.data, g);
     for (const nb_variant *v = nb_variant_best(nb_iconv_variants); v; v = nb_variant_below(nb_iconv_variants, v)) {
         compare_variant(r, &c, v, NULL, side);
         for (int32_t m = 0; methods_of(v)[m]; m++)
@@ -253,7 +254,7 @@ static void padding_holds_the_zero_point(void **state)
     const uint8_t x = 10;
     const int8_t w[9] = {1, 1, 1, 1, 2, 1, 1, 1, 1};
     int32_t acc = 0;
-    nb_iconv_reference(&acc, &x, 0, 7, w, &g);
+    ref_iconv(&acc, &x, 0, 7, w, &g);
     assert_int_equal(acc, 8 * 7 + 2 * 10);
 }
 
@@ -272,7 +273,7 @@ static void weights_may_be_packed_again_into_the_same_memory(void **state)
         const int32_t most = i % 2 ? 127 : 3;
         random_codes(&r, x, sizeof x, (nb_icodes){0, 255});
         random_codes(&r, (uint8_t *)w, sizeof w, (nb_icodes){-most, most});
-        nb_iconv_reference(want, x, 0, 9, w, &g);
+        ref_iconv(want, x, 0, 9, w, &g);
         nb_iconv_pack(packed, w, (nb_icodes){0, 255}, &g);
         nb_iconv_run(got, x, 0, 9, packed, &g, scratch);
         assert_memory_equal(got, want, sizeof want);
@@ -305,7 +306,7 @@ static void rows_become_codes_on_the_way_as_requantize_does_it(void **state)
         const nb_irequant q = {.bias = table, .mult = table + c, .shift = table + 2 * c, .zero = 7, .lo = 0, .hi = 255};
         const nb_iconv_output out = {.codes = codes, .q = &q};
         const nb_iconv_input in = {.x = x, .zero = 3};
-        nb_iconv_reference(acc, x, 0, 3, w, &g);
+        ref_iconv(acc, x, 0, 3, w, &g);
         nb_iconv_requantize(want, acc, &q, (int64_t)g.oh * g.ow, g.oc);
         nb_iconv_pack(packed, w, (nb_icodes){0, 255}, &g);
         const int32_t cut = pick(&r, 0, g.oh);

@@ -11,6 +11,7 @@
 
 #include "base/cpu.h"
 #include "kernels/integer/iconv_winograd.h"
+#include "ref/ref_iconv.h"
 
 static nb_geom geom_of(int32_t h, int32_t w, int32_t c, int32_t oc, int32_t pad)
 {
@@ -42,7 +43,7 @@ static void compare(const nb_geom *g, const uint8_t *x, const int8_t *w, nb_icod
     const size_t n = (size_t)g->oh * (size_t)g->ow * (size_t)g->oc;
     int32_t *got = malloc(n * sizeof *got), *want = malloc(n * sizeof *want);
     assert_true(got && want);
-    nb_iconv_reference(want, x, range.lo < 0, 0, w, g);
+    ref_iconv(want, x, range.lo < 0, 0, w, g);
     for (const nb_variant *v = nb_variant_best(nb_iconv_variants); v; v = nb_variant_below(nb_iconv_variants, v)) {
         const nb_iconv_method *method = method_of(v);
         if (!method)

@@ -35,8 +35,6 @@ void nb_iconv_pack(void *packed, const int8_t *w, nb_icodes x, const nb_geom *g)
 /* x: [h, w, c] codes, x_signed = 0: u8, 1: s8. acc: [oh, ow, oc]. */
 void nb_iconv_run(int32_t *acc, const void *x, int32_t x_signed, int32_t zero, const void *packed, const nb_geom *g,
                   void *scratch);
-/* The plain loops, used as the oracle and on request: same result, weights as OHWI codes. */
-void nb_iconv_reference(int32_t *acc, const void *x, int32_t x_signed, int32_t zero, const int8_t *w, const nb_geom *g);
 
 typedef struct {                        /* how accumulators become codes: per channel multiplier and shift, one grid */
     const int32_t *bias, *mult, *shift; /* [c]; mult in [2^30, 2^31), shift in [1, 62] */

@@ -31,22 +31,12 @@ typedef struct {
     int32_t zero, lo, hi;
 } nb_kgrid;
 
-/* y = clamp(x * a[c] + b[c]); mask may be NULL in both. */
-typedef struct {
+typedef struct { /* of y = clamp(x * a[c] + b[c]) */
     const float *a, *b;
     nb_kclamp clamp;
 } nb_kmap;
-void nb_k_map_float(float *y, uint8_t *mask, const float *x, const nb_kmap *m, int64_t rows, int32_t c);
-void nb_k_map_codes(uint8_t *codes, uint8_t *mask, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
-                    int32_t c);
 
-/* What a scale's gradient is made of: sum over rows x c of dy * t. t is round(v) - v inside the grid, for v = y * (1 /
- * scale) and y as nb_k_map_float has it (m NULL: x itself), and outside the end of the grid less zero; NaN counts as
- * the first end. The value of channel j is added to lane[j % 16]: in float over NB_SCALE_ROWS rows, or, where rows are
- * longer than NB_SCALE_RUN, over such a run of one row; then in double. */
-enum { NB_SCALE_ROWS = 8, NB_SCALE_RUN = 256 };
-void nb_k_scale_grad(double *lane, const float *dy, const float *x, const nb_kmap *m, const nb_kgrid *g, int64_t rows,
-                     int32_t c);
+enum { NB_SCALE_ROWS = 8, NB_SCALE_RUN = 256 }; /* of nb_k_scale_grad */
 
 /* One operand of a join: floats, or u8 or s8 codes worth scale * (code - zero). */
 typedef struct {
@@ -61,8 +51,10 @@ typedef struct {
     int32_t n_in, codes;
     nb_kclamp clamp;
 } nb_kjoin;
-void nb_k_join_minmax(float *min, float *max, const nb_kjoin *j, int64_t n); /* as nb_k_minmax of y */
-void nb_k_join_float(float *y, uint8_t *mask, const nb_kjoin *j, int64_t n);
-void nb_k_join_codes(uint8_t *codes, uint8_t *mask, const nb_kjoin *j, const nb_kgrid *g, int64_t n);
+
+/* What there is, and what it does. */
+#define SWEEP(name, parameters, arguments) void nb_k_##name parameters;
+#include "kernels/sweeps/fused_sweep_list.def"
+#undef SWEEP
 
 #endif

@@ -401,10 +401,8 @@ TARGET static void join_codes(uint8_t *codes, uint8_t *mask, const nb_kjoin *j, 
         nb_fused_scalar.join_codes(codes + at, mask ? mask + at / W : NULL, &rest, g, n - at);
 }
 
-const nb_fused_isa nb_fused_avx2 = {.map_float = map_float,
-                                    .map_codes = map_codes,
-                                    .scale_grad = scale_grad,
-                                    .join_minmax = join_minmax,
-                                    .join_float = join_float,
-                                    .join_codes = join_codes};
+const nb_fused_isa nb_fused_avx2 = {
+#    define SWEEP(name, parameters, arguments) .name = name,
+#    include "kernels/sweeps/fused_sweep_list.def"
+};
 #endif

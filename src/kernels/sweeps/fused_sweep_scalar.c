@@ -149,9 +149,7 @@ static void join_codes(uint8_t *codes, uint8_t *mask, const nb_kjoin *j, const n
     }
 }
 
-const nb_fused_isa nb_fused_scalar = {.map_float = map_float,
-                                      .map_codes = map_codes,
-                                      .scale_grad = scale_grad,
-                                      .join_minmax = join_minmax,
-                                      .join_float = join_float,
-                                      .join_codes = join_codes};
+const nb_fused_isa nb_fused_scalar = {
+#define SWEEP(name, parameters, arguments) .name = name,
+#include "kernels/sweeps/fused_sweep_list.def"
+};

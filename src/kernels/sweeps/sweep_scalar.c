@@ -133,12 +133,7 @@ static void acc_to_real(float *y, const int32_t *acc, const int32_t *bias, const
             y[j] = (float)(int32_t)((uint32_t)acc[j] + (uint32_t)bias[j]) * scale[j] + shift[j];
 }
 
-const nb_sweep_isa nb_sweep_scalar = {.minmax = minmax,
-                                      .quantize = quantize,
-                                      .dequantize = dequantize,
-                                      .ste_backward = ste_backward,
-                                      .channel_stats = channel_stats,
-                                      .channel_affine = channel_affine,
-                                      .channel_grad_sums = channel_grad_sums,
-                                      .channel_grad = channel_grad,
-                                      .acc_to_real = acc_to_real};
+const nb_sweep_isa nb_sweep_scalar = {
+#define SWEEP(name, parameters, arguments) .name = name,
+#include "kernels/sweeps/sweep_list.def"
+};

@@ -1,6 +1,6 @@
-/* iconv_reference.c - integer convolution as its definition reads: plain loops, no packing, no padding in memory. */
+/* ref_iconv.c - integer convolution as its definition reads: plain loops, no packing, no padding in memory. */
+#include "ref/ref_iconv.h"
 #include "kernels/integer/ibytes.h"
-#include "kernels/integer/iconv.h"
 
 /* One output: window at (y0, x0) of the image, input channels from c0 on, w: this filter's [kh, kw, cg]. */
 static int32_t window_sum(const uint8_t *x, int32_t x_signed, int32_t zero, const int8_t *w, const nb_geom *g,
@@ -18,7 +18,7 @@ static int32_t window_sum(const uint8_t *x, int32_t x_signed, int32_t zero, cons
     return acc;
 }
 
-void nb_iconv_reference(int32_t *acc, const void *x, int32_t x_signed, int32_t zero, const int8_t *w, const nb_geom *g)
+void ref_iconv(int32_t *acc, const void *x, int32_t x_signed, int32_t zero, const int8_t *w, const nb_geom *g)
 {
     const int32_t cg = g->c / g->groups, ocg = g->oc / g->groups;
     const int64_t filter = (int64_t)g->kh * g->kw * cg;
