@@ -47,13 +47,8 @@ static nb_status avgpool_build(nb_graph *g, nb_node *n)
 
 static nb_status avgpool_prepare(nb_graph *g, nb_node *n)
 {
-    nb_geom *q = nb_graph_alloc(g, sizeof *q);
-    if (!q)
-        return NB_E_NOMEM;
-    *q = avgpool_geom(n);
-    n->priv = q;
-    nb_layer_keep_grid(n);
-    return NB_OK;
+    const nb_geom q = avgpool_geom(n);
+    return nb_layer_pool_prepare(g, n, &q);
 }
 
 static void mean_image(float *y, const float *x, const nb_geom *q)
@@ -103,11 +98,9 @@ static void backward_image(void *arg, int64_t image, int32_t thread)
     (void)thread;
     const nb_node *n = arg;
     const nb_geom *q = n->priv;
-    float *dx = n->in[0]->out.grad + image * q->h * q->w * q->c;
+    float *dx = nb_layer_pool_grad(n, image);
     const float *dy = n->out.grad + image * q->oh * q->ow * q->c;
     float share = 1.0f / (float)(q->kh * q->kw);
-    if (nb_layer_fresh(n, 0))
-        memset(dx, 0, (size_t)q->h * (size_t)q->w * (size_t)q->c * sizeof *dx);
     for (int32_t oy = 0; oy < q->oh; oy++)
         for (int32_t ox = 0; ox < q->ow; ox++, dy += q->c)
             for (int32_t ky = 0; ky < q->kh; ky++)

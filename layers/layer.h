@@ -38,6 +38,11 @@ nb_node *nb_layer_leaf(const nb_node *n, int32_t k);
 /* n's values are in[0]'s codes on the same grid, or floats when those are; for prepare. */
 void nb_layer_keep_grid(nb_node *n);
 
+/* Of pools: keeps the window in n->priv, and in[0]'s grid. */
+nb_status nb_layer_pool_prepare(nb_graph *g, nb_node *n, const nb_geom *q);
+/* Their backward adds to the gradient of this image of in[0], which is 0 when fresh. */
+float *nb_layer_pool_grad(const nb_node *n, int64_t image);
+
 /* Real values of t's elements [from, from + count): a pointer into t, or codes expanded into buf. */
 const float *nb_layer_values(float *buf, const nb_tensor *t, int64_t from, int64_t count);
 /* dx = dy when fresh, else dx += dy. */

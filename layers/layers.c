@@ -89,3 +89,24 @@ void nb_layer_pass_grad(float *dx, const float *dy, int64_t count, bool fresh)
     for (int64_t i = 0; i < count; i++)
         dx[i] += dy[i];
 }
+
+nb_status nb_layer_pool_prepare(nb_graph *g, nb_node *n, const nb_geom *q)
+{
+    nb_geom *kept = nb_graph_alloc(g, sizeof *kept);
+    if (!kept)
+        return NB_E_NOMEM;
+    *kept = *q;
+    n->priv = kept;
+    nb_layer_keep_grid(n);
+    return NB_OK;
+}
+
+float *nb_layer_pool_grad(const nb_node *n, int64_t image)
+{
+    const nb_geom *q = n->priv;
+    const int64_t pixels = (int64_t)q->h * q->w * q->c;
+    float *dx = n->in[0]->out.grad + image * pixels;
+    if (nb_layer_fresh(n, 0))
+        memset(dx, 0, (size_t)pixels * sizeof *dx);
+    return dx;
+}

@@ -41,14 +41,9 @@ static nb_status maxpool_build(nb_graph *g, nb_node *n)
 
 static nb_status maxpool_prepare(nb_graph *g, nb_node *n)
 {
-    nb_geom *q = nb_graph_alloc(g, sizeof *q);
-    if (!q)
-        return NB_E_NOMEM;
-    *q = maxpool_geom(n);
-    n->priv = q;
+    const nb_geom q = maxpool_geom(n);
     n->saved_bytes = (size_t)nb_count(&n->out);
-    nb_layer_keep_grid(n);
-    return NB_OK;
+    return nb_layer_pool_prepare(g, n, &q);
 }
 
 /* Winners are counted in the width of the values while a block of channels is at work: equal widths vectorize. */
@@ -149,12 +144,10 @@ static void backward_image(void *arg, int64_t image, int32_t thread)
     (void)thread;
     const nb_node *n = arg;
     const nb_geom *q = n->priv;
-    float *dx = n->in[0]->out.grad + image * q->h * q->w * q->c;
+    float *dx = nb_layer_pool_grad(n, image);
     int64_t at_y = image * q->oh * q->ow * q->c;
     const float *dy = n->out.grad + at_y;
     const uint8_t *best = (const uint8_t *)n->saved + at_y;
-    if (nb_layer_fresh(n, 0))
-        memset(dx, 0, (size_t)q->h * (size_t)q->w * (size_t)q->c * sizeof *dx);
     for (int32_t oy = 0; oy < q->oh; oy++)
         for (int32_t ox = 0; ox < q->ow; ox++, dy += q->c, best += q->c)
             for (int32_t c = 0; c < q->c; c++) {

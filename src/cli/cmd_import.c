@@ -42,11 +42,7 @@ static nb_status print_report(cli *c, const nb_import_report *r)
         return cli_table_print(c->ctx, t);
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "map", r->map);
-    nb_status st = cli_json_table(c->ctx, o, "tensors", t);
-    if (st == NB_OK)
-        return cli_json_print(c->ctx, o);
-    cJSON_Delete(o);
-    return st;
+    return cli_json_print_table(c->ctx, o, "tensors", t);
 }
 
 /* A number option in (low, high]; unset: *out stays. */

@@ -169,11 +169,7 @@ static nb_status print_json(cli *c, const summary *s, nb_table *t)
     cJSON_AddNumberToObject(o, "engine_bytes", (double)s->engine_bytes);
     if (s->accuracy >= 0)
         cJSON_AddNumberToObject(o, "accuracy", s->accuracy);
-    nb_status st = cli_json_table(c->ctx, o, "layers", t);
-    if (st == NB_OK)
-        return cli_json_print(c->ctx, o);
-    cJSON_Delete(o);
-    return st;
+    return cli_json_print_table(c->ctx, o, "layers", t);
 }
 
 static nb_status run(cli *c)

@@ -29,11 +29,7 @@ static nb_status print(cli *c, const cli_model *m, const nb_verify_report *r, nb
     cJSON_AddStringToObject(o, "file", m->path);
     cJSON_AddNumberToObject(o, "images", r->images);
     cJSON_AddNumberToObject(o, "same_top1", r->same_top1);
-    nb_status st = cli_json_table(c->ctx, o, "layers", t);
-    if (st == NB_OK)
-        return cli_json_print(c->ctx, o);
-    cJSON_Delete(o);
-    return st;
+    return cli_json_print_table(c->ctx, o, "layers", t);
 }
 
 /* The network behind an integer checkpoint: --from, or what `nibble train` lowered: the last one, with validation

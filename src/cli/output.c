@@ -55,3 +55,12 @@ nb_status cli_json_print(nb_ctx *ctx, cJSON *o)
     cJSON_free(text);
     return NB_OK;
 }
+
+nb_status cli_json_print_table(nb_ctx *ctx, cJSON *o, const char *name, nb_table *t)
+{
+    const nb_status st = cli_json_table(ctx, o, name, t);
+    if (st == NB_OK)
+        return cli_json_print(ctx, o);
+    cJSON_Delete(o);
+    return st;
+}

@@ -20,5 +20,7 @@ nb_status cli_json_table(nb_ctx *ctx, cJSON *o, const char *name, nb_table *t);
 nb_status cli_table_format(cli *c, nb_table_format *out);
 /* Prints o as one line and deletes it. A NULL object is NB_E_NOMEM. */
 nb_status cli_json_print(nb_ctx *ctx, cJSON *o);
+/* Both: o with the rows of t as its last member. Deletes o and frees t. */
+nb_status cli_json_print_table(nb_ctx *ctx, cJSON *o, const char *name, nb_table *t);
 
 #endif

@@ -156,11 +156,7 @@ static nb_status print(const verify_job *j)
     cJSON_AddStringToObject(o, "file", j->c->arg[0]);
     cJSON_AddNumberToObject(o, "images", j->n);
     cJSON_AddNumberToObject(o, "classes", j->m->classes);
-    nb_status st = cli_json_table(j->c->ctx, o, "implementations", t);
-    if (st == NB_OK)
-        return cli_json_print(j->c->ctx, o);
-    cJSON_Delete(o);
-    return st;
+    return cli_json_print_table(j->c->ctx, o, "implementations", t);
 }
 
 static nb_status judge(const verify_job *j)

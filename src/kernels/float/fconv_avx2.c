@@ -24,5 +24,5 @@ static inline TILE_TARGET __m256i first_lanes(int32_t n)
 #    include "kernels/float/fconv_tile.h"
 #    include "kernels/float/fdepth_tile.h"
 
-const nb_fconv_isa nb_fconv_avx2 = {dense, depth, depth3, depth3_spread, depth3_weights};
+const nb_fconv_isa nb_fconv_avx2 = {dense, depth, depth3, depth3_spread, depth3_weights, V_WIDTH};
 #endif

@@ -18,5 +18,5 @@ typedef float vec4_any __attribute__((vector_size(16), aligned(4), may_alias)); 
 #    include "kernels/float/fconv_tile.h"
 #    include "kernels/float/fdepth_tile.h"
 
-const nb_fconv_isa nb_fconv_generic = {dense, depth, depth3, depth3_spread, depth3_weights};
+const nb_fconv_isa nb_fconv_generic = {dense, depth, depth3, depth3_spread, depth3_weights, V_WIDTH};
 #endif

@@ -54,6 +54,7 @@ typedef struct {
     void (*depth3)(const nb_fdepth_row *r);
     void (*depth3_spread)(const nb_fdepth_row *r);
     void (*depth3_weights)(const nb_fdepth_sums *r);
+    int32_t width; /* floats of its registers: how wide a BLAS must be to be of use */
 } nb_fconv_isa;
 
 #define VARIANT(name, needs) extern const nb_fconv_isa nb_fconv_##name;

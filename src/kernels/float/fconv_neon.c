@@ -16,5 +16,5 @@
 #    include "kernels/float/fconv_tile.h"
 #    include "kernels/float/fdepth_tile.h"
 
-const nb_fconv_isa nb_fconv_neon = {dense, depth, depth3, depth3_spread, depth3_weights};
+const nb_fconv_isa nb_fconv_neon = {dense, depth, depth3, depth3_spread, depth3_weights, V_WIDTH};
 #endif

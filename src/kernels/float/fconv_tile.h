@@ -14,30 +14,7 @@
  * constant bounds and must vanish, or the sums live in memory: hence the pragmas and one function per number of rows.
  * Blocks of few columns use half the registers per row, so their tiles have 8 rows: two multiply-adds per cycle for the
  * 4 cycles that one takes. */
-#include <stddef.h>
-
-#ifdef __clang__
-#    define TILE_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#    define TILE_UNROLL _Pragma("GCC unroll 32")
-#endif
-/* Makes p opaque: gcc else sees that all rows start at r->in, and adds offsets in the inner loop instead of keeping
- * pointers. */
-#define TILE_KEEP(p) __asm__("" : "+r"(p))
-#define TILE_INLINE  static inline __attribute__((always_inline)) TILE_TARGET
-
-enum {
-    WHOLE = NB_PANEL / V_WIDTH,       /* vectors of a panel */
-    HALF = WHOLE > 1 ? WHOLE / 2 : 1, /* vectors of a block of few columns */
-    HALF_ROWS = WHOLE > 1 ? 8 : TILE_ROWS,
-    MAX_ROWS = 8
-};
-
-static __attribute__((noinline)) void store_part(float *out, const float *part, int32_t n_cols, bool add)
-{
-    for (int32_t j = 0; j < n_cols; j++)
-        out[j] = add ? out[j] + part[j] : part[j];
-}
+#include "kernels/float/panel_tile.h"
 
 TILE_INLINE void store(float *out, const V *acc, const int vectors, int32_t n_cols, bool add)
 {
@@ -108,23 +85,12 @@ typedef void tile_fn(const nb_frows *r, const float *bias, int32_t row);
     {                                                                                                                  \
         tile(r, bias, row, n <= HALF_ROWS ? n : 1, HALF, true);                                                        \
     }
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-TILE(5)
-TILE(6)
-TILE(7)
-TILE(8)
+TILES(TILE)
 
-#define TABLE(kind)                                                                                                    \
-    {                                                                                                                  \
-        NULL, kind##_1, kind##_2, kind##_3, kind##_4, kind##_5, kind##_6, kind##_7, kind##_8                           \
-    }
-static tile_fn *const dense_whole[] = TABLE(dense_whole);
-static tile_fn *const depth_whole[] = TABLE(depth_whole);
-static tile_fn *const dense_half[] = TABLE(dense_half);
-static tile_fn *const depth_half[] = TABLE(depth_half);
+static tile_fn *const dense_whole[] = TILE_TABLE(dense_whole);
+static tile_fn *const depth_whole[] = TILE_TABLE(depth_whole);
+static tile_fn *const dense_half[] = TILE_TABLE(dense_half);
+static tile_fn *const depth_half[] = TILE_TABLE(depth_half);
 
 /* All rows of a block: whole tiles, then one smaller tile. */
 static void run(const nb_frows *r, tile_fn *const *whole, tile_fn *const *half)

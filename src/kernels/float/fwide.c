@@ -2,12 +2,11 @@
 #include "kernels/float/fwide.h"
 
 #include "kernels/float/fblas.h"
+#include "kernels/float/fconv_isa.h"
 #include "kernels/sweeps/sweep.h"
 
 #include <nibble/extend/tensor.h>
 #include <string.h>
-
-#include "base/cpu.h"
 
 enum {
     GROUP_ROWS = 256, /* of one product; twice as many for the weight gradient */
@@ -53,8 +52,7 @@ bool nb_fwide_rule(const nb_geom *g, int64_t batch, int32_t blas, int32_t own)
 
 int32_t nb_fwide_own_width(void)
 {
-    const uint32_t cpu = nb_cpu_features();
-    return cpu & NB_CPU_AVX512 ? 16 : cpu & NB_CPU_AVX2 ? 8 : 4;
+    return ((const nb_fconv_isa *)nb_variant_best(nb_fconv_variants)->kernels)->width;
 }
 
 bool nb_fwide_wins(const nb_geom *g, int64_t batch)

@@ -4,29 +4,7 @@
  * As in fconv_tile.h a tile keeps rows x 16 sums in registers; per pair of values it broadcasts 32 bits per row and
  * multiplies them into the panel, both products and their sum in one instruction (vpmaddwd, or vpdpwssd with the
  * addition). Whole tiles have TILE_ROWS rows; blocks of few columns use half the registers per row and have 8. */
-#include <stddef.h>
-
-#ifdef __clang__
-#    define TILE_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#    define TILE_UNROLL _Pragma("GCC unroll 16")
-#endif
-/* Makes p opaque: gcc else sees that all rows start at r->in, and adds offsets in the inner loop. */
-#define TILE_KEEP(p) __asm__("" : "+r"(p))
-#define TILE_INLINE  static inline __attribute__((always_inline)) TILE_TARGET
-
-enum {
-    WHOLE = NB_PANEL / V_WIDTH,       /* vectors of a panel */
-    HALF = WHOLE > 1 ? WHOLE / 2 : 1, /* vectors of a block of few columns */
-    HALF_ROWS = WHOLE > 1 ? 8 : TILE_ROWS,
-    MAX_ROWS = 8
-};
-
-static __attribute__((noinline)) void store_part(float *out, const float *part, int32_t n_cols, bool add)
-{
-    for (int32_t j = 0; j < n_cols; j++)
-        out[j] = add ? out[j] + part[j] : part[j];
-}
+#include "kernels/float/panel_tile.h"
 
 /* Multiplication and addition are rounded each, as in the scalar variant. */
 TILE_INLINE void store_row(float *out, const V *acc, const int vectors, const nb_qrows *r)
@@ -92,17 +70,10 @@ typedef void tile_fn(const nb_qrows *r, int32_t row);
     {                                                                                                                  \
         tile(r, row, n <= HALF_ROWS ? n : 1, HALF);                                                                    \
     }
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-TILE(5)
-TILE(6)
-TILE(7)
-TILE(8)
+TILES(TILE)
 
-static tile_fn *const whole[] = {NULL, whole_1, whole_2, whole_3, whole_4, whole_5, whole_6, whole_7, whole_8};
-static tile_fn *const half[] = {NULL, half_1, half_2, half_3, half_4, half_5, half_6, half_7, half_8};
+static tile_fn *const whole[] = TILE_TABLE(whole);
+static tile_fn *const half[] = TILE_TABLE(half);
 
 /* All rows of a block: whole tiles, then one smaller tile. */
 static void rows(const nb_qrows *r)
