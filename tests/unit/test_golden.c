@@ -10,38 +10,15 @@
 
 #include <cmocka.h>
 
-#include "base/parallel.h"
 #include "base/safetensors.h"
 #include "quant/fakequant.h"
 #include "ref/node_check.h"
+#include "ref/one_thread.h"
 
 #include <math.h>
 #include <nibble/extend/optimizer.h>
 #include <nibble/model.h>
 #include <nibble/train.h>
-
-static nb_ctx *ctx;
-
-static int setup(void **state)
-{
-    (void)state;
-    nb_set_threads(1); /* waiting threads would eat the time of a busy machine */
-    ctx = nb_ctx_create();
-    return ctx ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    nb_ctx_destroy(ctx);
-    return 0;
-}
-
-#define assert_ok(e)                                                                                                   \
-    do {                                                                                                               \
-        if ((e) != NB_OK)                                                                                              \
-            fail_msg("%s", nb_ctx_error(ctx));                                                                         \
-    } while (0)
 
 static nb_st_file *golden(const char *name)
 {
@@ -246,136 +223,123 @@ static void relu_pools_joins_and_loss_equal_pytorch(void **state)
     assert_int_equal(check_file("simple"), 10);
 }
 
-static void check_fakequant(const nb_st_file *f, int32_t k, const char *kind)
+/* A fake-quant node of case k beside its inputs, its range as the case has it. */
+typedef struct {
+    bench b;
+    nb_node *in, *fq;
+    const nb_st_tensor *x, *dx;
+    float *grad; /* of the input */
+    int channels;
+} quant_case;
+
+static quant_case open_quant(const nb_st_file *f, int32_t k, const char *kind, const char *learning, const void *keys)
 {
     char what[32];
-    int bits, channels;
-    assert_int_equal(sscanf(kind, "%d %31s %d", &bits, what, &channels), 3);
-    bench b = {0};
+    int bits;
+    quant_case q = {.x = must(f, k, "x"), .dx = must(f, k, "d.x")};
     nb_dsinfo info = {0};
-    const nb_st_tensor *x = must(f, k, "x"), *dx = must(f, k, "d.x");
+    assert_int_equal(sscanf(kind, "%d %31s %d", &bits, what, &q.channels), 3);
     nb_fakequant_attr a = {.format = nb_registry_find(nb_formats, "uniform"),
                            .range = nb_registry_find(nb_ranges, "minmax"),
-                           .learning = nb_registry_find(nb_learnings, "none"),
+                           .learning = nb_registry_find(nb_learnings, learning),
+                           .learning_attr = keys,
                            .bits = bits,
                            .weights = what[0] == 'w',
-                           .per_channel = channels > 1};
+                           .per_channel = q.channels > 1};
     a.scheme = a.weights ? NB_SCHEME_SYMMETRIC : NB_SCHEME_ASYMMETRIC;
-    assert_ok(nb_graph_create(ctx, &info, (int32_t)x->shape[0], &b.g));
-    nb_node *in = add_given(b.g, "in", x), *fq;
-    assert_ok(nb_graph_add(b.g, &nb_op_fakequant, "x", NULL, &a, &in, 1, &fq));
-    assert_ok(nb_graph_add(b.g, &nb_op_dequantize, "real", NULL, NULL, &fq, 1, &b.n));
-    finish_bench(&b);
-    float *state = fq->in[1]->out.data, *grad = nb_alloc(ctx, dx->bytes);
-    for (int32_t c = 0; c < channels; c++) {
+    assert_ok(nb_graph_create(ctx, &info, (int32_t)q.x->shape[0], &q.b.g));
+    q.in = add_given(q.b.g, "in", q.x);
+    assert_ok(nb_graph_add(q.b.g, &nb_op_fakequant, "x", NULL, &a, &q.in, 1, &q.fq));
+    assert_ok(nb_graph_add(q.b.g, &nb_op_dequantize, "real", NULL, NULL, &q.fq, 1, &q.b.n));
+    finish_bench(&q.b);
+    float *state = q.fq->in[1]->out.data;
+    for (int32_t c = 0; c < q.channels; c++) {
         state[3 * c] = ((const float *)must(f, k, "lo")->data)[c];
         state[3 * c + 1] = ((const float *)must(f, k, "hi")->data)[c];
         state[3 * c + 2] = 1.0f; /* observed */
     }
-    memcpy(in->out.data, x->data, x->bytes);
-    nb_run r = {.train = true, .freeze_ranges = true};
-    fq->op->forward(fq, &r);
-    assert_near(fq->out.q->scale, must(f, k, "scale"), 0);
-    assert_memory_equal(fq->out.q->zero, must(f, k, "zero")->data, (size_t)channels * sizeof(int32_t));
-    double *y = node_values(&fq->out);
+    memcpy(q.in->out.data, q.x->data, q.x->bytes);
+    q.grad = nb_alloc(ctx, q.dx->bytes);
+    assert_non_null(q.grad);
+    return q;
+}
+
+/* Scale, zero point and values of the forward pass. */
+static void check_quant_forward(const nb_st_file *f, int32_t k, quant_case *q, const nb_run *r)
+{
+    q->fq->op->forward(q->fq, r);
+    assert_near(q->fq->out.q->scale, must(f, k, "scale"), 0);
+    assert_memory_equal(q->fq->out.q->zero, must(f, k, "zero")->data, (size_t)q->channels * sizeof(int32_t));
+    double *y = node_values(&q->fq->out);
     assert_non_null(y);
-    for (int64_t i = 0; i < x->count; i++)
-        grad[i] = (float)y[i];
+    for (int64_t i = 0; i < q->x->count; i++)
+        q->grad[i] = (float)y[i];
     free(y);
-    assert_near(grad, must(f, k, "y"), 1e-7);
-    fq->out.grad = nb_alloc(ctx, dx->bytes);
-    assert_true(fq->out.grad && grad);
-    memcpy(fq->out.grad, must(f, k, "dy")->data, dx->bytes);
-    in->out.grad = grad;
-    fq->fresh = 1;
-    fq->op->backward(fq, &r);
-    assert_near(grad, dx, 0);
-    nb_free(ctx, fq->out.grad);
-    nb_free(ctx, grad);
-    free_bench(&b);
+    assert_near(q->grad, must(f, k, "y"), 1e-7);
+}
+
+static void check_quant_backward(const nb_st_file *f, int32_t k, quant_case *q, const nb_run *r, double tolerance)
+{
+    memcpy(q->fq->out.grad, must(f, k, "dy")->data, q->dx->bytes);
+    q->in->out.grad = q->grad;
+    q->fq->fresh = 1;
+    q->fq->op->backward(q->fq, r);
+    assert_near(q->grad, q->dx, tolerance);
+}
+
+static void check_fakequant(const nb_st_file *f, int32_t k, const char *kind)
+{
+    quant_case q = open_quant(f, k, kind, "none", NULL);
+    const nb_run r = {.train = true, .freeze_ranges = true};
+    check_quant_forward(f, k, &q, &r);
+    q.fq->out.grad = nb_alloc(ctx, q.dx->bytes);
+    assert_non_null(q.fq->out.grad);
+    check_quant_backward(f, k, &q, &r, 0);
+    nb_free(ctx, q.fq->out.grad);
+    nb_free(ctx, q.grad);
+    free_bench(&q.b);
+}
+
+static void check_lsq(const nb_st_file *f, int32_t k, const char *kind)
+{
+    const nb_learning_keys keys = {.lr = 1};
+    quant_case q = open_quant(f, k, kind, "lsq", &keys);
+    const nb_run r = {.train = true};
+    memcpy(q.fq->in[2]->out.data, must(f, k, "scale")->data, (size_t)q.channels * sizeof(float));
+    check_quant_forward(f, k, &q, &r);
+    assert_true(q.fq->out.grad && q.fq->in[2]->out.grad);
+    check_quant_backward(f, k, &q, &r, 1e-6);
+    assert_near(q.fq->in[2]->out.grad, must(f, k, "d.scale"), 1e-5);
+    nb_free(ctx, q.grad);
+    free_bench(&q.b);
+}
+
+/* How many cases a file has. */
+static int32_t check_quant_file(const char *name, void (*check)(const nb_st_file *f, int32_t k, const char *kind))
+{
+    nb_st_file *f = golden(name);
+    int32_t k = 0;
+    for (char key[32];; k++) {
+        snprintf(key, sizeof key, "%d.%s", k, name);
+        const char *kind = nb_st_meta(f, key);
+        if (!kind)
+            break;
+        check(f, k, kind);
+    }
+    nb_st_close(ctx, f);
+    return k;
 }
 
 static void fake_quantization_equals_pytorch_per_tensor_per_channel_and_asymmetric(void **state)
 {
     (void)state;
-    nb_st_file *f = golden("fakequant");
-    int32_t k = 0;
-    for (char key[32];; k++) {
-        snprintf(key, sizeof key, "%d.fakequant", k);
-        const char *kind = nb_st_meta(f, key);
-        if (!kind)
-            break;
-        check_fakequant(f, k, kind);
-    }
-    assert_int_equal(k, 8);
-    nb_st_close(ctx, f);
-}
-
-static void check_lsq(const nb_st_file *f, int32_t k, const char *kind)
-{
-    char what[32];
-    int bits, channels;
-    assert_int_equal(sscanf(kind, "%d %31s %d", &bits, what, &channels), 3);
-    bench b = {0};
-    nb_dsinfo info = {0};
-    const nb_learning_keys keys = {.lr = 1};
-    const nb_st_tensor *x = must(f, k, "x"), *dx = must(f, k, "d.x");
-    nb_fakequant_attr a = {.format = nb_registry_find(nb_formats, "uniform"),
-                           .range = nb_registry_find(nb_ranges, "minmax"),
-                           .learning = nb_registry_find(nb_learnings, "lsq"),
-                           .learning_attr = &keys,
-                           .bits = bits,
-                           .weights = what[0] == 'w',
-                           .per_channel = channels > 1};
-    a.scheme = a.weights ? NB_SCHEME_SYMMETRIC : NB_SCHEME_ASYMMETRIC;
-    assert_ok(nb_graph_create(ctx, &info, (int32_t)x->shape[0], &b.g));
-    nb_node *in = add_given(b.g, "in", x), *fq;
-    assert_ok(nb_graph_add(b.g, &nb_op_fakequant, "x", NULL, &a, &in, 1, &fq));
-    assert_ok(nb_graph_add(b.g, &nb_op_dequantize, "real", NULL, NULL, &fq, 1, &b.n));
-    finish_bench(&b);
-    float *state = fq->in[1]->out.data, *grad = nb_alloc(ctx, dx->bytes);
-    for (int32_t c = 0; c < channels; c++) {
-        state[3 * c] = ((const float *)must(f, k, "lo")->data)[c];
-        state[3 * c + 1] = ((const float *)must(f, k, "hi")->data)[c];
-        state[3 * c + 2] = 1.0f; /* observed */
-    }
-    memcpy(fq->in[2]->out.data, must(f, k, "scale")->data, (size_t)channels * sizeof(float));
-    memcpy(in->out.data, x->data, x->bytes);
-    nb_run r = {.train = true};
-    fq->op->forward(fq, &r);
-    assert_near(fq->out.q->scale, must(f, k, "scale"), 0);
-    assert_memory_equal(fq->out.q->zero, must(f, k, "zero")->data, (size_t)channels * sizeof(int32_t));
-    double *y = node_values(&fq->out);
-    assert_true(y && grad);
-    for (int64_t i = 0; i < x->count; i++)
-        grad[i] = (float)y[i];
-    free(y);
-    assert_near(grad, must(f, k, "y"), 1e-7);
-    assert_true(fq->out.grad && fq->in[2]->out.grad);
-    memcpy(fq->out.grad, must(f, k, "dy")->data, dx->bytes);
-    in->out.grad = grad;
-    fq->fresh = 1;
-    fq->op->backward(fq, &r);
-    assert_near(grad, dx, 1e-6);
-    assert_near(fq->in[2]->out.grad, must(f, k, "d.scale"), 1e-5);
-    nb_free(ctx, grad);
-    free_bench(&b);
+    assert_int_equal(check_quant_file("fakequant", check_fakequant), 8);
 }
 
 static void learned_step_sizes_have_pytorchs_gradients(void **state)
 {
     (void)state;
-    nb_st_file *f = golden("lsq");
-    int32_t k = 0;
-    for (char key[32];; k++) {
-        snprintf(key, sizeof key, "%d.lsq", k);
-        const char *kind = nb_st_meta(f, key);
-        if (!kind)
-            break;
-        check_lsq(f, k, kind);
-    }
-    assert_int_equal(k, 7);
-    nb_st_close(ctx, f);
+    assert_int_equal(check_quant_file("lsq", check_lsq), 7);
 }
 
 /* One SGD step (momentum, Nesterov) on every parameter; moments stand in the order of nodes. */

@@ -13,33 +13,11 @@
 #include "base/parallel.h"
 #include "base/rng.h"
 #include "ref/node_check.h"
+#include "ref/one_thread.h"
 #include "ref/ref_layers.h"
 #include "ref/small_model.h"
 
 #include <math.h>
-
-static nb_ctx *ctx;
-
-static int setup(void **state)
-{
-    (void)state;
-    nb_set_threads(1); /* waiting threads would eat the time of a busy machine */
-    ctx = nb_ctx_create();
-    return ctx ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    nb_ctx_destroy(ctx);
-    return 0;
-}
-
-#define assert_ok(e)                                                                                                   \
-    do {                                                                                                               \
-        if ((e) != NB_OK)                                                                                              \
-            fail_msg("%s", nb_ctx_error(ctx));                                                                         \
-    } while (0)
 
 static void build(small_model *m, const char *text, int32_t batch)
 {
