@@ -3,26 +3,11 @@
 #include "kernels/grad16/qgrad_winograd.h"
 
 #ifdef NB_WITH_AVX2
-#    include <immintrin.h>
-
+#    include "kernels/integer/iavx2.h"
 #    include "kernels/integer/iconv_winograd.h"
-#    include "kernels/integer/ipairs_avx2.h"
 #    include <nibble/extend/tensor.h>
 
-#    define AVX2        __attribute__((target("avx2")))
-#    define AVX2_INLINE __attribute__((target("avx2"), always_inline)) static inline
-
 enum { IN = 4, OUT = 2, POINTS = 16, ROWS = 4, W = 8 };
-
-AVX2_INLINE __m256i load256(const void *p)
-{
-    return _mm256_loadu_si256(p);
-}
-
-AVX2_INLINE void store256(void *p, __m256i v)
-{
-    _mm256_storeu_si256(p, v);
-}
 
 /* t = B'd, s16. */
 AVX2_INLINE void to_points(__m256i *t, const __m256i *d)

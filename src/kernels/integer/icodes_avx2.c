@@ -6,15 +6,7 @@
 
 #ifdef NB_WITH_AVX2
 
-#    include <immintrin.h>
-
-#    define AVX2        __attribute__((target("avx2")))
-#    define AVX2_INLINE __attribute__((target("avx2"), always_inline)) static inline
-
-AVX2_INLINE __m256i load256(const void *p)
-{
-    return _mm256_loadu_si256(p);
-}
+#    include "kernels/integer/iavx2.h"
 
 /* Constants of 8 channels. e: lanes 0, 2, 4, 6; o: lanes 1, 3, 5, 7, as 64-bit numbers. */
 typedef struct {

@@ -12,22 +12,9 @@
 
 #ifdef NB_WITH_AVX2
 
-#    include <immintrin.h>
-
-#    define AVX2        __attribute__((target("avx2")))
-#    define AVX2_INLINE __attribute__((target("avx2"), always_inline)) static inline
+#    include "kernels/integer/iavx2.h"
 
 enum { TILE = 6, LANES = NB_ICONV_LANES, STEP = 64 /* bytes */ };
-
-AVX2_INLINE __m256i load256(const void *p)
-{
-    return _mm256_loadu_si256(p);
-}
-
-AVX2_INLINE void store256(void *p, __m256i v)
-{
-    _mm256_storeu_si256(p, v);
-}
 
 AVX2_INLINE __m256i broadcast_pair(const int16_t *x)
 {

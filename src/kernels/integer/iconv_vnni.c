@@ -6,22 +6,9 @@
 
 #ifdef NB_WITH_VNNI
 
-#    include <immintrin.h>
-
-#    define V                __m512i
-#    define V_LANES          16
-#    define V_ZERO           _mm512_setzero_si512()
-#    define V_LOAD(p)        _mm512_loadu_si512(p)
-#    define V_STORE(p, v)    _mm512_storeu_si512(p, v)
-#    define V_ADD(a, b)      _mm512_add_epi32(a, b)
-#    define W                __m512i
-#    define W_LOAD(p)        _mm512_loadu_si512(p)
-#    define X                __m512i
-#    define X_SET(v)         _mm512_set1_epi32(v)
+#    include "kernels/integer/izmm.h"
 #    define V_DOT(acc, x, w) _mm512_dpbusd_epi32(acc, x, w)
 #    define TILE_BYTES       1
-#    define TILE_ROWS        12
-#    define TILE_PANELS      2
 #    define TILE_TARGET      __attribute__((target("avx512f,avx512vnni")))
 #    include "kernels/integer/iconv_tile.h"
 

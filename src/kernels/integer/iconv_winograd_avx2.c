@@ -4,12 +4,7 @@
 
 #ifdef NB_WITH_AVX2
 
-#    include "kernels/integer/ipairs_avx2.h"
-
-#    include <immintrin.h>
-
-#    define AVX2        __attribute__((target("avx2")))
-#    define AVX2_INLINE __attribute__((target("avx2"), always_inline)) static inline
+#    include "kernels/integer/iavx2.h"
 
 enum { IN = 6, OUT = 4, TILE = 6 };
 
