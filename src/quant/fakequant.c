@@ -166,8 +166,9 @@ static void keep_sums(const nb_node *n, nb_qparams *q, int32_t c, const nb_weigh
 {
     const int32_t channels = n->out.shape.d[0];
     const int64_t per = nb_count(&n->out) / channels;
-    const nb_grid *g = &((const nb_fq_priv *)n->priv)->grid;
-    const float *w = nb_fq_values(n);
+    const nb_fq_priv *p = n->priv;
+    const nb_grid *g = &p->grid;
+    const float *w = p->warped ? p->warped : use->w ? use->w : n->in[0]->out.data;
     float s = q->scale[c];
     if (q->n > 1)
         s = channel_scale(use, g, w + c * per, per, c, s);
@@ -208,7 +209,9 @@ nb_status nb_fakequant_read_by(nb_graph *g, const nb_node *fq, const nb_node *ma
 static nb_weight_use use_of(const nb_fq_priv *p)
 {
     const nb_node *mac = p->reader;
-    return mac ? (nb_weight_use){mac->in[0]->out.q, mac->n_in > 2 ? mac->in[2]->out.data : NULL} : (nb_weight_use){0};
+    if (!mac)
+        return (nb_weight_use){0};
+    return (nb_weight_use){.x = mac->in[0]->out.q, .bias = mac->n_in > 2 ? mac->in[2]->out.data : NULL};
 }
 
 bool nb_fakequant_state_sound(const nb_node *n, const float *state)
@@ -343,7 +346,7 @@ static void tensor_forward(fq_job *j)
 static void fq_forward(nb_node *n, const nb_run *r)
 {
     const nb_fakequant_attr *a = n->attr;
-    nb_fq_warp(n);
+    nb_fq_warp(n, n->in[0]->out.data);
     if (a->simulated) {
         nb_fq_simulate(n, r);
         return;
@@ -425,23 +428,57 @@ int32_t nb_fakequant_channels(const nb_node *fq)
     return (a->per_channel ? fq->out.shape.d[0] : 1) * (a->per_last ? nb_channels(&fq->out) : 1);
 }
 
-nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_use *use, nb_qparams *q, int8_t *codes)
+bool nb_fakequant_of_weights(const nb_node *fq)
+{
+    return ((const nb_fakequant_attr *)fq->attr)->weights;
+}
+
+/* Weights that are made of leaves by one node (a folded batch norm's), as they are now: *made, nb_free; NULL: they are
+ * a leaf. */
+static nb_status make_weights(nb_ctx *ctx, const nb_node *fq, float **made)
+{
+    *made = NULL;
+    if (!nb_fakequant_of_weights(fq) || (fq->in[0]->flags & NB_NODE_LEAF))
+        return NB_OK;
+    nb_node w = *fq->in[0];
+    w.saved = NULL;
+    w.out.data = *made = nb_alloc(ctx, (size_t)nb_count(&w.out) * sizeof(float));
+    if (!*made)
+        return NB_E_NOMEM;
+    w.op->forward(&w, &(nb_run){0});
+    return NB_OK;
+}
+
+static nb_status snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_use *use, nb_qparams *q, int8_t *codes)
 {
     const nb_fq_priv *p = fq->priv;
+    const float *w = use && use->w ? use->w : fq->in[0]->out.data;
     q->n = nb_fakequant_channels(fq);
     set_grid(fq, q);
     int64_t per = nb_count(&fq->out) / q->n;
-    nb_fq_warp(fq);
+    nb_fq_warp(fq, w);
+    w = p->warped ? p->warped : w;
     for (int32_t c = 0; c < q->n; c++) {
         if (!nb_fq_seen(fq, c))
             return nb_fail(ctx, NB_E_UNSUPPORTED,
                            "%s has no range yet: train at least one step with quant: on before lowering", fq->name);
         nb_fq_set_params(fq, q, c, use);
-        const nb_fq_span v = {nb_fq_values(fq) + c * per, per, c * per, nb_fq_draw_of(fq, &(nb_run){0})};
+        const nb_fq_span v = {w + c * per, per, c * per, nb_fq_draw_of(fq, &(nb_run){0})};
         if (codes)
             nb_fq_codes(p, (uint8_t *)codes + c * per, NULL, &v, q, c);
     }
     return NB_OK;
+}
+
+nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_use *use, nb_qparams *q, int8_t *codes)
+{
+    float *made;
+    nb_weight_use u = use ? *use : (nb_weight_use){0};
+    NB_TRY(make_weights(ctx, fq, &made));
+    u.w = made;
+    nb_status st = snapshot(ctx, fq, &u, q, codes);
+    nb_free(ctx, made);
+    return st;
 }
 
 static nb_status fq_lower(nb_lowering *lo, const nb_node *n)

@@ -122,12 +122,12 @@ nb_status nb_fq_learned_prepare(nb_graph *g, nb_node *n)
     return p->lane ? NB_OK : NB_E_NOMEM;
 }
 
-void nb_fq_warp(const nb_node *n)
+void nb_fq_warp(const nb_node *n, const float *x)
 {
     const nb_fakequant_attr *a = n->attr;
     const nb_fq_priv *p = n->priv;
     if (p->warped)
-        a->learning->warp(p->warped, n->in[0]->out.data, nb_count(&n->out));
+        a->learning->warp(p->warped, x, nb_count(&n->out));
 }
 
 static float *row(const nb_node *n, int32_t c)

@@ -88,7 +88,7 @@ static inline const float *nb_fq_values(const nb_node *n)
     const nb_fq_priv *p = n->priv;
     return p->warped ? p->warped : n->in[0]->out.data;
 }
-void nb_fq_warp(const nb_node *n);
+void nb_fq_warp(const nb_node *n, const float *x);
 /* All channels have begun to learn: the range is not needed any more. Also where nothing is learned: false. */
 bool nb_fq_learning(const nb_node *n);
 /* After the range of channel c was observed: begins, or, in a calibration, begins anew. */
