@@ -9,17 +9,19 @@
 
 #include <math.h>
 
-static const char *dorefa_refuses(const nb_grid *g, bool nonnegative)
+static const char *dorefa_refuses(const nb_learn_site *site)
 {
+    const nb_grid *g = site->grid;
     if (g->weights)
         return g->n_levels == 1 << g->bits && g->hi == (1 << g->bits) - 1
                    ? NULL
                    : "has weights of 2^bits values without 0: set format: odd, and bits to at most 7";
     if (g->lo < 0)
         return "clips activations to 0..1, and these have a sign: set scheme: asymmetric or unsigned";
-    return nonnegative ? NULL
-                       : "clips activations to 0..1, and these can be negative, as there is no relu: learn: lsqplus is "
-                         "for such values";
+    return site->nonnegative
+               ? NULL
+               : "clips activations to 0..1, and these can be negative, as there is no relu: learn: lsqplus is "
+                 "for such values";
 }
 
 static float dorefa_scale(const void *attr, const float *param, const nb_grid *g)
@@ -37,8 +39,10 @@ static int32_t dorefa_zero(const void *attr, const float *param, const nb_grid *
     return g->weights ? 0 : g->lo;
 }
 
-static void dorefa_warp(float *y, const float *w, int64_t n)
+static void dorefa_warp(const void *attr, const float *param, float *y, const float *w, int64_t n)
 {
+    (void)attr;
+    (void)param;
     float most = 0;
     for (int64_t i = 0; i < n; i++) {
         y[i] = tanhf(w[i]);
@@ -48,8 +52,12 @@ static void dorefa_warp(float *y, const float *w, int64_t n)
         y[i] /= most;
 }
 
-static void dorefa_unwarp(float *dw, const float *dy, const float *w, int64_t n)
+static void dorefa_unwarp(const void *attr, const float *param, float *dw, float *dparam, const float *dy,
+                          const float *w, int64_t n)
 {
+    (void)attr;
+    (void)param;
+    (void)dparam;
     int64_t at = 0; /* of the largest */
     double sum = 0;
     for (int64_t i = 0; i < n; i++) {

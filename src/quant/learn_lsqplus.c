@@ -15,9 +15,9 @@
 
 static const nb_key lsqplus_keys[] = {NB_LEARNING_KEYS("1", "0"), {0}};
 
-static const char *lsqplus_refuses(const nb_grid *g, bool nonnegative)
+static const char *lsqplus_refuses(const nb_learn_site *site)
 {
-    (void)nonnegative;
+    const nb_grid *g = site->grid;
     if (g->weights || g->scheme == NB_SCHEME_ASYMMETRIC)
         return NULL;
     return "learns an offset, and these activations have none: set scheme: asymmetric, or learn: lsq, which is the "

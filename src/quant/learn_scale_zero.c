@@ -7,9 +7,9 @@
 
 static const nb_key scale_zero_keys[] = {NB_LEARNING_KEYS("1", "0"), {0}};
 
-static const char *scale_zero_refuses(const nb_grid *g, bool nonnegative)
+static const char *scale_zero_refuses(const nb_learn_site *site)
 {
-    (void)nonnegative;
+    const nb_grid *g = site->grid;
     if (g->scheme == NB_SCHEME_ASYMMETRIC && !g->level)
         return NULL;
     return g->weights ? "learns a zero point, and these weights have none: set learn: lsq"

@@ -122,14 +122,6 @@ nb_status nb_fq_learned_prepare(nb_graph *g, nb_node *n)
     return p->lane ? NB_OK : NB_E_NOMEM;
 }
 
-void nb_fq_warp(const nb_node *n)
-{
-    const nb_fakequant_attr *a = n->attr;
-    const nb_fq_priv *p = n->priv;
-    if (p->warped)
-        a->learning->warp(p->warped, n->in[0]->out.data, nb_count(&n->out));
-}
-
 static float *row(const nb_node *n, int32_t c)
 {
     const nb_fakequant_attr *a = n->attr;
@@ -145,6 +137,46 @@ static bool has_begun(const nb_node *n, int32_t c)
     return false;
 }
 
+/* The state of the first channel, as far as there is one. */
+static const float *warp_param(const nb_node *n)
+{
+    return nb_fakequant_can_learn(n) ? row(n, 0) : NULL;
+}
+
+void nb_fq_warp(const nb_node *n)
+{
+    const nb_fakequant_attr *a = n->attr;
+    const nb_fq_priv *p = n->priv;
+    const float *w = n->in[0]->out.data;
+    if (!p->warped)
+        return;
+    if (nb_fakequant_can_learn(n) && !has_begun(n, 0)) /* it begins with the weights themselves */
+        memcpy(p->warped, w, (size_t)nb_count(&n->out) * sizeof *w);
+    else
+        a->learning->warp(a->learning_attr, warp_param(n), p->warped, w, nb_count(&n->out));
+}
+
+void nb_fq_unwarp(const nb_node *n, const float *dy, bool learns)
+{
+    const nb_fakequant_attr *a = n->attr;
+    a->learning->unwarp(a->learning_attr, warp_param(n), n->in[0]->out.grad, learns ? n->in[2]->out.grad : NULL, dy,
+                        n->in[0]->out.data, nb_count(&n->out));
+}
+
+void nb_fq_learned_book(const nb_node *n, float scale)
+{
+    const nb_fakequant_attr *a = n->attr;
+    nb_fq_priv *p = n->priv;
+    if (!a->learning->book)
+        return;
+    nb_grid *g = &p->grid;
+    g->level = p->level;
+    g->n_levels = a->learning->book(a->learning_attr, scale > 0 && has_begun(n, 0) ? row(n, 0) : NULL, scale, p->level);
+    g->hi = NB_MOST_LEVEL;
+    g->lo = -g->hi;
+    nb_k_levels(&p->levels, p->level, g->n_levels);
+}
+
 bool nb_fq_learning(const nb_node *n)
 {
     if (!nb_fakequant_can_learn(n))
@@ -155,6 +187,11 @@ bool nb_fq_learning(const nb_node *n)
     return true;
 }
 
+static float stored(const void *x, int64_t i)
+{
+    return ((const float *)x)[i];
+}
+
 void nb_fq_learned_begin(const nb_node *n, int32_t c, const nb_observation *seen)
 {
     const nb_fakequant_attr *a = n->attr;
@@ -162,9 +199,11 @@ void nb_fq_learned_begin(const nb_node *n, int32_t c, const nb_observation *seen
     const bool anew = seen->calibration > 0;
     if (!nb_fakequant_can_learn(n) || !nb_fq_seen(n, c) || (has_begun(n, c) && !anew))
         return;
-    nb_learn_start s = {.grid = &p->grid, .values = &seen->values, .n = seen->n};
+    const nb_values weights = {stored, n->in[0]->out.data};
+    nb_learn_start s = {.grid = &p->grid, .values = p->warped ? &weights : &seen->values, .n = seen->n};
     a->range->params(a->range_attr, nb_fq_state(n, c), &p->grid, &s.scale, &s.zero);
     a->learning->init(a->learning_attr, &s, row(n, c));
+    nb_fq_warp(n); /* by what has just begun */
 }
 
 void nb_fq_learned_params(const nb_node *n, int32_t c, float *scale, int32_t *zero)

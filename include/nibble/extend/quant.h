@@ -17,6 +17,8 @@ typedef enum { NB_GRANULARITY_CHANNEL, NB_GRANULARITY_TENSOR, NB_GRANULARITY_FUL
 
 /* ---- what a quantizer is: four answers, each a table in a file of its own; none knows the others ---- */
 
+enum { NB_MOST_LEVEL = 127 }; /* a code of weights is an 8-bit integer that can be negated */
+
 /* The codes there are: every integer of lo..hi, or the levels. */
 typedef struct nb_grid {
     int32_t bits, lo, hi;
@@ -136,6 +138,12 @@ typedef struct {
     int64_t n;
 } nb_learn_start;
 
+/* What a learning is asked to learn for. */
+typedef struct {
+    const nb_grid *grid;
+    bool nonnegative, per_channel; /* values are; scales are */
+} nb_learn_site;
+
 /* What every learning with a state has, and its attributes begin with. */
 typedef struct {
     float lr, decay; /* factor on the learning rate; L2, added to the gradient as the optimizer adds that of weights */
@@ -155,18 +163,23 @@ struct nb_learning {
     int32_t n_state;    /* 0: there is nothing to learn, and at most a scale that never changes */
     int32_t n_positive; /* the optimizer keeps so many of them, the first, above 0 */
     bool ends;          /* backward reads above and below, which cost as much again as by_scale */
-    /* Why it cannot be what such a grid needs, and what would do, for "learn: NAME: ..."; NULL: it can. nonnegative: so are
-     * the values. The function may be NULL: it always can. */
-    const char *(*refuses)(const nb_grid *g, bool nonnegative);
+    /* Why it cannot be there, and what would do, for "learn: NAME: ..."; NULL: it can. The function may be NULL: always. */
+    const char *(*refuses)(const nb_learn_site *site);
     void (*init)(const void *attr, const nb_learn_start *s, float *param);
     float (*scale)(const void *attr, const float *param, const nb_grid *g);
     /* With n_state 0 these are constants, and param is NULL. scale: of the codes, after the format has rounded the wish. NULL: what the range said stands. */
     int32_t (*zero)(const void *attr, const float *param, const nb_grid *g, float scale);
-    void (*backward)(const void *attr, const nb_grid *g, const nb_learn_sums *s, const float *param,
-                     float *dparam); /* adds */
-    /* Weights are quantized as what this makes of them, all n of a tensor; they themselves stay what is trained. */
-    void (*warp)(float *y, const float *w, int64_t n);
-    void (*unwarp)(float *dw, const float *dy, const float *w, int64_t n); /* adds the gradient of w, from that of y */
+    /* Adds. NULL: there is nothing to learn, or unwarp does it. */
+    void (*backward)(const void *attr, const nb_grid *g, const nb_learn_sums *s, const float *param, float *dparam);
+    /* Weights are quantized as what this makes of them, all n of a tensor; they themselves stay what is trained. It is not
+     * called before learning has begun; param is the first channel's. */
+    void (*warp)(const void *attr, const float *param, float *y, const float *w, int64_t n);
+    /* From dy, the gradient of what warp made: adds those of w and, unless dparam is NULL, of param. */
+    void (*unwarp)(const void *attr, const float *param, float *dw, float *dparam, const float *dy, const float *w,
+                   int64_t n);
+    /* Levels in place of the grid's, of a node with one scale: the integers -127..127, ascending, that stand for what is
+     * learned; returns how many, at most 2^bits and always as many. param NULL: before there is anything. */
+    int32_t (*book)(const void *attr, const float *param, float scale, int8_t *level);
 };
 
 /* What LSQ divides gradients by, sqrt(n * Q): n values that share a scale, Q the last code. A scale then moves about as
