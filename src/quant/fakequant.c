@@ -56,7 +56,7 @@ static void set_grid(const nb_node *n, nb_qparams *q)
     nb_grid_take_reals(&p->grid, p->real);
     if (p->grid.real)
         nb_k_reals(&p->reals, p->grid.real, p->grid.n_levels);
-    nb_fq_learned_book(n, 0);
+    nb_fq_learned_book(n, q, 0);
     const nb_grid *g = &p->grid;
     q->bits = g->bits;
     q->lo = g->lo;
@@ -184,11 +184,11 @@ void nb_fq_set_params(const nb_node *n, nb_qparams *q, int32_t c, const nb_weigh
     const nb_fq_priv *p = n->priv;
     a->range->params(a->range_attr, nb_fq_state(n, c), &p->grid, &q->scale[c], &q->zero[c]);
     nb_fq_learned_params(n, c, &q->scale[c], &q->zero[c]);
-    nb_fq_learned_book(n, q->scale[c]);
+    nb_fq_learned_book(n, q, q->scale[c]);
     if (!a->weights || !use || !use->x)
         return;
     keep_sums(n, q, c, use);
-    nb_fq_learned_book(n, q->scale[c]);
+    nb_fq_learned_book(n, q, q->scale[c]);
 }
 
 /* channel_scale counts codes as they round to nearest: others must fit whatever they are. */

@@ -39,34 +39,29 @@ static int32_t dorefa_zero(const void *attr, const float *param, const nb_grid *
     return g->weights ? 0 : g->lo;
 }
 
-static void dorefa_warp(const void *attr, const float *param, float *y, const float *w, int64_t n)
+static void dorefa_warp(const nb_warping *p, float *y)
 {
-    (void)attr;
-    (void)param;
     float most = 0;
-    for (int64_t i = 0; i < n; i++) {
-        y[i] = tanhf(w[i]);
+    for (int64_t i = 0; i < p->n; i++) {
+        y[i] = tanhf(p->w[i]);
         most = fmaxf(most, fabsf(y[i]));
     }
-    for (int64_t i = 0; most > 0 && i < n; i++)
+    for (int64_t i = 0; most > 0 && i < p->n; i++)
         y[i] /= most;
 }
 
-static void dorefa_unwarp(const void *attr, const float *param, float *dw, float *dparam, const float *dy,
-                          const float *w, int64_t n)
+static void dorefa_unwarp(const nb_warping *p, const float *dy, float *dw, float *dparam)
 {
-    (void)attr;
-    (void)param;
     (void)dparam;
     int64_t at = 0; /* of the largest */
     double sum = 0;
-    for (int64_t i = 0; i < n; i++) {
-        at = fabsf(w[i]) > fabsf(w[at]) ? i : at;
-        sum += (double)dy[i] * tanh((double)w[i]);
+    for (int64_t i = 0; i < p->n; i++) {
+        at = fabsf(p->w[i]) > fabsf(p->w[at]) ? i : at;
+        sum += (double)dy[i] * tanh((double)p->w[i]);
     }
-    const double top = tanh((double)w[at]), most = fabs(top);
-    for (int64_t i = 0; most > 0 && i < n; i++) {
-        const double t = tanh((double)w[i]), by_most = i == at ? sum / (most * top) : 0;
+    const double top = tanh((double)p->w[at]), most = fabs(top);
+    for (int64_t i = 0; most > 0 && i < p->n; i++) {
+        const double t = tanh((double)p->w[i]), by_most = i == at ? sum / (most * top) : 0;
         dw[i] += (float)(((double)dy[i] / most - by_most) * (1 - t * t));
     }
 }

@@ -66,35 +66,34 @@ static int8_t integer_of(float magnitude, float scale)
     return (int8_t)(v > NB_MOST_LEVEL ? NB_MOST_LEVEL : v > 1 ? v : 1);
 }
 
-static int32_t ttq_book(const void *attr, const float *param, float scale, int8_t *level)
+static int32_t ttq_book(const nb_grid *g, const float *param, float scale, int8_t *level)
 {
-    (void)attr;
+    (void)g;
     level[0] = param ? (int8_t)-integer_of(param[1], scale) : -NB_MOST_LEVEL;
     level[1] = 0;
     level[2] = param ? integer_of(param[0], scale) : NB_MOST_LEVEL;
     return 3;
 }
 
-static void ttq_warp(const void *attr, const float *param, float *y, const float *w, int64_t n)
+static void ttq_warp(const nb_warping *p, float *y)
 {
-    const float limit = limit_of(attr, w, n);
-    for (int64_t i = 0; i < n; i++)
-        y[i] = w[i] > limit ? param[0] : w[i] < -limit ? -param[1] : 0;
+    const float limit = limit_of(p->attr, p->w, p->n);
+    for (int64_t i = 0; i < p->n; i++)
+        y[i] = p->w[i] > limit ? p->param[0] : p->w[i] < -limit ? -p->param[1] : 0;
 }
 
-static void ttq_unwarp(const void *attr, const float *param, float *dw, float *dparam, const float *dy, const float *w,
-                       int64_t n)
+static void ttq_unwarp(const nb_warping *p, const float *dy, float *dw, float *dparam)
 {
-    const float limit = limit_of(attr, w, n);
+    const float limit = limit_of(p->attr, p->w, p->n);
     double sum[2] = {0};
-    for (int64_t i = 0; i < n; i++) {
-        const bool above = w[i] > limit, below = w[i] < -limit;
-        dw[i] += dy[i] * (above ? param[0] : below ? param[1] : 1);
+    for (int64_t i = 0; i < p->n; i++) {
+        const bool above = p->w[i] > limit, below = p->w[i] < -limit;
+        dw[i] += dy[i] * (above ? p->param[0] : below ? p->param[1] : 1);
         sum[0] += above ? (double)dy[i] : 0;
         sum[1] -= below ? (double)dy[i] : 0;
     }
     for (int32_t k = 0; dparam && k < 2; k++)
-        dparam[k] += (float)(sum[k] / sqrt((double)n));
+        dparam[k] += (float)(sum[k] / sqrt((double)p->n));
 }
 
 const nb_learning nb_learning_ttq = {

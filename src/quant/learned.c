@@ -137,33 +137,37 @@ static bool has_begun(const nb_node *n, int32_t c)
     return false;
 }
 
-/* The state of the first channel, as far as there is one. */
-static const float *warp_param(const nb_node *n)
+static nb_warping warping(const nb_node *n)
 {
-    return nb_fakequant_can_learn(n) ? row(n, 0) : NULL;
+    const nb_fakequant_attr *a = n->attr;
+    const nb_fq_priv *p = n->priv;
+    return (nb_warping){.attr = a->learning_attr,
+                        .grid = &p->grid,
+                        .param = nb_fakequant_can_learn(n) ? row(n, 0) : NULL,
+                        .w = n->in[0]->out.data,
+                        .n = nb_count(&n->out)};
 }
 
 void nb_fq_warp(const nb_node *n)
 {
-    const nb_fakequant_attr *a = n->attr;
     const nb_fq_priv *p = n->priv;
-    const float *w = n->in[0]->out.data;
     if (!p->warped)
         return;
-    if (nb_fakequant_can_learn(n) && !has_begun(n, 0)) /* it begins with the weights themselves */
-        memcpy(p->warped, w, (size_t)nb_count(&n->out) * sizeof *w);
+    const nb_warping w = warping(n);
+    if (w.param && !has_begun(n, 0)) /* it begins with the weights themselves */
+        memcpy(p->warped, w.w, (size_t)w.n * sizeof *w.w);
     else
-        a->learning->warp(a->learning_attr, warp_param(n), p->warped, w, nb_count(&n->out));
+        ((const nb_fakequant_attr *)n->attr)->learning->warp(&w, p->warped);
 }
 
 void nb_fq_unwarp(const nb_node *n, const float *dy, bool learns)
 {
-    const nb_fakequant_attr *a = n->attr;
-    a->learning->unwarp(a->learning_attr, warp_param(n), n->in[0]->out.grad, learns ? n->in[2]->out.grad : NULL, dy,
-                        n->in[0]->out.data, nb_count(&n->out));
+    const nb_warping w = warping(n);
+    ((const nb_fakequant_attr *)n->attr)
+        ->learning->unwarp(&w, dy, n->in[0]->out.grad, learns ? n->in[2]->out.grad : NULL);
 }
 
-void nb_fq_learned_book(const nb_node *n, float scale)
+void nb_fq_learned_book(const nb_node *n, nb_qparams *q, float scale)
 {
     const nb_fakequant_attr *a = n->attr;
     nb_fq_priv *p = n->priv;
@@ -171,10 +175,11 @@ void nb_fq_learned_book(const nb_node *n, float scale)
         return;
     nb_grid *g = &p->grid;
     g->level = p->level;
-    g->n_levels = a->learning->book(a->learning_attr, scale > 0 && has_begun(n, 0) ? row(n, 0) : NULL, scale, p->level);
+    g->n_levels = a->learning->book(g, scale > 0 && has_begun(n, 0) ? row(n, 0) : NULL, scale, p->level);
     g->hi = NB_MOST_LEVEL;
     g->lo = -g->hi;
     nb_k_levels(&p->levels, p->level, g->n_levels);
+    q->n_levels = g->n_levels;
 }
 
 bool nb_fq_learning(const nb_node *n)

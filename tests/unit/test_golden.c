@@ -416,7 +416,7 @@ static void learned_offsets_zero_points_thresholds_and_clips_have_pytorchs_gradi
         c.d_param = must(f, k, "d.param");
         check_learned(f, k, &c);
     }
-    assert_int_equal(k, 13);
+    assert_int_equal(k, 14);
     nb_st_close(ctx, f);
 }
 

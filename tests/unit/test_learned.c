@@ -214,6 +214,36 @@ static void ternary_weights_are_two_magnitudes_and_their_table_is_theirs(void **
     ref_street_close(&s);
 }
 
+static void a_codebook_begins_at_equal_distance_and_its_integers_are_distinct(void **state)
+{
+    (void)state;
+    ref_street s = open_net(LAYERS "quant: {weights: {bits: 2, granularity: tensor, learn: codebook, range: minmax},\n"
+                                   "  first_last_bits: 0}\n");
+    const nb_node *fq = nb_graph_find(s.graph, "c.weight.fq");
+    const float *w = fq->in[0]->out.data;
+    const int8_t *code = fq->out.data;
+    float *book = fq->in[2]->out.data, most = 0;
+    forward(&s, (nb_run){0});
+    for (int32_t i = 0; i < 135; i++)
+        most = fmaxf(most, fabsf(w[i]));
+    for (int32_t k = 0; k < 16; k++)
+        assert_true(fabsf(book[k] - (k < 4 ? most * (float)(2 * k - 3) / 3 : 0)) < 1e-6f * most);
+    assert_int_equal(fq->out.q->n_levels, 4);
+    assert_true(fq->out.q->level[0] == -127 && fq->out.q->level[1] == -42 && fq->out.q->level[3] == 127);
+    static const float sets[][4] = {{0.5f, -1, 0.25f, 0.2501f}, {-1, -1, -1, -1}, {2, 2, 2, 2}};
+    static const int8_t levels[][3] = {{-127, 32, 64}, {-127, -126}, {126, 127}};
+    for (int32_t k = 0; k < 3; k++) {
+        memcpy(book, sets[k], sizeof sets[k]);
+        forward(&s, (nb_run){.step = 1 + k});
+        const int32_t n = fq->out.q->n_levels;
+        assert_int_equal(n, k == 0 ? 3 : 2); /* two are one integer */
+        assert_memory_equal(fq->out.q->level, levels[k], (size_t)n);
+        for (int32_t i = 0; i < 135; i++)
+            assert_int_equal(code[i], k == 1 ? -127 : k == 2 ? 127 : w[i] < -0.375f ? -127 : w[i] > 0.37505f ? 64 : 32);
+    }
+    ref_street_close(&s);
+}
+
 static void what_warps_weights_leaves_them_as_they_are_and_codes_follow_them(void **state)
 {
     (void)state;
@@ -260,6 +290,7 @@ static void chains_learn_the_same_bits_as_their_nodes_one_by_one(void **state)
     same_bits(LEARNS("lsqplus", "lsqplus"));
     same_bits(LEARNS("tqt", "scale_zero"));
     same_bits(LAYERS "quant: {weights: {bits: 2, granularity: tensor, learn: ttq}, activations: {learn: dorefa}}\n");
+    same_bits(LAYERS "quant: {weights: {bits: 3, granularity: tensor, learn: codebook}}\n");
     same_bits(
         "data: {name: synth, count: 64, height: 8, width: 8, channels: 3, classes: 3}\n"
         "model: [input, conv2d: {name: c, out: 5, kernel: 3, bias: no}, batchnorm, relu: {cap: 1, name: r},\n"
@@ -278,6 +309,7 @@ int main(void)
         cmocka_unit_test(an_offset_that_left_the_grid_takes_only_steps_back),
         cmocka_unit_test(each_begins_where_the_range_is_and_weights_of_lsqplus_at_three_deviations),
         cmocka_unit_test(ternary_weights_are_two_magnitudes_and_their_table_is_theirs),
+        cmocka_unit_test(a_codebook_begins_at_equal_distance_and_its_integers_are_distinct),
         cmocka_unit_test(what_warps_weights_leaves_them_as_they_are_and_codes_follow_them),
         cmocka_unit_test(chains_learn_the_same_bits_as_their_nodes_one_by_one),
     };

@@ -143,6 +143,8 @@ static void mistakes_in_the_quant_section_are_named(void **state)
         {"quant: {weights: {learn: ttq, bits: 2}}\n", "learn: ttq: has two values per layer: set granularity: tensor"},
         {"quant: {weights: {learn: ttq, granularity: tensor}}\n", "set bits: 2 and format: uniform"},
         {"quant: {activations: {learn: ttq}}\n", "is for weights"},
+        {"quant: {weights: {learn: codebook, bits: 5, granularity: tensor}}\n", "set bits to at most 4"},
+        {"quant: {weights: {learn: codebook, bits: 4}}\n", "has one book per layer: set granularity: tensor"},
         {"quant: {weights: {learn: dorefa, bits: 4}}\n", "set format: odd, and bits to at most 7"},
         {"quant: {weights: {format: odd, bits: 8}}\n", "has codes of 2..7 bits"},
         {"quant: {activations: {learn: dorefa, scheme: symmetric}}\n", "set scheme: asymmetric or unsigned"},

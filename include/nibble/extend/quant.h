@@ -144,6 +144,14 @@ typedef struct {
     bool nonnegative, per_channel; /* values are; scales are */
 } nb_learn_site;
 
+/* All weights of a tensor, and the state of its first channel (NULL: there is none). */
+typedef struct {
+    const void *attr;
+    const nb_grid *grid;
+    const float *param, *w;
+    int64_t n;
+} nb_warping;
+
 /* What every learning with a state has, and its attributes begin with. */
 typedef struct {
     float lr, decay; /* factor on the learning rate; L2, added to the gradient as the optimizer adds that of weights */
@@ -171,15 +179,14 @@ struct nb_learning {
     int32_t (*zero)(const void *attr, const float *param, const nb_grid *g, float scale);
     /* Adds. NULL: there is nothing to learn, or unwarp does it. */
     void (*backward)(const void *attr, const nb_grid *g, const nb_learn_sums *s, const float *param, float *dparam);
-    /* Weights are quantized as what this makes of them, all n of a tensor; they themselves stay what is trained. It is not
-     * called before learning has begun; param is the first channel's. */
-    void (*warp)(const void *attr, const float *param, float *y, const float *w, int64_t n);
-    /* From dy, the gradient of what warp made: adds those of w and, unless dparam is NULL, of param. */
-    void (*unwarp)(const void *attr, const float *param, float *dw, float *dparam, const float *dy, const float *w,
-                   int64_t n);
+    /* Weights are quantized as what this makes of them, y [n]; they themselves stay what is trained. Not called before
+     * learning has begun. */
+    void (*warp)(const nb_warping *p, float *y);
+    /* From dy, the gradient of y: adds those of the weights and, unless dparam is NULL, of the state. */
+    void (*unwarp)(const nb_warping *p, const float *dy, float *dw, float *dparam);
     /* Levels in place of the grid's, of a node with one scale: the integers -127..127, ascending, that stand for what is
-     * learned; returns how many, at most 2^bits and always as many. param NULL: before there is anything. */
-    int32_t (*book)(const void *attr, const float *param, float scale, int8_t *level);
+     * learned, in units of the scale; returns how many, at most 2^bits. param NULL: before there is anything. */
+    int32_t (*book)(const nb_grid *g, const float *param, float scale, int8_t *level);
 };
 
 /* What LSQ divides gradients by, sqrt(n * Q): n values that share a scale, Q the last code. A scale then moves about as
