@@ -20,7 +20,7 @@ static const char *codebook_refuses(const nb_learn_site *site)
         return "is for weights: for activations set learn: lsq, lsqplus or pact";
     if (site->per_channel)
         return "has one book per layer: set granularity: tensor";
-    return g->bits <= MAX_BITS && !g->level
+    return g->bits <= MAX_BITS && !g->level && !g->real
                ? NULL
                : "has values in place of a grid: set bits to at most 4 and format: uniform";
 }

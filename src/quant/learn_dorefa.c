@@ -13,7 +13,7 @@ static const char *dorefa_refuses(const nb_learn_site *site)
 {
     const nb_grid *g = site->grid;
     if (g->weights)
-        return g->n_levels == 1 << g->bits && g->hi == (1 << g->bits) - 1
+        return g->level && g->n_levels == 1 << g->bits && g->hi == (1 << g->bits) - 1
                    ? NULL
                    : "has weights of 2^bits values without 0: set format: odd, and bits to at most 7";
     if (g->lo < 0)

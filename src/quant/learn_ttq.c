@@ -26,7 +26,9 @@ static const char *ttq_refuses(const nb_learn_site *site)
         return "is for weights: for activations set learn: lsq, lsqplus or pact";
     if (site->per_channel)
         return "has two values per layer: set granularity: tensor";
-    return g->bits == 2 && !g->level ? NULL : "has three values in place of a grid: set bits: 2 and format: uniform";
+    return g->bits == 2 && !g->level && !g->real
+               ? NULL
+               : "has three values in place of a grid: set bits: 2 and format: uniform";
 }
 
 static float limit_of(const void *attr, const float *w, int64_t n)

@@ -46,6 +46,8 @@ NB_API float nb_grid_scale(const nb_grid *g, float wanted);
 /* Scale and zero point that cover a real range. The range is widened to hold 0 and has a floor; for asymmetric grids
  * the zero point is an integer code (nudged). */
 NB_API void nb_params_cover(const nb_grid *g, float lo, float hi, float *scale, int32_t *zero);
+/* Has it a zero point that can be any code? */
+NB_API bool nb_grid_has_zero(const nb_grid *g);
 /* The zero point nearest to z, of a grid that has one: a code. */
 NB_API int32_t nb_grid_zero(const nb_grid *g, float z);
 /* The level nearest to v, which is in units of the scale; of two the smaller in size. */
