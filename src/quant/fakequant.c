@@ -56,6 +56,7 @@ static void set_grid(const nb_node *n, nb_qparams *q)
     nb_grid_take_reals(&p->grid, p->real);
     if (p->grid.real)
         nb_k_reals(&p->reals, p->grid.real, p->grid.n_levels);
+    nb_fq_learned_book(n, q, 0);
     const nb_grid *g = &p->grid;
     q->bits = g->bits;
     q->lo = g->lo;
@@ -184,8 +185,11 @@ void nb_fq_set_params(const nb_node *n, nb_qparams *q, int32_t c, const nb_weigh
     const nb_fq_priv *p = n->priv;
     a->range->params(a->range_attr, nb_fq_state(n, c), &p->grid, &q->scale[c], &q->zero[c]);
     nb_fq_learned_params(n, c, &q->scale[c], &q->zero[c]);
-    if (a->weights && use && use->x)
-        keep_sums(n, q, c, use);
+    nb_fq_learned_book(n, q, q->scale[c]);
+    if (!a->weights || !use || !use->x)
+        return;
+    keep_sums(n, q, c, use);
+    nb_fq_learned_book(n, q, q->scale[c]);
 }
 
 /* channel_scale counts codes as they round to nearest: others must fit whatever they are. */
@@ -404,11 +408,12 @@ static void pass_through(nb_node *n, float *dx, bool add)
 
 static void fq_backward(nb_node *n, const nb_run *r)
 {
-    if (nb_fakequant_learns(n, r))
+    const nb_fakequant_attr *a = n->attr;
+    const bool learns = nb_fakequant_learns(n, r);
+    if (learns && a->learning->backward)
         nb_fq_learned_backward(n);
     if (!n->in[0]->out.grad)
         return;
-    const nb_fakequant_attr *a = n->attr;
     const nb_fq_priv *p = n->priv;
     const bool fresh = n->fresh & 1;
     float *const dx = n->in[0]->out.grad;
@@ -419,7 +424,7 @@ static void fq_backward(nb_node *n, const nb_run *r)
     pass_through(n, p->warped, false); /* whose values are not needed any more */
     if (fresh)
         memset(dx, 0, (size_t)nb_count(&n->out) * sizeof *dx);
-    a->learning->unwarp(dx, p->warped, n->in[0]->out.data, nb_count(&n->out));
+    nb_fq_unwarp(n, p->warped, learns);
 }
 
 int32_t nb_fakequant_channels(const nb_node *fq)

@@ -9,17 +9,19 @@
 
 #include <math.h>
 
-static const char *dorefa_refuses(const nb_grid *g, bool nonnegative)
+static const char *dorefa_refuses(const nb_learn_site *site)
 {
+    const nb_grid *g = site->grid;
     if (g->weights)
-        return g->n_levels == 1 << g->bits && g->hi == (1 << g->bits) - 1
+        return g->level && g->n_levels == 1 << g->bits && g->hi == (1 << g->bits) - 1
                    ? NULL
                    : "has weights of 2^bits values without 0: set format: odd, and bits to at most 7";
     if (g->lo < 0)
         return "clips activations to 0..1, and these have a sign: set scheme: asymmetric or unsigned";
-    return nonnegative ? NULL
-                       : "clips activations to 0..1, and these can be negative, as there is no relu: learn: lsqplus is "
-                         "for such values";
+    return site->nonnegative
+               ? NULL
+               : "clips activations to 0..1, and these can be negative, as there is no relu: learn: lsqplus is "
+                 "for such values";
 }
 
 static float dorefa_scale(const void *attr, const float *param, const nb_grid *g)
@@ -37,28 +39,29 @@ static int32_t dorefa_zero(const void *attr, const float *param, const nb_grid *
     return g->weights ? 0 : g->lo;
 }
 
-static void dorefa_warp(float *y, const float *w, int64_t n)
+static void dorefa_warp(const nb_warping *p, float *y)
 {
     float most = 0;
-    for (int64_t i = 0; i < n; i++) {
-        y[i] = tanhf(w[i]);
+    for (int64_t i = 0; i < p->n; i++) {
+        y[i] = tanhf(p->w[i]);
         most = fmaxf(most, fabsf(y[i]));
     }
-    for (int64_t i = 0; most > 0 && i < n; i++)
+    for (int64_t i = 0; most > 0 && i < p->n; i++)
         y[i] /= most;
 }
 
-static void dorefa_unwarp(float *dw, const float *dy, const float *w, int64_t n)
+static void dorefa_unwarp(const nb_warping *p, const float *dy, float *dw, float *dparam)
 {
+    (void)dparam;
     int64_t at = 0; /* of the largest */
     double sum = 0;
-    for (int64_t i = 0; i < n; i++) {
-        at = fabsf(w[i]) > fabsf(w[at]) ? i : at;
-        sum += (double)dy[i] * tanh((double)w[i]);
+    for (int64_t i = 0; i < p->n; i++) {
+        at = fabsf(p->w[i]) > fabsf(p->w[at]) ? i : at;
+        sum += (double)dy[i] * tanh((double)p->w[i]);
     }
-    const double top = tanh((double)w[at]), most = fabs(top);
-    for (int64_t i = 0; most > 0 && i < n; i++) {
-        const double t = tanh((double)w[i]), by_most = i == at ? sum / (most * top) : 0;
+    const double top = tanh((double)p->w[at]), most = fabs(top);
+    for (int64_t i = 0; most > 0 && i < p->n; i++) {
+        const double t = tanh((double)p->w[i]), by_most = i == at ? sum / (most * top) : 0;
         dw[i] += (float)(((double)dy[i] / most - by_most) * (1 - t * t));
     }
 }

@@ -15,10 +15,10 @@
 
 static const nb_key lsqplus_keys[] = {NB_LEARNING_KEYS("1", "0"), {0}};
 
-static const char *lsqplus_refuses(const nb_grid *g, bool nonnegative)
+static const char *lsqplus_refuses(const nb_learn_site *site)
 {
-    (void)nonnegative;
-    if (g->weights || g->scheme == NB_SCHEME_ASYMMETRIC)
+    const nb_grid *g = site->grid;
+    if (g->weights || nb_grid_has_zero(g))
         return NULL;
     return "learns an offset, and these activations have none: set scheme: asymmetric, or learn: lsq, which is the "
            "same "
@@ -60,7 +60,7 @@ static float lsqplus_scale(const void *attr, const float *param, const nb_grid *
 static int32_t lsqplus_zero(const void *attr, const float *param, const nb_grid *g, float scale)
 {
     (void)attr;
-    return g->scheme == NB_SCHEME_ASYMMETRIC ? nb_grid_zero(g, -param[1] / scale) : 0;
+    return nb_grid_has_zero(g) ? nb_grid_zero(g, -param[1] / scale) : 0;
 }
 
 static void lsqplus_backward(const void *attr, const nb_grid *g, const nb_learn_sums *s, const float *param,
@@ -69,7 +69,7 @@ static void lsqplus_backward(const void *attr, const nb_grid *g, const nb_learn_
     (void)attr;
     const double divisor = nb_learn_divisor(g, s), clipped = s->above + s->below;
     double by_scale = s->by_scale, by_offset = 0;
-    if (g->scheme == NB_SCHEME_ASYMMETRIC) {
+    if (nb_grid_has_zero(g)) {
         const double zero = -(double)param[1] / (double)s->scale;
         const bool up = zero > g->hi, down = zero < g->lo; /* a descent moves zero against -clipped */
         if (!up && !down)

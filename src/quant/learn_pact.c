@@ -9,15 +9,16 @@
 
 static const nb_key pact_keys[] = {NB_LEARNING_KEYS("1", "1e-4"), {0}};
 
-static const char *pact_refuses(const nb_grid *g, bool nonnegative)
+static const char *pact_refuses(const nb_learn_site *site)
 {
+    const nb_grid *g = site->grid;
     if (g->weights)
         return "clips activations at a learned value: for weights set learn: lsq or dorefa";
     if (g->lo < 0)
         return "clips activations to 0..alpha, and these have a sign: set scheme: asymmetric or unsigned";
-    return nonnegative ? NULL
-                       : "clips activations to 0..alpha, and these can be negative, as there is no relu: "
-                         "learn: lsqplus is for such values";
+    return site->nonnegative ? NULL
+                             : "clips activations to 0..alpha, and these can be negative, as there is no relu: "
+                               "learn: lsqplus is for such values";
 }
 
 static void pact_init(const void *attr, const nb_learn_start *s, float *param)

@@ -7,13 +7,15 @@
 
 static const nb_key scale_zero_keys[] = {NB_LEARNING_KEYS("1", "0"), {0}};
 
-static const char *scale_zero_refuses(const nb_grid *g, bool nonnegative)
+static const char *scale_zero_refuses(const nb_learn_site *site)
 {
-    (void)nonnegative;
-    if (g->scheme == NB_SCHEME_ASYMMETRIC && !g->level)
+    const nb_grid *g = site->grid;
+    if (nb_grid_has_zero(g))
         return NULL;
-    return g->weights ? "learns a zero point, and these weights have none: set learn: lsq"
-                      : "learns a zero point, and these activations have none: set scheme: asymmetric, or learn: lsq";
+    return g->weights
+               ? "learns a zero point, and these weights have none: set learn: lsq"
+               : "learns a zero point, and these activations have none: set scheme: asymmetric and format: uniform, or "
+                 "learn: lsq";
 }
 
 static void scale_zero_init(const void *attr, const nb_learn_start *s, float *param)

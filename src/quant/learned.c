@@ -122,14 +122,6 @@ nb_status nb_fq_learned_prepare(nb_graph *g, nb_node *n)
     return p->lane ? NB_OK : NB_E_NOMEM;
 }
 
-void nb_fq_warp(const nb_node *n, const float *x)
-{
-    const nb_fakequant_attr *a = n->attr;
-    const nb_fq_priv *p = n->priv;
-    if (p->warped)
-        a->learning->warp(p->warped, x, nb_count(&n->out));
-}
-
 static float *row(const nb_node *n, int32_t c)
 {
     const nb_fakequant_attr *a = n->attr;
@@ -145,6 +137,52 @@ static bool has_begun(const nb_node *n, int32_t c)
     return false;
 }
 
+static nb_warping warping(const nb_node *n)
+{
+    const nb_fakequant_attr *a = n->attr;
+    const nb_fq_priv *p = n->priv;
+    return (nb_warping){.attr = a->learning_attr,
+                        .grid = &p->grid,
+                        .param = nb_fakequant_can_learn(n) ? row(n, 0) : NULL,
+                        .w = n->in[0]->out.data,
+                        .n = nb_count(&n->out)};
+}
+
+void nb_fq_warp(const nb_node *n, const float *x)
+{
+    const nb_fq_priv *p = n->priv;
+    if (!p->warped)
+        return;
+    nb_warping w = warping(n);
+    w.w = x;
+    if (w.param && !has_begun(n, 0)) /* it begins with the weights themselves */
+        memcpy(p->warped, w.w, (size_t)w.n * sizeof *w.w);
+    else
+        ((const nb_fakequant_attr *)n->attr)->learning->warp(&w, p->warped);
+}
+
+void nb_fq_unwarp(const nb_node *n, const float *dy, bool learns)
+{
+    const nb_warping w = warping(n);
+    ((const nb_fakequant_attr *)n->attr)
+        ->learning->unwarp(&w, dy, n->in[0]->out.grad, learns ? n->in[2]->out.grad : NULL);
+}
+
+void nb_fq_learned_book(const nb_node *n, nb_qparams *q, float scale)
+{
+    const nb_fakequant_attr *a = n->attr;
+    nb_fq_priv *p = n->priv;
+    if (!a->learning->book)
+        return;
+    nb_grid *g = &p->grid;
+    g->level = p->level;
+    g->n_levels = a->learning->book(g, scale > 0 && has_begun(n, 0) ? row(n, 0) : NULL, scale, p->level);
+    g->hi = NB_MOST_LEVEL;
+    g->lo = -g->hi;
+    nb_k_levels(&p->levels, p->level, g->n_levels);
+    q->n_levels = g->n_levels;
+}
+
 bool nb_fq_learning(const nb_node *n)
 {
     if (!nb_fakequant_can_learn(n))
@@ -155,6 +193,11 @@ bool nb_fq_learning(const nb_node *n)
     return true;
 }
 
+static float stored(const void *x, int64_t i)
+{
+    return ((const float *)x)[i];
+}
+
 void nb_fq_learned_begin(const nb_node *n, int32_t c, const nb_observation *seen)
 {
     const nb_fakequant_attr *a = n->attr;
@@ -162,9 +205,11 @@ void nb_fq_learned_begin(const nb_node *n, int32_t c, const nb_observation *seen
     const bool anew = seen->calibration > 0;
     if (!nb_fakequant_can_learn(n) || !nb_fq_seen(n, c) || (has_begun(n, c) && !anew))
         return;
-    nb_learn_start s = {.grid = &p->grid, .values = &seen->values, .n = seen->n};
+    const nb_values weights = {stored, n->in[0]->out.data};
+    nb_learn_start s = {.grid = &p->grid, .values = p->warped ? &weights : &seen->values, .n = seen->n};
     a->range->params(a->range_attr, nb_fq_state(n, c), &p->grid, &s.scale, &s.zero);
     a->learning->init(a->learning_attr, &s, row(n, c));
+    nb_fq_warp(n, n->in[0]->out.data); /* by what has just begun */
 }
 
 void nb_fq_learned_params(const nb_node *n, int32_t c, float *scale, int32_t *zero)

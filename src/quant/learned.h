@@ -89,6 +89,10 @@ static inline const float *nb_fq_values(const nb_node *n)
     return p->warped ? p->warped : n->in[0]->out.data;
 }
 void nb_fq_warp(const nb_node *n, const float *x);
+/* The gradients of what comes in and of what warping has learned, from that of the values in its place: dy [all]. */
+void nb_fq_unwarp(const nb_node *n, const float *dy, bool learns);
+/* The levels that stand for what is learned, at this scale (0: nothing has been); elsewhere those of the format stay. */
+void nb_fq_learned_book(const nb_node *n, nb_qparams *q, float scale);
 /* All channels have begun to learn: the range is not needed any more. Also where nothing is learned: false. */
 bool nb_fq_learning(const nb_node *n);
 /* After the range of channel c was observed: begins, or, in a calibration, begins anew. */

@@ -66,6 +66,11 @@ float nb_grid_scale(const nb_grid *g, float wanted)
     return sound_scale(g, fmaxf(wanted, RANGE_MIN / (float)(g->hi - g->lo)));
 }
 
+bool nb_grid_has_zero(const nb_grid *g)
+{
+    return g->scheme == NB_SCHEME_ASYMMETRIC && !g->level && !g->real;
+}
+
 int32_t nb_grid_zero(const nb_grid *g, float z)
 {
     z = nearbyintf(z);

@@ -166,7 +166,7 @@ static const char *refusal(const nb_fakequant_attr *a, bool nonnegative)
     float real[256];
     nb_grid g = nb_grid_of(a->format, a->format_attr, a->bits, a->scheme, a->weights, level);
     nb_grid_take_reals(&g, real);
-    return a->learning->refuses(&g, nonnegative);
+    return a->learning->refuses(&(nb_learn_site){&g, nonnegative, a->per_channel || a->per_last});
 }
 
 static void learn_nothing(nb_fakequant_attr *a)

@@ -52,7 +52,7 @@ for name in minmax ema mse; do says "$name - "; done
 run 0 keys formats
 for name in uniform pow2 log odd; do says "$name - "; done
 run 0 keys learnings
-for name in none lsq lsqplus scale_zero tqt pact dorefa; do says "$name - "; done
+for name in none lsq lsqplus scale_zero tqt pact dorefa ttq codebook; do says "$name - "; done
 
 # What texts tell a user to type works: `nibble keys X`, paths of keys, options.
 strings() { # all string literals of the sources, glued where the compiler glues them

@@ -49,6 +49,8 @@ learns() {
 learns plus --set quant.weights.learn=lsqplus --set quant.activations.learn=lsq+ --set quant.activations.bits=3
 learns zero --set quant.weights.learn=tqt --set quant.weights.format=pow2 --set quant.activations.learn=scale_zero --set quant.activations.bits=3
 learns clip --set quant.activations.learn=pact --set quant.activations.bits=3 --set quant.activations.decay=0.001
+learns book --set quant.weights.learn=codebook --set quant.weights.bits=3 --set quant.weights.granularity=tensor
+learns three --set quant.weights.learn=ttq --set quant.weights.bits=2 --set quant.weights.granularity=tensor
 
 # ---- lsq ----
 whole lsq "${lsq[@]}"

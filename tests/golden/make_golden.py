@@ -260,6 +260,23 @@ def by_pact(x, p, zero, lo, hi, n):
     return torch.where(inside, y, p)
 
 
+def by_ttq(x, p, zero, lo, hi, n):
+    """Trained ternary: P, 0 or -N, of weights beyond 0.05 of the largest; a weight's gradient is scaled by its magnitude."""
+    p = p / np.sqrt(n) + (p - p / np.sqrt(n)).detach()
+    limit = 0.05 * x.abs().max().detach()
+    one = 1 + (x - x.detach())  # 1, and the gradient of x
+    return torch.where(x > limit, p[:, :1] * one, torch.where(x < -limit, -p[:, 1:] * (2 - one), x - x.detach()))
+
+
+def by_codebook(x, p, zero, lo, hi, n):
+    """The nearest of four entries; weights straight through up to half the mean distance beyond the ends."""
+    book = (p / np.sqrt(n) + (p - p / np.sqrt(n)).detach())[0, :4]
+    y = book[(x.detach()[..., None] - book.detach()).abs().argmin(-1)]
+    half = (book.max() - book.min()).detach() / 6
+    inside = (x >= book.min().detach() - half) & (x <= book.max().detach() + half)
+    return y + torch.where(inside, x - x.detach(), 0)
+
+
 def dorefa_cases():
     """DoReFa's weights (the paper's formula, its maximum differentiated) and activations, in double."""
     torch.manual_seed(9)
@@ -289,6 +306,7 @@ def learned_cases():
     cases += [("scale_zero", "uniform", bits, False, 1, [0.8, 0.4]) for bits in (8, 4, 2)]
     cases += [("tqt", "uniform", 4, False, 1, [0.8]), ("tqt", "uniform", 2, True, 1, [0.9]), ("tqt", "pow2", 4, True, 6, [0.7])]
     cases += [("pact", "uniform", 4, False, 1, [0.6]), ("pact", "uniform", 2, False, 1, [0.8])]
+    cases += [("ttq", "uniform", 2, True, 1, []), ("codebook", "uniform", 2, True, 1, [])]
     for method, form, bits, weights, channels, begin in cases:
         x, dy = leaf(6, 20), leaf(6, 20).detach()
         if method == "pact":
@@ -297,12 +315,13 @@ def learned_cases():
         s0, zero, first, last = qparams(lo, hi, bits, weights)
         rows = []
         for i in range(channels):
-            s = s0 * (begin[0] + 0.05 * i)
-            rows.append({"lsqplus": [s, begin[-1] if not weights else 0], "scale_zero": [s, begin[-1] * last + 0.3],
-                         "tqt": [np.log2(s)], "pact": [s * last]}[method])
+            s, at = s0 * ((begin or [1])[0] + 0.05 * i), (begin or [0])[-1]
+            rows.append({"lsqplus": [s, at if not weights else 0], "scale_zero": [s, at * last + 0.3],
+                         "tqt": [np.log2(s)], "pact": [s * last], "ttq": [1.27, 0.83],
+                         "codebook": [-1.27, 0.11, 0.83, -0.52] + 12 * [0]}[method])  # 127 and 83 hundredths
         p = torch.tensor(np.array(rows, np.float32), dtype=torch.float64).requires_grad_()
         values = 20 if channels > 1 or not weights else 120  # that share a scale; of one image for activations
-        rule = {"lsqplus": by_lsqplus, "scale_zero": by_scale_zero, "tqt": by_tqt_pow2 if form == "pow2" else by_tqt, "pact": by_pact}[method]
+        rule = {"lsqplus": by_lsqplus, "scale_zero": by_scale_zero, "tqt": by_tqt_pow2 if form == "pow2" else by_tqt, "pact": by_pact, "ttq": by_ttq, "codebook": by_codebook}[method]
         y = rule(x, p, zero, first, last, values)
         dx, dp = torch.autograd.grad(y, [x, p], dy)
         assert (dp[:, 0] != 0).all()

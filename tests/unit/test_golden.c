@@ -336,7 +336,10 @@ static void check_learned(const nb_st_file *f, int32_t k, const learned_case *c)
 {
     bench b = {0};
     nb_dsinfo info = {0};
-    const nb_learning_keys keys = {.lr = 1};
+    const struct {
+        nb_learning_keys keys;
+        float threshold;
+    } keys = {{.lr = 1}, 0.05f};
     const nb_st_tensor *x = must(f, k, "x"), *dx = must(f, k, "d.x");
     nb_fakequant_attr a = {.format = nb_registry_find(nb_formats, c->format),
                            .range = nb_registry_find(nb_ranges, "minmax"),
@@ -413,7 +416,7 @@ static void learned_offsets_zero_points_thresholds_and_clips_have_pytorchs_gradi
         c.d_param = must(f, k, "d.param");
         check_learned(f, k, &c);
     }
-    assert_int_equal(k, 12);
+    assert_int_equal(k, 14);
     nb_st_close(ctx, f);
 }
 

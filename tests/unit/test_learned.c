@@ -184,6 +184,84 @@ static void each_begins_where_the_range_is_and_weights_of_lsqplus_at_three_devia
     }
 }
 
+static void ternary_weights_are_two_magnitudes_and_their_table_is_theirs(void **state)
+{
+    (void)state;
+    ref_street s = open_net(LAYERS "quant: {weights: {bits: 2, granularity: tensor, learn: ttq, threshold: 0.3},\n"
+                                   "  first_last_bits: 0}\n");
+    const nb_node *fq = nb_graph_find(s.graph, "c.weight.fq");
+    const float *w = fq->in[0]->out.data, *learned = fq->in[2]->out.data;
+    const int8_t *code = fq->out.data;
+    forward(&s, (nb_run){0});
+    float most = 0;
+    double sum[2] = {0}, count[2] = {0};
+    for (int32_t i = 0; i < 135; i++)
+        most = fmaxf(most, fabsf(w[i]));
+    for (int32_t i = 0; i < 135; i++)
+        if (fabsf(w[i]) > 0.3f * most) {
+            sum[w[i] < 0] += fabs((double)w[i]);
+            count[w[i] < 0]++;
+        }
+    for (int32_t k = 0; k < 2; k++)
+        assert_true(fabs((double)learned[k] - sum[k] / count[k]) < 1e-6);
+    ((float *)fq->in[2]->out.data)[1] = learned[0] / 3; /* 127 and 42 */
+    forward(&s, (nb_run){.step = 1});
+    assert_int_equal(fq->out.q->n_levels, 3);
+    assert_true(fq->out.q->level[0] == -42 && fq->out.q->level[1] == 0 && fq->out.q->level[2] == 127);
+    assert_true(fabsf(fq->out.q->scale[0] * 127 - learned[0]) < 1e-6f);
+    for (int32_t i = 0; i < 135; i++)
+        assert_int_equal(code[i], w[i] > 0.3f * most ? 127 : w[i] < -0.3f * most ? -42 : 0);
+    ref_street_close(&s);
+}
+
+static void a_codebook_begins_at_equal_distance_and_its_integers_are_distinct(void **state)
+{
+    (void)state;
+    ref_street s = open_net(LAYERS "quant: {weights: {bits: 2, granularity: tensor, learn: codebook, range: minmax},\n"
+                                   "  first_last_bits: 0}\n");
+    const nb_node *fq = nb_graph_find(s.graph, "c.weight.fq");
+    const float *w = fq->in[0]->out.data;
+    const int8_t *code = fq->out.data;
+    float *book = fq->in[2]->out.data, most = 0;
+    forward(&s, (nb_run){0});
+    for (int32_t i = 0; i < 135; i++)
+        most = fmaxf(most, fabsf(w[i]));
+    for (int32_t k = 0; k < 16; k++)
+        assert_true(fabsf(book[k] - (k < 4 ? most * (float)(2 * k - 3) / 3 : 0)) < 1e-6f * most);
+    assert_int_equal(fq->out.q->n_levels, 4);
+    assert_true(fq->out.q->level[0] == -127 && fq->out.q->level[1] == -42 && fq->out.q->level[3] == 127);
+    static const float sets[][4] = {{0.5f, -1, 0.25f, 0.2501f}, {-1, -1, -1, -1}, {2, 2, 2, 2}};
+    static const int8_t levels[][3] = {{-127, 32, 64}, {-127, -126}, {126, 127}};
+    for (int32_t k = 0; k < 3; k++) {
+        memcpy(book, sets[k], sizeof sets[k]);
+        forward(&s, (nb_run){.step = 1 + k});
+        const int32_t n = fq->out.q->n_levels;
+        assert_int_equal(n, k == 0 ? 3 : 2); /* two are one integer */
+        assert_memory_equal(fq->out.q->level, levels[k], (size_t)n);
+        for (int32_t i = 0; i < 135; i++)
+            assert_int_equal(code[i], k == 1 ? -127 : k == 2 ? 127 : w[i] < -0.375f ? -127 : w[i] > 0.37505f ? 64 : 32);
+    }
+    ref_street_close(&s);
+}
+
+static void what_warps_weights_leaves_them_as_they_are_and_codes_follow_them(void **state)
+{
+    (void)state;
+    ref_street s = open_net(LAYERS "quant: {weights: {bits: 3, format: odd, learn: dorefa}, first_last_bits: 0}\n");
+    const nb_node *fq = nb_graph_find(s.graph, "c.weight.fq");
+    float *w = fq->in[0]->out.data;
+    const int8_t *code = fq->out.data;
+    w[0] = 2; /* the largest by far */
+    w[1] = -1;
+    w[2] = 1e-3f;
+    for (int32_t step = 0; step < 2; step++) /* the same in every step */
+        forward(&s, (nb_run){.step = step});
+    assert_true(w[0] == 2 && code[0] == 7 && code[1] == -5 &&
+                code[2] == 1); /* tanh(1) / tanh(2) is 0.79, 5.5 sevenths */
+    assert_true(fq->out.q->scale[0] == 1.0f / 7 && fq->out.q->scale[4] == 1.0f / 7);
+    ref_street_close(&s);
+}
+
 /* Large steps, so that all of the grid, and what lies beyond it, is met. */
 static void same_bits(const char *net)
 {
@@ -211,6 +289,8 @@ static void chains_learn_the_same_bits_as_their_nodes_one_by_one(void **state)
     same_bits(NET);
     same_bits(LEARNS("lsqplus", "lsqplus"));
     same_bits(LEARNS("tqt", "scale_zero"));
+    same_bits(LAYERS "quant: {weights: {bits: 2, granularity: tensor, learn: ttq}, activations: {learn: dorefa}}\n");
+    same_bits(LAYERS "quant: {weights: {bits: 3, granularity: tensor, learn: codebook}}\n");
     same_bits(
         "data: {name: synth, count: 64, height: 8, width: 8, channels: 3, classes: 3}\n"
         "model: [input, conv2d: {name: c, out: 5, kernel: 3, bias: no}, batchnorm, relu: {cap: 1, name: r},\n"
@@ -228,6 +308,9 @@ int main(void)
         cmocka_unit_test(a_scale_that_went_below_nothing_is_a_256th_of_its_range),
         cmocka_unit_test(an_offset_that_left_the_grid_takes_only_steps_back),
         cmocka_unit_test(each_begins_where_the_range_is_and_weights_of_lsqplus_at_three_deviations),
+        cmocka_unit_test(ternary_weights_are_two_magnitudes_and_their_table_is_theirs),
+        cmocka_unit_test(a_codebook_begins_at_equal_distance_and_its_integers_are_distinct),
+        cmocka_unit_test(what_warps_weights_leaves_them_as_they_are_and_codes_follow_them),
         cmocka_unit_test(chains_learn_the_same_bits_as_their_nodes_one_by_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,6 +17,8 @@ typedef enum { NB_GRANULARITY_CHANNEL, NB_GRANULARITY_TENSOR, NB_GRANULARITY_FUL
 
 /* ---- what a quantizer is: four answers, each a table in a file of its own; none knows the others ---- */
 
+enum { NB_MOST_LEVEL = 127 }; /* a code of weights is an 8-bit integer that can be negated */
+
 /* The codes there are: every integer of lo..hi, or the levels. */
 typedef struct nb_grid {
     int32_t bits, lo, hi;
@@ -44,6 +46,8 @@ NB_API float nb_grid_scale(const nb_grid *g, float wanted);
 /* Scale and zero point that cover a real range. The range is widened to hold 0 and has a floor; for asymmetric grids
  * the zero point is an integer code (nudged). */
 NB_API void nb_params_cover(const nb_grid *g, float lo, float hi, float *scale, int32_t *zero);
+/* Has it a zero point that can be any code? */
+NB_API bool nb_grid_has_zero(const nb_grid *g);
 /* The zero point nearest to z, of a grid that has one: a code. */
 NB_API int32_t nb_grid_zero(const nb_grid *g, float z);
 /* The level nearest to v, which is in units of the scale; of two the smaller in size. */
@@ -136,6 +140,20 @@ typedef struct {
     int64_t n;
 } nb_learn_start;
 
+/* What a learning is asked to learn for. */
+typedef struct {
+    const nb_grid *grid;
+    bool nonnegative, per_channel; /* values are; scales are */
+} nb_learn_site;
+
+/* All weights of a tensor, and the state of its first channel (NULL: there is none). */
+typedef struct {
+    const void *attr;
+    const nb_grid *grid;
+    const float *param, *w;
+    int64_t n;
+} nb_warping;
+
 /* What every learning with a state has, and its attributes begin with. */
 typedef struct {
     float lr, decay; /* factor on the learning rate; L2, added to the gradient as the optimizer adds that of weights */
@@ -155,18 +173,22 @@ struct nb_learning {
     int32_t n_state;    /* 0: there is nothing to learn, and at most a scale that never changes */
     int32_t n_positive; /* the optimizer keeps so many of them, the first, above 0 */
     bool ends;          /* backward reads above and below, which cost as much again as by_scale */
-    /* Why it cannot be what such a grid needs, and what would do, for "learn: NAME: ..."; NULL: it can. nonnegative: so are
-     * the values. The function may be NULL: it always can. */
-    const char *(*refuses)(const nb_grid *g, bool nonnegative);
+    /* Why it cannot be there, and what would do, for "learn: NAME: ..."; NULL: it can. The function may be NULL: always. */
+    const char *(*refuses)(const nb_learn_site *site);
     void (*init)(const void *attr, const nb_learn_start *s, float *param);
     float (*scale)(const void *attr, const float *param, const nb_grid *g);
     /* With n_state 0 these are constants, and param is NULL. scale: of the codes, after the format has rounded the wish. NULL: what the range said stands. */
     int32_t (*zero)(const void *attr, const float *param, const nb_grid *g, float scale);
-    void (*backward)(const void *attr, const nb_grid *g, const nb_learn_sums *s, const float *param,
-                     float *dparam); /* adds */
-    /* Weights are quantized as what this makes of them, all n of a tensor; they themselves stay what is trained. */
-    void (*warp)(float *y, const float *w, int64_t n);
-    void (*unwarp)(float *dw, const float *dy, const float *w, int64_t n); /* adds the gradient of w, from that of y */
+    /* Adds. NULL: there is nothing to learn, or unwarp does it. */
+    void (*backward)(const void *attr, const nb_grid *g, const nb_learn_sums *s, const float *param, float *dparam);
+    /* Weights are quantized as what this makes of them, y [n]; they themselves stay what is trained. Not called before
+     * learning has begun. */
+    void (*warp)(const nb_warping *p, float *y);
+    /* From dy, the gradient of y: adds those of the weights and, unless dparam is NULL, of the state. */
+    void (*unwarp)(const nb_warping *p, const float *dy, float *dw, float *dparam);
+    /* Levels in place of the grid's, of a node with one scale: the integers -127..127, ascending, that stand for what is
+     * learned, in units of the scale; returns how many, at most 2^bits. param NULL: before there is anything. */
+    int32_t (*book)(const nb_grid *g, const float *param, float scale, int8_t *level);
 };
 
 /* What LSQ divides gradients by, sqrt(n * Q): n values that share a scale, Q the last code. A scale then moves about as
