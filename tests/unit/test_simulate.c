@@ -214,6 +214,36 @@ static void gradients_of_scales_far_apart_are_sums_over_their_own_values(void **
     ref_street_close(&s);
 }
 
+/* Longer than what is worked on at a time: the bits of a tensor's values stand in their order. */
+static void gradients_pass_where_the_code_was_not_cut_off_all_along_a_tensor(void **state)
+{
+    (void)state;
+    ref_street s;
+    assert_int_equal(
+        ref_street_open(&s,
+                        "data: {name: synth, count: 64, height: 8, width: 8, channels: 3, classes: 3}\n"
+                        "model: [input, flatten, linear: {name: a, out: 40}, relu, linear: {out: 3}]\n"
+                        "quant: {first_last_bits: 0, simulate: yes, weights: {bits: 2, granularity: tensor, "
+                        "range: mse}}\n",
+                        BATCH, REF_QUANTIZED),
+        NB_OK);
+    take_images(&s);
+    assert_int_equal(nb_graph_freeze(s.graph, NB_PLAN_TRAIN), NB_OK);
+    nb_run r = {.train = true, .pixels = pixels, .labels = labels};
+    nb_forward(s.graph, &r);
+    nb_backward(s.graph, &r);
+    const nb_node *n = nb_graph_find(s.graph, "a.weight.fq");
+    const float *w = n->in[0]->out.data;
+    int32_t cut = 0;
+    for (int64_t i = 0; i < nb_count(&n->out); i++) {
+        const bool inside = fabsf(rintf(w[i] / n->out.q->scale[0])) <= 1;
+        cut += i > 4096 && !inside;
+        assert_true(n->in[0]->out.grad[i] == (inside ? n->out.grad[i] : 0.0f));
+    }
+    assert_true(cut > 50);
+    ref_street_close(&s);
+}
+
 static void refuses(const char *quant, const char *why)
 {
     ref_street s;
@@ -262,6 +292,7 @@ int main(void)
         cmocka_unit_test(a_layer_equals_loops_in_double),
         cmocka_unit_test(full_granularity_has_a_scale_for_each_input_and_output_channel),
         cmocka_unit_test(gradients_of_scales_far_apart_are_sums_over_their_own_values),
+        cmocka_unit_test(gradients_pass_where_the_code_was_not_cut_off_all_along_a_tensor),
         cmocka_unit_test(what_is_off_stays_float_and_says_so),
         cmocka_unit_test(nothing_else_is_widened_where_the_last_input_is_off),
     };
