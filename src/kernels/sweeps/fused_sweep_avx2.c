@@ -178,13 +178,15 @@ typedef struct {
     pair scale, above, below;
 } block_sums;
 
-/* What 8 values make of a step of the scale: min and max take the end of the grid for a NaN. *r: rounded. */
-INLINE __m256 by_scale8(__m256 y, const stepper *z, __m256 *r)
+/* What 8 values make of a step of the scale: min and max take the end of the grid for a NaN. *r: rounded;
+ * *inside: where that is a code. */
+INLINE __m256 by_scale8(__m256 y, const stepper *z, __m256 *r, __m256 *inside)
 {
     const __m256 v = _mm256_mul_ps(y, z->inverse);
     *r = _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     const __m256 code = _mm256_min_ps(z->from_0 ? *r : _mm256_max_ps(*r, z->first), z->last);
-    return _mm256_sub_ps(code, _mm256_and_ps(v, _mm256_cmp_ps(*r, code, _CMP_EQ_OQ)));
+    *inside = _mm256_cmp_ps(*r, code, _CMP_EQ_OQ);
+    return _mm256_sub_ps(code, _mm256_and_ps(v, *inside));
 }
 
 /* The value that is quantized. Where nothing is below 0, a NaN is 0, the first end: it counts for nothing either way. */
@@ -210,13 +212,16 @@ INLINE void add_by_scale(block_sums *s, const float *dy, const float *x, const n
         const pair d = load16(dy + r * c + j, n, full);
         const pair in = load16(x + r * c + j, n, full);
         for (int i = 0; i < 2; i++) {
-            __m256 near;
-            const __m256 t = by_scale8(z->map ? mapped8(in.v[i], a.v[i], b.v[i], z) : in.v[i], z, &near);
+            __m256 near, inside;
+            const __m256 y = z->map ? mapped8(in.v[i], a.v[i], b.v[i], z) : in.v[i],
+                         t = by_scale8(y, z, &near, &inside);
             s->scale.v[i] = _mm256_add_ps(s->scale.v[i], _mm256_mul_ps(d.v[i], t));
-            if (z->ends)
-                s->above.v[i] =
-                    _mm256_add_ps(s->above.v[i], _mm256_and_ps(d.v[i], _mm256_cmp_ps(near, z->last, _CMP_GT_OQ)));
-            if (z->ends && !z->from_0)
+            if (!z->ends)
+                continue;
+            const __m256 above = z->from_0 ? _mm256_andnot_ps(inside, d.v[i])
+                                           : _mm256_and_ps(d.v[i], _mm256_cmp_ps(near, z->last, _CMP_GT_OQ));
+            s->above.v[i] = _mm256_add_ps(s->above.v[i], above);
+            if (!z->from_0)
                 s->below.v[i] =
                     _mm256_add_ps(s->below.v[i], _mm256_and_ps(d.v[i], _mm256_cmp_ps(near, z->first, _CMP_LT_OQ)));
         }
