@@ -22,7 +22,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { GAMMA = 1, BETA, MEAN, VAR };
+enum { GAMMA = NB_BN_GAMMA, BETA, MEAN, VAR };
 
 typedef struct {
     float eps, momentum;
@@ -82,7 +82,12 @@ static nb_status bn_build(nb_graph *g, nb_node *n)
     return n->priv ? NB_OK : NB_E_NOMEM;
 }
 
-static nb_status bn_prepare(nb_graph *g, nb_node *n)
+float nb_bn_eps(const nb_node *n)
+{
+    return ((const bn_attr *)n->attr)->eps;
+}
+
+nb_status nb_bn_prepare(nb_graph *g, nb_node *n)
 {
     size_t c = (size_t)nb_channels(&n->out);
     n->saved_bytes = c * (NB_TAP_MAX_PARTS * 2 * (sizeof(double) + sizeof(float)) + 5 * sizeof(float));
@@ -115,8 +120,7 @@ static void sum_part(void *arg, int64_t part, int32_t thread)
     nb_bn_take(b, part, false, (const float *)b->n->in[0]->out.data + first * b->c, nb_bn_part(b, part + 1) - first);
 }
 
-/* The two totals of channel c, parts in order. */
-static void totals(const nb_bn *b, int32_t c, double *first, double *second)
+void nb_bn_totals(const nb_bn *b, int32_t c, double *first, double *second)
 {
     *first = *second = 0;
     for (int64_t r = 0; r < b->n_parts; r++) {
@@ -125,7 +129,7 @@ static void totals(const nb_bn *b, int32_t c, double *first, double *second)
     }
 }
 
-static void batch_statistics(nb_bn *j)
+void nb_bn_batch_statistics(nb_bn *j)
 {
     const bn_attr *a = j->n->attr;
     double rows = (double)j->rows;
@@ -135,7 +139,7 @@ static void batch_statistics(nb_bn *j)
     for (int32_t c = 0; c < j->c; c++) {
         double sum;
         double squares;
-        totals(j, c, &sum, &squares);
+        nb_bn_totals(j, c, &sum, &squares);
         double mu = sum / rows;
         double biased = squares / rows - mu * mu;
         biased = biased < 0.0 ? 0.0 : biased; /* rounding; a NaN stays */
@@ -181,9 +185,7 @@ bool nb_bn_uses_batch(const nb_run *r)
     return r->train && !r->freeze_bn;
 }
 
-/* After integers, the frozen shift becomes an int32 bias in accumulator units: what evaluation shows is what that bias
- * gives. */
-static void round_shift(const nb_node *n, const double *mul, double *add, int32_t c)
+void nb_bn_round_shift(const nb_node *n, const double *mul, double *add, int32_t c)
 {
     double *unit = add + c;
     if (!nb_accumulator_unit(n->in[0], unit, unit + c, unit + 2 * c))
@@ -197,7 +199,7 @@ void nb_bn_forward_map(nb_bn *b, const nb_run *r)
     double *mul = b->n->priv;
     double *add = mul + b->c;
     if (nb_bn_uses_batch(r)) {
-        batch_statistics(b);
+        nb_bn_batch_statistics(b);
         for (int32_t c = 0; c < b->c; c++) {
             mul[c] = (double)leaf(b->n, GAMMA)[c] * (double)b->rstd[c];
             add[c] = (double)leaf(b->n, BETA)[c] - (double)b->mean[c] * mul[c];
@@ -205,7 +207,7 @@ void nb_bn_forward_map(nb_bn *b, const nb_run *r)
     } else {
         running_statistics(b);
         bn_affine(b->n, mul, add);
-        round_shift(b->n, mul, add, b->c);
+        nb_bn_round_shift(b->n, mul, add, b->c);
     }
     for (int32_t c = 0; c < b->c; c++) {
         b->mul[c] = (float)mul[c];
@@ -275,7 +277,7 @@ void nb_bn_backward_map(nb_bn *b, const nb_run *r)
         double rows = (double)b->rows;
         double rstd = (double)b->rstd[c];
         double mul = (double)leaf(b->n, GAMMA)[c] * rstd;
-        totals(b, c, &dy, &dyx);
+        nb_bn_totals(b, c, &dy, &dyx);
         double add = nb_bn_uses_batch(r) ? -mul * rstd * rstd * dyx / rows : 0.0;
         double off = nb_bn_uses_batch(r) ? -mul * dy / rows - add * (double)b->mean[c] : 0.0;
         b->mul[c] = (float)mul;
@@ -319,11 +321,12 @@ const nb_op nb_op_batchnorm = {
     .flags = NB_OP_BWD_NEEDS_IN | NB_OP_BWD_SETS,
     .role = NB_ROLE_AFFINE,
     .build = bn_build,
-    .prepare = bn_prepare,
+    .prepare = nb_bn_prepare,
     .forward = bn_forward,
     .backward = bn_backward,
     .lower = bn_lower,
     .affine = bn_affine,
     .moments = bn_moments,
+    .fold = nb_bn_fold,
     .examples = (const char *const[]){"batchnorm", "batchnorm: {eps: 1e-3, momentum: 0.01}", NULL},
 };

@@ -231,6 +231,15 @@ void nb_graph_rewire(nb_graph *g, const nb_node *from, nb_node *to, const nb_nod
                 g->node[i]->in[k] = to;
 }
 
+void nb_graph_move(nb_graph *g, int32_t id, int32_t before)
+{
+    NB_ASSERT(0 <= before && before <= id && id < g->n);
+    nb_node *moved = g->node[id];
+    memmove(&g->node[before + 1], &g->node[before], (size_t)(id - before) * sizeof moved);
+    g->node[before] = moved;
+    renumber(g);
+}
+
 void nb_graph_remove(nb_graph *g, int32_t id)
 {
     NB_ASSERT(id >= 0 && id < g->n && nb_node_consumers(g, g->node[id]) == 0);

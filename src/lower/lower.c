@@ -247,8 +247,8 @@ nb_status nb_lower_same(nb_lowering *lo, const nb_node *n)
 
 nb_status nb_lower_close(nb_lowering *lo, const nb_node *n)
 {
-    if (n->in[0]->flags & NB_NODE_LEAF)
-        return NB_OK; /* a weight: taken when its MAC opens */
+    if (nb_fakequant_of_weights(n))
+        return NB_OK; /* taken when its MAC opens */
     const nb_lval *v = &lo->val[n->in[0]->id];
     if (v->kind == NB_LVAL_NONE || v->kind == NB_LVAL_CLOSED)
         return nb_fail(lo->ctx, NB_E_UNSUPPORTED, "%s: its input %s cannot be quantized", n->name, n->in[0]->name);

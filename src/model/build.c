@@ -214,7 +214,7 @@ nb_status nb_model_fold(nb_graph *g, const nb_conf *quant)
     nb_quant_section section = {0};
     nb_binding b = {nb_quant_section_keys, &section};
     NB_TRY(nb_conf_bind(g->ctx, quant, "quant", &b, 1));
-    return section.batchnorm == 1 ? nb_quant_fold(g) : NB_OK;
+    return section.batchnorm == NB_BATCHNORM_FOLD ? nb_quant_fold(g) : NB_OK;
 }
 
 nb_status nb_model_quantize(nb_graph *g, const nb_conf *quant)

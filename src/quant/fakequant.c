@@ -425,7 +425,12 @@ int32_t nb_fakequant_channels(const nb_node *fq)
     return (a->per_channel ? fq->out.shape.d[0] : 1) * (a->per_last ? nb_channels(&fq->out) : 1);
 }
 
-nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_use *use, nb_qparams *q, int8_t *codes)
+bool nb_fakequant_of_weights(const nb_node *fq)
+{
+    return ((const nb_fakequant_attr *)fq->attr)->weights;
+}
+
+static nb_status snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_use *use, nb_qparams *q, int8_t *codes)
 {
     const nb_fq_priv *p = fq->priv;
     q->n = nb_fakequant_channels(fq);
@@ -442,6 +447,24 @@ nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_
             nb_fq_codes(p, (uint8_t *)codes + c * per, NULL, &v, q, c);
     }
     return NB_OK;
+}
+
+/* Weights that one node makes of leaves (a folded batch norm's) stand in memory only during a step: they are made here,
+ * and the same is asked of a copy of fq that reads them. */
+nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_use *use, nb_qparams *q, int8_t *codes)
+{
+    if (!nb_fakequant_of_weights(fq) || (fq->in[0]->flags & NB_NODE_LEAF))
+        return snapshot(ctx, fq, use, q, codes);
+    nb_node weights = *fq->in[0], copy = *fq;
+    weights.saved = NULL;
+    weights.out.data = nb_alloc(ctx, (size_t)nb_count(&weights.out) * sizeof(float));
+    if (!weights.out.data)
+        return NB_E_NOMEM;
+    weights.op->forward(&weights, &(nb_run){0});
+    copy.in[0] = &weights;
+    nb_status st = snapshot(ctx, &copy, use, q, codes);
+    nb_free(ctx, weights.out.data);
+    return st;
 }
 
 static nb_status fq_lower(nb_lowering *lo, const nb_node *n)

@@ -1,7 +1,8 @@
-/* fold.c - static folding of batch norm (white paper 4.2): W~ = gamma W / sqrt(var + eps), b~ = beta + (b - mean) gamma
- * / sqrt(var + eps).
+/* fold.c - folding of batch norm into weights before they are quantized.
  *
- * Structure and current values change together: load the float parameters first, then fold. */
+ * Static (white paper 4.2): W~ = gamma W / sqrt(var + eps), b~ = beta + (b - mean) gamma / sqrt(var + eps), once and for
+ * all. Structure and current values change together: load the float parameters first, then fold.
+ * Corrected: again in every step; what that takes is the batch norm's own affair (op->fold). Leaves stay as they are. */
 #include <nibble/extend/quant.h>
 
 #include "base/check.h"
@@ -50,4 +51,23 @@ nb_status nb_quant_fold(nb_graph *g)
         i = g->n; /* ids moved: start over from the end */
     }
     return NB_OK;
+}
+
+nb_status nb_quant_fold_corrected(nb_graph *g, const nb_conf *quant)
+{
+    NB_ASSERT(!g->frozen && !g->quantized);
+    int32_t folded = 0;
+    for (int32_t i = 0; i < g->n; i++) {
+        nb_node *n = g->node[i];
+        if (!n->op->fold || !foldable(g, n))
+            continue;
+        NB_TRY(n->op->fold(g, n));
+        folded++;
+        i = n->id; /* it moved up */
+    }
+    if (folded)
+        return NB_OK;
+    return nb_conf_fail(g->ctx, nb_conf_get(quant, "batchnorm"), "quant", NB_E_CONFIG,
+                        "batchnorm: fold_corrected: changes nothing: no batch norm of the model reads a conv or linear "
+                        "layer that nothing else reads; leave the key out, or say keep");
 }

@@ -178,6 +178,8 @@ nb_status nb_quant_place(nb_graph *g, const nb_conf *quant)
     NB_TRY(nb_quant_rules_bind(g, quant, &rules));
     NB_TRY(nb_quant_rules_check_names(&rules));
     NB_TRY(remove_train_only(g));
+    if (rules.section.batchnorm == NB_BATCHNORM_FOLD_CORRECTED)
+        NB_TRY(nb_quant_fold_corrected(g, quant));
     nb_node *first = NULL, *last = NULL;
     for (int32_t i = 0; i < g->n; i++) {
         if (g->node[i]->op->role != NB_ROLE_MAC)

@@ -45,8 +45,10 @@ const nb_key nb_quant_section_keys[] = {
                 "train and evaluate in floats although the network could become integers (to compare the two)"),
     NB_KEY_INT(nb_quant_section, output_bits, "0", 0, 8, "bits of the network's output; 0 = int32 logits"),
     NB_KEY_ENUM(
-        nb_quant_section, batchnorm, "keep", "keep|fold",
-        "keep: trained on, exact per-channel multiplier at the end; fold: into the weights before quantization"),
+        nb_quant_section, batchnorm, "keep", "keep|fold|fold_corrected",
+        "keep: trained on, exact per-channel multiplier at the end; fold: once, into the weights before quantization; "
+        "fold_corrected: trained on, and in every step folded into the weights with its running statistics, what comes "
+        "out corrected to the batch's (about twice the time of a step)"),
     NB_KEY_NODE(nb_quant_section, steps, "[STEP, ...]",
                 "what is done to the float network, once, before it is quantized: see `nibble keys steps`"),
     {0}};

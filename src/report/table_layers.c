@@ -19,7 +19,10 @@ static void shape_of_image(const nb_shape *s, char *buf, size_t len)
 /* The leaf behind a fake-quant node, or the leaf itself; NULL when x is a value. */
 static const nb_node *leaf_behind(const nb_node *x)
 {
-    const nb_node *leaf = x->op->role == NB_ROLE_QUANTIZER ? x->in[0] : x;
+    const bool weights = x->op->role == NB_ROLE_QUANTIZER && nb_fakequant_of_weights(x);
+    const nb_node *leaf = x;
+    while (weights && !(leaf->flags & NB_NODE_LEAF))
+        leaf = leaf->in[0];
     return leaf->flags & NB_NODE_LEAF ? leaf : NULL;
 }
 

@@ -112,6 +112,11 @@ struct nb_op {
     void (*moments)(const nb_node *n, int32_t c, double *mean, double *deviation);
     /* NB_ROLE_CLAMP only: narrows *low..*high to what it lets through. */
     void (*bounds)(const nb_node *n, float *low, float *high);
+    /* NB_ROLE_AFFINE only, before fake-quant nodes are placed: n reads a MAC that nobody else reads, and puts its factor
+     * into the MAC's weights (batchnorm: fold_corrected). NULL: it cannot. */
+    nb_status (*fold)(nb_graph *g, nb_node *n);
+    /* NB_ROLE_AFFINE with leaves "mean" and "var" only: they are those of in[statistics_of]. */
+    uint8_t statistics_of;
     int64_t (*macs)(const nb_node *n); /* per image; NULL = 0 */
 };
 
@@ -153,6 +158,8 @@ NB_API nb_status nb_graph_insert(nb_graph *g, int32_t before, const nb_op *op, c
                                  nb_node *const *in, int32_t n_in, nb_node **out);
 /* For passes: everyone who reads `from` (except `but`, may be NULL) reads `to` instead. */
 NB_API void nb_graph_rewire(nb_graph *g, const nb_node *from, nb_node *to, const nb_node *but);
+/* For passes: node `id` goes to stand right before node `before`, which stands before it now; ids are renumbered. */
+NB_API void nb_graph_move(nb_graph *g, int32_t id, int32_t before);
 /* For passes: removes a node nobody reads any more. */
 NB_API void nb_graph_remove(nb_graph *g, int32_t id);
 NB_API nb_node *nb_graph_find(const nb_graph *g, const char *name);

@@ -187,12 +187,14 @@ typedef struct {
     const char *format, *range, *learn, *rounding;
 } nb_quant_keys;
 
+typedef enum { NB_BATCHNORM_KEEP, NB_BATCHNORM_FOLD, NB_BATCHNORM_FOLD_CORRECTED } nb_batchnorm;
+
 /* The `quant` section. */
 typedef struct {
     const nb_conf *weights, *activations, *layers;
     int32_t first_last_bits; /* 0 = as the others */
     int32_t output_bits;     /* 0 = int32 logits, left unquantized */
-    int32_t batchnorm;       /* 0 keep, 1 fold */
+    int32_t batchnorm;       /* nb_batchnorm */
     bool simulate;           /* although it could become integers */
     const nb_conf *steps;    /* bound by nb_post_bind (post.h) */
 } nb_quant_section;
@@ -211,6 +213,7 @@ typedef struct {
  * what the next evaluation would use, without running anything. use: of a weight node, else NULL. q->scale and q->zero
  * must have room for the channels; codes [count] may be NULL. */
 NB_API int32_t nb_fakequant_channels(const nb_node *fq);
+NB_API bool nb_fakequant_of_weights(const nb_node *fq);
 NB_API nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_use *use, nb_qparams *q,
                                        int8_t *codes);
 
@@ -232,6 +235,10 @@ NB_API nb_status nb_quant_place(nb_graph *g, const nb_conf *quant);
 /* Static folding (batchnorm: fold): every batch norm that directly follows a MAC goes into its weights and bias, values
  * included: load float parameters before. Runs before nb_quant_place. */
 NB_API nb_status nb_quant_fold(nb_graph *g);
+/* Folding in every step (batchnorm: fold_corrected): the same batch norms stay and are trained, but their factor goes
+ * into the weights before these are quantized. NB_E_CONFIG when there is none; quant may be NULL. nb_quant_place does
+ * it where the config says so. */
+NB_API nb_status nb_quant_fold_corrected(nb_graph *g, const nb_conf *quant);
 
 #ifdef __cplusplus
 }
