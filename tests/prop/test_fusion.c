@@ -89,6 +89,8 @@ static void open_pair(pair *p, int32_t seed, bool quantized)
 {
     *p = (pair){.chains = 0};
     ref_network_text_residual(seed, p->text);
+    if (quantized && seed % 3 == 0)
+        ref_network_fold_corrected(p->text); /* if it can */
     nb_set_threads(THREADS);
     for (int32_t i = 0; i < 2; i++) {
         ref_street *s = &p->street[i];

@@ -18,7 +18,7 @@
 
 #include <cmocka.h>
 
-enum { NETWORKS = 60, IMAGES = 256, BATCH = REF_NETWORK_BATCH };
+enum { NETWORKS = 60, FOLDING = 12, IMAGES = 256, BATCH = REF_NETWORK_BATCH };
 
 static void check_against_interpreter(const ref_street *s, const nb_intmodel *m)
 {
@@ -83,11 +83,16 @@ static nb_status train_lower_and_compare(ref_street *s, const char *yaml, totals
     return st;
 }
 
-static void one_network(int32_t seed, totals *t)
+/* corrected: with batch norms folded in every step; nothing when it has none. */
+static void one_network(int32_t seed, bool corrected, totals *t)
 {
     char *text = calloc(1, REF_NETWORK_BYTES);
     assert_non_null(text);
     ref_network_text(seed, text);
+    if (corrected && !ref_network_fold_corrected(text)) {
+        free(text);
+        return;
+    }
     ref_street s;
     ref_network_open(seed, text, &s);
     nb_status st = train_lower_and_compare(&s, text, t);
@@ -106,10 +111,21 @@ static void random_networks_are_the_same_in_floats_and_integers(void **state)
     int32_t first = from ? atoi(from) : 0, n = count ? atoi(count) : NETWORKS;
     totals t = {.images = IMAGES};
     for (int32_t i = first; i < first + n; i++)
-        one_network(i, &t);
+        one_network(i, false, &t);
     print_message("%lld of %lld codes differ by rounding, %d networks refused\n", (long long)t.rounding,
                   (long long)t.outputs, t.refused);
     assert_true((t.refused - 1) * 100 <= n); /* steps on noise blow some up to scales of 1e15; at most 1 %, or one */
+}
+
+static void so_are_those_that_fold_batch_norms_in_every_step(void **state)
+{
+    (void)state;
+    totals t = {.images = 32};
+    for (int32_t i = 1000; i < 1000 + FOLDING; i++)
+        one_network(i, true, &t);
+    print_message("%lld of %lld codes differ by rounding, %d networks refused\n", (long long)t.rounding,
+                  (long long)t.outputs, t.refused);
+    assert_true(t.outputs > 0 && t.refused <= 1);
 }
 
 /* Keeps and folds batch norm, per channel and per tensor. */
@@ -188,6 +204,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_networks_are_the_same_in_floats_and_integers),
+        cmocka_unit_test(so_are_those_that_fold_batch_norms_in_every_step),
         cmocka_unit_test(every_example_of_every_block_is_the_same_in_floats_and_integers),
         cmocka_unit_test(a_batch_norm_may_stand_anywhere),
     };

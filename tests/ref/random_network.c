@@ -226,6 +226,22 @@ void ref_network_text_residual(int32_t seed, char *text)
     write_network(&w, 6, true);
 }
 
+bool ref_network_fold_corrected(char *text)
+{
+    static const char key[] = "  batchnorm: ";
+    char *mode = strstr(text, key), was[16];
+    assert_true(mode && (size_t)(mode - text) + sizeof key + sizeof was < REF_NETWORK_BYTES);
+    mode += sizeof key - 1; /* the last value there is */
+    snprintf(was, sizeof was, "%s", mode);
+    strcpy(mode, "fold_corrected\n");
+    ref_street s;
+    const nb_status st = ref_street_open(&s, text, 1, REF_QUANTIZED);
+    ref_street_close(&s);
+    if (st != NB_OK)
+        strcpy(mode, was);
+    return st == NB_OK;
+}
+
 void ref_network_disturb(int32_t seed, nb_graph *g)
 {
     writer w = {.rng = nb_rng_make(0x67616d6d, (uint64_t)seed)};

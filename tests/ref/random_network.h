@@ -12,6 +12,8 @@ enum { REF_NETWORK_BYTES = 8192, REF_NETWORK_BATCH = 8 };
 void ref_network_text(int32_t seed, char *text);
 /* The same with residual blocks and sums of sums among the layers. */
 void ref_network_text_residual(int32_t seed, char *text);
+/* The same network with batch norms that are folded in every step; false: it has none that can be, text stays. */
+bool ref_network_fold_corrected(char *text);
 /* Batch norms of g as training seldom leaves them: negative, zero and nearly zero gamma. */
 void ref_network_disturb(int32_t seed, nb_graph *g);
 /* The network of that text, quantized, its batch norms disturbed; stops the test when it cannot be built. Close with
