@@ -53,6 +53,7 @@ typedef struct {
 typedef struct {
     const nb_post_step *step;
     void *attr;
+    const nb_conf *conf; /* where the config says it */
 } nb_post_entry;
 typedef struct nb_post_list {
     nb_post_entry *entry;
@@ -65,6 +66,8 @@ typedef struct nb_post_list {
 NB_API nb_status nb_post_bind(nb_ctx *ctx, const nb_conf *quant, const nb_post_step *const *known, nb_post_list *out);
 NB_API void nb_post_free(nb_post_list *list); /* zeroed is fine */
 NB_API bool nb_post_has(const nb_post_list *list, nb_post_stage stage);
+/* Is there a step that cannot change anything in g, the config's network, quantized, values or not? */
+NB_API nb_status nb_post_check(const nb_post_list *list, const nb_graph *g);
 /* Does the list's steps of this stage, in order. */
 NB_API nb_status nb_post_run(const nb_post_list *list, nb_post_stage stage, const nb_post_input *in);
 

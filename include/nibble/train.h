@@ -45,6 +45,7 @@ typedef struct {
     bool quant;
     /* Epoch of this phase (0 = from the start) from which they stand still; -1 = never. */
     int32_t freeze_bn_at, freeze_ranges_at;
+    int32_t reestimate_bn; /* statistics anew over so many training images at the phase's end; 0 = as training left them */
 } nb_phase_keys;
 extern NB_API const nb_key nb_phase_table[];
 
@@ -85,6 +86,20 @@ NB_API nb_status nb_evaluate_graph(nb_graph *g, const nb_data *data, const int32
  * image, which say what pixels can be. Weights and batch-norm statistics stay; images are not augmented. A network whose loss is no number any
  * more is NB_E_DIVERGED. The same for any number of threads. */
 NB_API nb_status nb_calibrate(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n);
+
+/* Batch norms that keep statistics: those that no folding has taken away. */
+NB_API int32_t nb_graph_norms(const nb_graph *g);
+typedef struct {
+    /* moved: how far its statistics moved, at most: means in sigmas, or sigmas as a logarithm of their ratio */
+    void (*norm)(void *ud, const char *layer, double moved);
+    void *ud;
+} nb_reestimate_report;
+/* Sets their running statistics to the mean and the unbiased variance of what each reads in evaluation, quantizers and
+ * new statistics of those before it included, over images indices[0..n-1] (NULL: 0..n-1, n >= 1), not augmented. g is
+ * frozen; report may be NULL. One pass over the images, up to there, for each batch norm. NB_E_DIVERGED: a value was no
+ * number. The same for any number of threads. */
+NB_API nb_status nb_reestimate_bn(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n,
+                                  const nb_reestimate_report *report);
 
 /* After every step. Loss and accuracy are means over the epoch so far. */
 typedef struct {

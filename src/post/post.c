@@ -39,7 +39,7 @@ static nb_status bind_entry(nb_ctx *ctx, nb_post_list *l, const nb_conf *e, cons
     void *attr;
     snprintf(where, sizeof where, "quant.steps[%d] %s", l->n, s->name);
     NB_TRY(nb_entry_bind(ctx, l->arena, s, keys, where, (nb_binding){0}, &attr));
-    l->entry[l->n++] = (nb_post_entry){s, attr};
+    l->entry[l->n++] = (nb_post_entry){s, attr, e};
     return NB_OK;
 }
 
@@ -84,6 +84,19 @@ bool nb_post_has(const nb_post_list *list, nb_post_stage stage)
         if (list->entry[i].step->stage == stage)
             return true;
     return false;
+}
+
+nb_status nb_post_check(const nb_post_list *list, const nb_graph *g)
+{
+    for (int32_t i = 0; i < list->n; i++) {
+        const nb_post_entry *e = &list->entry[i];
+        const char *why = e->step->pointless ? e->step->pointless(g) : NULL;
+        char where[WHERE_BYTES];
+        snprintf(where, sizeof where, "quant.steps[%d]", i);
+        if (why)
+            return nb_conf_fail(g->ctx, e->conf, where, NB_E_CONFIG, "%s changes nothing: %s", e->step->name, why);
+    }
+    return NB_OK;
 }
 
 /* What a step left must be numbers: a NaN would come out of every kernel after it as some integer. */

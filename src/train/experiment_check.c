@@ -27,12 +27,13 @@ static nb_status check_augment(nb_ctx *ctx, const nb_conf *data, const nb_dsinfo
     return NB_OK;
 }
 
-static nb_status check_steps(nb_ctx *ctx, const nb_conf *quant)
+static nb_status check_steps(nb_ctx *ctx, const nb_conf *quant, const nb_graph *g)
 {
     nb_post_list steps = {0};
     NB_TRY(nb_post_bind(ctx, quant, nb_post_steps, &steps));
+    nb_status st = nb_post_check(&steps, g);
     nb_post_free(&steps);
-    return NB_OK;
+    return st;
 }
 
 /* Rules for single layers can only be checked where they go: the network is quantized, and thrown away. */
@@ -41,6 +42,8 @@ static nb_status check_network(nb_ctx *ctx, const nb_experiment *e, const nb_dsi
     nb_graph *g = NULL;
     NB_TRY(nb_model_build(ctx, e, info, 1, &g));
     nb_status st = e->quant ? nb_model_quantize(g, e->quant) : NB_OK;
+    if (st == NB_OK)
+        st = check_steps(ctx, e->quant, g);
     nb_graph_free(g);
     return st;
 }
@@ -49,6 +52,5 @@ nb_status nb_experiment_check(nb_ctx *ctx, const nb_experiment *e, const nb_dsin
 {
     NB_TRY(check_train(ctx, e->train));
     NB_TRY(check_augment(ctx, e->data, info));
-    NB_TRY(check_steps(ctx, e->quant));
     return check_network(ctx, e, info);
 }

@@ -56,6 +56,8 @@ const nb_key nb_phase_table[] = {
                "epoch of this phase from which batch-norm statistics stand still; -1 = never"),
     NB_KEY_INT(nb_phase_keys, freeze_ranges_at, "-1", -1, 1e6,
                "epoch of this phase from which quantization ranges stand still; -1 = never"),
+    NB_KEY_INT(nb_phase_keys, reestimate_bn, "0", 0, INT32_MAX,
+               "images over which batch-norm statistics are taken anew at the end of the phase; 0 = they stay"),
     {0},
 };
 

@@ -22,6 +22,7 @@
 #include "train/init_file.h"
 #include "train/loader.h"
 #include "train/metrics.h"
+#include "train/reestimate.h"
 
 #include <math.h>
 #include <string.h>
@@ -267,6 +268,21 @@ static nb_status train_epoch(trainer *t)
     return check_finite(t);
 }
 
+/* At the end of a phase that asks for it: on a fixed sample of the training images, as calibration takes it. */
+static nb_status reestimate(const trainer *t)
+{
+    const nb_train_job *j = t->job;
+    const nb_phase_keys *k = &phase_of(t)->keys;
+    if (!k->reestimate_bn || t->at.epoch + 1 < k->epochs)
+        return NB_OK;
+    int32_t *order = NULL;
+    if (!j->indices)
+        NB_TRY(nb_split_order(t->ctx, nb_data_info(j->data)->count, 0, j->experiment->seed, &order));
+    nb_status st = nb_reestimate_bn(t->graph, j->data, order ? order : j->indices, k->reestimate_bn, NULL);
+    nb_free(t->ctx, order);
+    return st;
+}
+
 /* The epoch is over: evaluate, move the position to the next one, write everything. */
 static nb_status finish_epoch(trainer *t)
 {
@@ -277,7 +293,8 @@ static nb_status finish_epoch(trainer *t)
     double start = nb_now();
     r.train_seconds = start - t->epoch_started;
     nb_optim_swap(t->optim);
-    nb_status st = t->job->evaluate(t->job->ud, t->graph, &r.eval);
+    nb_status st = reestimate(t);
+    st = st == NB_OK ? t->job->evaluate(t->job->ud, t->graph, &r.eval) : st;
     t->eval_seconds = r.eval_seconds = nb_now() - start;
     if (st == NB_E_DIVERGED)
         st = nb_fail(t->ctx, st, "evaluation after phase %s, epoch %d: %s", phase_of(t)->keys.name, t->at.epoch + 1,
@@ -480,10 +497,10 @@ static nb_status check_storable(nb_ctx *ctx, const nb_train_job *job, const nb_g
 
 /* The network of one kind of phase; a quantized one sees one image, so that it has ranges, and must pass job->check.
  */
-static nb_status check_network(nb_ctx *ctx, const nb_train_job *job, const nb_batch *b, bool quant,
+static nb_status check_network(nb_ctx *ctx, const nb_train_job *job, const nb_batch *b, int32_t phase,
                                const nb_checkpoint *init)
 {
-    bool run = quant && job->check;
+    const bool quant = job->plan->phase[phase].keys.quant, run = quant && job->check;
     nb_graph_spec spec = {.experiment = job->experiment,
                           .info = nb_data_info(job->data),
                           .max_batch = 1,
@@ -494,6 +511,8 @@ static nb_status check_network(nb_ctx *ctx, const nb_train_job *job, const nb_ba
     nb_graph *g = NULL;
     NB_TRY(nb_graph_open(ctx, &spec, &(nb_params_source){.file = init, .mode = NB_PARAMS_START}, &g));
     nb_status st = check_storable(ctx, job, g);
+    if (st == NB_OK)
+        st = nb_check_reestimate(ctx, job, phase, g);
     if (st == NB_OK && run) {
         nb_forward(g, &(nb_run){.train = true, .pixels = b->pixels, .labels = b->labels});
         st = job->check(job->ud, g);
@@ -525,9 +544,9 @@ static nb_status check_networks(nb_ctx *ctx, const nb_train_job *job, nb_loader 
     const nb_batch *b = nb_loader_next(loader);
     for (int32_t i = 0; i < job->plan->n_phases && st == NB_OK; i++) {
         bool quant = job->plan->phase[i].keys.quant;
-        if (i > 0 && quant == job->plan->phase[i - 1].keys.quant)
+        if (i > 0 && quant == job->plan->phase[i - 1].keys.quant && !job->plan->phase[i].keys.reestimate_bn)
             continue;
-        st = check_network(ctx, job, b, quant, i == 0 ? init : NULL);
+        st = check_network(ctx, job, b, i, i == 0 ? init : NULL);
     }
     nb_checkpoint_close(ctx, init);
     return st;

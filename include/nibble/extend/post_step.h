@@ -15,6 +15,8 @@ struct nb_post_step {
     const char *measure; /* heading of rows' before and after: "ratio of ranges" */
     /* Deterministic for any number of threads. Reports rows as it goes; *summary [NB_POST_SUMMARY] is its one line. */
     nb_status (*run)(const nb_post_input *in, const void *attr, char *summary);
+    /* Why the step would change nothing in this network, quantized but without values; NULL: it may. NULL: always. */
+    const char *(*pointless)(const nb_graph *g);
 };
 enum { NB_POST_SUMMARY = 256 };
 
