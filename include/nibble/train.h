@@ -45,7 +45,8 @@ typedef struct {
     bool quant;
     /* Epoch of this phase (0 = from the start) from which they stand still; -1 = never. */
     int32_t freeze_bn_at, freeze_ranges_at;
-    int32_t reestimate_bn; /* statistics anew over so many training images at the phase's end; 0 = as training left them */
+    int32_t
+        reestimate_bn; /* statistics anew over so many training images at the phase's end; 0 = as training left them */
 } nb_phase_keys;
 extern NB_API const nb_key nb_phase_table[];
 

@@ -6,6 +6,8 @@
 #include <nibble/extend/op.h>
 #include <nibble/train.h>
 
+#include "train/reestimate.h"
+
 #include "base/check.h"
 #include "quant/fakequant.h"
 
@@ -59,14 +61,21 @@ static nb_status run_batches(nb_graph *g, const nb_data *data, const int32_t *in
     return NB_OK;
 }
 
-nb_status nb_calibrate(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n)
+nb_status nb_check_images(const nb_graph *g, const nb_data *data)
 {
     const nb_dsinfo *d = nb_data_info(data);
-    NB_ASSERT(g->frozen && g->quantized && n >= 0 && (indices || n <= d->count));
     if (d->h != g->info.h || d->w != g->info.w || d->c != g->info.c || d->classes != g->info.classes)
         return nb_fail(g->ctx, NB_E_SHAPE,
                        "the data have images of %dx%dx%d in %d classes, the network takes %dx%dx%d in %d", d->h, d->w,
                        d->c, d->classes, g->info.h, g->info.w, g->info.c, g->info.classes);
+    return NB_OK;
+}
+
+nb_status nb_calibrate(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n)
+{
+    const nb_dsinfo *d = nb_data_info(data);
+    NB_ASSERT(g->frozen && g->quantized && n >= 0 && (indices || n <= d->count));
+    NB_TRY(nb_check_images(g, data));
     uint8_t *pixels = nb_alloc(g->ctx, (size_t)g->max_batch * (size_t)d->h * (size_t)d->w * (size_t)d->c);
     int32_t *labels = nb_alloc(g->ctx, (size_t)g->max_batch * sizeof *labels);
     nb_status st = NB_E_NOMEM;

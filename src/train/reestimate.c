@@ -89,11 +89,12 @@ static nb_status settle(const work *w, const nb_node *norm, double *moved)
                            "what batch norm %s reads of these images is not a number: its network's weights are "
                            "unusable",
                            norm->name);
-        if (unbiased > 0 && var[k] > 0) /* a dead channel moves nothing */
-            *moved = fmax(*moved, fmax(fabs((double)mean[k] - mu) / sqrt(unbiased),
-                                       fabs(log((double)var[k] / unbiased)) / 2));
+        const float was_mean = mean[k], was_var = var[k];
         mean[k] = (float)mu;
         var[k] = (float)unbiased;
+        if (var[k] > 0 && was_var > 0) /* a dead channel moves nothing */
+            *moved = fmax(*moved, fmax(fabs((double)was_mean - (double)mean[k]) / sqrt((double)var[k]),
+                                       fabs(log((double)was_var / (double)var[k])) / 2));
     }
     return NB_OK;
 }
@@ -121,7 +122,7 @@ nb_status nb_reestimate_bn(nb_graph *g, const nb_data *data, const int32_t *indi
 {
     const nb_dsinfo *d = nb_data_info(data);
     NB_ASSERT(g->frozen && n >= 1 && (indices || n <= d->count));
-    NB_ASSERT(d->h == g->info.h && d->w == g->info.w && d->c == g->info.c);
+    NB_TRY(nb_check_images(g, data));
     work w = {.g = g, .data = data, .indices = indices, .n = n};
     w.pixels = nb_alloc(g->ctx, (size_t)g->max_batch * (size_t)d->h * (size_t)d->w * (size_t)d->c);
     nb_status st = w.pixels ? NB_OK : NB_E_NOMEM;

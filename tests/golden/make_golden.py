@@ -312,6 +312,8 @@ def learned_cases():
                         at + "lo": np.array([lo] * channels), at + "hi": np.array([hi] * channels)})
         n += 1
     save("learned.safetensors", tensors, meta)
+
+
 def folded_norm_cases():
     """The two-pass fold (Krishnamoorthi 2018): conv(x, q(gamma W / sigma)) sigma / sigma_B + beta - gamma (mu_B - b) / sigma_B, with the running
     sigma a constant and mu_B, sigma_B of the float convolution; frozen: the running ones. Weights clip at both ends."""
