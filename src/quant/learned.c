@@ -113,6 +113,7 @@ nb_status nb_fq_learned_prepare(nb_graph *g, nb_node *n)
         p->warped = nb_graph_alloc(g, (size_t)nb_count(&n->out) * sizeof *p->warped);
         if (!p->warped)
             return NB_E_NOMEM;
+        n->flags |= NB_NODE_READS_IN; /* unwarp does */
     }
     if (!nb_fakequant_can_learn(n))
         return NB_OK;
