@@ -297,7 +297,7 @@ static void bn_backward(nb_node *n, const nb_run *r)
         nb_parallel_for(nb_chunks(b.rows, b.grain), grad_chunk, &b);
 }
 
-static void bn_moments(const nb_node *n, int32_t c, double *mean, double *deviation)
+void nb_bn_moments(const nb_node *n, int32_t c, double *mean, double *deviation)
 {
     *mean = (double)leaf(n, 2)[c];
     *deviation = fabs((double)leaf(n, 1)[c]);
@@ -326,7 +326,7 @@ const nb_op nb_op_batchnorm = {
     .backward = bn_backward,
     .lower = bn_lower,
     .affine = bn_affine,
-    .moments = bn_moments,
+    .moments = nb_bn_moments,
     .fold = nb_bn_fold,
     .examples = (const char *const[]){"batchnorm", "batchnorm: {eps: 1e-3, momentum: 0.01}", NULL},
 };

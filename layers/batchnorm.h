@@ -26,6 +26,7 @@ int64_t nb_bn_part(const nb_bn *b, int64_t i);
 bool nb_bn_uses_batch(const nb_run *r);
 float nb_bn_eps(const nb_node *n);
 nb_status nb_bn_prepare(nb_graph *g, nb_node *n);
+void nb_bn_moments(const nb_node *n, int32_t c, double *mean, double *deviation);
 
 /* A part's sums (and, if asked, extremes) begin at nothing, then take in its rows from the first to the last. */
 void nb_bn_start(const nb_bn *b, int64_t part);

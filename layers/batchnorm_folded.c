@@ -363,7 +363,8 @@ static const nb_op op_norm = {.name = "folded_norm",
                               .forward = norm_forward,
                               .backward = norm_backward,
                               .lower = norm_lower,
-                              .affine = norm_affine};
+                              .affine = norm_affine,
+                              .moments = nb_bn_moments};
 
 /* ---- the pass ---- */
 

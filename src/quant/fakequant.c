@@ -169,7 +169,7 @@ static void keep_sums(const nb_node *n, nb_qparams *q, int32_t c, const nb_weigh
     const int64_t per = nb_count(&n->out) / channels;
     const nb_fq_priv *p = n->priv;
     const nb_grid *g = &p->grid;
-    const float *w = p->warped ? p->warped : use->w ? use->w : n->in[0]->out.data;
+    const float *w = nb_fq_values(n);
     float s = q->scale[c];
     if (q->n > 1)
         s = channel_scale(use, g, w + c * per, per, c, s);
@@ -350,7 +350,7 @@ static void tensor_forward(fq_job *j)
 static void fq_forward(nb_node *n, const nb_run *r)
 {
     const nb_fakequant_attr *a = n->attr;
-    nb_fq_warp(n, n->in[0]->out.data);
+    nb_fq_warp(n);
     if (a->simulated) {
         nb_fq_simulate(n, r);
         return;
@@ -438,51 +438,40 @@ bool nb_fakequant_of_weights(const nb_node *fq)
     return ((const nb_fakequant_attr *)fq->attr)->weights;
 }
 
-/* Weights that are made of leaves by one node (a folded batch norm's), as they are now: *made, nb_free; NULL: they are
- * a leaf. */
-static nb_status make_weights(nb_ctx *ctx, const nb_node *fq, float **made)
-{
-    *made = NULL;
-    if (!nb_fakequant_of_weights(fq) || (fq->in[0]->flags & NB_NODE_LEAF))
-        return NB_OK;
-    nb_node w = *fq->in[0];
-    w.saved = NULL;
-    w.out.data = *made = nb_alloc(ctx, (size_t)nb_count(&w.out) * sizeof(float));
-    if (!*made)
-        return NB_E_NOMEM;
-    w.op->forward(&w, &(nb_run){0});
-    return NB_OK;
-}
-
 static nb_status snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_use *use, nb_qparams *q, int8_t *codes)
 {
     const nb_fq_priv *p = fq->priv;
-    const float *w = use && use->w ? use->w : fq->in[0]->out.data;
     q->n = nb_fakequant_channels(fq);
     set_grid(fq, q);
     int64_t per = nb_count(&fq->out) / q->n;
-    nb_fq_warp(fq, w);
-    w = p->warped ? p->warped : w;
+    nb_fq_warp(fq);
     for (int32_t c = 0; c < q->n; c++) {
         if (!nb_fq_seen(fq, c))
             return nb_fail(ctx, NB_E_UNSUPPORTED,
                            "%s has no range yet: train at least one step with quant: on before lowering", fq->name);
         nb_fq_set_params(fq, q, c, use);
-        const nb_fq_span v = {w + c * per, per, c * per, nb_fq_draw_of(fq, &(nb_run){0})};
+        const nb_fq_span v = {nb_fq_values(fq) + c * per, per, c * per, nb_fq_draw_of(fq, &(nb_run){0})};
         if (codes)
             nb_fq_codes(p, (uint8_t *)codes + c * per, NULL, &v, q, c);
     }
     return NB_OK;
 }
 
+/* Weights that one node makes of leaves (a folded batch norm's) stand in memory only during a step: they are made here,
+ * and the same is asked of a copy of fq that reads them. */
 nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_use *use, nb_qparams *q, int8_t *codes)
 {
-    float *made;
-    nb_weight_use u = use ? *use : (nb_weight_use){0};
-    NB_TRY(make_weights(ctx, fq, &made));
-    u.w = made;
-    nb_status st = snapshot(ctx, fq, &u, q, codes);
-    nb_free(ctx, made);
+    if (!nb_fakequant_of_weights(fq) || (fq->in[0]->flags & NB_NODE_LEAF))
+        return snapshot(ctx, fq, use, q, codes);
+    nb_node weights = *fq->in[0], copy = *fq;
+    weights.saved = NULL;
+    weights.out.data = nb_alloc(ctx, (size_t)nb_count(&weights.out) * sizeof(float));
+    if (!weights.out.data)
+        return NB_E_NOMEM;
+    weights.op->forward(&weights, &(nb_run){0});
+    copy.in[0] = &weights;
+    nb_status st = snapshot(ctx, &copy, use, q, codes);
+    nb_free(ctx, weights.out.data);
     return st;
 }
 

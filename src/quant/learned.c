@@ -113,6 +113,7 @@ nb_status nb_fq_learned_prepare(nb_graph *g, nb_node *n)
         p->warped = nb_graph_alloc(g, (size_t)nb_count(&n->out) * sizeof *p->warped);
         if (!p->warped)
             return NB_E_NOMEM;
+        n->flags |= NB_NODE_READS_IN; /* unwarp does */
     }
     if (!nb_fakequant_can_learn(n))
         return NB_OK;
@@ -148,13 +149,12 @@ static nb_warping warping(const nb_node *n)
                         .n = nb_count(&n->out)};
 }
 
-void nb_fq_warp(const nb_node *n, const float *x)
+void nb_fq_warp(const nb_node *n)
 {
     const nb_fq_priv *p = n->priv;
     if (!p->warped)
         return;
-    nb_warping w = warping(n);
-    w.w = x;
+    const nb_warping w = warping(n);
     if (w.param && !has_begun(n, 0)) /* it begins with the weights themselves */
         memcpy(p->warped, w.w, (size_t)w.n * sizeof *w.w);
     else
@@ -209,7 +209,7 @@ void nb_fq_learned_begin(const nb_node *n, int32_t c, const nb_observation *seen
     nb_learn_start s = {.grid = &p->grid, .values = p->warped ? &weights : &seen->values, .n = seen->n};
     a->range->params(a->range_attr, nb_fq_state(n, c), &p->grid, &s.scale, &s.zero);
     a->learning->init(a->learning_attr, &s, row(n, c));
-    nb_fq_warp(n, n->in[0]->out.data); /* by what has just begun */
+    nb_fq_warp(n); /* by what has just begun */
 }
 
 void nb_fq_learned_params(const nb_node *n, int32_t c, float *scale, int32_t *zero)

@@ -88,7 +88,7 @@ static inline const float *nb_fq_values(const nb_node *n)
     const nb_fq_priv *p = n->priv;
     return p->warped ? p->warped : n->in[0]->out.data;
 }
-void nb_fq_warp(const nb_node *n, const float *x);
+void nb_fq_warp(const nb_node *n);
 /* The gradients of what comes in and of what warping has learned, from that of the values in its place: dy [all]. */
 void nb_fq_unwarp(const nb_node *n, const float *dy, bool learns);
 /* The levels that stand for what is learned, at this scale (0: nothing has been); elsewhere those of the format stay. */

@@ -172,6 +172,14 @@ wrong 'train.phases[0].lr: inf: must be in' train.phases.0.lr=inf
 wrong "warmup: 3: must be below the phase's 3 epochs" train.phases.0.warmup=3
 wrong "freeze_bn_at: 9: must be below the phase's" train.phases.1.freeze_bn_at=9
 wrong 'freeze_ranges_at: 0: this phase has no ranges to freeze' train.phases.0.freeze_ranges_at=0
+wrong 'reestimate_bn: -1: must be' train.phases.0.reestimate_bn=-1
+wrong 'train.phases[0]: reestimate_bn: 100000: must be at most' train.phases.0.reestimate_bn=100000
+refuses 2 'reestimate_bn: 9: changes nothing: the network of this phase has no batch norm' train tiny.yaml --set out=never \
+    --set 'train.phases=[{epochs: 1, lr: 1, quant: on, reestimate_bn: 9}]' --set quant.batchnorm=fold
+refuses 2 'quant.steps[0]: reestimate_bn changes nothing: the quantized network has no batch norm' train tiny.yaml --set out=never \
+    --set quant.steps=[reestimate_bn] --set quant.batchnorm=fold
+refuses 2 'batchnorm: fold_corrected: changes nothing: no batch norm of the model reads a conv or linear layer' train tiny.yaml --set out=never \
+    --set 'model=[input, flatten, {linear: {out: 4}}]' --set quant.batchnorm=fold_corrected
 # found before training starts, not after it
 refuses 1 'neither a conv nor a linear layer: set quant.output_bits: 8' train tiny.yaml --set out=never --set \
     'model=[input, flatten, {linear: {out: 4, name: a}}, {linear: {out: 4, name: b, in: flatten1}}, {add: {in: [a, b]}}]'

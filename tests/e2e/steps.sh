@@ -56,6 +56,20 @@ for file in last.safetensors model.int.safetensors; do
     ! cmp -s <(tensors qplain/$file) <(tensors q1/$file) || die "$file: equalize changes nothing"
 done
 
+# ---- quantize, a step on either network, batch norms folded in every step ----
+for n in 1 4; do
+    cd "t$n"
+    run 0 quantize ../steps.yaml --from ../float/last.safetensors -o q2 --threads $n --set 'quant.steps=[equalize, reestimate_bn: {images: 200}]' \
+        --set quant.batchnorm=fold_corrected --set quant.weights.granularity=tensor
+    cd ..
+    says 'reestimate_bn: 4 batch norms over 200 images, then ranges again; statistics were off by up to '
+    cmp t1/q2/last.safetensors "t$n/q2/last.safetensors" || die "statistics depend on the number of threads"
+done
+run 0 verify t1/q2/model.int.safetensors --from t1/q2/last.safetensors
+run 0 train steps.yaml --set out=folded --quiet --set quant.batchnorm=fold_corrected --set quant.steps=[] --set train.phases.1.reestimate_bn=100
+run 0 verify folded/model.int.safetensors --from folded/last.safetensors
+run 0 eval folded/last.safetensors # by the same integers
+
 # ---- train: once, before the first quantized phase ----
 mkdir whole pieces
 (cd whole && run 0 train ../steps.yaml && cp "$WORK/out" "$WORK/whole.out")

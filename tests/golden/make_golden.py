@@ -379,6 +379,54 @@ def folded_norm_cases():
     save("folded_norm.safetensors", tensors, meta)
 
 
+def folded_norm_cases():
+    """The two-pass fold (Krishnamoorthi 2018): conv(x, q(gamma W / sigma)) sigma / sigma_B + beta - gamma (mu_B - b) / sigma_B, with the running
+    sigma a constant and mu_B, sigma_B of the float convolution; frozen: the running ones. Weights clip at both ends."""
+    torch.manual_seed(11)
+    tensors, meta = {}, {}
+    eps, momentum = 1e-3, 0.25
+    for k, (layer, bits, per_channel, train, run) in enumerate([
+        ("conv2d: {out: 6, kernel: 3, pad: 1}", 4, False, True, lambda x, w, b: F.conv2d(x, w, b, 1, 1)),
+        ("conv2d: {out: 6, kernel: 3, stride: 2, bias: no}", 3, True, True, lambda x, w, b: F.conv2d(x, w, b, 2)),
+        ("dwconv2d: {kernel: 3, pad: 1, multiplier: 2}", 8, True, True, lambda x, w, b: F.conv2d(x, w, b, 1, 1, 1, 3)),
+        ("linear: {out: 6}", 4, False, True, lambda x, w, b: F.linear(x, w.reshape(6, -1), b)),
+        ("conv2d: {out: 6, kernel: 3, pad: 1}", 4, False, False, lambda x, w, b: F.conv2d(x, w, b, 1, 1)),
+    ]):
+        x = leaf(9, 20) if "linear" in layer else leaf(3, 3, 6, 5)
+        w = leaf(6, 20, 1, 1, scale=0.3) if "linear" in layer else leaf(6, 1 if "dw" in layer else 3, 3, 3, scale=0.3)
+        b = None if "bias: no" in layer else leaf(6, scale=0.5)
+        gamma, beta, mean, var = leaf(6, shift=0.5), leaf(6), leaf(6).detach(), leaf(6, scale=0.2, shift=1.5).detach()
+        sigma = (var + eps).sqrt()
+        folded = w * (gamma / sigma)[:, None, None, None]
+        flat, qmax = folded.detach().reshape(6, -1), 2 ** (bits - 1) - 1
+        high = (0.8 * (flat.abs().amax(1) if per_channel else flat.abs().max()[None])).to(torch.float32)
+        s = (high.numpy() / np.float32(qmax)).astype(np.float64)
+        v = folded / torch.tensor(s)[:, None, None, None]
+        assert ((v.detach() - v.detach().floor() - 0.5).abs() > 1e-5).all()
+        code = torch.where(v.detach().round().abs() <= qmax, v.detach().round() + (v - v.detach()), v.detach().round().clamp(-qmax, qmax))
+        z = run(x, code * torch.tensor(s)[:, None, None, None], None)
+        y0 = run(x, w, b)
+        axes, shape = ([0], (1, 6)) if y0.dim() == 2 else ([0, 2, 3], (1, 6, 1, 1))
+        mu, biased = y0.mean(axes), y0.var(axes, unbiased=False)
+        mu_b, sigma_b = (mu, (biased + eps).sqrt()) if train else (mean, sigma)
+        shift = beta - gamma * (mu_b - (0 if b is None else b)) / sigma_b
+        y = z * (sigma / sigma_b).reshape(shape) + shift.reshape(shape)
+        dy = leaf(*y.shape).detach()
+        inputs = {"x": x, "weight": w, "gamma": gamma, "beta": beta, **({} if b is None else {"bias": b})}
+        grads = torch.autograd.grad(y, list(inputs.values()), dy)
+        p = f"{k}."
+        meta[p + "layer"], meta[p + "weights"] = layer, f"{bits} {6 if per_channel else 1}"
+        meta[p + "norm"] = f"batchnorm: {{eps: {eps}, momentum: {momentum}}}"
+        for (name, t), g in zip(inputs.items(), grads):
+            tensors[p + name], tensors[p + "d." + name] = nhwc(t), nhwc(g)
+        unbiased = y0.var(axes, unbiased=True)
+        tensors.update({p + "y": nhwc(y), p + "dy": nhwc(dy), p + "high": f32(high), p + "train": np.array([train], np.int32),
+                        p + "mean": f32(mean), p + "var": f32(var),
+                        p + "after.mean": f32((1 - momentum) * mean + momentum * mu if train else mean),
+                        p + "after.var": f32((1 - momentum) * var + momentum * unbiased if train else var)})
+    save("folded_norm.safetensors", tensors, meta)
+
+
 MODEL = """model:
 - input: {mean: 0.5, std: 0.25}
 - conv2d: {name: c1, out: 8, kernel: 3, pad: 1, bias: no}

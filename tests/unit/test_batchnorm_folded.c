@@ -336,6 +336,44 @@ static void frozen_training_leaves_statistics_alone_and_trains_gamma(void **stat
     ref_street_close(&s);
 }
 
+/* What is learned, or makes weights into others, reads them again on the way back, where a leaf would still be. */
+static void folded_weights_live_until_their_quantizer_has_read_them(void **state)
+{
+    (void)state;
+    static const char *const learn[] = {"lsq", "dorefa, format: odd"};
+    for (int32_t k = 0; k < 2; k++) {
+        ref_street s;
+        char yaml[1024];
+        uint8_t pixels[8 * 9 * 7 * 3];
+        int32_t labels[8];
+        snprintf(yaml, sizeof yaml,
+                 "%squant: {weights: {bits: 4, granularity: tensor, learn: %s}, batchnorm: "
+                 "fold_corrected}\n",
+                 yaml_head, learn[k]);
+        if (ref_street_open(&s, yaml, 8, REF_QUANTIZED) != NB_OK)
+            fail_msg("%s", nb_ctx_error(s.ctx));
+        assert_int_equal(nb_graph_freeze(s.graph, NB_PLAN_TRAIN), NB_OK);
+        for (int32_t i = 0; i < 8; i++)
+            nb_data_get(s.train, i, pixels + (ptrdiff_t)i * 9 * 7 * 3, &labels[i]);
+        const nb_run r = {.train = true, .pixels = pixels, .labels = labels};
+        const nb_node *folded = nb_graph_find(s.graph, "d1.weight.folded"), *fq = nb_graph_find(s.graph, "d1")->in[1];
+        float was[8 * 3 * 3];
+        assert_int_equal(nb_count(&folded->out), 8 * 3 * 3);
+        assert_ptr_equal(fq->in[0], folded);
+        for (int32_t i = 0; i < s.graph->n_steps; i++) {
+            nb_forward_step(s.graph, i, &r);
+            if (nb_step_last(&s.graph->step[i]) == folded)
+                memcpy(was, folded->out.data, sizeof was);
+        }
+        nb_backward_begin(s.graph);
+        int32_t step = s.graph->n_steps - 1;
+        for (; nb_step_last(&s.graph->step[step]) != fq; step--)
+            nb_backward_step(s.graph, step, &r);
+        assert_memory_equal(was, folded->out.data, sizeof was);
+        ref_street_close(&s);
+    }
+}
+
 static void a_network_without_such_a_batch_norm_is_refused(void **state)
 {
     (void)state;
@@ -358,6 +396,7 @@ int main(void)
         cmocka_unit_test(its_backward_is_the_derivative_of_its_forward),
         cmocka_unit_test(the_codes_of_a_step_are_those_that_are_deployed),
         cmocka_unit_test(frozen_training_leaves_statistics_alone_and_trains_gamma),
+        cmocka_unit_test(folded_weights_live_until_their_quantizer_has_read_them),
         cmocka_unit_test(a_network_without_such_a_batch_norm_is_refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -229,7 +229,6 @@ extern const nb_op nb_op_dequantize; /* codes -> float, for layers that only tak
 typedef struct {
     const nb_qparams *x; /* of the layer's input; NULL: nothing to keep */
     const float *bias;   /* of the layer; NULL: none */
-    const float *w;      /* the weights; NULL: what stands in the node's input, as in a step */
 } nb_weight_use;
 
 /* The parameters of a fake-quant node from its current state, and for a weight node the codes of the current weights:
