@@ -48,7 +48,7 @@ const nb_key nb_quant_section_keys[] = {
         nb_quant_section, batchnorm, "keep", "keep|fold|fold_corrected",
         "keep: trained on, exact per-channel multiplier at the end; fold: once, into the weights before quantization; "
         "fold_corrected: trained on, and in every step folded into the weights with its running statistics, what comes "
-        "out corrected to the batch's (about twice the time of a step)"),
+        "out corrected to the batch's (a step takes about 2.5 times as long)"),
     NB_KEY_NODE(nb_quant_section, steps, "[STEP, ...]",
                 "what is done to the float network, once, before it is quantized: see `nibble keys steps`"),
     {0}};
