@@ -131,6 +131,12 @@ static double total_size(const float *w, int64_t n)
     return sum;
 }
 
+/* Else every weight, however small, may count as much as the largest level. */
+static bool zero_is_nearest(const nb_grid *q)
+{
+    return !q->level || nb_grid_nearest(q, 0) == 0;
+}
+
 /* The scale of w (`per` weights of channel c) at which the layer's sums fit: s, unless they could leave 32 bits. */
 static float channel_scale(const nb_weight_use *use, const nb_grid *q, const float *w, int64_t per, int32_t c, float s)
 {
@@ -142,7 +148,8 @@ static float channel_scale(const nb_weight_use *use, const nb_grid *q, const flo
         return s; /* whatever the weights are */
     /* Nor need the codes be counted, in a wide layer, where their total is small however they round. */
     const double each = total_size(w, per) / (double)s, most_size = q->level ? 2 * each : each + 0.5 * (double)per;
-    if (most_size * (double)reach * (1 + 0x1p-20) + fabs(bias) / (double)s + 1 < (double)NB_SUM_LIMIT &&
+    if (zero_is_nearest(q) &&
+        most_size * (double)reach * (1 + 0x1p-20) + fabs(bias) / (double)s + 1 < (double)NB_SUM_LIMIT &&
         fabs(bias) < most * (double)s)
         return s;
     int64_t size = 0, sum = 0;
@@ -160,6 +167,8 @@ static float channel_scale(const nb_weight_use *use, const nb_grid *q, const flo
         return s;
     /* a level may be twice what it stands for */
     const int64_t rounded = q->level ? INT64_MAX : per;
+    if (!zero_is_nearest(q))
+        total = fmax(total, (double)per * (double)q->hi * (double)s);
     return fmaxf(s, (float)nb_scale_floor(x->lo, x->hi, x->zero[0], total, rounded, bias));
 }
 
