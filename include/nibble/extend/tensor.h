@@ -22,7 +22,8 @@ typedef struct {
 } nb_shape;
 
 /* Quantization parameters: the ONLY thing that crosses from training to integers.
- * n is 1 (per tensor) or the number of output channels (axis 0 of OHWI weights). Weights have zero = 0 and lo = -hi.
+ * n is 1 (per tensor) or the number of output channels (axis 0 of OHWI weights). Tensors of weights hold code - zero, which fits
+ * -127..127, so that real = scale * what is there; lo, hi and zero are of the grid as it is without that.
  * With a table of levels codes are these integers alone; bits is then the width of an index into it, as it is stored. */
 typedef struct {
     int32_t bits, n;
@@ -30,8 +31,9 @@ typedef struct {
     nb_dtype dtype;      /* NB_U8 or NB_S8 */
     float *scale;        /* [n], > 0 and normal */
     int32_t *zero;       /* [n], lo <= zero <= hi */
-    const int8_t *level; /* [n_levels] ascending, -127..127; NULL: every integer lo..hi */
+    const int8_t *level; /* [n_tables][n_levels] each ascending, -127..127; NULL: every integer lo..hi */
     int32_t n_levels;    /* at most 2^bits */
+    int32_t n_tables;    /* 1, or n: a table for each channel; 0 without levels */
 } nb_qparams;
 
 typedef struct {
