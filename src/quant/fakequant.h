@@ -14,12 +14,19 @@ typedef struct {
     const void *format_attr, *range_attr, *learning_attr; /* in the graph's arena */
     int32_t bits;
     nb_scheme scheme;
-    bool weights;     /* narrow symmetric grid */
+    bool weights;
     bool per_channel; /* along axis 0; weights only */
+    int32_t group;    /* channels that share scale and zero point, the last group may have fewer; 0 as 1 */
     bool per_last;    /* along the last axis: channels of activations, input channels of weights; is simulated */
     bool off;         /* a rule alone: there is no such node */
     bool simulated;   /* the network is: floats come out, each the value of a code */
 } nb_fakequant_attr;
+
+/* Floats of the range's state. */
+static inline int32_t nb_fq_states(const nb_fakequant_attr *a)
+{
+    return a->range->n_state + (a->range->n_state_per_level << a->bits);
+}
 
 static inline bool nb_fakequant_nearest(const nb_fakequant_attr *a)
 {

@@ -36,10 +36,12 @@ static double error_of(const search *s, int32_t notch, const float *x, int32_t n
 {
     const nb_grid *g = s->o->grid;
     const float ratio = (float)notch / NOTCHES;
+    const bool full = g->scheme == NB_SCHEME_FULL;
     const float levels = (float)(s->symmetric ? 2 * g->hi : g->hi - g->lo);
     const float wanted = ratio * (s->hi - s->lo) / levels;
     const float scale = g->format && g->format->scale ? g->format->scale(g->format_attr, wanted) : wanted;
-    const float first = s->symmetric ? -0.5f * levels : rintf(ratio * s->lo / scale), last = first + levels;
+    const float first = full ? (float)g->lo : s->symmetric ? -0.5f * levels : rintf(ratio * s->lo / scale);
+    const float last = full ? (float)g->hi : first + levels;
     double sum = 0;
     for (int32_t i = 0; i < n; i++) {
         float q;
@@ -85,7 +87,7 @@ static int32_t best_notch(const search *s, int32_t from, int32_t to)
 static void mse_observe(const void *attr, float *state, const nb_observation *o)
 {
     search s = {o, fminf(o->min, 0.0f), fmaxf(o->max, 0.0f),
-                o->grid->weights || o->grid->scheme == NB_SCHEME_SYMMETRIC};
+                o->grid->scheme == NB_SCHEME_SYMMETRIC || o->grid->scheme == NB_SCHEME_FULL};
     if (s.symmetric) {
         s.hi = fmaxf(-s.lo, s.hi);
         s.lo = -s.hi;

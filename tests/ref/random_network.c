@@ -159,13 +159,28 @@ static void rows(writer *w)
     maybe_norm(w, 6);
 }
 
+/* Formats of weights, with the bits they have and their other keys; the first three are not of levels. */
+static const struct {
+    const char *name, *keys;
+    int32_t least, most;
+    bool finds_scale; /* itself */
+} formats[] = {
+    {"uniform", "", 2, 8, false}, {"uniform", "", 2, 8, false}, {"pow2", "", 2, 8, false}, {"log", "", 2, 4, false}};
+
 static void weight_rules(writer *w, bool levels)
 {
-    static const char *const formats[] = {"uniform", "uniform", "pow2", "log"};
-    const char *format = formats[pick(w, 0, levels ? 3 : 2)];
-    put(w, "quant:\n  weights: {bits: %d, granularity: %s, range: %s, format: %s, learn: %s}\n",
-        pick(w, 2, strcmp(format, "log") == 0 ? 4 : 8), pick(w, 0, 1) ? "channel" : "tensor",
-        pick(w, 0, 3) ? "minmax" : "mse", format, pick(w, 0, 2) ? "none" : "lsq");
+    static const char *const schemes[] = {"symmetric", "full", "asymmetric"};
+    const int32_t f = pick(w, 0, levels ? (int32_t)(sizeof formats / sizeof *formats) - 1 : 2), scheme = pick(w, 0, 3);
+    const int32_t most = f < 3 && scheme % 3 ? 7 : formats[f].most;
+    put(w, "quant:\n  weights: {bits: %d, scheme: %s, format: %s%s, ", pick(w, formats[f].least, most),
+        schemes[f < 3 ? scheme % 3 : 0], formats[f].name, formats[f].keys);
+    if (!formats[f].finds_scale)
+        put(w, "range: %s, ", pick(w, 0, 3) ? "minmax" : "mse");
+    if (pick(w, 0, 3) == 0)
+        put(w, "granularity: group, group: %d, ", pick(w, 1, 5));
+    else
+        put(w, "granularity: %s, ", pick(w, 0, 1) ? "channel" : "tensor");
+    put(w, "learn: %s}\n", pick(w, 0, 2) ? "none" : "lsq");
 }
 
 /* Of the first n_kinds kinds of layers; levels: weights may have a format of levels. */
