@@ -42,6 +42,7 @@ static nb_status fq_build(nb_graph *g, nb_node *n)
     if (!n->priv)
         return NB_E_NOMEM;
     nb_fq_priv *p = n->priv;
+    p->graph = g;
     if (a->format && (a->format->book || a->format->edges)) {
         const size_t tables = a->per_channel ? (size_t)n->out.shape.d[0] : 1, most = (size_t)1 << a->bits;
         p->book = nb_graph_alloc(g, tables * most);
@@ -66,8 +67,10 @@ static void set_grid(const nb_node *n, nb_qparams *q)
     q->lo = g->lo;
     q->hi = g->hi;
     q->dtype = g->dtype;
-    q->level = a->format->book ? p->book : g->level;
-    q->n_levels = g->n_levels;
+    /* with edges of their own all integers of a grid are levels here, but nothing else need know */
+    const bool every = a->format->edges && g->level && g->n_levels == g->hi - g->lo + 1;
+    q->level = every ? NULL : a->format->book ? p->book : g->level;
+    q->n_levels = every ? 0 : g->n_levels;
     q->n_tables = !q->level ? 0 : a->format->book ? q->n : 1;
 }
 
@@ -143,6 +146,32 @@ float nb_observation_share(const nb_observation *o, float momentum)
 static float stored(const void *x, int64_t i)
 {
     return ((const float *)x)[i];
+}
+
+/* Finds the scale of all nodes that share n's format, if they have one: the largest that a row of theirs wants by now. Not while
+ * rows are being observed. */
+static void set_one_scale(const nb_node *n)
+{
+    const nb_fakequant_attr *a = n->attr;
+    nb_fq_priv *p = n->priv;
+    if (!a->format->one_scale)
+        return;
+    p->one_scale = 0;
+    for (int32_t i = 0; i < p->graph->n; i++) {
+        const nb_node *other = p->graph->node[i];
+        const nb_fakequant_attr *b = other->attr;
+        if (!nb_is_quantizer(other) || b->format_attr != a->format_attr)
+            continue;
+        const nb_grid g = nb_grid_of(b->format, b->format_attr, b->bits, b->scheme, b->weights, NULL);
+        for (int32_t r = 0; r < nb_fq_rows(other); r++) {
+            float scale;
+            int32_t zero;
+            if (!nb_fq_seen(other, r))
+                continue;
+            b->range->params(b->range_attr, nb_fq_state(other, r), &g, &scale, &zero);
+            p->one_scale = fmaxf(p->one_scale, scale);
+        }
+    }
 }
 
 /* The state of row r from what there is to see; skips a tensor with NaN or infinity (the trainer stops on the loss
@@ -240,6 +269,10 @@ static void set_params(const nb_node *n, nb_qparams *q, int32_t r, const nb_weig
     int32_t zero;
     set_book(n, r);
     a->range->params(a->range_attr, nb_fq_state(n, r), &p->grid, &scale, &zero);
+    if (a->format->one_scale && scale < p->one_scale) {
+        zero = (int32_t)nearbyint((double)zero * (double)scale / (double)p->one_scale);
+        scale = p->one_scale;
+    }
     nb_fq_learned_params(n, r, &scale, &zero);
     if (a->weights && use && use->x)
         scale = keep_sums(n, r, scale, zero, use);
@@ -287,6 +320,7 @@ void nb_fakequant_settle(nb_node *n, const nb_run *r, float min, float max, cons
         .values = *values, .n = nb_count(&n->out), .min = min, .max = max, .calibration = r->calibration};
     if (nb_fakequant_observes(n, r))
         observe(n, 0, &o);
+    set_one_scale(n);
     set_params(n, &p->q, 0, NULL);
 }
 
@@ -304,24 +338,37 @@ static void quantize(const nb_node *node, uint8_t *codes, uint8_t *mask, const f
         nb_k_quantize(codes, mask, x, n, q->scale[c], q->zero[c], q->lo, q->hi);
 }
 
-/* One channel, or a group of them. */
-static void row_forward(void *arg, int64_t row, int32_t thread)
+static void row_observe(void *arg, int64_t row, int32_t thread)
+{
+    (void)thread;
+    fq_job *j = arg;
+    const int32_t r = (int32_t)row, first = r * nb_fq_group(j->n), end = nb_fq_row_end(j->n, r);
+    const float *x = (const float *)j->n->in[0]->out.data + first * j->per;
+    if (!j->observe)
+        return;
+    nb_observation o = {.values = {stored, x}, .n = (end - first) * j->per, .calibration = j->calibration};
+    nb_k_minmax(&o.min, &o.max, x, o.n);
+    observe(j->n, r, &o);
+}
+
+static void row_quantize(void *arg, int64_t row, int32_t thread)
 {
     (void)thread;
     fq_job *j = arg;
     const int32_t r = (int32_t)row, first = r * nb_fq_group(j->n), end = nb_fq_row_end(j->n, r);
     const float *x = j->n->in[0]->out.data;
-    if (j->observe) {
-        nb_observation o = {
-            .values = {stored, x + first * j->per}, .n = (end - first) * j->per, .calibration = j->calibration};
-        nb_k_minmax(&o.min, &o.max, x + first * j->per, o.n);
-        observe(j->n, r, &o);
-    }
     const nb_weight_use use = use_of(j->p);
     set_params(j->n, &j->p->q, r, &use);
     for (int64_t c = first; c < end; c++)
         quantize(j->n, (uint8_t *)j->n->out.data + c * j->per, (uint8_t *)j->n->saved + c * j->mask_stride,
                  x + c * j->per, j->per, &j->p->q, c);
+}
+
+/* One channel, or a group of them. */
+static void row_forward(void *arg, int64_t row, int32_t thread)
+{
+    row_observe(arg, row, thread);
+    row_quantize(arg, row, thread);
 }
 
 static void chunk_minmax(void *arg, int64_t i, int32_t thread)
@@ -361,6 +408,7 @@ static void tensor_forward(fq_job *j)
         observe(j->n, 0, &o);
     }
     const nb_weight_use use = use_of(j->p);
+    set_one_scale(j->n);
     set_params(j->n, &j->p->q, 0, &use);
     nb_parallel_for(chunks, chunk_quantize, j);
 }
@@ -377,6 +425,10 @@ static void fq_forward(nb_node *n, const nb_run *r)
     j.mask_stride = nb_chunks(j.per, 8);
     if (!a->per_channel) {
         tensor_forward(&j);
+    } else if (a->format->one_scale) { /* that of all rows is known when all are observed */
+        nb_parallel_for(nb_fq_rows(n), row_observe, &j);
+        set_one_scale(n);
+        nb_parallel_for(nb_fq_rows(n), row_quantize, &j);
     } else if (j.count < FEW_VALUES) { /* not worth waking a thread */
         for (int32_t row = 0; row < nb_fq_rows(n); row++)
             row_forward(&j, row, 0);
@@ -428,6 +480,7 @@ nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_
 {
     q->n = nb_fakequant_channels(fq);
     set_grid(fq, q);
+    set_one_scale(fq);
     int64_t per = nb_count(&fq->out) / q->n;
     for (int32_t r = 0; r < nb_fq_rows(fq); r++) {
         if (!nb_fq_seen(fq, r))

@@ -14,7 +14,9 @@ typedef struct {
     int8_t *
         book; /* [q.n][n_levels] and [q.n][n_levels - 1], where they follow from the state: of every channel; or NULL */
     float *edge;
-    float *lo, *hi; /* per chunk extremes of the last observation */
+    const nb_graph *graph; /* it is in */
+    float one_scale;       /* of all nodes of its kind, where a format has that */
+    float *lo, *hi;        /* per chunk extremes of the last observation */
     int32_t n_chunks_max;
     const nb_node *reader; /* of weights: the layer that multiplies with them */
     double *lane;          /* [parts][NB_SCALE_LANES] sums of a backward; NULL: nothing is learned */

@@ -116,6 +116,12 @@ static nb_status bind_part(nb_graph *g, const nb_conf *map, const char *where, b
     return NB_OK;
 }
 
+/* Are so many bits what the attributes say? */
+static bool has_width(const nb_fakequant_attr *a)
+{
+    return !a->format->width || a->format->width(a->format_attr) == a->bits;
+}
+
 static int32_t min_bits(const nb_fakequant_attr *a)
 {
     return !a->weights && a->scheme == NB_SCHEME_UNSIGNED ? 1 : a->format->min_bits ? a->format->min_bits : 2;
@@ -143,6 +149,10 @@ static nb_status check_weights(nb_graph *g, const nb_conf *map, const char *wher
 {
     const nb_format *f = a->format;
     const bool levels = f->levels || f->book;
+    if (!has_width(a))
+        return nb_conf_fail(g->ctx, said(map, "bits"), where, NB_E_CONFIG,
+                            "bits: %d: format %s has %d here: leave bits out, or write that", a->bits, f->name,
+                            f->width(a->format_attr));
     if (levels && a->scheme != NB_SCHEME_SYMMETRIC)
         return nb_conf_fail(g->ctx, said(map, "scheme"), where, NB_E_CONFIG,
                             "scheme: format %s has levels of its own: full and asymmetric are of uniform and pow2",
@@ -160,9 +170,20 @@ static nb_status check_weights(nb_graph *g, const nb_conf *map, const char *wher
 }
 
 /* Does the format hold so many bits, of such values? map: where it is said, or would be. */
-static nb_status check_format(nb_graph *g, const nb_conf *map, const char *where, const nb_fakequant_attr *a)
+static nb_status check_format(nb_graph *g, const nb_conf *map, const char *where, nb_fakequant_attr *a)
 {
     const nb_format *f = a->format;
+    const char *fault = f->fault ? f->fault(a->format_attr) : NULL;
+    if (fault)
+        return nb_conf_fail(g->ctx, said(map, "format"), where, NB_E_CONFIG, "format: %s: %s", f->name, fault);
+    if (f->width && !(map && nb_conf_get(map, "bits")))
+        a->bits = f->width(a->format_attr);
+    if (f->one_scale && a->learning->n_state > 0)
+        return nb_conf_fail(
+            g->ctx, said(map, "learn"), where, NB_E_CONFIG,
+            "learn: %s: format %s has one scale for all layers, which no single one can train: set learn to "
+            "none, or format to pow2",
+            a->learning->name, f->name);
     if (!a->weights && f->weights_only)
         return nb_conf_fail(g->ctx, said(map, "format"), where, NB_E_CONFIG,
                             "format: %s: is for weights only: activations can be uniform or pow2", f->name);
@@ -186,7 +207,7 @@ void nb_quant_first_last(const nb_quant_rules *rules, nb_fakequant_attr *a)
     if (!bits)
         return;
     a->bits = bits;
-    if (bits < min_bits(a) || bits > max_bits(a)) {
+    if (bits < min_bits(a) || bits > max_bits(a) || !has_width(a)) {
         a->format = nb_registry_find(nb_formats, "uniform");
         a->format_attr = NULL;
         imply_range(a);

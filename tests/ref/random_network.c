@@ -164,8 +164,22 @@ static const struct {
     const char *name, *keys;
     int32_t least, most;
     bool finds_scale; /* itself */
-} formats[] = {
-    {"uniform", "", 2, 8, false}, {"uniform", "", 2, 8, false}, {"pow2", "", 2, 8, false}, {"log", "", 2, 4, false}};
+} formats[] = {{"uniform", "", 2, 8, false},
+               {"uniform", "", 2, 8, false},
+               {"pow2", "", 2, 8, false},
+               {"log", "", 2, 4, false},
+               {"apot", "", 2, 5, false},
+               {"fp4", "", 4, 4, false},
+               {"fp6", "", 6, 6, false},
+               {"minifloat", ", exponent: 2, mantissa: 2", 5, 5, false},
+               {"minifloat", ", exponent: 3, mantissa: 0", 4, 4, false},
+               {"codebook", "", 1, 7, true},
+               {"codebook", "", 1, 7, true},
+               {"ternary", "", 2, 2, true},
+               {"ternary", "", 2, 2, true},
+               {"binary", "", 1, 1, true},
+               {"binary", "", 1, 1, true},
+               {"fixed", "", 2, 8, false}};
 
 static void weight_rules(writer *w, bool levels)
 {
@@ -180,7 +194,18 @@ static void weight_rules(writer *w, bool levels)
         put(w, "granularity: group, group: %d, ", pick(w, 1, 5));
     else
         put(w, "granularity: %s, ", pick(w, 0, 1) ? "channel" : "tensor");
-    put(w, "learn: %s}\n", pick(w, 0, 2) ? "none" : "lsq");
+    put(w, "learn: %s}\n", pick(w, 0, 2) || strcmp(formats[f].name, "fixed") == 0 ? "none" : "lsq");
+}
+
+static void value_rules(writer *w)
+{
+    static const char *const ranges[] = {"ema", "minmax", "mse"};
+    static const char *const schemes[] = {"asymmetric", "symmetric", "unsigned"};
+    static const char *const kinds[] = {"uniform", "uniform", "uniform", "pow2", "fixed"};
+    const char *format = kinds[pick(w, 0, 4)];
+    const bool learns = pick(w, 0, 2) == 0 && strcmp(format, "fixed") != 0;
+    put(w, "  activations: {bits: %d, scheme: %s, range: %s, format: %s, learn: %s}\n", pick(w, 2, 8),
+        schemes[pick(w, 0, 2)], ranges[pick(w, 0, 2)], format, learns ? "lsq" : "none");
 }
 
 /* Of the first n_kinds kinds of layers; levels: weights may have a format of levels. */
@@ -200,12 +225,8 @@ static void write_network(writer *w, int32_t n_kinds, bool levels)
         kinds[pick(w, 0, n_kinds - 1)](w);
     }
     rows(w);
-    static const char *const ranges[] = {"ema", "minmax", "mse"};
-    static const char *const schemes[] = {"asymmetric", "symmetric", "unsigned"};
     weight_rules(w, levels);
-    put(w, "  activations: {bits: %d, scheme: %s, range: %s, format: %s, learn: %s}\n", pick(w, 2, 8),
-        schemes[pick(w, 0, 2)], ranges[pick(w, 0, 2)], pick(w, 0, 3) ? "uniform" : "pow2",
-        pick(w, 0, 2) ? "none" : "lsq");
+    value_rules(w);
     put(w, "  first_last_bits: %d\n  output_bits: %d\n  batchnorm: %s\n", pick(w, 0, 1) ? 8 : 0, pick(w, 0, 1) ? 8 : 0,
         pick(w, 0, 1) ? "keep" : "fold");
 }

@@ -66,6 +66,12 @@ struct nb_format {
     void (*book)(const void *attr, const float *state, int32_t bits, int8_t *level);
     /* Where levels end, in units of the range's scale, if not in the middle to the next: edge [n_levels - 1], ascending. */
     void (*edges)(const void *attr, const float *state, int32_t n_levels, float *edge);
+    /* The bits there are, 1..8, where the attributes say them; NULL: those of the section. */
+    int32_t (*width)(const void *attr);
+    /* What is wrong with the attributes, in words that follow the format's name, or NULL; no function: nothing ever is. */
+    const char *(*fault)(const void *attr);
+    bool
+        one_scale; /* the largest of what all nodes with these attributes want is the scale of all; nothing is learned */
     /* Straight-through up to this |w|, which may be INFINITY; 0: up to half a step beyond the last level. */
     float passes;
 };
