@@ -459,9 +459,10 @@ static nb_status snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_use *u
             return nb_fail(ctx, NB_E_UNSUPPORTED,
                            "%s has no range yet: train at least one step with quant: on before lowering", fq->name);
         nb_fq_set_params(fq, q, c, use);
+        if (!codes)
+            continue;
         const nb_fq_span v = {nb_fq_values(fq) + c * per, per, c * per, nb_fq_draw_of(fq, &(nb_run){0})};
-        if (codes)
-            nb_fq_codes(p, (uint8_t *)codes + c * per, NULL, &v, q, c);
+        nb_fq_codes(p, (uint8_t *)codes + c * per, NULL, &v, q, c);
     }
     return NB_OK;
 }

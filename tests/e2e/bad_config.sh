@@ -205,7 +205,7 @@ wrong 'quant.activations: format: log: is for weights only: activations can be u
 wrong 'quant.activations.learn: nono: unknown learning (did you mean "none"?)' quant.activations.learn=nono
 wrong 'quant.weights.momentum: unknown key' quant.weights.momentum=0.1
 wrong 'quant.activations.momentum: 2: must be in' quant.activations.momentum=2
-wrong 'quant.batchnorm: drop: must be keep or fold' quant.batchnorm=drop
+wrong 'quant.batchnorm: drop: must be keep' quant.batchnorm=drop
 wrong 'quant: first_last_bits: 1: must be 0 or in 2..8' quant.first_last_bits=1
 wrong 'quant: output_bits: 1: must be 0 or in 2..8' quant.output_bits=1
 wrong 'quant.bits: unknown key' quant.bits=4
