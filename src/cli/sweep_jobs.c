@@ -260,9 +260,8 @@ static nb_status making(const sweep_jobs *j, int32_t run, const char *again, wor
     return NB_OK;
 }
 
-static void judging(const sweep_jobs *j, words *w)
+static void judging(words *w)
 {
-    (void)j;
     w->n = 0;
     add(w, "nibble");
     add(w, "eval");
@@ -345,7 +344,7 @@ typedef struct {
 static nb_status judge(sweep_jobs *j, slot *s)
 {
     s->state = SLOT_JUDGES;
-    judging(j, &s->w);
+    judging(&s->w);
     return launch(j, &s->w, s->w.answer, &s->child);
 }
 

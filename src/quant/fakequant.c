@@ -97,11 +97,6 @@ float nb_observation_share(const nb_observation *o, float momentum)
     return (float)((double)momentum / (1 - pow(1 - (double)momentum, o->calibration)));
 }
 
-static float stored(const void *x, int64_t i)
-{
-    return ((const float *)x)[i];
-}
-
 void nb_fq_observe(const nb_node *n, int32_t c, const nb_observation *seen)
 {
     const nb_fakequant_attr *a = n->attr;
@@ -308,7 +303,7 @@ static void channel_forward(void *arg, int64_t c, int32_t thread)
     nb_qparams *q = &j->p->q;
     const float *x = nb_fq_values(j->n) + c * j->per;
     if (j->observe) {
-        nb_observation o = {.values = {stored, x}, .n = j->per, .calibration = j->calibration};
+        nb_observation o = {.values = {nb_fq_stored, x}, .n = j->per, .calibration = j->calibration};
         nb_k_minmax(&o.min, &o.max, x, j->per);
         nb_fq_observe(j->n, (int32_t)c, &o);
     }
@@ -347,8 +342,11 @@ static void tensor_forward(fq_job *j)
             if (isnan(lo))
                 break;
         }
-        const nb_observation o = {
-            .values = {stored, nb_fq_values(j->n)}, .n = j->count, .min = lo, .max = hi, .calibration = j->calibration};
+        const nb_observation o = {.values = {nb_fq_stored, nb_fq_values(j->n)},
+                                  .n = j->count,
+                                  .min = lo,
+                                  .max = hi,
+                                  .calibration = j->calibration};
         nb_fq_observe(j->n, 0, &o);
     }
     const nb_weight_use use = use_of(j->p);

@@ -193,11 +193,6 @@ bool nb_fq_learning(const nb_node *n)
     return true;
 }
 
-static float stored(const void *x, int64_t i)
-{
-    return ((const float *)x)[i];
-}
-
 void nb_fq_learned_begin(const nb_node *n, int32_t c, const nb_observation *seen)
 {
     const nb_fakequant_attr *a = n->attr;
@@ -205,7 +200,7 @@ void nb_fq_learned_begin(const nb_node *n, int32_t c, const nb_observation *seen
     const bool anew = seen->calibration > 0;
     if (!nb_fakequant_can_learn(n) || !nb_fq_seen(n, c) || (has_begun(n, c) && !anew))
         return;
-    const nb_values weights = {stored, n->in[0]->out.data};
+    const nb_values weights = {nb_fq_stored, n->in[0]->out.data};
     nb_learn_start s = {.grid = &p->grid, .values = p->warped ? &weights : &seen->values, .n = seen->n};
     a->range->params(a->range_attr, nb_fq_state(n, c), &p->grid, &s.scale, &s.zero);
     a->learning->init(a->learning_attr, &s, row(n, c));

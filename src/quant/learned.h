@@ -82,6 +82,12 @@ void nb_fq_simulate_backward(nb_node *n, float *dx, bool add);
 
 nb_status nb_fq_learned_leaf(nb_graph *g, nb_node *n, int32_t channels);
 nb_status nb_fq_learned_prepare(nb_graph *g, nb_node *n);
+/* nb_values of floats that are in memory: x [n]. */
+static inline float nb_fq_stored(const void *x, int64_t i)
+{
+    return ((const float *)x)[i];
+}
+
 /* The values that are quantized: what comes in, or what nb_fq_warp has made of it. */
 static inline const float *nb_fq_values(const nb_node *n)
 {

@@ -12,35 +12,14 @@
 
 #include <cmocka.h>
 
+#include "ref/one_thread.h"
+
 #include "base/parallel.h"
 #include "base/safetensors.h"
 #include "quant/fakequant.h"
 
 #include <math.h>
 #include <nibble/extend/fusion.h>
-
-static nb_ctx *ctx;
-
-static int setup(void **state)
-{
-    (void)state;
-    nb_set_threads(1);
-    ctx = nb_ctx_create();
-    return ctx ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    nb_ctx_destroy(ctx);
-    return 0;
-}
-
-#define assert_ok(e)                                                                                                   \
-    do {                                                                                                               \
-        if ((e) != NB_OK)                                                                                              \
-            fail_msg("%s", nb_ctx_error(ctx));                                                                         \
-    } while (0)
 
 /* Largest difference, relative to the largest wanted value, or to `least`. */
 static double difference(const float *got, const float *want, int64_t n, double least)

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "ref/one_thread.h"
+
 #include "base/parallel.h"
 #include "base/safetensors.h"
 #include "quant/fakequant.h"
@@ -19,29 +21,6 @@
 #include <nibble/extend/optimizer.h>
 #include <nibble/model.h>
 #include <nibble/train.h>
-
-static nb_ctx *ctx;
-
-static int setup(void **state)
-{
-    (void)state;
-    nb_set_threads(1); /* waiting threads would eat the time of a busy machine */
-    ctx = nb_ctx_create();
-    return ctx ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    nb_ctx_destroy(ctx);
-    return 0;
-}
-
-#define assert_ok(e)                                                                                                   \
-    do {                                                                                                               \
-        if ((e) != NB_OK)                                                                                              \
-            fail_msg("%s", nb_ctx_error(ctx));                                                                         \
-    } while (0)
 
 static nb_st_file *golden(const char *name)
 {
