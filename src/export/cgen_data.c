@@ -62,19 +62,22 @@ static nb_status put_weights(cgen *g, int32_t step)
 {
     const nb_estep *s = &g->m->e.steps[step];
     const nb_sinfo *info = &g->m->steps[step];
-    const nb_level_packing p = nb_packing_of(s, info);
+    const nb_stream p = nb_stream_of(s, info);
     const int64_t n = nb_estep_weights(s);
-    const size_t bytes = info->level ? nb_level_bytes(&p) : nb_pack_bytes(n, info->weight_bits);
+    const bool codes = info->packing == NB_PACKING_CODES;
+    const size_t bytes = codes ? nb_pack_bytes(n, info->weight_bits) : nb_stream_bytes(&p);
     uint8_t *packed = nb_alloc(g->ctx, bytes);
     if (!packed)
         return NB_E_NOMEM;
-    if (info->level)
-        nb_level_pack(packed, s->weights, &p);
-    else
+    if (codes)
         nb_pack(packed, s->weights, n, info->weight_bits);
+    else
+        nb_stream_pack(packed, s->weights, &p);
     put_bytes(g, "w", step, packed, (int64_t)bytes, cgen_in_bytes(g->m, step));
     if (info->level) /* l: what the indices in w stand for */
-        put_bytes(g, "l", step, (const uint8_t *)info->level, info->n_levels, true);
+        put_bytes(g, "l", step, (const uint8_t *)info->level, (int64_t)info->n_tables * info->n_levels, true);
+    else if (!codes)
+        put_bytes(g, "l", step, (const uint8_t *)info->low, info->n_low, true);
     nb_free(g->ctx, packed);
     return NB_OK;
 }
@@ -130,7 +133,7 @@ static void put_check(cgen *g)
                                                                : "wb";
         for (; *names; names++)
             cgen_printf(g, " + sizeof(net_%c%d)", *names, i);
-        if (g->m->steps[i].level)
+        if (g->m->steps[i].packing != NB_PACKING_CODES)
             cgen_printf(g, " + sizeof(net_l%d)", i);
     }
     cgen_add(g, ") == NET_FLASH_BYTES ? 1 : -1];\n\n", NULL);
