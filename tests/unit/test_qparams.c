@@ -44,7 +44,7 @@ static void a_full_grid_covers_with_its_longer_side(void **state)
 #define NET                                                                                                            \
     "data: {name: synth, count: 64, height: 2, width: 2, channels: 1, classes: 4}\n"                                   \
     "model: [input, flatten, linear: {name: fc, out: 4, bias: no}]\n"                                                  \
-    "quant: {first_last_bits: 0, weights: {%s}}\n"
+    "quant: {first_last_bits: 0, weights: {range: minmax, %s}}\n"
 
 /* The example of MIT 6.S965, lecture 6. */
 static const float lecture[16] = {2.09f,  -0.98f, 1.48f, 0.09f,  0.05f, -0.14f, -1.08f, 2.12f,
