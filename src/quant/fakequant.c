@@ -1,15 +1,15 @@
 /* fakequant.c - the fake-quant node: floats in, codes out.
  *
- * forward   (training, observers active) observe the range, set scale and zero point; then q =
- * clamp(round_half_even(x/s) + z, lo, hi). The output holds codes; nothing is expanded to floats again. backward
- * straight-through estimator with clipping: the gradient passes where the unclamped code was inside the grid (Nagel et
- * al. 2021, eq. 17); forward leaves one bit per value for that. A learned scale (learned.c) takes the range's place once
- * it has begun. Evaluation never observes, so it never changes a result. A weight's scale has a floor: where the codes of a channel could make a sum of its layer leave 32 bits, or
- * the layer's bias would in units of such a sum, the scale is the smallest at which neither can. Training and lowering
- * ask the same function, so they have the same codes. Work is cut into fixed chunks: per channel (or group of them that
- * share a scale) for weights, CHUNK values for activations; minimum and maximum do not depend on order, so neither do
- * ranges. Codes of weights are stored less their zero point, so that everything behind sees plain integers times a scale. In a network that is simulated simulate.c does all this,
- * and floats come out. */
+ * forward   (training, observers active) observe the range, set scale and zero point (fq_params.c); then
+ *           q = clamp(round_half_even(x/s) + z, lo, hi). The output holds codes; nothing is expanded to floats again.
+ * backward  straight-through estimator with clipping: the gradient passes where the unclamped code was inside the grid
+ *           (Nagel et al. 2021, eq. 17); forward leaves one bit per value for that.
+ *
+ * A learned scale (learned.c) takes the range's place once it has begun. Evaluation never observes, so it never changes
+ * a result. Work is cut into fixed chunks: per channel (or group of them that share a scale) for weights, CHUNK values
+ * for activations; minimum and maximum do not depend on order, so neither do ranges. Codes of weights are stored less
+ * their zero point, so that everything behind sees plain integers times a scale. In a network that is simulated
+ * simulate.c does all this, and floats come out. */
 #include "quant/fakequant.h"
 
 #include <nibble/extend/lowering.h>
@@ -45,6 +45,7 @@ static nb_status fq_build(nb_graph *g, nb_node *n)
     if (!n->priv)
         return NB_E_NOMEM;
     nb_fq_priv *p = n->priv;
+    p->graph = g;
     if (a->format && (a->format->book || a->format->edges)) {
         const size_t tables = a->per_channel ? (size_t)n->out.shape.d[0] : 1, most = (size_t)1 << a->bits;
         p->book = nb_graph_alloc(g, tables * most);
@@ -73,50 +74,11 @@ static void set_grid(const nb_node *n, nb_qparams *q)
     q->lo = g->lo;
     q->hi = g->hi;
     q->dtype = g->dtype;
-    q->level = a->format->book ? p->book : g->level;
-    q->n_levels = g->n_levels;
+    /* with edges of their own all integers of a grid are levels here, but nothing else need know */
+    const bool every = a->format->edges && g->level && g->n_levels == g->hi - g->lo + 1;
+    q->level = every ? NULL : a->format->book ? p->book : g->level;
+    q->n_levels = every ? 0 : g->n_levels;
     q->n_tables = !q->level ? 0 : a->format->book ? q->n : 1;
-}
-
-nb_grid nb_fq_grid(const nb_node *n, int32_t r)
-{
-    const nb_fakequant_attr *a = n->attr;
-    const nb_fq_priv *p = n->priv;
-    nb_grid g = p->grid;
-    const int64_t c = a->per_channel ? (int64_t)r * nb_fq_group(n) : 0;
-    if (a->format->book)
-        g.level = p->book + c * g.n_levels;
-    if (p->edge)
-        g.edge = p->edge + c * (g.n_levels - 1);
-    return g;
-}
-
-const nb_klevels *nb_fq_levels(const nb_node *n, int32_t r, nb_klevels *own)
-{
-    const nb_fakequant_attr *a = n->attr;
-    const nb_fq_priv *p = n->priv;
-    if (!p->edge)
-        return &p->levels;
-    const nb_grid g = nb_fq_grid(n, r);
-    nb_k_levels_at(own, g.level, g.edge, g.n_levels);
-    own->passes = a->format->passes;
-    return own;
-}
-
-/* Row r's levels and edges, from its state, for all its channels. */
-static void set_book(const nb_node *n, int32_t r)
-{
-    const nb_fakequant_attr *a = n->attr;
-    nb_fq_priv *p = n->priv;
-    if (!p->edge)
-        return;
-    nb_grid g = p->grid;
-    const int64_t levels = g.n_levels, first = a->per_channel ? (int64_t)r * nb_fq_group(n) : 0;
-    nb_grid_book(&g, nb_fq_state(n, r), p->book + first * levels, p->edge + first * (levels - 1));
-    for (int64_t c = first + 1; a->per_channel && c < nb_fq_row_end(n, r); c++) {
-        memcpy(p->book + c * levels, p->book + first * levels, (size_t)levels);
-        memcpy(p->edge + c * (levels - 1), p->edge + first * (levels - 1), (size_t)(levels - 1) * sizeof *p->edge);
-    }
 }
 
 static nb_status fq_prepare(nb_graph *g, nb_node *n)
@@ -165,97 +127,6 @@ void nb_fq_observe(const nb_node *n, int32_t r, const nb_observation *seen)
         state[nb_fq_range_floats(a)] = 1.0f;
     }
     nb_fq_learned_begin(n, r, &o);
-}
-
-/* Sum of |w| in lanes, which compilers turn into vectors. */
-static double total_size(const float *w, int64_t n)
-{
-    enum { LANES = 8 };
-    double lane[LANES] = {0}, sum = 0;
-    for (; n >= LANES; n -= LANES, w += LANES)
-        for (int32_t k = 0; k < LANES; k++)
-            lane[k] += fabs((double)w[k]);
-    for (int32_t k = 0; k < LANES; k++)
-        sum += lane[k] + (k < n ? fabs((double)w[k]) : 0);
-    return sum;
-}
-
-/* Is a level at most twice the value that it stands for, in size? Then it is 0 for the smallest. */
-static bool zero_is_nearest(const nb_grid *q)
-{
-    return !q->edge && (!q->level || nb_grid_nearest(q, 0) == 0);
-}
-
-/* The scale of w (`per` weights of channel c) at which the layer's sums fit: s, unless they could leave 32 bits. */
-static float channel_scale(const nb_weight_use *use, const nb_grid *q, const float *w, int64_t per, int32_t c, float s)
-{
-    const nb_qparams *x = use->x;
-    const int64_t raw = x->hi > -x->lo ? x->hi : -x->lo, reach = raw + abs(x->zero[0]);
-    const double bias = use->bias ? (double)use->bias[c] / (double)x->scale[0] : 0;
-    const double most = 0.5 * (double)NB_SUM_LIMIT;
-    const int32_t largest = q->hi > -q->lo ? q->hi : -q->lo;
-    if ((double)per * (double)(largest * reach) <= most && fabs(bias) <= most * (double)s)
-        return s; /* whatever the weights are */
-    /* Nor need the codes be counted, in a wide layer, where their total is small however they round. */
-    const double each = total_size(w, per) / (double)s, most_size = q->level ? 2 * each : each + 0.5 * (double)per;
-    if (zero_is_nearest(q) &&
-        most_size * (double)reach * (1 + 0x1p-20) + fabs(bias) / (double)s + 1 < (double)NB_SUM_LIMIT &&
-        fabs(bias) < most * (double)s)
-        return s;
-    int64_t size = 0, sum = 0;
-    double total = 0;
-    for (int64_t i = 0; i < per; i++) {
-        const int64_t held = nb_grid_nearest(q, w[i] / s);
-        size += llabs(held);
-        sum += held;
-        total += fabs((double)w[i]);
-    }
-    if (!isfinite(total) || !isfinite(bias))
-        return s; /* the trainer stops on the loss it makes */
-    if (fabs(bias) < most * (double)s &&
-        nb_sum_bound(x->lo, x->hi, x->zero[0], size, sum, llrint(bias / (double)s)) < NB_SUM_LIMIT)
-        return s;
-    /* a level may be twice what it stands for; where what is nearly 0 has a level far from it, all may be the largest */
-    const int64_t rounded = q->level ? INT64_MAX : per;
-    if (!zero_is_nearest(q))
-        total = fmax(total, (double)per * largest * (double)s);
-    return fmaxf(s, (float)nb_scale_floor(x->lo, x->hi, x->zero[0], total, rounded, bias));
-}
-
-/* The scale that all channels of row r can have in place of this one. */
-static float keep_sums(const nb_node *n, int32_t r, float scale, int32_t zero, const nb_weight_use *use)
-{
-    const int64_t per = nb_count(&n->out) / n->out.shape.d[0];
-    const nb_fq_priv *p = n->priv;
-    const float *w = nb_fq_values(n);
-    nb_grid g = nb_fq_grid(n, r);
-    float s = scale;
-    g.lo -= zero;
-    g.hi -= zero;
-    for (int32_t c = r * nb_fq_group(n); c < nb_fq_row_end(n, r); c++)
-        s = fmaxf(s, channel_scale(use, &g, w + c * per, per, c, scale));
-    return s > scale ? nb_grid_scale(&p->grid, s) : scale;
-}
-
-void nb_fq_set_params(const nb_node *n, nb_qparams *q, int32_t r, const nb_weight_use *use)
-{
-    const nb_fakequant_attr *a = n->attr;
-    const nb_fq_priv *p = n->priv;
-    float scale;
-    int32_t zero;
-    set_book(n, r);
-    a->range->params(a->range_attr, nb_fq_state(n, r), &p->grid, &scale, &zero);
-    nb_fq_learned_params(n, r, &scale, &zero);
-    nb_fq_learned_book(n, q, scale);
-    if (a->weights && use && use->x) {
-        scale = keep_sums(n, r, scale, zero, use);
-        nb_fq_learned_book(n, q, scale);
-    }
-    const int32_t first = q->n > 1 ? r * nb_fq_group(n) : 0, end = q->n > 1 ? nb_fq_row_end(n, r) : 1;
-    for (int32_t c = first; c < end; c++) {
-        q->scale[c] = scale;
-        q->zero[c] = zero;
-    }
 }
 
 /* channel_scale counts codes as they round to nearest: others must fit whatever they are. */
@@ -333,6 +204,7 @@ void nb_fakequant_settle(nb_node *n, const nb_run *r, float min, float max, cons
         .values = *values, .n = nb_count(&n->out), .min = min, .max = max, .calibration = r->calibration};
     if (nb_fakequant_observes(n, r))
         nb_fq_observe(n, 0, &o);
+    nb_fq_set_one_scale(n);
     nb_fq_set_params(n, &p->q, 0, NULL);
 }
 
@@ -367,19 +239,25 @@ static void quantize(const nb_node *node, uint8_t *codes, uint8_t *mask, const n
     }
 }
 
-/* One channel, or a group of them. */
-static void row_forward(void *arg, int64_t row, int32_t thread)
+static void row_observe(void *arg, int64_t row, int32_t thread)
+{
+    (void)thread;
+    fq_job *j = arg;
+    const int32_t r = (int32_t)row, first = r * nb_fq_group(j->n), end = nb_fq_row_end(j->n, r);
+    const float *x = nb_fq_values(j->n) + first * j->per;
+    if (!j->observe)
+        return;
+    nb_observation o = {.values = {nb_fq_stored, x}, .n = (end - first) * j->per, .calibration = j->calibration};
+    nb_k_minmax(&o.min, &o.max, x, o.n);
+    nb_fq_observe(j->n, r, &o);
+}
+
+static void row_quantize(void *arg, int64_t row, int32_t thread)
 {
     (void)thread;
     fq_job *j = arg;
     const int32_t r = (int32_t)row, first = r * nb_fq_group(j->n), end = nb_fq_row_end(j->n, r);
     const float *x = nb_fq_values(j->n);
-    if (j->observe) {
-        nb_observation o = {
-            .values = {nb_fq_stored, x + first * j->per}, .n = (end - first) * j->per, .calibration = j->calibration};
-        nb_k_minmax(&o.min, &o.max, x + first * j->per, o.n);
-        nb_fq_observe(j->n, r, &o);
-    }
     const nb_weight_use use = use_of(j->p);
     nb_fq_set_params(j->n, &j->p->q, r, &use);
     for (int64_t c = first; c < end; c++) {
@@ -387,6 +265,13 @@ static void row_forward(void *arg, int64_t row, int32_t thread)
         quantize(j->n, (uint8_t *)j->n->out.data + c * j->per, (uint8_t *)j->n->saved + c * j->mask_stride, &v,
                  &j->p->q, c);
     }
+}
+
+/* One channel, or a group of them. */
+static void row_forward(void *arg, int64_t row, int32_t thread)
+{
+    row_observe(arg, row, thread);
+    row_quantize(arg, row, thread);
 }
 
 static void chunk_minmax(void *arg, int64_t i, int32_t thread)
@@ -426,6 +311,7 @@ static void tensor_forward(fq_job *j)
         nb_fq_observe(j->n, 0, &o);
     }
     const nb_weight_use use = use_of(j->p);
+    nb_fq_set_one_scale(j->n);
     nb_fq_set_params(j->n, &j->p->q, 0, &use);
     nb_parallel_for(chunks, chunk_quantize, j);
 }
@@ -448,6 +334,10 @@ static void fq_forward(nb_node *n, const nb_run *r)
     j.mask_stride = nb_chunks(j.per, 8);
     if (!a->per_channel) {
         tensor_forward(&j);
+    } else if (a->format->one_scale) { /* that of all rows is known when all are observed */
+        nb_parallel_for(nb_fq_rows(n), row_observe, &j);
+        nb_fq_set_one_scale(n);
+        nb_parallel_for(nb_fq_rows(n), row_quantize, &j);
     } else if (j.count < FEW_VALUES) { /* not worth waking a thread */
         for (int32_t row = 0; row < nb_fq_rows(n); row++)
             row_forward(&j, row, 0);
@@ -525,6 +415,7 @@ static nb_status snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_use *u
 {
     q->n = nb_fakequant_channels(fq);
     set_grid(fq, q);
+    nb_fq_set_one_scale(fq);
     int64_t per = nb_count(&fq->out) / q->n;
     nb_fq_warp(fq);
     for (int32_t r = 0; r < nb_fq_rows(fq); r++) {

@@ -16,8 +16,10 @@ typedef struct {
     int8_t *
         book; /* [q.n][n_levels] and [q.n][n_levels - 1], where they follow from the state: of every channel; or NULL */
     float *edge;
-    float *lo, *hi;       /* per chunk extremes of the last observation */
-    nb_lost_counts *lost; /* per chunk, of the last evaluation; NULL: all levels are integers */
+    const nb_graph *graph; /* it is in */
+    float one_scale;       /* of all nodes of its kind, where a format has that */
+    float *lo, *hi;        /* per chunk extremes of the last observation */
+    nb_lost_counts *lost;  /* per chunk, of the last evaluation; NULL: all levels are integers */
     int32_t n_chunks_max;
     const nb_node *reader; /* of weights: the layer that multiplies with them */
     double *lane;          /* [parts][n_lanes] sums of a backward; NULL: nothing is learned */
@@ -84,6 +86,9 @@ const float *nb_fq_gather(float *buf, const float *x, const nb_fq_slice *s, int6
 /* The state of row r from what there is to see; skips a tensor with NaN or infinity (the trainer stops on the loss
  * it makes). */
 void nb_fq_observe(const nb_node *n, int32_t r, const nb_observation *seen);
+/* Finds the scale of all nodes that share the format of n, if they have one: the largest that a row of theirs wants by
+ * now. Not while rows are being observed. */
+void nb_fq_set_one_scale(const nb_node *n);
 /* Scale and zero point of row r from its state; use: of weights in a network of integers, else NULL. */
 void nb_fq_set_params(const nb_node *n, nb_qparams *q, int32_t r, const nb_weight_use *use);
 /* How a step rounds; choose NULL: to nearest. */

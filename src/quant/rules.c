@@ -148,11 +148,21 @@ static nb_status take_off(nb_ctx *ctx, const nb_conf **map, const char *where, b
     return NB_OK;
 }
 
-/* A format whose keys say how wide its codes are. */
+/* Where a key of the map is said, or would be. */
+static const nb_conf *said(const nb_conf *map, const char *key)
+{
+    const nb_conf *at = map ? nb_conf_get(map, key) : NULL;
+    return at ? at : map;
+}
+
+/* A format that has but one width, or whose keys say how wide its codes are. */
 static nb_status settle_width(nb_ctx *ctx, const nb_conf *map, const char *where, nb_fakequant_attr *a)
 {
     const nb_format *f = a->format;
-    const int32_t width = f->width ? f->width(a->format_attr) : a->bits;
+    const int32_t width = f->width                                    ? f->width(a->format_attr)
+                          : f->min_bits && f->min_bits == f->max_bits ? f->min_bits
+                                                                      : a->bits;
+    const char *fault = f->fault ? f->fault(a->format_attr) : NULL;
     const nb_conf *bits = nb_conf_get(map, "bits"), *scheme = nb_conf_get(map, "scheme");
     if (bits && a->bits != width)
         return nb_conf_fail(ctx, bits, where, NB_E_CONFIG, "bits: %d: format %s has codes of %d bits: leave bits out",
@@ -160,9 +170,8 @@ static nb_status settle_width(nb_ctx *ctx, const nb_conf *map, const char *where
     if (scheme && f->width)
         return nb_conf_fail(ctx, scheme, where, NB_E_CONFIG, "scheme: codes of format %s have a sign: leave scheme out",
                             f->name);
-    if (width > 8)
-        return nb_conf_fail(ctx, map, where, NB_E_CONFIG,
-                            "format %s: sign, exponent and mantissa are %d bits: must be 8 at most", f->name, width);
+    if (fault)
+        return nb_conf_fail(ctx, said(map, "format"), where, NB_E_CONFIG, "format: %s: %s", f->name, fault);
     a->bits = width;
     return NB_OK;
 }
@@ -191,13 +200,6 @@ static bool has_scheme(const nb_fakequant_attr *a)
     return !a->weights || a->scheme == NB_SCHEME_SYMMETRIC || a->bits <= 7;
 }
 
-/* Where a key of the map is said, or would be. */
-static const nb_conf *said(const nb_conf *map, const char *key)
-{
-    const nb_conf *at = map ? nb_conf_get(map, key) : NULL;
-    return at ? at : map;
-}
-
 static nb_status check_weights(nb_graph *g, const nb_conf *map, const char *where, const nb_fakequant_attr *a)
 {
     const nb_format *f = a->format;
@@ -219,6 +221,11 @@ static nb_status check_format(nb_graph *g, const nb_conf *map, const char *where
     if (!a->weights && f->weights_only)
         return nb_conf_fail(g->ctx, said(map, "format"), where, NB_E_CONFIG,
                             "format: %s: is for weights only: activations can be uniform or pow2", f->name);
+    if (f->one_scale && a->learning->n_state > 0)
+        return nb_conf_fail(g->ctx, said(map, "learn"), where, NB_E_CONFIG,
+                            "learn: %s: format %s has one scale for all layers, which no single one can train: set "
+                            "learn to none, or format to pow2",
+                            a->learning->name, f->name);
     if (!a->weights && a->bits == 1 && a->scheme != NB_SCHEME_UNSIGNED)
         return nb_conf_fail(
             g->ctx, said(map, "bits"), where, NB_E_CONFIG,

@@ -84,23 +84,27 @@ static float value_at(const void *arg, int64_t i)
     return s->x[i * s->stride];
 }
 
-static void settle_slice(void *arg, int64_t c, int32_t thread)
+static void observe_slice(void *arg, int64_t c, int32_t thread)
 {
     (void)thread;
     sim_job *j = arg;
     const nb_fq_slice s = nb_fq_slice_of(j->n, (int32_t)c);
     const strided values = {nb_fq_values(j->n) + s.first, s.stride};
-    if (j->observe) {
-        const float *min = j->p->lo + c * j->chunks, *max = j->p->hi + c * j->chunks;
-        float lo = min[0], hi = max[0];
-        for (int64_t i = 1; i < j->chunks && !isnan(lo); i++) {
-            lo = !(min[i] >= lo) ? min[i] : lo;
-            hi = !(max[i] <= hi) ? max[i] : hi;
-        }
-        const nb_observation o = {
-            .values = {value_at, &values}, .n = s.count, .min = lo, .max = hi, .calibration = j->calibration};
-        nb_fq_observe(j->n, (int32_t)c, &o);
+    const float *min = j->p->lo + c * j->chunks, *max = j->p->hi + c * j->chunks;
+    float lo = min[0], hi = max[0];
+    for (int64_t i = 1; i < j->chunks && !isnan(lo); i++) {
+        lo = !(min[i] >= lo) ? min[i] : lo;
+        hi = !(max[i] <= hi) ? max[i] : hi;
     }
+    const nb_observation o = {
+        .values = {value_at, &values}, .n = s.count, .min = lo, .max = hi, .calibration = j->calibration};
+    nb_fq_observe(j->n, (int32_t)c, &o);
+}
+
+static void settle_slice(void *arg, int64_t c, int32_t thread)
+{
+    (void)thread;
+    sim_job *j = arg;
     nb_fq_set_params(j->n, &j->p->q, (int32_t)c, NULL);
 }
 
@@ -184,8 +188,11 @@ void nb_fq_simulate(nb_node *n, const nb_run *r)
     j.count = j.p->lost && !r->train;
     j.calibration = r->calibration;
     j.draw = nb_fq_draw_of(n, r);
-    if (j.observe)
+    if (j.observe) {
         nb_parallel_for(j.slices * j.chunks, minmax_task, &j);
+        nb_parallel_for(j.slices, observe_slice, &j);
+    }
+    nb_fq_set_one_scale(n);
     nb_parallel_for(j.slices, settle_slice, &j);
     nb_parallel_for(j.slices * j.chunks, round_task, &j);
 }

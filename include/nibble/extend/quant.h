@@ -82,8 +82,8 @@ struct nb_format {
     /* Where levels gives none, what they are in units of the scale: as far above 0 as below, the largest a whole number.
      * A network with such a quantizer is simulated. NULL or 0: there are only integers. */
     int32_t (*reals)(const void *attr, int32_t bits, float *level);
-    int32_t (*width)(
-        const void *attr); /* bits of a code, where the format's keys say them; NULL: the key `bits` does */
+    /* Bits of a code, where the format's keys say them; NULL: the key `bits` does. */
+    int32_t (*width)(const void *attr);
     float (*scale)(const void *attr, float wanted); /* not below wanted; NULL: wanted itself */
     /* The scale's rule belongs to such codes: no other range can be named. Its attributes are the format's. NULL: any. */
     const nb_range *range;
@@ -91,6 +91,10 @@ struct nb_format {
     void (*book)(const void *attr, const float *state, int32_t bits, int8_t *level);
     /* Where levels end, in units of the range's scale, if not in the middle to the next: edge [n_levels - 1], ascending. */
     void (*edges)(const void *attr, const float *state, int32_t n_levels, float *edge);
+    /* What is wrong with the attributes, in words that follow the format's name, or NULL; no function: nothing ever is. */
+    const char *(*fault)(const void *attr);
+    /* The largest of what all nodes with these attributes want is the scale of all; nothing is learned. */
+    bool one_scale;
     /* Straight-through up to this |w|, which may be INFINITY; 0: up to half a step beyond the last level. */
     float passes;
 };
