@@ -167,7 +167,7 @@ static nb_status settle_width(nb_ctx *ctx, const nb_conf *map, const char *where
     if (bits && a->bits != width)
         return nb_conf_fail(ctx, bits, where, NB_E_CONFIG, "bits: %d: format %s has codes of %d bits: leave bits out",
                             a->bits, f->name, width);
-    if (scheme && f->width)
+    if (scheme && f->width && a->scheme != NB_SCHEME_SYMMETRIC)
         return nb_conf_fail(ctx, scheme, where, NB_E_CONFIG, "scheme: codes of format %s have a sign: leave scheme out",
                             f->name);
     if (fault)
