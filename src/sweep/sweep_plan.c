@@ -230,6 +230,29 @@ typedef struct {
     int32_t start_run[MAX_SEEDS];
 } table_plan;
 
+/* Are its phases said, and all of them in float? */
+static bool in_float(const nb_changes *c)
+{
+    const char *phases = NULL;
+    for (int32_t i = 0; i < c->n; i++)
+        if (strncmp(c->set[i], "train.phases=", 13) == 0)
+            phases = c->set[i];
+    for (const char *at = phases; at && (at = strstr(at, "quant:")); at++)
+        if (strncmp(at, "quant: off", 10) != 0)
+            return false;
+    return phases != NULL;
+}
+
+/* A training in float does not depend on how is quantized later: all tables share it. */
+static void drop_quant(nb_changes *c)
+{
+    int32_t n = 0;
+    for (int32_t i = 0; i < c->n; i++)
+        if (strncmp(c->set[i], "quant.", 6) != 0 && strncmp(c->set[i], "quant=", 6) != 0)
+            c->set[n++] = c->set[i];
+    c->n = n;
+}
+
 static nb_status add_starts(plan *p, table_plan *t, int32_t seed)
 {
     nb_sweep_run r = {.purpose = NB_SWEEP_START, .seed = t->t->seed[seed], .start = -1, .wanted = seed < t->t->n_seeds};
@@ -239,10 +262,13 @@ static nb_status add_starts(plan *p, table_plan *t, int32_t seed)
         return NB_OK;
     const bool own = t->start != p->file.start;
     NB_TRY(nb_changes_bind(p->s, t->start, "start", &t->set, &c));
+    if (in_float(&c))
+        drop_quant(&c);
     NB_TRY(joined(p, (const nb_changes *const[]){&c}, 1, &r));
-    r.name = own || t->set.n > 0 ? nb_arena_printf(p->s->arena, "start/%s-seed%llu", file_name(p, t->t->name),
-                                                   (unsigned long long)r.seed)
-                                 : nb_arena_printf(p->s->arena, "start/seed%llu", (unsigned long long)r.seed);
+    r.name =
+        own || c.n > nb_conf_count(t->start)
+            ? nb_arena_printf(p->s->arena, "start/%s-seed%llu", file_name(p, t->t->name), (unsigned long long)r.seed)
+            : nb_arena_printf(p->s->arena, "start/seed%llu", (unsigned long long)r.seed);
     return r.name ? add_run(p, t->at, r, &t->start_run[seed]) : NB_E_NOMEM;
 }
 
@@ -256,6 +282,8 @@ static nb_status add_references(plan *p, table_plan *t, int32_t seed)
     if (!p->file.reference)
         return NB_OK;
     NB_TRY(nb_changes_bind(p->s, p->file.reference, "reference", &t->set, &c));
+    if (in_float(&c))
+        drop_quant(&c);
     NB_TRY(joined(p, (const nb_changes *const[]){&c}, 1, &r));
     r.name =
         nb_arena_printf(p->s->arena, "reference/%s-seed%llu", file_name(p, t->t->name), (unsigned long long)r.seed);
