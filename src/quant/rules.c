@@ -208,9 +208,10 @@ static nb_status check_weights(nb_graph *g, const nb_conf *map, const char *wher
         return nb_conf_fail(g->ctx, said(map, "scheme"), where, NB_E_CONFIG,
                             "scheme: format %s has levels of its own: full and asymmetric are of uniform and pow2",
                             f->name);
-    if (f->range && map && nb_conf_get(map, "range"))
-        return nb_conf_fail(g->ctx, nb_conf_get(map, "range"), where, NB_E_CONFIG,
-                            "range: format %s finds its scales itself: leave range out", f->name);
+    const nb_conf *range = f->range && map ? nb_conf_get(map, "range") : NULL;
+    if (range && (!nb_conf_text(range) || strcmp(nb_conf_text(range), "auto") != 0))
+        return nb_conf_fail(g->ctx, range, where, NB_E_CONFIG,
+                            "range: format %s finds its scales itself: leave range out, or say auto", f->name);
     return NB_OK;
 }
 

@@ -300,7 +300,7 @@ static void widths_follow_from_the_format_or_are_refused(void **state)
     assert_int_equal(quantized(&s, "format: fp4")->out.q->bits, 4);
     assert_int_equal(nb_graph_find(s.graph, "c.weight.fq")->out.q->bits, 8); /* first_last_bits: uniform */
     ref_street_close(&s);
-    assert_int_equal(quantized(&s, "format: binary")->out.q->bits, 1);
+    assert_int_equal(quantized(&s, "format: binary, range: auto")->out.q->bits, 1);
     ref_street_close(&s);
     assert_int_equal(quantized(&s, "format: minifloat, exponent: 2, mantissa: 2")->out.q->bits, 5);
     ref_street_close(&s);
