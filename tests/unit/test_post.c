@@ -90,7 +90,8 @@ static nb_status bind(const char *quant, ref_street *s, nb_post_list *l)
 static void a_config_without_steps_has_an_empty_list(void **state)
 {
     (void)state;
-    static const char *const none[] = {"", "quant:\n", "quant: {weights: {bits: 4}}\n", "quant: {steps: []}\n"};
+    static const char *const none[] = {"", "quant:\n", "quant: {weights: {bits: 4}}\n", "quant: {steps: []}\n",
+                                       "quant: {steps: none}\n"};
     for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
         ref_street s;
         nb_post_list l;
@@ -184,11 +185,11 @@ static void on_row(void *ud, const nb_post_step *step, const nb_post_row *r)
     snprintf(h->text + at, sizeof h->text - at, "%s/%s: %s; ", step->name, r->layer, r->text);
 }
 
-static void on_done(void *ud, const nb_post_step *step, const char *summary)
+static void on_done(void *ud, const nb_post_step *step, const nb_post_result *r)
 {
     heard *h = ud;
     size_t at = strlen(h->text);
-    snprintf(h->text + at, sizeof h->text - at, "%s = %s; ", step->name, summary);
+    snprintf(h->text + at, sizeof h->text - at, "%s = %s; ", step->name, r->summary);
 }
 
 static void steps_run_in_order_on_the_graph_of_their_stage_and_report(void **state)
@@ -197,7 +198,7 @@ static void steps_run_in_order_on_the_graph_of_their_stage_and_report(void **sta
     ref_street s;
     nb_post_list l;
     heard h = {{0}};
-    const nb_post_report report = {on_row, on_done, &h};
+    const nb_post_report report = {.row = on_row, .done = on_done, .ud = &h};
     trace[0] = '\0';
     assert_int_equal(bind("quant: {steps: [scale, {scale: {times: 2, by: 3}}, nudge]}\n", &s, &l), NB_OK);
     const float before = *(float *)nb_graph_find(s.graph, "c1.weight")->out.data;
