@@ -136,7 +136,7 @@ static nb_status bind_seeds(plan *p, const section *t, nb_sweep_table *out)
         {.name = "seeds", .dflt = NB_REQUIRED, .kind = NB_K_NODE, .offset = offsetof(more_keys, seeds)},
         {0}};
     seed_list l = {p, nb_arena_array(p->s->arena, MAX_SEEDS, sizeof *l.seed), 0};
-    const nb_conf *more = t->more ? t->more : p->file.more;
+    const nb_conf *more = t->more || t->seeds ? t->more : p->file.more; /* seeds of its own are all that it has */
     more_keys m = {0};
     if (!l.seed)
         return NB_E_NOMEM;
