@@ -154,9 +154,8 @@ static void mean_and_sample_standard_deviation(void **state)
 
 static void close_cells_of_a_row_get_more_seeds(void **state)
 {
-    nb_sweep *s = open_tables(
-        *state, "more_seeds: {within: 0.5, seeds: [3]}\n"
-                "tables: [{name: t, how: after, seeds: [1], rows: {A: {q: 1}}, columns: {r: [x, y, z]}}]\n");
+    nb_sweep *s = open_tables(*state, "tables: [{name: t, how: after, seeds: [1], more_seeds: {within: 0.5, seeds: "
+                                      "[3]}, rows: {A: {q: 1}}, columns: {r: [x, y, z]}}]\n");
     finish(s, s->cell[0].run[0], 0.900);
     finish(s, s->cell[1].run[0], 0.904);
     finish(s, s->cell[2].run[0], 0.910);
