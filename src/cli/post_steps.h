@@ -14,7 +14,8 @@ typedef struct {
     nb_table *rows;  /* of the step under way */
     nb_table *gains; /* a row for every step and what there was before them; NULL: nothing was measured */
     bool quiet;
-    bool measure; /* as in nb_post_input */
+    bool measure;               /* as in nb_post_input */
+    const nb_post_store *store; /* as in nb_post_input */
     cJSON *json; /* NULL, or an object: "steps", and "start" where they are measured, go there and nothing is printed */
     nb_status st;
 } cli_post_steps;
