@@ -69,15 +69,17 @@ double nb_density_noise(const nb_density *d, const double *level, const double *
     const double zero = error_of(0, level, edge, n);
     if (!(d->spread > 0))
         return d->zeros * zero + (1 - d->zeros) * error_of(d->center, level, edge, n);
-    double sum = 0, from = -INFINITY;
+    const double first = (d->low - d->center) / d->spread, last = (d->high - d->center) / d->spread;
+    double sum = 0, mass = 0, from = first;
     for (int32_t i = 0; i < n; i++) {
-        const double to = i < n - 1 ? (edge[i] - d->center) / d->spread : INFINITY;
+        const double end = i < n - 1 ? (edge[i] - d->center) / d->spread : INFINITY, to = fmin(fmax(end, first), last);
         const double at = (level[i] - d->center) / d->spread;
         const partial p = between(d, from, to);
         sum += p.m[2] - 2 * at * p.m[1] + at * at * p.m[0];
+        mass += p.m[0];
         from = to;
     }
-    return d->zeros * zero + (1 - d->zeros) * fmax(sum, 0) * d->spread * d->spread;
+    return d->zeros * zero + (1 - d->zeros) * fmax(sum, 0) / mass * d->spread * d->spread;
 }
 
 void nb_density_clip(const nb_density *d, double intervals, double *low, double *high)
@@ -88,40 +90,41 @@ void nb_density_clip(const nb_density *d, double intervals, double *low, double 
     *high = d->center + reach;
 }
 
-/* Takes this fit if it explains the values better. parameters: that were chosen for it. */
-static void consider(nb_density *best, const nb_density *d, double n, int parameters)
+/* Takes this fit if it explains the n values better; two-sided ones have chosen two parameters for it. */
+static void consider(nb_density *d, nb_fit fit, bool one_sided, double center, double spread, double n)
 {
-    const double width = nb_fit_width(d->fit, d->spread) / (d->one_sided ? 2 : 1);
-    nb_density one = *d;
-    one.criterion = -log(width) - parameters * log(n) / (2 * n);
-    if (one.criterion > best->criterion)
-        *best = one;
+    const double width = nb_fit_width(fit, spread) / (one_sided ? 2 : 1);
+    const double criterion = -log(width) - (one_sided ? 1 : 2) * log(n) / (2 * n);
+    if (!(criterion > d->criterion))
+        return;
+    d->fit = fit;
+    d->one_sided = one_sided;
+    d->center = center;
+    d->spread = spread;
+    d->criterion = criterion;
 }
 
 nb_density nb_density_fit(const nb_stats *s)
 {
     const nb_extent *e = &s->extent;
     const double n = (double)(e->n - e->zeros);
-    nb_density d = {
-        .fit = NB_FIT_UNIFORM, .criterion = INFINITY, .zeros = e->n > 0 ? (double)e->zeros / (double)e->n : 1};
+    nb_density d = {.fit = NB_FIT_UNIFORM, .low = e->min, .high = e->max, .criterion = INFINITY};
+    d.zeros = e->n > 0 ? (double)e->zeros / (double)e->n : 1;
     if (!(n > 0))
         return d;
-    d.center = e->sum / n;
-    const double rms = sqrt(e->squares / n), deviation = sqrt(fmax(e->squares / n - d.center * d.center, 0));
+    const double mean = e->sum / n, rms = sqrt(e->squares / n), deviation = sqrt(fmax(e->squares / n - mean * mean, 0));
+    d.center = mean;
     if (e->min == e->max || !(deviation > 1e-12 * rms)) /* rounding errors of the sums are all there is */
         return d;
     d.criterion = -INFINITY;
-    const nb_density none = d;
     if (e->min >= 0) { /* first: of equal ones the simpler */
-        const nb_fit fits[] = {NB_FIT_GAUSSIAN, NB_FIT_LAPLACE, NB_FIT_UNIFORM};
-        const double spreads[] = {rms, d.center, e->max};
-        for (int i = 0; i < 3; i++)
-            consider(&d, &(nb_density){fits[i], true, none.zeros, 0, spreads[i], 0}, n, 1);
+        consider(&d, NB_FIT_GAUSSIAN, true, 0, rms, n);
+        consider(&d, NB_FIT_LAPLACE, true, 0, mean, n);
+        consider(&d, NB_FIT_UNIFORM, true, 0, e->max, n);
     }
-    consider(&d, &(nb_density){NB_FIT_GAUSSIAN, false, none.zeros, none.center, deviation, 0}, n, 2);
-    consider(&d, &(nb_density){NB_FIT_LAPLACE, false, none.zeros, none.center, s->moments.size / n, 0}, n, 2);
-    consider(&d, &(nb_density){NB_FIT_UNIFORM, false, none.zeros, (e->min + e->max) / 2, (e->max - e->min) / 2, 0}, n,
-             2);
+    consider(&d, NB_FIT_GAUSSIAN, false, mean, deviation, n);
+    consider(&d, NB_FIT_LAPLACE, false, mean, s->moments.size / n, n);
+    consider(&d, NB_FIT_UNIFORM, false, (e->min + e->max) / 2, (e->max - e->min) / 2, n);
     return d;
 }
 

@@ -54,6 +54,8 @@ static void noise_is_that_of_numerical_integration(void **state)
                               .one_sided = golden_noise[i].one_sided != 0,
                               .center = golden_noise[i].center,
                               .spread = golden_noise[i].spread,
+                              .low = -INFINITY,
+                              .high = INFINITY,
                               .zeros = golden_noise[i].zeros};
         grid(golden_noise[i].low, golden_noise[i].step, golden_noise[i].levels, level, edge);
         near(nb_density_noise(&d, level, edge, golden_noise[i].levels), golden_noise[i].noise, 1e-9);
@@ -120,7 +122,8 @@ static void the_clip_costs_least(void **state)
 {
     (void)state;
     for (int k = 0; k < 6; k++) {
-        const nb_density d = {.fit = (nb_fit)(k % 3), .one_sided = k >= 3, .spread = 2};
+        const nb_density d = {
+            .fit = (nb_fit)(k % 3), .one_sided = k >= 3, .spread = 2, .low = -INFINITY, .high = INFINITY};
         double low, high, level[MOST], edge[MOST], best = INFINITY;
         const int intervals = 30;
         nb_density_clip(&d, intervals, &low, &high);
@@ -132,6 +135,23 @@ static void the_clip_costs_least(void **state)
         }
         assert_true(at_clip < 1.01 * best);
     }
+}
+
+/* A Gaussian's values up to one standard deviation: between 0 and 1, to either; by the integral of x^2 phi over [-1/2, 1/2] and of
+ * (1 - |x|)^2 phi beyond, over the mass of [-1, 1]. */
+static void what_is_not_reached_is_not_counted(void **state)
+{
+    (void)state;
+    const double level[3] = {-1, 0, 1}, edge[2] = {-0.5, 0.5};
+    const nb_density d = {.fit = NB_FIT_GAUSSIAN, .spread = 1, .low = -1, .high = 1};
+    double sum = 0, mass = 0;
+    enum { STEPS = 200000 };
+    for (int i = 0; i < STEPS; i++) {
+        const double x = -1 + 2 * (i + 0.5) / STEPS, f = exp(-x * x / 2), e = fabs(x) < 0.5 ? x : 1 - fabs(x);
+        sum += e * e * f;
+        mass += f;
+    }
+    near(nb_density_noise(&d, level, edge, 3), sum / mass, 1e-8);
 }
 
 static void values_that_are_all_the_same_have_no_density(void **state)
@@ -156,6 +176,7 @@ int main(void)
         cmocka_unit_test(noise_is_that_of_numerical_integration),
         cmocka_unit_test(prediction_is_within_a_decibel_of_drawn_values),
         cmocka_unit_test(the_clip_costs_least),
+        cmocka_unit_test(what_is_not_reached_is_not_counted),
         cmocka_unit_test(values_that_are_all_the_same_have_no_density),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
