@@ -40,6 +40,8 @@ void cgen_add(cgen *g, const char *text, const cgen_sub *subs);
 void cgen_helper(cgen *g, const char *text); /* and a blank line */
 void cgen_printf(cgen *g, const char *fmt, ...) NB_PRINTF(2, 3);
 void cgen_helpers(cgen *g);
+/* s as a string of C, and of C++: whatever bytes are in it, it ends where it should. */
+void cgen_string(cgen *g, const char *s);
 
 /* ---- c/, by scripts/c_strings.awk ---- */
 extern const char cgen_text_close[], cgen_text_close_high[];                    /* net_rescale.c */
@@ -69,7 +71,8 @@ int64_t cgen_row(const nb_geom *g); /* weights of one output channel */
 /* A convolution's bias [oc] for inputs taken as (code - zero), padding skipped or real zeros: the engine's holds
  * -zero * sum(w), this one does not. Fails where a partial sum of that form could leave 32 bits. */
 nb_status cgen_real_bias(nb_ctx *ctx, const nb_intmodel *m, int32_t step, int32_t *bias);
-nb_status cgen_data(cgen *g); /* constant arrays of all steps; sets flash */
+nb_status cgen_data(cgen *g);                  /* constant arrays of all steps */
+size_t cgen_flash_bytes(const nb_intmodel *m); /* what they take */
 
 /* ---- cgen_steps.c, cgen_conv.c ---- */
 const char *cgen_type(int32_t etype); /* "uint8_t", "int8_t", "int32_t" */

@@ -81,6 +81,22 @@ void cgen_printf(cgen *g, const char *fmt, ...)
     }
 }
 
+/* Octal escapes have at most three digits, so what follows them is not taken for more; ?? could begin a trigraph. */
+void cgen_string(cgen *g, const char *s)
+{
+    nb_text_add(&g->out, "\"");
+    for (; *s; s++) {
+        const unsigned char c = (unsigned char)*s;
+        if (c == '"' || c == '\\' || c == '?')
+            nb_text_fill(&g->out, '\\', 1);
+        if (c < ' ' || c > '~')
+            nb_text_printf(&g->out, "\\%03o", c);
+        else
+            nb_text_fill(&g->out, (char)c, 1);
+    }
+    nb_text_add(&g->out, "\"");
+}
+
 /* ---- which helpers a program needs ---- */
 
 static bool is_dense(const nb_estep *s)
