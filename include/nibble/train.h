@@ -243,6 +243,7 @@ typedef struct {
     const nb_dsinfo *info;
     int32_t max_batch;
     bool quant;
+    bool simulate; /* with quant: in floats that have the values of the codes, whatever it could become */
     nb_plan_mode plan;
     nb_compute compute;
     bool reference; /* node by node: the same bits without fused steps, slower and in more memory */
