@@ -194,6 +194,16 @@ nb_status nb_probe_open(nb_graph *g, const nb_graph *reference, nb_probe **out)
     return st;
 }
 
+void nb_probe_take_values(nb_graph *to, const nb_graph *from)
+{
+    for (int32_t i = 0; i < to->n; i++) {
+        const nb_node *n = to->node[i], *theirs = nb_graph_find(from, n->name);
+        const bool value = n->flags & (NB_NODE_PARAM | NB_NODE_BUFFER) && !(n->flags & NB_NODE_QUANTIZER);
+        if (value && theirs && nb_shape_equal(&theirs->out.shape, &n->out.shape))
+            memcpy(n->out.data, theirs->out.data, (size_t)nb_count(&n->out) * sizeof(float));
+    }
+}
+
 void nb_probe_close(nb_probe *p)
 {
     for (int32_t i = 0; p && i < p->g->n; i++)

@@ -65,6 +65,8 @@ typedef struct {
 /* reference: a graph with leaves of the same names, whose values the float network has; NULL: g's own. Both
  * must outlive the probe; g, whose memory it moves, can only be read (leaves) and freed afterwards. */
 nb_status nb_probe_open(nb_graph *g, const nb_graph *reference, nb_probe **out);
+/* Parameters and statistics of `to` become those of `from` where names and shapes agree; not what quantizers keep. */
+void nb_probe_take_values(nb_graph *to, const nb_graph *from);
 void nb_probe_close(nb_probe *p); /* NULL is fine */
 nb_graph *nb_probe_graph(nb_probe *p);
 int32_t nb_probe_sites(const nb_probe *p);

@@ -1,6 +1,8 @@
 /* trials.c - batch by batch: the float and the quantized network once, then every trial on top of them. */
 #include "analysis/trials.h"
 
+#include <nibble/train.h>
+
 #include "base/check.h"
 
 #include <string.h>
@@ -33,12 +35,9 @@ static int32_t batch_size(const walk *w)
 static nb_status open_walk(walk *w, nb_probe *p, const nb_images *images, const nb_watch *watch)
 {
     const nb_graph *g = nb_probe_graph(p);
-    const nb_dsinfo *d = nb_data_info(images->data), *own = &g->info;
+    const nb_dsinfo *d = nb_data_info(images->data);
     NB_ASSERT(images->n >= 1 && (images->indices || images->n <= d->count));
-    if (d->h != own->h || d->w != own->w || d->c != own->c || d->classes != own->classes)
-        return nb_fail(g->ctx, NB_E_SHAPE,
-                       "the data have images of %dx%dx%d in %d classes, the network takes %dx%dx%d in %d", d->h, d->w,
-                       d->c, d->classes, own->h, own->w, own->c, own->classes);
+    NB_TRY(nb_check_images(g, images->data));
     *w = (walk){.p = p, .images = images, .watch = watch};
     w->pixels = nb_alloc(g->ctx, (size_t)batch_size(w) * (size_t)d->h * (size_t)d->w * (size_t)d->c);
     w->labels = nb_alloc(g->ctx, (size_t)batch_size(w) * sizeof *w->labels);

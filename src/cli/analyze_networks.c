@@ -69,12 +69,19 @@ static nb_status open_files(analyze_networks *a)
 
 /* ---- graphs ---- */
 
+/* The reference has the values that were rounded: those behind the steps on floats. A step more is no part of it. */
 static nb_status before_quant(void *ud, nb_graph *g)
 {
     analyze_networks *a = ud;
+    if (a->bare)
+        return NB_OK;
     if (a->anew)
         NB_TRY(cli_post_steps_run(&a->steps, g));
-    return a->more.list.n ? cli_post_steps_run(&a->more, g) : NB_OK;
+    if (a->more.list.n)
+        return cli_post_steps_run(&a->more, g);
+    if (a->anew)
+        nb_probe_take_values(a->reference, g);
+    return NB_OK;
 }
 
 static nb_status only_own_steps(void *ud, nb_graph *g)
@@ -101,9 +108,8 @@ static nb_status quantize(analyze_networks *a, nb_graph **out)
     spec.ud = a;
     nb_graph *g;
     NB_TRY(nb_graph_open(a->c->ctx, &spec, &from, &g));
-    const int32_t n = nb_quant_data_free(g) ? 0 : a->n_ranges;
-    nb_status st = nb_calibrate(g, a->e.train, cli_post_steps_images(&a->steps), n);
-    if (st == NB_OK && a->anew)
+    nb_status st = nb_calibrate(g, a->e.train, cli_post_steps_images(&a->steps), a->n_ranges);
+    if (st == NB_OK && a->anew && !a->bare)
         st = cli_post_steps_run(&a->steps, g);
     if (st == NB_OK && a->more.list.n)
         st = cli_post_steps_run(&a->more, g);
@@ -132,8 +138,8 @@ static nb_status open_twin(const analyze_networks *a, const nb_graph *g, nb_grap
     return nb_graph_open(a->c->ctx, &spec, &from, out);
 }
 
-/* The values that the float network had when it was quantized. */
-static nb_status open_reference(analyze_networks *a)
+/* The float network that was quantized; NULL: nobody says which. */
+static nb_status open_reference(analyze_networks *a, nb_status (*steps)(void *ud, nb_graph *g))
 {
     const nb_checkpoint *file = a->anew ? a->weights : a->floats;
     if (!file)
@@ -141,14 +147,45 @@ static nb_status open_reference(analyze_networks *a)
     nb_graph_spec spec = spec_of(a, 1, NB_PLAN_INFER);
     const nb_params_source from = {.file = file, .mode = NB_PARAMS_CALIBRATE};
     spec.simulate = spec.reference = true;
-    spec.before_quant = only_own_steps;
+    spec.before_quant = steps;
     spec.ud = a;
+    nb_graph_free(a->reference);
+    a->reference = NULL;
     return nb_graph_open(a->c->ctx, &spec, &from, &a->reference);
+}
+
+static nb_status bind_data_free(const analyze_networks *a, bool *yes)
+{
+    const nb_conf *asked = nb_conf_get(a->e.exp.quant, "data_free");
+    const nb_key *k = nb_quant_section_keys;
+    while (strcmp(k->name, "data_free") != 0)
+        k++;
+    return asked ? nb_conf_value(a->c->ctx, asked, "quant", k, yes) : NB_OK;
+}
+
+/* As `nibble quantize` does: the config's list, or the recommended steps on as many images as ranges are found on. What was
+ * trained has had its list alone. */
+static nb_status open_steps(analyze_networks *a)
+{
+    cli *c = a->c;
+    bool data_free = false;
+    NB_TRY(bind_data_free(a, &data_free));
+    data_free = data_free || (a->reference && !cli_value(c, "--calibrate") && nb_quant_data_free(a->reference));
+    a->n_ranges = data_free ? 0 : a->n_ranges;
+    NB_TRY(cli_post_steps_open(c, &a->e, a->n_ranges, &a->steps));
+    a->steps.quiet = true;
+    const bool listed = nb_conf_get(a->e.exp.quant, "steps") && !a->steps.list.tried;
+    const bool trained = !a->anew && *a->weights->metrics;
+    return listed || trained ? NB_OK : cli_post_steps_recommend(&a->steps, data_free);
 }
 
 static nb_status open_networks(analyze_networks *a)
 {
     nb_graph *g;
+    NB_TRY(open_reference(a, NULL));
+    NB_TRY(open_steps(a));
+    if (!a->anew)
+        NB_TRY(open_reference(a, only_own_steps));
     NB_TRY(open_quantized(a, &g));
     nb_quant_ranges_text(g, a->ranges, sizeof a->ranges);
     cli_experiment_note(&a->e, g);
@@ -156,8 +193,6 @@ static nb_status open_networks(analyze_networks *a)
     if (st == NB_OK)
         st = open_twin(a, g, &a->twin);
     nb_graph_free(g);
-    if (st == NB_OK)
-        st = open_reference(a);
     return st == NB_OK ? nb_probe_open(a->twin, a->reference, &a->probe) : st;
 }
 
@@ -176,8 +211,6 @@ nb_status analyze_open(analyze_networks *a)
     NB_TRY(nb_experiment_check(c->ctx, &a->e.exp, nb_data_info(a->e.train)));
     NB_TRY(cli_count(c, "--calibrate", DEFAULT_RANGES, INT32_MAX, &a->n_ranges));
     a->n_ranges = a->n_ranges < a->e.n_train ? a->n_ranges : a->e.n_train;
-    NB_TRY(cli_post_steps_open(c, &a->e, a->n_ranges, &a->steps));
-    a->steps.quiet = true;
     return named(a, open_networks(a));
 }
 
@@ -212,7 +245,9 @@ static nb_status bind_step(analyze_networks *a, const char *name, nb_config **co
     char text[128];
     snprintf(text, sizeof text, "quant: {steps: [%s]}\n", name);
     NB_TRY(nb_config_parse(c->ctx, "analyze", text, strlen(text), NULL, 0, config));
-    NB_TRY(cli_post_steps_open(c, &a->e, a->n_ranges, &a->more));
+    /* a step may look at images where ranges need none */
+    const int32_t n = a->n_ranges ? a->n_ranges : DEFAULT_RANGES;
+    NB_TRY(cli_post_steps_open(c, &a->e, n < a->e.n_train ? n : a->e.n_train, &a->more));
     a->more.quiet = true;
     nb_post_free(&a->more.list);
     return nb_post_bind(c->ctx, nb_conf_get(nb_config_root(*config), "quant"), nb_post_steps, &a->more.list);
@@ -235,10 +270,23 @@ static nb_status measure_step(analyze_networks *a, const nb_images *images, nb_p
     return st;
 }
 
+static nb_status without_steps(analyze_networks *a, const nb_images *images, nb_probe_score *score, bool *done)
+{
+    *done = a->anew && a->steps.list.n > 0;
+    if (!*done)
+        return NB_OK;
+    a->bare = true;
+    const nb_status st = measure_step(a, images, score);
+    a->bare = false;
+    return named(a, st);
+}
+
 nb_status analyze_with_step(analyze_networks *a, const char *step, const nb_images *images, nb_probe_score *score,
                             bool *done)
 {
     nb_config *config = NULL;
+    if (!step)
+        return without_steps(a, images, score, done);
     *done = false;
     if (!nb_registry_find(nb_post_steps, step) || (a->anew && has_step(a, step)))
         return NB_OK;

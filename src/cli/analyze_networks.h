@@ -19,6 +19,7 @@ typedef struct {
     bool anew;                  /* ranges are found here, as `nibble quantize` does; else they are the checkpoint's */
     int32_t n_ranges;           /* images for that */
     cli_post_steps steps, more; /* of the config; one more that is tried */
+    bool bare;                  /* without any, for once */
     nb_graph *twin, *reference; /* the probe's: simulated, node by node; reference NULL: twin's own values unrounded */
     nb_probe *probe;
     nb_intmodel *integers; /* NULL: it is simulated */
@@ -30,8 +31,9 @@ typedef struct {
 nb_status analyze_open(analyze_networks *a);
 void analyze_close(analyze_networks *a);
 
-/* The network with this step done to the weights as well, and ranges found anew, beside the same float one: adds to *score. *done false:
- * there is no such step, the config has it, or it changes nothing here. */
+/* The network with this step done to the weights as well (NULL: without any step), and ranges found anew, beside the same float
+ * one: adds to *score. *done false: there is no such step, the network has had it, or it changes nothing here (NULL: it
+ * has had none). */
 nb_status analyze_with_step(analyze_networks *a, const char *step, const nb_images *images, nb_probe_score *score,
                             bool *done);
 

@@ -10,10 +10,10 @@
 #include <math.h>
 #include <string.h>
 
-enum { DEFAULT_IMAGES = 256, REMEDY_IMAGES = 128, DEFAULT_WORST = 5, SHOWN = 10, MOST_NETWORKS = 12, MOST_STEPS = 4 };
+enum { DEFAULT_IMAGES = 256, REMEDY_IMAGES = 128, DEFAULT_WORST = 5, SHOWN = 10, MOST_NETWORKS = 12, MOST_STEPS = 5 };
 
-/* Steps that may help a network as a whole, where they are not in its list. */
-static const char *const steps_to_try[MOST_STEPS] = {"equalize", "absorb", "bias_correct", "reestimate_bn"};
+/* What steps have done for the network as a whole, and which may, where they are not in its list. */
+static const char *const steps_to_try[MOST_STEPS] = {NULL, "equalize", "absorb", "bias_correct", "reestimate_bn"};
 
 typedef struct {
     cli *c;
@@ -255,11 +255,13 @@ static nb_status try_steps(session *s)
 {
     for (int32_t i = 0; i < MOST_STEPS; i++) {
         bool done;
+        const char *name = steps_to_try[i];
         char text[96];
-        snprintf(text, sizeof text, "with step %s", steps_to_try[i]);
+        snprintf(text, sizeof text, "with step %s", name ? name : "none");
         cli_progress_text(&s->progress, text);
         NB_TRY(analyze_with_step(&s->of, steps_to_try[i], &s->images, &s->with[i], &done));
-        snprintf(text, sizeof text, "%s with %s", s->of.anew ? "quantized" : "ranges anew", steps_to_try[i]);
+        snprintf(text, sizeof text, "%s %s%s", s->of.anew ? "quantized" : "ranges anew",
+                 name ? "with " : "without steps", name ? name : "");
         if (done)
             add_network(s, text, &(nb_network_row){.score = &s->with[i]});
     }

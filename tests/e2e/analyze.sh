@@ -18,10 +18,23 @@ for title in 'networks beside the float one' 'layers, the worst first' 'quantize
 done
 says 'integers'
 says 'ranges anew with equalize'
-run 0 analyze small.yaml --from run --images 40 --calibrate 64
+run 0 analyze small.yaml --from run --images 40 --calibrate 64 # the recommended steps are done, as by quantize
 says 'float: the network of run/last.safetensors as it came'
-run 0 analyze $float --images 40 --set quant.layers.b1.c1.weights.bits=2
-says 'quantized with equalize'
+says 'quantized without steps'
+run 0 quantize small.yaml --from $float -o q --json
+cp out q.json
+run 0 analyze small.yaml --from $float --images 100 --json
+python3 - out q.json <<'END'
+import json, sys
+networks = {n["network"]: n for n in json.load(open(sys.argv[1]))["networks"]}
+q = json.load(open(sys.argv[2]))
+assert abs(networks["integers"]["loss"] - q["loss"]) < 1e-12 and abs(networks["integers"]["accuracy_percent"] / 100 - q["accuracy"]) < 1e-12
+assert abs(networks["float"]["loss"] - q["float_loss"]) < 1e-4 # equalized, maybe
+END
+run 0 analyze $float --images 40 --set 'quant.steps=[equalize]'
+says 'quantized without steps'
+says 'quantized with bias_correct'
+! grep -q 'with equalize' out || die "the step is in the list already"
 says 'worst: b1.c1 weights, 2 bits: on alone'
 run 0 analyze run --from $float --images 40
 says "float: the network of $float"
@@ -29,7 +42,7 @@ run 0 analyze run --images 20 --no-remedies --set quant.weights.bits=2 # whose d
 [ "$(sums run)" = "$before" ] || die "analyze writes something"
 
 # ---- formats; the same at any number of threads ----
-damaged=(analyze $float --images 40 --calibrate 64 --set quant.layers.b1.c1.weights.bits=2)
+damaged=(analyze $float --images 40 --calibrate 64 --set 'quant.steps=[]')
 run 0 "${damaged[@]}" --json --threads 1
 cp out one.json
 run 0 "${damaged[@]}" --json --threads 3
