@@ -17,13 +17,6 @@ static const int64_t memory_budget = (int64_t)384 << 20; /* bytes of values that
 
 /* ---- files ---- */
 
-static bool is_checkpoint_name(const char *path)
-{
-    static const char suffix[] = ".safetensors";
-    const size_t n = strlen(path), m = sizeof suffix - 1;
-    return n >= m && strcmp(path + n - m, suffix) == 0;
-}
-
 static nb_status open_checkpoint(cli *c, const char *given, char buf[CLI_PATH_BYTES], nb_checkpoint **out)
 {
     const char *path;
@@ -45,7 +38,7 @@ static nb_status open_files(analyze_networks *a)
     cli *c = a->c;
     const char *from = cli_value(c, "--from");
     NB_TRY(cli_meant_file(c, c->arg[0], CLI_FLOATS, a->meant, &a->file));
-    if (!is_checkpoint_name(a->file)) {
+    if (cli_is_config(a->file)) {
         NB_TRY(cli_experiment_load(c, a->file, &a->e));
         if (!from)
             return cli_usage(c, "--from CKPT is missing: the checkpoint whose weights %s quantizes", a->file);

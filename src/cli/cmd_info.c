@@ -112,12 +112,6 @@ static nb_status plan_export(cli *c, const cli_experiment *e, const nb_dsinfo *i
     return NB_OK;
 }
 
-static bool is_config(const char *path)
-{
-    const char *dot = strrchr(path, '.');
-    return dot && (!strcmp(dot, ".yaml") || !strcmp(dot, ".yml"));
-}
-
 static nb_status of_config(cli *c, const char *path, summary *s)
 {
     cli_experiment e = {0};
@@ -238,7 +232,7 @@ static nb_status run(cli *c)
 {
     summary s = {.accuracy = -1};
     nb_table *t = NULL;
-    nb_status st = is_config(c->arg[0]) ? of_config(c, c->arg[0], &s) : of_checkpoint(c, c->arg[0], &s);
+    nb_status st = cli_is_config(c->arg[0]) ? of_config(c, c->arg[0], &s) : of_checkpoint(c, c->arg[0], &s);
     if (st == NB_OK)
         st = nb_table_of_layers(c->ctx, &s.layers, &t);
     if (st == NB_OK)

@@ -26,6 +26,9 @@ nb_status cli_experiment_open_test(cli *c, cli_experiment *e);
 nb_status cli_experiment_open_train(cli *c, cli_experiment *e);
 void cli_experiment_close(cli *c, cli_experiment *e);
 
+/* By its name: NAME.yaml or .yml. */
+bool cli_is_config(const char *path);
+
 /* Takes down whether g, its quantized network, is simulated. */
 void cli_experiment_note(cli_experiment *e, const nb_graph *g);
 
