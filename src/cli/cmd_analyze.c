@@ -292,6 +292,15 @@ static nb_status measure(session *s)
     return remedies ? try_steps(s) : NB_OK;
 }
 
+static nb_status open_and_measure(session *s)
+{
+    NB_TRY(analyze_open(&s->of));
+    NB_TRY(choose_images(s));
+    const nb_status st = measure(s);
+    const bool bare = st == NB_E_DIVERGED || st == NB_E_SHAPE;
+    return bare ? nb_fail(s->c->ctx, st, "%s: %s", s->of.file, nb_ctx_error(s->c->ctx)) : st;
+}
+
 static nb_status run_session(session *s)
 {
     cli *c = s->c;
@@ -301,13 +310,10 @@ static nb_status run_session(session *s)
     NB_TRY(table_asked_for(c, &table));
     s->start = nb_now();
     cli_progress_init(&s->progress, cli_flag(c, "--json"));
-    NB_TRY(analyze_open(&s->of));
-    NB_TRY(choose_images(s));
-    const nb_status st = measure(s);
+    cli_progress_text(&s->progress, "opening, quantizing");
+    const nb_status st = open_and_measure(s);
     cli_progress_clear(&s->progress);
-    if (st != NB_OK)
-        return st == NB_E_DIVERGED || st == NB_E_SHAPE ? nb_fail(c->ctx, st, "%s: %s", s->of.file, nb_ctx_error(c->ctx))
-                                                       : st;
+    NB_TRY(st);
     if (cli_flag(c, "--json"))
         return print_json(s);
     if (cli_flag(c, "--csv"))
