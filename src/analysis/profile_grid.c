@@ -88,6 +88,12 @@ static nb_status parse(nb_ctx *ctx, const char *formats, const char *bits, nb_pr
                 "--formats: %s: has one scale for all layers, which no layer alone can show: pow2 has one for "
                 "each",
                 word);
+        if (format->blocks)
+            return nb_fail(
+                ctx, NB_E_CONFIG,
+                "--formats: %s: has a step for every block of weights, where this shows one grid: pow2 has one for "
+                "each channel",
+                word);
         NB_TRY(nb_entry_bind(ctx, f->arena, format, NULL, word, (nb_binding){0}, &attr));
         NB_TRY(add_widths(ctx, f, format, format->attr ? format->attr : attr, bits));
     }

@@ -102,7 +102,7 @@ static nb_status put_weights(cgen *g, int32_t step)
     put_bytes(g, "w", step, packed, (int64_t)bytes, cgen_in_bytes(g->m, step));
     if (info->level) /* l: what the indices in w stand for */
         put_bytes(g, "l", step, (const uint8_t *)info->level, (int64_t)tables, true);
-    else if (!codes)
+    else if (cgen_has_table(g->m, step))
         put_bytes(g, "l", step, (const uint8_t *)info->low, (int64_t)tables, true);
     nb_free(g->ctx, packed);
     return NB_OK;
@@ -158,7 +158,7 @@ static void put_check(cgen *g)
                                                                : "wb";
         for (; *names; names++)
             cgen_printf(g, " + sizeof(net_%c%d)", *names, i);
-        if (g->m->steps[i].packing != NB_PACKING_CODES)
+        if (cgen_has_table(g->m, i))
             cgen_printf(g, " + sizeof(net_l%d)", i);
     }
     cgen_add(g, ") == NET_FLASH_BYTES ? 1 : -1];\n\n", NULL);

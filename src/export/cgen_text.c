@@ -175,7 +175,7 @@ void cgen_helpers(cgen *g)
     if (needs_rescale(m, false))
         cgen_helper(g, cgen_text_close);
     if (any || needs_unpacking(m, NB_PACKING_CODES, 0) || needs_unpacking(m, NB_PACKING_OFFSET, 0) ||
-        needs_unpacking(m, NB_PACKING_LEVELS, 0) || needs_rescale(m, true))
+        needs_unpacking(m, NB_PACKING_LEVELS, 0) || needs_unpacking(m, NB_PACKING_BLOCKS, 0) || needs_rescale(m, true))
         cgen_helper(g, cgen_text_helper);
     if (needs_rescale(m, true))
         cgen_helper(g, cgen_text_close_high);
@@ -187,6 +187,8 @@ void cgen_helpers(cgen *g)
         cgen_helper(g, cgen_text_levels);
     if (needs_unpacking(m, NB_PACKING_OFFSET, 0))
         cgen_helper(g, cgen_text_offsets);
+    if (needs_unpacking(m, NB_PACKING_BLOCKS, 0))
+        cgen_helper(g, cgen_text_blocks);
     if (any)
         cgen_helper(g, cgen_text_simd);
     if (u8)

@@ -116,6 +116,7 @@ static void so_has_every_width_and_symmetric_format(void **state)
         "weights: {bits: 4, format: log}",
         "weights: {bits: 4, format: apot}",
         "weights: {bits: 4, format: fp4}",
+        "weights: {bits: 4, format: block, block: 7}",
         "weights: {bits: 2, format: ternary}",
         "weights: {bits: 1, format: binary}",
         "weights: {bits: 4, format: pow2, learn: tqt}, activations: {bits: 4, learn: lsq, scheme: unsigned}",

@@ -123,6 +123,7 @@ static void lists_say_which_formats(void **state)
                {"odd", "8", "--bits: odd has 2 to 7 bits: name some of these"},
                {"", "4", "--formats: names no format"},
                {"fixed", "4", "--formats: fixed: has one scale for all layers"},
+               {"block", "4", "--formats: block: has a step for every block of weights"},
                {"uniform,pow2,log", "2,3,4,5,6,7,8", "more than 14 formats"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(nb_profile_formats_parse(*state, bad[i].formats, bad[i].bits, &f), NB_E_CONFIG);

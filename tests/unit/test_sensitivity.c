@@ -6,6 +6,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -97,7 +98,40 @@ static void what_a_format_has_not_is_not_possible(void **state)
     probe_case_close(&c);
 }
 
-/* One channel a hundred times as large as the others takes the grid from them, if they share it. */
+/* Formats that keep more than a scale and a zero point beside their codes. */
+static void an_understudy_with_the_same_attributes_gives_the_same_values(void **state)
+{
+    static const char *const weights[] = {
+        "{format: block, bits: 4}", "{format: codebook, bits: 3}",   "{format: fp8_e4m3}",
+        "{format: log, bits: 4}",   "{bits: 5, scheme: asymmetric}", "{bits: 4, granularity: group, group: 4}"};
+    (void)state;
+    for (size_t i = 0; i < sizeof weights / sizeof *weights; i++) {
+        probe_case c;
+        nb_images calibration;
+        char text[1024];
+        snprintf(text, sizeof text, "%.*squant: {weights: %s}\n", (int)(strstr(yaml, "quant:") - yaml), yaml,
+                 weights[i]);
+        nb_set_threads(1);
+        probe_case_open(&c, text, 4, NULL, NULL);
+        calibration = (nb_images){.data = c.s.train, .n = 8};
+        const int32_t site = site_of(&c, "c2", true);
+        const nb_node *fq = nb_probe_site_at(c.probe, site)->fq;
+        nb_candidate k;
+        assert_int_equal(nb_candidate_make(c.probe, site, &(nb_quantizer_wish){0}, &k), NB_OK);
+        assert_non_null(k.by);
+        assert_int_equal(nb_candidates_calibrate(c.probe, &k, 1, &calibration, NULL), NB_OK);
+        float want[6 * 9 * 6];
+        assert_int_equal(nb_count(&fq->out), 6 * 9 * 6);
+        const nb_probe_change own = {site, nb_probe_site_at(c.probe, site)->fq}, other = {site, k.by};
+        nb_probe_try(c.probe, &(nb_probe_trial){NB_PROBE_FLOAT, &own, 1, NULL});
+        memcpy(want, nb_probe_value(c.probe, NB_PROBE_TRIED, fq), sizeof want);
+        nb_probe_try(c.probe, &(nb_probe_trial){NB_PROBE_FLOAT, &other, 1, NULL});
+        assert_memory_equal(nb_probe_value(c.probe, NB_PROBE_TRIED, fq), want, sizeof want);
+        probe_case_close(&c);
+    }
+}
+
+/* One channel thirty times as large as the others takes the grid from them, if they share it. */
 static void spread(void *ud, nb_graph *g)
 {
     (void)ud;
@@ -183,6 +217,7 @@ int main(void)
                                        cmocka_unit_test(more_bits_cost_less),
                                        cmocka_unit_test(what_a_format_has_not_is_not_possible),
                                        cmocka_unit_test(of_other_ranges_the_best_is_told),
+                                       cmocka_unit_test(an_understudy_with_the_same_attributes_gives_the_same_values),
                                        cmocka_unit_test(a_scale_for_each_channel_helps_where_channels_differ)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
