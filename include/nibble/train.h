@@ -81,6 +81,9 @@ typedef nb_status (*nb_evaluate_fn)(void *ud, nb_graph *g, nb_eval *out);
  * 0..n-1). */
 NB_API nb_status nb_evaluate_graph(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n, nb_eval *out);
 
+/* NB_E_SHAPE unless data are what g takes: images of its size, as many classes. */
+NB_API nb_status nb_check_images(const nb_graph *g, const nb_data *data);
+
 /* Post-training quantization: sets the ranges of g, which is quantized and frozen for training (NB_PLAN_TRAIN), by the
  * observers of its config on images indices[0..n-1] (NULL: 0..n-1) in batches of at most g->max_batch, as even
  * as can be. With n = 0, where no range needs values (nb_quant_data_free; else NB_E_CONFIG): on a black and a white
@@ -232,6 +235,7 @@ typedef struct {
     const nb_checkpoint *file;
     const nb_graph *graph;
     nb_params_mode mode;
+    bool folded; /* graph is not quantized, but its batch norms are folded already where the config says so */
 } nb_params_source;
 
 typedef struct {
@@ -239,6 +243,9 @@ typedef struct {
     const nb_dsinfo *info;
     int32_t max_batch;
     bool quant;
+    bool
+        unrounded; /* with quant: the float network that is rounded, batch norms folded where the config says so, but no
+                       fake-quant node placed; its layers have the names they have in the quantized graph */
     nb_plan_mode plan;
     nb_compute compute;
     bool reference; /* node by node: the same bits without fused steps, slower and in more memory */

@@ -154,8 +154,10 @@ static nb_status load(nb_graph *g, const source *s)
 static nb_status fill(nb_graph *g, const nb_graph_spec *spec, const nb_params_source *from)
 {
     bool given = from->file || from->graph;
-    bool after = spec->quant && ((from->file && from->file->quantized) || (from->graph && from->graph->quantized));
+    bool after = spec->quant &&
+                 ((from->file && from->file->quantized) || (from->graph && (from->graph->quantized || from->folded)));
     bool anew = after && from->mode == NB_PARAMS_CALIBRATE;
+    NB_ASSERT(!after || anew || (!spec->unrounded && !from->folded)); /* else ranges would be looked for */
     source s = {.what = from->file ? from->file->path : "the phase before", .file = from->file, .graph = from->graph};
     s.mode = from->mode;
     s.averaged = from->mode != NB_PARAMS_EXACT;
@@ -170,7 +172,8 @@ static nb_status fill(nb_graph *g, const nb_graph_spec *spec, const nb_params_so
         NB_TRY(load_leaves(g, &s));
     if (spec->before_quant && (!after || anew))
         NB_TRY(spec->before_quant(spec->ud, g));
-    NB_TRY(nb_quant_place(g, spec->experiment->quant));
+    if (!spec->unrounded)
+        NB_TRY(nb_quant_place(g, spec->experiment->quant));
     if (anew)
         return s.file ? check_leftovers(g, &s) : NB_OK;
     return after ? load(g, &s) : NB_OK;

@@ -4,8 +4,6 @@
 
 #include <nibble/train.h>
 
-/* NB_E_SHAPE unless data are what g takes (calibrate.c). */
-nb_status nb_check_images(const nb_graph *g, const nb_data *data);
 /* Is `reestimate_bn` of this phase, whose network is g, one that can be done? */
 nb_status nb_check_reestimate(nb_ctx *ctx, const nb_train_job *job, int32_t phase, const nb_graph *g);
 
