@@ -33,17 +33,20 @@ typedef struct {
 NB_API const char *nb_post_step_name(const nb_post_step *step);
 NB_API const char *nb_post_step_measure(const nb_post_step *step); /* or NULL */
 
-/* Who wants to know. Both may be NULL. */
+/* Who wants to know. All may be NULL. */
 typedef struct {
     void (*row)(void *ud, const nb_post_step *step, const nb_post_row *row);
     void (*done)(void *ud, const nb_post_step *step, const char *summary); /* one line: what was done and gained */
+    /* Of a step that takes long, every now and then: at this layer, share 0..1 of all its work done. */
+    void (*progress)(void *ud, const nb_post_step *step, const char *layer, double share);
     void *ud;
 } nb_post_report;
 
 /* What there is to work with. */
 typedef struct {
     nb_graph *graph;
-    const nb_data *data; /* images to look at: indices[0..n-1] (NULL: 0..n-1) of data; n may be 0 */
+    const nb_experiment *experiment; /* that graph is of */
+    const nb_data *data;             /* images to look at: indices[0..n-1] (NULL: 0..n-1) of data; n may be 0 */
     const int32_t *indices;
     int32_t n;
     const nb_post_report *report; /* NULL: nobody */

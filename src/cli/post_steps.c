@@ -95,8 +95,12 @@ const int32_t *cli_post_steps_images(const cli_post_steps *s)
 nb_status cli_post_steps_run(cli_post_steps *s, nb_graph *g)
 {
     const nb_post_report report = {.row = on_row, .done = on_done, .ud = s};
-    const nb_post_input in = {
-        .graph = g, .data = s->e->train, .indices = cli_post_steps_images(s), .n = s->n_sample, .report = &report};
+    const nb_post_input in = {.graph = g,
+                              .experiment = &s->e->exp,
+                              .data = s->e->train,
+                              .indices = cli_post_steps_images(s),
+                              .n = s->n_sample,
+                              .report = &report};
     NB_TRY(nb_post_run(&s->list, nb_graph_about(g).quantized ? NB_POST_QUANTIZED : NB_POST_FLOAT, &in));
     return s->st;
 }

@@ -316,7 +316,8 @@ static void count_flips(const work *w, nb_adaround_gain *gain)
     const nb_adaround_problem *p = w->p;
     for (int32_t c = 0; c < p->filters; c++)
         for (int64_t i = (int64_t)c * p->size; i < (int64_t)(c + 1) * p->size; i++)
-            gain->flipped += w->code[i] != clamp(nearbyint((double)p->w[i] / (double)p->step[c]), p->first[c], p->last[c]);
+            gain->flipped +=
+                w->code[i] != clamp(nearbyint((double)p->w[i] / (double)p->step[c]), p->first[c], p->last[c]);
 }
 
 static void count_wanted(const work *w, nb_adaround_gain *gain)

@@ -13,8 +13,8 @@ typedef struct {
     int32_t filters, size; /* size: weights of a filter */
     int32_t groups;        /* filters that see the same inputs are one; 1: all do */
     int32_t rows;
-    const float *x; /* see nb_adaround_input */
-    const float *y; /* [rows][filters], wanted in place of clamp(mul * (codes . x) * step + add, low, high) */
+    const float *x;         /* see nb_adaround_input */
+    const float *y;         /* [rows][filters], wanted in place of clamp(mul * (codes . x) * step + add, low, high) */
     const float *mul, *add; /* [filters] */
     float low, high;        /* may be infinite */
     const float *w, *step;  /* [filters][size], [filters] */

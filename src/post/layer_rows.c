@@ -1,6 +1,7 @@
 /* layer_rows.c - see layer_rows.h. */
 #include "post/layer_rows.h"
 
+#include <nibble/extend/fusion.h>
 #include <nibble/extend/quant.h>
 
 #include "base/arena.h"
@@ -15,7 +16,7 @@
 #include <string.h>
 
 enum {
-    MOST_ROWS = 16384,      /* more taught the layers of ResNet-20 nothing */
+    MOST_ROWS = 16384,     /* more taught the layers of ResNet-20 nothing */
     MOST_FLOATS = 32 << 20 /* of x */
 };
 
@@ -47,75 +48,89 @@ static nb_geom geom_of(const nb_node *mac)
                      .groups = x->d[3] / w->d[3]};
 }
 
-/* What follows the sums: bias, batch norms, one clamp. mul and add [2 * filters], the second halves are work space. */
-static void follow(const nb_graph *g, nb_layer_rows *l, double *mul, double *add)
+/* Batch norms and one clamp belong to a layer, where nobody else reads what is between them. */
+static const nb_node *next_of(const nb_graph *g, const nb_node *n)
+{
+    const nb_node *next = n->op->role == NB_ROLE_CLAMP ? NULL : nb_node_only_reader(g, n);
+    const bool affine = next && next->op->role == NB_ROLE_AFFINE && next->op->affine;
+    return affine || (next && next->op->role == NB_ROLE_CLAMP) ? next : NULL;
+}
+
+nb_status nb_layer_rows_plan(nb_arena *arena, const nb_graph *g, const nb_node *mac, int32_t n, nb_layer_rows *out)
+{
+    nb_layer_rows l = {.mac = mac, .end = mac, .geom = geom_of(mac)};
+    const int32_t all = l.geom.oh * l.geom.ow, size = l.geom.kh * l.geom.kw * (l.geom.c / l.geom.groups);
+    const int64_t fit = MOST_FLOATS / ((int64_t)size * l.geom.groups);
+    const int32_t most = fit > MOST_ROWS ? MOST_ROWS : fit < 1 ? 1 : (int32_t)fit;
+    const size_t c = (size_t)l.geom.oc;
+    for (const nb_node *next; (next = next_of(g, l.end));)
+        l.end = next;
+    l.images = n < most ? n : most;
+    l.pixels = most / l.images < all ? most / l.images : all;
+    l.of = (nb_adaround_problem){
+        .filters = l.geom.oc, .size = size, .groups = l.geom.groups, .rows = nb_layer_rows_count(&l)};
+    l.values = nb_arena_array(arena, 3 * c, sizeof *l.values);
+    l.codes = nb_arena_array(arena, 2 * c, sizeof *l.codes);
+    l.work = nb_arena_array(arena, 4 * c, sizeof *l.work);
+    if (!l.values || !l.codes || !l.work)
+        return NB_E_NOMEM;
+    *out = l;
+    return NB_OK;
+}
+
+/* What takes sums to what the layer gives. */
+static void follow(nb_layer_rows *l)
 {
     const int32_t c = l->geom.oc;
+    double *mul = l->work, *add = mul + c, *m = add + c, *a = m + c;
     const float *bias = l->mac->n_in > 2 ? l->mac->in[2]->out.data : NULL;
-    const nb_node *next;
-    l->end = l->mac;
-    l->of.low = -INFINITY;
-    l->of.high = INFINITY;
+    const nb_node *chain[NB_MAX_CHAIN];
+    int32_t n = 0;
+    for (const nb_node *k = l->end; k != l->mac; k = k->in[0]) {
+        NB_ASSERT(n < NB_MAX_CHAIN);
+        chain[n++] = k;
+    }
     for (int32_t k = 0; k < c; k++) {
         mul[k] = 1;
         add[k] = bias ? (double)bias[k] : 0;
     }
-    while ((next = nb_node_only_reader(g, l->end)) && next->op->role == NB_ROLE_AFFINE && next->op->affine) {
-        next->op->affine(next, mul + c, add + c);
-        for (int32_t k = 0; k < c; k++) {
-            add[k] = mul[c + k] * add[k] + add[c + k];
-            mul[k] *= mul[c + k];
+    while (n-- > 0) {
+        if (chain[n]->op->role == NB_ROLE_CLAMP) {
+            chain[n]->op->bounds(chain[n], &l->of.low, &l->of.high);
+            continue;
         }
-        l->end = next;
-    }
-    if (next && next->op->role == NB_ROLE_CLAMP) {
-        next->op->bounds(next, &l->of.low, &l->of.high);
-        l->end = next;
+        chain[n]->op->affine(chain[n], m, a);
+        for (int32_t k = 0; k < c; k++) {
+            add[k] = m[k] * add[k] + a[k];
+            mul[k] *= m[k];
+        }
     }
 }
 
-static nb_status fill_arrays(nb_arena *arena, const nb_graph *g, nb_layer_rows *l)
+/* The network has run: scales and zero points are those of its last forward pass. */
+static void set_problem(nb_layer_rows *l)
 {
     const nb_qparams *q = l->mac->in[1]->out.q;
-    const size_t c = (size_t)l->geom.oc;
-    float *mul = nb_arena_array(arena, 3 * c, sizeof *mul), *add = mul + c, *step = add + c;
-    int32_t *first = nb_arena_array(arena, 2 * c, sizeof *first), *last = first + c;
-    double *work = nb_arena_array(arena, 4 * c, sizeof *work);
-    if (!mul || !first || !work)
-        return NB_E_NOMEM;
-    follow(g, l, work, work + 2 * c);
-    for (size_t k = 0; k < c; k++) {
-        const size_t at = q->n == 1 ? 0 : k;
-        mul[k] = (float)work[k];
-        add[k] = (float)work[2 * c + k];
-        step[k] = q->scale[at];
-        first[k] = q->lo - q->zero[at];
-        last[k] = q->hi - q->zero[at];
-    }
+    const int32_t c = l->geom.oc;
+    float *mul = l->values, *add = mul + c, *step = add + c;
+    int32_t *first = l->codes, *last = first + c;
+    l->of.low = -INFINITY;
+    l->of.high = INFINITY;
+    l->of.w = l->mac->in[1]->in[0]->out.data;
     l->of.mul = mul;
     l->of.add = add;
     l->of.step = step;
     l->of.first = first;
     l->of.last = last;
-    return NB_OK;
-}
-
-nb_status nb_layer_rows_plan(nb_arena *arena, const nb_graph *g, const nb_node *mac, int32_t n, nb_layer_rows *out)
-{
-    nb_layer_rows l = {.mac = mac, .geom = geom_of(mac)};
-    const int32_t all = l.geom.oh * l.geom.ow, size = l.geom.kh * l.geom.kw * (l.geom.c / l.geom.groups);
-    const int64_t fit = MOST_FLOATS / ((int64_t)size * l.geom.groups);
-    const int32_t most = fit > MOST_ROWS ? MOST_ROWS : fit < 1 ? 1 : (int32_t)fit;
-    l.images = n < most ? n : most;
-    l.pixels = most / l.images < all ? most / l.images : all;
-    l.of = (nb_adaround_problem){.filters = l.geom.oc,
-                                 .size = size,
-                                 .groups = l.geom.groups,
-                                 .rows = nb_layer_rows_count(&l),
-                                 .w = mac->in[1]->in[0]->out.data};
-    NB_TRY(fill_arrays(arena, g, &l));
-    *out = l;
-    return NB_OK;
+    follow(l);
+    for (int32_t k = 0; k < c; k++) {
+        const int32_t at = q->n == 1 ? 0 : k;
+        mul[k] = (float)l->work[k];
+        add[k] = (float)l->work[c + k];
+        step[k] = q->scale[at];
+        first[k] = q->lo - q->zero[at];
+        last[k] = q->hi - q->zero[at];
+    }
 }
 
 bool nb_layer_rows_refuse(const nb_node *mac, char *why, size_t size)
@@ -138,8 +153,7 @@ bool nb_layer_rows_refuse(const nb_node *mac, char *why, size_t size)
     else if (a->per_last)
         snprintf(why, size, "granularity full has several scales in a filter; channel or tensor would do");
     else if (!(fq->in[0]->flags & NB_NODE_LEAF))
-        snprintf(why, size,
-                 "batchnorm: fold_corrected makes them anew from the statistics; fold or keep would do");
+        snprintf(why, size, "batchnorm: fold_corrected makes them anew from the statistics; fold or keep would do");
     else
         return false;
     return true;
@@ -245,7 +259,7 @@ nb_status nb_layer_rows_want(const nb_pair *floats, const nb_layer_rows *l, int3
     return st;
 }
 
-nb_status nb_layer_rows_read(const nb_pair *quantized, const nb_layer_rows *l, float *x)
+nb_status nb_layer_rows_read(const nb_pair *quantized, nb_layer_rows *l, float *x)
 {
     nb_ctx *ctx = quantized->quantized->ctx;
     const size_t image = (size_t)l->geom.h * (size_t)l->geom.w * (size_t)l->geom.c;
@@ -255,5 +269,7 @@ nb_status nb_layer_rows_read(const nb_pair *quantized, const nb_layer_rows *l, f
         return NB_E_NOMEM;
     nb_status st = nb_pair_run(quantized, &l->mac->name, 1, see_read, &p);
     nb_free(ctx, p.image);
+    set_problem(l);
+    l->of.x = x;
     return st;
 }

@@ -17,12 +17,16 @@ typedef struct {
     const nb_node *mac, *end; /* in the quantized graph */
     nb_geom geom;             /* of a linear layer: one pixel */
     int32_t images, pixels;   /* pixels of each of so many images */
-    nb_adaround_problem of;   /* all but x and y, which are NULL until they are there */
+    nb_adaround_problem of;   /* x and y: the caller's */
+    float *values;            /* [3][filters] and [2][filters]: what `of` points to */
+    int32_t *codes;
+    double *work; /* [4][filters] */
 } nb_layer_rows;
 
 struct nb_arena;
-/* mac, of a graph that has run: n images at most are looked at. Arrays are in the arena, x and y are not. */
-nb_status nb_layer_rows_plan(struct nb_arena *arena, const nb_graph *g, const nb_node *mac, int32_t n, nb_layer_rows *out);
+/* n images at most are looked at. Memory is the arena's. */
+nb_status nb_layer_rows_plan(struct nb_arena *arena, const nb_graph *g, const nb_node *mac, int32_t n,
+                             nb_layer_rows *out);
 /* Why the weights of mac cannot be rounded up or down as one likes, and what could be: a clause that follows "weights of c1: ", in why [size];
  * false: they can. Values do not matter. */
 bool nb_layer_rows_refuse(const nb_node *mac, char *why, size_t size);
@@ -34,7 +38,7 @@ static inline int32_t nb_layer_rows_count(const nb_layer_rows *l)
 
 /* Fills y [rows][filters] of n layers, in order of execution, from the float network; each has its memory. */
 nb_status nb_layer_rows_want(const nb_pair *floats, const nb_layer_rows *l, int32_t n, float *const *y);
-/* Fills x of one layer from the quantized network as it is now. */
-nb_status nb_layer_rows_read(const nb_pair *quantized, const nb_layer_rows *l, float *x);
+/* Fills x of one layer, and all of l->of but y, from the quantized network as it is now. */
+nb_status nb_layer_rows_read(const nb_pair *quantized, nb_layer_rows *l, float *x);
 
 #endif
