@@ -3,7 +3,10 @@
  * A step changes values of a graph (weights, biases, statistics, ranges), never its meaning. `quant.steps` lists the
  * ones to do, in order; an entry is a name (equalize) or a name with keys (equalize: {iterations: 50}). `nibble
  * quantize` does them, and training does them once, when the network goes into its first quantized phase. One file per
- * step in src/post/, listed in steps.def. (nb_step, fusion.h, is something else: a step of one execution.) */
+ * step in src/post/, listed in steps.def. (nb_step, fusion.h, is something else: a step of one execution.)
+ *
+ * The recommended list is one of steps that are tried: each is done, the quantized network's loss is measured on the
+ * images, and a step without which it is no larger is undone. Without images all of them stay. */
 #ifndef NIBBLE_POST_H
 #define NIBBLE_POST_H
 
@@ -33,11 +36,23 @@ typedef struct {
 NB_API const char *nb_post_step_name(const nb_post_step *step);
 NB_API const char *nb_post_step_measure(const nb_post_step *step); /* or NULL */
 
+/* What became of a step. */
+typedef struct {
+    const char *summary;   /* one line: what was done and gained, or why nothing was */
+    bool changed;          /* false: no value of the network did; before and after are then the same */
+    bool kept;             /* false: it was undone, or there was nothing to do */
+    bool measured;         /* before and after are known */
+    nb_eval before, after; /* the quantized network on the images */
+} nb_post_result;
+
 /* Who wants to know. All may be NULL. */
 typedef struct {
     void (*row)(void *ud, const nb_post_step *step, const nb_post_row *row);
-    void (*done)(void *ud, const nb_post_step *step, const char *summary); /* one line: what was done and gained */
-    /* Of a step that takes long, every now and then: at this layer, share 0..1 of all its work done. */
+    void (*done)(void *ud, const nb_post_step *step, const nb_post_result *result);
+    /* Before the first step of a list that is measured: the float network on the images, and the quantized one as it is
+     * with its ranges alone. */
+    void (*start)(void *ud, const nb_eval *floats, const nb_eval *quantized);
+    /* Of a step that takes long, now and then: at this layer, and how much of all its work is done, 0..1. */
     void (*progress)(void *ud, const nb_post_step *step, const char *layer, double share);
     void *ud;
 } nb_post_report;
@@ -45,11 +60,16 @@ typedef struct {
 /* What there is to work with. */
 typedef struct {
     nb_graph *graph;
-    const nb_experiment *experiment; /* that graph is of */
-    const nb_data *data;             /* images to look at: indices[0..n-1] (NULL: 0..n-1) of data; n may be 0 */
+    const nb_data *data; /* images to look at: indices[0..n-1] (NULL: 0..n-1) of data; n may be 0 */
     const int32_t *indices;
     int32_t n;
+    const nb_experiment
+        *experiment; /* of the graph; NULL will do where no step asks for the float network, and measure is no */
+    bool measure;    /* what each step gains; needs images. A list of steps that are tried is measured anyway */
     const nb_post_report *report; /* NULL: nobody */
+    /* Set by nb_post_run: the float network that graph rounds, as it was before the first step of this stage (of a step
+     * with needs_float; src/post/paired.h runs both). */
+    nb_graph *floats;
 } nb_post_input;
 
 /* The list of a config, bound. */
@@ -61,17 +81,23 @@ typedef struct {
 typedef struct nb_post_list {
     nb_post_entry *entry;
     int32_t n;
+    bool tried; /* the recommended ones: what gains nothing is undone */
     struct nb_arena *arena;
+    nb_ctx *ctx;
+    nb_config *own; /* of a list that is in no config */
 } nb_post_list;
 
-/* quant: the config's section, or NULL; known: the steps there are, nb_post_steps. Without a list it is empty. Steps on
- * the float network stand before those on the quantized one. */
+/* quant: the config's section, or NULL; known: the steps there are, nb_post_steps. Without a list, or with `none`, it is
+ * empty; `recommended` is the list below. Steps on the float network stand before those on the quantized one. */
 NB_API nb_status nb_post_bind(nb_ctx *ctx, const nb_conf *quant, const nb_post_step *const *known, nb_post_list *out);
+/* The steps that are worth trying on any network, with images and without. */
+NB_API nb_status nb_post_recommended(nb_ctx *ctx, bool data_free, nb_post_list *out);
 NB_API void nb_post_free(nb_post_list *list); /* zeroed is fine */
 NB_API bool nb_post_has(const nb_post_list *list, nb_post_stage stage);
 /* Is there a step that cannot change anything in g, the config's network, quantized, values or not? */
 NB_API nb_status nb_post_check(const nb_post_list *list, const nb_graph *g);
-/* Does the list's steps of this stage, in order. */
+/* Does the list's steps of this stage, in order: first those on the float graph, which makes the report's start, then those on the quantized
+ * one, in which nothing has changed since it was calibrated on the same images. */
 NB_API nb_status nb_post_run(const nb_post_list *list, nb_post_stage stage, const nb_post_input *in);
 
 #ifdef __cplusplus

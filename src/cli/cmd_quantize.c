@@ -29,6 +29,7 @@ typedef struct {
     nb_graph *graph;
     nb_intmodel *integers;
     cli_post_steps steps;
+    bool data_free; /* quant.data_free */
     int32_t n_sample;
     char ranges[256], unused[320]; /* nb_quant_ranges_text, nb_quant_unused_text */
     nb_eval before, after;         /* before.n == 0: unknown */
@@ -41,7 +42,7 @@ typedef struct {
 static nb_status calibrate(session *s)
 {
     nb_ctx *ctx = s->c->ctx;
-    if (!cli_value(s->c, "--images") && nb_quant_data_free(s->graph))
+    if (s->data_free || (!cli_value(s->c, "--images") && nb_quant_data_free(s->graph)))
         s->n_sample = 0;
     nb_status st = nb_calibrate(s->graph, s->e.train, cli_post_steps_images(&s->steps), s->n_sample);
     return st == NB_E_DIVERGED || st == NB_E_CONFIG ? nb_fail(ctx, st, "%s: %s", s->from->path, nb_ctx_error(ctx)) : st;
@@ -88,6 +89,7 @@ static nb_status quantize(session *s)
     NB_TRY(evaluate_before(s, &test));
     NB_TRY(calibrate(s));
     NB_TRY(cli_post_steps_run(&s->steps, s->graph));
+    NB_TRY(cli_post_steps_print(&s->steps));
     nb_quant_ranges_text(s->graph, s->ranges, sizeof s->ranges);
     cli_experiment_note(&s->e, s->graph);
     if (*s->e.simulated)
@@ -125,17 +127,14 @@ static nb_status save(session *s)
 
 static nb_status print_json(session *s, const char *bits)
 {
-    cJSON *o = cJSON_CreateObject();
+    cJSON *o = s->steps.json;
+    s->steps.json = NULL;
     cJSON_AddStringToObject(o, "from", s->from->path);
     cJSON_AddStringToObject(o, "bits", bits);
     cJSON_AddNumberToObject(o, "calibration_images", s->n_sample);
     cJSON_AddStringToObject(o, "ranges", s->ranges);
     if (*s->unused)
         cJSON_AddStringToObject(o, "unused_codes", s->unused);
-    if (s->steps.list.n) {
-        cJSON_AddItemToObject(o, "steps", s->steps.json);
-        s->steps.json = NULL;
-    }
     cJSON_AddNumberToObject(o, "images", s->after.n);
     if (s->before.n) {
         cJSON_AddNumberToObject(o, "float_accuracy", s->before.accuracy);
@@ -193,29 +192,37 @@ static nb_status print(session *s)
 
 /* ---- all of it ---- */
 
-/* -o DIR is one more --set, the last: the config that is kept says where it is. */
-static nb_status load_into(session *s, const char *out)
+/* What options say of the config are more --set, the last: the config that is kept says it, too. */
+enum { MOST_SETS = 3 };
+
+static void add_quoted(nb_text *t, const char *value)
+{
+    nb_text_add(t, "out=\"");
+    for (const char *p = value; *p; p++)
+        nb_text_printf(t, *p == '"' || *p == '\\' ? "\\%c" : iscntrl((unsigned char)*p) ? "\\x%02X" : "%c", *p);
+    nb_text_add(t, "\"");
+}
+
+static nb_status load_with(session *s, nb_text set[MOST_SETS])
 {
     cli *c = s->c;
     const char *const *given = c->set;
-    const char **more = nb_alloc(c->ctx, ((size_t)c->n_sets + 1) * sizeof *more);
-    nb_text t;
-    nb_text_init(c->ctx, &t);
-    nb_text_add(&t, "out=\"");
-    for (const char *p = out; *p; p++)
-        nb_text_printf(&t, *p == '"' || *p == '\\' ? "\\%c" : iscntrl((unsigned char)*p) ? "\\x%02X" : "%c", *p);
-    nb_text_add(&t, "\"");
-    nb_status st = more ? t.st : NB_E_NOMEM;
+    const int32_t n = c->n_sets;
+    const char **more = nb_alloc(c->ctx, ((size_t)n + MOST_SETS) * sizeof *more);
+    nb_status st = more ? NB_OK : NB_E_NOMEM;
+    for (int32_t i = 0; i < MOST_SETS && st == NB_OK; i++)
+        st = set[i].st;
     if (st == NB_OK) {
-        for (int32_t i = 0; i < c->n_sets; i++)
+        for (int32_t i = 0; i < n; i++)
             more[i] = given[i];
-        more[c->n_sets++] = t.s;
+        for (int32_t i = 0; i < MOST_SETS; i++)
+            if (set[i].s)
+                more[c->n_sets++] = set[i].s;
         c->set = more;
         st = cli_experiment_load(c, c->arg[0], &s->e);
         c->set = given;
-        c->n_sets--;
+        c->n_sets = n;
     }
-    nb_text_free(&t);
     nb_free(c->ctx, more);
     return st;
 }
@@ -223,14 +230,68 @@ static nb_status load_into(session *s, const char *out)
 static nb_status load_experiment(session *s)
 {
     cli *c = s->c;
-    const char *out = cli_value(c, "--output");
+    const char *out = cli_value(c, "--output"), *steps = cli_value(c, "--steps");
+    nb_text set[MOST_SETS];
     if (out && !*out)
         return cli_usage(c, "--output: must name a folder");
-    NB_TRY(out ? load_into(s, out) : cli_experiment_load(c, c->arg[0], &s->e));
-    if (!s->e.exp.quant)
-        return nb_conf_fail(c->ctx, nb_config_root(s->e.config), "quant", NB_E_CONFIG,
-                            "required key is missing (e.g. {weights: {bits: 8}, activations: {bits: 8}})");
+    for (int32_t i = 0; i < MOST_SETS; i++)
+        nb_text_init(c->ctx, &set[i]);
+    if (out)
+        add_quoted(&set[0], out);
+    if (steps)
+        nb_text_printf(&set[1], "quant.steps=%s", steps);
+    if (cli_flag(c, "--data-free"))
+        nb_text_add(&set[2], "quant.data_free=yes");
+    nb_status st = load_with(s, set);
+    for (int32_t i = 0; i < MOST_SETS; i++)
+        nb_text_free(&set[i]);
+    NB_TRY(st);
+    if (s->e.exp.quant)
+        return NB_OK;
+    return nb_conf_fail(c->ctx, nb_config_root(s->e.config), "quant", NB_E_CONFIG,
+                        "required key is missing (e.g. {weights: {bits: 8}, activations: {bits: 8}})");
+}
+
+static nb_status settle_data_free(session *s)
+{
+    cli *c = s->c;
+    const nb_conf *asked = nb_conf_get(s->e.exp.quant, "data_free");
+    const nb_key *k = nb_quant_section_keys;
+    while (strcmp(k->name, "data_free") != 0)
+        k++;
+    if (asked)
+        NB_TRY(nb_conf_value(c->ctx, asked, "quant", k, &s->data_free));
+    if (s->data_free && cli_value(c, "--images"))
+        return cli_usage(c, "--images: quant.data_free: yes (--data-free) looks at none");
     return NB_OK;
+}
+
+/* Can every range of the config's network be found without images? */
+static nb_status ranges_need_none(const session *s, bool *none)
+{
+    nb_graph *g;
+    NB_TRY(nb_model_build(s->c->ctx, &s->e.exp, nb_data_info(s->e.train), 1, &g));
+    nb_status st = nb_model_quantize(g, s->e.exp.quant);
+    if (st == NB_OK)
+        *none = nb_quant_data_free(g);
+    nb_graph_free(g);
+    return st;
+}
+
+/* Images are for who asks for them: without a list of steps, a network whose ranges need none does without. */
+static nb_status open_steps(session *s)
+{
+    cli *c = s->c;
+    bool data_free = s->data_free;
+    if (cli_flag(c, "--json"))
+        s->steps.json = cJSON_CreateObject();
+    s->steps.measure = true;
+    NB_TRY(cli_post_steps_open(c, &s->e, s->data_free ? 0 : s->n_sample, &s->steps));
+    if (nb_conf_get(s->e.exp.quant, "steps") && !s->steps.list.tried)
+        return NB_OK;
+    if (!data_free && !cli_value(c, "--images"))
+        NB_TRY(ranges_need_none(s, &data_free));
+    return cli_post_steps_recommend(&s->steps, data_free);
 }
 
 /* An imported config knows its weights: does it get them? Of other files it says nothing. */
@@ -259,6 +320,7 @@ static nb_status run_session(session *s)
     NB_TRY(cli_experiment_open_train(c, &s->e));
     NB_TRY(cli_experiment_open_test(c, &s->e));
     NB_TRY(nb_experiment_check(c->ctx, &s->e.exp, nb_data_info(s->e.train)));
+    NB_TRY(settle_data_free(s));
     NB_TRY(cli_images_count(c, DEFAULT_IMAGES, s->e.n_train, "training", &s->n_sample));
     NB_TRY(cli_run_outputs_check(c, s->e.out, s->e.text));
     if (s->from->quantized && *s->from->metrics) /* calibration alone leaves weights and metrics as they were */
@@ -266,9 +328,7 @@ static nb_status run_session(session *s)
                "%s: was trained with rounding, and its weights are not those of a float network: the end of the "
                "run's float phase, phase-1-float.safetensors or the like, may be meant",
                from);
-    NB_TRY(cli_post_steps_open(c, &s->e, s->n_sample, &s->steps));
-    if (cli_flag(c, "--json"))
-        s->steps.json = cJSON_CreateArray();
+    NB_TRY(open_steps(s));
     NB_TRY(quantize(s));
     NB_TRY(save(s));
     return print(s);
@@ -295,6 +355,10 @@ static const cli_option options[] = {
     {"--from", "CKPT", "the checkpoint to quantize: float, or a quantized one whose ranges are set anew"},
     {"--images", "N",
      "find ranges on N training images (default 1024, or all there are; none where no range needs them)"},
+    {"--steps", "LIST",
+     "what is done to the network, in place of quant.steps: none, recommended, or as there, \"[equalize, "
+     "bias_correct]\""},
+    {"--data-free", NULL, "look at no image at all (quant.data_free: yes)"},
     {"--output,-o", "DIR", "the run folder (default: the config's key `out`)"},
     {"--force", NULL, "an earlier run in the folder is moved aside"},
     CLI_SET,
@@ -307,12 +371,16 @@ const cli_command cli_command_quantize = {
     .name = "quantize",
     .usage = "CONFIG --from CKPT",
     .help = "post-training quantization: integers from a checkpoint, without training",
-    .more = "Ranges are found by the methods of the config's `quant` section on a sample of the training images, not "
-            "augmented;\n"
-            "weights and batch-norm statistics stay, but for what the steps of quant.steps do to them.\n"
-            "The run folder receives the resolved config, last.safetensors (to train on from with `init:`, to verify) "
-            "and\n"
-            "model.int.safetensors. The same command gives the same bytes again.\n",
+    .more =
+        "Ranges are found by the methods of the config's `quant` section on a sample of the training images, not "
+        "augmented;\n"
+        "weights and batch-norm statistics stay, but for what steps do to them: those of quant.steps, or without that "
+        "key\n"
+        "the recommended ones (`nibble keys steps`), each of which stays only if it lowers the loss on the sample.\n"
+        "--data-free sets ranges from batch norms and looks at no image.\n"
+        "The run folder receives the resolved config, last.safetensors (to train on from with `init:`, to verify) "
+        "and\n"
+        "model.int.safetensors. The same command gives the same bytes again.\n",
     .options = options,
     .min_args = 1,
     .max_args = 1,

@@ -1,5 +1,5 @@
 /* post_steps.c - every step ends in one line on stdout, "<step>: <what it did and gained>", below a table with a row
- * per layer; or in an object of a JSON array. */
+ * per layer, where somebody has asked for it; or in an object of a JSON array. */
 #include "cli/post_steps.h"
 
 #include "base/check.h"
@@ -36,51 +36,135 @@ static void on_row(void *ud, const nb_post_step *step, const nb_post_row *r)
     nb_table_add_real(s->rows, r->after, 2);
 }
 
-static nb_status add_json(cli_post_steps *s, const nb_post_step *step, const char *summary)
+/* ---- what each gains ---- */
+
+static void add_gain(cli_post_steps *s, const char *step, const char *what, const nb_eval *e)
 {
-    cJSON *o = cJSON_CreateObject();
+    nb_table *t = s->gains;
+    nb_table_row(t);
+    nb_table_add_text(t, step);
+    nb_table_add_text(t, what);
+    nb_table_add_real(t, e->loss, 4);
+    nb_table_add_real(t, 100 * e->accuracy, 2);
+}
+
+static void on_start(void *ud, const nb_eval *floats, const nb_eval *quantized)
+{
+    cli_post_steps *s = ud;
+    if (s->st == NB_OK)
+        s->st = nb_table_create(s->ctx, &s->gains);
+    if (s->st != NB_OK)
+        return;
+    nb_table_column(s->gains, "step", "step", NB_LEFT);
+    nb_table_column(s->gains, "what", "", NB_LEFT);
+    nb_table_column(s->gains, "loss", "loss", NB_RIGHT);
+    nb_table_column(s->gains, "accuracy_percent", "accuracy %", NB_RIGHT);
+    add_gain(s, "float", "", floats);
+    add_gain(s, "ranges", "quantized, without any step", quantized);
+    if (!s->json)
+        return;
+    cJSON *o = cJSON_AddObjectToObject(s->json, "start");
+    cJSON_AddNumberToObject(o, "images", floats->n);
+    cJSON_AddNumberToObject(o, "float_loss", floats->loss);
+    cJSON_AddNumberToObject(o, "float_accuracy", floats->accuracy);
+    cJSON_AddNumberToObject(o, "loss", quantized->loss);
+    cJSON_AddNumberToObject(o, "accuracy", quantized->accuracy);
+}
+
+static const char *verdict(const nb_post_result *r)
+{
+    return r->kept ? "done" : r->changed ? "left out: it gains nothing" : "nothing to do";
+}
+
+/* ---- what is done ---- */
+
+static nb_status add_json(cli_post_steps *s, const nb_post_step *step, const nb_post_result *r)
+{
+    cJSON *steps = cJSON_GetObjectItem(s->json, "steps"), *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "step", nb_post_step_name(step));
-    cJSON_AddStringToObject(o, "summary", summary);
-    cJSON_AddItemToArray(s->json, o);
+    cJSON_AddStringToObject(o, "summary", r->summary);
+    cJSON_AddBoolToObject(o, "kept", r->kept);
+    if (r->measured) {
+        cJSON_AddNumberToObject(o, "loss_before", r->before.loss);
+        cJSON_AddNumberToObject(o, "loss_after", r->after.loss);
+        cJSON_AddNumberToObject(o, "accuracy_after", r->after.accuracy);
+    }
+    cJSON_AddItemToArray(steps, o);
     nb_table *t = s->rows;
     s->rows = NULL;
     return t ? cli_json_table(s->ctx, o, "layers", t) : NB_OK;
 }
 
-static void on_done(void *ud, const nb_post_step *step, const char *summary)
+/* Of steps that are tried, one line each; of those that somebody has asked for, what became of every layer, too. */
+static void print_step(cli_post_steps *s, const nb_post_step *step, const nb_post_result *r)
+{
+    nb_table *t = s->rows;
+    s->rows = NULL;
+    if (s->quiet || s->list.tried)
+        nb_table_free(t);
+    else if (t)
+        s->st = cli_table_print(s->ctx, t);
+    if (s->quiet)
+        return;
+    printf("%s: %s", nb_post_step_name(step), r->summary);
+    if (r->measured && r->changed)
+        printf("; loss %.4f -> %.4f%s", r->before.loss, r->after.loss, r->kept ? "" : ", left out");
+    printf(s->list.tried ? "\n" : "\n\n");
+    fflush(stdout);
+}
+
+static void on_done(void *ud, const nb_post_step *step, const nb_post_result *r)
 {
     cli_post_steps *s = ud;
     if (s->st != NB_OK)
         return;
-    if (s->json) {
-        s->st = add_json(s, step, summary);
-        return;
-    }
-    nb_table *t = s->rows;
-    s->rows = NULL;
-    if (s->quiet) {
-        nb_table_free(t);
-        return;
-    }
-    if (t)
-        s->st = cli_table_print(s->ctx, t);
-    printf("%s: %s\n\n", nb_post_step_name(step), summary);
-    fflush(stdout);
+    if (s->gains && r->measured)
+        add_gain(s, nb_post_step_name(step), verdict(r), &r->after);
+    if (s->json)
+        s->st = add_json(s, step, r);
+    else
+        print_step(s, step, r);
 }
+
+nb_status cli_post_steps_print(cli_post_steps *s)
+{
+    nb_table *t = s->gains;
+    s->gains = NULL;
+    if (!t || s->quiet || s->json) {
+        nb_table_free(t);
+        return NB_OK;
+    }
+    printf("%swhat the steps gain, on %d training images:\n", s->list.tried ? "\n" : "", s->n_sample);
+    NB_TRY(cli_table_print(s->ctx, t));
+    putchar('\n');
+    return NB_OK;
+}
+
+/* ---- all of it ---- */
 
 nb_status cli_post_steps_open(cli *c, const cli_experiment *e, int32_t n, cli_post_steps *s)
 {
     s->ctx = c->ctx;
     s->e = e;
     s->n_sample = n < e->n_train ? n : e->n_train;
+    if (s->json)
+        cJSON_AddArrayToObject(s->json, "steps");
     NB_TRY(nb_post_bind(c->ctx, e->exp.quant, nb_post_steps, &s->list));
     return e->order ? NB_OK /* with validation images there is a shuffle already */
                     : nb_split_order(c->ctx, e->n_train, 0, e->exp.seed, &s->sample);
 }
 
+nb_status cli_post_steps_recommend(cli_post_steps *s, bool data_free)
+{
+    nb_post_free(&s->list);
+    s->n_sample = data_free ? 0 : s->n_sample;
+    return nb_post_recommended(s->ctx, data_free, &s->list);
+}
+
 void cli_post_steps_close(cli_post_steps *s)
 {
     nb_table_free(s->rows);
+    nb_table_free(s->gains);
     cJSON_Delete(s->json);
     nb_free(s->ctx, s->sample);
     nb_post_free(&s->list);
@@ -94,12 +178,13 @@ const int32_t *cli_post_steps_images(const cli_post_steps *s)
 
 nb_status cli_post_steps_run(cli_post_steps *s, nb_graph *g)
 {
-    const nb_post_report report = {.row = on_row, .done = on_done, .ud = s};
+    const nb_post_report report = {.row = on_row, .done = on_done, .start = on_start, .ud = s};
     const nb_post_input in = {.graph = g,
-                              .experiment = &s->e->exp,
                               .data = s->e->train,
                               .indices = cli_post_steps_images(s),
                               .n = s->n_sample,
+                              .experiment = &s->e->exp,
+                              .measure = s->measure,
                               .report = &report};
     NB_TRY(nb_post_run(&s->list, nb_graph_about(g).quantized ? NB_POST_QUANTIZED : NB_POST_FLOAT, &in));
     return s->st;

@@ -11,9 +11,11 @@ typedef struct {
     nb_post_list list;
     int32_t *sample; /* permutation of the training images; NULL: e->order, or none yet */
     int32_t n_sample;
-    nb_table *rows; /* of the step under way */
+    nb_table *rows;  /* of the step under way */
+    nb_table *gains; /* a row for every step and what there was before them; NULL: nothing was measured */
     bool quiet;
-    cJSON *json; /* NULL, or an array: results go there and are not printed */
+    bool measure; /* as in nb_post_input */
+    cJSON *json; /* NULL, or an object: "steps", and "start" where they are measured, go there and nothing is printed */
     nb_status st;
 } cli_post_steps;
 
@@ -21,8 +23,12 @@ typedef struct {
  * closed by it after a failure too. e must be open for training and outlive *s. */
 nb_status cli_post_steps_open(cli *c, const cli_experiment *e, int32_t n, cli_post_steps *s);
 void cli_post_steps_close(cli_post_steps *s);
+/* In the place of the list of a config that has none, or of a `recommended` one: data_free, and no image is looked at. */
+nb_status cli_post_steps_recommend(cli_post_steps *s, bool data_free);
 const int32_t *cli_post_steps_images(const cli_post_steps *s);
 /* The list's steps for g: those on the float network, or, when g is quantized, those on that one. */
 nb_status cli_post_steps_run(cli_post_steps *s, nb_graph *g);
+/* The table of what each gained, if it was measured and nothing forbids to print. */
+nb_status cli_post_steps_print(cli_post_steps *s);
 
 #endif

@@ -58,16 +58,16 @@ static nb_status check(const nb_pair *p, const nb_graph *g)
 {
     if (!g)
         return NB_OK;
-    NB_ASSERT(g->frozen && p->n >= 1 && (p->indices || p->n <= nb_data_info(p->data)->count));
-    return nb_check_images(g, p->data);
+    NB_ASSERT(g->frozen && p->n >= 1 && (p->data || p->n == 1));
+    NB_ASSERT(p->indices || !p->data || p->n <= nb_data_info(p->data)->count);
+    return p->data ? nb_check_images(g, p->data) : NB_OK;
 }
 
 nb_status nb_pair_run(const nb_pair *p, const char *const *layer, int32_t n_layers,
                       void (*see)(void *ud, const nb_pair_view *v), void *ud)
 {
     nb_graph *g = p->quantized ? p->quantized : p->floats;
-    const nb_dsinfo *d = nb_data_info(p->data);
-    const size_t image = (size_t)d->h * (size_t)d->w * (size_t)d->c;
+    const size_t image = (size_t)g->info.h * (size_t)g->info.w * (size_t)g->info.c;
     NB_TRY(check(p, p->quantized));
     NB_TRY(check(p, p->floats));
     NB_ASSERT(!p->floats || p->floats->max_batch >= g->max_batch);
@@ -77,7 +77,8 @@ nb_status nb_pair_run(const nb_pair *p, const char *const *layer, int32_t n_laye
     for (int32_t at = 0; at < p->n;) {
         nb_pair_view v = {.first = at};
         for (int32_t label; v.images < g->max_batch && at < p->n; v.images++, at++)
-            nb_data_get(p->data, p->indices ? p->indices[at] : at, pixels + (size_t)v.images * image, &label);
+            if (p->data)
+                nb_data_get(p->data, p->indices ? p->indices[at] : at, pixels + (size_t)v.images * image, &label);
         run_batch(p, layer, n_layers, &(nb_run){.pixels = pixels}, v, see, ud);
     }
     nb_free(g->ctx, pixels);

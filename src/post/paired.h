@@ -28,7 +28,8 @@
 
 typedef struct {
     nb_graph *quantized, *floats; /* frozen; one of them may be NULL, then only the other runs */
-    const nb_data *data;          /* images indices[0..n-1] (NULL: 0..n-1) of data, n >= 1 */
+    const nb_data *data;          /* images indices[0..n-1] (NULL: 0..n-1) of data, n >= 1; NULL: n = 1 black image, for
+                                     who looks at weights alone */
     const int32_t *indices;
     int32_t n;
 } nb_pair;

@@ -1,9 +1,13 @@
 /* post.c - the registry of steps, and the list `quant.steps`: bound, and done. */
 #include <nibble/extend/op.h>
 #include <nibble/extend/post_step.h>
+#include <nibble/extend/quant.h>
+#include <nibble/model.h>
+#include <nibble/train.h>
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "post/paired.h"
 
 #include <math.h>
 #include <string.h>
@@ -45,10 +49,12 @@ static nb_status bind_entry(nb_ctx *ctx, nb_post_list *l, const nb_conf *e, cons
 
 static nb_status bind_all(nb_ctx *ctx, nb_post_list *l, const nb_conf *steps, const nb_post_step *const *known)
 {
-    if (!steps)
+    const char *word = nb_conf_text(steps);
+    if (!steps || (word && strcmp(word, "none") == 0))
         return NB_OK;
     if (!nb_conf_is_list(steps))
-        return nb_conf_fail(ctx, steps, "quant.steps", NB_E_CONFIG, "must be a list of steps, [a, b: {key: value}]");
+        return nb_conf_fail(ctx, steps, "quant.steps", NB_E_CONFIG,
+                            "must be a list of steps, [a, b: {key: value}], or recommended, or none");
     if (nb_conf_count(steps) > MAX_STEPS)
         return nb_conf_fail(ctx, steps, "quant.steps", NB_E_CONFIG, "%d steps: at most %d", nb_conf_count(steps),
                             MAX_STEPS);
@@ -57,14 +63,12 @@ static nb_status bind_all(nb_ctx *ctx, nb_post_list *l, const nb_conf *steps, co
     return NB_OK;
 }
 
-nb_status nb_post_bind(nb_ctx *ctx, const nb_conf *quant, const nb_post_step *const *known, nb_post_list *out)
+static nb_status bind(nb_ctx *ctx, const nb_conf *steps, const nb_post_step *const *known, nb_post_list *out)
 {
-    nb_post_list l = {0};
+    nb_post_list l = {.ctx = ctx};
     NB_TRY(nb_arena_create(ctx, &l.arena));
     l.entry = nb_arena_array(l.arena, MAX_STEPS, sizeof *l.entry);
-    nb_status st = l.entry ? NB_OK : NB_E_NOMEM;
-    if (st == NB_OK && nb_conf_is_map(quant))
-        st = bind_all(ctx, &l, nb_conf_get(quant, "steps"), known);
+    nb_status st = l.entry ? bind_all(ctx, &l, steps, known) : NB_E_NOMEM;
     if (st == NB_OK)
         *out = l;
     else
@@ -72,9 +76,40 @@ nb_status nb_post_bind(nb_ctx *ctx, const nb_conf *quant, const nb_post_step *co
     return st;
 }
 
+nb_status nb_post_recommended(nb_ctx *ctx, bool data_free, nb_post_list *out)
+{
+    static const char with_images[] = "steps: [equalize, absorb, reestimate_bn, bias_correct]",
+                      without[] = "steps: [equalize, absorb, bias_correct: {mode: analytic}]";
+    const char *text = data_free ? without : with_images;
+    nb_config *own;
+    NB_TRY(nb_config_parse(ctx, "recommended steps", text, strlen(text), NULL, 0, &own));
+    nb_status st = bind(ctx, nb_conf_get(nb_config_root(own), "steps"), nb_post_steps, out);
+    if (st != NB_OK) {
+        nb_config_free(ctx, own);
+        return st;
+    }
+    out->own = own;
+    out->tried = true;
+    return NB_OK;
+}
+
+nb_status nb_post_bind(nb_ctx *ctx, const nb_conf *quant, const nb_post_step *const *known, nb_post_list *out)
+{
+    const nb_conf *steps = nb_conf_is_map(quant) ? nb_conf_get(quant, "steps") : NULL;
+    const char *word = nb_conf_text(steps);
+    if (!word || strcmp(word, "recommended") != 0)
+        return bind(ctx, steps, known, out);
+    nb_quant_section section = {0};
+    const nb_binding b = {nb_quant_section_keys, &section};
+    NB_TRY(nb_conf_bind(ctx, quant, "quant", &b, 1));
+    return nb_post_recommended(ctx, section.data_free, out);
+}
+
 void nb_post_free(nb_post_list *list)
 {
     nb_arena_free(list->arena);
+    if (list->own)
+        nb_config_free(list->ctx, list->own);
     *list = (nb_post_list){0};
 }
 
@@ -88,7 +123,7 @@ bool nb_post_has(const nb_post_list *list, nb_post_stage stage)
 
 nb_status nb_post_check(const nb_post_list *list, const nb_graph *g)
 {
-    for (int32_t i = 0; i < list->n; i++) {
+    for (int32_t i = 0; i < list->n && !list->tried; i++) {
         const nb_post_entry *e = &list->entry[i];
         const char *why = e->step->pointless ? e->step->pointless(g) : NULL;
         char where[WHERE_BYTES];
@@ -115,21 +150,170 @@ static nb_status check_finite(const nb_post_step *s, const nb_graph *g)
     return NB_OK;
 }
 
+/* ---- what a step gains ---- */
+
+/* Values of all leaves, to go back to. */
+typedef struct {
+    const nb_graph *g;
+    float *values;
+} snapshot;
+
+static bool is_kept(const nb_node *n)
+{
+    return n->flags & (NB_NODE_PARAM | NB_NODE_BUFFER);
+}
+
+static nb_status take(const nb_graph *g, snapshot *s)
+{
+    int64_t count = 0, at = 0;
+    for (int32_t i = 0; i < g->n; i++)
+        count += is_kept(g->node[i]) ? nb_count(&g->node[i]->out) : 0;
+    *s = (snapshot){g, nb_alloc(g->ctx, (size_t)count * sizeof(float))};
+    if (!s->values)
+        return NB_E_NOMEM;
+    for (int32_t i = 0; i < g->n; i++) {
+        const nb_tensor *t = &g->node[i]->out;
+        if (!is_kept(g->node[i]))
+            continue;
+        memcpy(s->values + at, t->data, (size_t)nb_count(t) * sizeof(float));
+        at += nb_count(t);
+    }
+    return NB_OK;
+}
+
+/* Is the graph as it was? With back, it is afterwards. */
+static bool compare(const snapshot *s, bool back)
+{
+    bool same = true;
+    int64_t at = 0;
+    for (int32_t i = 0; i < s->g->n; i++) {
+        const nb_tensor *t = &s->g->node[i]->out;
+        if (!is_kept(s->g->node[i]))
+            continue;
+        const size_t bytes = (size_t)nb_count(t) * sizeof(float);
+        same = same && memcmp(t->data, s->values + at, bytes) == 0;
+        if (back)
+            memcpy(t->data, s->values + at, bytes);
+        at += nb_count(t);
+    }
+    return same;
+}
+
+/* The network with the float graph's values, quantized and calibrated on the images, or, with unrounded, in floats. */
+static nb_status evaluate_copy(const nb_post_input *in, bool unrounded, nb_eval *out)
+{
+    const nb_graph *g = in->graph;
+    nb_graph *copy;
+    if (unrounded)
+        NB_TRY(nb_pair_open_twin(g, in->experiment, &copy));
+    else
+        NB_TRY(nb_graph_open(g->ctx,
+                             &(nb_graph_spec){.experiment = in->experiment,
+                                              .info = &g->info,
+                                              .max_batch = g->max_batch,
+                                              .quant = true,
+                                              .plan = NB_PLAN_TRAIN},
+                             &(nb_params_source){.graph = g, .mode = NB_PARAMS_CALIBRATE, .folded = true}, &copy));
+    nb_status st = unrounded ? NB_OK : nb_calibrate(copy, in->data, in->indices, in->n);
+    if (st == NB_OK)
+        st = nb_evaluate_graph(copy, in->data, in->indices, in->n, out);
+    nb_graph_free(copy);
+    return st;
+}
+
+static nb_status measure(const nb_post_input *in, nb_eval *out)
+{
+    return in->graph->quantized ? nb_evaluate_graph(in->graph, in->data, in->indices, in->n, out)
+                                : evaluate_copy(in, false, out);
+}
+
+static nb_status measure_start(const nb_post_input *in, nb_eval *now)
+{
+    nb_eval floats;
+    NB_TRY(measure(in, now));
+    if (in->graph->quantized || !in->report || !in->report->start)
+        return NB_OK;
+    NB_TRY(evaluate_copy(in, true, &floats));
+    in->report->start(in->report->ud, &floats, now);
+    return NB_OK;
+}
+
+/* ---- doing ---- */
+
+typedef struct {
+    const nb_post_list *list;
+    const nb_post_input *in;
+    bool measured;
+    nb_eval now; /* the quantized network as it stands, if measured */
+} work;
+
+/* Runs a step, looks at what it left, and takes it back if it was tried in vain. */
+static nb_status try_step(work *w, const nb_post_entry *e, const snapshot *before, nb_post_result *r, char *summary)
+{
+    NB_TRY(e->step->run(w->in, e->attr, summary));
+    NB_TRY(check_finite(e->step, w->in->graph));
+    r->changed = !compare(before, false);
+    r->kept = r->changed || !w->list->tried;
+    if (!w->measured)
+        return NB_OK;
+    r->measured = true;
+    r->before = r->after = w->now;
+    if (!r->changed)
+        return NB_OK;
+    NB_TRY(measure(w->in, &r->after));
+    r->kept = !w->list->tried || r->after.loss < r->before.loss;
+    if (r->kept)
+        w->now = r->after;
+    else
+        compare(before, true);
+    return NB_OK;
+}
+
+static nb_status one_step(work *w, const nb_post_entry *e)
+{
+    char summary[NB_POST_SUMMARY] = "";
+    nb_post_result r = {.summary = summary};
+    const char *why = w->list->tried && e->step->pointless ? e->step->pointless(w->in->graph) : NULL;
+    if (why) {
+        r.summary = why;
+    } else {
+        snapshot before;
+        NB_TRY(take(w->in->graph, &before));
+        nb_status st = try_step(w, e, &before, &r, summary);
+        nb_free(w->in->graph->ctx, before.values);
+        NB_TRY(st);
+    }
+    if (w->in->report && w->in->report->done)
+        w->in->report->done(w->in->report->ud, e->step, &r);
+    return NB_OK;
+}
+
+static nb_status all_steps(work *w, nb_post_stage stage)
+{
+    w->measured = (w->list->tried || w->in->measure) && w->in->n > 0 && w->list->n > 0;
+    if (w->measured)
+        NB_TRY(measure_start(w->in, &w->now));
+    for (int32_t i = 0; i < w->list->n; i++)
+        if (w->list->entry[i].step->stage == stage)
+            NB_TRY(one_step(w, &w->list->entry[i]));
+    return NB_OK;
+}
+
 nb_status nb_post_run(const nb_post_list *list, nb_post_stage stage, const nb_post_input *in)
 {
     const nb_graph *g = in->graph;
     NB_ASSERT(g->quantized == (stage == NB_POST_QUANTIZED) && g->frozen == g->quantized);
-    for (int32_t i = 0; i < list->n; i++) {
-        const nb_post_entry *e = &list->entry[i];
-        char summary[NB_POST_SUMMARY] = "";
-        if (e->step->stage != stage)
-            continue;
-        NB_TRY(e->step->run(in, e->attr, summary));
-        NB_TRY(check_finite(e->step, g));
-        if (in->report && in->report->done)
-            in->report->done(in->report->ud, e->step, summary);
-    }
-    return NB_OK;
+    nb_post_input with_float = *in;
+    work w = {.list = list, .in = &with_float};
+    bool needs_float = false;
+    for (int32_t i = 0; i < list->n; i++)
+        needs_float = needs_float || (list->entry[i].step->stage == stage && list->entry[i].step->needs_float);
+    NB_ASSERT(in->experiment || !(needs_float || list->tried || in->measure));
+    if (needs_float && g->quantized)
+        NB_TRY(nb_pair_open_twin(g, in->experiment, &with_float.floats));
+    nb_status st = all_steps(&w, stage);
+    nb_graph_free(with_float.floats);
+    return st;
 }
 
 const char *nb_post_step_name(const nb_post_step *step)

@@ -201,14 +201,10 @@ static nb_status round_pass(state *s, int32_t end)
 
 static nb_status round_all(state *s)
 {
-    nb_graph *g = s->in->graph;
     NB_TRY(plan_layers(s));
-    NB_TRY(nb_pair_open_twin(g, s->in->experiment, &s->pair.floats));
-    nb_status st = NB_OK;
-    while (s->at < s->n && st == NB_OK)
-        st = round_pass(s, layers_of_pass(s));
-    nb_graph_free(s->pair.floats);
-    return st;
+    while (s->at < s->n)
+        NB_TRY(round_pass(s, layers_of_pass(s)));
+    return NB_OK;
 }
 
 static nb_status adaround_run(const nb_post_input *in, const void *attr, char *summary)
@@ -217,7 +213,7 @@ static nb_status adaround_run(const nb_post_input *in, const void *attr, char *s
     const int32_t n = a->images ? a->images : in->n;
     state s = {.in = in,
                .keys = {a->iterations, a->batch, a->lr, a->lambda, a->warmup},
-               .pair = {.data = in->data, .indices = in->indices, .n = n}};
+               .pair = {.floats = in->floats, .data = in->data, .indices = in->indices, .n = n}};
     if (n > in->n || n < 1)
         return nb_fail(in->graph->ctx, NB_E_CONFIG,
                        "quant.steps: adaround: images: %d: there are %d to look at; in `nibble quantize` --images says "
@@ -244,6 +240,7 @@ const nb_post_step nb_post_step_adaround = {
     .keys = adaround_keys,
     .attr_size = sizeof(adaround_attr),
     .stage = NB_POST_QUANTIZED,
+    .needs_float = true,
     .measure = "error %",
     .run = adaround_run,
     .examples = (const char *const[]){"adaround", "adaround: {iterations: 10000}", NULL},

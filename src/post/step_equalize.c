@@ -25,6 +25,7 @@
 
 #include "base/check.h"
 #include "core/oihw.h"
+#include "post/links.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -47,13 +48,9 @@ static const nb_key equalize_keys[] = {
 
 /* A source, its only reader behind what may be crossed, and both ranges. */
 typedef struct {
-    const nb_node *source, *sink; /* source NULL: nothing to do */
-    const nb_node *stop;          /* where the way up from the sink ended */
-    const char *why;              /* and why, for people, when there is no source; NULL: a matter of course */
-    bool relu;                    /* stands between them */
-    int32_t triplet;              /* source of the link that goes on from this depthwise sink: its index, or -1 */
-    bool inner;                   /* second link of a triplet */
-    int32_t channels;
+    nb_link at;                       /* source NULL: nothing to do */
+    int32_t triplet;                  /* source of the link that goes on from this depthwise sink: its index, or -1 */
+    bool inner;                       /* second link of a triplet */
     double *moved, *r1, *r2, *sorted; /* [channels]: product of s so far; work space */
     double before;
 } link;
@@ -75,27 +72,11 @@ typedef struct {
 
 /* ---- weights ---- */
 
-static float *leaf_values(const nb_node *n, const char *what)
-{
-    nb_node *leaf = nb_leaf_of(n, what);
-    return leaf ? leaf->out.data : NULL;
-}
-
-static bool is_norm(const nb_node *n)
-{
-    return n->op->role == NB_ROLE_AFFINE && nb_leaf_of(n, "gamma") && nb_leaf_of(n, "beta");
-}
-
-static int64_t filter_size(const nb_node *mac)
-{
-    return nb_count(&mac->in[1]->out) / mac->in[1]->out.shape.d[0];
-}
-
 /* Largest |weight| of each filter. */
 static void filter_ranges(double *r, const nb_node *mac)
 {
     const float *w = mac->in[1]->out.data;
-    const int64_t size = filter_size(mac);
+    const int64_t size = nb_link_filter_size(mac);
     for (int32_t c = 0; c < mac->in[1]->out.shape.d[0]; c++) {
         r[c] = 0;
         for (int64_t k = 0; k < size; k++)
@@ -105,124 +86,59 @@ static void filter_ranges(double *r, const nb_node *mac)
 
 static void scale_filter(const nb_node *mac, int32_t c, double by)
 {
-    float *w = (float *)mac->in[1]->out.data + c * filter_size(mac);
-    for (int64_t k = 0; k < filter_size(mac); k++)
+    float *w = (float *)mac->in[1]->out.data + c * nb_link_filter_size(mac);
+    for (int64_t k = 0; k < nb_link_filter_size(mac); k++)
         w[k] = (float)((double)w[k] * by);
     if (mac->n_in > 2)
         ((float *)mac->in[2]->out.data)[c] = (float)((double)((float *)mac->in[2]->out.data)[c] * by);
 }
 
-/* Which channel of the source a weight of the sink reads. Weights are OHWI; a linear layer has a column per value of an
- * image, whose channel runs fastest. */
-typedef struct {
-    int64_t wide, filters_each, size;
-    int32_t filters, channels;
-} reader;
-
-static reader reader_of(const link *l)
-{
-    const nb_tensor *x = &l->sink->in[0]->out, *w = &l->sink->in[1]->out;
-    const bool rows = l->sink->out.shape.ndim == 2;
-    const int64_t values = rows ? nb_count(x) / x->shape.d[0] : nb_channels(x);
-    reader r = {.wide = w->shape.d[3], .size = filter_size(l->sink), .filters = w->shape.d[0], .channels = l->channels};
-    r.filters_each = r.filters / (values / r.wide);
-    return r;
-}
-
-static inline int32_t channel_read(const reader *r, int32_t filter, int64_t i)
-{
-    return (int32_t)((filter / r->filters_each * r->wide + i % r->wide) % r->channels);
-}
-
 static void sink_ranges(double *range, const link *l)
 {
-    const float *w = l->sink->in[1]->out.data;
-    const reader r = reader_of(l);
-    memset(range, 0, (size_t)l->channels * sizeof *range);
+    const float *w = l->at.sink->in[1]->out.data;
+    const nb_link_reader r = nb_link_reader_of(l->at.sink, l->at.channels);
+    memset(range, 0, (size_t)l->at.channels * sizeof *range);
     for (int32_t o = 0; o < r.filters; o++)
         for (int64_t i = 0; i < r.size; i++) {
-            double *at = &range[channel_read(&r, o, i)];
+            double *at = &range[nb_link_channel_read(&r, o, i)];
             *at = fmax(*at, fabs((double)w[o * r.size + i]));
         }
 }
 
 static void source_ranges(double *r, const link *l)
 {
-    if (!is_norm(l->source)) {
-        filter_ranges(r, l->source);
+    if (!nb_link_is_norm(l->at.source)) {
+        filter_ranges(r, l->at.source);
         return;
     }
-    const float *gamma = leaf_values(l->source, "gamma"), *beta = leaf_values(l->source, "beta");
-    for (int32_t c = 0; c < l->channels; c++)
-        r[c] = SIGMAS * fabs((double)gamma[c]) + fmax(l->relu ? 0.0 : -(double)beta[c], (double)beta[c]);
+    const float *gamma = nb_link_leaf(l->at.source, "gamma"), *beta = nb_link_leaf(l->at.source, "beta");
+    for (int32_t c = 0; c < l->at.channels; c++)
+        r[c] = SIGMAS * fabs((double)gamma[c]) + fmax(l->at.relu ? 0.0 : -(double)beta[c], (double)beta[c]);
 }
 
 static void scale_source(const link *l, int32_t c, double by)
 {
-    if (!is_norm(l->source)) {
-        scale_filter(l->source, c, by);
+    if (!nb_link_is_norm(l->at.source)) {
+        scale_filter(l->at.source, c, by);
         return;
     }
-    float *gamma = leaf_values(l->source, "gamma"), *beta = leaf_values(l->source, "beta");
+    float *gamma = nb_link_leaf(l->at.source, "gamma"), *beta = nb_link_leaf(l->at.source, "beta");
     gamma[c] = (float)((double)gamma[c] * by);
     beta[c] = (float)((double)beta[c] * by);
 }
 
 static void scale_sink(const link *l, const double *by)
 {
-    float *w = l->sink->in[1]->out.data;
-    const reader r = reader_of(l);
+    float *w = l->at.sink->in[1]->out.data;
+    const nb_link_reader r = nb_link_reader_of(l->at.sink, l->at.channels);
     for (int32_t o = 0; o < r.filters; o++)
         for (int64_t i = 0; i < r.size; i++) {
-            const double s = by[channel_read(&r, o, i)];
+            const double s = by[nb_link_channel_read(&r, o, i)];
             w[o * r.size + i] = s == 1.0 ? w[o * r.size + i] : (float)((double)w[o * r.size + i] * s);
         }
 }
 
 /* ---- what belongs together ---- */
-
-/* Scales each channel through: max(0, x), windows of one channel, views, dropout. */
-static bool homogeneous(const nb_node *n)
-{
-    const float *cap = nb_bound_key(n, "cap", NB_K_FLOAT);
-    if (n->op->role == NB_ROLE_CLAMP)
-        return cap && isinf(*cap);
-    return n->op->role == NB_ROLE_KEEP;
-}
-
-static const char *why_not(const nb_graph *g, const nb_node *n)
-{
-    if (nb_node_consumers(g, n) != 1)
-        return "which several layers read";
-    switch (n->op->role) {
-    case NB_ROLE_CLAMP:
-        return "whose cap is one for all channels; a relu without `cap` could be crossed";
-    case NB_ROLE_JOIN:
-        return "which joins values";
-    case NB_ROLE_INPUT:
-        return "the images";
-    default:
-        return "which scales values in a way of its own";
-    }
-}
-
-/* From the sink up. */
-static link find_link(const nb_graph *g, const nb_node *sink)
-{
-    link l = {.sink = sink, .triplet = -1};
-    const nb_node *n = sink->in[0];
-    while (nb_node_consumers(g, n) == 1 && homogeneous(n)) {
-        l.relu = l.relu || n->op->role == NB_ROLE_CLAMP;
-        n = n->in[0];
-    }
-    l.stop = n;
-    if (nb_node_consumers(g, n) == 1 && (n->op->role == NB_ROLE_MAC || is_norm(n)))
-        l.source = n;
-    else
-        l.why = why_not(g, n);
-    l.channels = nb_channels(&n->out);
-    return l;
-}
 
 static bool is_depthwise(const nb_node *mac)
 {
@@ -236,7 +152,7 @@ static void find_triplets(work *k)
     for (int32_t i = 0; i < k->n_links; i++)
         for (int32_t j = 0; j < k->n_links; j++) {
             link *a = &k->link[i], *b = &k->link[j];
-            if (!a->source || a->inner || b->source != a->sink || !is_depthwise(a->sink))
+            if (!a->at.source || a->inner || b->at.source != a->at.sink || !is_depthwise(a->at.sink))
                 continue;
             a->triplet = j;
             b->inner = true;
@@ -269,9 +185,10 @@ static nb_status find_all(work *k)
         if (n->op->role != NB_ROLE_MAC)
             continue;
         link *l = &k->link[k->n_links++];
-        *l = find_link(g, n);
-        NB_TRY(room(k, l->channels, &l->moved, &l->r1, &l->r2, &l->sorted));
-        if (!r || !is_norm(r) || !nb_leaf_of(r, "mean") || !nb_leaf_of(r, "var") || !nb_bound_key(r, "eps", NB_K_FLOAT))
+        *l = (link){.at = nb_link_find(g, n), .triplet = -1};
+        NB_TRY(room(k, l->at.channels, &l->moved, &l->r1, &l->r2, &l->sorted));
+        if (!r || !nb_link_is_norm(r) || !nb_leaf_of(r, "mean") || !nb_leaf_of(r, "var") ||
+            !nb_bound_key(r, "eps", NB_K_FLOAT))
             continue;
         filters *f = &k->free[k->n_free++];
         double *unused;
@@ -317,8 +234,8 @@ static double median(double *v, int32_t n)
 static void sweep_filters(work *k, const filters *f)
 {
     const int32_t n = nb_channels(&f->mac->out);
-    float *gamma = leaf_values(f->norm, "gamma"), *mean = leaf_values(f->norm, "mean");
-    float *var = leaf_values(f->norm, "var");
+    float *gamma = nb_link_leaf(f->norm, "gamma"), *mean = nb_link_leaf(f->norm, "mean");
+    float *var = nb_link_leaf(f->norm, "var");
     const double eps = (double)*(const float *)nb_bound_key(f->norm, "eps", NB_K_FLOAT);
     filter_ranges(f->range, f->mac);
     memcpy(f->sorted, f->range, (size_t)n * sizeof(double));
@@ -340,19 +257,19 @@ static void measure(const link *l)
 {
     source_ranges(l->r1, l);
     sink_ranges(l->r2, l);
-    if (!is_norm(l->source))
+    if (!nb_link_is_norm(l->at.source))
         return;
-    for (int32_t c = 0; c < l->channels; c++)
+    for (int32_t c = 0; c < l->at.channels; c++)
         l->sorted[c] = l->r1[c] / l->r2[c];
-    const double unit = median(l->sorted, l->channels);
-    for (int32_t c = 0; c < l->channels && unit > 0; c++)
+    const double unit = median(l->sorted, l->at.channels);
+    for (int32_t c = 0; c < l->at.channels && unit > 0; c++)
         l->r1[c] /= unit;
 }
 
 static void sweep_pair(work *k, const link *l)
 {
     measure(l);
-    for (int32_t c = 0; c < l->channels; c++) {
+    for (int32_t c = 0; c < l->at.channels; c++) {
         const double s = settle(k, sqrt(l->r1[c] / l->r2[c]), &l->moved[c]);
         if (s != 1)
             scale_source(l, c, 1 / s);
@@ -365,7 +282,7 @@ static void sweep_triplet(work *k, const link *a, const link *b)
 {
     measure(a);
     sink_ranges(b->r2, b);
-    for (int32_t c = 0; c < a->channels; c++) {
+    for (int32_t c = 0; c < a->at.channels; c++) {
         const double r = cbrt(a->r1[c] * a->r2[c] * b->r2[c]);
         const double s1 = settle(k, a->r1[c] / r, &a->moved[c]), s2 = settle(k, r / b->r2[c], &b->moved[c]);
         if (s1 != 1)
@@ -374,9 +291,9 @@ static void sweep_triplet(work *k, const link *a, const link *b)
         b->r1[c] = s2;
     }
     scale_sink(a, a->r1);
-    for (int32_t c = 0; c < a->channels; c++)
+    for (int32_t c = 0; c < a->at.channels; c++)
         if (b->r1[c] != 1)
-            scale_filter(a->sink, c, 1 / b->r1[c]);
+            scale_filter(a->at.sink, c, 1 / b->r1[c]);
     scale_sink(b, b->r1);
 }
 
@@ -389,7 +306,7 @@ static int32_t sweep(work *k, int32_t most)
             sweep_filters(k, &k->free[i]);
         for (int32_t i = 0; i < k->n_links; i++) {
             const link *l = &k->link[i];
-            if (!l->source || l->inner)
+            if (!l->at.source || l->inner)
                 continue;
             if (l->triplet >= 0)
                 sweep_triplet(k, l, &k->link[l->triplet]);
@@ -418,7 +335,7 @@ static double ratio(const double *r, int32_t n)
 static double link_ratio(const link *l)
 {
     measure(l);
-    return fmax(ratio(l->r1, l->channels), ratio(l->r2, l->channels));
+    return fmax(ratio(l->r1, l->at.channels), ratio(l->r2, l->at.channels));
 }
 
 static double filter_ratio(const filters *f)
@@ -430,7 +347,7 @@ static double filter_ratio(const filters *f)
 static void remember_ratios(const work *k)
 {
     for (int32_t i = 0; i < k->n_links; i++)
-        k->link[i].before = k->link[i].source ? link_ratio(&k->link[i]) : 1;
+        k->link[i].before = k->link[i].at.source ? link_ratio(&k->link[i]) : 1;
     for (int32_t i = 0; i < k->n_free; i++)
         k->free[i].before = filter_ratio(&k->free[i]);
 }
@@ -438,16 +355,16 @@ static void remember_ratios(const work *k)
 static void say_link(const work *k, const link *l)
 {
     char text[NB_POST_SUMMARY];
-    nb_post_row row = {.layer = l->sink->name, .text = text, .done = l->source != NULL};
-    if (l->source) {
+    nb_post_row row = {.layer = l->at.sink->name, .text = text, .done = l->at.source != NULL};
+    if (l->at.source) {
         const bool triplet = l->inner || l->triplet >= 0;
-        snprintf(text, sizeof text, "with %s%s", l->source->name, triplet ? ", part of a depthwise triplet" : "");
+        snprintf(text, sizeof text, "with %s%s", l->at.source->name, triplet ? ", part of a depthwise triplet" : "");
         row.before = l->before;
         row.after = link_ratio(l);
-    } else if (l->stop->op->role == NB_ROLE_INPUT) {
+    } else if (l->at.stop->op->role == NB_ROLE_INPUT) {
         snprintf(text, sizeof text, "reads the images");
     } else {
-        snprintf(text, sizeof text, "not across %s, %s", l->stop->name, l->why);
+        snprintf(text, sizeof text, "not across %s, %s", l->at.stop->name, l->at.why);
     }
     nb_post_say(k->in, &nb_post_step_equalize, &row);
 }
@@ -465,10 +382,10 @@ static void say_all(const work *k, int32_t sweeps, char *summary)
         const link *l = &k->link[i];
         say_link(k, l);
         triplets += l->triplet >= 0;
-        pairs += l->source && l->triplet < 0 && !l->inner;
-        not_crossed += !l->source && l->stop->op->role != NB_ROLE_INPUT;
+        pairs += l->at.source && l->triplet < 0 && !l->inner;
+        not_crossed += !l->at.source && l->at.stop->op->role != NB_ROLE_INPUT;
         before = fmax(before, l->before);
-        after = l->source ? fmax(after, link_ratio(l)) : after;
+        after = l->at.source ? fmax(after, link_ratio(l)) : after;
     }
     for (int32_t i = 0; i < k->n_free; i++) {
         const filters *f = &k->free[i];

@@ -1,6 +1,8 @@
 /* range_bn.c - the range that the batch norm before a value promises, without looking at values (Nagel et al. 2021,
  * section 3.1): its outputs have mean beta and standard deviation |gamma| per channel, so the range is
- * min(beta - a |gamma|) .. max(beta + a |gamma|), cut where relu and its cap cut. It moves with gamma and beta. */
+ * min(beta - a |gamma|) .. max(beta + a |gamma|), cut where relu and its cap cut; of a join what its inputs' batch norms
+ * give together (moments.h). It moves with gamma and beta. */
+#include "quant/moments.h"
 #include "quant/range_ends.h"
 
 #include <math.h>
@@ -13,22 +15,32 @@ typedef struct {
 static const nb_key bn_keys[] = {
     NB_KEY_FLOAT(bn_attr, a, "6", 0.1, 100, "standard deviations on either side of a channel's mean"), {0}};
 
-/* The batch norm of the chain that ends in n; *low and *high: what relus behind it leave. */
-static const nb_node *norm_before(const nb_node *n, float *low, float *high)
+/* What stands before the relus at the end of the chain that ends in n; *low and *high: what these leave. */
+static const nb_node *before_relus(const nb_node *n, float *low, float *high)
 {
     for (; n->op->role == NB_ROLE_CLAMP; n = n->in[0])
         n->op->bounds(n, low, high);
-    return n->op->role == NB_ROLE_AFFINE && n->op->moments ? n : NULL;
+    return n;
+}
+
+static bool known(const nb_node *n)
+{
+    float low = -INFINITY, high = INFINITY;
+    double mean, deviation;
+    n = before_relus(n, &low, &high);
+    for (int32_t c = 0; c < nb_channels(&n->out); c++)
+        if (!nb_value_moments(n, c, &mean, &deviation))
+            return false;
+    return true;
 }
 
 static bool bn_refuse(const void *attr, const nb_range_use *use, char *why, size_t size)
 {
     (void)attr;
     const nb_node *n = use->of;
-    float low = -INFINITY, high = INFINITY;
     if (use->weights)
         snprintf(why, size, "is for activations: weights are there to be looked at, with minmax or mse");
-    else if (!norm_before(n, &low, &high))
+    else if (!known(n))
         snprintf(why, size,
                  "there is no batch norm right before the output of %s to say its range (batchnorm: fold takes them "
                  "out): give it another one, e.g. quant.layers.%s.activations.range: ema",
@@ -43,10 +55,10 @@ static void bn_observe(const void *attr, float *state, const nb_observation *o)
     const double a = (double)((const bn_attr *)attr)->a;
     float low = -INFINITY, high = INFINITY;
     double least = INFINITY, most = -INFINITY;
-    const nb_node *norm = norm_before(o->of, &low, &high);
-    for (int32_t c = 0; c < nb_channels(&norm->out); c++) {
+    const nb_node *n = before_relus(o->of, &low, &high);
+    for (int32_t c = 0; c < nb_channels(&n->out); c++) {
         double mean, deviation;
-        norm->op->moments(norm, c, &mean, &deviation);
+        nb_value_moments(n, c, &mean, &deviation);
         least = fmin(least, mean - a * deviation);
         most = fmax(most, mean + a * deviation);
     }
@@ -56,7 +68,7 @@ static void bn_observe(const void *attr, float *state, const nb_observation *o)
 
 const nb_range nb_range_bn = {
     .name = "bn",
-    .help = "from the batch norm before: the outermost channels' mean +- a standard deviations, no data",
+    .help = "from the batch norms before: the outermost channels' mean +- a standard deviations, no data",
     .keys = bn_keys,
     .attr_size = sizeof(bn_attr),
     .n_state = NB_ENDS,

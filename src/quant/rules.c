@@ -58,8 +58,14 @@ const nb_key nb_quant_section_keys[] = {
         "keep: trained on, exact per-channel multiplier at the end; fold: once, into the weights before quantization; "
         "fold_corrected: trained on, and in every step folded into the weights with its running statistics, what comes "
         "out corrected to the batch's (a step takes about 2.5 times as long)"),
-    NB_KEY_NODE(nb_quant_section, steps, "[STEP, ...]",
-                "what is done to the float network, once, before it is quantized: see `nibble keys steps`"),
+    NB_KEY_NODE(
+        nb_quant_section, steps, "[STEP, ...], recommended or none",
+        "what is done once to a network beside training, see `nibble keys steps`; default: `nibble quantize` does the "
+        "recommended ones that gain, `nibble train` none"),
+    NB_KEY_BOOL(
+        nb_quant_section, data_free, "no",
+        "no image is looked at to quantize: ranges of activations are `bn` (unless they are fixed), and so are the "
+        "recommended steps"),
     {0}};
 
 static const nb_scheme weight_schemes[] = {NB_SCHEME_SYMMETRIC, NB_SCHEME_FULL, NB_SCHEME_ASYMMETRIC};
@@ -309,14 +315,14 @@ void nb_quant_first_last(const nb_quant_rules *rules, nb_fakequant_attr *a)
 
 static nb_status bind_general(nb_quant_rules *r, bool weights)
 {
-    static const char *const dflt[2][NB_METHOD_KINDS] = {{"uniform", "auto", "none", "nearest"},
-                                                         {"uniform", "auto", "none", "nearest"}};
+    const char *const range = !weights && r->section.data_free ? "bn" : "auto";
+    const char *const dflt[NB_METHOD_KINDS] = {"uniform", range, "none", "nearest"};
     const nb_conf *map = weights ? r->section.weights : r->section.activations;
     const char *where = weights ? "quant.weights" : "quant.activations";
     nb_fakequant_attr *a = weights ? &r->weights : &r->activations;
     bool off;
     NB_TRY(take_off(r->g->ctx, &map, where, &off));
-    NB_TRY(bind_part(r->g, map, where, weights, dflt[weights], a));
+    NB_TRY(bind_part(r->g, map, where, weights, dflt, a));
     NB_TRY(settle_width(r->g->ctx, map, where, a));
     a->off = off;
     return check_methods(r->g, map, where, a);
@@ -417,7 +423,10 @@ nb_status nb_quant_rules_pick_range(const nb_quant_rules *rules, const nb_node *
         a->auto_range = true;
     }
     char why[400], where[192];
-    if (!a->range->refuse || !a->range->refuse(a->range_attr, &use, why, sizeof why))
+    if (rules->section.data_free && !a->weights && !a->range->data_free && n->op->role != NB_ROLE_INPUT)
+        snprintf(why, sizeof why, "needs images, and quant.data_free: yes says that there are none: %s",
+                 logits ? "give the output fixed, or leave output_bits out" : "leave range out, or say bn or fixed");
+    else if (!a->range->refuse || !a->range->refuse(a->range_attr, &use, why, sizeof why))
         return NB_OK;
     snprintf(where, sizeof where, "quant, %s of %s", a->weights ? "weights" : "activations", n->name);
     return nb_conf_fail(rules->g->ctx, a->range_conf, where, NB_E_CONFIG, "range: %s: %s", a->range->name, why);

@@ -42,19 +42,68 @@ says 'equalize: 1 pair,'
 run 0 quantize steps.yaml --from float/last.safetensors -o qf --set quant.batchnorm=fold
 says 'filters before 0 batch norms'
 
-# An empty list is no list: the same integers, the same checkpoint but for its config.
-for name in plain none; do
-    run 0 quantize $name.yaml --from float/last.safetensors -o "q$name"
-    says 'ranges from 240 training images'
-    ! grep -q equalize out || die "$name.yaml lists no steps"
-done
+# An empty list, the word and the option are one: nothing is done, nothing is said of steps.
+run 0 quantize none.yaml --from float/last.safetensors -o qnone
+says 'ranges from 240 training images'
+run 0 quantize steps.yaml --from float/last.safetensors -o qoption --steps none
+! grep -qE 'equalize|steps' out || die "--steps none does some"
+grep -q '^  steps: none' qoption/config.yaml || die "the resolved config must say what --steps said"
 tensors() { # FILE: all behind the header
     tail -c +$((9 + $(od -An -tu8 -N8 "$1"))) "$1"
 }
 for file in last.safetensors model.int.safetensors; do
-    cmp <(tensors qplain/$file) <(tensors qnone/$file)
-    ! cmp -s <(tensors qplain/$file) <(tensors q1/$file) || die "$file: equalize changes nothing"
+    cmp <(tensors qoption/$file) <(tensors qnone/$file)
+    ! cmp -s <(tensors qnone/$file) <(tensors q1/$file) || die "$file: equalize changes nothing"
 done
+
+# ---- quantize without a list: the recommended steps, those that gain ----
+for n in 1 4; do
+    cd "t$n"
+    run 0 quantize ../plain.yaml --from ../float/last.safetensors -o qr --threads $n
+    cd ..
+    cmp "t1/qr/last.safetensors" "t$n/qr/last.safetensors" || die "the recommended steps depend on the number of threads"
+done
+says 'what the steps gain, on 240 training images:'
+for line in '^float +[0-9.]+ +[0-9.]+$' '^ranges +quantized, without any step +' '^absorb +nothing to do' '^bias_correct +done +'; do
+    grep -qE "$line" out || die "the table of gains has no line $line"
+done
+! grep -q '^layer ' out || die "what became of every layer is for who asks for a step"
+awk '/^ranges /{ r = $(NF - 1) } /^bias_correct +done/{ b = $(NF - 1) } END { exit !(b < r) }' out || die "the steps gain nothing"
+! grep -q '^  steps:' t1/qr/config.yaml || die "a config without a list is kept so"
+run 0 verify t1/qr/model.int.safetensors --from t1/qr/last.safetensors
+run 0 quantize none.yaml --from float/last.safetensors -o qword --steps recommended
+cmp <(tensors qword/last.safetensors) <(tensors t1/qr/last.safetensors)
+run 0 quantize plain.yaml --from float/last.safetensors -o qjson --json
+says '"start":{"images":240,"float_loss":'
+grep -qE '"step":"bias_correct","summary":"empirical, 5 of 5 layers[^"]*","kept":true,"loss_before":[0-9.]+,"loss_after":[0-9.]+' out ||
+    die "--json must say what a step gained"
+run 0 quantize plain.yaml --from float/last.safetensors -o qcorrect --steps '[bias_correct]' --images 50
+grep -qE '^bias_correct: .*; loss [0-9.]+ -> [0-9.]+$' out || die "a step must say what it gained"
+says 'what the steps gain, on 50 training images:'
+run 0 quantize plain.yaml --from float/last.safetensors -o qfold --set quant.batchnorm=fold
+says 'reestimate_bn: the quantized network has no batch norm'
+
+# ---- no image at all ----
+activations='quant.activations={bits: 8}'
+run 0 quantize plain.yaml --from float/last.safetensors -o free --data-free --set "$activations"
+says 'ranges from no images'
+says 'bias_correct: analytic, 4 of 5 layers'
+says 'activations bn (8 bits)'
+! grep -q 'what the steps gain' out || die "nothing can be measured without images"
+grep -q '^  data_free: yes' free/config.yaml || die "the resolved config must say what --data-free said"
+run 0 verify free/model.int.safetensors --from free/last.safetensors
+refuses 2 'range: ema: needs images, and quant.data_free: yes says that there are none' quantize plain.yaml --from float/last.safetensors -o no --data-free
+refuses 2 '--images: quant.data_free: yes (--data-free) looks at none' quantize plain.yaml --from float/last.safetensors -o no --data-free \
+    --images 5 --set "$activations"
+refuses 2 'bias_correct: mode: empirical: there are no images to look at' quantize plain.yaml --from float/last.safetensors -o no --data-free \
+    --set "$activations" --steps '[{bias_correct: {mode: empirical}}]'
+refuses 2 'reestimate_bn: images: 0: there are 0 to look at' quantize plain.yaml --from float/last.safetensors -o no --data-free \
+    --set "$activations" --steps '[reestimate_bn]'
+refuses 2 'quant.steps: must be a list of steps, [a, b: {key: value}], or recommended, or none' quantize plain.yaml \
+    --from float/last.safetensors -o no --steps some
+refuses 2 'quant.steps[0]: bias_corect: unknown step (did you mean "bias_correct"?)' quantize plain.yaml --from float/last.safetensors -o no \
+    --steps '[bias_corect]'
+[ ! -e no ] || die "what is refused leaves a folder"
 
 # ---- quantize, a step on either network, batch norms folded in every step ----
 for n in 1 4; do

@@ -1,5 +1,5 @@
 /* test_post.c - the list quant.steps: bound with its mistakes named, done in order, each on the graph it asks for. */
-#include "ref/street.h"
+#include "ref/post_run.h"
 
 #include <nibble/extend/op.h>
 #include <nibble/extend/post_step.h>
@@ -90,7 +90,8 @@ static nb_status bind(const char *quant, ref_street *s, nb_post_list *l)
 static void a_config_without_steps_has_an_empty_list(void **state)
 {
     (void)state;
-    static const char *const none[] = {"", "quant:\n", "quant: {weights: {bits: 4}}\n", "quant: {steps: []}\n"};
+    static const char *const none[] = {"", "quant:\n", "quant: {weights: {bits: 4}}\n", "quant: {steps: []}\n",
+                                       "quant: {steps: none}\n"};
     for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
         ref_street s;
         nb_post_list l;
@@ -121,7 +122,8 @@ static void mistakes_are_named_with_their_place(void **state)
 {
     (void)state;
     static const char *const cases[][2] = {
-        {"quant: {steps: scale}\n", "test.yaml:3: quant.steps: must be a list of steps"},
+        {"quant: {steps: scale}\n",
+         "test.yaml:3: quant.steps: must be a list of steps, [a, b: {key: value}], or recommended, or none"},
         {"quant: {steps: [skale]}\n", "test.yaml:3: quant.steps[0]: skale: unknown step (did you mean \"scale\"?)"},
         {"quant: {steps: [scale, {xyz: {}}]}\n", "quant.steps[1]: xyz: unknown step (there are: scale, poison, nudge)"},
         {"quant: {steps: [{scale: {timse: 2}}]}\n",
@@ -184,11 +186,11 @@ static void on_row(void *ud, const nb_post_step *step, const nb_post_row *r)
     snprintf(h->text + at, sizeof h->text - at, "%s/%s: %s; ", step->name, r->layer, r->text);
 }
 
-static void on_done(void *ud, const nb_post_step *step, const char *summary)
+static void on_done(void *ud, const nb_post_step *step, const nb_post_result *r)
 {
     heard *h = ud;
     size_t at = strlen(h->text);
-    snprintf(h->text + at, sizeof h->text - at, "%s = %s; ", step->name, summary);
+    snprintf(h->text + at, sizeof h->text - at, "%s = %s; ", step->name, r->summary);
 }
 
 static void steps_run_in_order_on_the_graph_of_their_stage_and_report(void **state)
@@ -197,7 +199,7 @@ static void steps_run_in_order_on_the_graph_of_their_stage_and_report(void **sta
     ref_street s;
     nb_post_list l;
     heard h = {{0}};
-    const nb_post_report report = {on_row, on_done, &h};
+    const nb_post_report report = {.row = on_row, .done = on_done, .ud = &h};
     trace[0] = '\0';
     assert_int_equal(bind("quant: {steps: [scale, {scale: {times: 2, by: 3}}, nudge]}\n", &s, &l), NB_OK);
     const float before = *(float *)nb_graph_find(s.graph, "c1.weight")->out.data;
@@ -213,6 +215,179 @@ static void steps_run_in_order_on_the_graph_of_their_stage_and_report(void **sta
     assert_string_equal(h.text, "scale/c1: scaled; scale = 1 times; scale/c1: scaled; scale = 2 times; ");
     nb_post_free(&l);
     ref_street_close(&s);
+}
+
+/* ---- what they gain ---- */
+
+static nb_status move_bias(const nb_post_input *in, float by)
+{
+    ((float *)nb_graph_find(in->graph, "fc.bias")->out.data)[0] += by;
+    return NB_OK;
+}
+
+static nb_status harm_run(const nb_post_input *in, const void *attr, char *summary)
+{
+    (void)attr;
+    (void)summary;
+    return move_bias(in, 3);
+}
+
+static nb_status heal_run(const nb_post_input *in, const void *attr, char *summary)
+{
+    (void)attr;
+    (void)summary;
+    return move_bias(in, -2);
+}
+
+static nb_status idle_run(const nb_post_input *in, const void *attr, char *summary)
+{
+    (void)in;
+    (void)attr;
+    snprintf(summary, NB_POST_SUMMARY, "nothing to do");
+    return NB_OK;
+}
+
+static const char *always(const nb_graph *g)
+{
+    (void)g;
+    return "because";
+}
+
+#define STEP(name_, stage_)                                                                                            \
+    {                                                                                                                  \
+        .name = #name_, .help = "moves a bias", .stage = stage_, .run = name_##_run                                    \
+    }
+static const nb_post_step steps_of[2][4] = {
+    {STEP(harm, NB_POST_FLOAT),
+     STEP(heal, NB_POST_FLOAT),
+     STEP(idle, NB_POST_FLOAT),
+     {.name = "vain", .help = "", .run = poison_run, .pointless = always}},
+    {STEP(harm, NB_POST_QUANTIZED),
+     STEP(heal, NB_POST_QUANTIZED),
+     STEP(idle, NB_POST_QUANTIZED),
+     {.name = "vain", .help = "", .stage = NB_POST_QUANTIZED, .run = poison_run, .pointless = always}}};
+
+typedef struct {
+    nb_eval floats, quantized; /* at the start; n = 0: not heard */
+    nb_post_result result[4];
+    int32_t n;
+    char summary[64];
+} gains;
+
+static void on_start(void *ud, const nb_eval *floats, const nb_eval *quantized)
+{
+    gains *h = ud;
+    h->floats = *floats;
+    h->quantized = *quantized;
+}
+
+static void on_result(void *ud, const nb_post_step *step, const nb_post_result *r)
+{
+    gains *h = ud;
+    (void)step;
+    h->result[h->n++] = *r;
+    snprintf(h->summary, sizeof h->summary, "%s", r->summary);
+}
+
+/* The same steps on the float network and on the quantized one, whose first logit is 5 too large. */
+static void run_gains(bool quantized, bool tried, int32_t n, gains *h, float *moved)
+{
+    ref_street s;
+    nb_graph *g;
+    nb_post_list l;
+    char yaml[1024];
+    const nb_post_step *const known_here[] = {&steps_of[quantized][0], &steps_of[quantized][1], &steps_of[quantized][2],
+                                              &steps_of[quantized][3], NULL};
+    *h = (gains){.n = 0};
+    snprintf(yaml, sizeof yaml, NET "quant: {steps: [harm, heal, idle, vain]}\n");
+    assert_int_equal(ref_street_open(&s, yaml, 8, REF_FLOAT), NB_OK);
+    ((float *)nb_graph_find(s.graph, "fc.bias")->out.data)[0] = 5;
+    assert_int_equal(ref_quantized(&s, 8, 64, &g), NB_OK);
+    assert_int_equal(nb_post_bind(s.ctx, s.exp.quant, known_here, &l), NB_OK);
+    l.tried = tried;
+    const nb_post_report report = {.done = on_result, .start = on_start, .ud = h};
+    if (!tried)
+        l.n = 3; /* what is pointless is then refused beforehand (nb_post_check) */
+    assert_int_equal(nb_post_run(&l, quantized ? NB_POST_QUANTIZED : NB_POST_FLOAT,
+                                 &(nb_post_input){.graph = quantized ? g : s.graph,
+                                                  .data = s.train,
+                                                  .n = n,
+                                                  .experiment = &s.exp,
+                                                  .measure = true,
+                                                  .report = &report}),
+                     NB_OK);
+    *moved = *(float *)nb_graph_find(quantized ? g : s.graph, "fc.bias")->out.data - 5;
+    nb_post_free(&l);
+    nb_graph_free(g);
+    ref_street_close(&s);
+}
+
+static void what_is_tried_and_gains_nothing_is_undone(void **state)
+{
+    (void)state;
+    gains h[2];
+    float moved;
+    for (int32_t q = 0; q < 2; q++) {
+        run_gains(q, true, 64, &h[q], &moved);
+        const nb_post_result *r = h[q].result;
+        assert_int_equal(h[q].n, 4);
+        assert_true(moved == -2);
+        assert_true(r[0].measured && r[0].changed && !r[0].kept && r[0].after.loss > r[0].before.loss);
+        assert_true(r[1].measured && r[1].changed && r[1].kept && r[1].after.loss < r[1].before.loss - 0.5);
+        assert_true(r[1].before.loss == r[0].before.loss && r[2].before.loss == r[1].after.loss);
+        assert_true(!r[2].changed && !r[2].kept && r[2].after.loss == r[2].before.loss);
+        assert_true(!r[3].changed && !r[3].kept);
+        assert_string_equal(h[q].summary, "because");
+    }
+    /* a step on the float network is measured as it will be quantized; the start is what the first step of all found */
+    assert_true(h[0].quantized.n == 64 && h[0].floats.n == 64 && h[1].quantized.n == 0);
+    assert_true(h[0].quantized.loss == h[0].result[0].before.loss && h[0].floats.loss != h[0].quantized.loss);
+    for (int32_t i = 0; i < 3; i++)
+        assert_true(h[0].result[i].after.loss == h[1].result[i].after.loss);
+}
+
+static void what_was_asked_for_stays_and_is_measured(void **state)
+{
+    (void)state;
+    for (int32_t q = 0; q < 2; q++) {
+        gains h;
+        float moved;
+        run_gains(q, false, 64, &h, &moved);
+        assert_true(moved == 1);
+        assert_true(h.n == 3 && h.result[0].kept && h.result[0].after.loss > h.result[0].before.loss);
+        assert_true(h.result[2].kept && !h.result[2].changed);
+    }
+}
+
+static void without_images_nothing_is_measured_and_all_stays(void **state)
+{
+    (void)state;
+    for (int32_t q = 0; q < 2; q++) {
+        gains h;
+        float moved;
+        run_gains(q, true, 0, &h, &moved);
+        assert_true(moved == 1 && h.quantized.n == 0);
+        assert_true(!h.result[0].measured && h.result[0].kept && !h.result[2].kept);
+    }
+}
+
+static void the_recommended_steps_are_a_word(void **state)
+{
+    (void)state;
+    static const char *const names[2][4] = {{"equalize", "absorb", "reestimate_bn", "bias_correct"},
+                                            {"equalize", "absorb", "bias_correct"}};
+    for (int32_t k = 0; k < 2; k++) {
+        ref_street s;
+        nb_post_list l;
+        assert_int_equal(
+            bind(k ? "quant: {steps: recommended, data_free: yes}\n" : "quant: {steps: recommended}\n", &s, &l), NB_OK);
+        assert_true(l.tried && l.n == 4 - k);
+        for (int32_t i = 0; i < l.n; i++)
+            assert_string_equal(l.entry[i].step->name, names[k][i]);
+        assert_int_equal(nb_post_check(&l, s.graph), NB_OK);
+        nb_post_free(&l);
+        ref_street_close(&s);
+    }
 }
 
 static void a_step_that_leaves_a_nan_fails_and_nothing_runs_after_it(void **state)
@@ -237,6 +412,10 @@ int main(void)
         cmocka_unit_test(mistakes_are_named_with_their_place),
         cmocka_unit_test(every_step_there_is_can_be_listed_as_its_examples_say),
         cmocka_unit_test(steps_run_in_order_on_the_graph_of_their_stage_and_report),
+        cmocka_unit_test(what_is_tried_and_gains_nothing_is_undone),
+        cmocka_unit_test(what_was_asked_for_stays_and_is_measured),
+        cmocka_unit_test(without_images_nothing_is_measured_and_all_stays),
+        cmocka_unit_test(the_recommended_steps_are_a_word),
         cmocka_unit_test(a_step_that_leaves_a_nan_fails_and_nothing_runs_after_it),
     };
     return cmocka_run_group_tests_name("post", tests, NULL, NULL);

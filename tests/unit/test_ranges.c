@@ -253,6 +253,46 @@ static void bn_follows_the_batch_norms_parameters_and_what_relus_cut(void **stat
     ref_street_close(&s);
 }
 
+/* A residual sum has no batch norm of its own, but those of what it adds. */
+static void bn_sees_through_joins(void **state)
+{
+    (void)state;
+    ref_street s;
+    assert_int_equal(
+        ref_street_open(
+            &s,
+            "data: {name: synth, count: 8, height: 8, width: 8, channels: 3, classes: 3}\n"
+            "model: [input, {conv2d: {out: 1, pad: 1}}, {batchnorm: {name: na}}, {conv2d: {out: 1, pad: 1}},\n"
+            "  {batchnorm: {name: nb}}, {add: {name: sum, in: [nb, na]}}, {linear: {name: fc, out: 3}}]\n"
+            "quant: {data_free: yes}\n",
+            2, REF_QUANTIZED),
+        NB_OK);
+    leaf(&s, "na.gamma")[0] = 3;
+    leaf(&s, "na.beta")[0] = 1;
+    leaf(&s, "nb.gamma")[0] = -4;
+    leaf(&s, "nb.beta")[0] = 2;
+    assert_int_equal(nb_graph_freeze(s.graph, NB_PLAN_TRAIN), NB_OK);
+    assert_int_equal(nb_calibrate(s.graph, s.train, NULL, 0), NB_OK);
+    const float *sum = leaf(&s, "sum.fq.state");
+    assert_float_equal(sum[0], 3 - 6 * 5, 1e-4); /* independent: sqrt(9 + 16) */
+    assert_float_equal(sum[1], 3 + 6 * 5, 1e-4);
+    ref_street_close(&s);
+}
+
+static void data_free_makes_bn_the_default_and_refuses_what_needs_images(void **state)
+{
+    (void)state;
+    static const char *const fine[] = {
+        "quant: {data_free: yes}\n", "quant: {data_free: yes, activations: {a: 4}}\n",
+        "quant: {data_free: yes, layers: {bn2: {activations: {range: fixed, lo: -1, hi: 1}}}}\n"};
+    for (size_t i = 0; i < sizeof fine / sizeof *fine; i++) {
+        ref_street s;
+        open_with(&s, fine[i]);
+        assert_null(nb_quant_needs_data(s.graph));
+        ref_street_close(&s);
+    }
+}
+
 static void what_needs_images_is_named_where_there_are_none(void **state)
 {
     (void)state;
@@ -302,6 +342,9 @@ static void mistakes_are_named_with_what_would_do(void **state)
     (void)state;
     static const char *const cases[][2] = {
         {"quant: {weights: {range: bn}}\n", "range: bn: is for activations"},
+        {"quant: {data_free: yes, activations: {range: ema}}\n",
+         "range: ema: needs images, and quant.data_free: yes says that there are none: leave range out, or say bn or "
+         "fixed"},
         {"quant: {activations: {range: bn}, output_bits: 8}\n",
          "activations of fc: range: bn: there is no batch norm right before the output of fc"},
         {"quant: {activations: {range: xent}}\n", "range: xent: is for the network's output"},
@@ -353,6 +396,8 @@ int main(void)
         cmocka_unit_test(xent_takes_the_ratio_with_the_least_cross_entropy),
         cmocka_unit_test(every_range_leaves_the_same_state_fused_or_not_on_any_number_of_threads),
         cmocka_unit_test(bn_follows_the_batch_norms_parameters_and_what_relus_cut),
+        cmocka_unit_test(bn_sees_through_joins),
+        cmocka_unit_test(data_free_makes_bn_the_default_and_refuses_what_needs_images),
         cmocka_unit_test(what_needs_images_is_named_where_there_are_none),
         cmocka_unit_test(the_default_range_goes_by_bits),
         cmocka_unit_test(mistakes_are_named_with_what_would_do),

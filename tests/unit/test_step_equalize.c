@@ -38,10 +38,10 @@ static void on_row(void *ud, const nb_post_step *step, const nb_post_row *r)
     h->after = r->done && r->after > h->after ? r->after : h->after;
 }
 
-static void on_done(void *ud, const nb_post_step *step, const char *summary)
+static void on_done(void *ud, const nb_post_step *step, const nb_post_result *r)
 {
     (void)step;
-    snprintf(((heard *)ud)->summary, NB_POST_SUMMARY, "%s", summary);
+    snprintf(((heard *)ud)->summary, NB_POST_SUMMARY, "%s", r->summary);
 }
 
 /* keys: of the step, "{}" for none. */
@@ -51,7 +51,7 @@ static heard equalize(ref_street *s, const char *keys)
     nb_config *cfg;
     nb_post_list l;
     heard h = {.before = 1, .after = 1};
-    const nb_post_report report = {on_row, on_done, &h};
+    const nb_post_report report = {.row = on_row, .done = on_done, .ud = &h};
     snprintf(text, sizeof text, "steps: [{equalize: %s}]\n", keys);
     assert_int_equal(nb_config_parse(s->ctx, "steps", text, strlen(text), NULL, 0, &cfg), NB_OK);
     assert_int_equal(nb_post_bind(s->ctx, nb_config_root(cfg), nb_post_steps, &l), NB_OK);

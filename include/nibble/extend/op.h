@@ -69,7 +69,8 @@ enum {
     NB_OP_VIEW = 8,     /* output shares data and gradient with in[0] (flatten); forward and backward are NULL */
     NB_OP_TRAIN_ONLY = 16, /* identity in evaluation and left out of quantized graphs (dropout) */
     NB_OP_INTERNAL = 32,   /* not a layer one can write in a config (parameters, fake-quant) */
-    NB_OP_TAPS = 64        /* works image by image and serves n->tap */
+    NB_OP_TAPS = 64,       /* works image by image and serves n->tap */
+    NB_OP_KEEPS_MEAN = 128 /* a channel's mean over all values stays what it is, and its deviation does not grow */
 };
 
 /* What a layer means to fake-quant placement and lowering. A value is *open* while it is still an exact function of an

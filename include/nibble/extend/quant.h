@@ -246,6 +246,7 @@ typedef struct {
     int32_t batchnorm;       /* nb_batchnorm */
     bool simulate;           /* although it could become integers */
     const nb_conf *steps;    /* bound by nb_post_bind (post.h) */
+    bool data_free;          /* quantized without images */
 } nb_quant_section;
 
 extern const nb_op nb_op_fakequant;  /* in[0] float -> codes; in[1] the range's state, in[2] what is learned, if so */

@@ -1,0 +1,86 @@
+/* moments.c - see moments.h. The clipped normal is Nagel et al. 2019 (arXiv:1906.04721), appendix C. */
+#include "quant/moments.h"
+
+#include <nibble/extend/quant.h>
+
+#include <math.h>
+
+static double density(double x)
+{
+    return isinf(x) ? 0 : 0.39894228040143267794 * exp(-0.5 * x * x);
+}
+
+static double distribution(double x)
+{
+    return 0.5 * erfc(-x * 0.70710678118654752440);
+}
+
+/* value * weight where a weight of 0 stands for an end that is not there. */
+static double share(double value, double weight)
+{
+    return weight > 0 ? value * weight : 0;
+}
+
+void nb_clip_moments(double low, double high, double *mean, double *deviation)
+{
+    const double m = *mean, s = *deviation;
+    if (!(s > 0)) {
+        *mean = fmin(fmax(m, low), high);
+        return;
+    }
+    const double a = (low - m) / s, b = (high - m) / s;
+    const double below = distribution(a), above = distribution(-b), inside = distribution(b) - below;
+    const double first = share(low, below) + share(high, above) + m * inside + s * (density(a) - density(b));
+    const double second = share(low * low, below) + share(high * high, above) + (m * m + s * s) * inside +
+                          s * (share(m + low, density(a)) - share(m + high, density(b)));
+    *mean = first;
+    *deviation = sqrt(fmax(second - first * first, 0));
+}
+
+/* An add has the channels of each input, a concat those of all, one after the other. */
+static bool join_moments(const nb_node *n, int32_t c, double *mean, double *deviation)
+{
+    const bool add = nb_channels(&n->out) == nb_channels(&n->in[0]->out);
+    double sum = 0, var = 0;
+    for (int32_t k = 0; k < n->n_in; k++) {
+        double m, s;
+        const int32_t channels = nb_channels(&n->in[k]->out);
+        if (!add && c < channels)
+            return nb_value_moments(n->in[k], c, mean, deviation);
+        c -= add ? 0 : channels;
+        if (!add)
+            continue;
+        if (!nb_value_moments(n->in[k], c, &m, &s))
+            return false;
+        sum += m;
+        var += s * s;
+    }
+    *mean = sum;
+    *deviation = sqrt(var);
+    return add;
+}
+
+bool nb_value_moments(const nb_node *n, int32_t c, double *mean, double *deviation)
+{
+    const bool view = n->op->flags & NB_OP_KEEPS_MEAN;
+    float low = -INFINITY, high = INFINITY;
+    if (view || n->op->role == NB_ROLE_QUANTIZER || n->op == &nb_op_dequantize)
+        return nb_value_moments(n->in[0], c % nb_channels(&n->in[0]->out), mean, deviation);
+    switch (n->op->role) {
+    case NB_ROLE_AFFINE:
+        if (!n->op->moments)
+            return false;
+        n->op->moments(n, c, mean, deviation);
+        return true;
+    case NB_ROLE_CLAMP:
+        if (!nb_value_moments(n->in[0], c, mean, deviation))
+            return false;
+        n->op->bounds(n, &low, &high);
+        nb_clip_moments((double)low, (double)high, mean, deviation);
+        return true;
+    case NB_ROLE_JOIN:
+        return join_moments(n, c, mean, deviation);
+    default:
+        return false;
+    }
+}
