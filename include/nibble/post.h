@@ -94,7 +94,7 @@ NB_API nb_status nb_post_bind(nb_ctx *ctx, const nb_conf *quant, const nb_post_s
 NB_API nb_status nb_post_recommended(nb_ctx *ctx, bool data_free, nb_post_list *out);
 NB_API void nb_post_free(nb_post_list *list); /* zeroed is fine */
 NB_API bool nb_post_has(const nb_post_list *list, nb_post_stage stage);
-/* Is there a step that cannot change anything in g, the config's network, quantized, values or not? */
+/* Is there a step that cannot be done to g, the config's network, quantized, values or not, or cannot change anything in it? */
 NB_API nb_status nb_post_check(const nb_post_list *list, const nb_graph *g);
 /* Does the list's steps of this stage, in order: first those on the float graph, which makes the report's start, then those on the quantized
  * one, in which nothing has changed since it was calibrated on the same images. */

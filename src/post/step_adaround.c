@@ -25,7 +25,7 @@ typedef struct {
 extern const nb_post_step nb_post_step_adaround;
 
 static const nb_key adaround_keys[] = {
-    NB_KEY_INT(adaround_attr, iterations, "2000", 1, 1000000, "steps of learning for each layer"),
+    NB_KEY_INT(adaround_attr, iterations, "1000", 1, 1000000, "steps of learning for each layer"),
     NB_KEY_INT(adaround_attr, batch, "1024", 1, 65536, "output pixels that a step looks at"),
     NB_KEY_INT(adaround_attr, images, "0", 0, INT32_MAX,
                "of the sample that ranges are found on, the first so many; 0 = all of it"),
@@ -141,10 +141,23 @@ static nb_status round_layer(state *s, nb_layer_rows *l, const float *y, float *
 
 /* ---- all of them ---- */
 
+static bool adaround_refuse(const nb_graph *g, char *why, size_t size)
+{
+    char reason[192];
+    for (int32_t i = 0; i < g->n; i++)
+        if (g->node[i]->op->role == NB_ROLE_MAC && nb_layer_rows_refuse(g->node[i], reason, sizeof reason)) {
+            snprintf(why, size, "weights of %s: %s", g->node[i]->name, reason);
+            return true;
+        }
+    return false;
+}
+
 static nb_status plan_layers(state *s)
 {
     const nb_graph *g = s->in->graph;
-    char why[256];
+    char why[NB_POST_SUMMARY];
+    if (adaround_refuse(g, why, sizeof why))
+        return nb_fail(g->ctx, NB_E_CONFIG, "quant.steps: adaround: %s", why);
     s->layer = nb_arena_array(s->arena, (size_t)g->n, sizeof *s->layer);
     s->y = nb_arena_array(s->arena, (size_t)g->n, sizeof *s->y);
     if (!s->layer || !s->y)
@@ -153,8 +166,6 @@ static nb_status plan_layers(state *s)
         const nb_node *n = g->node[i];
         if (n->op->role != NB_ROLE_MAC)
             continue;
-        if (nb_layer_rows_refuse(n, why, sizeof why))
-            return nb_fail(g->ctx, NB_E_CONFIG, "quant.steps: adaround: weights of %s: %s", n->name, why);
         NB_TRY(nb_layer_rows_plan(s->arena, g, n, s->pair.n, &s->layer[s->n]));
         s->work += work_of(&s->layer[s->n++]);
     }
@@ -243,5 +254,6 @@ const nb_post_step nb_post_step_adaround = {
     .needs_float = true,
     .measure = "error %",
     .run = adaround_run,
+    .refuse = adaround_refuse,
     .examples = (const char *const[]){"adaround", "adaround: {iterations: 10000}", NULL},
 };
