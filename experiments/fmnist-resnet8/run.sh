@@ -27,7 +27,7 @@ one() {
     local keys=(--set seed="$1" --set quant.weights.bits="$w" --set quant.activations.bits="$a" --set quant.activations.range="$3")
     train "$dir-trained" "${keys[@]}" --set init="$from" --set "$qat"
     [ -f "$dir-after/done" ] && return
-    "$nibble" quantize "$config" --from "$from" -o "$dir-after" --force "${keys[@]}" >&2
+    "$nibble" quantize "$config" --from "$from" -o "$dir-after" --force --steps none "${keys[@]}" >&2
     touch "$dir-after/done"
 }
 

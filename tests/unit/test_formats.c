@@ -293,6 +293,30 @@ static void fixed_point_has_one_exponent_for_all_that_the_widest_needs(void **st
     ref_street_close(&s);
 }
 
+/* docs/definitions.md says so. */
+static void the_worked_examples_hold(void **state)
+{
+    (void)state;
+    float scale, real[256];
+    int32_t zero;
+    nb_grid g = nb_grid_of(format("pow2"), NULL, 8, NB_SCHEME_SYMMETRIC, true, NULL);
+    nb_params_cover(&g, -12.064f, 12.064f, &scale, &zero);
+    assert_true(scale == 0.125f && zero == 0);
+    assert_int_equal(nb_grid_nearest(&g, -12.064f / scale), -97);
+
+    static const struct {
+        const char *format;
+        int32_t bits, code; /* numbers >= 0 are in the order of their codes */
+        double unit;        /* the smallest number of all */
+    } six[] = {{"fp8_e4m3", 8, 0x4c, 0x1p-9}, {"fp4", 4, 0x7, 0.5}};
+    for (int32_t i = 0; i < 2; i++) {
+        const nb_format *f = format(six[i].format);
+        const int32_t n = f->reals(f->attr, six[i].bits, real);
+        const double unit = (double)real[n / 2 + 1];
+        assert_true((double)real[n / 2 + six[i].code] / unit * six[i].unit == 6.0);
+    }
+}
+
 static void widths_follow_from_the_format_or_are_refused(void **state)
 {
     (void)state;
@@ -355,6 +379,7 @@ int main(void)
         cmocka_unit_test(a_book_as_integers_beats_the_best_uniform_grid),
         cmocka_unit_test(a_book_is_ascending_whatever_it_was_made_from),
         cmocka_unit_test(fixed_point_has_one_exponent_for_all_that_the_widest_needs),
+        cmocka_unit_test(the_worked_examples_hold),
         cmocka_unit_test(widths_follow_from_the_format_or_are_refused),
         cmocka_unit_test(layers_may_have_other_formats_than_the_rest),
     };

@@ -20,7 +20,8 @@
 #define NET                                                                                                            \
     "data: {name: synth, count: 64, height: 8, width: 8, channels: 3, classes: 3}\n"                                   \
     "model: [input, {conv2d: {name: c1, out: 6, pad: 1, bias: no}}, {batchnorm: {name: n1}}, relu,\n"                  \
-    "  {resblock: {name: b, out: 6}}, dropout, {avgpool: {global: yes}}, {linear: {name: fc, out: 3}}]\n"              \
+    "  {resblock: {name: b, out: 6}}, dropout, {avgpool: {global: yes}}, {linear: {out: 6}}, {linear: {name: fc, "     \
+    "out: 3}}]\n"                                                                                                      \
     "quant: {weights: {bits: 4, granularity: %s}, activations: {bits: 4}, batchnorm: %s}\n"
 
 enum { N = 13, BATCH = 4 }; /* the last batch is short */

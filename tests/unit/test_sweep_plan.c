@@ -89,6 +89,33 @@ static void a_float_start_is_shared_by_tables_that_quantize_in_other_ways(void *
     }
 }
 
+static void a_table_with_seeds_of_its_own_has_only_these(void **state)
+{
+    nb_sweep *s = open_tables(*state, "more_seeds: {within: 0.3, seeds: [3]}\n"
+                                      "tables:\n"
+                                      "  - {name: t, how: after, rows: {A: {q: 1}}}\n"
+                                      "  - {name: u, how: after, rows: {A: {q: 1}}, seeds: [3, 4]}\n");
+    assert_int_equal(s->table[0].n_seeds, 2);
+    assert_int_equal(s->table[0].n_all_seeds, 3);
+    assert_int_equal(s->table[1].n_seeds, 2);
+    assert_int_equal(s->table[1].n_all_seeds, 2);
+    nb_sweep_close(s);
+}
+
+static void a_table_may_have_a_reference_of_its_own(void **state)
+{
+    nb_sweep *s = open_tables(*state, "reference: {q: 7}\n"
+                                      "tables:\n"
+                                      "  - {name: t, how: after, rows: {A: {q: 1}}}\n"
+                                      "  - {name: u, how: after, rows: {A: {q: 1}}, reference: {q: 8}}\n"
+                                      "  - {name: v, how: after, rows: {A: {q: 1}}, reference: {q: 7}}\n");
+    static const char *const want[] = {"q=7", "q=8", "q=7"};
+    for (int32_t t = 0; t < 3; t++)
+        assert_string_equal(s->run[s->table[t].reference[0]].set[0], want[t]);
+    assert_int_equal(s->table[0].reference[1], s->table[2].reference[1]);
+    nb_sweep_close(s);
+}
+
 static void lists_of_maps_are_combined_and_equal_runs_are_one(void **state)
 {
     nb_sweep *s = open_tables(*state, "tables:\n"
@@ -127,9 +154,8 @@ static void mean_and_sample_standard_deviation(void **state)
 
 static void close_cells_of_a_row_get_more_seeds(void **state)
 {
-    nb_sweep *s = open_tables(
-        *state, "more_seeds: {within: 0.5, seeds: [3]}\n"
-                "tables: [{name: t, how: after, seeds: [1], rows: {A: {q: 1}}, columns: {r: [x, y, z]}}]\n");
+    nb_sweep *s = open_tables(*state, "tables: [{name: t, how: after, seeds: [1], more_seeds: {within: 0.5, seeds: "
+                                      "[3]}, rows: {A: {q: 1}}, columns: {r: [x, y, z]}}]\n");
     finish(s, s->cell[0].run[0], 0.900);
     finish(s, s->cell[1].run[0], 0.904);
     finish(s, s->cell[2].run[0], 0.910);
@@ -175,6 +201,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_table_is_rows_by_columns_by_ways_by_seeds, setup, teardown),
         cmocka_unit_test_setup_teardown(a_float_start_is_shared_by_tables_that_quantize_in_other_ways, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_table_may_have_a_reference_of_its_own, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_table_with_seeds_of_its_own_has_only_these, setup, teardown),
         cmocka_unit_test_setup_teardown(lists_of_maps_are_combined_and_equal_runs_are_one, setup, teardown),
         cmocka_unit_test_setup_teardown(mean_and_sample_standard_deviation, setup, teardown),
         cmocka_unit_test_setup_teardown(close_cells_of_a_row_get_more_seeds, setup, teardown),
