@@ -36,9 +36,8 @@
 #define PI         3.14159265358979323846
 
 enum {
-    WIDE = 16,    /* filters of a part: as many as kernels do at once */
-    SEGMENT = 50, /* iterations between two reports */
-    SWEEPS = 4    /* over all weights, at the end */
+    WIDE = 16,   /* filters of a part: as many as kernels do at once */
+    SEGMENT = 50 /* iterations between two reports */
 };
 
 /* Filters [first, first + n). */
@@ -367,7 +366,7 @@ static void refine(const work *w, part *t)
     const int32_t groups = t->cols / w->p->size, each = t->n / groups;
     bool better = true;
     start_refining(w, t);
-    for (int32_t sweep = 0; better && sweep < SWEEPS; sweep++) {
+    for (int32_t sweep = 0; better && sweep < w->k->refine; sweep++) {
         better = false;
         for (int32_t g = 0; g < groups; g++)
             for (int32_t i = 0; i < w->p->size; i++) {

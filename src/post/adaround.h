@@ -26,6 +26,7 @@ int64_t nb_adaround_input(const nb_adaround_problem *p, int32_t row, int32_t gro
 
 typedef struct {
     int32_t iterations, batch; /* rows of one */
+    int32_t refine;            /* sweeps over single weights at the end, at most */
     float lr;                  /* of Adam */
     float lambda;              /* weight of the regularizer */
     float warmup;              /* share of iterations before there is any */

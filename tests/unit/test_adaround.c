@@ -16,7 +16,8 @@
 
 #include <cmocka.h>
 
-static const nb_adaround_keys usual = {.iterations = 400, .batch = 64, .lr = 0.1f, .lambda = 0.3f, .warmup = 0.2f};
+static const nb_adaround_keys usual = {
+    .iterations = 400, .batch = 64, .refine = 4, .lr = 0.1f, .lambda = 0.3f, .warmup = 0.2f};
 
 /* ---- layers ---- */
 
@@ -165,9 +166,10 @@ static void it_learns_what_numpy_learns(void **state)
         memcpy(l.step, golden_step, sizeof golden_step);
         memcpy(l.mul, golden_mul, sizeof golden_mul);
         memcpy(l.add, golden_add, sizeof golden_add);
-        l.p.low = golden_learned[t].relu ? 0.0f : -INFINITY;
+        l.p.low = golden_learned[t].cap > 0 ? 0.0f : -INFINITY;
+        l.p.high = golden_learned[t].cap > 0 ? (float)golden_learned[t].cap : INFINITY;
         for (int32_t i = 0; i < G_ROWS * G_FILTERS; i++)
-            l.y[i] = fmaxf(golden_y[i], l.p.low);
+            l.y[i] = fminf(fmaxf(golden_y[i], l.p.low), l.p.high);
         for (int32_t c = 0; c < G_FILTERS; c++) {
             l.first[c] = G_FIRST;
             l.last[c] = G_LAST;
@@ -175,6 +177,7 @@ static void it_learns_what_numpy_learns(void **state)
         nb_adaround_keys k = usual;
         k.iterations = golden_learned[t].iterations;
         k.batch = G_BATCH;
+        k.refine = golden_learned[t].refine;
         int32_t *code = solve(&l, &k, &gain);
         assert_memory_equal(code, golden_learned[t].code, sizeof golden_learned[t].code);
         assert_true(fabs(gain.nearest / golden_learned[t].nearest - 1) < 1e-5);
