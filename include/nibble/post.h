@@ -57,6 +57,15 @@ typedef struct {
     void *ud;
 } nb_post_report;
 
+/* Where steps that take long keep what they have found, part by part, so that the same command goes on from there when it
+ * was killed. */
+typedef struct {
+    bool (*get)(void *ud, const char *part, float *values,
+                int64_t n); /* false: there is none; values are as they were */
+    nb_status (*put)(void *ud, const char *part, const float *values, int64_t n);
+    void *ud;
+} nb_post_store;
+
 /* What there is to work with. */
 typedef struct {
     nb_graph *graph;
@@ -67,9 +76,12 @@ typedef struct {
         *experiment; /* of the graph; NULL will do where no step asks for the float network, and measure is no */
     bool measure;    /* what each step gains; needs images. A list of steps that are tried is measured anyway */
     const nb_post_report *report; /* NULL: nobody */
+    const nb_post_store *store;   /* NULL: nothing is kept */
     /* Set by nb_post_run: the float network that graph rounds, as it was before the first step of this stage (of a step
      * with needs_float; src/post/paired.h runs both). */
     nb_graph *floats;
+    /* And what the step begins with: a hash of all values of both graphs, the step and its place in the list. */
+    uint64_t begin;
 } nb_post_input;
 
 /* The list of a config, bound. */

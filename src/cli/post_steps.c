@@ -200,6 +200,7 @@ nb_status cli_post_steps_run(cli_post_steps *s, nb_graph *g)
                               .n = s->n_sample,
                               .experiment = &s->e->exp,
                               .measure = s->measure,
+                              .store = s->store,
                               .report = &report};
     const nb_status st = nb_post_run(&s->list, nb_graph_about(g).quantized ? NB_POST_QUANTIZED : NB_POST_FLOAT, &in);
     cli_progress_clear(&s->progress);

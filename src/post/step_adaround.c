@@ -49,8 +49,8 @@ typedef struct {
     float **y;         /* [n], of the layers of this pass */
     int32_t n, at;     /* layers, the one under way */
     double work, done; /* of all layers, of those before this one */
-    double before, after;
-    int64_t flipped, weights;
+    float *part;       /* room for what is kept of a layer */
+    double before, after, flipped, weights;
 } state;
 
 /* ---- one layer ---- */
@@ -84,59 +84,96 @@ static bool holds(const nb_node *mac, const float *w)
     return true;
 }
 
-static nb_status say(state *s, const nb_layer_rows *l, const nb_adaround_gain *g, bool done)
+/* What a layer's part of the step is: its weights, and what is said of it. */
+enum { BEFORE, AFTER, FLIPPED, DONE, SAID };
+
+static int64_t weights_of(const nb_layer_rows *l)
+{
+    return (int64_t)l->of.filters * l->of.size;
+}
+
+static float *leaf_of(const nb_layer_rows *l)
+{
+    return l->mac->in[1]->in[0]->out.data;
+}
+
+static void say(state *s, const nb_layer_rows *l, const float *said)
 {
     char text[NB_POST_SUMMARY];
-    const double all = g->wanted > 0 ? g->wanted : 1, weights = (double)l->of.filters * l->of.size;
-    nb_post_row row = {.layer = l->mac->name, .text = text, .done = done};
-    row.before = 100 * sqrt(g->nearest / all);
-    row.after = 100 * sqrt(g->learned / all);
-    if (done)
-        snprintf(text, sizeof text, "%.1f %% of weights to the other neighbour", 100 * (double)g->flipped / weights);
+    const double weights = (double)weights_of(l);
+    nb_post_row row = {.layer = l->mac->name, .text = text, .done = said[DONE] > 0};
+    row.before = (double)said[BEFORE];
+    row.after = (double)said[AFTER];
+    if (row.done)
+        snprintf(text, sizeof text, "%.1f %% of weights to the other neighbour", 100 * (double)said[FLIPPED] / weights);
     else
         snprintf(text, sizeof text, "as it was: other codes would ask for another scale, so that sums fit 32 bits");
     s->before += row.before;
     s->after += row.after;
-    s->flipped += g->flipped;
-    s->weights += (int64_t)weights;
+    s->flipped += (double)said[FLIPPED];
+    s->weights += weights;
     nb_post_say(s->in, &nb_post_step_adaround, &row);
-    return NB_OK;
 }
 
-/* Writes the weights of these codes, if they last; the layer's range is held. */
+/* Writes the weights of these codes, if they last, or leaves what is there. */
 static bool write_codes(const nb_layer_rows *l, const int32_t *code, float *before)
 {
-    float *w = l->mac->in[1]->in[0]->out.data;
-    const size_t bytes = (size_t)l->of.filters * (size_t)l->of.size * sizeof *w;
+    float *w = leaf_of(l);
+    const size_t bytes = (size_t)weights_of(l) * sizeof *w;
     memcpy(before, w, bytes);
     for (int32_t c = 0; c < l->of.filters; c++)
         for (int64_t i = (int64_t)c * l->of.size; i < (int64_t)(c + 1) * l->of.size; i++)
             w[i] = l->of.step[c] * (float)code[i];
-    if (!holds(l->mac, w)) {
-        memcpy(w, before, bytes);
+    if (holds(l->mac, w))
+        return true;
+    memcpy(w, before, bytes);
+    return false;
+}
+
+/* An earlier run of the same command has done this layer. part [weights + SAID]. */
+static bool recall(state *s, const nb_layer_rows *l, float *part)
+{
+    const int64_t n = weights_of(l);
+    if (!nb_post_recall(s->in, l->mac->name, part, n + SAID))
         return false;
-    }
-    nb_fakequant_hold(l->mac->in[1]);
+    memcpy(leaf_of(l), part, (size_t)n * sizeof *part);
+    if (part[n + DONE] > 0)
+        nb_fakequant_hold(l->mac->in[1]);
+    say(s, l, part + n);
     return true;
+}
+
+/* What learning has found becomes the layer's weights. part: work space. */
+static nb_status settle(state *s, const nb_layer_rows *l, const int32_t *code, const nb_adaround_gain *g, float *part)
+{
+    const double all = g->wanted > 0 ? g->wanted : 1;
+    const int64_t n = weights_of(l);
+    float *said = part + n;
+    said[DONE] = write_codes(l, code, part);
+    said[BEFORE] = (float)(100 * sqrt(g->nearest / all));
+    said[AFTER] = said[DONE] > 0 ? (float)(100 * sqrt(g->learned / all)) : said[BEFORE];
+    said[FLIPPED] = said[DONE] > 0 ? (float)g->flipped : 0;
+    memcpy(part, leaf_of(l), (size_t)n * sizeof *part);
+    if (said[DONE] > 0)
+        nb_fakequant_hold(l->mac->in[1]);
+    say(s, l, said);
+    return nb_post_keep(s->in, l->mac->name, part, n + SAID);
 }
 
 static nb_status round_layer(state *s, nb_layer_rows *l, const float *y, float *x)
 {
     nb_ctx *ctx = s->in->graph->ctx;
-    const size_t weights = (size_t)l->of.filters * (size_t)l->of.size;
     const nb_pair quantized = {
         .quantized = s->in->graph, .data = s->pair.data, .indices = s->pair.indices, .n = s->pair.n};
     nb_adaround_gain gain;
     NB_TRY(nb_layer_rows_read(&quantized, l, x));
     l->of.y = y;
-    int32_t *code = nb_alloc(ctx, weights * sizeof *code);
-    float *before = nb_alloc(ctx, weights * sizeof *before);
-    nb_status st = code && before ? NB_OK : NB_E_NOMEM;
+    int32_t *code = nb_alloc(ctx, (size_t)weights_of(l) * sizeof *code);
+    nb_status st = code ? NB_OK : NB_E_NOMEM;
     if (st == NB_OK)
         st = nb_adaround_solve(ctx, &l->of, &s->keys, &(nb_adaround_watch){tell, s}, code, &gain);
     if (st == NB_OK)
-        st = say(s, l, &gain, write_codes(l, code, before));
-    nb_free(ctx, before);
+        st = settle(s, l, code, &gain, s->part);
     nb_free(ctx, code);
     return st;
 }
@@ -158,6 +195,7 @@ static nb_status plan_layers(state *s)
 {
     const nb_graph *g = s->in->graph;
     char why[NB_POST_SUMMARY];
+    int64_t most = 0;
     if (adaround_refuse(g, why, sizeof why))
         return nb_fail(g->ctx, NB_E_CONFIG, "quant.steps: adaround: %s", why);
     s->layer = nb_arena_array(s->arena, (size_t)g->n, sizeof *s->layer);
@@ -169,9 +207,12 @@ static nb_status plan_layers(state *s)
         if (n->op->role != NB_ROLE_MAC)
             continue;
         NB_TRY(nb_layer_rows_plan(s->arena, g, n, s->pair.n, &s->layer[s->n]));
+        const int64_t weights = weights_of(&s->layer[s->n]);
+        most = weights > most ? weights : most;
         s->work += work_of(&s->layer[s->n++]);
     }
-    return NB_OK;
+    s->part = nb_arena_array(s->arena, (size_t)most + SAID, sizeof *s->part);
+    return s->part ? NB_OK : NB_E_NOMEM;
 }
 
 /* The layers from s->at on that one pass over the float network is made for: one at least. */
@@ -215,6 +256,8 @@ static nb_status round_pass(state *s, int32_t end)
 static nb_status round_all(state *s)
 {
     NB_TRY(plan_layers(s));
+    for (; s->at < s->n && recall(s, &s->layer[s->at], s->part); s->at++)
+        s->done += work_of(&s->layer[s->at]);
     while (s->at < s->n)
         NB_TRY(round_pass(s, layers_of_pass(s)));
     return NB_OK;
@@ -241,7 +284,7 @@ static nb_status adaround_run(const nb_post_input *in, const void *attr, char *s
         summary, NB_POST_SUMMARY,
         "%d layer%s over %d images; error of what they give, mean of layers, %.3g %% -> %.3g %%; %.1f %% of weights "
         "to the other neighbour",
-        s.n, s.n == 1 ? "" : "s", n, s.before / s.n, s.after / s.n, 100 * (double)s.flipped / (double)s.weights);
+        s.n, s.n == 1 ? "" : "s", n, s.before / s.n, s.after / s.n, 100 * s.flipped / s.weights);
     return st;
 }
 

@@ -111,6 +111,31 @@ refuses 2 'quant.steps: adaround: images: 500: there are 240 to look at' quantiz
     --steps '[adaround: {images: 500}]'
 refuses 2 'adaround: weights of b1.c1: format codebook has not every integer as a code; uniform, pow2 or fixed would do' \
     train plain.yaml --set out=no --set quant.weights.format=codebook --set 'quant.steps=[adaround]'
+# ---- killed among its steps, it goes on from there to the same bytes ----
+mkdir resumed
+cd resumed
+resumed=0
+for ((try = 0; resumed < 2; try++)); do
+    [ "$try" -lt 60 ] || die "only $resumed of $try runs could be killed among the steps"
+    "$NIBBLE" quantize ../plain.yaml --from ../float/last.safetensors -o qr >/dev/null 2>&1 &
+    pid=$!
+    until [ -e qr.steps.safetensors ] || ! kill -0 $pid 2>/dev/null; do :; done
+    kill -KILL $pid 2>/dev/null || true
+    wait $pid 2>/dev/null || true
+    [ -e qr.steps.safetensors ] || { rm -rf qr; continue; }
+    [ ! -e qr ] || die "a killed run leaves a folder"
+    [ $resumed = 0 ] || refuses 2 'unknown step' quantize ../plain.yaml --from ../float/last.safetensors -o qr --steps '[no]'
+    run 0 quantize ../plain.yaml --from ../float/last.safetensors -o qr
+    says 'qr.steps.safetensors: goes on from what an interrupted run has left'
+    cmp qr/last.safetensors ../t1/qr/last.safetensors || die "it did not go on to the same bytes"
+    [ ! -e qr.steps.safetensors ] || die "what was kept must go when the run ends"
+    rm -r qr
+    resumed=$((resumed + 1))
+done
+cp ../float/last.safetensors qr.steps.safetensors # somebody's
+refuses 1 'qr.steps.safetensors: ' quantize ../plain.yaml --from ../float/last.safetensors -o qr
+cmp qr.steps.safetensors ../float/last.safetensors
+cd ..
 
 # ---- no image at all ----
 activations='quant.activations={bits: 8}'

@@ -24,6 +24,12 @@ struct nb_post_step {
 };
 enum { NB_POST_SUMMARY = 256 };
 
+/* For run() of a step that can take minutes: after each part (a layer, say) it keeps what the part has changed, and asks
+ * for it before it does the part. Parts are found only by the same step on the same values, images and config; n floats
+ * come back bit for bit. Without a store nothing is kept and nothing found. */
+NB_API bool nb_post_recall(const nb_post_input *in, const char *part, float *values, int64_t n);
+NB_API nb_status nb_post_keep(const nb_post_input *in, const char *part, const float *values, int64_t n);
+
 /* For run(): passes a row on. */
 NB_API void nb_post_say(const nb_post_input *in, const nb_post_step *step, const nb_post_row *row);
 
