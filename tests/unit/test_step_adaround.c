@@ -34,6 +34,7 @@ typedef struct {
     double before[16], after[16];
     char summary[NB_POST_SUMMARY], last[64];
     double share;
+    const nb_post_store *store;
 } step_case;
 
 static void open_case(step_case *c, const char *quant)
@@ -97,9 +98,13 @@ static nb_status adaround(step_case *c, const char *keys, int32_t n)
     assert_int_equal(nb_config_parse(c->s.ctx, "steps", text, strlen(text), NULL, 0, &cfg), NB_OK);
     nb_status st = nb_post_bind(c->s.ctx, nb_config_root(cfg), nb_post_steps, &l);
     if (st == NB_OK)
-        st = nb_post_run(
-            &l, NB_POST_QUANTIZED,
-            &(nb_post_input){.graph = c->g, .experiment = &c->s.exp, .data = c->s.train, .n = n, .report = &report});
+        st = nb_post_run(&l, NB_POST_QUANTIZED,
+                         &(nb_post_input){.graph = c->g,
+                                          .experiment = &c->s.exp,
+                                          .data = c->s.train,
+                                          .n = n,
+                                          .report = &report,
+                                          .store = c->store});
     nb_post_free(&l);
     nb_config_free(c->s.ctx, cfg);
     return st;
@@ -257,6 +262,73 @@ static void any_number_of_threads_learns_the_same(void **state)
     nb_set_threads(1);
 }
 
+/* Parts by name; from the stop-th on there is no memory, as if the program was killed. */
+typedef struct {
+    char name[MACS][64];
+    float values[MACS][1024];
+    int64_t n[MACS];
+    int32_t count, stop, found;
+} parts;
+
+static bool get(void *ud, const char *part, float *values, int64_t n)
+{
+    parts *p = ud;
+    for (int32_t i = 0; i < p->count; i++)
+        if (strcmp(p->name[i], part) == 0) {
+            assert_true(p->n[i] == n);
+            memcpy(values, p->values[i], (size_t)n * sizeof *values);
+            p->found++;
+            return true;
+        }
+    return false;
+}
+
+static nb_status put(void *ud, const char *part, const float *values, int64_t n)
+{
+    parts *p = ud;
+    if (p->count == p->stop)
+        return NB_E_NOMEM;
+    assert_true(p->count < MACS && n <= 1024);
+    snprintf(p->name[p->count], sizeof p->name[0], "%s", part);
+    memcpy(p->values[p->count], values, (size_t)n * sizeof *values);
+    p->n[p->count++] = n;
+    return NB_OK;
+}
+
+static void what_was_kept_before_a_kill_is_found_and_ends_in_the_same_bits(void **state)
+{
+    (void)state;
+    static const char keys[] = "{iterations: 30}";
+    static float want[MOST], have[MOST], later[MOST];
+    step_case whole;
+    open_case(&whole, kinds[0]);
+    assert_int_equal(adaround(&whole, keys, N), NB_OK);
+    const int32_t n = weights_now(&whole, want);
+    for (int32_t stop = 0; stop <= MACS; stop += 2) {
+        step_case c;
+        static parts p;
+        p = (parts){.stop = stop};
+        const nb_post_store store = {get, put, &p};
+        open_case(&c, kinds[0]);
+        c.store = &store;
+        assert_int_equal(adaround(&c, keys, N), NB_E_NOMEM);
+        close_case(&c);
+        open_case(&c, kinds[0]);
+        c.store = &store;
+        p.stop = MACS;
+        assert_int_equal(adaround(&c, keys, N), NB_OK);
+        assert_true(p.found == stop && p.count == MACS);
+        assert_int_equal(weights_now(&c, have), n);
+        assert_int_equal(differences(want, have, n), 0);
+        assert_string_equal(c.summary, whole.summary);
+        assert_int_equal(nb_calibrate(c.g, c.s.train, NULL, 32), NB_OK);
+        weights_now(&c, later);
+        assert_int_equal(differences(have, later, n), 0); /* what was found is held, too */
+        close_case(&c);
+    }
+    close_case(&whole);
+}
+
 /* ---- what is refused ---- */
 
 static void what_cannot_be_rounded_so_is_named(void **state)
@@ -324,6 +396,7 @@ int main(void)
         cmocka_unit_test(scales_stay_when_training_goes_on),
         cmocka_unit_test(integers_have_the_codes_that_were_chosen),
         cmocka_unit_test(any_number_of_threads_learns_the_same),
+        cmocka_unit_test(what_was_kept_before_a_kill_is_found_and_ends_in_the_same_bits),
         cmocka_unit_test(what_cannot_be_rounded_so_is_named),
         cmocka_unit_test(mistakes_are_named),
     };
