@@ -18,8 +18,8 @@ typedef struct {
     int32_t bits;     /* 1..8, 32 for int32 logits */
 } nb_tinfo;
 
-/* How weights are stored (src/lower/pack.h): as codes, as offsets from the smallest, as indices of levels. */
-typedef enum { NB_PACKING_CODES, NB_PACKING_OFFSET, NB_PACKING_LEVELS } nb_packing;
+/* How weights are stored (src/lower/pack.h): as codes, as offsets from the smallest, as indices of levels, in blocks. */
+typedef enum { NB_PACKING_CODES, NB_PACKING_OFFSET, NB_PACKING_LEVELS, NB_PACKING_BLOCKS } nb_packing;
 
 typedef struct {
     const char *name;    /* the layer: "c1", "block1.add" */
@@ -30,8 +30,10 @@ typedef struct {
                             channel lie within 2^weight_bits - 1 of each other */
     int32_t n_levels;    /* 2..2^weight_bits */
     int32_t n_tables;    /* 1, or one for each of the oc channels; 0 without levels */
-    nb_packing packing;  /* derived from the weights, as are */
-    int32_t n_low;       /* 0, 1 or oc: the smallest weight, of all or of each channel, where they are offsets */
+    int32_t block; /* > 0, without levels: so many weights in a row of a channel, the last of it fewer, are integers of
+                            weight_bits bits (2..7, narrow) times one power of two */
+    nb_packing packing; /* derived from the weights, as are */
+    int32_t n_low;      /* 0, 1 or oc: the smallest weight, of all or of each channel, where they are offsets */
     const int8_t *low;
     int64_t macs;
     int64_t acc_bound; /* proven bound of |accumulator| */

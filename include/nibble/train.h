@@ -81,6 +81,10 @@ typedef nb_status (*nb_evaluate_fn)(void *ud, nb_graph *g, nb_eval *out);
  * 0..n-1). */
 NB_API nb_status nb_evaluate_graph(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n, nb_eval *out);
 
+/* The same, and what the network said of every image; there are no integers. */
+NB_API nb_status nb_evaluate_graph_each(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n,
+                                        nb_eval *out, const nb_answers *each);
+
 /* NB_E_SHAPE unless data are what g takes: images of its size, as many classes. */
 NB_API nb_status nb_check_images(const nb_graph *g, const nb_data *data);
 

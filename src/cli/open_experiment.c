@@ -111,6 +111,12 @@ nb_status cli_experiment_split(cli *c, cli_experiment *e, const char *split, cli
     return NB_OK;
 }
 
+bool cli_is_config(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot && (!strcmp(dot, ".yaml") || !strcmp(dot, ".yml"));
+}
+
 /* ---- the label of a quantized network ---- */
 
 /* The value of a key of `quant` or of a section of it; the table's default when it is not written. */

@@ -8,6 +8,8 @@
  * Helium has another function for most dense ones: cgen_window.c. */
 #include "export/cgen.h"
 
+#include "lower/intfile.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -21,7 +23,8 @@ typedef struct {
     char distance[48]; /* from a channel's weights to those of the pair's other */
     char zero[32];     /* ", 3" or "" */
     int32_t width;     /* of a weight, or of its level's index */
-    const char *l;     /* what indices refer to, "level" or "low"; NULL: weights are codes */
+    const char *l;     /* what indices refer to, "level" or "low"; NULL: there are none */
+    bool stream;       /* every channel begins on a byte: indices, or blocks */
     bool bytes;        /* are weights bytes that are used where they lie? */
     int32_t pad;       /* does any window leave the image? */
     bool pairs;        /* can two neighbours both lie inside? */
@@ -57,6 +60,7 @@ static conv conv_of(cgen *g, int32_t step)
     v.l = g->m->steps[step].packing == NB_PACKING_LEVELS   ? "level"
           : g->m->steps[step].packing == NB_PACKING_OFFSET ? "low"
                                                            : NULL;
+    v.stream = g->m->steps[step].packing != NB_PACKING_CODES;
     v.bytes = cgen_in_bytes(g->m, step);
     v.in = &g->m->e.tensors[v.s->in[0]];
     v.out = &g->m->e.tensors[v.s->out];
@@ -128,19 +132,25 @@ void cgen_store(cgen *g, int32_t step, const char *indent, const char *at, const
 
 /* ---- dense ---- */
 
-/* Channel c's indices to `to`. */
+/* Channel c's weights from indices, or blocks, to `to`. */
 static void put_stream(const conv *v, const char *indent, const char *to, const char *c)
 {
     const nb_sinfo *info = &v->g->m->steps[v->step];
-    const int64_t row = cgen_row(&v->geom);
-    const bool levels = info->packing == NB_PACKING_LEVELS;
+    const nb_stream p = nb_stream_of(v->s, info);
+    const char *how = "levels";
     char l[48] = "level";
-    if (levels && info->n_tables > 1)
+    if (info->packing == NB_PACKING_LEVELS && info->n_tables > 1)
         snprintf(l, sizeof l, "level + %s * %d", c, info->n_levels);
-    if (!levels)
+    if (info->packing == NB_PACKING_OFFSET) {
+        how = "offsets";
         snprintf(l, sizeof l, "low[%s]", info->n_low > 1 ? c : "0");
-    cgen_printf(v->g, "%snet_%s(%s, w + %s * %" PRId64 ", %s, %d, %" PRId64 ");\n", indent,
-                levels ? "levels" : "offsets", to, c, (row * v->width + 7) / 8, l, v->width, row);
+    }
+    if (info->packing == NB_PACKING_BLOCKS) {
+        how = "blocks";
+        snprintf(l, sizeof l, "%d", info->block);
+    }
+    cgen_printf(v->g, "%snet_%s(%s, w + %s * %zu, %s, %d, %" PRId64 ");\n", indent, how, to, c, nb_stream_row_bytes(&p),
+                l, v->width, p.row);
 }
 
 /* Channel c's weights to rows + at. */
@@ -150,7 +160,7 @@ static void put_unpack(const conv *v, const char *indent, int64_t at, const char
     char to[40] = "rows";
     if (at > 0)
         snprintf(to, sizeof to, "rows + %" PRId64, at);
-    if (v->l)
+    if (v->stream)
         put_stream(v, indent, to, c);
     else
         cgen_printf(v->g, "%snet_unpack%d(%s, w, %s * %" PRId64 ", %" PRId64 ");\n", indent, v->width, to, c, row, row);
@@ -274,7 +284,7 @@ static void put_depthwise(const conv *v)
     const int64_t row = cgen_row(q);
     const char *weights = "w";
     nb_text_add(&g->out, "    int32_t oy, ox, c, ky, kx;\n");
-    if (v->l) {
+    if (v->stream) {
         char to[40];
         snprintf(to, sizeof to, "rows + c * %" PRId64, row);
         cgen_printf(g, "    for (c = 0; c < %d; c++)\n", q->c);

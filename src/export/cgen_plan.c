@@ -30,6 +30,11 @@ bool cgen_in_bytes(const nb_intmodel *m, int32_t step)
     return m->steps[step].packing == NB_PACKING_CODES && m->steps[step].weight_bits == 8;
 }
 
+bool cgen_has_table(const nb_intmodel *m, int32_t step)
+{
+    return m->steps[step].packing == NB_PACKING_LEVELS || m->steps[step].packing == NB_PACKING_OFFSET;
+}
+
 size_t cgen_scratch_bytes(const nb_intmodel *m, int32_t step)
 {
     const nb_estep *s = &m->e.steps[step];

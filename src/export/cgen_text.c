@@ -81,6 +81,22 @@ void cgen_printf(cgen *g, const char *fmt, ...)
     }
 }
 
+/* Octal escapes have at most three digits, so what follows them is not taken for more; ?? could begin a trigraph. */
+void cgen_string(cgen *g, const char *s)
+{
+    nb_text_add(&g->out, "\"");
+    for (; *s; s++) {
+        const unsigned char c = (unsigned char)*s;
+        if (c == '"' || c == '\\' || c == '?')
+            nb_text_fill(&g->out, '\\', 1);
+        if (c < ' ' || c > '~')
+            nb_text_printf(&g->out, "\\%03o", c);
+        else
+            nb_text_fill(&g->out, (char)c, 1);
+    }
+    nb_text_add(&g->out, "\"");
+}
+
 /* ---- which helpers a program needs ---- */
 
 static bool is_dense(const nb_estep *s)
@@ -159,7 +175,7 @@ void cgen_helpers(cgen *g)
     if (needs_rescale(m, false))
         cgen_helper(g, cgen_text_close);
     if (any || needs_unpacking(m, NB_PACKING_CODES, 0) || needs_unpacking(m, NB_PACKING_OFFSET, 0) ||
-        needs_unpacking(m, NB_PACKING_LEVELS, 0) || needs_rescale(m, true))
+        needs_unpacking(m, NB_PACKING_LEVELS, 0) || needs_unpacking(m, NB_PACKING_BLOCKS, 0) || needs_rescale(m, true))
         cgen_helper(g, cgen_text_helper);
     if (needs_rescale(m, true))
         cgen_helper(g, cgen_text_close_high);
@@ -171,6 +187,8 @@ void cgen_helpers(cgen *g)
         cgen_helper(g, cgen_text_levels);
     if (needs_unpacking(m, NB_PACKING_OFFSET, 0))
         cgen_helper(g, cgen_text_offsets);
+    if (needs_unpacking(m, NB_PACKING_BLOCKS, 0))
+        cgen_helper(g, cgen_text_blocks);
     if (any)
         cgen_helper(g, cgen_text_simd);
     if (u8)

@@ -117,7 +117,7 @@ static void put_weights(FILE *f, const nb_estep *s, const nb_sinfo *info)
 {
     const nb_geom *g = &s->geom;
     const int32_t inputs = g->c / g->groups;
-    const int32_t width = info->weight_bits > 4 || info->level || info->n_low > 1 ? 5 : 3;
+    const int32_t width = info->weight_bits > 4 || info->level || info->block || info->n_low > 1 ? 5 : 3;
     const int8_t *w = s->weights;
     fprintf(f, "  weights: output channel, kernel row, kernel column: input channels\n");
     for (int32_t c = 0; c < g->oc; c++)
@@ -152,6 +152,8 @@ static void put_step(FILE *f, const nb_intmodel *m, int32_t i)
     if (s->kind == NB_STEP_CONV) {
         fprintf(f, "  %d bits, %" PRId64 " weights, %" PRId64 " macs, |accumulator| <= %" PRId64 "\n",
                 info->weight_bits, nb_estep_weights(s), info->macs, info->acc_bound);
+        if (info->block)
+            fprintf(f, "  blocks of %d weights with a power of two in common\n", info->block);
         if (info->level)
             put_levels(f, info);
         put_channels(f, s, info);

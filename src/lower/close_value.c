@@ -101,7 +101,8 @@ static nb_status close_mac(nb_lowering *lo, const nb_lval *v, const nb_lval *y, 
                                       .y_lo = s->lo,
                                       .y_hi = s->hi,
                                       .level = v->level ? v->level + (v->n_tables > 1 ? c : 0) * v->n_levels : NULL,
-                                      .n_levels = v->n_levels};
+                                      .n_levels = v->n_levels,
+                                      .blocks = v->block > 0};
         nb_requant r;
         if (nb_requant_channel(&spec, w + c * per, per, &r) != NB_REQUANT_DONE)
             return cannot_close(lo, v, (double)y->info.scale, c);
@@ -119,6 +120,7 @@ static nb_status close_mac(nb_lowering *lo, const nb_lval *v, const nb_lval *y, 
     s->mult = mult;
     s->shift = shift;
     info->weight_bits = v->weight_bits;
+    info->block = v->block;
     info->weight_scale = as_trained ? v->weight_scale : weight_scale;
     info->n_scale = as_trained ? v->n_weight_scale : oc;
     return set_levels(lo, v, negated, info);

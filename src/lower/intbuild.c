@@ -130,8 +130,8 @@ static const void *keep(nb_arena *a, const void *array, int64_t count, size_t si
 static bool set_packing(nb_arena *a, const nb_estep *s, nb_sinfo *info)
 {
     const int64_t n = nb_estep_weights(s);
-    info->packing = info->level ? NB_PACKING_LEVELS : NB_PACKING_CODES;
-    if (info->level || nb_pack_plain(s->weights, n, info->weight_bits))
+    info->packing = info->level ? NB_PACKING_LEVELS : info->block ? NB_PACKING_BLOCKS : NB_PACKING_CODES;
+    if (info->level || info->block || nb_pack_plain(s->weights, n, info->weight_bits))
         return true;
     const nb_stream p = nb_stream_of(s, info);
     int8_t *low = nb_arena_alloc(a, (size_t)p.rows);
@@ -158,6 +158,7 @@ static nb_status keep_step(nb_intbuilder *b, nb_estep *s, nb_sinfo *info)
     if (pool)
         s->geom.groups = s->geom.c;
     info->weight_bits = conv ? info->weight_bits : 0;
+    info->block = conv ? info->block : 0;
     info->packing = NB_PACKING_CODES;
     info->low = NULL;
     info->n_low = 0;

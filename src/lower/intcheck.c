@@ -168,8 +168,31 @@ static nb_everdict unlike_levels(const nb_estep *s, const nb_sinfo *info, int32_
     return (nb_everdict){0};
 }
 
+static nb_everdict block_fault(const nb_estep *s, const nb_sinfo *info, int32_t where)
+{
+    const int64_t n = nb_estep_weights(s), row = n / s->geom.oc;
+    const int32_t bits = info->weight_bits;
+    if (info->level)
+        return (nb_everdict){where, "block: #: must be 0 with levels", {info->block}};
+    if (bits < NB_PACK_MIN_BITS || bits > NB_PACK_MAX_MANTISSA)
+        return (nb_everdict){where, "weight_bits: #: must be 2..# in blocks", {bits, NB_PACK_MAX_MANTISSA}};
+    for (int64_t i = 0; i < n; i++)
+        if (s->weights[i] == -128)
+            return (nb_everdict){where, "weight[#][#]: -128: must be -127..127", {i / row, i % row}};
+    for (int64_t at = 0; at < n; at += row)
+        for (int64_t i = 0; i < row; i += info->block)
+            if (nb_pack_exponent(s->weights + at + i, row - i < info->block ? row - i : info->block, bits) < 0)
+                return (nb_everdict){
+                    where,
+                    "weight[#][#]: the block that begins here has no power of two of which all are whole # bit numbers",
+                    {at / row, i, bits}};
+    return (nb_everdict){0};
+}
+
 static nb_everdict weight_fault(const nb_estep *s, const nb_sinfo *info, int32_t where)
 {
+    if (info->block != 0)
+        return block_fault(s, info, where);
     if (info->level) {
         const nb_everdict v = level_fault(info, where, s->geom.oc);
         return v.why ? v : unlike_levels(s, info, where);
@@ -202,6 +225,8 @@ static nb_status check_info(const nb_intcheck *p, int32_t step)
         v.why = "has no table, weights, bias or weight scales";
     else if (!info->level && (info->weight_bits < NB_PACK_MIN_BITS || info->weight_bits > NB_PACK_MAX_BITS))
         v = (nb_everdict){1 + step, "weight_bits: #: must be 2..8", {info->weight_bits}};
+    else if (info->block < 0)
+        v = (nb_everdict){1 + step, "block: #: must be 1 or more, 0 without blocks", {info->block}};
     else if (info->n_scale != 1 && info->n_scale != s->geom.oc)
         v = (nb_everdict){1 + step, "# weight scales: must be 1 or #", {info->n_scale, s->geom.oc}};
     for (int32_t i = 0; i < info->n_scale && !v.why; i++)

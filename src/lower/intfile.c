@@ -17,6 +17,10 @@
  *       weight_bits each in the order kh, kw, c/groups: index i is bits i * weight_bits and up of its channel, bit k of a channel
  *       is bit k % 8 of its byte k / 8. Every output channel begins on a byte: bytes = ceil(kh * kw * c/groups * weight_bits / 8);
  *       the spare bits of its last byte are 0.
+ *                          U8  [oc * bytes]         packing "block" (2..7 bits): such a stream of a channel's blocks, `block` weights
+ *       each, of which the last may have fewer: an exponent of 3 bits, then a mantissa of weight_bits for each weight, two's
+ *       complement, -(2^(bits-1) - 1) .. 2^(bits-1) - 1. weight = mantissa * 2^exponent, in -127..127. The exponent is the smallest
+ *       that does. bytes = ceil((kh * kw * c/groups * weight_bits + 3 * blocks) / 8).
  *   <conv>.levels          I8  [n] or [oc, n]       with packing "bits": weight = levels[index], of one table or of the channel's;
  *       2 to 2^weight_bits integers, ascending, in -127..127. 0 need not be one.
  *   <conv>.low             I8  [1] or [oc]          with packing "offset": weight = low + index: the smallest weight of the layer
@@ -32,7 +36,7 @@
  *
  * __metadata__ (every value is a string):
  *   format       "nibble-int 1"; "nibble-int 2" when a layer has levels; "nibble-int 3" when weights are offsets or channels have
- *                levels of their own, or a tensor has 1 bit: the smallest that will do
+ *                levels of their own, or a tensor has 1 bit; "nibble-int 4" when weights are in blocks: the smallest that will do
  *   graph        JSON, see below
  *   classes      "10"
  *   class_names  JSON list of strings; absent when unknown
@@ -46,7 +50,7 @@
  *   S = {"kind": "table"|"conv"|"add"|"concat"|"maxpool"|"avgpool", "name", "in": [tensor...], "out": tensor, "lo", "hi"}
  *       lo..hi: clamp of the output codes (fused relu included).
  *       conv and pools: "geom": {"h", "w", "c", "oh", "ow", "oc", "kh", "kw", "stride", "pad", "dilation", "groups"}
- *       conv: "weight_bits", "packing"
+ *       conv: "weight_bits", "packing"; with packing "block" alone: "block"
  * Steps stand in execution order; step 0 is the table and reads the pixels; the last step's output are the logits. The
  * arithmetic is in include/nibble/engine.h and src/kernels/rescale.h. Floats are written so that they read back exactly. */
 /* clang-format on */
@@ -90,6 +94,7 @@ static void put_tensor(nb_text *b, const nb_intmodel *m, int32_t i)
 static const char *packing_name(const nb_sinfo *info)
 {
     return info->packing == NB_PACKING_LEVELS   ? NB_PACK_LEVELS
+           : info->packing == NB_PACKING_BLOCKS ? NB_PACK_BLOCKS
            : info->packing == NB_PACKING_OFFSET ? NB_PACK_OFFSET
                                                 : nb_pack_name(info->weight_bits);
 }
@@ -113,6 +118,8 @@ static void put_step(nb_text *b, const nb_intmodel *m, int32_t i)
     if (s->kind == NB_STEP_CONV)
         nb_text_printf(b, ",\"weight_bits\":%d,\"packing\":\"%s\"", m->steps[i].weight_bits,
                        packing_name(&m->steps[i]));
+    if (m->steps[i].packing == NB_PACKING_BLOCKS)
+        nb_text_printf(b, ",\"block\":%d", m->steps[i].block);
     nb_text_add(b, "}");
 }
 
@@ -150,7 +157,7 @@ static int version_of(const nb_intmodel *m)
         version = needed > version ? needed : version;
     }
     for (int32_t i = 0; i < m->e.n_tensors; i++)
-        if (m->tensors[i].bits == 1)
+        if (m->tensors[i].bits == 1 && version < NB_INTFILE_GRIDS)
             version = NB_INTFILE_GRIDS;
     return version;
 }
@@ -203,6 +210,8 @@ static nb_status add_stream(const sink *o, const nb_estep *s, const nb_sinfo *in
         return NB_E_NOMEM;
     nb_stream_pack(packed, s->weights, &p);
     NB_TRY(add(o, "weight", NB_ST_U8, (int64_t)nb_stream_bytes(&p), packed));
+    if (info->packing == NB_PACKING_BLOCKS)
+        return NB_OK;
     if (!info->level)
         return add(o, "low", NB_ST_I8, info->n_low, info->low);
     if (info->n_tables == 1)

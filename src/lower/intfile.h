@@ -9,7 +9,13 @@
 
 #define NB_INTFILE_FAMILY "nibble-int "
 /* A file has the smallest version that can say what it holds. */
-enum { NB_INTFILE_PLAIN = 1, NB_INTFILE_LEVELS = 2, NB_INTFILE_GRIDS = 3, NB_INTFILE_VERSION = NB_INTFILE_GRIDS };
+enum {
+    NB_INTFILE_PLAIN = 1,
+    NB_INTFILE_LEVELS = 2,
+    NB_INTFILE_GRIDS = 3,
+    NB_INTFILE_BLOCKS = 4,
+    NB_INTFILE_VERSION = NB_INTFILE_BLOCKS
+};
 
 /* A step's weights as a stream of indices. */
 static inline nb_stream nb_stream_of(const nb_estep *s, const nb_sinfo *info)
@@ -21,12 +27,15 @@ static inline nb_stream nb_stream_of(const nb_estep *s, const nb_sinfo *info)
                        .n_levels = info->n_levels,
                        .n_tables = info->n_tables,
                        .low = info->low,
-                       .n_low = info->n_low};
+                       .n_low = info->n_low,
+                       .block = info->block};
 }
 
 /* The version that a step's weights ask for. */
 static inline int nb_intfile_version(const nb_sinfo *info)
 {
+    if (info->packing == NB_PACKING_BLOCKS)
+        return NB_INTFILE_BLOCKS;
     if (info->packing == NB_PACKING_OFFSET || info->n_tables > 1)
         return NB_INTFILE_GRIDS;
     return info->packing == NB_PACKING_LEVELS ? NB_INTFILE_LEVELS : NB_INTFILE_PLAIN;

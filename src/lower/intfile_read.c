@@ -119,6 +119,12 @@ static nb_status get_choice(const object *o, const char *key, const char *const 
 
 /* ---- the graph ---- */
 
+/* What was read so far is in files of this version, or a later one. */
+static void needs(reader *r, int version)
+{
+    r->needed = version > r->needed ? version : r->needed;
+}
+
 static nb_status read_tensor(const object *o, nb_etensor *t, nb_tinfo *info)
 {
     double scale;
@@ -139,7 +145,7 @@ static nb_status read_tensor(const object *o, nb_etensor *t, nb_tinfo *info)
     if (info->bits == 1 && o->r->version < NB_INTFILE_GRIDS)
         return bad(o->r, "graph: tensor %d: bits: 1: only format \"%s%d\" has it", o->index, NB_INTFILE_FAMILY,
                    NB_INTFILE_GRIDS);
-    o->r->needed = info->bits == 1 ? NB_INTFILE_GRIDS : o->r->needed;
+    needs(o->r, info->bits == 1 ? NB_INTFILE_GRIDS : NB_INTFILE_PLAIN);
     info->scale = (float)scale;
     t->offset = (uint64_t)offset;
     return NB_OK;
@@ -197,6 +203,24 @@ static nb_status read_inputs(const object *o, nb_estep *s)
     return NB_OK;
 }
 
+/* Does the step's packing have a size of blocks? */
+static bool has_block(const cJSON *step)
+{
+    const cJSON *packing = cJSON_GetObjectItemCaseSensitive(step, "packing");
+    return cJSON_IsString(packing) && strcmp(packing->valuestring, NB_PACK_BLOCKS) == 0;
+}
+
+static nb_status read_block(const object *o, nb_sinfo *s)
+{
+    if (s->weight_bits < NB_PACK_MIN_BITS || s->weight_bits > NB_PACK_MAX_MANTISSA)
+        return bad(o->r, "graph: step %d: weight_bits: %d: must be 2..%d in blocks", o->index, s->weight_bits,
+                   NB_PACK_MAX_MANTISSA);
+    NB_TRY(get_int(o, "block", &s->block));
+    if (s->block < 1)
+        return bad(o->r, "graph: step %d: block: %d: must be 1 or more", o->index, s->block);
+    return NB_OK;
+}
+
 static nb_status read_packing(const object *o, filed_step *f)
 {
     nb_sinfo *s = &f->info;
@@ -205,14 +229,19 @@ static nb_status read_packing(const object *o, filed_step *f)
     NB_TRY(get_text(o, "packing", &packing));
     f->packing = strcmp(packing, NB_PACK_LEVELS) == 0   ? NB_PACKING_LEVELS
                  : strcmp(packing, NB_PACK_OFFSET) == 0 ? NB_PACKING_OFFSET
+                 : strcmp(packing, NB_PACK_BLOCKS) == 0 ? NB_PACKING_BLOCKS
                                                         : NB_PACKING_CODES;
     const int asks = nb_intfile_version(&(nb_sinfo){.packing = f->packing});
     if (asks > o->r->version)
         return bad(o->r, "graph: step %d: packing: \"%s\": only format \"%s%d\" has it", o->index, packing,
                    NB_INTFILE_FAMILY, asks);
+    if (f->packing == NB_PACKING_BLOCKS) {
+        needs(o->r, asks);
+        return read_block(o, s);
+    }
     if (f->packing != NB_PACKING_CODES && (s->weight_bits < 1 || s->weight_bits > NB_PACK_MAX_BITS))
         return bad(o->r, "graph: step %d: weight_bits: %d: must be 1..8", o->index, s->weight_bits);
-    o->r->needed = asks > o->r->needed ? asks : o->r->needed;
+    needs(o->r, asks);
     if (f->packing != NB_PACKING_CODES)
         return NB_OK;
     if (s->weight_bits < NB_PACK_MIN_BITS || s->weight_bits > NB_PACK_MAX_BITS)
@@ -229,7 +258,7 @@ static nb_status read_fields(const object *o, filed_step *f)
     if (!cJSON_IsObject(o->json))
         return bad(o->r, "graph: step %d: must be an object", o->index);
     NB_TRY(get_choice(o, "kind", nb_step_names, NB_STEP_KINDS, &s->kind));
-    NB_TRY(expect_object(o, s->kind == NB_STEP_CONV ? 9 : nb_step_has_geom(s->kind) ? 7 : 6));
+    NB_TRY(expect_object(o, s->kind == NB_STEP_CONV ? 9 + has_block(o->json) : nb_step_has_geom(s->kind) ? 7 : 6));
     NB_TRY(get_text(o, "name", &f->info.name));
     NB_TRY(read_inputs(o, s));
     NB_TRY(get_int(o, "out", &s->out));
@@ -307,7 +336,7 @@ static nb_status get_levels(reader *r, filed_step *s)
     s->info.level = t->data;
     s->info.n_levels = (int32_t)n;
     s->info.n_tables = own ? s->e.geom.oc : 1;
-    r->needed = own ? NB_INTFILE_GRIDS : r->needed;
+    needs(r, own ? NB_INTFILE_GRIDS : NB_INTFILE_LEVELS);
     return NB_OK;
 }
 
@@ -324,7 +353,9 @@ static nb_status get_stream(reader *r, filed_step *s)
 {
     const char *name = s->info.name;
     const nb_st_tensor *w;
-    NB_TRY(s->packing == NB_PACKING_LEVELS ? get_levels(r, s) : get_lows(r, s));
+    NB_TRY(s->packing == NB_PACKING_LEVELS   ? get_levels(r, s)
+           : s->packing == NB_PACKING_OFFSET ? get_lows(r, s)
+                                             : NB_OK);
     const nb_stream p = nb_stream_of(&s->e, &s->info);
     NB_TRY(get_array(r, name, &(wanted){"weight", NB_ST_U8, 1, {(int64_t)nb_stream_bytes(&p)}}, &w));
     s->e.weights = s->unpacked = nb_alloc(r->ctx, (size_t)nb_estep_weights(&s->e));
@@ -332,7 +363,17 @@ static nb_status get_stream(reader *r, filed_step *s)
         return NB_E_NOMEM;
     int64_t at = 0;
     switch (nb_stream_unpack(s->unpacked, w->data, &p, &at)) {
+    case NB_STREAM_BAD_EXPONENT:
+        return bad(r,
+                   "tensor \"%s.weight\": the block that begins with weight %" PRId64 " of channel %" PRId64
+                   " has not the smallest exponent that does",
+                   name, at % p.row, at / p.row);
     case NB_STREAM_BAD_INDEX:
+        if (p.block)
+            return bad(r,
+                       "tensor \"%s.weight\": weight %" PRId64 " of channel %" PRId64
+                       " is more than 127, or its mantissa is not %d..%d",
+                       name, at % p.row, at / p.row, 1 - (1 << (p.bits - 1)), (1 << (p.bits - 1)) - 1);
         if (!p.level)
             return bad(r, "tensor \"%s.weight\": index %" PRId64 " of channel %" PRId64 " is a weight of more than 127",
                        name, at % p.row, at / p.row);
@@ -454,8 +495,9 @@ static nb_status read_graph(reader *r, const cJSON *graph)
     cJSON_ArrayForEach(item, steps) NB_TRY(read_step(r, item, index++));
     if (r->version != r->needed)
         return bad(r, "format \"%s%d\" is for layers with %s: there are none", NB_INTFILE_FAMILY, r->version,
-                   r->version == NB_INTFILE_LEVELS ? "levels"
-                                                   : "offsets or levels of each channel, or tensors of 1 bit");
+                   r->version == NB_INTFILE_LEVELS  ? "levels"
+                   : r->version == NB_INTFILE_GRIDS ? "offsets or levels of each channel, or tensors of 1 bit"
+                                                    : "blocks");
     if (r->used != nb_st_count(r->st))
         return bad(r, "%d tensors belong to no step", nb_st_count(r->st) - r->used);
     return NB_OK;

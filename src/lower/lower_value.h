@@ -31,6 +31,7 @@ typedef struct {
     float *weight_scale;
     const int8_t *level; /* [n_tables][n_levels] what weights can be; NULL: what 2^weight_bits integers in a row hold */
     int32_t n_levels, n_tables;
+    int32_t block; /* as in nb_qparams */
     double *scale, *bias;
     /* MAC: how far the float network, which computes the same in single precision, can be from that real value before
      * it quantizes: err_scale[c] * |sum| + err_bias[c] */

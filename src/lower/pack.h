@@ -14,7 +14,10 @@
  *
  *   "offset"  a whole number of bits in a row: weight = low + index, one low for all channels or one each. Other widths than
  *             the three above, grids that are not narrow (full, asymmetric), and such of them as a batch norm has negated.
- *   "bits"    a level: weight = level[index], one table for all channels or one each. */
+ *   "bits"    a level: weight = level[index], one table for all channels or one each.
+ *   "block"   (2..7 bits) a mantissa, two's complement, narrow: weight = mantissa * 2^exponent. In front of every `block`
+ *             weights of a channel, of which the last may be fewer, stands their exponent, 3 bits: the smallest of which all
+ *             are such numbers. */
 #ifndef NB_LOWER_PACK_H
 #define NB_LOWER_PACK_H
 
@@ -42,20 +45,27 @@ typedef struct {
     int32_t n_tables;    /* 1 or rows */
     const int8_t *low;   /* [n_low] */
     int32_t n_low;       /* 1 or rows */
+    int32_t block;       /* > 0: mantissas in blocks of so many, no level and no low */
 } nb_stream;
 
 #define NB_PACK_LEVELS "bits"
 #define NB_PACK_OFFSET "offset"
+#define NB_PACK_BLOCKS "block"
+enum { NB_PACK_EXPONENT_BITS = 3, NB_PACK_MAX_MANTISSA = 7 };
 size_t nb_stream_row_bytes(const nb_stream *p);
 static inline size_t nb_stream_bytes(const nb_stream *p)
 {
     return (size_t)p->rows * nb_stream_row_bytes(p);
 }
-/* Every weight is a level of its channel, or within 2^bits - 1 of its low. */
+/* Every weight is a level of its channel, or within 2^bits - 1 of its low, or its block has an exponent. */
 void nb_stream_pack(uint8_t *out, const int8_t *weights, const nb_stream *p);
-typedef enum { NB_STREAM_FINE, NB_STREAM_BAD_INDEX, NB_STREAM_SPARE_BITS } nb_stream_fault;
-/* *at: the weight whose index is out of the table or past 127, or the row whose spare bits are set. */
+typedef enum { NB_STREAM_FINE, NB_STREAM_BAD_INDEX, NB_STREAM_BAD_EXPONENT, NB_STREAM_SPARE_BITS } nb_stream_fault;
+/* *at: the weight whose index is out of the table or past 127, or whose mantissa is not narrow; the first of the block whose
+ * exponent is not the smallest that does; the row whose spare bits are set. */
 nb_stream_fault nb_stream_unpack(int8_t *weights, const uint8_t *in, const nb_stream *p, int64_t *at);
+
+/* The smallest exponent of which n weights, none of them -128, are mantissas of `bits` bits; -1: there is none. */
+int32_t nb_pack_exponent(const int8_t *weights, int64_t n, int32_t bits);
 
 /* Do such codes stand as plain codes: a width that has a packing, all of them on its narrow grid? Else as offsets. */
 bool nb_pack_plain(const int8_t *weights, int64_t n, int32_t bits);

@@ -4,7 +4,9 @@
  * 12 * 4^bits), noise is c^2 / k plus, one-sided or not alike,
  *     Laplace   2 e^-c
  *     Gaussian  (c^2 + 1) erfc(c / sqrt 2) - c sqrt(2 / pi) e^(-c^2 / 2)
- * and its derivative is zero where c e^c = k, or c / k = sqrt(2 / pi) e^(-c^2 / 2) - c erfc(c / sqrt 2). */
+ *     uniform   (1 - c)^3 / 3
+ * and its derivative is zero where c e^c = k, or c / k = sqrt(2 / pi) e^(-c^2 / 2) - c erfc(c / sqrt 2), or
+ * 2 c / k = (1 - c)^2: the end levels of a uniform one then stand half a step within it. */
 #include "quant/aciq.h"
 
 #include <math.h>
@@ -50,6 +52,8 @@ static double gaussian_factor(double k)
 double nb_clip_factor(const nb_clip_case *c)
 {
     const double k = weight_of_steps(c);
+    if (c->fit == NB_FIT_UNIFORM)
+        return 1 / (1 + 1 / k + sqrt((2 + 1 / k) / k)); /* the smaller root; written so that nothing cancels */
     return c->fit == NB_FIT_LAPLACE ? nb_lambert_w(k) : gaussian_factor(k);
 }
 
@@ -58,11 +62,19 @@ double nb_clip_noise(const nb_clip_case *c, double clip)
     const double steps = clip * clip / weight_of_steps(c);
     if (c->fit == NB_FIT_LAPLACE)
         return steps + 2 * exp(-clip);
+    if (c->fit == NB_FIT_UNIFORM)
+        return steps + (clip < 1 ? (1 - clip) * (1 - clip) * (1 - clip) / 3 : 0);
     return steps + (clip * clip + 1) * erfc(clip * SQRT_HALF) - clip * SQRT_2_PI * exp(-clip * clip / 2);
+}
+
+double nb_fit_width(nb_fit fit, double spread)
+{
+    const double of[] = {[NB_FIT_GAUSSIAN] = sqrt(2 * PI * E), [NB_FIT_LAPLACE] = 2 * E, [NB_FIT_UNIFORM] = 2};
+    return of[fit] * spread;
 }
 
 nb_fit nb_fit_choose(double mean_size, double root_mean_square)
 {
-    /* per value the log likelihoods are -log(2 e b) and -log(sigma sqrt(2 pi e)), one-sided both less by log 2 */
-    return 2 * E * mean_size < sqrt(2 * PI * E) * root_mean_square ? NB_FIT_LAPLACE : NB_FIT_GAUSSIAN;
+    const double laplace = nb_fit_width(NB_FIT_LAPLACE, mean_size);
+    return laplace < nb_fit_width(NB_FIT_GAUSSIAN, root_mean_square) ? NB_FIT_LAPLACE : NB_FIT_GAUSSIAN;
 }

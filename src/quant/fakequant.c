@@ -53,6 +53,7 @@ static nb_status fq_build(nb_graph *g, nb_node *n)
         if (!p->book || !p->edge)
             return NB_E_NOMEM;
     }
+    NB_TRY(nb_fq_blocks_prepare(g, n));
     return nb_fq_learned_leaf(g, n);
 }
 
@@ -78,6 +79,7 @@ static void set_grid(const nb_node *n, nb_qparams *q)
     const bool every = a->format->edges && g->level && g->n_levels == g->hi - g->lo + 1;
     q->level = every ? NULL : a->format->book ? p->book : g->level;
     q->n_levels = every ? 0 : g->n_levels;
+    q->block = g->block.n;
     q->n_tables = !q->level ? 0 : a->format->book ? q->n : 1;
 }
 
@@ -234,10 +236,26 @@ static void to_nearest(const nb_node *node, uint8_t *codes, uint8_t *mask, const
         nb_k_quantize(codes, mask, x, n, q->scale[c], q->zero[c], q->lo, q->hi);
 }
 
+enum { BLOCK = 2048 };
+
+static void to_blocks(const nb_node *node, uint8_t *codes, uint8_t *mask, const nb_fq_span *v, float scale)
+{
+    float buf[BLOCK];
+    for (int64_t at = 0; at < v->n; at += BLOCK) {
+        const nb_fq_span some = {v->x + at, v->n - at < BLOCK ? v->n - at : BLOCK, v->first + at, v->draw};
+        nb_fq_round_blocks(node, buf, mask ? mask + at / 8 : NULL, &some, some.first, scale, 1);
+        for (int64_t i = 0; i < some.n; i++)
+            codes[at + i] = (uint8_t)(int8_t)buf[i];
+    }
+}
+
 static void quantize(const nb_node *node, uint8_t *codes, uint8_t *mask, const nb_fq_span *v, const nb_qparams *q,
                      int64_t c)
 {
-    enum { BLOCK = 2048 };
+    if (((const nb_fq_priv *)node->priv)->exponent) {
+        to_blocks(node, codes, mask, v, q->scale[c]);
+        return;
+    }
     if (!v->draw.choose) {
         to_nearest(node, codes, mask, v->x, v->n, q, c);
         return;

@@ -36,11 +36,9 @@ static const char *fixed_fault(const void *attr)
 static float fixed_scale(const void *attr, float wanted)
 {
     long given;
-    int exponent;
     if (number(((const fixed_attr *)attr)->exponent, &given))
         return ldexpf(1.0f, (int)given);
-    const float fraction = frexpf(wanted, &exponent); /* wanted = fraction * 2^exponent, fraction in [0.5, 1) */
-    return ldexpf(1.0f, fraction > 0.5f ? exponent : exponent - 1);
+    return nb_power_of_two(wanted);
 }
 
 const nb_format nb_format_fixed = {.name = "fixed",

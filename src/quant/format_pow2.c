@@ -4,14 +4,10 @@
  * The scale is the next power of two that is not below the wanted one, so that the range is covered. */
 #include <nibble/extend/quant.h>
 
-#include <math.h>
-
 static float pow2_scale(const void *attr, float wanted)
 {
     (void)attr;
-    int exponent;
-    const float fraction = frexpf(wanted, &exponent); /* wanted = fraction * 2^exponent, fraction in [0.5, 1) */
-    return ldexpf(1.0f, fraction > 0.5f ? exponent : exponent - 1);
+    return nb_power_of_two(wanted);
 }
 
 const nb_format nb_format_pow2 = {

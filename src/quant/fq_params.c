@@ -97,6 +97,24 @@ static bool zero_is_nearest(const nb_grid *q)
     return !q->edge && (!q->level || nb_grid_nearest(q, 0) == 0);
 }
 
+/* What the codes of w at scale s add up to, and their sizes. */
+static void count_codes(const nb_grid *q, const float *w, int64_t per, float s, int64_t *size, int64_t *sum)
+{
+    const nb_grid one = nb_grid_mantissas(q);
+    const int64_t block = q->block.n > 0 ? q->block.n : per;
+    *size = *sum = 0;
+    for (int64_t at = 0; at < per; at += block) {
+        const int64_t end = at + block < per ? at + block : per;
+        const int32_t e = q->block.n > 0 ? nb_grid_exponent(q, s, w + at, end - at) : 0;
+        const float step = ldexpf(s, e);
+        for (int64_t i = at; i < end; i++) {
+            const int64_t held = nb_grid_nearest(&one, w[i] / step) * ((int64_t)1 << e);
+            *size += llabs(held);
+            *sum += held;
+        }
+    }
+}
+
 /* The scale of w (`per` weights of channel c) at which the layer's sums fit: s, unless they could leave 32 bits. */
 static float channel_scale(const nb_weight_use *use, const nb_grid *q, const float *w, int64_t per, int32_t c, float s)
 {
@@ -108,26 +126,24 @@ static float channel_scale(const nb_weight_use *use, const nb_grid *q, const flo
     if ((double)per * (double)(largest * reach) <= most && fabs(bias) <= most * (double)s)
         return s; /* whatever the weights are */
     /* Nor need the codes be counted, in a wide layer, where their total is small however they round. */
-    const double each = total_size(w, per) / (double)s, most_size = q->level ? 2 * each : each + 0.5 * (double)per;
+    const bool apart = q->level || q->block.n > 0; /* codes lie apart: one may be twice what it stands for */
+    const double each = total_size(w, per) / (double)s, most_size = apart ? 2 * each : each + 0.5 * (double)per;
     if (zero_is_nearest(q) &&
         most_size * (double)reach * (1 + 0x1p-20) + fabs(bias) / (double)s + 1 < (double)NB_SUM_LIMIT &&
         fabs(bias) < most * (double)s)
         return s;
-    int64_t size = 0, sum = 0;
+    int64_t size, sum;
     double total = 0;
-    for (int64_t i = 0; i < per; i++) {
-        const int64_t held = nb_grid_nearest(q, w[i] / s);
-        size += llabs(held);
-        sum += held;
+    count_codes(q, w, per, s, &size, &sum);
+    for (int64_t i = 0; i < per; i++)
         total += fabs((double)w[i]);
-    }
     if (!isfinite(total) || !isfinite(bias))
         return s; /* the trainer stops on the loss it makes */
     if (fabs(bias) < most * (double)s &&
         nb_sum_bound(x->lo, x->hi, x->zero[0], size, sum, llrint(bias / (double)s)) < NB_SUM_LIMIT)
         return s;
-    /* a level may be twice what it stands for; where what is nearly 0 has a level far from it, all may be the largest */
-    const int64_t rounded = q->level ? INT64_MAX : per;
+    /* where what is nearly 0 has a level far from it, all may be the largest */
+    const int64_t rounded = apart ? INT64_MAX : per;
     if (!zero_is_nearest(q))
         total = fmax(total, (double)per * largest * (double)s);
     return fmaxf(s, (float)nb_scale_floor(x->lo, x->hi, x->zero[0], total, rounded, bias));
@@ -171,4 +187,5 @@ void nb_fq_set_params(const nb_node *n, nb_qparams *q, int32_t r, const nb_weigh
         q->scale[c] = scale;
         q->zero[c] = zero;
     }
+    nb_fq_set_exponents(n, r, scale);
 }

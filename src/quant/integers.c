@@ -56,6 +56,10 @@ nb_status nb_quant_check_integers(nb_graph *g, const nb_node *fq)
                                  name, a->scheme == NB_SCHEME_FULL ? "full" : "asymmetric");
     nb_grid grid = nb_grid_of(a->format, a->format_attr, a->bits, a->scheme, a->weights, level);
     nb_grid_take_reals(&grid, real);
+    if (grid.block.n > 0 && grid.hi > NB_MOST_LEVEL)
+        return nb_quant_simulate(g, "bits and depth of 8 together would do",
+                                 "%s: format %s with %d bits and a depth of %d does not fit -127..127", name,
+                                 a->format->name, a->bits, grid.block.depth);
     if (grid.real)
         return nb_quant_simulate(g, "uniform or pow2 would do", "%s: format %s with %d bits does not fit -127..127",
                                  name, a->format->name, a->bits);

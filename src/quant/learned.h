@@ -16,6 +16,7 @@ typedef struct {
     int8_t *
         book; /* [q.n][n_levels] and [q.n][n_levels - 1], where they follow from the state: of every channel; or NULL */
     float *edge;
+    uint8_t *exponent;     /* [output channels][blocks], of the last scale; NULL: there are no blocks */
     const nb_graph *graph; /* it is in */
     float one_scale;       /* of all nodes of its kind, where a format has that */
     float *lo, *hi;        /* per chunk extremes of the last observation */
@@ -113,6 +114,12 @@ typedef struct {
     int64_t n, first;
     nb_fq_draw draw;
 } nb_fq_span;
+/* Of weights in blocks (blocks.c): room for exponents; those of row r at this scale; y[i] = unit * mantissa * 2^exponent, and what
+ * was inside its block's grid. place: of v's first value in the tensor. */
+nb_status nb_fq_blocks_prepare(nb_graph *g, nb_node *n);
+void nb_fq_set_exponents(const nb_node *n, int32_t r, float scale);
+void nb_fq_round_blocks(const nb_node *n, float *y, uint8_t *mask, const nb_fq_span *v, int64_t place, float scale,
+                        float unit);
 /* A node's forward pass, and the straight-through part of its backward one (dx: of the values that are quantized; add: to
  * what is there), in a network that is simulated. */
 void nb_fq_simulate(nb_node *n, const nb_run *r);

@@ -34,6 +34,12 @@ nb_grid nb_grid_of(const nb_format *f, const void *attr, int32_t bits, nb_scheme
         g.hi = 127;
         g.lo = -127;
     }
+    if (weights && f->blocks) {
+        g.block = f->blocks(attr, bits);
+        g.block.n = g.block.depth > 0 ? g.block.n : 0;
+        g.hi <<= g.block.n > 0 ? g.block.depth : 0;
+        g.lo = -g.hi;
+    }
     const int32_t n = weights && f->levels ? f->levels(attr, bits, level) : 0;
     if (n == 0)
         return g;
@@ -69,6 +75,13 @@ static float sound_scale(const nb_grid *g, float s)
 float nb_grid_scale(const nb_grid *g, float wanted)
 {
     return sound_scale(g, fmaxf(wanted, RANGE_MIN / (float)(g->hi - g->lo)));
+}
+
+float nb_power_of_two(float v)
+{
+    int exponent;
+    const float fraction = frexpf(v, &exponent); /* v = fraction * 2^exponent, fraction in [0.5, 1) */
+    return ldexpf(1.0f, fraction > 0.5f ? exponent : exponent - 1);
 }
 
 bool nb_grid_has_zero(const nb_grid *g)

@@ -130,7 +130,9 @@ static bool coarse_channel(const nb_requant_spec *s, double scale, int32_t sign,
     double coarser = nb_scale_floor(s->x_lo, s->x_hi, s->x_zero, (double)c->size, c->n, s->bias / scale);
     if (!(coarser > 1))
         return false; /* it is not for want of room */
-    if (c->n == 1 && coarser < abs(c->w[0]))
+    if (s->blocks)
+        coarser = ldexp(1, (int)ceil(log2(coarser)));
+    else if (c->n == 1 && coarser < abs(c->w[0]))
         coarser = abs(c->w[0]) / floor(abs(c->w[0]) / coarser);
     codes less = {.n = c->n};
     for (int64_t i = 0; i < c->n; i++) {

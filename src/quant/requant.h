@@ -21,6 +21,7 @@ typedef struct {
     int32_t y_zero, y_lo, y_hi; /* clamp of the output codes */
     const int8_t *level;        /* [n_levels] what codes can be; NULL: any integer */
     int32_t n_levels;
+    bool blocks; /* codes are integers of few bits times a power of two: made coarser by another such power */
 } nb_requant_spec;
 
 typedef struct {

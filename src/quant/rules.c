@@ -189,7 +189,7 @@ static int32_t min_bits(const nb_fakequant_attr *a)
 
 static int32_t max_bits(const nb_fakequant_attr *a)
 {
-    return a->format->max_bits && !a->format->reals ? a->format->max_bits : 8;
+    return a->format->max_bits && !a->format->reals && !a->format->blocks ? a->format->max_bits : 8;
 }
 
 /* The bits that first and last layer have without a word about it: none that are simulated, if the others are not. */
@@ -209,10 +209,14 @@ static bool has_scheme(const nb_fakequant_attr *a)
 static nb_status check_weights(nb_graph *g, const nb_conf *map, const char *where, const nb_fakequant_attr *a)
 {
     const nb_format *f = a->format;
-    const bool levels = f->levels || f->book;
+    const bool levels = f->levels || f->book || f->blocks;
     if (levels && a->scheme != NB_SCHEME_SYMMETRIC)
         return nb_conf_fail(g->ctx, said(map, "scheme"), where, NB_E_CONFIG,
                             "scheme: format %s has levels of its own: full and asymmetric are of uniform and pow2",
+                            f->name);
+    if (f->blocks && a->per_last)
+        return nb_conf_fail(g->ctx, said(map, "granularity"), where, NB_E_CONFIG,
+                            "granularity: full: format %s has its blocks along the inputs: set granularity to channel",
                             f->name);
     const nb_conf *range = f->range && map ? nb_conf_get(map, "range") : NULL;
     if (range && (!nb_conf_text(range) || strcmp(nb_conf_text(range), "auto") != 0))
@@ -232,6 +236,11 @@ static nb_status check_format(nb_graph *g, const nb_conf *map, const char *where
         return nb_conf_fail(g->ctx, said(map, "learn"), where, NB_E_CONFIG,
                             "learn: %s: format %s has one scale for all layers, which no single one can train: set "
                             "learn to none, or format to pow2",
+                            a->learning->name, f->name);
+    if (f->blocks && a->learning->n_state > 0)
+        return nb_conf_fail(g->ctx, said(map, "learn"), where, NB_E_CONFIG,
+                            "learn: %s: format %s takes its powers of two from the weights of each block: set learn to "
+                            "none, or format to pow2",
                             a->learning->name, f->name);
     if (!a->weights && a->bits == 1 && a->scheme != NB_SCHEME_UNSIGNED)
         return nb_conf_fail(

@@ -110,8 +110,9 @@ static void settle_slice(void *arg, int64_t c, int32_t thread)
 
 /* ---- values ---- */
 
-/* Of row r. Unlike in a network of integers weights need not fit -127..127 less their zero point. */
-static void round_block(const nb_node *node, float *y, uint8_t *mask, const nb_fq_span *v, int32_t r)
+/* Of row r; place: of the first in the tensor. Unlike in a network of integers weights need not fit -127..127 less their zero
+ * point. */
+static void round_block(const nb_node *node, float *y, uint8_t *mask, const nb_fq_span *v, int32_t r, int64_t place)
 {
     const nb_fq_priv *p = node->priv;
     const nb_qparams *q = &p->q;
@@ -120,6 +121,10 @@ static void round_block(const nb_node *node, float *y, uint8_t *mask, const nb_f
     uint8_t codes[BLOCK];
     float moved[BLOCK];
     nb_klevels own;
+    if (p->exponent) {
+        nb_fq_round_blocks(node, y, mask, v, place, scale, scale);
+        return;
+    }
     if (v->draw.choose) {
         const nb_grid g = nb_fq_grid(node, r);
         nb_fq_round(moved, x, v->n, scale, &g, &v->draw, v->first);
@@ -161,7 +166,7 @@ static void round_task(void *arg, int64_t task, int32_t thread)
         const float *x = nb_fq_gather(in, nb_fq_values(j->n), &s, at, n);
         float *here = place(out, y, &s, at);
         const nb_fq_span v = {x, n, c * j->mask_stride * 8 + at, j->draw};
-        round_block(j->n, here, mask + at / 8, &v, (int32_t)c);
+        round_block(j->n, here, mask + at / 8, &v, (int32_t)c, s.first + at * s.stride);
         if (j->count)
             count_lost(&lost, &j->p->reals, x, here, n, j->p->q.scale[j->p->q.n > 1 ? c * nb_fq_group(j->n) : 0]);
         scatter(y, out, &s, at, n);

@@ -83,6 +83,30 @@ bool nb_quant_data_free(const nb_graph *g)
     return !nb_quant_needs_data(g);
 }
 
+/* ---- how many bytes weights take ---- */
+
+static bool symmetric(const nb_qparams *q)
+{
+    if (!q->level)
+        return q->lo == -q->hi;
+    for (int32_t t = 0; t < q->n_tables; t++)
+        for (int32_t i = 0, last = q->n_levels - 1; i <= last; i++)
+            if (q->level[t * q->n_levels + i] != -q->level[t * q->n_levels + last - i])
+                return false;
+    return true;
+}
+
+bool nb_quant_storage_settled(const nb_graph *g)
+{
+    for (int32_t i = 0; i < g->n; i++) {
+        const nb_fakequant_attr *a = quantizer(g->node[i]);
+        const bool moves = a && a->weights && (a->format->book || (a->learning && a->learning->book));
+        if (moves || (a && a->weights && !symmetric(g->node[i]->out.q)))
+            return false;
+    }
+    return true;
+}
+
 /* ---- how many codes are used ---- */
 
 typedef struct {
@@ -91,6 +115,14 @@ typedef struct {
     int32_t used, levels;
     double badness; /* > 1: to be named */
 } usage;
+
+/* How many codes there are with blocks: 0, and every mantissa at the finest step, at each coarser one those that are new, the
+ * upper half. */
+static int32_t codes_in_blocks(const nb_grid *g)
+{
+    const int32_t most = nb_grid_mantissas(g).hi;
+    return 1 + 2 * (most + g->block.depth * (most - most / 2));
+}
 
 static void count_codes(const nb_node *fq, const int8_t *code, const nb_qparams *q, usage *u)
 {
@@ -103,7 +135,8 @@ static void count_codes(const nb_node *fq, const int8_t *code, const nb_qparams 
         zeros += w[i] != 0.0f && code[i] == 0;
     }
     *u = (usage){.fq = fq, .zero = nonzero ? (double)zeros / (double)nonzero : 0};
-    u->levels = q->level ? q->n_levels : q->hi - q->lo + 1;
+    const nb_grid *g = &((const nb_fq_priv *)fq->priv)->grid;
+    u->levels = q->level ? q->n_levels : q->block ? codes_in_blocks(g) : q->hi - q->lo + 1;
     for (int32_t i = 0; i < 256; i++)
         u->used += seen[i] > 0;
     const double could = nonzero < u->levels ? (double)nonzero : (double)u->levels;
@@ -129,16 +162,17 @@ static nb_status usage_of(const nb_graph *g, const nb_node *fq, usage *u)
 static void describe(const usage *u, char *buf, size_t size)
 {
     const nb_fakequant_attr *a = u->fq->attr;
-    const nb_range *mse = nb_registry_find(nb_ranges, "mse");
+    const bool mse = a->range == nb_registry_find(nb_ranges, "mse") || a->format->range; /* or no range can be named */
+    const char *otherwise =
+        a->format->min_bits && a->format->min_bits == a->format->max_bits ? "another format" : "more bits";
     char what[96];
     if (u->zero > ZERO_SHARE)
         snprintf(what, sizeof what, "%.0f %% of them become 0", 100 * u->zero);
     else
         snprintf(what, sizeof what, "they use %d of %d levels", u->used, u->levels);
     snprintf(buf, size, "%s: range %s leaves most codes of its %d-bit weights unused, %s; %s%s%s would help",
-             u->fq->in[0]->name, a->range->name, a->bits, what, a->range == mse ? "" : "range: mse",
-             a->range == mse || a->per_channel ? "" : " and ",
-             a->per_channel ? (a->range == mse ? "more bits" : "") : "granularity: channel");
+             u->fq->in[0]->name, a->range->name, a->bits, what, mse ? "" : "range: mse",
+             mse || a->per_channel ? "" : " and ", a->per_channel ? (mse ? otherwise : "") : "granularity: channel");
 }
 
 /* Not where weights are no numbers. */

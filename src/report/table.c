@@ -22,7 +22,7 @@ typedef enum { CELL_BLANK, CELL_TEXT, CELL_INT, CELL_REAL } cell_kind;
 
 typedef struct {
     cell_kind kind;
-    int32_t decimals;
+    int32_t decimals; /* < 0: so many significant figures */
     int64_t whole;
     double real;
     const char *text;
@@ -129,6 +129,12 @@ void nb_table_add_real(nb_table *t, double v, int32_t decimals)
     add(t, (cell){.kind = CELL_REAL, .real = v, .decimals = decimals});
 }
 
+void nb_table_add_figures(nb_table *t, double v, int32_t figures)
+{
+    NB_ASSERT(figures >= 1 && figures <= 17);
+    add(t, (cell){.kind = CELL_REAL, .real = v, .decimals = -figures});
+}
+
 void nb_table_add_blank(nb_table *t)
 {
     add(t, (cell){.kind = CELL_BLANK});
@@ -186,7 +192,9 @@ static const char *render(const cell *c, char buf[CELL_BYTES])
         snprintf(buf, CELL_BYTES, "%" PRId64, c->whole);
         break;
     case CELL_REAL:
-        if (isfinite(c->real) && fabs(c->real) >= 1e15) /* %f would print up to 309 digits that mean nothing */
+        if (c->decimals < 0)
+            snprintf(buf, CELL_BYTES, "%.*g", (int)-c->decimals, c->real);
+        else if (isfinite(c->real) && fabs(c->real) >= 1e15) /* %f would print up to 309 digits that mean nothing */
             snprintf(buf, CELL_BYTES, "%.*e", (int)c->decimals, c->real);
         else
             snprintf(buf, CELL_BYTES, "%.*f", (int)c->decimals, c->real);

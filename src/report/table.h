@@ -38,8 +38,9 @@ void nb_table_footer(nb_table *t);
  * terminal. */
 void nb_table_add_text(nb_table *t, const char *text);
 void nb_table_add_int(nb_table *t, int64_t v);
-void nb_table_add_real(nb_table *t, double v, int32_t decimals); /* JSON: in full; not finite is null there */
-void nb_table_add_blank(nb_table *t);                            /* text: nothing; JSON: null */
+void nb_table_add_real(nb_table *t, double v, int32_t decimals);   /* JSON: in full; not finite is null there */
+void nb_table_add_figures(nb_table *t, double v, int32_t figures); /* the same, of any size: 0.00123, 1.2e-05 */
+void nb_table_add_blank(nb_table *t);                              /* text: nothing; JSON: null */
 
 /* Header, a rule, rows; two spaces between columns, no trailing spaces, every line ends. The caller frees with nb_free.
  */

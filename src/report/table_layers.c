@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "lower/intcheck.h"
+#include "lower/intfile.h"
 
 #include <stdio.h>
 
@@ -52,11 +53,14 @@ static void fill_row(const nb_graph *g, const nb_node *n, nb_layer_row *r)
         bool weight = k == 1 && n->op->role == NB_ROLE_MAC;
         if (leaf->flags & NB_NODE_PARAM)
             r->parameters += count;
+        int64_t exponents = 0;
         if (weight) {
+            const int32_t block = n->in[k]->out.q ? n->in[k]->out.q->block : 0, channels = leaf->out.shape.d[0];
+            exponents = block > 0 ? channels * ((count / channels + block - 1) / block) : 0;
             r->weight_bits = n->in[k]->out.q ? n->in[k]->out.q->bits : 32;
             r->levels = n->in[k]->out.q ? n->in[k]->out.q->n_levels : 0;
         }
-        r->bytes += weight ? (count * r->weight_bits + 7) / 8 : 4 * count;
+        r->bytes += weight ? (count * r->weight_bits + exponents * NB_PACK_EXPONENT_BITS + 7) / 8 : 4 * count;
     }
 }
 
@@ -105,9 +109,10 @@ nb_status nb_layers_of_integers(nb_ctx *ctx, const nb_intmodel *m, nb_layer_rows
             r->parameters = weights + channels;
             r->acc_bits = signed_bits(i->acc_bound);
             r->levels = i->n_levels;
-            r->bytes = (i->packing == NB_PACKING_CODES ? (weights * i->weight_bits + 7) / 8
-                                                       : channels * ((weights / channels * i->weight_bits + 7) / 8) +
-                                                             (int64_t)i->n_tables * i->n_levels + i->n_low) +
+            const nb_stream p = nb_stream_of(e, i);
+            r->bytes = (i->packing == NB_PACKING_CODES
+                            ? (weights * i->weight_bits + 7) / 8
+                            : (int64_t)nb_stream_bytes(&p) + (int64_t)i->n_tables * i->n_levels + i->n_low) +
                        (e->mult ? 12 : 4) * channels;
         }
     }

@@ -52,6 +52,13 @@ learns clip --set quant.activations.learn=pact --set quant.activations.bits=3 --
 learns book --set quant.weights.learn=codebook --set quant.weights.bits=3 --set quant.weights.granularity=tensor
 learns three --set quant.weights.learn=ttq --set quant.weights.bits=2 --set quant.weights.granularity=tensor
 
+# ---- block: exponents are no state ----
+blocks=(--set quant.weights.format=block --set quant.weights.range=auto --set quant.weights.bits=3 --set quant.weights.block=8)
+whole block "${blocks[@]}"
+learns stochastic "${blocks[@]}" --set quant.weights.rounding=stochastic --set quant.weights.granularity=tensor
+run 0 info stochastic/model.int.safetensors
+refuses 2 'learn: lsq: format block takes its powers of two from the weights' train tiny.yaml --set out=never "${blocks[@]}" --set quant.weights.learn=lsq
+
 # ---- lsq ----
 whole lsq "${lsq[@]}"
 for how in "--threads 1" "--reference"; do

@@ -7,13 +7,14 @@ here knows the closed forms. Needs numpy, scipy; run it in this folder.
 import numpy as np
 from scipy import integrate, optimize, special, stats
 
-DENSITIES = {("GAUSSIAN", False): stats.norm.pdf, ("LAPLACE", False): stats.laplace.pdf,
-             ("GAUSSIAN", True): stats.halfnorm.pdf, ("LAPLACE", True): stats.expon.pdf}
+DENSITIES = {("GAUSSIAN", False): stats.norm.pdf, ("LAPLACE", False): stats.laplace.pdf, ("UNIFORM", False): stats.uniform(-1, 2).pdf,
+             ("GAUSSIAN", True): stats.halfnorm.pdf, ("LAPLACE", True): stats.expon.pdf, ("UNIFORM", True): stats.uniform(0, 1).pdf}
 
 
 def noise(pdf, one_sided, intervals, clip):
     step = (1 if one_sided else 2) * clip / intervals
-    beyond = integrate.quad(lambda x: (x - clip) ** 2 * pdf(x), clip, clip + 80, epsabs=1e-15, epsrel=1e-12, limit=400)[0]
+    end = clip + 80 if pdf(2) > 0 else max(clip, 1)  # a uniform one ends at 1
+    beyond = integrate.quad(lambda x: (x - clip) ** 2 * pdf(x), clip, end, epsabs=1e-15, epsrel=1e-12, limit=400)[0]
     return step * step / 12 + (1 if one_sided else 2) * beyond
 
 

@@ -7,8 +7,8 @@ cd "$(dirname "$0")/../.." || exit 1
 shopt -s nullglob
 exec awk '
 BEGIN {
-    n = split("base kernels engine core quant config layers datasets model train lower post export import report bench sweep cli", names, " ")
-    split("0 1 2 2 3 3 4 4 4 5 5 5 6 6 6 6 7 8", levels, " ")
+    n = split("base kernels engine core quant config layers datasets model train lower post analysis export import report bench sweep cli", names, " ")
+    split("0 1 2 2 3 3 4 4 4 5 5 5 6 7 7 7 7 8 9", levels, " ")
     for (i = 1; i <= n; i++)
         level[names[i]] = levels[i]
     # Public headers belong to the folder that implements them (extend/lowering.h is what layers know of src/lower).

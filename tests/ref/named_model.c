@@ -44,6 +44,10 @@ nb_status ref_named_model(nb_ctx *ctx, const ref_model *r, nb_intmodel **out)
             info.n_levels = l->n;
             info.n_tables = l->tables;
         }
+        if (l->block > 0) {
+            info.weight_bits = l->bits;
+            info.block = l->block;
+        }
         st = nb_intbuilder_step(b, &e->steps[i], &info);
     }
     const nb_etensor *last = &e->tensors[e->steps[e->n_steps - 1].out];
@@ -84,4 +88,27 @@ void ref_read_offsets(int8_t *weights, const uint8_t *bytes, const int8_t *low, 
     read_indices((uint8_t *)weights, bytes, bits, g);
     for (int64_t i = 0; i < row * g->oc; i++)
         weights[i] = (int8_t)(low[i / row * apart] + (uint8_t)weights[i]);
+}
+
+/* Bits at .. at + n - 1 of a stream. */
+static int32_t bits_at(const uint8_t *bytes, int64_t at, int32_t n)
+{
+    int32_t v = 0;
+    for (int32_t b = 0; b < n; b++)
+        v |= (bytes[(at + b) / 8] >> ((at + b) % 8) & 1) << b;
+    return v;
+}
+
+void ref_read_blocks(int8_t *weights, const uint8_t *bytes, int32_t block, int32_t bits, const nb_geom *g)
+{
+    const int64_t row = (int64_t)g->kh * g->kw * (g->c / g->groups), whole = row / block, rest = row % block;
+    const int64_t of_block = 3 + (int64_t)block * bits, of_row = whole * of_block + (rest ? 3 + rest * bits : 0);
+    for (int32_t c = 0; c < g->oc; c++)
+        for (int64_t i = 0; i < row; i++) {
+            const uint8_t *stream = bytes + c * ((of_row + 7) / 8);
+            const int64_t at = i / block * of_block;
+            int32_t m = bits_at(stream, at + 3 + i % block * bits, bits);
+            m -= m >= 1 << (bits - 1) ? 1 << bits : 0;
+            *weights++ = (int8_t)(m * (1 << bits_at(stream, at, 3)));
+        }
 }

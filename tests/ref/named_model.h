@@ -14,5 +14,7 @@ void ref_read_levels(int8_t *weights, const uint8_t *bytes, const int8_t *level,
                      const nb_geom *g);
 void ref_read_offsets(int8_t *weights, const uint8_t *bytes, const int8_t *low, int32_t apart, int32_t bits,
                       const nb_geom *g);
+/* Those of a "block" tensor. */
+void ref_read_blocks(int8_t *weights, const uint8_t *bytes, int32_t block, int32_t bits, const nb_geom *g);
 
 #endif

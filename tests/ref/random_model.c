@@ -126,6 +126,23 @@ static int32_t move_channels(nb_rng *r, int8_t *w, int32_t channels, int32_t per
     return 127;
 }
 
+/* Of 2..7 bits, any exponent that fits; some blocks are all 0. */
+static int32_t draw_blocks(nb_rng *r, ref_levels *to, int8_t *w, int32_t channels, int32_t per)
+{
+    int32_t mantissa = 0, unit = 1;
+    to->bits = 2 + (int32_t)nb_rng_below(r, 6);
+    to->block = 1 + (int32_t)nb_rng_below(r, 40);
+    const int32_t limit = (1 << (to->bits - 1)) - 1;
+    for (int32_t i = 0; i < channels * per; i++) {
+        if (i % per % to->block == 0) {
+            unit = 1 << nb_rng_below(r, (uint32_t)(9 - to->bits));
+            mantissa = nb_rng_below(r, 5) == 0 ? 0 : limit;
+        }
+        w[i] = (int8_t)(unit * ((int32_t)nb_rng_below(r, (uint32_t)(2 * mantissa + 1)) - mantissa));
+    }
+    return 127;
+}
+
 static void give_weights(maker *k, nb_estep *s)
 {
     const nb_geom *g = &s->geom;
@@ -144,6 +161,8 @@ static void give_weights(maker *k, nb_estep *s)
         limit = 127;
     } else if (nb_rng_below(&k->of_levels, 3) == 0) {
         limit = move_channels(&k->of_levels, w, g->oc, per_oc, limit);
+    } else if (nb_rng_below(&k->of_levels, 3) == 0) {
+        limit = draw_blocks(&k->of_levels, &k->m->levels[s - k->m->e.steps], w, g->oc, per_oc);
     }
     for (int32_t i = 0; i < g->oc; i++)
         bias[i] = pick(k, -5000, 5000) * per_oc;

@@ -2,15 +2,15 @@
  * flattening, strides, groups, both code types, any zero points, tensors that share the arena as tightly as their
  * lifetimes allow. A third of the convolutions has weights from a table of levels, of index widths 1..8, with or without
  * 0, symmetric or not, a quarter of them a table for each channel; of the others some have grids that lie elsewhere in
- * every channel, as those with zero points do. */
+ * every channel, as those with zero points do, and some are in blocks with a power of two each. */
 #ifndef NB_REF_RANDOM_MODEL_H
 #define NB_REF_RANDOM_MODEL_H
 
 #include <nibble/engine.h>
 
-/* What a convolution's weights are drawn from; n = 0: all integers of a narrow grid. */
+/* What a convolution's weights are drawn from; n = 0: all integers of a narrow grid, with blocks times powers of two. */
 typedef struct {
-    int32_t bits, n, tables;
+    int32_t bits, n, tables, block;
     int8_t *level; /* [tables][n] */
 } ref_levels;
 

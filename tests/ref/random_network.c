@@ -180,7 +180,10 @@ static const struct {
                {"ternary", "", 2, 2, true},
                {"binary", "", 1, 1, true},
                {"binary", "", 1, 1, true},
-               {"fixed", "", 2, 8, false}};
+               {"fixed", "", 2, 8, false},
+               {"block", "", 2, 7, true},
+               {"block", ", block: 5, exponents: mse", 2, 7, true},
+               {"block", ", block: 1, depth: 1, exponents: largest", 2, 7, true}};
 
 static void weight_rules(writer *w, bool levels)
 {
@@ -197,7 +200,8 @@ static void weight_rules(writer *w, bool levels)
         put(w, "granularity: group, group: %d, ", pick(w, 1, 5));
     else
         put(w, "granularity: %s, ", pick(w, 0, 1) ? "channel" : "tensor");
-    const bool learns = pick(w, 0, 2) == 0 && strcmp(formats[f].name, "fixed") != 0;
+    const bool fixed = strcmp(formats[f].name, "fixed") == 0 || strcmp(formats[f].name, "block") == 0;
+    const bool learns = pick(w, 0, 2) == 0 && !fixed;
     put(w, "learn: %s}\n", learns ? learn[pick(w, 0, odd ? 4 : plain ? 3 : 1)] : "none");
 }
 

@@ -128,6 +128,15 @@ void ref_tiny_levels(ref_tiny *t, int32_t bits, const int8_t *level, int32_t n)
     t->sinfo[1].n_tables = 1;
 }
 
+void ref_tiny_blocks(ref_tiny *t, int32_t bits, int32_t block)
+{
+    const int32_t limit = (1 << (bits - 1)) - 1, row = 18;
+    for (int32_t i = 0; i < 54; i++)
+        t->conv1[i] = (int8_t)((i * 7 % (2 * limit + 1) - limit) * (1 << (i % row / block % (9 - bits))));
+    t->sinfo[1].weight_bits = bits;
+    t->sinfo[1].block = block;
+}
+
 nb_status ref_tiny_build(nb_ctx *ctx, const ref_tiny *t, nb_intmodel **out)
 {
     nb_intbuilder *b;

@@ -24,6 +24,8 @@ typedef struct {
 void ref_tiny_fill(ref_tiny *t, int32_t weight_bits);
 /* The first conv's weights become integers of a table, all of them in turn, stored as `bits` wide indices. */
 void ref_tiny_levels(ref_tiny *t, int32_t bits, const int8_t *level, int32_t n);
+/* The first convolution's weights, 18 to a channel, in blocks with exponents 0, 1, ... */
+void ref_tiny_blocks(ref_tiny *t, int32_t bits, int32_t block);
 /* Everything in t through the builder; *out belongs to the caller. */
 nb_status ref_tiny_build(nb_ctx *ctx, const ref_tiny *t, nb_intmodel **out);
 nb_status ref_tiny_model(nb_ctx *ctx, int32_t weight_bits, nb_intmodel **out);

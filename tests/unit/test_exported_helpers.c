@@ -84,6 +84,26 @@ static void indices_give_the_levels_they_stand_for(void **state)
     }
 }
 
+static void blocks_give_the_weights_that_were_packed(void **state)
+{
+    enum { ROW = 45 };
+    int8_t weights[ROW], back[ROW];
+    uint8_t packed[2 * ROW];
+    (void)state;
+    for (int32_t bits = 2; bits <= 7; bits++)
+        for (int32_t block = 1; block <= ROW + 1; block++) {
+            const nb_stream p = {.rows = 1, .row = ROW, .bits = bits, .block = block};
+            const int32_t levels = (1 << bits) - 1;
+            for (int32_t i = 0; i < ROW; i++) {
+                const int32_t mantissa = (int32_t)(draw((uint32_t)i) % (uint32_t)levels) - levels / 2;
+                weights[i] = (int8_t)(mantissa * (1 << i / block % (9 - bits)));
+            }
+            nb_stream_pack(packed, weights, &p);
+            net_blocks(back, packed, block, bits, ROW);
+            assert_memory_equal(back, weights, ROW);
+        }
+}
+
 /* Odd lengths and distances: vectors of 4 and 8 have rests. */
 static void dot_products_are_sums_of_products(void **state)
 {
@@ -165,6 +185,7 @@ int main(void)
         cmocka_unit_test(both_rescales_are_the_one_of_the_engine),
         cmocka_unit_test(unpacking_gives_the_codes_that_were_packed),
         cmocka_unit_test(indices_give_the_levels_they_stand_for),
+        cmocka_unit_test(blocks_give_the_weights_that_were_packed),
         cmocka_unit_test(dot_products_are_sums_of_products),
         cmocka_unit_test(of_equal_logits_the_first_is_the_largest),
         cmocka_unit_test(the_self_test_names_the_first_image_that_differs),

@@ -142,7 +142,25 @@ BEND_LEVELS(one_level, t->sinfo[1].n_levels = 1)
 BEND_LEVELS(levels_too_narrow, t->sinfo[1].weight_bits = 0)
 BEND_LEVELS(levels_too_wide, t->sinfo[1].weight_bits = 9)
 
+/* Blocks of 5 with 3 bits, exponents 0..3 in each channel. */
+#define BEND_BLOCKS(name, code)                                                                                        \
+    static void name(ref_tiny *t)                                                                                      \
+    {                                                                                                                  \
+        ref_tiny_blocks(t, 3, 5);                                                                                      \
+        code;                                                                                                          \
+    }
+BEND_BLOCKS(no_exponent, t->conv1[18 + 6] = 7)
+BEND_BLOCKS(block_too_negative, t->conv1[20] = -128)
+BEND_BLOCKS(block_negative, t->sinfo[1].block = -1)
+BEND_BLOCKS(block_too_wide, t->sinfo[1].weight_bits = 8)
+BEND_BLOCKS(block_of_levels, t->sinfo[1].level = t->levels)
+
 static const fault faults[] = {
+    {no_exponent, "conv step 1 \"c1\": weight[1][5]: the block that begins here has no power of two"},
+    {block_too_negative, "weight[1][2]: -128: must be -127..127"},
+    {block_negative, "block: -1: must be 1 or more, 0 without blocks"},
+    {block_too_wide, "weight_bits: 8: must be 2..7 in blocks"},
+    {block_of_levels, "block: 5: must be 0 with levels"},
     {no_level, "conv step 1 \"c1\": weight[1][2]: 5: is none of its 4 levels"},
     {level_twice, "conv step 1 \"c1\": levels[2]: 0: must be more than the one before, 0"},
     {levels_unsorted, "levels[2]: -1: must be more than the one before, 0"},

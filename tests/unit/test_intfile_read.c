@@ -111,7 +111,8 @@ static nb_status parse_edited(sandbox *s, const file *f, const char *from, const
 static const struct {
     const char *from, *to, *sentence;
 } edits[] = {
-    {"nibble-int 1", "nibble-int 4", "written by a newer Nibble (format \"nibble-int 4\""},
+    {"nibble-int 1", "nibble-int 5", "written by a newer Nibble (format \"nibble-int 5\""},
+    {"nibble-int 1", "nibble-int 4", "format \"nibble-int 4\" is for layers with blocks: there are none"},
     {"nibble-int 1", "nibble-int 3",
      "format \"nibble-int 3\" is for layers with offsets or levels of each channel, or tensors of 1 bit: there are "
      "none"},
@@ -195,6 +196,15 @@ static const struct {
     {"\"accuracy\":\"0.1\"", "\"accuracy\":\"\"", "accuracy: must be a number in 0..1"},
 };
 
+/* c1 in blocks of 5 with mantissas of 3 bits: 18 of them and 4 exponents, 66 bits to a channel. */
+static file open_blocks(sandbox *s)
+{
+    ref_tiny t;
+    ref_tiny_fill(&t, 4);
+    ref_tiny_blocks(&t, 3, 5);
+    return open_model(s, &t);
+}
+
 static void every_edit_of_the_header_gives_its_sentence(void **state)
 {
     sandbox *s = *state;
@@ -238,6 +248,33 @@ static void every_edit_of_levels_gives_its_sentence(void **state)
         if (parse_edited(s, &f, levels[i].from, levels[i].to) != NB_E_FORMAT ||
             !strstr(nb_ctx_error(s->ctx), levels[i].sentence))
             fail_msg("%s -> %s: want \"%s\", got \"%s\"", levels[i].from, levels[i].to, levels[i].sentence,
+                     nb_ctx_error(s->ctx));
+    close_tiny(s, &f);
+}
+
+static void every_edit_of_blocks_gives_its_sentence(void **state)
+{
+    static const struct {
+        const char *from, *to, *sentence;
+    } blocks[] = {
+        {"nibble-int 4", "nibble-int 3", "step 1: packing: \"block\": only format \"nibble-int 4\" has it"},
+        {Q("block") ":5", Q("blocks") ":5", "step 1: \"block\" must be a number"},
+        {Q("block") ":5", Q("block") ":5.5", "step 1: block: 5.5: must be a whole number"},
+        {Q("block") ":5", Q("block") ":0", "step 1: block: 0: must be 1 or more"},
+        {Q("block") ":5", Q("block") ":-5", "step 1: block: -5: must be 1 or more"},
+        {Q("block") ":5", Q("block") ":2", "tensor \"c1.weight\" has 27 values: must have 33"},
+        {"," Q("block") ":5", "", "step 1: has 9 keys: must have 10"},
+        {Q("packing") ":" Q("block"), Q("packing") ":" Q("s4"), "step 1: has 10 keys: must have 9"},
+        {Q("weight_bits") ":3", Q("weight_bits") ":1", "step 1: weight_bits: 1: must be 2..7 in blocks"},
+        {Q("weight_bits") ":3", Q("weight_bits") ":8", "step 1: weight_bits: 8: must be 2..7 in blocks"},
+    };
+    sandbox *s = *state;
+    file f = open_blocks(s);
+    assert_int_equal(parse_edited(s, &f, "in.fq", "xy.fq"), NB_OK);
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        if (parse_edited(s, &f, blocks[i].from, blocks[i].to) != NB_E_FORMAT ||
+            !strstr(nb_ctx_error(s->ctx), blocks[i].sentence))
+            fail_msg("%s -> %s: want \"%s\", got \"%s\"", blocks[i].from, blocks[i].to, blocks[i].sentence,
                      nb_ctx_error(s->ctx));
     close_tiny(s, &f);
 }
@@ -318,6 +355,19 @@ static void levels_and_indices_outside_their_bounds_are_refused(void **state)
         {"c1.bias", 3, 0x7F, "the accumulator could reach"},
     };
     file f = open_levels(s);
+    every_bent_byte_is_refused(s, &f, data, sizeof data / sizeof *data);
+    close_tiny(s, &f);
+}
+
+static void blocks_outside_their_bounds_are_refused(void **state)
+{
+    sandbox *s = *state;
+    static const bent_byte data[] = {
+        {"c1.weight", 0, 0x20, "weight 0 of channel 0 is more than 127, or its mantissa is not -3..3"},
+        {"c1.weight", 9, 0x07, "weight 1 of channel 1 is more than 127, or its mantissa is not -3..3"},
+        {"c1.weight", 8, 0x07, "tensor \"c1.weight\": channel 0: unused bits of the last byte must be 0"},
+    };
+    file f = open_blocks(s);
     every_bent_byte_is_refused(s, &f, data, sizeof data / sizeof *data);
     close_tiny(s, &f);
 }
@@ -451,6 +501,8 @@ int main(void)
         cmocka_unit_test(every_edit_of_the_header_gives_its_sentence),
         cmocka_unit_test(every_edit_of_levels_gives_its_sentence),
         cmocka_unit_test(levels_and_indices_outside_their_bounds_are_refused),
+        cmocka_unit_test(blocks_outside_their_bounds_are_refused),
+        cmocka_unit_test(every_edit_of_blocks_gives_its_sentence),
         cmocka_unit_test(two_tensors_in_one_place_are_refused),
         cmocka_unit_test(an_extra_tensor_is_refused),
         cmocka_unit_test(codes_and_numbers_outside_their_bounds_are_refused),

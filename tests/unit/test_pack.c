@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -202,6 +203,89 @@ static void every_channel_may_have_levels_of_its_own(void **state)
     assert_memory_equal(back, weights, 6);
 }
 
+/* ---- blocks ---- */
+
+/* Exponents 0 and 2 in front of blocks of two, 3 bits: 000, 011, 111 | 010, 101 (-3), 001; 18 bits. */
+static void an_exponent_stands_in_front_of_its_block(void **state)
+{
+    (void)state;
+    static const int8_t weights[4] = {3, -1, -12, 4};
+    const nb_stream p = {.rows = 1, .row = 4, .bits = 3, .block = 2};
+    uint8_t packed[3];
+    int8_t back[4];
+    int64_t at;
+    assert_int_equal(nb_stream_bytes(&p), 3);
+    nb_stream_pack(packed, weights, &p);
+    assert_memory_equal(packed, ((const uint8_t[]){0xD8, 0xD5, 0x00}), 3);
+    assert_int_equal(nb_stream_unpack(back, packed, &p, &at), NB_STREAM_FINE);
+    assert_memory_equal(back, weights, 4);
+}
+
+static void the_exponent_is_the_smallest_that_does(void **state)
+{
+    (void)state;
+    for (int32_t bits = 2; bits <= 7; bits++)
+        for (int32_t a = -127; a <= 127; a++)
+            for (int32_t b = -127; b <= 127; b++) {
+                const int32_t limit = (1 << (bits - 1)) - 1;
+                int32_t want = -1;
+                for (int32_t e = 6; e >= 0; e--)
+                    if (a % (1 << e) == 0 && b % (1 << e) == 0 && abs(a) >> e <= limit && abs(b) >> e <= limit)
+                        want = e;
+                assert_int_equal(nb_pack_exponent((const int8_t[]){(int8_t)a, (int8_t)b}, 2, bits), want);
+            }
+    assert_int_equal(nb_pack_exponent((const int8_t[]){0, 0}, 2, 2), 0);
+}
+
+static void blocks_come_back_whatever_their_size(void **state)
+{
+    (void)state;
+    int8_t weights[3 * 41], back[3 * 41];
+    uint8_t packed[3 * 60 + 1];
+    for (int32_t bits = 2; bits <= 7; bits++)
+        for (int32_t block = 1; block <= 42; block++)
+            for (int32_t row = 1; row <= 41; row += 5) {
+                const nb_stream p = {.rows = 3, .row = row, .bits = bits, .block = block};
+                const int32_t levels = (1 << bits) - 1, bits_of_row = row * bits + 3 * ((row - 1) / block + 1);
+                for (int32_t i = 0; i < 3 * row; i++)
+                    weights[i] = (int8_t)((i * 29 % levels - levels / 2) * (1 << i % row / block % (9 - bits)));
+                assert_int_equal(nb_stream_bytes(&p), 3 * ((bits_of_row + 7) / 8));
+                memset(packed, 0xA5, sizeof packed);
+                nb_stream_pack(packed, weights, &p);
+                assert_int_equal(packed[nb_stream_bytes(&p)], 0xA5);
+                int64_t at = -1;
+                assert_int_equal(nb_stream_unpack(back, packed, &p, &at), NB_STREAM_FINE);
+                assert_memory_equal(back, weights, (size_t)(3 * row));
+            }
+}
+
+/* The bytes of the first test, bent. */
+static void blocks_that_a_writer_would_not_write_are_refused_where_they_are(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t byte[3];
+        nb_stream_fault fault;
+        int64_t at;
+    } bent[] = {
+        {{0xD8, 0xD5, 0x00}, NB_STREAM_FINE, 0},
+        {{0xD9, 0xD5, 0x00}, NB_STREAM_FINE, 0},         /* exponent 1: 6, -2 */
+        {{0xE0, 0xD5, 0x00}, NB_STREAM_BAD_INDEX, 0},    /* mantissa 100, -4 */
+        {{0xD8, 0xDD, 0x00}, NB_STREAM_BAD_INDEX, 2},    /* exponent 6: -3 * 64 */
+        {{0xC9, 0xD5, 0x00}, NB_STREAM_BAD_EXPONENT, 0}, /* 1, -1 with exponent 1 are 2, -2 with 0 */
+        {{0xD8, 0x05, 0x00}, NB_STREAM_BAD_EXPONENT, 2}, /* 0, 0 with exponent 2 */
+        {{0xD8, 0xD5, 0x04}, NB_STREAM_SPARE_BITS, 0},
+    };
+    const nb_stream p = {.rows = 1, .row = 4, .bits = 3, .block = 2};
+    for (size_t i = 0; i < sizeof bent / sizeof *bent; i++) {
+        int8_t w[4];
+        int64_t at = -1;
+        if (nb_stream_unpack(w, bent[i].byte, &p, &at) != bent[i].fault ||
+            (bent[i].fault != NB_STREAM_FINE && at != bent[i].at))
+            fail_msg("case %d: at %d", (int)i, (int)at);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +302,10 @@ int main(void)
         cmocka_unit_test(plain_are_narrow_codes_of_8_4_and_2_bits),
         cmocka_unit_test(an_offset_past_127_is_refused),
         cmocka_unit_test(every_channel_may_have_levels_of_its_own),
+        cmocka_unit_test(an_exponent_stands_in_front_of_its_block),
+        cmocka_unit_test(the_exponent_is_the_smallest_that_does),
+        cmocka_unit_test(blocks_come_back_whatever_their_size),
+        cmocka_unit_test(blocks_that_a_writer_would_not_write_are_refused_where_they_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -74,6 +74,21 @@ static void integers_show_accumulators_and_packed_bytes(void **state)
     nb_intmodel_free(*state, m);
 }
 
+/* 18 weights of 3 bits and 4 exponents of 3 for each channel: 66 bits. */
+static void blocks_take_their_exponents_too(void **state)
+{
+    ref_tiny t;
+    nb_intmodel *m;
+    nb_layer_rows l;
+    ref_tiny_fill(&t, 4);
+    ref_tiny_blocks(&t, 3, 5);
+    assert_int_equal(ref_tiny_build(*state, &t, &m), NB_OK);
+    assert_int_equal(nb_layers_of_integers(*state, m, &l), NB_OK);
+    assert_int_equal(l.rows[1].bytes, 3 * 9 + 12 * 3);
+    nb_free(*state, l.rows);
+    nb_intmodel_free(*state, m);
+}
+
 static void no_memory_is_said_and_nothing_is_lost(void **state)
 {
     nb_intmodel *m;
@@ -103,6 +118,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(merged_layers_of_a_quantized_network_have_no_bits_of_their_own, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(integers_show_accumulators_and_packed_bytes, setup, teardown),
+        cmocka_unit_test_setup_teardown(blocks_take_their_exponents_too, setup, teardown),
         cmocka_unit_test_setup_teardown(no_memory_is_said_and_nothing_is_lost, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

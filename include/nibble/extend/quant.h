@@ -26,7 +26,15 @@ typedef enum {
 
 enum { NB_MOST_LEVEL = 127 }; /* a code of weights is an 8-bit integer that can be negated */
 
-/* The codes there are: every integer of lo..hi, or the levels. */
+/* Weights in a row of an output channel that have an exponent in common. */
+typedef struct {
+    int32_t n;        /* of a block, the last of a channel may have fewer; 0: there are none */
+    int32_t depth;    /* exponents are 0..depth */
+    bool least_error; /* a block has the exponent of least squared error, else the smallest that cuts nothing off */
+} nb_weight_blocks;
+
+/* The codes there are: every integer of lo..hi, or the levels, or with blocks every mantissa of lo / 2^depth..hi / 2^depth
+ * times 2^exponent. */
 typedef struct nb_grid {
     int32_t bits, lo, hi;
     nb_dtype dtype;
@@ -38,6 +46,7 @@ typedef struct nb_grid {
     const float
         *edge; /* [n_levels - 1] where level i ends and i + 1 begins, in units of the scale; NULL: in the middle */
     const float *real; /* [n_levels] levels that are no integers, in units of the scale; the largest is hi. NULL else */
+    nb_weight_blocks block;
     const nb_format *format; /* rounds scales; NULL: any will do */
     const void *format_attr;
 } nb_grid;
@@ -65,6 +74,11 @@ NB_API int32_t nb_grid_zero(const nb_grid *g, float z);
 NB_API int32_t nb_grid_nearest(const nb_grid *g, float v);
 /* The same for every grid, real ones included (of two levels of these the one that is an even number from 0). */
 NB_API float nb_grid_round(const nb_grid *g, float v);
+/* Of a grid with blocks: that of the mantissas, and the exponent of a block of n weights. */
+NB_API nb_grid nb_grid_mantissas(const nb_grid *g);
+NB_API int32_t nb_grid_exponent(const nb_grid *g, float scale, const float *w, int64_t n);
+/* The smallest power of two that is not below v, which is normal and positive. */
+NB_API float nb_power_of_two(float v);
 /* Levels and edges that follow from a range's state, for formats that have them so: level [n_levels], edge [n_levels - 1]
  * are filled in, and are g's from then on. */
 NB_API void nb_grid_book(nb_grid *g, const float *state, int8_t *level, float *edge);
@@ -82,6 +96,9 @@ struct nb_format {
     /* Where levels gives none, what they are in units of the scale: as far above 0 as below, the largest a whole number.
      * A network with such a quantizer is simulated. NULL or 0: there are only integers. */
     int32_t (*reals)(const void *attr, int32_t bits, float *level);
+    /* Of weights: codes are mantissas of `bits` bits times 2^exponent, one exponent for the weights of a block. A network where
+     * such a code is more than 127 is simulated. NULL, or without n or depth: every code is of its own. */
+    nb_weight_blocks (*blocks)(const void *attr, int32_t bits);
     /* Bits of a code, where the format's keys say them; NULL: the key `bits` does. */
     int32_t (*width)(const void *attr);
     float (*scale)(const void *attr, float wanted); /* not below wanted; NULL: wanted itself */

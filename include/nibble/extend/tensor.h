@@ -36,6 +36,7 @@ typedef struct {
     const int8_t *level; /* [n_tables][n_levels] each ascending, -127..127; NULL: every integer lo..hi */
     int32_t n_levels;    /* at most 2^bits */
     int32_t n_tables;    /* 1, or n: a table for each channel; 0 without levels */
+    int32_t block; /* > 0: so many weights in a row of a channel are integers of `bits` bits times one power of two */
 } nb_qparams;
 
 typedef struct {

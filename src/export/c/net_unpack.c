@@ -39,6 +39,35 @@ net_HELPER void net_levels(int8_t *to, const uint8_t *from, const int8_t *level,
 }
 /* ==== */
 
+/* ==== cgen_text_blocks ==== */
+/* n weights in blocks: 3 bits of an exponent, then a mantissa of `bits` bits each, two's complement, a little-endian stream. */
+net_HELPER void net_blocks(int8_t *to, const uint8_t *from, int32_t block, int32_t bits, int32_t n)
+{
+    const int32_t half = (int32_t)1 << (bits - 1);
+    uint32_t stream = 0;
+    int32_t have = 0, left = 0, unit = 1;
+    while (n > 0) {
+        const int32_t width = left > 0 ? bits : 3;
+        int32_t value;
+        if (have < width) {
+            stream |= (uint32_t)*from++ << have;
+            have += 8;
+        }
+        value = (int32_t)(stream & (((uint32_t)1 << width) - 1));
+        stream >>= width;
+        have -= width;
+        if (left > 0) {
+            *to++ = (int8_t)(((value ^ half) - half) * unit);
+            left--;
+            n--;
+        } else {
+            unit = (int32_t)1 << value;
+            left = block;
+        }
+    }
+}
+/* ==== */
+
 /* ==== cgen_text_offsets ==== */
 /* n weights from their distances to `low`, `bits` bits each, a little-endian stream. */
 net_HELPER void net_offsets(int8_t *to, const uint8_t *from, int32_t low, int32_t bits, int32_t n)
