@@ -1,0 +1,38 @@
+/* quantity.c - see quantity.h. In the C locale, whatever the program around us has set. */
+#include "base/quantity.h"
+
+#include "base/numtext.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const nb_unit nb_units_of_bytes[] = {{"", 1},        {"B", 1},       {"kB", 1000}, {"MB", 1000000},
+                                     {"KiB", 1024}, {"MiB", 1 << 20}, {0}};
+const nb_unit nb_units_of_counts[] = {{"", 1}, {"k", 1000}, {"M", 1000000}, {"G", 1000000000}, {0}};
+
+bool nb_quantity(const char *text, const nb_unit *units, int64_t *out)
+{
+    const double most = 9007199254740992.0; /* 2^53: up to here a double is exact */
+    const size_t digits = strspn(text, "0123456789."), longest = 40;
+    char number[41] = "";
+    if (digits == 0 || digits > longest || strspn(text, ".") == digits)
+        return false;
+    memcpy(number, text, digits);
+    const char *unit = text + digits;
+    unit += *unit == ' ';
+    const nb_unit *u = units;
+    while (u->name && strcmp(u->name, unit) != 0)
+        u++;
+    if (!u->name)
+        return false;
+    nb_c_locale locale;
+    char *end;
+    nb_c_locale_enter(&locale);
+    const double v = floor(strtod(number, &end) * (double)u->times);
+    nb_c_locale_leave(&locale);
+    if (*end || !(v >= 1 && v <= most))
+        return false;
+    *out = (int64_t)v;
+    return true;
+}
