@@ -169,7 +169,7 @@ static nb_status open_steps(analyze_networks *a)
     a->steps.quiet = true;
     const bool listed = nb_conf_get(a->e.exp.quant, "steps") && !a->steps.list.tried;
     const bool trained = !a->anew && *a->weights->metrics;
-    return listed || trained ? NB_OK : cli_post_steps_recommend(&a->steps, data_free);
+    return listed || trained || a->only_listed_steps ? NB_OK : cli_post_steps_recommend(&a->steps, data_free);
 }
 
 static nb_status open_networks(analyze_networks *a)

@@ -20,6 +20,7 @@ typedef struct {
     int32_t n_ranges;           /* images for that */
     cli_post_steps steps, more; /* of the config; one more that is tried */
     bool bare;                  /* without any, for once */
+    bool only_listed_steps;     /* by the caller: none are recommended, as in training */
     nb_graph *twin, *reference; /* the probe's: simulated, node by node; reference NULL: twin's own values unrounded */
     nb_probe *probe;
     nb_intmodel *integers; /* NULL: it is simulated */
