@@ -96,8 +96,8 @@ static nb_status add_widths(allocate_choice *a, allocate_cell *c)
         if (k.by)
             c->bits[c->n++] = a->widths[i];
     }
-    if (!c->fixed && c->n == 0)
-        c->fixed = "its format";
+    if (!c->fixed && (c->n == 0 || (c->n == 1 && c->bits[0] == c->was)))
+        c->fixed = "no other width";
     if (c->fixed) {
         c->n = 1;
         c->bits[0] = c->was;
@@ -393,8 +393,9 @@ static nb_status solve_within(const allocate_choice *a, int64_t budget, int64_t 
     const int64_t base = a->unit == ALLOCATE_FLASH ? a->widest.flash_bytes : 0;
     if (!make_problem(a, ram, &least))
         return nb_fail(a->of->c->ctx, NB_E_CONFIG,
-                       "--budget-ram: the smallest possible is %" PRId64 " bytes: values take a byte each at any width",
-                       least);
+                       "--budget-ram: %" PRId64 " cannot be reached: the smallest possible is %" PRId64
+                       " bytes (values take a byte each at any width)",
+                       a->ram, least);
     NB_TRY(nb_allocate(a->of->c->ctx, a->problem, a->n_cells, budget - base, out, a->picks));
     out->least += base;
     out->cost += base;
