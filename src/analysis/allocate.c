@@ -151,8 +151,7 @@ static void add_rises(work *w, int32_t g)
                 best = i;
             }
         }
-        w->rises[w->n_rises++] =
-            (rise){g, f->at[best].cost - f->at[at].cost, f->at[at].loss - f->at[best].loss};
+        w->rises[w->n_rises++] = (rise){g, f->at[best].cost - f->at[at].cost, f->at[at].loss - f->at[best].loss};
     }
 }
 

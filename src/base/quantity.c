@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const nb_unit nb_units_of_bytes[] = {{"", 1},        {"B", 1},       {"kB", 1000}, {"MB", 1000000},
+const nb_unit nb_units_of_bytes[] = {{"", 1},       {"B", 1},         {"kB", 1000}, {"MB", 1000000},
                                      {"KiB", 1024}, {"MiB", 1 << 20}, {0}};
 const nb_unit nb_units_of_counts[] = {{"", 1}, {"k", 1000}, {"M", 1000000}, {"G", 1000000000}, {0}};
 

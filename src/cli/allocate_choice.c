@@ -281,8 +281,7 @@ static nb_status losses_of_fixed(allocate_choice *a, nb_probe_change *change, nb
         if (!a->cell[i].fixed)
             continue;
         change[i] = (nb_probe_change){a->cell[i].site, nb_probe_site_at(a->of->probe, a->cell[i].site)->fq};
-        trial[t.n_trials++] =
-            (nb_trial){.network = {.base = NB_PROBE_FLOAT, .change = &change[i], .n_changes = 1}};
+        trial[t.n_trials++] = (nb_trial){.network = {.base = NB_PROBE_FLOAT, .change = &change[i], .n_changes = 1}};
     }
     NB_TRY(nb_trials_run(a->of->probe, &t));
     for (int32_t i = 0, k = 0; i < a->n_cells; i++)
@@ -416,7 +415,8 @@ nb_status allocate_solve(allocate_choice *a)
         nb_allocation best;
         NB_TRY(solve_within(a, a->budget, ram, &best));
         if (!best.fits)
-            return nb_fail(ctx, NB_E_CONFIG, "--budget%s: %" PRId64 " cannot be reached: the smallest possible is %" PRId64 " %s",
+            return nb_fail(ctx, NB_E_CONFIG,
+                           "--budget%s: %" PRId64 " cannot be reached: the smallest possible is %" PRId64 " %s",
                            a->unit == ALLOCATE_FLASH ? "" : "-macs", a->budget, best.least,
                            a->unit == ALLOCATE_FLASH ? "bytes" : "bit operations");
         NB_TRY(size_of(a, a->picks, NO_PICKS, 0, &a->size));

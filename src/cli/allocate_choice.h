@@ -17,14 +17,14 @@ typedef struct {
     const char *layer;
     int32_t site;
     bool weights;
-    const char *fixed;             /* why its width is no part of the choice; NULL: it is */
-    int32_t was;                   /* bits it has in the config */
-    int32_t n;                     /* widths, ascending; 1 where it is fixed */
+    const char *fixed; /* why its width is no part of the choice; NULL: it is */
+    int32_t was;       /* bits it has in the config */
+    int32_t n;         /* widths, ascending; 1 where it is fixed */
     int32_t bits[ALLOCATE_WIDTHS];
-    double loss[ALLOCATE_WIDTHS];  /* divergence of the network in which it alone is on, nats per image */
+    double loss[ALLOCATE_WIDTHS]; /* divergence of the network in which it alone is on, nats per image */
     int64_t flash[ALLOCATE_WIDTHS], ram[ALLOCATE_WIDTHS]; /* beside the network with the widest widths; whole network */
-    int64_t macs;                  /* of a layer with weights, per image */
-    int32_t reads;                 /* cell of what that layer reads; -1: none */
+    int64_t macs;                                         /* of a layer with weights, per image */
+    int32_t reads;                                        /* cell of what that layer reads; -1: none */
     int32_t pick;
 } allocate_cell;
 

@@ -308,10 +308,11 @@ static void add_comment(const session *s, nb_text *t)
             nb_text_printf(t, " %s %s", budgets[i], cli_value(s->c, budgets[i]));
     nb_text_printf(t, "\n# It takes %" PRId64 " bytes of flash and %" PRId64 " of RAM as exported C.\n",
                    a->size.flash_bytes, a->size.ram_bytes);
-    nb_text_printf(t,
-                   "# Predicted loss: %.6f nats of divergence from the float network, the sum of each quantizer's alone, "
-                   "on %d training images:\n",
-                   allocate_loss(a), s->images.n);
+    nb_text_printf(
+        t,
+        "# Predicted loss: %.6f nats of divergence from the float network, the sum of each quantizer's alone, "
+        "on %d training images:\n",
+        allocate_loss(a), s->images.n);
     for (int32_t i = 0; i < a->n_cells; i++) {
         const allocate_cell *c = &a->cell[i];
         nb_text_printf(t, "#   %d bits  %.6f  %s of ", c->bits[c->pick], c->loss[c->pick],
@@ -362,8 +363,9 @@ static void print_whole(const session *s)
 {
     const allocate_choice *a = &s->choice;
     const double n = (double)s->images.n;
-    printf("\nwhole network, not trained: divergence %.6f with the chosen bits, %.6f with the config's; predicted %.6f\n",
-           s->chosen.kl / n, s->before.kl / n, allocate_loss(a));
+    printf(
+        "\nwhole network, not trained: divergence %.6f with the chosen bits, %.6f with the config's; predicted %.6f\n",
+        s->chosen.kl / n, s->before.kl / n, allocate_loss(a));
     printf("exported C: %" PRId64 " bytes of flash%s, %" PRId64 " of RAM\n", a->size.flash_bytes,
            a->size.settled ? "" : " (about: the weights' grid is not symmetric)", a->size.ram_bytes);
     if (cli_value(s->c, "--output"))
@@ -486,11 +488,14 @@ const cli_command cli_command_allocate = {
     .help = "bits for every layer under a budget of bytes or bit operations",
     .more =
         "Every quantizer is tried alone at every width, all else float, and the widths are chosen whose costs fit the\n"
-        "budget and whose losses have the smallest sum; no other choice has a smaller one. A loss is the divergence (KL, in\n"
+        "budget and whose losses have the smallest sum; no other choice has a smaller one. A loss is the divergence "
+        "(KL, in\n"
         "nats) of the class probabilities from the float network's; small ones of different quantizers add up. Flash\n"
-        "is what the header of the exported C states. Of flash and RAM weights alone are chosen (an output's codes take a\n"
+        "is what the header of the exported C states. Of flash and RAM weights alone are chosen (an output's codes "
+        "take a\n"
         "byte each at any width), of bit operations outputs, too. What the config fixes stays: bits in quant.layers,\n"
-        "first_last_bits where it is written and not 0. A float run folder or checkpoint may stand for CONFIG --from CKPT.\n",
+        "first_last_bits where it is written and not 0. A float run folder or checkpoint may stand for CONFIG --from "
+        "CKPT.\n",
     .options = options,
     .min_args = 1,
     .max_args = 1,

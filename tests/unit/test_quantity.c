@@ -36,9 +36,26 @@ static void bytes_have_units_of_both_kinds(void **state)
 
 static void what_is_no_amount_is_refused(void **state)
 {
-    static const char *const wrong[] = {"",     "KiB",   "-4",   "0",   "0.5",   "1e9",    "0x10",  "nan",    "inf",
-                                        "4 0",  "1.2.3", "40KB", "40K", "40kib", "40KiB ", ".",     "40  KiB", "9e99",
-                                        "9999999999999999999999", "99999999999999999999999999999999999999999MB"};
+    static const char *const wrong[] = {"",
+                                        "KiB",
+                                        "-4",
+                                        "0",
+                                        "0.5",
+                                        "1e9",
+                                        "0x10",
+                                        "nan",
+                                        "inf",
+                                        "4 0",
+                                        "1.2.3",
+                                        "40KB",
+                                        "40K",
+                                        "40kib",
+                                        "40KiB ",
+                                        ".",
+                                        "40  KiB",
+                                        "9e99",
+                                        "9999999999999999999999",
+                                        "99999999999999999999999999999999999999999MB"};
     (void)state;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_int_equal(bytes(wrong[i]), -1);
