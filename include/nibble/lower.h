@@ -29,7 +29,7 @@ NB_API const void *nb_intmodel_run(const nb_intmodel *m, void *arena, const uint
 /* One image: u8 pixels [h, w, c] of the input tensor's size -> dequantized logits [classes]. */
 NB_API nb_status nb_intmodel_logits(nb_ctx *ctx, const nb_intmodel *m, const uint8_t *pixels, float *logits);
 
-/* One step of the integer model against the float reference graph, in codes (units of the output's scale for int32
+/* One step of the integer model against the quantized graph it was lowered from, in codes (units of the output's scale for int32
  * logits). A difference is a rounding when the value before rounding, in double, is so near to a tie that the proven
  * errors of both sides' arithmetic (single precision; a 31-bit multiplier) can have tipped it over; else it is a
  * fault. */

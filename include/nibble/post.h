@@ -52,6 +52,8 @@ typedef struct {
     /* Before the first step of a list that is measured: the float network on the images, and the quantized one as it is
      * with its ranges alone. */
     void (*start)(void *ud, const nb_eval *floats, const nb_eval *quantized);
+    /* Of a step that takes long, now and then: at this layer, and how much of all its work is done, 0..1. */
+    void (*progress)(void *ud, const nb_post_step *step, const char *layer, double share);
     void *ud;
 } nb_post_report;
 
@@ -104,7 +106,7 @@ NB_API nb_status nb_post_bind(nb_ctx *ctx, const nb_conf *quant, const nb_post_s
 NB_API nb_status nb_post_recommended(nb_ctx *ctx, bool data_free, nb_post_list *out);
 NB_API void nb_post_free(nb_post_list *list); /* zeroed is fine */
 NB_API bool nb_post_has(const nb_post_list *list, nb_post_stage stage);
-/* Is there a step that cannot change anything in g, the config's network, quantized, values or not? */
+/* Is there a step that cannot be done to g, the config's network, quantized, values or not, or cannot change anything in it? */
 NB_API nb_status nb_post_check(const nb_post_list *list, const nb_graph *g);
 /* Does the list's steps of this stage, in order: first those on the float graph, which makes the report's start, then those on the quantized
  * one, in which nothing has changed since it was calibrated on the same images. */

@@ -247,6 +247,7 @@ typedef struct {
     const nb_dsinfo *info;
     int32_t max_batch;
     bool quant;
+    bool simulate; /* with quant: in floats that have the values of the codes, whatever it could become */
     bool
         unrounded; /* with quant: the float network that is rounded, batch norms folded where the config says so, but no
                        fake-quant node placed; its layers have the names they have in the quantized graph */

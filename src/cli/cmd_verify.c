@@ -1,4 +1,7 @@
-/* cmd_verify.c - the integers against the float network they were lowered from, layer by layer. */
+/* cmd_verify.c - the integers against the quantized network they were lowered from, layer by layer.
+ *
+ * That network is the one of training, rounded by fake-quant nodes: what is proven is that lowering changed nothing, not
+ * that quantization costs nothing. The texts say so. */
 #include "cli/compare.h"
 #include "cli/meant_file.h"
 #include "cli/open_model.h"
@@ -18,10 +21,13 @@ static nb_status print(cli *c, const cli_model *m, const nb_verify_report *r, nb
 {
     if (!cli_flag(c, "--json")) {
         NB_TRY(cli_table_print(c->ctx, t));
-        printf("\ncodes that differ from the float network's, each layer fed with its codes, by rounding (a tie, "
-               "within the\n"
-               "errors of float and integer arithmetic) and by anything else; running: from the pixels on\n"
-               "%d images, the same first choice on %d\n",
+        printf("\nthe integers against the same quantized network as training computes it: codes that differ, each "
+               "layer fed\n"
+               "with the other's codes, by rounding (a tie, within the errors of float and integer arithmetic) and by "
+               "anything\n"
+               "else; running: from the pixels on\n"
+               "%d images, the same first choice on %d\n"
+               "what quantization itself costs, against a network that is not rounded: nibble analyze\n",
                r->images, r->same_top1);
         return NB_OK;
     }
@@ -122,13 +128,15 @@ static const cli_option options[] = {
 const cli_command cli_command_verify = {
     .name = "verify",
     .usage = "FILE",
-    .help = "integers against the float network, layer by layer: how many codes differ, by how much",
+    .help = "integers against the quantized network as it was trained: how many codes differ, by how much",
     .more =
         "FILE is a quantized training checkpoint, or an integer one (then its training checkpoint is read too: "
         "--from, by\n"
-        "default the one beside it that it was lowered from). Every layer is fed the float network's codes, and "
-        "runs on the "
-        "engine's own.\n"
+        "default the one beside it that it was lowered from). Every layer of the engine is fed the codes of the\n"
+        "quantized network as training computes it (fake quantization, in floats), and runs on the engine's own. This "
+        "shows that\n"
+        "lowering changed nothing; what quantization costs against a network that is not rounded, `nibble analyze` "
+        "shows.\n"
         "Float rounds twice where the integers round once: where the value before rounding is a tie, within the "
         "proven\n"
         "error of either, a code may differ, and counts as rounding. Any other difference is a fault (exit code 1).\n"

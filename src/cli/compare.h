@@ -1,4 +1,4 @@
-/* compare.h - what numbers say about a network: engine against float network, exit code 1 when something is no
+/* compare.h - what numbers say about a network: engine against the quantized network of training, exit code 1 when something is no
  * rounding; and whether there is a network that looks at its images at all. */
 #ifndef NB_CLI_COMPARE_H
 #define NB_CLI_COMPARE_H

@@ -1,4 +1,4 @@
-/* judge.h - can rounding explain a difference between the engine's code and the float network's? */
+/* judge.h - can rounding explain a difference between the engine's code and that of the graph it was lowered from? */
 #ifndef NB_LOWER_JUDGE_H
 #define NB_LOWER_JUDGE_H
 

@@ -1,4 +1,4 @@
-/* verify.c - the engine against the float reference graph, layer by layer.
+/* verify.c - the engine against the graph it was lowered from (quantized, in floats), layer by layer.
  *
  * Every tensor of the integer model is the value of one node of the graph (they share the name). The graph runs step by
  * step over a batch; each such value is copied while it is alive. Then every step of the engine is run twice per image:

@@ -128,10 +128,12 @@ nb_status nb_post_check(const nb_post_list *list, const nb_graph *g)
     for (int32_t i = 0; i < list->n && !list->tried; i++) {
         const nb_post_entry *e = &list->entry[i];
         const char *why = e->step->pointless ? e->step->pointless(g) : NULL;
-        char where[WHERE_BYTES];
+        char where[WHERE_BYTES], text[NB_POST_SUMMARY];
         snprintf(where, sizeof where, "quant.steps[%d]", i);
         if (why)
             return nb_conf_fail(g->ctx, e->conf, where, NB_E_CONFIG, "%s changes nothing: %s", e->step->name, why);
+        if (e->step->refuse && e->step->refuse(g, text, sizeof text))
+            return nb_conf_fail(g->ctx, e->conf, where, NB_E_CONFIG, "%s: %s", e->step->name, text);
     }
     return NB_OK;
 }

@@ -36,11 +36,10 @@ typedef struct {
     float *dx; /* of what is quantized */
 } fq_job;
 
-static nb_status fq_build(nb_graph *g, nb_node *n)
+/* What a node has beside its leaves. */
+static nb_status make_priv(nb_graph *g, nb_node *n)
 {
     const nb_fakequant_attr *a = n->attr;
-    n->out.shape = n->in[0]->out.shape;
-    n->flags |= n->in[0]->flags & NB_NODE_NONNEGATIVE;
     n->priv = nb_graph_alloc(g, sizeof(nb_fq_priv));
     if (!n->priv)
         return NB_E_NOMEM;
@@ -53,7 +52,14 @@ static nb_status fq_build(nb_graph *g, nb_node *n)
         if (!p->book || !p->edge)
             return NB_E_NOMEM;
     }
-    NB_TRY(nb_fq_blocks_prepare(g, n));
+    return nb_fq_blocks_prepare(g, n);
+}
+
+static nb_status fq_build(nb_graph *g, nb_node *n)
+{
+    n->out.shape = n->in[0]->out.shape;
+    n->flags |= n->in[0]->flags & NB_NODE_NONNEGATIVE;
+    NB_TRY(make_priv(g, n));
     return nb_fq_learned_leaf(g, n);
 }
 
@@ -124,11 +130,21 @@ void nb_fq_observe(const nb_node *n, int32_t r, const nb_observation *seen)
     o.grid = &p->grid;
     o.of = n->in[0];
     o.first = !nb_fq_seen(n, r);
-    if (isfinite(o.min) && isfinite(o.max)) {
+    if (nb_fq_held(n, r) && o.calibration > 0)
+        return;
+    if (isfinite(o.min) && isfinite(o.max) && !nb_fq_held(n, r)) {
         a->range->observe(a->range_attr, state, &o);
-        state[nb_fq_range_floats(a)] = 1.0f;
+        state[nb_fq_range_floats(a)] = NB_FQ_SEEN;
     }
     nb_fq_learned_begin(n, r, &o);
+}
+
+void nb_fakequant_hold(nb_node *fq)
+{
+    NB_ASSERT(nb_fakequant_of_weights(fq));
+    for (int32_t r = 0; r < nb_fq_rows(fq); r++)
+        if (nb_fq_seen(fq, r))
+            nb_fq_state(fq, r)[nb_fq_range_floats(fq->attr)] = NB_FQ_HELD;
 }
 
 /* channel_scale counts codes as they round to nearest: others must fit whatever they are. */
@@ -165,8 +181,10 @@ bool nb_fakequant_state_sound(const nb_node *n, const float *state)
     const nb_fakequant_attr *a = n->attr;
     const float seen = state[nb_fq_range_floats(a)];
     const bool history = !a->weights && a->range->history_sound;
-    return seen == 0.0f || (seen == 1.0f && (!a->range->sound || a->range->sound(state)) &&
-                            (!history || a->range->history_sound(state + nb_fq_range_floats(a) - a->range->n_history)));
+    return seen == NB_FQ_UNSEEN ||
+           ((seen == NB_FQ_SEEN || (a->weights && seen == NB_FQ_HELD)) &&
+            (!a->range->sound || a->range->sound(state)) &&
+            (!history || a->range->history_sound(state + nb_fq_range_floats(a) - a->range->n_history)));
 }
 
 nb_status nb_fakequant_set_range(nb_graph *g, nb_node *n, const nb_range *range)
@@ -177,6 +195,35 @@ nb_status nb_fakequant_set_range(nb_graph *g, nb_node *n, const nb_range *range)
     state->shape.d[1] = nb_fq_range_floats(a) + 1;
     state->data = nb_graph_alloc(g, (size_t)nb_count(state) * sizeof(float));
     return state->data ? NB_OK : NB_E_NOMEM;
+}
+
+nb_status nb_fakequant_understudy(nb_graph *g, const nb_node *fq, const nb_fakequant_attr *attr, nb_node **out)
+{
+    NB_ASSERT(g->frozen && ((const nb_fakequant_attr *)fq->attr)->simulated && !attr->format->one_scale);
+    nb_node *n = nb_graph_alloc(g, sizeof *n), *state = nb_graph_alloc(g, sizeof *state);
+    nb_fakequant_attr *a = nb_graph_alloc(g, sizeof *a);
+    if (!n || !state || !a)
+        return NB_E_NOMEM;
+    *a = *attr;
+    a->simulated = true;
+    if (a->learning->n_state) {
+        a->learning = nb_registry_find(nb_learnings, "none");
+        a->learning_attr = NULL;
+    }
+    *n = *fq;
+    n->attr = a;
+    n->n_in = 2;
+    n->in[1] = state;
+    *state = *fq->in[1];
+    state->out.shape = nb_shape_of(2, nb_fq_rows(n), nb_fq_range_floats(a) + 1, 0, 0);
+    state->out.data = nb_graph_alloc(g, (size_t)nb_count(&state->out) * sizeof(float));
+    if (!state->out.data)
+        return NB_E_NOMEM;
+    NB_TRY(make_priv(g, n));
+    NB_TRY(fq_prepare(g, n));
+    n->saved = nb_graph_alloc(g, n->saved_bytes);
+    *out = n;
+    return n->saved ? NB_OK : NB_E_NOMEM;
 }
 
 nb_status nb_fakequant_take_earlier_default(nb_graph *g, nb_node *n, int32_t floats)

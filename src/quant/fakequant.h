@@ -56,6 +56,12 @@ nb_status nb_fakequant_set_range(nb_graph *g, nb_node *n, const nb_range *range)
  * a state, of `floats` per channel, for one that has another range now? Then n has the earlier one from here on. */
 nb_status nb_fakequant_take_earlier_default(nb_graph *g, nb_node *n, int32_t floats);
 
+/* Another quantizer that can stand in for fq, of a frozen network that is simulated: it reads the same value and writes to
+ * the same place (the caller sees to it that out.data and the batch are fq's), but is not in the graph, so whoever wants
+ * it to act runs its forward instead of fq's. attr: its attributes, not of a format with one
+ * scale for all; what a learning would have learned is not there. It has observed nothing yet. In the graph's arena. */
+nb_status nb_fakequant_understudy(nb_graph *g, const nb_node *fq, const nb_fakequant_attr *attr, nb_node **out);
+
 /* What n did in the last forward pass of an evaluation: values that it rounded to levels that are no integers, how many of
  * them beyond the largest, how many to 0. Added to *c. */
 typedef struct {

@@ -1,4 +1,4 @@
-/* table_verify.c - integers against the float network, layer by layer; implementations of the integers side by side. */
+/* table_verify.c - integers against the quantized network of training, layer by layer; implementations of the integers side by side. */
 #include "report/tables.h"
 
 #include "base/check.h"

@@ -93,7 +93,7 @@ static nb_status load_leaf(nb_graph *g, const source *s, nb_node *leaf)
     view v;
     char theirs[64], ours[64];
     const bool found = find(s, leaf->name, &v);
-    const nb_node *keeper = s->file && found && v.shape.ndim == 2 ? nb_quantizer_of(g, leaf) : NULL;
+    const nb_node *keeper = found && v.shape.ndim == 2 ? nb_quantizer_of(g, leaf) : NULL;
     if (keeper && keeper->in[1] == leaf && s->mode < NB_PARAMS_START)
         NB_TRY(nb_fakequant_take_earlier_default(g, g->node[keeper->id], v.shape.d[1]));
     const bool fits = found && nb_shape_equal(&v.shape, &leaf->out.shape);
@@ -172,6 +172,10 @@ static nb_status fill(nb_graph *g, const nb_graph_spec *spec, const nb_params_so
         NB_TRY(load_leaves(g, &s));
     if (spec->before_quant && (!after || anew))
         NB_TRY(spec->before_quant(spec->ud, g));
+    if (spec->simulate) { /* the first reason counts */
+        g->simulated = "it is looked at in floats";
+        g->instead = "integers are made by nibble quantize";
+    }
     if (!spec->unrounded)
         NB_TRY(nb_quant_place(g, spec->experiment->quant));
     if (anew)

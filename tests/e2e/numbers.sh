@@ -53,7 +53,7 @@ open(sys.argv[2], "wb").write(b)
 END
 run 1 verify other.safetensors --from flat/last.safetensors
 says "other.safetensors: c: on "
-says "outputs engine and float network differ"
+says "outputs engine and training network differ"
 grep -E '^linear1 ' out | awk '{ exit $5 != 0 }' || die "a layer is blamed for what it inherits"
 
 # gamma starts at 0 and relu hands no gradient on: every image has the same logits, for ever. One line per phase.

@@ -18,6 +18,9 @@ struct nb_post_step {
     nb_status (*run)(const nb_post_input *in, const void *attr, char *summary);
     /* Why the step would change nothing in this network, quantized but without values; NULL: it may. NULL: always. */
     const char *(*pointless)(const nb_graph *g);
+    /* Can the step not be done to this network, quantized but without values? Then why [size] says which layer is in the
+     * way and what would do. NULL: it always can. */
+    bool (*refuse)(const nb_graph *g, char *why, size_t size);
 };
 enum { NB_POST_SUMMARY = 256 };
 

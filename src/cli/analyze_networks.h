@@ -1,0 +1,40 @@
+/* analyze_networks.h - what `nibble analyze` compares: the network as quantized, its float reference, the same with a step
+ * more. */
+#ifndef NB_CLI_ANALYZE_NETWORKS_H
+#define NB_CLI_ANALYZE_NETWORKS_H
+
+#include "cli/meant_file.h"
+#include "cli/open_experiment.h"
+#include "cli/post_steps.h"
+
+#include "analysis/analyze.h"
+
+typedef struct {
+    cli *c;
+    const char *file; /* what is analysed, as it is named in messages */
+    char meant[CLI_PATH_BYTES], meant_from[CLI_PATH_BYTES];
+    cli_experiment e;
+    nb_checkpoint *weights;     /* that are quantized */
+    nb_checkpoint *floats;      /* of the float network, where it is another file; NULL: weights' own */
+    bool anew;                  /* ranges are found here, as `nibble quantize` does; else they are the checkpoint's */
+    int32_t n_ranges;           /* images for that */
+    cli_post_steps steps, more; /* of the config; one more that is tried */
+    bool bare;                  /* without any, for once */
+    nb_graph *twin, *reference; /* the probe's: simulated, node by node; reference NULL: twin's own values unrounded */
+    nb_probe *probe;
+    nb_intmodel *integers; /* NULL: it is simulated */
+    char ranges[256];      /* nb_quant_ranges_text */
+} analyze_networks;
+
+/* Opens FILE [--from CKPT] of the command, its training images, and all networks. *a is zeroed but for c by the caller, and closed by
+ * it after a failure too. */
+nb_status analyze_open(analyze_networks *a);
+void analyze_close(analyze_networks *a);
+
+/* The network with this step done to the weights as well (NULL: without any step), and ranges found anew, beside the same float
+ * one: adds to *score. *done false: there is no such step, the network has had it, or it changes nothing here (NULL: it
+ * has had none). */
+nb_status analyze_with_step(analyze_networks *a, const char *step, const nb_images *images, nb_probe_score *score,
+                            bool *done);
+
+#endif
