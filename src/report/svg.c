@@ -64,7 +64,7 @@ void nb_svg_add_bars(nb_text *out, const nb_svg_bars *b)
             nb_text_printf(out, "<rect class=\"f%d\" x=\"%d\" y=\"%.1f\" width=\"%.1f\" height=\"%d\"><title>",
                            (int)k + 1, left, top, fmax(width, 0.5), (int)thick - 1);
             nb_html_add(out, b->label[i]);
-            nb_text_printf(out, ", %s: %.4g</title></rect>\n", b->series[k], v);
+            nb_text_printf(out, ", %s: %.6g</title></rect>\n", b->series[k], v);
             svg_word(out, left + width + 4, top + thick / 2.0 + 2.5, "start", thick < 9 ? "soft tiny" : "soft",
                      svg_number(v, text, sizeof text), 12);
         }

@@ -44,14 +44,16 @@ END
     fi
     [ -z "${NB_CHROMIUM:-}" ] || look "$1"
 }
-look() { # PAGE: in the browser, light and dark
+look() { # PAGE: in the browser, light and dark, as wide as a phone (which its windows cannot be: a frame)
     local scheme
-    sed 's|</body>|<script>document.title="wide "+document.documentElement.scrollWidth;console.assert(document.title)</script></body>|' "$1" >look.html
+    sed 's|</body>|<script>console.assert(document.body);parent.postMessage(document.documentElement.scrollWidth,"*")</script></body>|' "$1" >inner.html
+    echo '<!DOCTYPE html><link rel="icon" href="data:,"><script>onmessage = e => document.title = "wide " + e.data</script>' \
+        '<iframe src="inner.html" style="width:390px;height:2000px;border:0"></iframe>' >outer.html
     for scheme in 0 1; do
-        "$NB_CHROMIUM" --headless=new --no-sandbox --user-data-dir="$WORK/chromium" --enable-logging=stderr --window-size=390,800 \
-            --blink-settings=preferredColorScheme=$scheme --dump-dom "file://$WORK/look.html" >dom 2>log
+        "$NB_CHROMIUM" --headless=new --no-sandbox --user-data-dir="$WORK/chromium" --enable-logging=stderr --window-size=800,2100 \
+            --blink-settings=preferredColorScheme=$scheme --dump-dom "file://$PWD/outer.html" >dom 2>log
         ! grep CONSOLE log || die "$1 says something on the console"
-        [ "$(sed -n 's/.*<title>wide \([0-9]*\).*/\1/p' dom)" -le 500 ] || die "$1 is wider than a phone"
+        [ "$(sed -n 's/.*<title>wide \([0-9]*\).*/\1/p' dom)" -le 390 ] || die "$1 is wider than a phone: $(grep -o '<title>wide [0-9]*' dom)"
     done
 }
 
