@@ -89,7 +89,10 @@ static nb_status gather(gathering *g)
     if (nb_is_folder(what) && !gather_is_sweep(c, what) && !cli_holds_run(what))
         return nb_fail(c->ctx, NB_E_IO,
                        "%s: is neither a run folder (metrics.csv, last.safetensors) nor a sweep's (runs.csv)", what);
-    NB_TRY(nb_is_folder(what) && gather_is_sweep(c, what) ? gather_sweep(g, what) : gather_run(g, what));
+    cli_log(c->ctx, false); /* which files of a folder are taken is said on the page */
+    const nb_status st = nb_is_folder(what) && gather_is_sweep(c, what) ? gather_sweep(g, what) : gather_run(g, what);
+    cli_log(c->ctx, true);
+    NB_TRY(st);
     return write_page(g, path);
 }
 

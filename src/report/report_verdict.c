@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { CARD = 64 };
 
@@ -31,6 +32,7 @@ static void say_accuracy(const nb_report *r, nb_page *p)
     else
         nb_page_say(p, "%s: accuracy not measured here.", r->kind);
     nb_page_raw(p, "</div>\n");
+    nb_page_say(p, "The network of %s.", r->model);
     if (r->simulated && *r->simulated)
         nb_page_say(p, "Simulated in floats, there are no integers of it: %s.", r->simulated);
 }
@@ -218,6 +220,22 @@ static void say_proven(const nb_report *r, nb_page *p)
                 "how fast it is (nibble bench); ");
 }
 
+static void say_sweep(const nb_report *r, nb_page *p)
+{
+    const nb_report_run *best = NULL;
+    for (int32_t i = 0; i < r->n_runs; i++) {
+        const nb_report_run *run = &r->run[i];
+        const bool counts = isfinite(run->accuracy) && isfinite(run->bytes) && strcmp(run->network, "float") != 0;
+        if (counts &&
+            (!best || run->accuracy > best->accuracy || (run->accuracy >= best->accuracy && run->bytes < best->bytes)))
+            best = run;
+    }
+    nb_page_say(p, "A sweep of %d runs.", r->runs.n_rows);
+    if (best)
+        nb_page_say(p, "Most accurate of those that are quantized: %s, %.2f %% with %.0f bytes of parameters.",
+                    best->name, 100 * best->accuracy, best->bytes);
+}
+
 void nb_section_verdict(const nb_report *r, nb_page *p)
 {
     nb_page_section(p, "verdict", "Verdict");
@@ -229,7 +247,7 @@ void nb_section_verdict(const nb_report *r, nb_page *p)
         say_device(r, p);
         say_proven(r, p);
     } else if (r->runs.n_columns > 0)
-        nb_page_say(p, "A sweep of %d runs.", r->runs.n_rows);
+        say_sweep(r, p);
     for (int32_t i = 0; i < r->n_lacks; i++) {
         nb_page_raw(p, "<div class=\"lack\">");
         nb_page_say(p, "Missing: %s: %s", r->lack[i].what, r->lack[i].why);

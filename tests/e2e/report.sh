@@ -64,6 +64,7 @@ page=run/report.html
 has $page 'id="verdict"' 'integers W4A8' 'Costs most: ' 'Confused most: ' 'Needs on a device: ' 'Not proven here: ' 'id="layers"' 'id="costs"' \
     'id="bias"' 'id="weights"' 'id="training"' 'id="answers"' 'id="proofs"' 'id="config"' 'data:image/png;base64,' 'prefers-color-scheme:dark'
 lacks $page 'Missing: '
+has $page "The network of $model."
 alone $page
 run 0 eval $model --csv
 [ "$(tail -n 1 out | cut -d, -f6)" = "$(awk -F, 'NR == 7 { print $9 }' run/metrics.csv)" ] || die "eval and metrics.csv differ"

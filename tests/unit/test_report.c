@@ -181,18 +181,18 @@ static void a_sweep_shows_the_runs_that_no_other_beats(void **state)
 {
     static const nb_report_run runs[] = {
         {"small", "W2", 0.5, 100}, {"worse", "W4", 0.4, 200}, {"large", "W8", 0.9, 400}, {"equal", "W8", 0.9, 400},
-        {"lost", "", NAN, NAN},    {"light", "W9", NAN, 1},   {"dearer", "", 0.9, 500}};
-    static const bool best[] = {true, false, true, true, false, false, false};
+        {"lost", "", NAN, NAN},    {"light", "W9", NAN, 1},   {"dearer", "", 0.9, 500},  {"start", "float", 1, 50}};
+    static const bool best[] = {true, false, true, true, false, false, false, false};
     nb_report r = empty(*state);
     nb_page p;
     assert_int_equal(nb_csv_parse(r.arena, "run\nx\n", &r.runs), NB_OK);
     r.run = runs;
-    r.n_runs = 7;
+    r.n_runs = 8;
     assert_int_equal(nb_page_open(*state, &p), NB_OK);
     nb_report_write(&r, &p);
     assert_string_equal(p.first->name, "accuracy-bytes");
     const char *line = p.first->csv;
-    for (int32_t i = 0; i < 7; i++) {
+    for (int32_t i = 0; i < 8; i++) {
         line = strchr(line, '\n') + 1;
         assert_int_equal(line[strcspn(line, "\n") - 1], best[i] ? '1' : '0');
     }
