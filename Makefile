@@ -161,6 +161,8 @@ check-onnx: $(B)/tests/onnx/export_networks ## random networks, or MODELS=..., i
 	@rm -rf $(B)/onnx && mkdir -p $(B)/onnx && $< $(B)/onnx $(if $(MODELS),models $(MODELS),0 $(or $(NETWORKS),300) $(TIES)) && $(or $(PYTHON),python3) tests/onnx/check.py $(B)/onnx
 $(B)/tests/onnx/export_networks: $(B)/tests/onnx/export_networks.o $(B)/libref.a $(B)/libnibble.a
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+$(B)/tests/adaround/dump_layers: $(B)/tests/adaround/dump_layers.o $(B)/libnibble.a
+	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 check-import: $(PRODUCTS)               ## networks of PyTorch through `nibble import`: logits within 1e-4 (PYTHON: one with torch, onnx and safetensors)
 	@rm -rf $(B)/import && $(or $(PYTHON),python3) tests/import/round_trip.py "$$PWD/$(B)/nibble" $(B)/import
 check-mcu: $(PRODUCTS) $(B)/tests/mcu/make_images $(B)/tests/prop/test_exported_c ## exported networks on emulated Cortex-M4 and M55 (needs gcc-arm-none-eabi, qemu-system-arm)

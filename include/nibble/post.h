@@ -52,8 +52,19 @@ typedef struct {
     /* Before the first step of a list that is measured: the float network on the images, and the quantized one as it is
      * with its ranges alone. */
     void (*start)(void *ud, const nb_eval *floats, const nb_eval *quantized);
+    /* Of a step that takes long, now and then: at this layer, and how much of all its work is done, 0..1. */
+    void (*progress)(void *ud, const nb_post_step *step, const char *layer, double share);
     void *ud;
 } nb_post_report;
+
+/* Where steps that take long keep what they have found, part by part, so that the same command goes on from there when it
+ * was killed. */
+typedef struct {
+    bool (*get)(void *ud, const char *part, float *values,
+                int64_t n); /* false: there is none; values are as they were */
+    nb_status (*put)(void *ud, const char *part, const float *values, int64_t n);
+    void *ud;
+} nb_post_store;
 
 /* What there is to work with. */
 typedef struct {
@@ -65,9 +76,12 @@ typedef struct {
         *experiment; /* of the graph; NULL will do where no step asks for the float network, and measure is no */
     bool measure;    /* what each step gains; needs images. A list of steps that are tried is measured anyway */
     const nb_post_report *report; /* NULL: nobody */
+    const nb_post_store *store;   /* NULL: nothing is kept */
     /* Set by nb_post_run: the float network that graph rounds, as it was before the first step of this stage (of a step
      * with needs_float; src/post/paired.h runs both). */
     nb_graph *floats;
+    /* And what the step begins with: a hash of all values of both graphs, the step and its place in the list. */
+    uint64_t begin;
 } nb_post_input;
 
 /* The list of a config, bound. */
@@ -92,7 +106,7 @@ NB_API nb_status nb_post_bind(nb_ctx *ctx, const nb_conf *quant, const nb_post_s
 NB_API nb_status nb_post_recommended(nb_ctx *ctx, bool data_free, nb_post_list *out);
 NB_API void nb_post_free(nb_post_list *list); /* zeroed is fine */
 NB_API bool nb_post_has(const nb_post_list *list, nb_post_stage stage);
-/* Is there a step that cannot change anything in g, the config's network, quantized, values or not? */
+/* Is there a step that cannot be done to g, the config's network, quantized, values or not, or cannot change anything in it? */
 NB_API nb_status nb_post_check(const nb_post_list *list, const nb_graph *g);
 /* Does the list's steps of this stage, in order: first those on the float graph, which makes the report's start, then those on the quantized
  * one, in which nothing has changed since it was calibrated on the same images. */

@@ -3,6 +3,7 @@
  * The weights are taken as they are (averaged ones where there are any) but for what the steps of quant.steps do to
  * them; ranges come from a sample of the training images. Everything is done before the run folder is touched. */
 #include "cli/compare.h"
+#include "cli/kept_parts.h"
 #include "cli/meant_file.h"
 #include "cli/open_experiment.h"
 #include "cli/output.h"
@@ -29,6 +30,7 @@ typedef struct {
     nb_graph *graph;
     nb_intmodel *integers;
     cli_post_steps steps;
+    cli_kept_parts kept;
     bool data_free; /* quant.data_free */
     int32_t n_sample;
     char ranges[256], unused[320]; /* nb_quant_ranges_text, nb_quant_unused_text */
@@ -304,6 +306,18 @@ static nb_status check_from(session *s)
     return own ? nb_init_check(s->c->ctx, &s->e.exp, s->from) : NB_OK;
 }
 
+static nb_status open_kept(session *s)
+{
+    if (!s->steps.list.n)
+        return NB_OK;
+    NB_TRY(cli_kept_parts_open(s->c, &s->steps, &s->kept));
+    s->steps.store = &s->kept.store;
+    if (s->kept.found)
+        nb_log(s->c->ctx, "%s: goes on from what an interrupted run has left (%d parts of steps)", s->kept.path,
+               s->kept.found);
+    return NB_OK;
+}
+
 static nb_status run_session(session *s)
 {
     cli *c = s->c;
@@ -329,6 +343,7 @@ static nb_status run_session(session *s)
                "run's float phase, phase-1-float.safetensors or the like, may be meant",
                from);
     NB_TRY(open_steps(s));
+    NB_TRY(open_kept(s));
     NB_TRY(quantize(s));
     NB_TRY(save(s));
     return print(s);
@@ -342,6 +357,7 @@ static nb_status run(cli *c)
     s->c = c;
     nb_status st = run_session(s);
     nb_lock_release(&s->lock);
+    cli_kept_parts_close(&s->kept);
     nb_intmodel_free(c->ctx, s->integers);
     nb_graph_free(s->graph);
     nb_checkpoint_close(c->ctx, s->from);

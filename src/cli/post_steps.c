@@ -3,6 +3,7 @@
 #include "cli/post_steps.h"
 
 #include "base/check.h"
+#include "base/measure.h"
 #include "train/loader.h"
 
 #include <stdio.h>
@@ -34,6 +35,16 @@ static void on_row(void *ud, const nb_post_step *step, const nb_post_row *r)
         return;
     nb_table_add_real(s->rows, r->before, 2);
     nb_table_add_real(s->rows, r->after, 2);
+}
+
+static void on_progress(void *ud, const nb_post_step *step, const char *layer, double share)
+{
+    cli_post_steps *s = ud;
+    char text[256];
+    if (s->began < 0)
+        s->began = nb_now();
+    snprintf(text, sizeof text, "%s  %s", nb_post_step_name(step), layer);
+    cli_progress_share(&s->progress, text, share, s->began);
 }
 
 /* ---- what each gains ---- */
@@ -116,6 +127,8 @@ static void print_step(cli_post_steps *s, const nb_post_step *step, const nb_pos
 static void on_done(void *ud, const nb_post_step *step, const nb_post_result *r)
 {
     cli_post_steps *s = ud;
+    cli_progress_clear(&s->progress);
+    s->began = -1;
     if (s->st != NB_OK)
         return;
     if (s->gains && r->measured)
@@ -147,6 +160,8 @@ nb_status cli_post_steps_open(cli *c, const cli_experiment *e, int32_t n, cli_po
     s->ctx = c->ctx;
     s->e = e;
     s->n_sample = n < e->n_train ? n : e->n_train;
+    s->began = -1;
+    cli_progress_init(&s->progress, s->quiet);
     if (s->json)
         cJSON_AddArrayToObject(s->json, "steps");
     NB_TRY(nb_post_bind(c->ctx, e->exp.quant, nb_post_steps, &s->list));
@@ -178,14 +193,16 @@ const int32_t *cli_post_steps_images(const cli_post_steps *s)
 
 nb_status cli_post_steps_run(cli_post_steps *s, nb_graph *g)
 {
-    const nb_post_report report = {.row = on_row, .done = on_done, .start = on_start, .ud = s};
+    const nb_post_report report = {.row = on_row, .done = on_done, .start = on_start, .progress = on_progress, .ud = s};
     const nb_post_input in = {.graph = g,
                               .data = s->e->train,
                               .indices = cli_post_steps_images(s),
                               .n = s->n_sample,
                               .experiment = &s->e->exp,
                               .measure = s->measure,
+                              .store = s->store,
                               .report = &report};
-    NB_TRY(nb_post_run(&s->list, nb_graph_about(g).quantized ? NB_POST_QUANTIZED : NB_POST_FLOAT, &in));
-    return s->st;
+    const nb_status st = nb_post_run(&s->list, nb_graph_about(g).quantized ? NB_POST_QUANTIZED : NB_POST_FLOAT, &in);
+    cli_progress_clear(&s->progress);
+    return st == NB_OK ? s->st : st;
 }

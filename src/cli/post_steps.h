@@ -4,6 +4,7 @@
 
 #include "cli/open_experiment.h"
 #include "cli/output.h"
+#include "cli/progress.h"
 
 typedef struct {
     nb_ctx *ctx;
@@ -13,8 +14,11 @@ typedef struct {
     int32_t n_sample;
     nb_table *rows;  /* of the step under way */
     nb_table *gains; /* a row for every step and what there was before them; NULL: nothing was measured */
+    cli_progress progress;
+    double began; /* the step that is shown there; < 0: none is */
     bool quiet;
-    bool measure; /* as in nb_post_input */
+    bool measure;               /* as in nb_post_input */
+    const nb_post_store *store; /* as in nb_post_input */
     cJSON *json; /* NULL, or an object: "steps", and "start" where they are measured, go there and nothing is printed */
     nb_status st;
 } cli_post_steps;

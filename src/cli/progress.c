@@ -128,6 +128,18 @@ void cli_progress_step(cli_progress *p, const nb_progress *r)
     draw(p, line);
 }
 
+void cli_progress_share(cli_progress *p, const char *text, double share, double since)
+{
+    const double t = nb_now();
+    char left[32], line[LINE_BYTES];
+    if (!p->tty || p->quiet || t - p->shown_at < REDRAW_SECONDS || share <= 0)
+        return;
+    p->shown_at = t;
+    cli_duration((t - since) * (1 - share) / share, left, sizeof left);
+    snprintf(line, sizeof line, "%.300s  %.0f %%  %s left", text, 100 * share, left);
+    draw(p, line);
+}
+
 /* Longest name and number, so that the lines of all phases stand below each other. */
 static void epoch_widths(const nb_train_plan *plan, int32_t *name, int32_t *number)
 {

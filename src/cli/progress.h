@@ -16,6 +16,8 @@ void cli_progress_step(cli_progress *p, const nb_progress *r);
 void cli_progress_epoch(cli_progress *p, const nb_epoch_report *r);
 /* What is being done, in work without steps to count. */
 void cli_progress_text(cli_progress *p, const char *text);
+/* Of work that knows how much of it is done, 0..1; since: nb_now() when it began. */
+void cli_progress_share(cli_progress *p, const char *text, double share, double since);
 /* Removes the line, so that something else can be printed. */
 void cli_progress_clear(cli_progress *p);
 /* "1:05" or "2:03:20" into buf. */

@@ -7,8 +7,10 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/rng.h"
 #include "post/paired.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
@@ -126,10 +128,12 @@ nb_status nb_post_check(const nb_post_list *list, const nb_graph *g)
     for (int32_t i = 0; i < list->n && !list->tried; i++) {
         const nb_post_entry *e = &list->entry[i];
         const char *why = e->step->pointless ? e->step->pointless(g) : NULL;
-        char where[WHERE_BYTES];
+        char where[WHERE_BYTES], text[NB_POST_SUMMARY];
         snprintf(where, sizeof where, "quant.steps[%d]", i);
         if (why)
             return nb_conf_fail(g->ctx, e->conf, where, NB_E_CONFIG, "%s changes nothing: %s", e->step->name, why);
+        if (e->step->refuse && e->step->refuse(g, text, sizeof text))
+            return nb_conf_fail(g->ctx, e->conf, where, NB_E_CONFIG, "%s: %s", e->step->name, text);
     }
     return NB_OK;
 }
@@ -242,14 +246,29 @@ static nb_status measure_start(const nb_post_input *in, nb_eval *now)
 
 typedef struct {
     const nb_post_list *list;
-    const nb_post_input *in;
+    nb_post_input *in;
     bool measured;
     nb_eval now; /* the quantized network as it stands, if measured */
 } work;
 
+static uint64_t hash_leaves(uint64_t h, const nb_graph *g)
+{
+    for (int32_t i = 0; g && i < g->n; i++)
+        if (is_kept(g->node[i]))
+            h = nb_mix(h, nb_hash_bytes(g->node[i]->out.data, (size_t)nb_count(&g->node[i]->out) * sizeof(float)));
+    return h;
+}
+
+static uint64_t beginning(const work *w, const nb_post_entry *e)
+{
+    const uint64_t place = (uint64_t)(e - w->list->entry);
+    return hash_leaves(hash_leaves(nb_mix(nb_hash_text(e->step->name), place), w->in->graph), w->in->floats);
+}
+
 /* Runs a step, looks at what it left, and takes it back if it was tried in vain. */
 static nb_status try_step(work *w, const nb_post_entry *e, const snapshot *before, nb_post_result *r, char *summary)
 {
+    w->in->begin = w->in->store ? beginning(w, e) : 0;
     NB_TRY(e->step->run(w->in, e->attr, summary));
     NB_TRY(check_finite(e->step, w->in->graph));
     r->changed = !compare(before, false);
@@ -324,6 +343,22 @@ const char *nb_post_step_name(const nb_post_step *step)
 const char *nb_post_step_measure(const nb_post_step *step)
 {
     return step->measure;
+}
+
+enum { PART_BYTES = 384 };
+
+bool nb_post_recall(const nb_post_input *in, const char *part, float *values, int64_t n)
+{
+    char name[PART_BYTES];
+    snprintf(name, sizeof name, "%016" PRIx64 "/%s", in->begin, part);
+    return in->store && in->store->get(in->store->ud, name, values, n);
+}
+
+nb_status nb_post_keep(const nb_post_input *in, const char *part, const float *values, int64_t n)
+{
+    char name[PART_BYTES];
+    snprintf(name, sizeof name, "%016" PRIx64 "/%s", in->begin, part);
+    return in->store ? in->store->put(in->store->ud, name, values, n) : NB_OK;
 }
 
 void nb_post_say(const nb_post_input *in, const nb_post_step *step, const nb_post_row *row)

@@ -52,6 +52,7 @@ typedef struct {
     const char **name;
     int32_t n;
     double *moments;      /* of one layer's input, [channels][mean, deviation] */
+    float *kept;          /* room for one layer's part */
     double before, after; /* of all layers: the largest error of a channel's mean, in its deviations */
     int32_t corrected;
 } work;
@@ -90,10 +91,16 @@ static nb_status find_layers(work *k)
     k->name = nb_alloc(g->ctx, (size_t)g->n * sizeof *k->name);
     if (!k->layer || !k->name)
         return NB_E_NOMEM;
-    for (int32_t i = 0; i < g->n; i++)
-        if (g->node[i]->op->role == NB_ROLE_MAC)
-            NB_TRY(add_layer(k, g->node[i]));
-    return NB_OK;
+    int32_t most = 0;
+    for (int32_t i = 0; i < g->n; i++) {
+        const nb_node *n = g->node[i];
+        if (n->op->role != NB_ROLE_MAC)
+            continue;
+        NB_TRY(add_layer(k, n));
+        most = nb_channels(&n->out) > most ? nb_channels(&n->out) : most;
+    }
+    k->kept = nb_alloc(g->ctx, ((size_t)most + 2) * sizeof *k->kept);
+    return k->kept ? NB_OK : NB_E_NOMEM;
 }
 
 static void affine_of(const nb_node *norm, double *mul, double *add, int32_t c)
@@ -167,6 +174,29 @@ static nb_status look_at(const work *k, int32_t last, int32_t i)
     return st;
 }
 
+/* What is kept of a layer: its leaf, and both numbers of its row. */
+static bool recall(work *k, const layer *l)
+{
+    const int32_t c = l->m.channels;
+    if (!nb_post_recall(k->in, l->mac->name, k->kept, c + 2))
+        return false;
+    memcpy(l->bias, k->kept, (size_t)c * sizeof *l->bias);
+    say(k, l, (double)k->kept[c], (double)k->kept[c + 1]);
+    return true;
+}
+
+static nb_status finish(work *k, int32_t i, double before)
+{
+    layer *l = &k->layer[i];
+    const double after = worst_shift(l);
+    const int32_t c = l->m.channels;
+    say(k, l, before, after);
+    memcpy(k->kept, l->bias, (size_t)c * sizeof *l->bias);
+    k->kept[c] = (float)before;
+    k->kept[c + 1] = (float)after;
+    return nb_post_keep(k->in, l->mac->name, k->kept, c + 2);
+}
+
 /* In order; what is left of a layer's shift is seen in the pass for the next. */
 static nb_status correct_in_order(work *k)
 {
@@ -174,13 +204,13 @@ static nb_status correct_in_order(work *k)
     double before = 0;
     for (int32_t i = 0; i < k->n; i++) {
         layer *l = &k->layer[i];
-        if (!l->bias) {
+        if (!l->bias)
             say_why(k, l, no_place);
+        if (!l->bias || (last < 0 && recall(k, l)))
             continue;
-        }
         NB_TRY(look_at(k, last, i));
         if (last >= 0)
-            say(k, &k->layer[last], before, worst_shift(&k->layer[last]));
+            NB_TRY(finish(k, last, before));
         before = worst_shift(l);
         correct(l);
         last = i;
@@ -188,8 +218,7 @@ static nb_status correct_in_order(work *k)
     if (last < 0)
         return NB_OK;
     NB_TRY(look_at(k, last, last));
-    say(k, &k->layer[last], before, worst_shift(&k->layer[last]));
-    return NB_OK;
+    return finish(k, last, before);
 }
 
 static nb_status empirical(work *k)
@@ -287,6 +316,7 @@ static void free_work(const work *k)
         nb_free(ctx, k->layer[i].m.floats_mean);
         nb_free(ctx, k->layer[i].mul);
     }
+    nb_free(ctx, k->kept);
     nb_free(ctx, k->moments);
     nb_free(ctx, k->name);
     nb_free(ctx, k->layer);

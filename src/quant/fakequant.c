@@ -130,11 +130,21 @@ void nb_fq_observe(const nb_node *n, int32_t r, const nb_observation *seen)
     o.grid = &p->grid;
     o.of = n->in[0];
     o.first = !nb_fq_seen(n, r);
-    if (isfinite(o.min) && isfinite(o.max)) {
+    if (nb_fq_held(n, r) && o.calibration > 0)
+        return;
+    if (isfinite(o.min) && isfinite(o.max) && !nb_fq_held(n, r)) {
         a->range->observe(a->range_attr, state, &o);
-        state[nb_fq_range_floats(a)] = 1.0f;
+        state[nb_fq_range_floats(a)] = NB_FQ_SEEN;
     }
     nb_fq_learned_begin(n, r, &o);
+}
+
+void nb_fakequant_hold(nb_node *fq)
+{
+    NB_ASSERT(nb_fakequant_of_weights(fq));
+    for (int32_t r = 0; r < nb_fq_rows(fq); r++)
+        if (nb_fq_seen(fq, r))
+            nb_fq_state(fq, r)[nb_fq_range_floats(fq->attr)] = NB_FQ_HELD;
 }
 
 /* channel_scale counts codes as they round to nearest: others must fit whatever they are. */
@@ -171,8 +181,10 @@ bool nb_fakequant_state_sound(const nb_node *n, const float *state)
     const nb_fakequant_attr *a = n->attr;
     const float seen = state[nb_fq_range_floats(a)];
     const bool history = !a->weights && a->range->history_sound;
-    return seen == 0.0f || (seen == 1.0f && (!a->range->sound || a->range->sound(state)) &&
-                            (!history || a->range->history_sound(state + nb_fq_range_floats(a) - a->range->n_history)));
+    return seen == NB_FQ_UNSEEN ||
+           ((seen == NB_FQ_SEEN || (a->weights && seen == NB_FQ_HELD)) &&
+            (!a->range->sound || a->range->sound(state)) &&
+            (!history || a->range->history_sound(state + nb_fq_range_floats(a) - a->range->n_history)));
 }
 
 nb_status nb_fakequant_set_range(nb_graph *g, nb_node *n, const nb_range *range)

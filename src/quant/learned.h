@@ -49,7 +49,8 @@ static inline int32_t nb_fq_row_end(const nb_node *n, int32_t r)
     return end < channels ? end : channels;
 }
 
-/* Of row r: the range's floats, and one more that is 1 once something was observed. */
+/* Of row r: the range's floats, and one more: 0 until something was observed, then 1, or 2 when the range is held. */
+enum { NB_FQ_UNSEEN, NB_FQ_SEEN, NB_FQ_HELD };
 static inline float *nb_fq_state(const nb_node *n, int32_t r)
 {
     return (float *)n->in[1]->out.data + (int64_t)r * (nb_fq_range_floats(n->attr) + 1);
@@ -57,7 +58,12 @@ static inline float *nb_fq_state(const nb_node *n, int32_t r)
 
 static inline bool nb_fq_seen(const nb_node *n, int32_t r)
 {
-    return nb_fq_state(n, r)[nb_fq_range_floats(n->attr)] != 0.0f;
+    return nb_fq_state(n, r)[nb_fq_range_floats(n->attr)] != NB_FQ_UNSEEN;
+}
+
+static inline bool nb_fq_held(const nb_node *n, int32_t r)
+{
+    return nb_fq_state(n, r)[nb_fq_range_floats(n->attr)] == NB_FQ_HELD;
 }
 
 /* Of row r: its levels and edges, if these follow from the state. */

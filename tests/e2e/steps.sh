@@ -83,6 +83,60 @@ says 'what the steps gain, on 50 training images:'
 run 0 quantize plain.yaml --from float/last.safetensors -o qfold --set quant.batchnorm=fold
 says 'reestimate_bn: the quantized network has no batch norm'
 
+# ---- learned rounding: the same bytes at any number of threads, codes that outlast what comes after ----
+for n in 1 4; do
+    cd "t$n"
+    run 0 quantize ../plain.yaml --from ../float/last.safetensors -o qround --threads $n --steps '[adaround: {iterations: 100, images: 100}]'
+    cd ..
+    cmp t1/qround/model.int.safetensors "t$n/qround/model.int.safetensors" || die "learned rounding depends on the number of threads"
+done
+says 'adaround: 5 layers over 100 images; error of what they give, mean of layers, '
+grep -qE '^b1.c1 +yes +[0-9.]+ % of weights to the other neighbour +[0-9.]+ +[0-9.]+$' out || die "what became of a layer must be shown"
+awk '/^adaround: /{ sub(/.*; loss /, ""); exit !($3 < $1) }' out || die "learned rounding gains nothing"
+run 0 verify t1/qround/model.int.safetensors --from t1/qround/last.safetensors
+run 0 quantize plain.yaml --from float/last.safetensors -o qround2 \
+    --steps '[adaround: {iterations: 100, images: 100}, reestimate_bn]'
+weights() { # FILE: all of them, a window's place a line
+    "$NIBBLE" export "$1" --format text -o - | grep -E '^ +[0-9]+ +[0-9]+ +[0-9]+:'
+}
+[ "$(weights qround2/model.int.safetensors | wc -l)" -gt 200 ] || die "weights must be listed"
+cmp <(weights t1/qround/model.int.safetensors) <(weights qround2/model.int.safetensors) || die "a step behind it changed the codes"
+run 0 train plain.yaml --set out=rounded --quiet --set init=t1/qround/last.safetensors \
+    --set 'train.phases=[{name: qat, epochs: 1, lr: 0.01, quant: on}]'
+run 0 verify rounded/model.int.safetensors --from rounded/last.safetensors
+run 0 quantize plain.yaml --from rounded/last.safetensors -o again --steps none # ranges begin anew
+refuses 2 'quant.steps[0] adaround.iterations: 0: must be in 1..1000000' quantize plain.yaml --from float/last.safetensors -o no \
+    --steps '[adaround: {iterations: 0}]'
+refuses 2 'quant.steps: adaround: images: 500: there are 240 to look at' quantize plain.yaml --from float/last.safetensors -o no \
+    --steps '[adaround: {images: 500}]'
+refuses 2 'adaround: weights of b1.c1: format codebook has not every integer as a code; uniform, pow2 or fixed would do' \
+    train plain.yaml --set out=no --set quant.weights.format=codebook --set 'quant.steps=[adaround]'
+# ---- killed among its steps, it goes on from there to the same bytes ----
+mkdir resumed
+cd resumed
+resumed=0
+for ((try = 0; resumed < 2; try++)); do
+    [ "$try" -lt 60 ] || die "only $resumed of $try runs could be killed among the steps"
+    "$NIBBLE" quantize ../plain.yaml --from ../float/last.safetensors -o qr >/dev/null 2>&1 &
+    pid=$!
+    until [ -e qr.steps.safetensors ] || ! kill -0 $pid 2>/dev/null; do :; done
+    kill -KILL $pid 2>/dev/null || true
+    wait $pid 2>/dev/null || true
+    [ -e qr.steps.safetensors ] || { rm -rf qr; continue; }
+    [ ! -e qr ] || die "a killed run leaves a folder"
+    [ $resumed = 0 ] || refuses 2 'unknown step' quantize ../plain.yaml --from ../float/last.safetensors -o qr --steps '[no]'
+    run 0 quantize ../plain.yaml --from ../float/last.safetensors -o qr
+    says 'qr.steps.safetensors: goes on from what an interrupted run has left'
+    cmp qr/last.safetensors ../t1/qr/last.safetensors || die "it did not go on to the same bytes"
+    [ ! -e qr.steps.safetensors ] || die "what was kept must go when the run ends"
+    rm -r qr
+    resumed=$((resumed + 1))
+done
+cp ../float/last.safetensors qr.steps.safetensors # somebody's
+refuses 1 'qr.steps.safetensors: ' quantize ../plain.yaml --from ../float/last.safetensors -o qr
+cmp qr.steps.safetensors ../float/last.safetensors
+cd ..
+
 # ---- no image at all ----
 activations='quant.activations={bits: 8}'
 run 0 quantize plain.yaml --from float/last.safetensors -o free --data-free --set "$activations"

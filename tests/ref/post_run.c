@@ -30,6 +30,12 @@ static void on_done(void *ud, const nb_post_step *step, const nb_post_result *r)
 
 nb_status ref_post_run(ref_street *s, nb_graph *g, const char *steps, const int32_t *indices, int32_t n, ref_heard *h)
 {
+    return ref_post_run_kept(s, g, steps, indices, n, NULL, h);
+}
+
+nb_status ref_post_run_kept(ref_street *s, nb_graph *g, const char *steps, const int32_t *indices, int32_t n,
+                            const nb_post_store *store, ref_heard *h)
+{
     char text[512];
     nb_config *cfg;
     nb_post_list l;
@@ -39,10 +45,14 @@ nb_status ref_post_run(ref_street *s, nb_graph *g, const char *steps, const int3
     NB_TRY(nb_config_parse(s->ctx, "steps", text, strlen(text), NULL, 0, &cfg));
     nb_status st = nb_post_bind(s->ctx, nb_config_root(cfg), nb_post_steps, &l);
     if (st == NB_OK) {
-        st = nb_post_run(
-            &l, nb_graph_about(g).quantized ? NB_POST_QUANTIZED : NB_POST_FLOAT,
-            &(nb_post_input){
-                .graph = g, .data = s->train, .indices = indices, .n = n, .experiment = &s->exp, .report = &report});
+        st = nb_post_run(&l, nb_graph_about(g).quantized ? NB_POST_QUANTIZED : NB_POST_FLOAT,
+                         &(nb_post_input){.graph = g,
+                                          .data = s->train,
+                                          .indices = indices,
+                                          .n = n,
+                                          .experiment = &s->exp,
+                                          .report = &report,
+                                          .store = store});
         nb_post_free(&l);
     }
     nb_config_free(s->ctx, cfg);

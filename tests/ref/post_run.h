@@ -16,6 +16,10 @@ typedef struct {
 /* steps: "[absorb: {sigmas: 2}, ...]", all of one stage, on g with images indices[0..n-1] of the street's training split. */
 nb_status ref_post_run(ref_street *s, nb_graph *g, const char *steps, const int32_t *indices, int32_t n, ref_heard *h);
 
+/* The same with a store. */
+nb_status ref_post_run_kept(ref_street *s, nb_graph *g, const char *steps, const int32_t *indices, int32_t n,
+                            const nb_post_store *store, ref_heard *h);
+
 /* The street's network as it stands, quantized as its config says and calibrated on the first n images (n = 0: on none). */
 nb_status ref_quantized(ref_street *s, int32_t batch, int32_t n, nb_graph **out);
 

@@ -225,6 +225,84 @@ static void analytic_is_empirical_on_normal_values(void **state)
     }
 }
 
+/* ---- going on after a kill ---- */
+
+/* Parts by name, in order; from the stop-th on it is out of memory, as if killed. */
+typedef struct {
+    char name[16][64];
+    float values[16][16];
+    int64_t n[16];
+    int32_t count, stop, found;
+} parts;
+
+static bool get(void *ud, const char *part, float *values, int64_t n)
+{
+    parts *p = ud;
+    for (int32_t i = 0; i < p->count; i++)
+        if (strcmp(p->name[i], part) == 0) {
+            assert_true(p->n[i] == n);
+            memcpy(values, p->values[i], (size_t)n * sizeof *values);
+            p->found++;
+            return true;
+        }
+    return false;
+}
+
+static nb_status put(void *ud, const char *part, const float *values, int64_t n)
+{
+    parts *p = ud;
+    if (p->count == p->stop)
+        return NB_E_NOMEM;
+    assert_true(p->count < 16 && n <= 16);
+    snprintf(p->name[p->count], sizeof p->name[0], "%s", part);
+    memcpy(p->values[p->count], values, (size_t)n * sizeof *values);
+    p->n[p->count++] = n;
+    return NB_OK;
+}
+
+static void what_was_kept_before_a_kill_is_found_and_ends_in_the_same_bits(void **state)
+{
+    (void)state;
+    ref_street s;
+    nb_graph *whole, *other;
+    ref_heard want, h;
+    open_case(&s, "keep", 10);
+    assert_int_equal(ref_quantized(&s, BATCH, 64, &whole), NB_OK);
+    assert_int_equal(ref_post_run(&s, whole, "[bias_correct]", NULL, 64, &want), NB_OK);
+    for (int32_t stop = 0; stop <= LAYERS; stop++) {
+        parts p = {.stop = stop};
+        const nb_post_store store = {get, put, &p};
+        nb_graph *g;
+        assert_int_equal(ref_quantized(&s, BATCH, 64, &g), NB_OK);
+        assert_int_equal(ref_post_run_kept(&s, g, "[bias_correct]", NULL, 64, &store, &h),
+                         stop < LAYERS ? NB_E_NOMEM : NB_OK);
+        nb_graph_free(g);
+        assert_int_equal(ref_quantized(&s, BATCH, 64, &g), NB_OK);
+        p.stop = 16;
+        assert_int_equal(ref_post_run_kept(&s, g, "[bias_correct]", NULL, 64, &store, &h), NB_OK);
+        assert_true(p.found == stop && p.count == LAYERS);
+        for (int32_t i = 0; i < g->n; i++)
+            if (g->node[i]->flags & NB_NODE_LEAF)
+                assert_memory_equal(g->node[i]->out.data, nb_graph_find(whole, g->node[i]->name)->out.data,
+                                    (size_t)nb_count(&g->node[i]->out) * sizeof(float));
+        assert_string_equal(h.rows, want.rows);
+        if (stop < LAYERS) {
+            nb_graph_free(g);
+            continue;
+        }
+        /* another network finds nothing there */
+        assert_int_equal(ref_quantized(&s, BATCH, 64, &other), NB_OK);
+        ((float *)nb_graph_find(other, "c1.weight")->out.data)[0] += 0.5f;
+        p.found = 0;
+        assert_int_equal(ref_post_run_kept(&s, other, "[bias_correct]", NULL, 64, &store, &h), NB_OK);
+        assert_true(p.found == 0);
+        nb_graph_free(other);
+        nb_graph_free(g);
+    }
+    nb_graph_free(whole);
+    ref_street_close(&s);
+}
+
 /* ---- what cannot be corrected ---- */
 
 static void layers_without_bias_and_batch_norm_are_left_out(void **state)
@@ -285,6 +363,7 @@ int main(void)
         cmocka_unit_test(only_biases_and_betas_change_and_they_by_the_difference_of_means),
         cmocka_unit_test(the_same_for_any_number_of_threads),
         cmocka_unit_test(analytic_is_empirical_on_normal_values),
+        cmocka_unit_test(what_was_kept_before_a_kill_is_found_and_ends_in_the_same_bits),
         cmocka_unit_test(layers_without_bias_and_batch_norm_are_left_out),
         cmocka_unit_test(running_out_of_memory_is_an_error),
     };

@@ -18,8 +18,17 @@ struct nb_post_step {
     nb_status (*run)(const nb_post_input *in, const void *attr, char *summary);
     /* Why the step would change nothing in this network, quantized but without values; NULL: it may. NULL: always. */
     const char *(*pointless)(const nb_graph *g);
+    /* Can the step not be done to this network, quantized but without values? Then why [size] says which layer is in the
+     * way and what would do. NULL: it always can. */
+    bool (*refuse)(const nb_graph *g, char *why, size_t size);
 };
 enum { NB_POST_SUMMARY = 256 };
+
+/* For run() of a step that can take minutes: after each part (a layer, say) it keeps what the part has changed, and asks
+ * for it before it does the part. Parts are found only by the same step on the same values, images and config; n floats
+ * come back bit for bit. Without a store nothing is kept and nothing found. */
+NB_API bool nb_post_recall(const nb_post_input *in, const char *part, float *values, int64_t n);
+NB_API nb_status nb_post_keep(const nb_post_input *in, const char *part, const float *values, int64_t n);
 
 /* For run(): passes a row on. */
 NB_API void nb_post_say(const nb_post_input *in, const nb_post_step *step, const nb_post_row *row);

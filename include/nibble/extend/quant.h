@@ -148,7 +148,7 @@ typedef struct {
 /* 2. Where does the grid lie? Files range_<name>.c, listed in ranges.def. state: n_state floats per channel (or group), the range's
  * ends first, all zero before the first observation; of activations n_history more, which only observe() reads: what
  * earlier batches were like (weights are looked at anew each time). In the BUFFER leaf "<fake-quant>.state" one more
- * follows them: 1 once something was observed. */
+ * follows them: 1 once something was observed, 2 when it is held (nb_fakequant_hold). */
 struct nb_range {
     NB_ENTRY;
     int32_t n_state, n_history;
@@ -281,6 +281,9 @@ typedef struct {
  * must have room for the channels; codes [count] may be NULL. */
 NB_API int32_t nb_fakequant_channels(const nb_node *fq); /* scales it has: 1, or one per output channel */
 NB_API bool nb_fakequant_of_weights(const nb_node *fq);
+/* Weights were chosen for the scale they have now: their range stands still from here on, in training and calibrations, until it
+ * starts anew (NB_PARAMS_CALIBRATE). What is learned goes on from there in training, and in no calibration. */
+NB_API void nb_fakequant_hold(nb_node *fq);
 NB_API nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_use *use, nb_qparams *q,
                                        int8_t *codes);
 
