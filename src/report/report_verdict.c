@@ -201,9 +201,9 @@ static void say_device(const nb_report *r, nb_page *p)
 
 static void say_proven(const nb_report *r, nb_page *p)
 {
+    int64_t faults = 0;
     if (!r->integers)
         return;
-    int64_t faults = 0;
     for (int32_t i = 0; i < r->n_proofs; i++)
         faults += r->proof->rows[i].faults;
     if (r->n_proofs > 0)
@@ -218,6 +218,13 @@ static void say_proven(const nb_report *r, nb_page *p)
                                 : "that the exported C, ONNX Runtime and other instruction sets give the same integers "
                                   "(nibble report --proofs, nibble verify --all); ",
                 "how fast it is (nibble bench); ");
+    for (int32_t i = 0; i < r->n_checks; i++) {
+        const nb_check_row *c = &r->check[i];
+        if (c->kind == NB_CHECK_ABSENT || c->kind == NB_CHECK_BROKEN)
+            nb_page_say(p, "Not proven here either: %s: %s.", c->name, c->note);
+        else if (c->kind == NB_CHECK_EXACT && c->differ > 0)
+            nb_page_say(p, "Refuted: %s gives %lld logits that are not the engine's.", c->name, (long long)c->differ);
+    }
 }
 
 static void say_sweep(const nb_report *r, nb_page *p)

@@ -200,6 +200,31 @@ static void a_sweep_shows_the_runs_that_no_other_beats(void **state)
     nb_arena_free(r.arena);
 }
 
+static void what_was_not_proven_is_said_by_name(void **state)
+{
+    static const nb_check_row checks[] = {{.name = "engine avx2", .kind = NB_CHECK_EXACT},
+                                          {.name = "C by tcc", .kind = NB_CHECK_EXACT, .differ = 3},
+                                          {.name = "ONNX Runtime", .kind = NB_CHECK_ABSENT, .note = "no python3"}};
+    static const nb_intmodel integers = {.e = {.n_steps = 0}};
+    nb_report r = empty(*state);
+    r.model = "m";
+    r.kind = "integers W4A8";
+    r.integers = &integers;
+    char *page = page_of(*state, &r);
+    says(page, "Not proven here: that the integers are the network that was trained");
+    says(page, "that the exported C, ONNX Runtime and other instruction sets give the same integers");
+    nb_free(*state, page);
+    r.check = checks;
+    r.n_checks = 3;
+    page = page_of(*state, &r);
+    assert_null(strstr(page, "that the exported C,"));
+    says(page, "Not proven here either: ONNX Runtime: no python3.");
+    says(page, "Refuted: C by tcc gives 3 logits");
+    assert_null(strstr(page, "Refuted: engine"));
+    nb_free(*state, page);
+    nb_arena_free(r.arena);
+}
+
 static void without_memory_a_report_says_so(void **state)
 {
     static const int32_t labels[] = {0, 1}, answers[] = {1, 1};
@@ -237,6 +262,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_confused_is_named_both_ways, setup, teardown),
         cmocka_unit_test_setup_teardown(phases_are_rows_with_their_seconds, setup, teardown),
         cmocka_unit_test_setup_teardown(a_sweep_shows_the_runs_that_no_other_beats, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_not_proven_is_said_by_name, setup, teardown),
         cmocka_unit_test_setup_teardown(without_memory_a_report_says_so, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
