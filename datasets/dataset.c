@@ -131,6 +131,12 @@ void nb_data_get(const nb_data *d, int32_t index, uint8_t *hwc, int32_t *label)
     d->set->get(d->state, index, hwc, label);
 }
 
+const char *nb_data_image_name(const nb_data *d, int32_t index)
+{
+    NB_ASSERT(index >= 0 && index < d->info.count);
+    return d->set->image_name ? d->set->image_name(d->state, index) : NULL;
+}
+
 void nb_data_close(nb_ctx *ctx, nb_data *d)
 {
     if (!d)

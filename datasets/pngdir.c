@@ -431,6 +431,11 @@ static void pngdir_get(const void *st, int32_t index, uint8_t *hwc, int32_t *lab
     *label = s->images.at[index].label;
 }
 
+static const char *pngdir_image_name(const void *st, int32_t index)
+{
+    return ((const pngdir_state *)st)->images.at[index].path;
+}
+
 static void pngdir_close(nb_ctx *ctx, void *st)
 {
     pngdir_state *s = st;
@@ -458,4 +463,5 @@ const nb_dataset nb_dataset_pngdir = {
     .attr_size = sizeof(pngdir_state),
     .open = pngdir_open,
     .get = pngdir_get,
+    .image_name = pngdir_image_name,
     .close = pngdir_close};

@@ -37,6 +37,9 @@ NB_API const nb_dsinfo *nb_data_info(const nb_data *d);
 NB_API const nb_data_keys *nb_data_common(const nb_data *d);
 /* hwc [h, w, c] and the label of image index, 0 <= index < count. Any number of threads at once. */
 NB_API void nb_data_get(const nb_data *d, int32_t index, uint8_t *hwc, int32_t *label);
+/* What that image is called, the path of its file; NULL: the data set's images have no more than a number. Lives as long
+ * as d. */
+NB_API const char *nb_data_image_name(const nb_data *d, int32_t index);
 NB_API void nb_data_close(nb_ctx *ctx, nb_data *d); /* NULL is fine */
 
 /* Shares of values that a format whose levels are no integers (small floats, logarithms) does not tell from others: beyond
@@ -56,6 +59,14 @@ typedef struct {
     nb_lost weights, activations;
     int64_t unlike; /* images whose logits are not those of the first: 0 of many is a network that is dead */
 } nb_eval;
+
+/* What it said of every one of them, in arrays of the caller's; NULL: not wanted. */
+typedef struct {
+    int32_t *labels;   /* [n] what they are */
+    int32_t *answers;  /* [n] the class of the largest logit, ties to the first */
+    float *logits;     /* [n][classes] */
+    int32_t *integers; /* [n][classes] of an integer model: a logit is so many times the scale of its output */
+} nb_answers;
 
 #ifdef __cplusplus
 }

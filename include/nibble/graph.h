@@ -71,6 +71,9 @@ NB_API const float *nb_graph_logits(const nb_graph *g); /* [batch, classes]; val
 NB_API void nb_quant_ranges_text(const nb_graph *g, char *buf, size_t size);
 /* Can every range be found without images (nb_calibrate with n = 0)? */
 NB_API bool nb_quant_data_free(const nb_graph *g);
+/* Are weights stored in the same number of bytes whatever training makes of them? Not on a grid that is not symmetric: its
+ * ends may be one pair or one for each channel. */
+NB_API bool nb_quant_storage_settled(const nb_graph *g);
 /* Does a range leave most codes of a layer's weights unused: more than 60 % of its nonzero weights become 0, or fewer than a
  * quarter of the levels are used that could be? Then one sentence in buf, on the worst such layer and what would help; else
  * "". What has not been observed yet is passed over. */

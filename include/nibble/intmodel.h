@@ -15,16 +15,24 @@ extern "C" {
 typedef struct {
     const char *name; /* name of the graph node whose value this is: "c1.relu.fq" */
     float scale;      /* real = scale * (code - zero) */
-    int32_t bits;     /* 2..8, 32 for int32 logits */
+    int32_t bits;     /* 1..8, 32 for int32 logits */
 } nb_tinfo;
+
+/* How weights are stored (src/lower/pack.h): as codes, as offsets from the smallest, as indices of levels. */
+typedef enum { NB_PACKING_CODES, NB_PACKING_OFFSET, NB_PACKING_LEVELS } nb_packing;
 
 typedef struct {
     const char *name;    /* the layer: "c1", "block1.add" */
     int32_t weight_bits; /* as stored: 2..8, with levels 1..8; 0 for steps without weights */
     int32_t n_scale;     /* 1 or oc: float scales of the weights as trained, for readers of the file */
     const float *weight_scale;
-    const int8_t *level; /* [n_levels] ascending, -127..127: what weights can be; NULL: all of a narrow grid */
+    const int8_t *level; /* [n_tables][n_levels], each table ascending, -127..127: what weights can be; NULL: all of a
+                            channel lie within 2^weight_bits - 1 of each other */
     int32_t n_levels;    /* 2..2^weight_bits */
+    int32_t n_tables;    /* 1, or one for each of the oc channels; 0 without levels */
+    nb_packing packing;  /* derived from the weights, as are */
+    int32_t n_low;       /* 0, 1 or oc: the smallest weight, of all or of each channel, where they are offsets */
+    const int8_t *low;
     int64_t macs;
     int64_t acc_bound; /* proven bound of |accumulator| */
 } nb_sinfo;

@@ -81,6 +81,10 @@ typedef nb_status (*nb_evaluate_fn)(void *ud, nb_graph *g, nb_eval *out);
  * 0..n-1). */
 NB_API nb_status nb_evaluate_graph(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n, nb_eval *out);
 
+/* The same, and what the network said of every image; there are no integers. */
+NB_API nb_status nb_evaluate_graph_each(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n,
+                                        nb_eval *out, const nb_answers *each);
+
 /* Post-training quantization: sets the ranges of g, which is quantized and frozen for training (NB_PLAN_TRAIN), by the
  * observers of its config on images indices[0..n-1] (NULL: 0..n-1) in batches of at most g->max_batch, as even
  * as can be. With n = 0, where no range needs values (nb_quant_data_free; else NB_E_CONFIG): on a black and a white

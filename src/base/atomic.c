@@ -76,7 +76,11 @@ static int named_descriptor(const char *path)
 static int open_temporary(const nb_atomic *a)
 {
     unlink(a->tmp); /* left by a killed process that had our id */
-    return open(a->tmp, O_WRONLY | O_CLOEXEC | O_CREAT | O_EXCL, 0666);
+    const int fd = open(a->tmp, O_WRONLY | O_CLOEXEC | O_CREAT | O_EXCL, 0666);
+    struct stat s;
+    if (fd >= 0 && fstat(fd, &s) == 0)
+        nb_file_note_made(a->ctx, &s);
+    return fd;
 }
 
 /* Opens the file that will be written; old describes the one it replaces, or is NULL. */

@@ -120,6 +120,14 @@ nb_status nb_file_note_read(nb_ctx *ctx, const struct stat *s)
     return NB_OK;
 }
 
+void nb_file_note_made(nb_ctx *ctx, const struct stat *s)
+{
+    nb_files_state *f = nb_ctx_files(ctx);
+    for (int64_t i = 0; i < f->n_read; i++)
+        if (f->read[i].device == s->st_dev && f->read[i].inode == s->st_ino)
+            f->read[i--] = f->read[--f->n_read];
+}
+
 bool nb_file_was_read(nb_ctx *ctx, const char *path)
 {
     const nb_files_state *f = nb_ctx_files(ctx);

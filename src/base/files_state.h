@@ -26,5 +26,7 @@ typedef struct {
 nb_files_state *nb_ctx_files(nb_ctx *ctx);
 /* A regular file is being read. */
 nb_status nb_file_note_read(nb_ctx *ctx, const struct stat *s);
+/* A file is new: what had its inode before, and may have been read, is gone. */
+void nb_file_note_made(nb_ctx *ctx, const struct stat *s);
 
 #endif

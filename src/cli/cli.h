@@ -70,6 +70,10 @@ nb_status cli_usage(cli *c, const char *fmt, ...) NB_PRINTF(2, 3);
     {                                                                                                                  \
         "--json", NULL, "print one JSON object instead of a table"                                                     \
     }
+#define CLI_CSV                                                                                                        \
+    {                                                                                                                  \
+        "--csv", NULL, "print the table as CSV, numbers in full"                                                       \
+    }
 #define CLI_SET                                                                                                        \
     {                                                                                                                  \
         "--set", "KEY=VALUE", "override a key of the config; may be repeated"                                          \

@@ -1,4 +1,5 @@
-/* cmd_bench.c - how fast is this experiment here: training steps in float and quantized, and the integer engine.
+/* cmd_bench.c - how fast is this experiment here: training steps in float and quantized, and inference, the integer engine
+ * beside the float network on the same images.
  *
  * All contenders take turns, one step each, so that a busy machine hits them alike; medians are shown. A step is
  * forward, backward and update on one batch that is already in memory. Nothing is learned from and nothing is written.
@@ -22,8 +23,7 @@ enum {
     DEFAULT_STEPS = 20,
     MAX_STEPS = 100000,
     WARM_UP = 3,
-    ENGINE_ROWS = 2, /* of the table of totals, the last ones */
-    ONE_IMAGE = 20   /* times in a row: what a camera sees, not what the first frame sees */
+    ONE_IMAGE = 20 /* times in a row: what a camera sees, not what the first frame sees */
 };
 
 typedef struct {
@@ -39,9 +39,11 @@ typedef struct {
     cli_experiment exp;
     nb_train_plan *plan;
     contender train[2]; /* float, quantized */
+    nb_graph *floats;   /* the float network for inference, its steps fused like those of `nibble eval` */
     nb_intmodel *integers;
     void *arena, *one_arena;           /* of a batch: one image per thread; of one image on all threads */
     double *engine_batch, *engine_one; /* [rounds] */
+    double *float_batch, *float_one;   /* [rounds] */
     double *engine_layer;              /* per step of the integers, summed over counted rounds; NULL without --layers */
     uint8_t *pixels;
     int32_t *labels;
@@ -70,6 +72,22 @@ static nb_status open_contender(bench *b, contender *t, bool quantized)
     return NB_OK;
 }
 
+static nb_status open_inference(bench *b)
+{
+    const nb_graph_spec spec = {.experiment = &b->exp.exp,
+                                .info = nb_data_info(b->exp.train),
+                                .max_batch = b->batch,
+                                .plan = NB_PLAN_INFER,
+                                .reference = cli_flag(b->c, "--reference")};
+    double **const seconds[] = {&b->engine_batch, &b->engine_one, &b->float_batch, &b->float_one};
+    for (size_t i = 0; i < sizeof seconds / sizeof *seconds; i++) {
+        *seconds[i] = nb_alloc(b->c->ctx, (size_t)b->rounds * sizeof(double));
+        if (!*seconds[i])
+            return NB_E_NOMEM;
+    }
+    return nb_graph_open(b->c->ctx, &spec, &(nb_params_source){0}, &b->floats);
+}
+
 static nb_status open_all(bench *b)
 {
     cli *c = b->c;
@@ -84,16 +102,14 @@ static nb_status open_all(bench *b)
     size_t image = (size_t)d->h * (size_t)d->w * (size_t)d->c;
     b->pixels = nb_alloc(c->ctx, (size_t)b->batch * image);
     b->labels = nb_alloc(c->ctx, (size_t)b->batch * sizeof *b->labels);
-    b->engine_batch = nb_alloc(c->ctx, (size_t)b->rounds * sizeof(double));
-    b->engine_one = nb_alloc(c->ctx, (size_t)b->rounds * sizeof(double));
-    if (!b->pixels || !b->labels || !b->engine_batch || !b->engine_one)
+    if (!b->pixels || !b->labels)
         return NB_E_NOMEM;
     for (int32_t i = 0; i < b->batch; i++)
         nb_data_get(b->exp.train, i % d->count, b->pixels + (size_t)i * image, &b->labels[i]);
     NB_TRY(open_contender(b, &b->train[0], false));
     NB_TRY(open_contender(b, &b->train[1], true));
     cli_experiment_note(&b->exp, b->train[1].graph);
-    return NB_OK;
+    return open_inference(b);
 }
 
 /* nb_forward and nb_backward, step by step with a clock. */
@@ -139,22 +155,39 @@ static void one_image(void *arg, int64_t i, int32_t thread)
 }
 
 /* On one thread the processor's time, which other programs on the machine do not change; else the clock on the wall. */
-static double engine_now(void)
+static double inference_now(void)
 {
     return nb_threads() > 1 ? nb_now() : nb_process_seconds();
 }
 
 static void engine_step(bench *b, int32_t round)
 {
-    double start = engine_now();
+    double start = inference_now();
     nb_parallel_for(b->batch, one_image, b);
-    double middle = engine_now();
+    double middle = inference_now();
     for (int32_t i = 0; i < ONE_IMAGE; i++)
         nb_intmodel_run(b->integers, b->one_arena, b->pixels);
     if (round < 0)
         return;
     b->engine_batch[round] = middle - start;
-    b->engine_one[round] = (engine_now() - middle) / ONE_IMAGE;
+    b->engine_one[round] = (inference_now() - middle) / ONE_IMAGE;
+}
+
+/* The same images on the same threads, in floats. */
+static void float_step(bench *b, int32_t round)
+{
+    const nb_run r = {.pixels = b->pixels};
+    nb_graph_set_batch(b->floats, b->batch);
+    double start = inference_now();
+    nb_forward(b->floats, &r);
+    double middle = inference_now();
+    nb_graph_set_batch(b->floats, 1);
+    for (int32_t i = 0; i < ONE_IMAGE; i++)
+        nb_forward(b->floats, &r);
+    if (round < 0)
+        return;
+    b->float_batch[round] = middle - start;
+    b->float_one[round] = (inference_now() - middle) / ONE_IMAGE;
 }
 
 /* The batch once more on one thread, step by step with a clock. */
@@ -187,6 +220,7 @@ static nb_status run_all(bench *b)
     for (int32_t round = -WARM_UP; round < b->rounds; round++) {
         train_step(b, &b->train[0], round);
         train_step(b, &b->train[1], round);
+        float_step(b, round);
         if (*b->exp.simulated)
             continue;
         if (!b->integers) /* ranges are known after the first quantized step */
@@ -213,28 +247,44 @@ static nb_status print_table(bench *b, nb_table *t, const char *key)
     return st;
 }
 
+/* How often the integers are as fast as the float network. */
+static void say_gain(const bench *b, const double *batch, const double *one)
+{
+    printf("\nthe integers are %.2f times as fast as the float network on %d images, %.2f times on one\n",
+           batch[0] / batch[1], b->batch, one[0] / one[1]);
+}
+
 static nb_status print_totals(bench *b)
 {
-    char bits[CLI_BITS_BYTES], quantized[CLI_BITS_BYTES + 32], engine[48];
+    char bits[CLI_BITS_BYTES], quantized[CLI_BITS_BYTES + 32], floats[48], engine[48];
+    const bool json = cli_flag(b->c, "--json"), integers = b->integers != NULL;
     const double base = nb_median(b->train[0].seconds, b->rounds);
+    const double batch[] = {nb_median(b->float_batch, b->rounds), integers ? nb_median(b->engine_batch, b->rounds) : 0};
+    const double one[] = {nb_median(b->float_one, b->rounds), integers ? nb_median(b->engine_one, b->rounds) : 0};
     snprintf(quantized, sizeof quantized, "training step, %s", cli_bits_text(&b->exp, true, bits));
+    snprintf(floats, sizeof floats, "float network, %d images", b->batch);
     snprintf(engine, sizeof engine, "integer engine, %d images", b->batch);
-    const nb_speed_row rows[] = {
-        {"training step, float", base, b->batch, base},
-        {quantized, nb_median(b->train[1].seconds, b->rounds), b->batch, base},
-        {engine, nb_median(b->engine_batch, b->rounds), b->batch, 0},
-        {"integer engine, one image", nb_median(b->engine_one, b->rounds), 1, 0},
-    };
+    nb_speed_row rows[6] = {{"training step, float", base, b->batch, base},
+                            {quantized, nb_median(b->train[1].seconds, b->rounds), b->batch, base}};
+    int32_t n = 2;
+    rows[n++] = (nb_speed_row){floats, batch[0], b->batch, batch[0]};
+    if (integers)
+        rows[n++] = (nb_speed_row){engine, batch[1], b->batch, batch[0]};
+    rows[n++] = (nb_speed_row){"float network, one image", one[0], 1, one[0]};
+    if (integers)
+        rows[n++] = (nb_speed_row){"integer engine, one image", one[1], 1, one[0]};
     nb_table *t;
-    const int32_t n = sizeof rows / sizeof *rows;
-    NB_TRY(nb_table_of_speed(b->c->ctx, rows, b->integers ? n : n - ENGINE_ROWS, &t));
-    if (!cli_flag(b->c, "--json")) {
+    NB_TRY(nb_table_of_speed(b->c->ctx, rows, n, &t));
+    if (!json) {
         cli_print_build();
         printf("batch %d, %d threads, median of %d interleaved rounds\n", b->batch, nb_threads(), b->rounds);
         printf("%s%s%s\n", *b->exp.simulated ? "simulated in floats, no integers to run: " : "", b->exp.simulated,
                *b->exp.simulated ? "\n" : "");
     }
-    return print_table(b, t, "totals");
+    NB_TRY(print_table(b, t, "totals"));
+    if (!json && integers)
+        say_gain(b, batch, one);
+    return NB_OK;
 }
 
 /* Sums over counted rounds become seconds of one. */
@@ -320,6 +370,9 @@ static nb_status run(cli *c)
     nb_free(c->ctx, b.labels);
     nb_free(c->ctx, b.engine_batch);
     nb_free(c->ctx, b.engine_one);
+    nb_free(c->ctx, b.float_batch);
+    nb_free(c->ctx, b.float_one);
+    nb_graph_free(b.floats);
     nb_train_plan_free(c->ctx, b.plan);
     cli_experiment_close(c, &b.exp);
     return st;
@@ -338,9 +391,11 @@ static const cli_option options[] = {
 const cli_command cli_command_bench = {
     .name = "bench",
     .usage = "CONFIG",
-    .help = "speed of an experiment here: training steps in float and quantized, integer inference",
+    .help = "speed of an experiment here: training steps and inference, in float and in integers",
     .more = "Contenders take turns and medians are shown, so ratios hold on a busy machine.\n"
-            "A training step is forward, backward and update on one batch in memory; nothing is written.\n",
+            "A training step is forward, backward and update on one batch in memory; nothing is written.\n"
+            "The float network and the integer engine see the same images on the same threads: the engine one image a\n"
+            "thread, the float network a batch, each as `nibble eval` runs it; one image is on all threads for both.\n",
     .options = options,
     .min_args = 0,
     .max_args = 1,

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,23 @@ static nb_status options_of(cli *c, const char *format, nb_export_options *o)
     return NB_OK;
 }
 
+/* "net.c, net.h: 634 bytes of flash ..." */
+static nb_status say_written(cli *c, const nb_exporter *e, const cli_model *m, const char *out)
+{
+    nb_export_size s;
+    printf("%s", out);
+    if (e->beside)
+        printf(", %.*s%s", (int)(strlen(out) - strlen(e->ext)), out, e->beside);
+    if (e->size) {
+        NB_TRY(e->size(c->ctx, m->integers, &s));
+        printf(": %" PRId64 " bytes of flash (constants, without code), %" PRId64 " bytes of RAM, %" PRId64
+               " multiply-accumulates per image",
+               s.flash_bytes, s.ram_bytes, s.macs);
+    }
+    printf("\n");
+    return NB_OK;
+}
+
 static nb_status export_model(cli *c, cli_model *m)
 {
     const char *format = format_of(c), *out = cli_value(c, "--output");
@@ -68,9 +86,7 @@ static nb_status export_model(cli *c, cli_model *m)
     }
     NB_TRY(cli_model_need_integers(c, m, "export"));
     NB_TRY(e->write(c->ctx, m->integers, out, &options));
-    if (!piped)
-        printf("%s\n", out);
-    return NB_OK;
+    return piped ? NB_OK : say_written(c, e, m, out);
 }
 
 static nb_status run(cli *c)
@@ -96,8 +112,11 @@ const cli_command cli_command_export = {
     .name = "export",
     .usage = "FILE -o OUT",
     .help = "the integers in another format",
-    .more = "FILE is an integer checkpoint, or a quantized training checkpoint, which is lowered first.\n"
-            "A float checkpoint can become ONNX: a float network on normalised images, which import takes back.\n",
+    .more =
+        "FILE is an integer checkpoint, or a quantized training checkpoint, which is lowered first.\n"
+        "Prints what was written and, of C, the flash and RAM that its header states; `nibble info CONFIG` shows them\n"
+        "before training. The header has the names of the classes, PREFIX_CLASS_NAMES, where the data set has any.\n"
+        "A float checkpoint can become ONNX: a float network on normalised images, which import takes back.\n",
     .options = options,
     .min_args = 1,
     .max_args = 1,

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "report/tables.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 typedef struct {
@@ -12,11 +13,13 @@ typedef struct {
     char kind[CLI_BITS_BYTES + 16], data[96];
     int64_t train_bytes[2]; /* planned memory of a training step, float and quantized; 0: not used */
     int32_t batch;
-    int64_t leaf_bytes;   /* values and gradients of parameters */
-    int64_t engine_bytes; /* arena of the engine; 0: no integers */
-    double accuracy;      /* < 0: unknown */
-    char ranges[256];     /* "": not quantized */
-    char unused[320];     /* "": codes are used */
+    int64_t leaf_bytes;               /* values and gradients of parameters */
+    int64_t engine_bytes;             /* arena of the engine; 0: no integers */
+    nb_export_size exported;          /* as C; macs 0: not known */
+    char not_exported[CLI_WHY_BYTES]; /* why it cannot be; "": it can, or nothing is quantized */
+    double accuracy;                  /* < 0: unknown */
+    char ranges[256];                 /* "": not quantized */
+    char unused[320];                 /* "": codes are used */
     char simulated[CLI_WHY_BYTES];
 } summary;
 
@@ -97,6 +100,18 @@ static nb_status plan_training(cli *c, const cli_experiment *e, const nb_dsinfo 
     return st;
 }
 
+/* What the exported C will take, where the config says how the network is quantized, trained so or by nibble quantize. */
+static nb_status plan_export(cli *c, const cli_experiment *e, const nb_dsinfo *info, summary *s)
+{
+    if (!e->exp.quant)
+        return NB_OK;
+    const nb_status st = nb_export_size_before(c->ctx, &e->exp, info, &s->exported);
+    if (st == NB_OK || st == NB_E_NOMEM)
+        return st;
+    snprintf(s->not_exported, sizeof s->not_exported, "%s", nb_ctx_error(c->ctx));
+    return NB_OK;
+}
+
 static bool is_config(const char *path)
 {
     const char *dot = strrchr(path, '.');
@@ -113,6 +128,8 @@ static nb_status of_config(cli *c, const char *path, summary *s)
         st = nb_experiment_check(c->ctx, &e.exp, nb_data_info(e.train));
     if (st == NB_OK)
         st = plan_training(c, &e, nb_data_info(e.train), s);
+    if (st == NB_OK)
+        st = plan_export(c, &e, nb_data_info(e.train), s);
     snprintf(s->kind, sizeof s->kind, "config");
     cli_experiment_close(c, &e);
     return st;
@@ -129,8 +146,12 @@ static nb_status of_checkpoint(cli *c, const char *path, summary *s)
     }
     if (st == NB_OK && m.graph && m.integers)
         st = nb_quant_unused_text(m.graph, s->unused, sizeof s->unused);
-    if (st == NB_OK && m.integers)
+    if (st == NB_OK && m.integers) {
         s->engine_bytes = (int64_t)nb_engine_arena_bytes(&m.integers->e);
+        st = nb_exporter_find("c")->size(c->ctx, m.integers, &s->exported);
+    }
+    if (st == NB_OK && m.checkpoint && !m.integers)
+        st = plan_export(c, &m.experiment, &m.info, s);
     if (st == NB_OK && m.checkpoint)
         st = plan_training(c, &m.experiment, &m.info, s);
     cli_model_close(c, &m);
@@ -143,6 +164,19 @@ static void print_memory(const char *what, int64_t bytes)
 {
     if (bytes > 0)
         printf("%-34s %10.2f MiB\n", what, (double)bytes / (1 << 20));
+}
+
+static void print_export(const summary *s)
+{
+    const char *about = s->exported.settled ? "" : "about ";
+    if (s->exported.macs > 0) {
+        printf("%-34s %10" PRId64 " multiply-accumulates per image\n", "exported C (nibble export)", s->exported.macs);
+        printf("%-34s %s%*" PRId64 " bytes of constants, without code%s\n", "  flash", about, *about ? 4 : 10,
+               s->exported.flash_bytes,
+               *about ? "; a byte or so a channel depends on the weights, whose grid is not symmetric" : "");
+        printf("%-34s %10" PRId64 " bytes, static\n", "  RAM", s->exported.ram_bytes);
+    } else if (*s->not_exported && !*s->simulated)
+        printf("it cannot be exported as C: %s\n", s->not_exported);
 }
 
 static nb_status print_text(cli *c, const summary *s, nb_table *t)
@@ -162,6 +196,7 @@ static nb_status print_text(cli *c, const summary *s, nb_table *t)
     print_memory("  quantized phase", s->train_bytes[1]);
     print_memory("  parameters and their gradients", s->leaf_bytes);
     print_memory("integer engine, one image", s->engine_bytes);
+    print_export(s);
     if (s->accuracy >= 0)
         printf("accuracy when it was written: %.2f %%\n", 100 * s->accuracy);
     return NB_OK;
@@ -183,6 +218,13 @@ static nb_status print_json(cli *c, const summary *s, nb_table *t)
     cJSON_AddNumberToObject(o, "quantized_step_bytes", (double)s->train_bytes[1]);
     cJSON_AddNumberToObject(o, "parameter_bytes", (double)s->leaf_bytes);
     cJSON_AddNumberToObject(o, "engine_bytes", (double)s->engine_bytes);
+    if (s->exported.macs > 0) {
+        cJSON_AddNumberToObject(o, "flash_bytes", (double)s->exported.flash_bytes);
+        cJSON_AddNumberToObject(o, "ram_bytes", (double)s->exported.ram_bytes);
+        cJSON_AddNumberToObject(o, "exported_macs", (double)s->exported.macs);
+        cJSON_AddBoolToObject(o, "flash_settled", s->exported.settled);
+    } else if (*s->not_exported)
+        cJSON_AddStringToObject(o, "not_exported", s->not_exported);
     if (s->accuracy >= 0)
         cJSON_AddNumberToObject(o, "accuracy", s->accuracy);
     if (*s->ranges)
@@ -216,6 +258,7 @@ const cli_command cli_command_info = {
         "int32\n"
         "biases, multipliers and shifts, or floats. Output bits are missing where a layer is merged into the next "
         "one.\n"
+        "Flash and RAM are those of the exported C, of a config the figures that net.h will state after training.\n"
         "Planned memory depends a little on the number of threads (--threads).\n",
     .options = options,
     .min_args = 1,

@@ -153,7 +153,7 @@ static nb_status make_final(session *s, final_model *f)
     if (st == NB_OK && m.integers)
         st = cli_compare_few(c, f->file, m.graph, m.integers, test.data);
     if (st == NB_OK)
-        st = cli_model_evaluate(c, &m, &test, &f->test);
+        st = cli_model_evaluate(c, &m, &test, &f->test, &(nb_answers){0});
     if (st == NB_OK && m.integers) {
         m.integers->accuracy = f->test.accuracy;
         st = cli_file_in(c, s->e.out, "model.int.safetensors", f->integers);

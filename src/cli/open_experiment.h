@@ -36,6 +36,11 @@ typedef struct {
     const int32_t *indices; /* NULL: 0..n-1 */
     int32_t n;
 } cli_images;
+/* The number that image i of them has in the data set. */
+static inline int32_t cli_image_index(const cli_images *images, int32_t i)
+{
+    return images->indices ? images->indices[i] : i;
+}
 nb_status cli_experiment_split(cli *c, cli_experiment *e, const char *split, cli_images *out);
 
 /* "W4A8" as the config's quant section says, with what differs from it ("W4A8, 3 layers at W8", "W4A4 throughout" when

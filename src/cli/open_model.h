@@ -24,8 +24,9 @@ nb_status cli_model_need_integers(cli *c, const cli_model *m, const char *what);
 /* "integers W4A8" as cli_bits_text says it, "quantized W4A32, simulated", or "float"; into buf. */
 const char *cli_model_kind(const cli_model *m, char *buf, size_t len);
 
-/* Accuracy on data, by the integer engine when there are integers. */
-nb_status cli_model_evaluate(cli *c, const cli_model *m, const cli_images *images, nb_eval *out);
+/* Accuracy on data, by the integer engine when there are integers, and what it said of each image. */
+nb_status cli_model_evaluate(cli *c, const cli_model *m, const cli_images *images, nb_eval *out,
+                             const nb_answers *each);
 /* Logits [classes] of one image [h, w, c]. */
 nb_status cli_model_logits(cli *c, const cli_model *m, const uint8_t *pixels, float *logits);
 

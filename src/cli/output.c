@@ -5,15 +5,25 @@
 #include <stdio.h>
 #include <string.h>
 
-nb_status cli_table_print(nb_ctx *ctx, nb_table *t)
+static nb_status print_as(nb_ctx *ctx, nb_table *t, nb_table_format format)
 {
     char *text = NULL;
-    nb_status st = nb_table_print(t, &text);
+    nb_status st = nb_table_print_as(t, format, &text);
     if (st == NB_OK)
         fputs(text, stdout);
     nb_free(ctx, text);
     nb_table_free(t);
     return st;
+}
+
+nb_status cli_table_print(nb_ctx *ctx, nb_table *t)
+{
+    return print_as(ctx, t, NB_TABLE_TEXT);
+}
+
+nb_status cli_table_print_csv(nb_ctx *ctx, nb_table *t)
+{
+    return print_as(ctx, t, NB_TABLE_CSV);
 }
 
 nb_status cli_json_table(nb_ctx *ctx, cJSON *o, const char *name, nb_table *t)

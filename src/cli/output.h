@@ -10,6 +10,8 @@
 
 /* Prints t and frees it. */
 nb_status cli_table_print(nb_ctx *ctx, nb_table *t);
+/* The same as CSV. */
+nb_status cli_table_print_csv(nb_ctx *ctx, nb_table *t);
 /* The rows of t as o's array `name`; frees t. */
 nb_status cli_json_table(nb_ctx *ctx, cJSON *o, const char *name, nb_table *t);
 /* What --format says; text without it. */

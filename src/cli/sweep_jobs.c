@@ -24,13 +24,20 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #ifdef __linux__
 #    include <sys/prctl.h>
 #endif
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAX_RESULT_BYTES = 4096, MAX_WORDS = 2 * 1024 + 32, MAX_CHECKPOINT_BYTES = 1 << 30, CANNOT_START = 127 };
+enum {
+    MAX_RESULT_BYTES = 4096,
+    MAX_WORDS = 2 * 1024 + 32,
+    MAX_CHECKPOINT_BYTES = 1 << 30,
+    CANNOT_START = 127,
+    NAP = 20000000
+};
 
 /* ---- where a run is ---- */
 
@@ -523,7 +530,10 @@ static nb_status run_slots(sweep_jobs *j, slot *slots)
             pass_on(j, slots);
             told = true;
         }
-        const pid_t child = waitpid(-1, &status, 0);
+        /* not in one long wait: a signal that comes just before it, or restarts it, would be seen only after a run */
+        const pid_t child = waitpid(-1, &status, WNOHANG);
+        if (child == 0)
+            nanosleep(&(struct timespec){0, NAP}, NULL);
         slot *s = child > 0 ? slot_of(j, slots, child) : NULL;
         if (child < 0 && errno != EINTR)
             return nb_fail(j->c->ctx, NB_E_IO, "waiting for a run: %s", strerror(errno));

@@ -40,10 +40,13 @@ void cgen_add(cgen *g, const char *text, const cgen_sub *subs);
 void cgen_helper(cgen *g, const char *text); /* and a blank line */
 void cgen_printf(cgen *g, const char *fmt, ...) NB_PRINTF(2, 3);
 void cgen_helpers(cgen *g);
+/* s as a string of C, and of C++: whatever bytes are in it, it ends where it should. */
+void cgen_string(cgen *g, const char *s);
 
 /* ---- c/, by scripts/c_strings.awk ---- */
 extern const char cgen_text_close[], cgen_text_close_high[];                    /* net_rescale.c */
 extern const char cgen_text_unpack2[], cgen_text_unpack4[], cgen_text_levels[]; /* net_unpack.c */
+extern const char cgen_text_offsets[];                                          /* net_unpack.c */
 extern const char cgen_text_helper[], cgen_text_simd[];                         /* net_macros.h */
 extern const char cgen_text_load_u8[], cgen_text_less_zero[];                   /* net_macros.h */
 extern const char cgen_text_dot1[], cgen_text_dot2[];                           /* net_dot.c */
@@ -60,7 +63,7 @@ nb_status cgen_plan(cgen *g);
 size_t cgen_scratch_bytes(const nb_intmodel *m, int32_t step);
 /* Is a convolution's weight one byte of flash, used where it lies? Others are codes of cgen_width bits, or indices. */
 bool cgen_in_bytes(const nb_intmodel *m, int32_t step);
-int32_t cgen_width(const nb_intmodel *m, int32_t step); /* 2, 4 or 8; with levels that of an index, 1..8 */
+int32_t cgen_width(const nb_intmodel *m, int32_t step); /* 2, 4 or 8; of an index 1..8 */
 bool cgen_depthwise(const nb_geom *g);
 int64_t cgen_row(const nb_geom *g); /* weights of one output channel */
 
@@ -68,7 +71,8 @@ int64_t cgen_row(const nb_geom *g); /* weights of one output channel */
 /* A convolution's bias [oc] for inputs taken as (code - zero), padding skipped or real zeros: the engine's holds
  * -zero * sum(w), this one does not. Fails where a partial sum of that form could leave 32 bits. */
 nb_status cgen_real_bias(nb_ctx *ctx, const nb_intmodel *m, int32_t step, int32_t *bias);
-nb_status cgen_data(cgen *g); /* constant arrays of all steps; sets flash */
+nb_status cgen_data(cgen *g);                  /* constant arrays of all steps */
+size_t cgen_flash_bytes(const nb_intmodel *m); /* what they take */
 
 /* ---- cgen_steps.c, cgen_conv.c ---- */
 const char *cgen_type(int32_t etype); /* "uint8_t", "int8_t", "int32_t" */

@@ -17,15 +17,16 @@ typedef struct {
     nb_geom geom;
     const nb_estep *s;
     const nb_etensor *in, *out;
-    const char *dot;    /* suffix of the dot products */
-    char distance[48];  /* from a channel's weights to those of the pair's other */
-    char zero[32];      /* ", 3" or "" */
-    int32_t width;      /* of a weight, or of its level's index */
-    bool levels, bytes; /* are its weights indices, or bytes that are used where they lie? */
-    int32_t pad;        /* does any window leave the image? */
-    bool pairs;         /* can two neighbours both lie inside? */
-    bool rows;          /* a kernel row is one run */
-    bool far;           /* a window may lie outside altogether */
+    const char *dot;   /* suffix of the dot products */
+    char distance[48]; /* from a channel's weights to those of the pair's other */
+    char zero[32];     /* ", 3" or "" */
+    int32_t width;     /* of a weight, or of its level's index */
+    const char *l;     /* what indices refer to, "level" or "low"; NULL: weights are codes */
+    bool bytes;        /* are weights bytes that are used where they lie? */
+    int32_t pad;       /* does any window leave the image? */
+    bool pairs;        /* can two neighbours both lie inside? */
+    bool rows;         /* a kernel row is one run */
+    bool far;          /* a window may lie outside altogether */
 } conv;
 
 nb_geom cgen_view(const nb_geom *geom)
@@ -53,7 +54,9 @@ bool cgen_pairs(const nb_geom *geom)
 static conv conv_of(cgen *g, int32_t step)
 {
     conv v = {.g = g, .step = step, .s = &g->m->e.steps[step], .width = cgen_width(g->m, step)};
-    v.levels = g->m->steps[step].level != NULL;
+    v.l = g->m->steps[step].packing == NB_PACKING_LEVELS   ? "level"
+          : g->m->steps[step].packing == NB_PACKING_OFFSET ? "low"
+                                                           : NULL;
     v.bytes = cgen_in_bytes(g->m, step);
     v.in = &g->m->e.tensors[v.s->in[0]];
     v.out = &g->m->e.tensors[v.s->out];
@@ -125,6 +128,21 @@ void cgen_store(cgen *g, int32_t step, const char *indent, const char *at, const
 
 /* ---- dense ---- */
 
+/* Channel c's indices to `to`. */
+static void put_stream(const conv *v, const char *indent, const char *to, const char *c)
+{
+    const nb_sinfo *info = &v->g->m->steps[v->step];
+    const int64_t row = cgen_row(&v->geom);
+    const bool levels = info->packing == NB_PACKING_LEVELS;
+    char l[48] = "level";
+    if (levels && info->n_tables > 1)
+        snprintf(l, sizeof l, "level + %s * %d", c, info->n_levels);
+    if (!levels)
+        snprintf(l, sizeof l, "low[%s]", info->n_low > 1 ? c : "0");
+    cgen_printf(v->g, "%snet_%s(%s, w + %s * %" PRId64 ", %s, %d, %" PRId64 ");\n", indent,
+                levels ? "levels" : "offsets", to, c, (row * v->width + 7) / 8, l, v->width, row);
+}
+
 /* Channel c's weights to rows + at. */
 static void put_unpack(const conv *v, const char *indent, int64_t at, const char *c)
 {
@@ -132,9 +150,8 @@ static void put_unpack(const conv *v, const char *indent, int64_t at, const char
     char to[40] = "rows";
     if (at > 0)
         snprintf(to, sizeof to, "rows + %" PRId64, at);
-    if (v->levels)
-        cgen_printf(v->g, "%snet_levels(%s, w + %s * %" PRId64 ", level, %d, %" PRId64 ");\n", indent, to, c,
-                    (row * v->width + 7) / 8, v->width, row);
+    if (v->l)
+        put_stream(v, indent, to, c);
     else
         cgen_printf(v->g, "%snet_unpack%d(%s, w, %s * %" PRId64 ", %" PRId64 ");\n", indent, v->width, to, c, row, row);
 }
@@ -257,10 +274,11 @@ static void put_depthwise(const conv *v)
     const int64_t row = cgen_row(q);
     const char *weights = "w";
     nb_text_add(&g->out, "    int32_t oy, ox, c, ky, kx;\n");
-    if (v->levels) {
-        cgen_printf(g, "    for (c = 0; c < %d; c++)\n    ", q->c);
-        cgen_printf(g, "    net_levels(rows + c * %" PRId64 ", w + c * %" PRId64 ", level, %d, %" PRId64 ");\n", row,
-                    (row * v->width + 7) / 8, v->width, row);
+    if (v->l) {
+        char to[40];
+        snprintf(to, sizeof to, "rows + c * %" PRId64, row);
+        cgen_printf(g, "    for (c = 0; c < %d; c++)\n", q->c);
+        put_stream(v, "        ", to, "c");
     } else if (!v->bytes) {
         cgen_printf(g, "    net_unpack%d(rows, w, 0, %" PRId64 ");\n", v->width, row * q->oc);
     }
@@ -293,10 +311,12 @@ void cgen_conv(cgen *g, int32_t step)
 {
     const conv v = conv_of(g, step);
     const bool windowed = cgen_windowed(g->m, step);
+    char l[32] = "";
+    if (v.l)
+        snprintf(l, sizeof l, "const int8_t *%s, ", v.l);
     cgen_printf(g, "static void net_step%d(%s *y, const %s *x, %sconst %s *w, %sconst int32_t *bias%s)\n{\n", step,
                 cgen_type(v.out->type), cgen_type(v.in->type), cgen_scratch_bytes(g->m, step) ? "int8_t *rows, " : "",
-                v.bytes ? "int8_t" : "uint8_t", v.levels ? "const int8_t *level, " : "",
-                v.s->mult ? ", const int32_t *mult, const uint8_t *shift" : "");
+                v.bytes ? "int8_t" : "uint8_t", l, v.s->mult ? ", const int32_t *mult, const uint8_t *shift" : "");
     if (windowed) {
         nb_text_add(&g->out, "#if " CGEN_WINDOWS "\n");
         cgen_window_body(g, step);

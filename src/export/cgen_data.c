@@ -12,6 +12,33 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+/* Packed weights; *tables: what their indices stand for, levels or lows. */
+static size_t weight_bytes(const nb_intmodel *m, int32_t step, size_t *tables)
+{
+    const nb_estep *s = &m->e.steps[step];
+    const nb_sinfo *info = &m->steps[step];
+    const nb_stream p = nb_stream_of(s, info);
+    const bool codes = info->packing == NB_PACKING_CODES;
+    *tables = codes ? 0 : info->level ? (size_t)info->n_tables * (size_t)info->n_levels : (size_t)info->n_low;
+    return codes ? nb_pack_bytes(nb_estep_weights(s), info->weight_bits) : nb_stream_bytes(&p);
+}
+
+size_t cgen_flash_bytes(const nb_intmodel *m)
+{
+    size_t all = 0, tables;
+    for (int32_t i = 0; i < m->e.n_steps; i++) {
+        const nb_estep *s = &m->e.steps[i];
+        if (s->kind == NB_STEP_TABLE)
+            all += 256 * (size_t)m->e.tensors[s->out].c;
+        if (s->kind != NB_STEP_CONV)
+            continue;
+        const size_t bias = sizeof(int32_t), scale = s->mult ? sizeof(int32_t) + 1 : 0;
+        all += weight_bytes(m, i, &tables) + (bias + scale) * (size_t)s->geom.oc;
+        all += tables;
+    }
+    return all;
+}
+
 static void put_bytes(cgen *g, const char *what, int32_t step, const uint8_t *v, int64_t n, bool is_signed)
 {
     cgen_printf(g, "static const %s net_%s%d[%" PRId64 "] = {", is_signed ? "int8_t" : "uint8_t", what, step, n);
@@ -20,7 +47,6 @@ static void put_bytes(cgen *g, const char *what, int32_t step, const uint8_t *v,
         nb_text_printf(&g->out, "%d,", is_signed ? (int)(int8_t)v[i] : (int)v[i]);
     }
     nb_text_add(&g->out, "\n};\n");
-    g->flash += (size_t)n;
 }
 
 static void put_int32(cgen *g, const char *what, int32_t step, const int32_t *v, int32_t n)
@@ -31,7 +57,6 @@ static void put_int32(cgen *g, const char *what, int32_t step, const int32_t *v,
         nb_text_printf(&g->out, "%d,", v[i]);
     }
     nb_text_add(&g->out, "\n};\n");
-    g->flash += (size_t)n * sizeof *v;
 }
 
 nb_status cgen_real_bias(nb_ctx *ctx, const nb_intmodel *m, int32_t step, int32_t *bias)
@@ -62,19 +87,23 @@ static nb_status put_weights(cgen *g, int32_t step)
 {
     const nb_estep *s = &g->m->e.steps[step];
     const nb_sinfo *info = &g->m->steps[step];
-    const nb_level_packing p = nb_packing_of(s, info);
+    const nb_stream p = nb_stream_of(s, info);
     const int64_t n = nb_estep_weights(s);
-    const size_t bytes = info->level ? nb_level_bytes(&p) : nb_pack_bytes(n, info->weight_bits);
+    const bool codes = info->packing == NB_PACKING_CODES;
+    size_t tables;
+    const size_t bytes = weight_bytes(g->m, step, &tables);
     uint8_t *packed = nb_alloc(g->ctx, bytes);
     if (!packed)
         return NB_E_NOMEM;
-    if (info->level)
-        nb_level_pack(packed, s->weights, &p);
-    else
+    if (codes)
         nb_pack(packed, s->weights, n, info->weight_bits);
+    else
+        nb_stream_pack(packed, s->weights, &p);
     put_bytes(g, "w", step, packed, (int64_t)bytes, cgen_in_bytes(g->m, step));
     if (info->level) /* l: what the indices in w stand for */
-        put_bytes(g, "l", step, (const uint8_t *)info->level, info->n_levels, true);
+        put_bytes(g, "l", step, (const uint8_t *)info->level, (int64_t)tables, true);
+    else if (!codes)
+        put_bytes(g, "l", step, (const uint8_t *)info->low, (int64_t)tables, true);
     nb_free(g->ctx, packed);
     return NB_OK;
 }
@@ -94,7 +123,6 @@ static void put_bias(cgen *g, int32_t step, int32_t *bias)
         bias[c] = (int32_t)(uint32_t)(bias[c] + cgen_window_bias(g->m, step, c));
     put_int32(g, "b", step, bias, n);
     nb_text_add(&g->out, "#endif\n");
-    g->flash -= (size_t)n * sizeof *bias;
 }
 
 static nb_status put_channels(cgen *g, int32_t step)
@@ -130,7 +158,7 @@ static void put_check(cgen *g)
                                                                : "wb";
         for (; *names; names++)
             cgen_printf(g, " + sizeof(net_%c%d)", *names, i);
-        if (g->m->steps[i].level)
+        if (g->m->steps[i].packing != NB_PACKING_CODES)
             cgen_printf(g, " + sizeof(net_l%d)", i);
     }
     cgen_add(g, ") == NET_FLASH_BYTES ? 1 : -1];\n\n", NULL);

@@ -22,13 +22,12 @@ int64_t cgen_row(const nb_geom *g)
 
 int32_t cgen_width(const nb_intmodel *m, int32_t step)
 {
-    const int32_t bits = m->steps[step].weight_bits;
-    return m->steps[step].level ? bits : bits > 4 ? 8 : bits > 2 ? 4 : 2;
+    return m->steps[step].weight_bits;
 }
 
 bool cgen_in_bytes(const nb_intmodel *m, int32_t step)
 {
-    return !m->steps[step].level && m->steps[step].weight_bits > 4;
+    return m->steps[step].packing == NB_PACKING_CODES && m->steps[step].weight_bits == 8;
 }
 
 size_t cgen_scratch_bytes(const nb_intmodel *m, int32_t step)

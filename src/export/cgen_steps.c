@@ -229,7 +229,7 @@ void cgen_calls(cgen *g)
             if (cgen_scratch_bytes(m, i))
                 cgen_printf(g, ", (int8_t *)(a + %" PRId64 ")", g->scratch[i]);
             cgen_printf(g, ", net_w%d, ", i);
-            if (m->steps[i].level)
+            if (m->steps[i].packing != NB_PACKING_CODES)
                 cgen_printf(g, "net_l%d, ", i);
             cgen_printf(g, "net_b%d", i);
             if (s->mult)

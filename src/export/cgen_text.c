@@ -81,6 +81,22 @@ void cgen_printf(cgen *g, const char *fmt, ...)
     }
 }
 
+/* Octal escapes have at most three digits, so what follows them is not taken for more; ?? could begin a trigraph. */
+void cgen_string(cgen *g, const char *s)
+{
+    nb_text_add(&g->out, "\"");
+    for (; *s; s++) {
+        const unsigned char c = (unsigned char)*s;
+        if (c == '"' || c == '\\' || c == '?')
+            nb_text_fill(&g->out, '\\', 1);
+        if (c < ' ' || c > '~')
+            nb_text_printf(&g->out, "\\%03o", c);
+        else
+            nb_text_fill(&g->out, (char)c, 1);
+    }
+    nb_text_add(&g->out, "\"");
+}
+
 /* ---- which helpers a program needs ---- */
 
 static bool is_dense(const nb_estep *s)
@@ -112,19 +128,12 @@ static bool needs_rescale(const nb_intmodel *m, bool high)
     return false;
 }
 
-static bool needs_width(const nb_intmodel *m, int32_t lo, int32_t hi)
+/* bits: 0 for any; bytes need no unpacking. */
+static bool needs_unpacking(const nb_intmodel *m, nb_packing packing, int32_t bits)
 {
     for (int32_t i = 0; i < m->e.n_steps; i++)
-        if (m->e.steps[i].kind == NB_STEP_CONV && !m->steps[i].level && m->steps[i].weight_bits >= lo &&
-            m->steps[i].weight_bits <= hi)
-            return true;
-    return false;
-}
-
-static bool needs_levels(const nb_intmodel *m)
-{
-    for (int32_t i = 0; i < m->e.n_steps; i++)
-        if (m->steps[i].level)
+        if (m->e.steps[i].kind == NB_STEP_CONV && !cgen_in_bytes(m, i) && m->steps[i].packing == packing &&
+            (bits == 0 || m->steps[i].weight_bits == bits))
             return true;
     return false;
 }
@@ -165,16 +174,19 @@ void cgen_helpers(cgen *g)
             }
     if (needs_rescale(m, false))
         cgen_helper(g, cgen_text_close);
-    if (any || needs_width(m, 1, 4) || needs_levels(m) || needs_rescale(m, true))
+    if (any || needs_unpacking(m, NB_PACKING_CODES, 0) || needs_unpacking(m, NB_PACKING_OFFSET, 0) ||
+        needs_unpacking(m, NB_PACKING_LEVELS, 0) || needs_rescale(m, true))
         cgen_helper(g, cgen_text_helper);
     if (needs_rescale(m, true))
         cgen_helper(g, cgen_text_close_high);
-    if (needs_width(m, 3, 4))
+    if (needs_unpacking(m, NB_PACKING_CODES, 4))
         cgen_helper(g, cgen_text_unpack4);
-    if (needs_width(m, 1, 2))
+    if (needs_unpacking(m, NB_PACKING_CODES, 2))
         cgen_helper(g, cgen_text_unpack2);
-    if (needs_levels(m))
+    if (needs_unpacking(m, NB_PACKING_LEVELS, 0))
         cgen_helper(g, cgen_text_levels);
+    if (needs_unpacking(m, NB_PACKING_OFFSET, 0))
+        cgen_helper(g, cgen_text_offsets);
     if (any)
         cgen_helper(g, cgen_text_simd);
     if (u8)

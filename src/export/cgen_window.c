@@ -4,7 +4,7 @@
  * moved to s8 (code - 128) on the way and its padding filled with the zero point. A channel's bias then holds what
  * that adds: sum(w) * (128 - zero), -zero for inputs that are s8. Every other target takes the loops of cgen_conv.c;
  * both give the engine's sums. Packed weights are taken apart in registers, not in memory, so their rows have to begin
- * on a byte; indices of levels take the loops. */
+ * on a byte; indices take the loops. */
 #include "export/cgen.h"
 
 #include <inttypes.h>
@@ -14,8 +14,8 @@ bool cgen_windowed(const nb_intmodel *m, int32_t step)
 {
     const nb_estep *s = &m->e.steps[step];
     const nb_geom *q = &s->geom;
-    return s->kind == NB_STEP_CONV && !m->steps[step].level && q->groups == 1 && q->oh * q->ow > 1 &&
-           cgen_row(q) * cgen_width(m, step) % 8 == 0;
+    return s->kind == NB_STEP_CONV && m->steps[step].packing == NB_PACKING_CODES && q->groups == 1 &&
+           q->oh * q->ow > 1 && cgen_row(q) * cgen_width(m, step) % 8 == 0;
 }
 
 int64_t cgen_window_bias(const nb_intmodel *m, int32_t step, int32_t c)

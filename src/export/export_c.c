@@ -70,6 +70,24 @@ static void put_header_top(cgen *g)
     cgen_add(g, "#ifndef NET_H\n#define NET_H\n\n#include <stdint.h>\n\n", NULL);
 }
 
+/* A macro, because who does not use it shall not pay for it. */
+static void put_class_names(cgen *g)
+{
+    const nb_intmodel *m = g->m;
+    if (!m->class_names)
+        return;
+    cgen_add(
+        g,
+        "/* static const char *const names[NET_CLASSES] = { NET_CLASS_NAMES };  the flash is that of who does it */\n"
+        "#define NET_CLASS_NAMES",
+        NULL);
+    for (int32_t i = 0; i < m->classes; i++) {
+        nb_text_add(&g->out, i ? ", \\\n    " : " \\\n    ");
+        cgen_string(g, m->class_names[i]);
+    }
+    nb_text_add(&g->out, "\n\n");
+}
+
 static void put_header(cgen *g)
 {
     const nb_intmodel *m = g->m;
@@ -86,6 +104,7 @@ static void put_header(cgen *g)
     put_define(g, "FLASH_BYTES", g->flash, "constants, without code and selftest");
     cgen_printf(g, "#define NET_%-14s ((float)%s) /* a logit is worth so much; argmax needs no scale */\n\n",
                 "LOGIT_SCALE", nb_float_text(scale, m->tensors[out].scale));
+    put_class_names(g);
     cgen_add(g, cgen_text_declarations, NULL);
     nb_text_add(&g->out, "#endif\n");
 }
@@ -162,12 +181,17 @@ static void put_run(cgen *g)
     cgen_helper(g, cgen_text_argmax);
 }
 
+static int64_t macs_of(const nb_intmodel *m)
+{
+    int64_t macs = 0;
+    for (int32_t i = 0; i < m->e.n_steps; i++)
+        macs += m->steps[i].macs;
+    return macs;
+}
+
 static void put_top(cgen *g, const char *header)
 {
     const char *slash = strrchr(header, '/');
-    int64_t macs = 0;
-    for (int32_t i = 0; i < g->m->e.n_steps; i++)
-        macs += g->m->steps[i].macs;
     cgen_printf(
         g,
         "/* Written by nibble export --format c. Freestanding C99 (and C++): integers only, no libc.\n"
@@ -179,7 +203,7 @@ static void put_top(cgen *g, const char *header)
         " * Results do not depend on compiler, options or instruction set: SMLAD and Helium paths add the same\n"
         " * integers. net_selftest() returns 0 where that holds. Without it (linker: --gc-sections) it costs nothing. "
         "*/\n",
-        g->flash, g->ram, g->live, macs);
+        g->flash, g->ram, g->live, macs_of(g->m));
     nb_text_add(&g->out, "#include \"");
     nb_text_add(&g->out, slash ? slash + 1 : header);
     nb_text_add(&g->out, "\"\n\n");
@@ -207,6 +231,7 @@ static nb_status put_pieces(cgen *g, const char *header, char **piece)
 {
     char *data = NULL;
     NB_TRY(cgen_plan(g));
+    g->flash = cgen_flash_bytes(g->m);
     NB_TRY(cgen_data(g));
     NB_TRY(take(g, &data));
     cgen_helper(g, cgen_text_arena);
@@ -260,17 +285,26 @@ static nb_status write_both(nb_ctx *ctx, const char *path, const char *source, c
     return nb_together_end(ctx, st);
 }
 
+/* places: of its arrays. */
+static nb_status open_cgen(nb_ctx *ctx, const nb_intmodel *m, const char *prefix, cgen *g, int64_t **places)
+{
+    const size_t n = (size_t)m->e.n_tensors, steps = (size_t)m->e.n_steps;
+    *places = nb_alloc(ctx, (n + 2 * steps) * sizeof **places);
+    if (!*places)
+        return NB_E_NOMEM;
+    *g = (cgen){.ctx = ctx, .m = m, .prefix = prefix, .offset = *places, .scratch = *places + n};
+    g->same = (int32_t *)(void *)(*places + n + steps);
+    nb_text_init(ctx, &g->out);
+    return NB_OK;
+}
+
 static nb_status write_c(nb_ctx *ctx, const nb_intmodel *m, const char *path, const nb_export_options *options)
 {
     char header[PATH_BYTES], prefix[MAX_PREFIX + 2], *source = NULL, *declarations = NULL;
+    int64_t *places;
+    cgen g;
     NB_TRY(names_of(ctx, path, options ? options->prefix : NULL, header, prefix));
-    const size_t n = (size_t)m->e.n_tensors, steps = (size_t)m->e.n_steps;
-    int64_t *places = nb_alloc(ctx, (n + 2 * steps) * sizeof *places);
-    if (!places)
-        return NB_E_NOMEM;
-    cgen g = {.ctx = ctx, .m = m, .prefix = prefix, .offset = places, .scratch = places + n};
-    g.same = (int32_t *)(void *)(places + n + steps);
-    nb_text_init(ctx, &g.out);
+    NB_TRY(open_cgen(ctx, m, prefix, &g, &places));
     nb_status st = generate(&g, header, &source, &declarations);
     nb_text_free(&g.out);
     if (st == NB_OK)
@@ -281,7 +315,24 @@ static nb_status write_c(nb_ctx *ctx, const nb_intmodel *m, const char *path, co
     return st;
 }
 
+static nb_status size_c(nb_ctx *ctx, const nb_intmodel *m, nb_export_size *out)
+{
+    int64_t *places;
+    cgen g;
+    NB_TRY(open_cgen(ctx, m, "", &g, &places));
+    const nb_status st = cgen_plan(&g);
+    if (st == NB_OK)
+        *out = (nb_export_size){.flash_bytes = (int64_t)cgen_flash_bytes(m),
+                                .ram_bytes = (int64_t)g.ram,
+                                .macs = macs_of(m),
+                                .settled = true};
+    nb_free(ctx, places);
+    return st;
+}
+
 const nb_exporter nb_exporter_c = {.name = "c",
                                    .ext = ".c",
+                                   .beside = ".h",
                                    .help = "one freestanding C99 file and its header, for microcontrollers",
-                                   .write = write_c};
+                                   .write = write_c,
+                                   .size = size_c};

@@ -103,17 +103,21 @@ static void put_channels(FILE *f, const nb_estep *s, const nb_sinfo *info)
 
 static void put_levels(FILE *f, const nb_sinfo *info)
 {
-    fprintf(f, "  levels:");
-    for (int32_t i = 0; i < info->n_levels; i++)
-        fprintf(f, " %d", info->level[i]);
-    fputc('\n', f);
+    for (int32_t t = 0; t < info->n_tables; t++) {
+        fprintf(f, "  levels%s", info->n_tables > 1 ? " of channel" : ":");
+        if (info->n_tables > 1)
+            fprintf(f, " %d:", t);
+        for (int32_t i = 0; i < info->n_levels; i++)
+            fprintf(f, " %d", info->level[t * info->n_levels + i]);
+        fputc('\n', f);
+    }
 }
 
 static void put_weights(FILE *f, const nb_estep *s, const nb_sinfo *info)
 {
     const nb_geom *g = &s->geom;
     const int32_t inputs = g->c / g->groups;
-    const int32_t width = info->weight_bits > 4 || info->level ? 5 : 3;
+    const int32_t width = info->weight_bits > 4 || info->level || info->n_low > 1 ? 5 : 3;
     const int8_t *w = s->weights;
     fprintf(f, "  weights: output channel, kernel row, kernel column: input channels\n");
     for (int32_t c = 0; c < g->oc; c++)

@@ -34,7 +34,11 @@ typedef struct { /* the constants of one layer, before they have names; all in o
 bool onnx_fits_int4(const nb_intmodel *m, int32_t i)
 {
     const nb_sinfo *info = &m->steps[i];
-    return m->e.steps[i].kind == NB_STEP_CONV && info->weight_bits <= 4 && !info->level;
+    const nb_estep *s = &m->e.steps[i];
+    bool fits = s->kind == NB_STEP_CONV && info->weight_bits <= 4 && !info->level;
+    for (int64_t k = 0, n = fits ? nb_estep_weights(s) : 0; fits && k < n; k++)
+        fits = s->weights[k] >= -8 && s->weights[k] <= 7; /* not those less a zero point, or -8..7 negated */
+    return fits;
 }
 
 /* OHWI codes as OIHW. */

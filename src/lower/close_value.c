@@ -33,18 +33,46 @@ static nb_status close_input(nb_lowering *lo, const nb_lval *v, const nb_lval *y
     return NB_OK;
 }
 
-static nb_status cannot_close(nb_lowering *lo, const nb_lval *v, double out_scale, int32_t c, nb_requant_result why)
+static nb_status cannot_close(nb_lowering *lo, const nb_lval *v, double out_scale, int32_t c)
 {
-    if (why == NB_REQUANT_UNSYMMETRIC)
-        return nb_fail(lo->ctx, NB_E_RANGE,
-                       "%s: channel %d: its batch norm turns the sign of its weights (gamma < 0), but not every one of "
-                       "their %d levels has a counterpart of the other sign: use a symmetric format of weights, or "
-                       "quant.batchnorm: fold",
-                       v->opener->name, c, v->n_levels);
     return nb_fail(lo->ctx, NB_E_RANGE,
                    "%s: channel %d: no integers can stand for it (bias %g, scale %g, its output's %g): these are no "
                    "sensible numbers, so training has diverged or the file is damaged",
                    v->opener->name, c, v->bias[c], v->scale[c], out_scale);
+}
+
+static bool symmetric(const int8_t *level, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++)
+        if (level[i] != -level[n - 1 - i])
+            return false;
+    return true;
+}
+
+/* The levels of the weights as they are now: channels that were negated have them of the other sign, and then, unless all
+ * channels' are the same either way, a table of their own. */
+static nb_status set_levels(nb_lowering *lo, const nb_lval *v, const bool *negated, nb_sinfo *info)
+{
+    const int32_t n = v->n_levels, oc = v->geom.oc;
+    info->level = v->level;
+    info->n_levels = n;
+    info->n_tables = v->n_tables;
+    bool same = true;
+    for (int32_t c = 0; v->level && c < oc; c++)
+        same = same && (!negated[c] || symmetric(v->level + (v->n_tables > 1 ? c : 0) * n, n));
+    if (same)
+        return NB_OK;
+    int8_t *level = nb_arena_alloc(lo->arena, (size_t)oc * (size_t)n);
+    if (!level)
+        return NB_E_NOMEM;
+    for (int32_t c = 0; c < oc; c++) {
+        const int8_t *from = v->level + (v->n_tables > 1 ? c : 0) * n;
+        for (int32_t i = 0; i < n; i++)
+            level[c * n + i] = negated[c] ? (int8_t)-from[n - 1 - i] : from[i];
+    }
+    info->level = level;
+    info->n_tables = oc;
+    return NB_OK;
 }
 
 static nb_status close_mac(nb_lowering *lo, const nb_lval *v, const nb_lval *y, nb_estep *s, nb_sinfo *info)
@@ -57,8 +85,9 @@ static nb_status close_mac(nb_lowering *lo, const nb_lval *v, const nb_lval *y, 
     int32_t *shift = nb_arena_array(lo->arena, (size_t)oc, sizeof *shift);
     int8_t *w = nb_arena_alloc(lo->arena, (size_t)(oc * per));
     float *weight_scale = nb_arena_array(lo->arena, (size_t)oc, sizeof *weight_scale);
+    bool *negated = nb_arena_array(lo->arena, (size_t)oc, sizeof *negated);
     bool as_trained = true;
-    if (!bias || !mult || !shift || !w || !weight_scale)
+    if (!bias || !mult || !shift || !w || !weight_scale || !negated)
         return NB_E_NOMEM;
     memcpy(w, v->weights, (size_t)(oc * per));
     for (int32_t c = 0; c < oc; c++) {
@@ -71,12 +100,12 @@ static nb_status close_mac(nb_lowering *lo, const nb_lval *v, const nb_lval *y, 
                                       .y_zero = y->t.zero,
                                       .y_lo = s->lo,
                                       .y_hi = s->hi,
-                                      .level = v->level,
+                                      .level = v->level ? v->level + (v->n_tables > 1 ? c : 0) * v->n_levels : NULL,
                                       .n_levels = v->n_levels};
         nb_requant r;
-        const nb_requant_result done = nb_requant_channel(&spec, w + c * per, per, &r);
-        if (done != NB_REQUANT_DONE)
-            return cannot_close(lo, v, (double)y->info.scale, c, done);
+        if (nb_requant_channel(&spec, w + c * per, per, &r) != NB_REQUANT_DONE)
+            return cannot_close(lo, v, (double)y->info.scale, c);
+        negated[c] = r.negated;
         weight_scale[c] = v->weight_scale[v->n_weight_scale > 1 ? c : 0] * (float)r.coarser;
         as_trained = as_trained && r.coarser == 1;
         bias[c] = r.bias;
@@ -92,9 +121,7 @@ static nb_status close_mac(nb_lowering *lo, const nb_lval *v, const nb_lval *y, 
     info->weight_bits = v->weight_bits;
     info->weight_scale = as_trained ? v->weight_scale : weight_scale;
     info->n_scale = as_trained ? v->n_weight_scale : oc;
-    info->level = v->level;
-    info->n_levels = v->n_levels;
-    return NB_OK;
+    return set_levels(lo, v, negated, info);
 }
 
 static nb_status scale_too_far(nb_lowering *lo, const nb_lval *v, const nb_lval *x, const nb_lval *y)

@@ -28,16 +28,21 @@ typedef struct {
     chunk_sum *sums;                 /* [chunks] */
     void *first;                     /* the first image's output */
     size_t out_bytes;
+    nb_answers each;
 } job;
+
+/* The whole number that a logit is of its scale; only codes, which are small, have a zero point. */
+static int32_t integer(const nb_intmodel *m, const void *out, int32_t i)
+{
+    const nb_etensor *e = &m->e.tensors[nb_intmodel_output(m)];
+    return e->type == NB_EI_S32  ? ((const int32_t *)out)[i]
+           : e->type == NB_EI_S8 ? ((const int8_t *)out)[i] - e->zero
+                                 : ((const uint8_t *)out)[i] - e->zero;
+}
 
 static double logit(const nb_intmodel *m, const void *out, int32_t i)
 {
-    const int32_t t = nb_intmodel_output(m);
-    const nb_etensor *e = &m->e.tensors[t];
-    int32_t code = e->type == NB_EI_S32  ? ((const int32_t *)out)[i]
-                   : e->type == NB_EI_S8 ? ((const int8_t *)out)[i]
-                                         : ((const uint8_t *)out)[i];
-    return (double)m->tensors[t].scale * ((double)code - e->zero);
+    return (double)m->tensors[nb_intmodel_output(m)].scale * integer(m, out, i);
 }
 
 static double cross_entropy(const nb_intmodel *m, const void *out, int32_t label)
@@ -58,6 +63,20 @@ static const void *run_image(const job *j, int64_t i, int32_t thread, int32_t *l
     return nb_engine_run(&j->m->e, arena, pixels);
 }
 
+static void keep_answer(const job *j, int64_t i, const void *out, int32_t answer, int32_t label)
+{
+    const nb_answers *a = &j->each;
+    const int32_t classes = j->m->classes;
+    if (a->labels)
+        a->labels[i] = label;
+    if (a->answers)
+        a->answers[i] = answer;
+    for (int32_t c = 0; a->logits && c < classes; c++)
+        a->logits[i * classes + c] = (float)logit(j->m, out, c);
+    for (int32_t c = 0; a->integers && c < classes; c++)
+        a->integers[i * classes + c] = integer(j->m, out, c);
+}
+
 static void run_chunk(void *arg, int64_t chunk, int32_t thread)
 {
     const job *j = arg;
@@ -66,7 +85,9 @@ static void run_chunk(void *arg, int64_t chunk, int32_t thread)
         int32_t label;
         const void *out = run_image(j, i, thread, &label);
         sum.unlike += memcmp(out, j->first, j->out_bytes) != 0;
-        sum.correct += nb_engine_argmax(&j->m->e, out) == label;
+        const int32_t answer = nb_engine_argmax(&j->m->e, out);
+        keep_answer(j, i, out, answer, label);
+        sum.correct += answer == label;
         sum.loss += cross_entropy(j->m, out, label);
     }
     j->sums[chunk] = sum;
@@ -83,41 +104,64 @@ static nb_status check_fit(nb_ctx *ctx, const nb_intmodel *m, const nb_dsinfo *i
     return NB_OK;
 }
 
-nb_status nb_intmodel_evaluate(nb_ctx *ctx, const nb_intmodel *m, const nb_data *data, const int32_t *indices,
-                               int32_t n, nb_eval *out)
+static nb_status check_logits(nb_ctx *ctx, const nb_intmodel *m, const float *logits, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(logits[i]))
+            return nb_fail(ctx, NB_E_RANGE, "logit %d leaves the floats: the scale of the logits, %g, cannot be right",
+                           (int)(i % m->classes), (double)m->tensors[nb_intmodel_output(m)].scale);
+    return NB_OK;
+}
+
+static nb_eval run_all(job *j, int64_t chunks)
+{
+    nb_eval e = {.n = j->n};
+    int32_t label;
+    if (j->n > 0)
+        memcpy(j->first, run_image(j, 0, 0, &label), j->out_bytes);
+    nb_parallel_for(chunks, run_chunk, j);
+    for (int64_t i = 0; i < chunks; i++) {
+        e.correct += j->sums[i].correct;
+        e.unlike += j->sums[i].unlike;
+        e.loss += j->sums[i].loss;
+    }
+    e.accuracy = j->n ? (double)e.correct / j->n : 0;
+    e.loss = j->n ? e.loss / j->n : 0;
+    return e;
+}
+
+nb_status nb_intmodel_evaluate_each(nb_ctx *ctx, const nb_intmodel *m, const nb_data *data, const int32_t *indices,
+                                    int32_t n, nb_eval *out, const nb_answers *each)
 {
     const nb_dsinfo *info = nb_data_info(data);
     NB_TRY(check_fit(ctx, m, info));
     for (int32_t i = 0; i < n; i++)
         NB_ASSERT((indices ? indices[i] : i) >= 0 && (indices ? indices[i] : i) < info->count);
     const int64_t chunks = nb_chunks(n, CHUNK);
-    job j = {.m = m, .data = data, .indices = indices, .n = n};
+    job j = {.m = m, .data = data, .indices = indices, .n = n, .each = *each};
     j.arena_bytes = nb_round64(nb_engine_arena_bytes(&m->e));
     j.image_bytes = nb_round64((size_t)info->h * (size_t)info->w * (size_t)info->c);
     j.out_bytes = (size_t)m->classes * (m->e.tensors[nb_intmodel_output(m)].type == NB_EI_S32 ? sizeof(int32_t) : 1);
     j.memory = nb_alloc(ctx, (size_t)nb_threads() * (j.arena_bytes + j.image_bytes));
     j.first = j.memory ? nb_alloc(ctx, j.out_bytes) : NULL;
     j.sums = j.first ? nb_alloc(ctx, (size_t)chunks * sizeof *j.sums) : NULL;
-    if (j.sums) {
-        nb_eval e = {.n = n};
-        int32_t label;
-        if (n > 0)
-            memcpy(j.first, run_image(&j, 0, 0, &label), j.out_bytes);
-        nb_parallel_for(chunks, run_chunk, &j);
-        for (int64_t i = 0; i < chunks; i++) {
-            e.correct += j.sums[i].correct;
-            e.unlike += j.sums[i].unlike;
-            e.loss += j.sums[i].loss;
-        }
-        e.accuracy = n ? (double)e.correct / n : 0;
-        e.loss = n ? e.loss / n : 0;
-        *out = e;
+    nb_status st = j.sums ? NB_OK : NB_E_NOMEM;
+    if (st == NB_OK) {
+        const nb_eval e = run_all(&j, chunks);
+        st = each->logits ? check_logits(ctx, m, each->logits, (int64_t)n * m->classes) : NB_OK;
+        if (st == NB_OK)
+            *out = e;
     }
-    const nb_status st = j.sums ? NB_OK : NB_E_NOMEM;
     nb_free(ctx, j.sums);
     nb_free(ctx, j.first);
     nb_free(ctx, j.memory);
     return st;
+}
+
+nb_status nb_intmodel_evaluate(nb_ctx *ctx, const nb_intmodel *m, const nb_data *data, const int32_t *indices,
+                               int32_t n, nb_eval *out)
+{
+    return nb_intmodel_evaluate_each(ctx, m, data, indices, n, out, &(nb_answers){0});
 }
 
 size_t nb_intmodel_arena_bytes(const nb_intmodel *m)
@@ -154,9 +198,5 @@ nb_status nb_intmodel_logits(nb_ctx *ctx, const nb_intmodel *m, const uint8_t *p
     for (int32_t i = 0; i < m->classes; i++)
         logits[i] = (float)logit(m, out, i);
     nb_free(ctx, arena);
-    for (int32_t i = 0; i < m->classes; i++)
-        if (!isfinite(logits[i]))
-            return nb_fail(ctx, NB_E_RANGE, "logit %d leaves the floats: the scale of the logits, %g, cannot be right",
-                           i, (double)m->tensors[nb_intmodel_output(m)].scale);
-    return NB_OK;
+    return check_logits(ctx, m, logits, m->classes);
 }

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/memplan.h"
 #include "lower/intcheck.h"
+#include "lower/intfile.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -55,6 +56,11 @@ void nb_intbuilder_free(nb_intbuilder *b)
 const nb_emodel *nb_intbuilder_model(const nb_intbuilder *b)
 {
     return &b->m->e;
+}
+
+const nb_sinfo *nb_intbuilder_info(const nb_intbuilder *b, int32_t step)
+{
+    return &b->sinfo[step];
 }
 
 /* "<where>: sentence" */
@@ -120,6 +126,24 @@ static const void *keep(nb_arena *a, const void *array, int64_t count, size_t si
     return memcpy(copy, array, (size_t)count * size);
 }
 
+/* How the weights, which were checked, will be stored; false when memory is out. */
+static bool set_packing(nb_arena *a, const nb_estep *s, nb_sinfo *info)
+{
+    const int64_t n = nb_estep_weights(s);
+    info->packing = info->level ? NB_PACKING_LEVELS : NB_PACKING_CODES;
+    if (info->level || nb_pack_plain(s->weights, n, info->weight_bits))
+        return true;
+    const nb_stream p = nb_stream_of(s, info);
+    int8_t *low = nb_arena_alloc(a, (size_t)p.rows);
+    if (!low)
+        return false;
+    info->packing = NB_PACKING_OFFSET;
+    info->n_low = nb_pack_lows(low, s->weights, &p);
+    info->low = low;
+    NB_ASSERT(info->n_low > 0);
+    return true;
+}
+
 /* What the kind does not use is zero, so that equal models give equal files. */
 static nb_status keep_step(nb_intbuilder *b, nb_estep *s, nb_sinfo *info)
 {
@@ -134,8 +158,12 @@ static nb_status keep_step(nb_intbuilder *b, nb_estep *s, nb_sinfo *info)
     if (pool)
         s->geom.groups = s->geom.c;
     info->weight_bits = conv ? info->weight_bits : 0;
+    info->packing = NB_PACKING_CODES;
+    info->low = NULL;
+    info->n_low = 0;
     info->n_scale = conv ? info->n_scale : 0;
     info->n_levels = conv && info->level ? info->n_levels : 0;
+    info->n_tables = conv && info->level ? info->n_tables : 0;
     info->name = keep(b->arena, info->name, (int64_t)strlen(info->name) + 1, 1, &failed);
     s->table = keep(b->arena, s->table, table, 1, &failed);
     s->weights = keep(b->arena, s->weights, nb_estep_weights(s), 1, &failed);
@@ -143,7 +171,9 @@ static nb_status keep_step(nb_intbuilder *b, nb_estep *s, nb_sinfo *info)
     s->mult = keep(b->arena, s->mult, nb_estep_mults(s), sizeof *s->mult, &failed);
     s->shift = keep(b->arena, s->shift, nb_estep_shifts(s), sizeof *s->shift, &failed);
     info->weight_scale = keep(b->arena, info->weight_scale, info->n_scale, sizeof *info->weight_scale, &failed);
-    info->level = keep(b->arena, info->level, info->n_levels, 1, &failed);
+    info->level = keep(b->arena, info->level, (int64_t)info->n_tables * info->n_levels, 1, &failed);
+    if (!failed && conv)
+        failed = !set_packing(b->arena, s, info);
     return failed ? NB_E_NOMEM : NB_OK;
 }
 

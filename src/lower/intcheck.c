@@ -96,8 +96,8 @@ nb_status nb_intcheck_tensor(const nb_intcheck *p, int32_t tensor)
         v = nb_engine_check_tensor(&p->m->e, tensor);
     NB_TRY(report(p, NB_E_SHAPE, &v));
     v.where = where;
-    if (t->type == NB_EI_S32 ? info->bits != 32 : info->bits < 2 || info->bits > 8)
-        v = (nb_everdict){where, "bits: #: must be 2..8, and 32 for s32", {info->bits}};
+    if (t->type == NB_EI_S32 ? info->bits != 32 : info->bits < 1 || info->bits > 8)
+        v = (nb_everdict){where, "bits: #: must be 1..8, and 32 for s32", {info->bits}};
     else if (scale_fault(info->scale, "scale", -1, text, sizeof text))
         v.why = text;
     else if (t->zero < nb_int_grid(t->type, info->bits).lo || t->zero > nb_int_grid(t->type, info->bits).hi)
@@ -129,46 +129,66 @@ nb_status nb_intcheck_shape(const nb_intcheck *p, int32_t step)
     return report(p, NB_E_SHAPE, &v);
 }
 
-/* Ascending, in -127..127, as many as their index can say; marks what they are: is_level[level + 128]. */
-static nb_everdict level_fault(const nb_sinfo *info, int32_t where, bool *is_level)
+/* Ascending, in -127..127, as many as their index can say, one table or one for each channel. */
+static nb_everdict level_fault(const nb_sinfo *info, int32_t where, int32_t channels)
 {
     if (info->weight_bits < 1 || info->weight_bits > NB_PACK_MAX_BITS)
         return (nb_everdict){where, "weight_bits: #: must be 1..8 with levels", {info->weight_bits}};
     if (info->n_levels < 2 || info->n_levels > 1 << info->weight_bits)
         return (nb_everdict){
             where, "# levels: must be 2..# (# bits)", {info->n_levels, 1 << info->weight_bits, info->weight_bits}};
-    for (int32_t i = 0; i < info->n_levels; i++) {
+    if (info->n_tables != 1 && info->n_tables != channels)
+        return (nb_everdict){where, "# tables of levels: must be 1 or #", {info->n_tables, channels}};
+    for (int32_t i = 0; i < info->n_levels * info->n_tables; i++) {
         if (info->level[i] == -128)
             return (nb_everdict){where, "levels[#]: -128: must be -127..127", {i}};
-        if (i > 0 && info->level[i] <= info->level[i - 1])
+        if (i % info->n_levels > 0 && info->level[i] <= info->level[i - 1])
             return (nb_everdict){
                 where, "levels[#]: #: must be more than the one before, #", {i, info->level[i], info->level[i - 1]}};
-        is_level[info->level[i] + 128] = true;
+    }
+    return (nb_everdict){0};
+}
+
+static nb_everdict unlike_levels(const nb_estep *s, const nb_sinfo *info, int32_t where)
+{
+    const int64_t n = nb_estep_weights(s), row = n / s->geom.oc;
+    bool allowed[256] = {false};
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t table = info->n_tables > 1 ? i / row : 0;
+        const int8_t *level = info->level + table * info->n_levels;
+        if (i % row == 0 && (i == 0 || info->n_tables > 1)) {
+            memset(allowed, 0, sizeof allowed);
+            for (int32_t k = 0; k < info->n_levels; k++)
+                allowed[level[k] + 128] = true;
+        }
+        if (!allowed[s->weights[i] + 128])
+            return (nb_everdict){
+                where, "weight[#][#]: #: is none of its # levels", {i / row, i % row, s->weights[i], info->n_levels}};
     }
     return (nb_everdict){0};
 }
 
 static nb_everdict weight_fault(const nb_estep *s, const nb_sinfo *info, int32_t where)
 {
-    const int64_t n = nb_estep_weights(s), row = n / s->geom.oc;
-    const int32_t limit = info->level ? 0 : (1 << (info->weight_bits - 1)) - 1;
-    bool allowed[256] = {false};
-    nb_everdict v = {0};
-    if (info->level)
-        v = level_fault(info, where, allowed);
-    for (int32_t code = -limit; !info->level && code <= limit; code++)
-        allowed[code + 128] = true;
-    for (int64_t i = 0; i < n && !v.why; i++) {
-        if (allowed[s->weights[i] + 128])
-            continue;
-        v = (nb_everdict){where,
-                          "weight[#][#]: #: must be #..# (# bits)",
-                          {i / row, i % row, s->weights[i], -limit, limit, info->weight_bits}};
-        if (info->level)
-            v = (nb_everdict){
-                where, "weight[#][#]: #: is none of its # levels", {i / row, i % row, s->weights[i], info->n_levels}};
+    if (info->level) {
+        const nb_everdict v = level_fault(info, where, s->geom.oc);
+        return v.why ? v : unlike_levels(s, info, where);
     }
-    return v;
+    const int64_t n = nb_estep_weights(s), row = n / s->geom.oc;
+    const int32_t span = (1 << info->weight_bits) - 1;
+    int32_t lo = 0, hi = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const int32_t w = s->weights[i];
+        lo = i % row == 0 || w < lo ? w : lo;
+        hi = i % row == 0 || w > hi ? w : hi;
+        if (w == -128)
+            return (nb_everdict){where, "weight[#][#]: -128: must be -127..127", {i / row, i % row}};
+        if (hi - lo > span)
+            return (nb_everdict){where,
+                                 "weight[#][#]: #: the weights of a channel must lie within # of each other (# bits)",
+                                 {i / row, i % row, w, span, info->weight_bits}};
+    }
+    return (nb_everdict){0};
 }
 
 /* What a CONV has for its readers: the width its weights fit in, and scales. */

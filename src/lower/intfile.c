@@ -7,27 +7,32 @@
  *
  * Tensors, in the order of steps, named after the step ("c1.weight"):
  *   <table>.table          U8  [c, 256]             pixel value v of channel c -> code (bit pattern of s8 for s8 tensors)
- *   <conv>.weight          I8  [oc, kh, kw, c/groups]   packing "i8" (5..8 bits): one code per byte
- *                          U8  [bytes]              packing "s4" (3, 4 bits): two codes per byte, first in the low nibble
+ *   <conv>.weight          I8  [oc, kh, kw, c/groups]   packing "i8" (8 bits; written before version 3, 5..8): one code per byte
+ *                          U8  [bytes]              packing "s4" (4 bits; before version 3, 3 and 4): two codes per byte, first in
+ *                                                   the low nibble
  *                          U8  [bytes]              packing "s2" (2 bits): four codes per byte, first in the lowest bits
  *       Two's complement, OHWI order, packed without gaps; unused bits of the last byte are 0 (pack.h). Narrow grid:
  *       -(2^(bits-1) - 1) .. 2^(bits-1) - 1.
- *                          U8  [oc * bytes]         packing "bits" (1..8 bits): weights with levels, as indices into their table,
- *       a little-endian stream of weight_bits each in the order kh, kw, c/groups: index i is bits i * weight_bits and up of its
- *       channel, bit k of a channel is bit k % 8 of its byte k / 8. Every output channel begins on a byte: bytes =
- *       ceil(kh * kw * c/groups * weight_bits / 8); the spare bits of its last byte are 0.
- *   <conv>.levels          I8  [n]                  with packing "bits": weight = levels[index]; 2 to 2^weight_bits integers,
- *       ascending, in -127..127. 0 need not be one.
+ *                          U8  [oc * bytes]         packings "bits" and "offset" (1..8 bits): indices, a little-endian stream of
+ *       weight_bits each in the order kh, kw, c/groups: index i is bits i * weight_bits and up of its channel, bit k of a channel
+ *       is bit k % 8 of its byte k / 8. Every output channel begins on a byte: bytes = ceil(kh * kw * c/groups * weight_bits / 8);
+ *       the spare bits of its last byte are 0.
+ *   <conv>.levels          I8  [n] or [oc, n]       with packing "bits": weight = levels[index], of one table or of the channel's;
+ *       2 to 2^weight_bits integers, ascending, in -127..127. 0 need not be one.
+ *   <conv>.low             I8  [1] or [oc]          with packing "offset": weight = low + index: the smallest weight of the layer
+ *       where one low serves all channels, else of each channel.
  *   <conv>.bias            I32 [oc]                 at scale s_x * s_w[c]; holds -zero_x * sum(w)
  *   <conv>.weight_scale    F32 [1] or [oc]          real weight = weight_scale * code; for readers, not used to run.
- *       (Batch norm lives in mult and bias; where its gamma is negative, that channel's codes are negated.)
+ *       (Batch norm lives in mult and bias; where its gamma is negative, that channel's codes, and its levels if it has
+ *       some of its own, are negated.)
  *   <conv>.mult, .shift    I32 [oc]                 both absent when the output is the plain int32 sum
  *   <add>.mult, .shift     I32 [2], [1]
  *   <concat>.mult, .shift  I32 [inputs], [inputs]
  *   <avgpool>.mult, .shift I32 [1], [1]
  *
  * __metadata__ (every value is a string):
- *   format       "nibble-int 1"; "nibble-int 2" when a layer has levels, and only then
+ *   format       "nibble-int 1"; "nibble-int 2" when a layer has levels; "nibble-int 3" when weights are offsets or channels have
+ *                levels of their own, or a tensor has 1 bit: the smallest that will do
  *   graph        JSON, see below
  *   classes      "10"
  *   class_names  JSON list of strings; absent when unknown
@@ -82,6 +87,13 @@ static void put_tensor(nb_text *b, const nb_intmodel *m, int32_t i)
                    t->zero, t->offset);
 }
 
+static const char *packing_name(const nb_sinfo *info)
+{
+    return info->packing == NB_PACKING_LEVELS   ? NB_PACK_LEVELS
+           : info->packing == NB_PACKING_OFFSET ? NB_PACK_OFFSET
+                                                : nb_pack_name(info->weight_bits);
+}
+
 static void put_step(nb_text *b, const nb_intmodel *m, int32_t i)
 {
     const nb_estep *s = &m->e.steps[i];
@@ -100,7 +112,7 @@ static void put_step(nb_text *b, const nb_intmodel *m, int32_t i)
     }
     if (s->kind == NB_STEP_CONV)
         nb_text_printf(b, ",\"weight_bits\":%d,\"packing\":\"%s\"", m->steps[i].weight_bits,
-                       m->steps[i].level ? NB_PACK_LEVELS : nb_pack_name(m->steps[i].weight_bits));
+                       packing_name(&m->steps[i]));
     nb_text_add(b, "}");
 }
 
@@ -132,10 +144,15 @@ static nb_status set_class_names(nb_text *b, nb_st_writer *w, const nb_intmodel 
 
 static int version_of(const nb_intmodel *m)
 {
-    for (int32_t i = 0; i < m->e.n_steps; i++)
-        if (m->steps[i].level)
-            return NB_INTFILE_LEVELS;
-    return NB_INTFILE_PLAIN;
+    int version = NB_INTFILE_PLAIN;
+    for (int32_t i = 0; i < m->e.n_steps; i++) {
+        const int needed = nb_intfile_version(&m->steps[i]);
+        version = needed > version ? needed : version;
+    }
+    for (int32_t i = 0; i < m->e.n_tensors; i++)
+        if (m->tensors[i].bits == 1)
+            version = NB_INTFILE_GRIDS;
+    return version;
 }
 
 static nb_status set_metadata(nb_ctx *ctx, nb_st_writer *w, const nb_intmodel *m)
@@ -177,22 +194,28 @@ static nb_status add(const sink *o, const char *what, nb_st_dtype dtype, int64_t
     return name ? nb_st_add(o->w, name, dtype, 1, &n, data) : NB_E_NOMEM;
 }
 
-static nb_status add_levels(const sink *o, const nb_estep *s, const nb_sinfo *info)
+static nb_status add_stream(const sink *o, const nb_estep *s, const nb_sinfo *info)
 {
-    const nb_level_packing p = nb_packing_of(s, info);
-    uint8_t *packed = nb_arena_alloc(o->arena, nb_level_bytes(&p));
+    const nb_stream p = nb_stream_of(s, info);
+    const int64_t shape[2] = {info->n_tables, info->n_levels};
+    uint8_t *packed = nb_arena_alloc(o->arena, nb_stream_bytes(&p));
     if (!packed)
         return NB_E_NOMEM;
-    nb_level_pack(packed, s->weights, &p);
-    NB_TRY(add(o, "weight", NB_ST_U8, (int64_t)nb_level_bytes(&p), packed));
-    return add(o, "levels", NB_ST_I8, info->n_levels, info->level);
+    nb_stream_pack(packed, s->weights, &p);
+    NB_TRY(add(o, "weight", NB_ST_U8, (int64_t)nb_stream_bytes(&p), packed));
+    if (!info->level)
+        return add(o, "low", NB_ST_I8, info->n_low, info->low);
+    if (info->n_tables == 1)
+        return add(o, "levels", NB_ST_I8, info->n_levels, info->level);
+    const char *name = nb_arena_printf(o->arena, "%s.levels", o->step);
+    return name ? nb_st_add(o->w, name, NB_ST_I8, 2, shape, info->level) : NB_E_NOMEM;
 }
 
 static nb_status add_weights(const sink *o, const nb_estep *s, const nb_sinfo *info)
 {
     const int32_t bits = info->weight_bits;
-    if (info->level)
-        return add_levels(o, s, info);
+    if (info->packing != NB_PACKING_CODES)
+        return add_stream(o, s, info);
     const nb_geom *g = &s->geom;
     const int64_t shape[4] = {g->oc, g->kh, g->kw, g->c / g->groups};
     const int64_t n = nb_estep_weights(s);

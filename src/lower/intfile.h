@@ -8,16 +8,28 @@
 #include "lower/pack.h"
 
 #define NB_INTFILE_FAMILY "nibble-int "
-enum { NB_INTFILE_PLAIN = 1, NB_INTFILE_LEVELS = 2, NB_INTFILE_VERSION = NB_INTFILE_LEVELS };
+/* A file has the smallest version that can say what it holds. */
+enum { NB_INTFILE_PLAIN = 1, NB_INTFILE_LEVELS = 2, NB_INTFILE_GRIDS = 3, NB_INTFILE_VERSION = NB_INTFILE_GRIDS };
 
-/* How a step's weights are packed when they have levels. */
-static inline nb_level_packing nb_packing_of(const nb_estep *s, const nb_sinfo *info)
+/* A step's weights as a stream of indices. */
+static inline nb_stream nb_stream_of(const nb_estep *s, const nb_sinfo *info)
 {
-    return (nb_level_packing){.rows = s->geom.oc,
-                              .row = (int64_t)s->geom.kh * s->geom.kw * (s->geom.c / s->geom.groups),
-                              .bits = info->weight_bits,
-                              .level = info->level,
-                              .n_levels = info->n_levels};
+    return (nb_stream){.rows = s->geom.oc,
+                       .row = (int64_t)s->geom.kh * s->geom.kw * (s->geom.c / s->geom.groups),
+                       .bits = info->weight_bits,
+                       .level = info->level,
+                       .n_levels = info->n_levels,
+                       .n_tables = info->n_tables,
+                       .low = info->low,
+                       .n_low = info->n_low};
+}
+
+/* The version that a step's weights ask for. */
+static inline int nb_intfile_version(const nb_sinfo *info)
+{
+    if (info->packing == NB_PACKING_OFFSET || info->n_tables > 1)
+        return NB_INTFILE_GRIDS;
+    return info->packing == NB_PACKING_LEVELS ? NB_INTFILE_LEVELS : NB_INTFILE_PLAIN;
 }
 
 static inline bool nb_step_has_geom(int32_t kind)

@@ -25,8 +25,8 @@ typedef struct {
     nb_ctx *ctx;
     const char *file; /* name for messages */
     const nb_st_file *st;
-    bool may_level, has_level; /* do weights have levels, in a file of this version and so far? */
-    int32_t used;              /* tensors of the file some step asked for */
+    int version, needed; /* of the format: the file's, and what it has so far asks for */
+    int32_t used;        /* tensors of the file some step asked for */
     nb_intbuilder *builder;
     const nb_emodel *model; /* the builder's, so far */
 } reader;
@@ -35,8 +35,8 @@ typedef struct {
 typedef struct {
     nb_estep e;
     nb_sinfo info;
-    bool levels;
-    int8_t *unpacked; /* weights, when they cannot be used where they lie; freed with the step */
+    nb_packing packing; /* as the file says */
+    int8_t *unpacked;   /* weights, when they cannot be used where they lie; freed with the step */
 } filed_step;
 
 /* Where a JSON object stands, for messages: "tensor 3", "step 5", "step 5 geom". */
@@ -136,6 +136,10 @@ static nb_status read_tensor(const object *o, nb_etensor *t, nb_tinfo *info)
     NB_TRY(whole(o, "offset", offset, 0, 9007199254740992.0)); /* 2^53: beyond it a double skips integers */
     if (scale < 0 || scale > FLT_MAX)
         return bad(o->r, "graph: tensor %d: scale: %g: must be a positive float", o->index, scale);
+    if (info->bits == 1 && o->r->version < NB_INTFILE_GRIDS)
+        return bad(o->r, "graph: tensor %d: bits: 1: only format \"%s%d\" has it", o->index, NB_INTFILE_FAMILY,
+                   NB_INTFILE_GRIDS);
+    o->r->needed = info->bits == 1 ? NB_INTFILE_GRIDS : o->r->needed;
     info->scale = (float)scale;
     t->offset = (uint64_t)offset;
     return NB_OK;
@@ -199,14 +203,17 @@ static nb_status read_packing(const object *o, filed_step *f)
     const char *packing;
     NB_TRY(get_int(o, "weight_bits", &s->weight_bits));
     NB_TRY(get_text(o, "packing", &packing));
-    f->levels = strcmp(packing, NB_PACK_LEVELS) == 0;
-    if (f->levels && !o->r->may_level)
+    f->packing = strcmp(packing, NB_PACK_LEVELS) == 0   ? NB_PACKING_LEVELS
+                 : strcmp(packing, NB_PACK_OFFSET) == 0 ? NB_PACKING_OFFSET
+                                                        : NB_PACKING_CODES;
+    const int asks = nb_intfile_version(&(nb_sinfo){.packing = f->packing});
+    if (asks > o->r->version)
         return bad(o->r, "graph: step %d: packing: \"%s\": only format \"%s%d\" has it", o->index, packing,
-                   NB_INTFILE_FAMILY, NB_INTFILE_LEVELS);
-    if (f->levels && (s->weight_bits < 1 || s->weight_bits > NB_PACK_MAX_BITS))
+                   NB_INTFILE_FAMILY, asks);
+    if (f->packing != NB_PACKING_CODES && (s->weight_bits < 1 || s->weight_bits > NB_PACK_MAX_BITS))
         return bad(o->r, "graph: step %d: weight_bits: %d: must be 1..8", o->index, s->weight_bits);
-    o->r->has_level |= f->levels;
-    if (f->levels)
+    o->r->needed = asks > o->r->needed ? asks : o->r->needed;
+    if (f->packing != NB_PACKING_CODES)
         return NB_OK;
     if (s->weight_bits < NB_PACK_MIN_BITS || s->weight_bits > NB_PACK_MAX_BITS)
         return bad(o->r, "graph: step %d: weight_bits: %d: must be 2..8", o->index, s->weight_bits);
@@ -284,38 +291,77 @@ static nb_status get_i32(reader *r, const char *step, const char *what, int32_t 
     return NB_OK;
 }
 
+/* One table, or from version 3 on one for each channel. */
 static nb_status get_levels(reader *r, filed_step *s)
 {
     const char *name = s->info.name;
-    const nb_st_tensor *t = find(r, name, "levels"), *w;
+    const nb_st_tensor *t = find(r, name, "levels");
     const int64_t most = (int64_t)1 << s->info.weight_bits;
-    if (t && (t->count < 2 || t->count > most))
-        return bad(r, "tensor \"%s.levels\" has %" PRId64 " values: must have 2..%" PRId64, name, t->count, most);
-    NB_TRY(get_array(r, name, &(wanted){"levels", NB_ST_I8, 1, {t ? t->count : 2}}, &t));
+    const bool own = t && t->ndim == 2 && r->version >= NB_INTFILE_GRIDS && s->e.geom.oc > 1;
+    const int64_t n = !t ? 2 : own ? t->shape[1] : t->count;
+    if (n < 2 || n > most)
+        return bad(r, "tensor \"%s.levels\" has %" PRId64 " values%s: must have 2..%" PRId64, name, n,
+                   own ? " for each channel" : "", most);
+    const wanted one = {"levels", NB_ST_I8, 1, {n}}, each = {"levels", NB_ST_I8, 2, {s->e.geom.oc, n}};
+    NB_TRY(get_array(r, name, own ? &each : &one, &t));
     s->info.level = t->data;
-    s->info.n_levels = (int32_t)t->count;
-    const nb_level_packing p = nb_packing_of(&s->e, &s->info);
-    NB_TRY(get_array(r, name, &(wanted){"weight", NB_ST_U8, 1, {(int64_t)nb_level_bytes(&p)}}, &w));
+    s->info.n_levels = (int32_t)n;
+    s->info.n_tables = own ? s->e.geom.oc : 1;
+    r->needed = own ? NB_INTFILE_GRIDS : r->needed;
+    return NB_OK;
+}
+
+static nb_status get_lows(reader *r, filed_step *s)
+{
+    const nb_st_tensor *t = find(r, s->info.name, "low");
+    s->info.n_low = t && t->count == 1 ? 1 : s->e.geom.oc;
+    NB_TRY(get_array(r, s->info.name, &(wanted){"low", NB_ST_I8, 1, {s->info.n_low}}, &t));
+    s->info.low = t->data;
+    return NB_OK;
+}
+
+static nb_status get_stream(reader *r, filed_step *s)
+{
+    const char *name = s->info.name;
+    const nb_st_tensor *w;
+    NB_TRY(s->packing == NB_PACKING_LEVELS ? get_levels(r, s) : get_lows(r, s));
+    const nb_stream p = nb_stream_of(&s->e, &s->info);
+    NB_TRY(get_array(r, name, &(wanted){"weight", NB_ST_U8, 1, {(int64_t)nb_stream_bytes(&p)}}, &w));
     s->e.weights = s->unpacked = nb_alloc(r->ctx, (size_t)nb_estep_weights(&s->e));
     if (!s->unpacked)
         return NB_E_NOMEM;
     int64_t at = 0;
-    switch (nb_level_unpack(s->unpacked, w->data, &p, &at)) {
-    case NB_LEVELS_BAD_INDEX:
+    switch (nb_stream_unpack(s->unpacked, w->data, &p, &at)) {
+    case NB_STREAM_BAD_INDEX:
+        if (!p.level)
+            return bad(r, "tensor \"%s.weight\": index %" PRId64 " of channel %" PRId64 " is a weight of more than 127",
+                       name, at % p.row, at / p.row);
         return bad(r, "tensor \"%s.weight\": index %" PRId64 " of channel %" PRId64 " is none of its %d levels", name,
                    at % p.row, at / p.row, p.n_levels);
-    case NB_LEVELS_SPARE_BITS:
+    case NB_STREAM_SPARE_BITS:
         return bad(r, "tensor \"%s.weight\": channel %" PRId64 ": unused bits of the last byte must be 0", name, at);
-    case NB_LEVELS_FINE:
+    case NB_STREAM_FINE:
         break;
     }
     return NB_OK;
 }
 
+/* Plain codes are those of a narrow grid. */
+static nb_status check_codes(const reader *r, const filed_step *s, int64_t n)
+{
+    const int32_t limit = (1 << (s->info.weight_bits - 1)) - 1;
+    const int64_t row = n / s->e.geom.oc;
+    for (int64_t i = 0; i < n; i++)
+        if (s->e.weights[i] < -limit || s->e.weights[i] > limit)
+            return bad(r, "tensor \"%s.weight\": weight[%" PRId64 "][%" PRId64 "]: %d: must be %d..%d (%d bits)",
+                       s->info.name, i / row, i % row, s->e.weights[i], -limit, limit, s->info.weight_bits);
+    return NB_OK;
+}
+
 static nb_status get_weights(reader *r, filed_step *s)
 {
-    if (s->levels)
-        return get_levels(r, s);
+    if (s->packing != NB_PACKING_CODES)
+        return get_stream(r, s);
     const nb_geom *g = &s->e.geom;
     const nb_st_tensor *t;
     const int64_t n = nb_estep_weights(&s->e);
@@ -324,7 +370,7 @@ static nb_status get_weights(reader *r, filed_step *s)
         const wanted w = {"weight", NB_ST_I8, 4, {g->oc, g->kh, g->kw, g->c / g->groups}};
         NB_TRY(get_array(r, s->info.name, &w, &t));
         s->e.weights = t->data;
-        return NB_OK;
+        return check_codes(r, s, n);
     }
     NB_TRY(get_array(r, s->info.name, &(wanted){"weight", NB_ST_U8, 1, {(int64_t)nb_pack_bytes(n, bits)}}, &t));
     s->e.weights = s->unpacked = nb_alloc(r->ctx, (size_t)n);
@@ -332,7 +378,7 @@ static nb_status get_weights(reader *r, filed_step *s)
         return NB_E_NOMEM;
     if (!nb_unpack(s->unpacked, t->data, n, bits))
         return bad(r, "tensor \"%s.weight\": unused bits of the last byte must be 0", s->info.name);
-    return NB_OK;
+    return check_codes(r, s, n);
 }
 
 static nb_status get_conv(reader *r, filed_step *s)
@@ -365,6 +411,20 @@ static nb_status get_arrays(reader *r, filed_step *s)
     return NB_OK;
 }
 
+/* Offsets are stored where they have to be, from the lows that they have to have: equal models are equal files. */
+static nb_status check_lows(const reader *r, int32_t step, const nb_sinfo *filed)
+{
+    const nb_sinfo *s = nb_intbuilder_info(r->builder, step);
+    if (s->packing == NB_PACKING_OFFSET && s->n_low == filed->n_low &&
+        memcmp(s->low, filed->low, (size_t)s->n_low) == 0)
+        return NB_OK;
+    return bad(
+        r,
+        "tensor \"%s.low\": must be the layer's smallest weight where that serves all channels, else each one's, "
+        "of weights that packing \"%s\" could not hold",
+        s->name, nb_pack_name(s->weight_bits));
+}
+
 static nb_status read_step(reader *r, const cJSON *json, int32_t index)
 {
     const object o = {r, json, "step", index};
@@ -372,8 +432,11 @@ static nb_status read_step(reader *r, const cJSON *json, int32_t index)
     NB_TRY(read_fields(&o, &s));
     NB_TRY(nb_intbuilder_shape(r->builder, &s.e, &s.info));
     nb_status st = get_arrays(r, &s);
+    const nb_sinfo filed = s.info;
     if (st == NB_OK)
         st = nb_intbuilder_step(r->builder, &s.e, &s.info);
+    if (st == NB_OK && s.packing == NB_PACKING_OFFSET)
+        st = check_lows(r, index, &filed);
     nb_free(r->ctx, s.unpacked);
     return st;
 }
@@ -389,9 +452,10 @@ static nb_status read_graph(reader *r, const cJSON *graph)
         return bad(r, "graph: \"steps\" must be a list");
     int32_t index = 0;
     cJSON_ArrayForEach(item, steps) NB_TRY(read_step(r, item, index++));
-    if (r->may_level && !r->has_level)
-        return bad(r, "format \"%s%d\" is for layers with levels: there are none", NB_INTFILE_FAMILY,
-                   NB_INTFILE_LEVELS);
+    if (r->version != r->needed)
+        return bad(r, "format \"%s%d\" is for layers with %s: there are none", NB_INTFILE_FAMILY, r->version,
+                   r->version == NB_INTFILE_LEVELS ? "levels"
+                                                   : "offsets or levels of each channel, or tensors of 1 bit");
     if (r->used != nb_st_count(r->st))
         return bad(r, "%d tensors belong to no step", nb_st_count(r->st) - r->used);
     return NB_OK;
@@ -456,7 +520,8 @@ static nb_status read_file(nb_ctx *ctx, const nb_st_file *file, nb_intmodel **ou
     reader r = {.ctx = ctx, .file = nb_st_name(file), .st = file};
     const char *text = nb_st_meta(file, "graph");
     NB_TRY(nb_st_check_format(ctx, file, NB_INTFILE_FAMILY, NB_INTFILE_VERSION, "an integer checkpoint"));
-    r.may_level = strtol(nb_st_meta(file, "format") + strlen(NB_INTFILE_FAMILY), NULL, 10) >= NB_INTFILE_LEVELS;
+    r.version = (int)strtol(nb_st_meta(file, "format") + strlen(NB_INTFILE_FAMILY), NULL, 10);
+    r.needed = NB_INTFILE_PLAIN;
     NB_TRY(nb_intbuilder_create(ctx, r.file, &r.builder));
     r.model = nb_intbuilder_model(r.builder);
     cJSON *graph = text ? cJSON_ParseWithOpts(text, NULL, 1) : NULL;

@@ -93,6 +93,7 @@ nb_status nb_lower_mac(nb_lowering *lo, const nb_node *n, const nb_geom *geom)
     v.weight_bits = q.bits;
     v.level = q.level;
     v.n_levels = q.n_levels;
+    v.n_tables = q.n_tables;
     v.n_weight_scale = q.n;
     for (int32_t c = 0; c < oc; c++) {
         v.scale[c] = (double)x->info.scale * q.scale[q.n > 1 ? c : 0];

@@ -29,8 +29,8 @@ typedef struct {
     int8_t *weights;
     int32_t weight_bits, n_weight_scale;
     float *weight_scale;
-    const int8_t *level; /* what weights can be; NULL: all of a narrow grid */
-    int32_t n_levels;
+    const int8_t *level; /* [n_tables][n_levels] what weights can be; NULL: what 2^weight_bits integers in a row hold */
+    int32_t n_levels, n_tables;
     double *scale, *bias;
     /* MAC: how far the float network, which computes the same in single precision, can be from that real value before
      * it quantizes: err_scale[c] * |sum| + err_bias[c] */

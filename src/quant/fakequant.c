@@ -1,14 +1,15 @@
 /* fakequant.c - the fake-quant node: floats in, codes out.
  *
- * forward   (training, observers active) observe the range, set scale and zero point; then q =
- * clamp(round_half_even(x/s) + z, lo, hi). The output holds codes; nothing is expanded to floats again. backward
- * straight-through estimator with clipping: the gradient passes where the unclamped code was inside the grid (Nagel et
- * al. 2021, eq. 17); forward leaves one bit per value for that. A learned scale (learned.c) takes the range's place once
- * it has begun. Evaluation never observes, so it never changes a result. A weight's scale has a floor: where the codes of a channel could make a sum of its layer leave 32 bits, or
- * the layer's bias would in units of such a sum, the scale is the smallest at which neither can. Training and lowering
- * ask the same function, so they have the same codes. Work is cut into fixed chunks: per channel for weights, CHUNK
- * values for activations; minimum and maximum do not depend on order, so neither do ranges. In a network that is
- * simulated simulate.c does all this, and floats come out. */
+ * forward   (training, observers active) observe the range, set scale and zero point (fq_params.c); then
+ *           q = clamp(round_half_even(x/s) + z, lo, hi). The output holds codes; nothing is expanded to floats again.
+ * backward  straight-through estimator with clipping: the gradient passes where the unclamped code was inside the grid
+ *           (Nagel et al. 2021, eq. 17); forward leaves one bit per value for that.
+ *
+ * A learned scale (learned.c) takes the range's place once it has begun. Evaluation never observes, so it never changes
+ * a result. Work is cut into fixed chunks: per channel (or group of them that share a scale) for weights, CHUNK values
+ * for activations; minimum and maximum do not depend on order, so neither do ranges. Codes of weights are stored less
+ * their zero point, so that everything behind sees plain integers times a scale. In a network that is simulated
+ * simulate.c does all this, and floats come out. */
 #include "quant/fakequant.h"
 
 #include <nibble/extend/lowering.h>
@@ -27,7 +28,7 @@ enum { CHUNK = NB_FQ_CHUNK, FEW_VALUES = 65536 };
 typedef struct {
     nb_node *n;
     nb_fq_priv *p;
-    int64_t count, per;  /* values in all, per channel */
+    int64_t count, per;  /* values in all, per channel (of scales) */
     int64_t mask_stride; /* bytes per channel */
     bool observe, add;
     int32_t calibration;
@@ -37,12 +38,22 @@ typedef struct {
 
 static nb_status fq_build(nb_graph *g, nb_node *n)
 {
+    const nb_fakequant_attr *a = n->attr;
     n->out.shape = n->in[0]->out.shape;
     n->flags |= n->in[0]->flags & NB_NODE_NONNEGATIVE;
     n->priv = nb_graph_alloc(g, sizeof(nb_fq_priv));
     if (!n->priv)
         return NB_E_NOMEM;
-    return nb_fq_learned_leaf(g, n, nb_fakequant_channels(n));
+    nb_fq_priv *p = n->priv;
+    p->graph = g;
+    if (a->format && (a->format->book || a->format->edges)) {
+        const size_t tables = a->per_channel ? (size_t)n->out.shape.d[0] : 1, most = (size_t)1 << a->bits;
+        p->book = nb_graph_alloc(g, tables * most);
+        p->edge = nb_graph_alloc(g, tables * most * sizeof *p->edge);
+        if (!p->book || !p->edge)
+            return NB_E_NOMEM;
+    }
+    return nb_fq_learned_leaf(g, n);
 }
 
 /* The policy may widen a node after it was built, so its grid is made when it is wanted. */
@@ -53,6 +64,7 @@ static void set_grid(const nb_node *n, nb_qparams *q)
     p->grid = nb_grid_of(a->format, a->format_attr, a->bits, a->scheme, a->weights, p->level);
     if (p->grid.level)
         nb_k_levels(&p->levels, p->grid.level, p->grid.n_levels);
+    p->levels.passes = a->format->passes;
     nb_grid_take_reals(&p->grid, p->real);
     if (p->grid.real)
         nb_k_reals(&p->reals, p->grid.real, p->grid.n_levels);
@@ -62,8 +74,11 @@ static void set_grid(const nb_node *n, nb_qparams *q)
     q->lo = g->lo;
     q->hi = g->hi;
     q->dtype = g->dtype;
-    q->level = g->level;
-    q->n_levels = g->n_levels;
+    /* with edges of their own all integers of a grid are levels here, but nothing else need know */
+    const bool every = a->format->edges && g->level && g->n_levels == g->hi - g->lo + 1;
+    q->level = every ? NULL : a->format->book ? p->book : g->level;
+    q->n_levels = every ? 0 : g->n_levels;
+    q->n_tables = !q->level ? 0 : a->format->book ? q->n : 1;
 }
 
 static nb_status fq_prepare(nb_graph *g, nb_node *n)
@@ -71,8 +86,9 @@ static nb_status fq_prepare(nb_graph *g, nb_node *n)
     const nb_fakequant_attr *a = n->attr;
     int32_t channels = nb_fakequant_channels(n);
     int64_t count = nb_count(&n->out), per = count / channels;
+    const int64_t rows = nb_fq_rows(n), in_row = nb_fq_slice_of(n, 0).count; /* the last may have fewer */
     nb_fq_priv *p = n->priv;
-    p->n_chunks_max = (int32_t)(a->simulated ? channels * nb_chunks(per, CHUNK) : nb_chunks(count, CHUNK));
+    p->n_chunks_max = (int32_t)(a->simulated ? rows * nb_chunks(in_row, CHUNK) : nb_chunks(count, CHUNK));
     p->q.n = channels;
     p->q.scale = nb_graph_alloc(g, (size_t)channels * sizeof(float));
     p->q.zero = nb_graph_alloc(g, (size_t)channels * sizeof(int32_t));
@@ -86,7 +102,7 @@ static nb_status fq_prepare(nb_graph *g, nb_node *n)
         return NB_E_NOMEM;
     n->out.dtype = a->simulated ? NB_F32 : p->q.dtype;
     n->out.q = &p->q;
-    n->saved_bytes = (size_t)channels * (size_t)nb_chunks(per, 8);
+    n->saved_bytes = (size_t)(a->simulated ? rows * nb_chunks(in_row, 8) : channels * nb_chunks(per, 8));
     return nb_fq_learned_prepare(g, n);
 }
 
@@ -97,103 +113,20 @@ float nb_observation_share(const nb_observation *o, float momentum)
     return (float)((double)momentum / (1 - pow(1 - (double)momentum, o->calibration)));
 }
 
-void nb_fq_observe(const nb_node *n, int32_t c, const nb_observation *seen)
+void nb_fq_observe(const nb_node *n, int32_t r, const nb_observation *seen)
 {
     const nb_fakequant_attr *a = n->attr;
     const nb_fq_priv *p = n->priv;
-    float *state = nb_fq_state(n, c);
+    float *state = nb_fq_state(n, r);
     nb_observation o = *seen;
     o.grid = &p->grid;
     o.of = n->in[0];
-    o.first = !nb_fq_seen(n, c);
+    o.first = !nb_fq_seen(n, r);
     if (isfinite(o.min) && isfinite(o.max)) {
         a->range->observe(a->range_attr, state, &o);
         state[nb_fq_range_floats(a)] = 1.0f;
     }
-    nb_fq_learned_begin(n, c, &o);
-}
-
-/* Sum of |w| in lanes, which compilers turn into vectors. */
-static double total_size(const float *w, int64_t n)
-{
-    enum { LANES = 8 };
-    double lane[LANES] = {0}, sum = 0;
-    for (; n >= LANES; n -= LANES, w += LANES)
-        for (int32_t k = 0; k < LANES; k++)
-            lane[k] += fabs((double)w[k]);
-    for (int32_t k = 0; k < LANES; k++)
-        sum += lane[k] + (k < n ? fabs((double)w[k]) : 0);
-    return sum;
-}
-
-/* Else every weight, however small, may count as much as the largest level. */
-static bool zero_is_nearest(const nb_grid *q)
-{
-    return !q->level || nb_grid_nearest(q, 0) == 0;
-}
-
-/* The scale of w (`per` weights of channel c) at which the layer's sums fit: s, unless they could leave 32 bits. */
-static float channel_scale(const nb_weight_use *use, const nb_grid *q, const float *w, int64_t per, int32_t c, float s)
-{
-    const nb_qparams *x = use->x;
-    const int64_t raw = x->hi > -x->lo ? x->hi : -x->lo, reach = raw + abs(x->zero[0]);
-    const double bias = use->bias ? (double)use->bias[c] / (double)x->scale[0] : 0;
-    const double most = 0.5 * (double)NB_SUM_LIMIT;
-    if ((double)per * (double)(q->hi * reach) <= most && fabs(bias) <= most * (double)s)
-        return s; /* whatever the weights are */
-    /* Nor need the codes be counted, in a wide layer, where their total is small however they round. */
-    const double each = total_size(w, per) / (double)s, most_size = q->level ? 2 * each : each + 0.5 * (double)per;
-    if (zero_is_nearest(q) &&
-        most_size * (double)reach * (1 + 0x1p-20) + fabs(bias) / (double)s + 1 < (double)NB_SUM_LIMIT &&
-        fabs(bias) < most * (double)s)
-        return s;
-    int64_t size = 0, sum = 0;
-    double total = 0;
-    for (int64_t i = 0; i < per; i++) {
-        const int64_t held = nb_grid_nearest(q, w[i] / s);
-        size += llabs(held);
-        sum += held;
-        total += fabs((double)w[i]);
-    }
-    if (!isfinite(total) || !isfinite(bias))
-        return s; /* the trainer stops on the loss it makes */
-    if (fabs(bias) < most * (double)s &&
-        nb_sum_bound(x->lo, x->hi, x->zero[0], size, sum, llrint(bias / (double)s)) < NB_SUM_LIMIT)
-        return s;
-    /* a level may be twice what it stands for */
-    const int64_t rounded = q->level ? INT64_MAX : per;
-    if (!zero_is_nearest(q))
-        total = fmax(total, (double)per * (double)q->hi * (double)s);
-    return fmaxf(s, (float)nb_scale_floor(x->lo, x->hi, x->zero[0], total, rounded, bias));
-}
-
-static void keep_sums(const nb_node *n, nb_qparams *q, int32_t c, const nb_weight_use *use)
-{
-    const int32_t channels = n->out.shape.d[0];
-    const int64_t per = nb_count(&n->out) / channels;
-    const nb_fq_priv *p = n->priv;
-    const nb_grid *g = &p->grid;
-    const float *w = nb_fq_values(n);
-    float s = q->scale[c];
-    if (q->n > 1)
-        s = channel_scale(use, g, w + c * per, per, c, s);
-    for (int32_t k = 0; q->n == 1 && k < channels; k++)
-        s = fmaxf(s, channel_scale(use, g, w + k * per, per, k, q->scale[0]));
-    if (s > q->scale[c])
-        q->scale[c] = nb_grid_scale(g, s);
-}
-
-void nb_fq_set_params(const nb_node *n, nb_qparams *q, int32_t c, const nb_weight_use *use)
-{
-    const nb_fakequant_attr *a = n->attr;
-    const nb_fq_priv *p = n->priv;
-    a->range->params(a->range_attr, nb_fq_state(n, c), &p->grid, &q->scale[c], &q->zero[c]);
-    nb_fq_learned_params(n, c, &q->scale[c], &q->zero[c]);
-    nb_fq_learned_book(n, q, q->scale[c]);
-    if (!a->weights || !use || !use->x)
-        return;
-    keep_sums(n, q, c, use);
-    nb_fq_learned_book(n, q, q->scale[c]);
+    nb_fq_learned_begin(n, r, &o);
 }
 
 /* channel_scale counts codes as they round to nearest: others must fit whatever they are. */
@@ -205,7 +138,10 @@ nb_status nb_fakequant_read_by(nb_graph *g, const nb_node *fq, const nb_node *ma
     p->reader = mac;
     const int64_t per = nb_count(&fq->out) / fq->out.shape.d[0],
                   reach = (x->hi > -x->lo ? x->hi : -x->lo) + x->hi - x->lo;
-    const int64_t most = NB_SUM_LIMIT / 2 / (p->grid.hi * reach);
+    const int64_t largest = p->grid.lo < 0 && p->grid.hi > -p->grid.lo ? p->grid.hi
+                            : p->grid.lo < 0                           ? -p->grid.lo
+                                                                       : p->grid.hi;
+    const int64_t most = NB_SUM_LIMIT / 2 / (largest * reach);
     if (nb_fakequant_nearest(a) || per <= most)
         return NB_OK;
     return nb_node_fail(
@@ -228,7 +164,7 @@ bool nb_fakequant_state_sound(const nb_node *n, const float *state)
     const float seen = state[nb_fq_range_floats(a)];
     const bool history = !a->weights && a->range->history_sound;
     return seen == 0.0f || (seen == 1.0f && (!a->range->sound || a->range->sound(state)) &&
-                            (!history || a->range->history_sound(state + a->range->n_state)));
+                            (!history || a->range->history_sound(state + nb_fq_range_floats(a) - a->range->n_history)));
 }
 
 nb_status nb_fakequant_set_range(nb_graph *g, nb_node *n, const nb_range *range)
@@ -268,49 +204,74 @@ void nb_fakequant_settle(nb_node *n, const nb_run *r, float min, float max, cons
         .values = *values, .n = nb_count(&n->out), .min = min, .max = max, .calibration = r->calibration};
     if (nb_fakequant_observes(n, r))
         nb_fq_observe(n, 0, &o);
+    nb_fq_set_one_scale(n);
     nb_fq_set_params(n, &p->q, 0, NULL);
 }
 
-static void nearest_codes(const nb_fq_priv *p, uint8_t *codes, uint8_t *mask, const float *x, int64_t n,
-                          const nb_qparams *q, int64_t c)
+static void to_nearest(const nb_node *node, uint8_t *codes, uint8_t *mask, const float *x, int64_t n,
+                       const nb_qparams *q, int64_t c)
 {
-    if (p->grid.level)
-        nb_k_quantize_levels(codes, mask, x, n, q->scale[c], &p->levels);
+    const nb_fakequant_attr *a = node->attr;
+    const nb_fq_priv *p = node->priv;
+    nb_klevels own;
+    if (p->grid.n_levels)
+        nb_k_quantize_levels(codes, mask, x, n, q->scale[c], nb_fq_levels(node, (int32_t)c / nb_fq_group(node), &own));
+    else if (a->weights)
+        nb_k_quantize(codes, mask, x, n, q->scale[c], 0, q->lo - q->zero[c], q->hi - q->zero[c]);
     else
         nb_k_quantize(codes, mask, x, n, q->scale[c], q->zero[c], q->lo, q->hi);
 }
 
-void nb_fq_codes(const nb_fq_priv *p, uint8_t *codes, uint8_t *mask, const nb_fq_span *v, const nb_qparams *q,
-                 int64_t c)
+static void quantize(const nb_node *node, uint8_t *codes, uint8_t *mask, const nb_fq_span *v, const nb_qparams *q,
+                     int64_t c)
 {
     enum { BLOCK = 2048 };
     if (!v->draw.choose) {
-        nearest_codes(p, codes, mask, v->x, v->n, q, c);
+        to_nearest(node, codes, mask, v->x, v->n, q, c);
         return;
     }
+    const nb_grid g = nb_fq_grid(node, (int32_t)c / nb_fq_group(node));
     float buf[BLOCK];
     for (int64_t at = 0; at < v->n; at += BLOCK) {
         const int64_t n = v->n - at < BLOCK ? v->n - at : BLOCK;
-        nb_fq_round(buf, v->x + at, n, q->scale[c], &p->grid, &v->draw, v->first + at);
-        nearest_codes(p, codes + at, mask ? mask + at / 8 : NULL, buf, n, q, c);
+        nb_fq_round(buf, v->x + at, n, q->scale[c], &g, &v->draw, v->first + at);
+        to_nearest(node, codes + at, mask ? mask + at / 8 : NULL, buf, n, q, c);
     }
 }
 
-static void channel_forward(void *arg, int64_t c, int32_t thread)
+static void row_observe(void *arg, int64_t row, int32_t thread)
 {
     (void)thread;
     fq_job *j = arg;
-    nb_qparams *q = &j->p->q;
-    const float *x = nb_fq_values(j->n) + c * j->per;
-    if (j->observe) {
-        nb_observation o = {.values = {nb_fq_stored, x}, .n = j->per, .calibration = j->calibration};
-        nb_k_minmax(&o.min, &o.max, x, j->per);
-        nb_fq_observe(j->n, (int32_t)c, &o);
-    }
+    const int32_t r = (int32_t)row, first = r * nb_fq_group(j->n), end = nb_fq_row_end(j->n, r);
+    const float *x = nb_fq_values(j->n) + first * j->per;
+    if (!j->observe)
+        return;
+    nb_observation o = {.values = {nb_fq_stored, x}, .n = (end - first) * j->per, .calibration = j->calibration};
+    nb_k_minmax(&o.min, &o.max, x, o.n);
+    nb_fq_observe(j->n, r, &o);
+}
+
+static void row_quantize(void *arg, int64_t row, int32_t thread)
+{
+    (void)thread;
+    fq_job *j = arg;
+    const int32_t r = (int32_t)row, first = r * nb_fq_group(j->n), end = nb_fq_row_end(j->n, r);
+    const float *x = nb_fq_values(j->n);
     const nb_weight_use use = use_of(j->p);
-    nb_fq_set_params(j->n, q, (int32_t)c, &use);
-    const nb_fq_span v = {x, j->per, c * j->per, j->draw};
-    nb_fq_codes(j->p, (uint8_t *)j->n->out.data + c * j->per, (uint8_t *)j->n->saved + c * j->mask_stride, &v, q, c);
+    nb_fq_set_params(j->n, &j->p->q, r, &use);
+    for (int64_t c = first; c < end; c++) {
+        const nb_fq_span v = {x + c * j->per, j->per, c * j->per, j->draw};
+        quantize(j->n, (uint8_t *)j->n->out.data + c * j->per, (uint8_t *)j->n->saved + c * j->mask_stride, &v,
+                 &j->p->q, c);
+    }
+}
+
+/* One channel, or a group of them. */
+static void row_forward(void *arg, int64_t row, int32_t thread)
+{
+    row_observe(arg, row, thread);
+    row_quantize(arg, row, thread);
 }
 
 static void chunk_minmax(void *arg, int64_t i, int32_t thread)
@@ -327,7 +288,7 @@ static void chunk_quantize(void *arg, int64_t i, int32_t thread)
     fq_job *j = arg;
     int64_t at = i * CHUNK, end = nb_chunk_end(j->count, CHUNK, i);
     const nb_fq_span v = {nb_fq_values(j->n) + at, end - at, at, j->draw};
-    nb_fq_codes(j->p, (uint8_t *)j->n->out.data + at, (uint8_t *)j->n->saved + at / 8, &v, &j->p->q, 0);
+    quantize(j->n, (uint8_t *)j->n->out.data + at, (uint8_t *)j->n->saved + at / 8, &v, &j->p->q, 0);
 }
 
 static void tensor_forward(fq_job *j)
@@ -350,6 +311,7 @@ static void tensor_forward(fq_job *j)
         nb_fq_observe(j->n, 0, &o);
     }
     const nb_weight_use use = use_of(j->p);
+    nb_fq_set_one_scale(j->n);
     nb_fq_set_params(j->n, &j->p->q, 0, &use);
     nb_parallel_for(chunks, chunk_quantize, j);
 }
@@ -372,11 +334,15 @@ static void fq_forward(nb_node *n, const nb_run *r)
     j.mask_stride = nb_chunks(j.per, 8);
     if (!a->per_channel) {
         tensor_forward(&j);
+    } else if (a->format->one_scale) { /* that of all rows is known when all are observed */
+        nb_parallel_for(nb_fq_rows(n), row_observe, &j);
+        nb_fq_set_one_scale(n);
+        nb_parallel_for(nb_fq_rows(n), row_quantize, &j);
     } else if (j.count < FEW_VALUES) { /* not worth waking a thread */
-        for (int32_t c = 0; c < j.p->q.n; c++)
-            channel_forward(&j, c, 0);
+        for (int32_t row = 0; row < nb_fq_rows(n); row++)
+            row_forward(&j, row, 0);
     } else {
-        nb_parallel_for(j.p->q.n, channel_forward, &j);
+        nb_parallel_for(nb_fq_rows(n), row_forward, &j);
     }
 }
 
@@ -447,20 +413,20 @@ bool nb_fakequant_of_weights(const nb_node *fq)
 
 static nb_status snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_use *use, nb_qparams *q, int8_t *codes)
 {
-    const nb_fq_priv *p = fq->priv;
     q->n = nb_fakequant_channels(fq);
     set_grid(fq, q);
+    nb_fq_set_one_scale(fq);
     int64_t per = nb_count(&fq->out) / q->n;
     nb_fq_warp(fq);
-    for (int32_t c = 0; c < q->n; c++) {
-        if (!nb_fq_seen(fq, c))
+    for (int32_t r = 0; r < nb_fq_rows(fq); r++) {
+        if (!nb_fq_seen(fq, r))
             return nb_fail(ctx, NB_E_UNSUPPORTED,
                            "%s has no range yet: train at least one step with quant: on before lowering", fq->name);
-        nb_fq_set_params(fq, q, c, use);
-        if (!codes)
-            continue;
+        nb_fq_set_params(fq, q, r, use);
+    }
+    for (int32_t c = 0; codes && c < q->n; c++) {
         const nb_fq_span v = {nb_fq_values(fq) + c * per, per, c * per, nb_fq_draw_of(fq, &(nb_run){0})};
-        nb_fq_codes(p, (uint8_t *)codes + c * per, NULL, &v, q, c);
+        quantize(fq, (uint8_t *)codes + c * per, NULL, &v, q, c);
     }
     return NB_OK;
 }

@@ -15,18 +15,19 @@ typedef struct {
     const nb_conf *range_conf; /* where the range is chosen, for messages; NULL: nowhere. Valid during placement */
     int32_t bits;
     nb_scheme scheme;
-    bool weights;     /* narrow symmetric grid */
+    bool weights;
     bool per_channel; /* along axis 0; weights only */
     bool auto_range;  /* the range was picked by bits (nb_range.pick) */
+    int32_t group;    /* channels that share scale and zero point, the last group may have fewer; 0 as 1 */
     bool per_last;    /* along the last axis: channels of activations, input channels of weights; is simulated */
     bool off;         /* a rule alone: there is no such node */
     bool simulated;   /* the network is: floats come out, each the value of a code */
 } nb_fakequant_attr;
 
-/* What a range keeps per channel. */
+/* What a range keeps per row. */
 static inline int32_t nb_fq_range_floats(const nb_fakequant_attr *a)
 {
-    return a->range->n_state + (a->weights ? 0 : a->range->n_history);
+    return a->range->n_state + (a->range->n_state_per_level << a->bits) + (a->weights ? 0 : a->range->n_history);
 }
 
 static inline bool nb_fakequant_nearest(const nb_fakequant_attr *a)

@@ -49,6 +49,11 @@ static int32_t width_of(const void *attr)
     return 1 + a->exponent + a->mantissa;
 }
 
+static const char *minifloat_fault(const void *attr)
+{
+    return width_of(attr) > 8 ? "sign, exponent and mantissa are more than 8 bits" : NULL;
+}
+
 static int32_t reals_of(const void *attr, int32_t bits, float *level)
 {
     const minifloat_attr *a = attr;
@@ -82,6 +87,7 @@ const nb_format nb_format_minifloat = {
     .help = "floating-point numbers of 3 to 8 bits by exponent and mantissa; simulated unless they fit -127..127",
     .keys = minifloat_keys,
     .attr_size = sizeof(minifloat_attr),
+    .fault = minifloat_fault,
     .levels = levels_of,
     .reals = reals_of,
     .width = width_of};

@@ -51,6 +51,9 @@ nb_status nb_quant_check_integers(nb_graph *g, const nb_node *fq)
     if (!a->weights && !nb_fakequant_nearest(a) && !a->rounding->random)
         return nb_quant_simulate(g, "nearest would do", "%s: rounding %s is not what integers are rescaled by", name,
                                  a->rounding->name);
+    if (a->weights && a->bits == 8 && a->scheme != NB_SCHEME_SYMMETRIC)
+        return nb_quant_simulate(g, "7 bits or symmetric would do", "%s: scheme %s with 8 bits does not fit -127..127",
+                                 name, a->scheme == NB_SCHEME_FULL ? "full" : "asymmetric");
     nb_grid grid = nb_grid_of(a->format, a->format_attr, a->bits, a->scheme, a->weights, level);
     nb_grid_take_reals(&grid, real);
     if (grid.real)

@@ -26,16 +26,16 @@ static const char *leaf_of(const nb_learning *l)
     return l->leaf ? l->leaf : l->name;
 }
 
-nb_status nb_fq_learned_leaf(nb_graph *g, nb_node *n, int32_t channels)
+nb_status nb_fq_learned_leaf(nb_graph *g, nb_node *n)
 {
+    const int32_t rows = nb_fq_rows(n);
     const nb_fakequant_attr *a = n->attr;
     const uint32_t kept = NB_NODE_BUFFER | NB_NODE_QUANTIZER;
-    NB_TRY(nb_graph_leaf(g, n, range_leaf, nb_shape_of(2, channels, nb_fq_range_floats(a) + 1, 0, 0), kept, NULL));
+    NB_TRY(nb_graph_leaf(g, n, range_leaf, nb_shape_of(2, rows, nb_fq_range_floats(a) + 1, 0, 0), kept, NULL));
     if (a->learning->n_state == 0)
         return NB_OK;
     const uint32_t trained = NB_NODE_PARAM | NB_NODE_QUANTIZER;
-    return nb_graph_leaf(g, n, leaf_of(a->learning), nb_shape_of(2, channels, a->learning->n_state, 0, 0), trained,
-                         NULL);
+    return nb_graph_leaf(g, n, leaf_of(a->learning), nb_shape_of(2, rows, a->learning->n_state, 0, 0), trained, NULL);
 }
 
 const nb_node *nb_quantizer_of(const nb_graph *g, const nb_node *leaf)
@@ -92,7 +92,7 @@ static bool has_many(const nb_node *n)
 /* Where there are many scales: one each. Else as many as fusion.h makes of axis 0. */
 static int64_t parts_of(const nb_node *n)
 {
-    return has_many(n) ? nb_fakequant_channels(n) : nb_tap_parts(n->out.shape.d[0]);
+    return has_many(n) ? nb_fq_rows(n) : nb_tap_parts(n->out.shape.d[0]);
 }
 
 /* Values [*first, *first + result) are part i's. */
@@ -101,8 +101,8 @@ static int64_t part_rows(const nb_node *n, int64_t i, int64_t *first)
     const nb_fakequant_attr *a = n->attr;
     const int64_t each = nb_count(&n->out) / n->out.shape.d[0];
     const int32_t axis = n->out.shape.d[0];
-    *first = (a->per_channel ? i : nb_tap_part(axis, (int32_t)i)) * each;
-    return (a->per_channel ? i + 1 : nb_tap_part(axis, (int32_t)i + 1)) * each - *first;
+    *first = (a->per_channel ? i * nb_fq_group(n) : nb_tap_part(axis, (int32_t)i)) * each;
+    return (a->per_channel ? nb_fq_row_end(n, (int32_t)i) : nb_tap_part(axis, (int32_t)i + 1)) * each - *first;
 }
 
 nb_status nb_fq_learned_prepare(nb_graph *g, nb_node *n)
@@ -123,17 +123,17 @@ nb_status nb_fq_learned_prepare(nb_graph *g, nb_node *n)
     return p->lane ? NB_OK : NB_E_NOMEM;
 }
 
-static float *row(const nb_node *n, int32_t c)
+static float *row(const nb_node *n, int32_t r)
 {
     const nb_fakequant_attr *a = n->attr;
-    return (float *)n->in[2]->out.data + (int64_t)c * a->learning->n_state;
+    return (float *)n->in[2]->out.data + (int64_t)r * a->learning->n_state;
 }
 
-static bool has_begun(const nb_node *n, int32_t c)
+static bool has_begun(const nb_node *n, int32_t r)
 {
     const nb_fakequant_attr *a = n->attr;
     for (int32_t i = 0; i < a->learning->n_state; i++)
-        if (row(n, c)[i] != 0.0f)
+        if (row(n, r)[i] != 0.0f)
             return true;
     return false;
 }
@@ -187,35 +187,35 @@ bool nb_fq_learning(const nb_node *n)
 {
     if (!nb_fakequant_can_learn(n))
         return false;
-    for (int32_t c = 0; c < nb_fakequant_channels(n); c++)
-        if (!has_begun(n, c))
+    for (int32_t r = 0; r < nb_fq_rows(n); r++)
+        if (!has_begun(n, r))
             return false;
     return true;
 }
 
-void nb_fq_learned_begin(const nb_node *n, int32_t c, const nb_observation *seen)
+void nb_fq_learned_begin(const nb_node *n, int32_t r, const nb_observation *seen)
 {
     const nb_fakequant_attr *a = n->attr;
     const nb_fq_priv *p = n->priv;
     const bool anew = seen->calibration > 0;
-    if (!nb_fakequant_can_learn(n) || !nb_fq_seen(n, c) || (has_begun(n, c) && !anew))
+    if (!nb_fakequant_can_learn(n) || !nb_fq_seen(n, r) || (has_begun(n, r) && !anew))
         return;
     const nb_values weights = {nb_fq_stored, n->in[0]->out.data};
     nb_learn_start s = {.grid = &p->grid, .values = p->warped ? &weights : &seen->values, .n = seen->n};
-    a->range->params(a->range_attr, nb_fq_state(n, c), &p->grid, &s.scale, &s.zero);
-    a->learning->init(a->learning_attr, &s, row(n, c));
+    a->range->params(a->range_attr, nb_fq_state(n, r), &p->grid, &s.scale, &s.zero);
+    a->learning->init(a->learning_attr, &s, row(n, r));
     nb_fq_warp(n); /* by what has just begun */
 }
 
-void nb_fq_learned_params(const nb_node *n, int32_t c, float *scale, int32_t *zero)
+void nb_fq_learned_params(const nb_node *n, int32_t r, float *scale, int32_t *zero)
 {
     const nb_fakequant_attr *a = n->attr;
     const nb_fq_priv *p = n->priv;
     const nb_learning *l = a->learning;
     const bool constant = l->n_state == 0;
-    if (!l->scale || (!constant && !has_begun(n, c)))
+    if (!l->scale || (!constant && !has_begun(n, r)))
         return;
-    const float *param = constant ? NULL : row(n, c), least = constant ? 0 : *scale / MOST;
+    const float *param = constant ? NULL : row(n, r), least = constant ? 0 : *scale / MOST;
     *scale = nb_grid_scale(&p->grid, fmaxf(l->scale(a->learning_attr, param, &p->grid), least));
     if (l->zero)
         *zero = l->zero(a->learning_attr, param, &p->grid, *scale);
@@ -236,14 +236,16 @@ void nb_fakequant_learn_rows(const nb_node *n, int64_t part, const float *x, con
                              int64_t rows, int32_t c)
 {
     const nb_fq_priv *p = n->priv;
-    const int64_t channel = p->q.n > 1 ? part : 0;
+    const int64_t channel = p->q.n > 1 ? part * nb_fq_group(n) : 0;
     double *lane = p->lane + part * p->n_lanes;
     if (p->grid.real) {
         nb_k_scale_grad_reals(lane, dy, x, p->q.scale[channel], &p->reals, rows * c);
         return;
     }
-    if (p->grid.level) {
-        nb_k_scale_grad_levels(lane, dy, x, p->q.scale[channel], &p->levels, rows * c);
+    if (p->grid.n_levels) {
+        nb_klevels own;
+        const nb_klevels *t = nb_fq_levels(n, p->q.n > 1 ? (int32_t)part : 0, &own);
+        nb_k_scale_grad_levels(lane, dy, x, p->q.scale[channel], t, rows * c);
         return;
     }
     const nb_kgrid g = {p->q.scale[channel], p->q.zero[channel], p->q.lo, p->q.hi};
@@ -257,7 +259,7 @@ void nb_fakequant_learn_rows(const nb_node *n, int64_t part, const float *x, con
 static void learn_apart(const nb_node *n, int64_t part)
 {
     enum { BLOCK = 256 };
-    const nb_fq_slice s = nb_fq_slice_of(n, part);
+    const nb_fq_slice s = nb_fq_slice_of(n, (int32_t)part);
     float x[BLOCK], dy[BLOCK];
     nb_fakequant_learn_start(n, part);
     for (int64_t at = 0; at < s.count; at += BLOCK) {
@@ -297,18 +299,19 @@ void nb_fakequant_learn(const nb_node *n)
     const nb_fakequant_attr *a = n->attr;
     const nb_fq_priv *p = n->priv;
     const int64_t parts = parts_of(n), count = nb_count(&n->out);
-    const int64_t sharing = (a->weights ? count : count / n->out.shape.d[0]) / p->q.n;
+    const int64_t images = a->weights ? 1 : n->out.shape.d[0];
     nb_learn_sums s = {0};
     for (int64_t part = 0; part < parts; part++) {
         add_lanes(&s, p->lane + part * p->n_lanes, a->learning->ends);
         if (!has_many(n) && part + 1 < parts)
             continue;
-        const int32_t channel = has_many(n) ? (int32_t)part : 0;
-        s.n = sharing;
+        const int32_t r = has_many(n) ? (int32_t)part : 0;
+        const int64_t channel = p->q.n > 1 ? (int64_t)r * nb_fq_group(n) : 0;
+        s.n = (has_many(n) ? nb_fq_slice_of(n, r).count : count) / images;
         s.scale = p->q.scale[channel];
         s.zero = p->q.zero[channel];
-        a->learning->backward(a->learning_attr, &p->grid, &s, row(n, channel),
-                              n->in[2]->out.grad + (int64_t)channel * a->learning->n_state);
+        a->learning->backward(a->learning_attr, &p->grid, &s, row(n, r),
+                              n->in[2]->out.grad + (int64_t)r * a->learning->n_state);
         s = (nb_learn_sums){0};
     }
 }

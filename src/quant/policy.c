@@ -90,8 +90,16 @@ static nb_status close_value(const nb_quant_rules *rules, nb_node *n)
     if (a.off)
         return nb_quant_simulate(g, "a map of keys, {bits: 8}, would do", "activations of %s: off", n->name);
     NB_TRY(nb_quant_rules_pick_range(rules, n, logits, &a));
-    if (a.scheme == NB_SCHEME_UNSIGNED && !(n->flags & NB_NODE_NONNEGATIVE))
+    if (a.scheme == NB_SCHEME_UNSIGNED && !(n->flags & NB_NODE_NONNEGATIVE)) {
+        if (a.bits == 1)
+            return nb_fail(
+                g->ctx, NB_E_CONFIG,
+                "quant.activations: bits: 1: is 0 or 1 times a scale, but the values of %s can be negative: put a "
+                "relu behind it, or give it 2 bits or more (quant.layers.%s.activations.bits; for the input "
+                "quant.first_last_bits)",
+                n->name, n->name);
         a.scheme = NB_SCHEME_SYMMETRIC;
+    }
     NB_TRY(nb_quant_check_value(rules, n, &a));
     char name[256];
     snprintf(name, sizeof name, "%s.fq", n->name);

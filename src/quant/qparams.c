@@ -16,11 +16,11 @@ static const float SCALE_MIN = 0x1p-40f, SCALE_MAX = 0x1p40f;
 
 nb_grid nb_grid_make(int32_t bits, nb_scheme scheme, bool weights)
 {
-    NB_ASSERT(bits >= 2 && bits <= 8);
-    bool sign = weights || scheme == NB_SCHEME_SYMMETRIC;
-    nb_grid g = {.bits = bits, .scheme = scheme, .weights = weights, .dtype = sign ? NB_S8 : NB_U8};
+    NB_ASSERT(bits >= 1 && bits <= 8);
+    const bool sign = scheme == NB_SCHEME_SYMMETRIC || scheme == NB_SCHEME_FULL;
+    nb_grid g = {.bits = bits, .scheme = scheme, .weights = weights, .dtype = sign || weights ? NB_S8 : NB_U8};
     g.hi = sign ? (1 << (bits - 1)) - 1 : (1 << bits) - 1;
-    g.lo = weights ? -g.hi : sign ? -g.hi - 1 : 0;
+    g.lo = !sign ? 0 : weights && scheme == NB_SCHEME_SYMMETRIC ? -g.hi : -g.hi - 1;
     return g;
 }
 
@@ -29,6 +29,11 @@ nb_grid nb_grid_of(const nb_format *f, const void *attr, int32_t bits, nb_scheme
     nb_grid g = nb_grid_make(bits, scheme, weights);
     g.format = f;
     g.format_attr = attr;
+    if (f->book) {
+        g.n_levels = 1 << bits;
+        g.hi = 127;
+        g.lo = -127;
+    }
     const int32_t n = weights && f->levels ? f->levels(attr, bits, level) : 0;
     if (n == 0)
         return g;
@@ -89,7 +94,10 @@ void nb_params_cover(const nb_grid *g, float lo, float hi, float *scale, int32_t
         *zero = nb_grid_zero(g, -lo / s);
         return;
     }
-    *scale = sound_scale(g, (g->lo == 0 ? hi : fmaxf(-lo, hi)) / (float)g->hi);
+    /* Both ends of a full grid reach the range's; the symmetric one of activations counts as if it were narrow. */
+    const float above = hi / (float)g->hi;
+    const float below = g->lo == 0 ? 0 : -lo / (float)(g->scheme == NB_SCHEME_FULL ? -g->lo : g->hi);
+    *scale = sound_scale(g, fmaxf(above, below));
     *zero = 0;
 }
 
@@ -114,6 +122,12 @@ int32_t nb_grid_nearest(const nb_grid *g, float v)
         const float r = nearbyintf(v);
         return !(r > (float)g->lo) ? g->lo : r > (float)g->hi ? g->hi : (int32_t)r;
     }
+    if (g->edge) {
+        int32_t i = 0;
+        while (i < g->n_levels - 1 && !(g->edge[i] > 0 ? v <= g->edge[i] : v < g->edge[i]))
+            i++;
+        return g->level[i];
+    }
     int32_t i = 0, end = g->n_levels - 1; /* level[i] <= v < level[end], or one of them is the last that is left */
     while (end - i > 1) {
         const int32_t middle = (i + end) / 2;
@@ -125,4 +139,18 @@ int32_t nb_grid_nearest(const nb_grid *g, float v)
     const int32_t a = g->level[i], b = g->level[end];
     const float below = fabsf(v - (float)a), above = fabsf(v - (float)b);
     return below < above || (!(above < below) && abs(a) < abs(b)) ? a : b;
+}
+
+void nb_grid_book(nb_grid *g, const float *state, int8_t *level, float *edge)
+{
+    const nb_format *f = g->format;
+    if (f->book) {
+        f->book(g->format_attr, state, g->bits, level);
+        g->level = level;
+    }
+    for (int32_t i = 0; i < g->n_levels - 1; i++)
+        edge[i] = 0.5f * (float)(g->level[i] + g->level[i + 1]);
+    if (f->edges)
+        f->edges(g->format_attr, state, g->n_levels, edge);
+    g->edge = edge;
 }

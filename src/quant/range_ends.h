@@ -25,7 +25,7 @@ void nb_ends_follow(float *state, const nb_observation *o, float momentum, float
 /* Is the grid as wide on both sides of 0? */
 static inline bool nb_grid_symmetric(const nb_grid *g)
 {
-    return g->weights || g->scheme == NB_SCHEME_SYMMETRIC;
+    return g->scheme == NB_SCHEME_SYMMETRIC || g->scheme == NB_SCHEME_FULL;
 }
 
 /* Some of the values, or all where there are few, in the same order for whoever computes them: one from each of as many

@@ -52,8 +52,9 @@ static double error_of(const search *s, int32_t notch, const float *x, int32_t n
     const float levels = (float)(s->symmetric ? 2 * g->hi : g->hi - g->lo);
     const float wanted = ratio * (s->hi - s->lo) / levels;
     const float scale = g->format && g->format->scale ? g->format->scale(g->format_attr, wanted) : wanted;
-    const float first = s->symmetric ? -0.5f * levels : rintf(ratio * s->lo / scale);
-    return error_on(g, scale, first, first + levels, x, n);
+    const bool full = g->scheme == NB_SCHEME_FULL;
+    const float first = full ? (float)g->lo : s->symmetric ? -0.5f * levels : rintf(ratio * s->lo / scale);
+    return error_on(g, scale, first, full ? (float)g->hi : first + levels, x, n);
 }
 
 /* The ratio with the least error over the sample, which is taken block by block: it may be large. */

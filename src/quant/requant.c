@@ -44,14 +44,6 @@ static bool is_level(const nb_requant_spec *s, int32_t code)
     return !s->level;
 }
 
-static bool symmetric(const nb_requant_spec *s)
-{
-    for (int32_t i = 0; s->level && i < s->n_levels; i++)
-        if (s->level[i] != -s->level[s->n_levels - 1 - i])
-            return false;
-    return true;
-}
-
 int64_t nb_sum_bound(int32_t x_lo, int32_t x_hi, int32_t x_zero, int64_t size, int64_t sum, int64_t bias)
 {
     const int64_t centred = x_hi - x_zero > x_zero - x_lo ? x_hi - x_zero : x_zero - x_lo;
@@ -162,15 +154,14 @@ nb_requant_result nb_requant_channel(const nb_requant_spec *s, int8_t *w, int64_
     const int32_t sign = s->scale < 0 ? -1 : 1;
     const double scale = fabs(s->scale);
     nb_requant r;
-    const bool exact = exact_channel(s, scale, sign, &c, &r), flips = sign < 0 && !symmetric(s);
-    if ((!exact || flips) && constant_channel(s, &c, out))
+    const bool exact = exact_channel(s, scale, sign, &c, &r);
+    if (!exact && constant_channel(s, &c, out))
         return NB_REQUANT_DONE;
-    if (flips)
-        return NB_REQUANT_UNSYMMETRIC;
     if (!exact && (s->level || !coarse_channel(s, scale, sign, &c, &r))) /* a coarser code may be no level */
         return NB_REQUANT_TOO_LARGE;
     for (int64_t i = 0; i < n && sign < 0; i++)
         w[i] = (int8_t)-w[i];
+    r.negated = sign < 0;
     *out = r;
     return NB_REQUANT_DONE;
 }

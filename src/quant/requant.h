@@ -19,13 +19,14 @@ typedef struct {
     double out_scale;
     int32_t x_lo, x_hi, x_zero; /* grid of the input */
     int32_t y_zero, y_lo, y_hi; /* clamp of the output codes */
-    const int8_t *level;        /* [n_levels] what codes can be; NULL: any integer of a narrow grid */
+    const int8_t *level;        /* [n_levels] what codes can be; NULL: any integer */
     int32_t n_levels;
 } nb_requant_spec;
 
 typedef struct {
     int32_t bias, mult, shift; /* bias contains -x_zero * sum w */
     int64_t bound;             /* proven: no partial sum exceeds it, bound < 2^31 */
+    bool negated;              /* codes have the other sign, and so have the channel's levels */
     double coarser; /* one unit of w is worth this many of those that came in; 1 unless they had to give way */
 } nb_requant;
 
@@ -39,12 +40,10 @@ double nb_scale_floor(int32_t x_lo, int32_t x_hi, int32_t x_zero, double total, 
 
 typedef enum {
     NB_REQUANT_DONE,
-    NB_REQUANT_TOO_LARGE,  /* the scales are not numbers, or these are levels whose sums
-                              do not fit */
-    NB_REQUANT_UNSYMMETRIC /* scale < 0, and a level has no counterpart of the other sign */
+    NB_REQUANT_TOO_LARGE /* the scales are not numbers, or these are levels whose sums do not fit */
 } nb_requant_result;
 
-/* w: the channel's codes, `n` of them; negated when scale < 0, which a narrow grid and a symmetric table allow. When the
+/* w: the channel's codes, `n` of them, -127..127; negated when scale < 0. When the
  * channel is constant (|scale| ~ 0) they become 0; without a level 0 they stay, and a multiplier that makes nothing of
  * their sum closes the channel. A bias that does not fit beside them (the weights are next to nothing) or sums that do
  * not make codes without levels coarser: what is lost is below 2^-30 of the bias, or of the largest sum. Unless DONE,

@@ -7,9 +7,17 @@
 #include <string.h>
 
 const nb_key nb_quant_weight_keys[] = {
-    NB_KEY_INT(nb_quant_keys, bits, "8", 2, 8, "bits of a weight code; grid -(2^(b-1)-1) .. 2^(b-1)-1"),
-    NB_KEY_ENUM(nb_quant_keys, granularity, "channel", "channel|tensor|full",
-                "one scale per output channel, per tensor, or per output and input channel (simulated)"),
+    NB_KEY_INT(nb_quant_keys, bits, "8", 1, 8, "bits of a weight code; 1: of format binary"),
+    NB_KEY_ENUM(
+        nb_quant_keys, scheme, "symmetric", "symmetric|full|asymmetric",
+        "symmetric: -(2^(b-1)-1)..2^(b-1)-1; full: -2^(b-1)..2^(b-1)-1; asymmetric: 0..2^b-1 less a zero point; both "
+        "are simulated with 8 bits"),
+    NB_KEY_ENUM(
+        nb_quant_keys, granularity, "channel", "channel|tensor|group|full",
+        "one scale per output channel, per tensor, per group of output channels, or per output and input channel "
+        "(simulated)"),
+    NB_KEY_INT(nb_quant_keys, group, "1", 1, 65536,
+               "granularity group: output channels that share scale and zero point; the last group has what is left"),
     NB_KEY_STRING(nb_quant_keys, format, "uniform", "what a code means, see `nibble keys formats`"),
     NB_KEY_STRING(nb_quant_keys, range, "auto",
                   "how the range is found, see `nibble keys ranges`; auto: mse below 4 bits, minmax from there on"),
@@ -18,7 +26,7 @@ const nb_key nb_quant_weight_keys[] = {
     {0}};
 
 const nb_key nb_quant_act_keys[] = {
-    NB_KEY_INT(nb_quant_keys, bits, "8", 2, 8, "bits of an activation code"),
+    NB_KEY_INT(nb_quant_keys, bits, "8", 1, 8, "bits of an activation code; 1: {0, 1}, scheme unsigned"),
     NB_KEY_ENUM(nb_quant_keys, scheme, "asymmetric", "asymmetric|symmetric|unsigned",
                 "asymmetric: 0..2^b-1 with a zero point; symmetric: signed; unsigned: zero point 0 after relu, signed "
                 "elsewhere"),
@@ -38,9 +46,10 @@ const nb_key nb_quant_section_keys[] = {
                 "rules for activations; off: they stay floats (W4A32), and the network is simulated"),
     NB_KEY_NODE(nb_quant_section, layers, "{NAME: {weights: {...} or off, activations: ...}}",
                 "what single layers do differently"),
-    NB_KEY_INT(nb_quant_section, first_last_bits, "8", 0, 8,
-               "bits of the first and last layer's weights, of the input and of what enters the last layer; 0 = as the "
-               "others. Where a format has no such width, these weights are uniform"),
+    NB_KEY_INT(
+        nb_quant_section, first_last_bits, "8", 0, 8,
+        "bits of the first and last layer's weights, of the input and of what enters the last layer; 0 = as the "
+        "others. Where a format has no such width, these weights are uniform, where a scheme has none, symmetric"),
     NB_KEY_BOOL(nb_quant_section, simulate, "no",
                 "train and evaluate in floats although the network could become integers (to compare the two)"),
     NB_KEY_INT(nb_quant_section, output_bits, "0", 0, 8, "bits of the network's output; 0 = int32 logits"),
@@ -53,6 +62,8 @@ const nb_key nb_quant_section_keys[] = {
                 "what is done to the float network, once, before it is quantized: see `nibble keys steps`"),
     {0}};
 
+static const nb_scheme weight_schemes[] = {NB_SCHEME_SYMMETRIC, NB_SCHEME_FULL, NB_SCHEME_ASYMMETRIC};
+
 /* The method of one kind that a map names, or dflt. */
 static const void *choose(nb_ctx *ctx, const nb_conf *map, const char *where, nb_method_kind kind, const char *dflt)
 {
@@ -62,6 +73,19 @@ static const void *choose(nb_ctx *ctx, const nb_conf *map, const char *where, nb
     char place[224];
     snprintf(place, sizeof place, "%s.%s", where, nb_method_key(kind));
     return nb_registry_choose(ctx, nb_method_list(kind), name ? name : "", named, place, what[kind]);
+}
+
+/* A format that finds its scales itself takes the range's place, and leaves it to minmax where it is replaced. */
+static void imply_range(nb_fakequant_attr *a)
+{
+    const bool implied = nb_registry_find(nb_ranges, a->range->name) != a->range;
+    if (a->format->range) {
+        a->range = a->format->range;
+        a->range_attr = a->format_attr;
+    } else if (implied) {
+        a->range = nb_registry_find(nb_ranges, "minmax");
+        a->range_attr = NULL;
+    }
 }
 
 enum { ACTIVATION_CHANNELS = 1 /* of their "tensor|channel" */ };
@@ -100,10 +124,16 @@ static nb_status bind_part(nb_graph *g, const nb_conf *map, const char *where, b
                                .learning_attr = attr[NB_METHOD_LEARNING],
                                .range_conf = map && nb_conf_get(map, "range") ? nb_conf_get(map, "range") : map,
                                .bits = keys.bits,
-                               .scheme = weights ? NB_SCHEME_SYMMETRIC : (nb_scheme)keys.scheme,
+                               .scheme = weights ? weight_schemes[keys.scheme] : (nb_scheme)keys.scheme,
                                .weights = weights,
                                .per_channel = weights && keys.granularity != NB_GRANULARITY_TENSOR,
-                               .per_last = keys.granularity == (weights ? NB_GRANULARITY_FULL : ACTIVATION_CHANNELS)};
+                               .per_last = keys.granularity == (weights ? NB_GRANULARITY_FULL : ACTIVATION_CHANNELS),
+                               .group = keys.granularity == NB_GRANULARITY_GROUP ? keys.group : 1};
+    imply_range(out);
+    const bool group = map && nb_conf_get(map, "group");
+    if (group != (keys.granularity == NB_GRANULARITY_GROUP))
+        return nb_conf_fail(g->ctx, nb_conf_get(map, group ? "group" : "granularity"), where, NB_E_CONFIG,
+                            "granularity: group and group: N, how many output channels share a scale, go together");
     return NB_OK;
 }
 
@@ -118,22 +148,70 @@ static nb_status take_off(nb_ctx *ctx, const nb_conf **map, const char *where, b
     return NB_OK;
 }
 
-/* A format whose keys say how wide its codes are. */
+/* Where a key of the map is said, or would be. */
+static const nb_conf *said(const nb_conf *map, const char *key)
+{
+    const nb_conf *at = map ? nb_conf_get(map, key) : NULL;
+    return at ? at : map;
+}
+
+/* A format that has but one width, or whose keys say how wide its codes are. */
 static nb_status settle_width(nb_ctx *ctx, const nb_conf *map, const char *where, nb_fakequant_attr *a)
 {
     const nb_format *f = a->format;
-    const int32_t width = f->width ? f->width(a->format_attr) : a->bits;
+    const int32_t width = f->width                                    ? f->width(a->format_attr)
+                          : f->min_bits && f->min_bits == f->max_bits ? f->min_bits
+                                                                      : a->bits;
+    const char *fault = f->fault ? f->fault(a->format_attr) : NULL;
     const nb_conf *bits = nb_conf_get(map, "bits"), *scheme = nb_conf_get(map, "scheme");
     if (bits && a->bits != width)
         return nb_conf_fail(ctx, bits, where, NB_E_CONFIG, "bits: %d: format %s has codes of %d bits: leave bits out",
                             a->bits, f->name, width);
-    if (scheme && f->width)
+    if (scheme && f->width && a->scheme != NB_SCHEME_SYMMETRIC)
         return nb_conf_fail(ctx, scheme, where, NB_E_CONFIG, "scheme: codes of format %s have a sign: leave scheme out",
                             f->name);
-    if (width > 8)
-        return nb_conf_fail(ctx, map, where, NB_E_CONFIG,
-                            "format %s: sign, exponent and mantissa are %d bits: must be 8 at most", f->name, width);
+    if (fault)
+        return nb_conf_fail(ctx, said(map, "format"), where, NB_E_CONFIG, "format: %s: %s", f->name, fault);
     a->bits = width;
+    return NB_OK;
+}
+
+static int32_t min_bits(const nb_fakequant_attr *a)
+{
+    return !a->weights && a->scheme == NB_SCHEME_UNSIGNED ? 1 : a->format->min_bits ? a->format->min_bits : 2;
+}
+
+static int32_t max_bits(const nb_fakequant_attr *a)
+{
+    return a->format->max_bits && !a->format->reals ? a->format->max_bits : 8;
+}
+
+/* The bits that first and last layer have without a word about it: none that are simulated, if the others are not. */
+static bool has_width(const nb_fakequant_attr *a, int32_t bits)
+{
+    const nb_format *f = a->format;
+    return bits >= min_bits(a) && (!f->max_bits || bits <= f->max_bits) &&
+           (!f->width || f->width(a->format_attr) == bits);
+}
+
+/* Weights of 8 bits have -127..127 alone, whatever the zero point: else they are simulated. */
+static bool has_scheme(const nb_fakequant_attr *a)
+{
+    return !a->weights || a->scheme == NB_SCHEME_SYMMETRIC || a->bits <= 7;
+}
+
+static nb_status check_weights(nb_graph *g, const nb_conf *map, const char *where, const nb_fakequant_attr *a)
+{
+    const nb_format *f = a->format;
+    const bool levels = f->levels || f->book;
+    if (levels && a->scheme != NB_SCHEME_SYMMETRIC)
+        return nb_conf_fail(g->ctx, said(map, "scheme"), where, NB_E_CONFIG,
+                            "scheme: format %s has levels of its own: full and asymmetric are of uniform and pow2",
+                            f->name);
+    const nb_conf *range = f->range && map ? nb_conf_get(map, "range") : NULL;
+    if (range && (!nb_conf_text(range) || strcmp(nb_conf_text(range), "auto") != 0))
+        return nb_conf_fail(g->ctx, range, where, NB_E_CONFIG,
+                            "range: format %s finds its scales itself: leave range out, or say auto", f->name);
     return NB_OK;
 }
 
@@ -142,19 +220,31 @@ static nb_status check_format(nb_graph *g, const nb_conf *map, const char *where
 {
     const nb_format *f = a->format;
     if (!a->weights && f->weights_only)
-        return nb_conf_fail(g->ctx, map ? nb_conf_get(map, "format") : NULL, where, NB_E_CONFIG,
+        return nb_conf_fail(g->ctx, said(map, "format"), where, NB_E_CONFIG,
                             "format: %s: is for weights only: activations can be uniform or pow2", f->name);
-    if (f->max_bits && a->bits > f->max_bits && !f->reals)
-        return nb_conf_fail(g->ctx, map, where, NB_E_CONFIG,
-                            "format: %s: has codes of 2..%d bits, which fit into -127..127, not of %d: set bits to one "
-                            "of these",
-                            f->name, f->max_bits, a->bits);
-    if (!nb_fakequant_nearest(a) && a->learning->n_state > 0)
-        return nb_conf_fail(g->ctx, nb_conf_get(map, "rounding"), where, NB_E_CONFIG,
-                            "rounding: %s: goes with learn: none: the gradient of a learned scale (%s) is that of "
-                            "rounding to nearest",
-                            a->rounding->name, a->learning->name);
-    return NB_OK;
+    if (f->one_scale && a->learning->n_state > 0)
+        return nb_conf_fail(g->ctx, said(map, "learn"), where, NB_E_CONFIG,
+                            "learn: %s: format %s has one scale for all layers, which no single one can train: set "
+                            "learn to none, or format to pow2",
+                            a->learning->name, f->name);
+    if (!a->weights && a->bits == 1 && a->scheme != NB_SCHEME_UNSIGNED)
+        return nb_conf_fail(
+            g->ctx, said(map, "bits"), where, NB_E_CONFIG,
+            "bits: 1: activations of 1 bit are 0 and 1 times a scale: set scheme to unsigned, or bits to 2 "
+            "or more");
+    if (a->bits < min_bits(a) || a->bits > max_bits(a))
+        return nb_conf_fail(
+            g->ctx, said(map, "bits"), where, NB_E_CONFIG,
+            "format: %s: has codes of %d..%d bits, which fit into -127..127, not of %d: set bits to one "
+            "of these%s",
+            f->name, min_bits(a), max_bits(a), a->bits, a->weights && a->bits == 1 ? ", or format to binary" : "");
+    if (!nb_fakequant_nearest(a) && (a->learning->n_state > 0 || f->edges))
+        return nb_conf_fail(
+            g->ctx, said(map, "rounding"), where, NB_E_CONFIG,
+            "rounding: %s: goes with learn: none, as the gradient of a learned scale is that of rounding "
+            "to nearest, and not with a format that says where codes end (%s, %s)",
+            a->rounding->name, a->learning->name, f->name);
+    return a->weights ? check_weights(g, map, where, a) : NB_OK;
 }
 
 /* Why the learning cannot be what these codes need, or NULL. */
@@ -206,11 +296,13 @@ void nb_quant_first_last(const nb_quant_rules *rules, nb_fakequant_attr *a)
     if (!bits)
         return;
     a->bits = bits;
-    const nb_format *f = a->format;
-    if ((f->max_bits && bits > f->max_bits) || (f->width && f->width(a->format_attr) != bits)) {
+    if (!has_width(a, bits)) {
         a->format = nb_registry_find(nb_formats, "uniform");
         a->format_attr = NULL;
+        imply_range(a);
     }
+    if (!has_scheme(a))
+        a->scheme = NB_SCHEME_SYMMETRIC;
     if (refusal(a, true))
         learn_nothing(a);
 }
@@ -300,8 +392,8 @@ nb_status nb_quant_rules_override(const nb_quant_rules *rules, const char *layer
     char where[192];
     snprintf(where, sizeof where, "quant.layers.%s.%s", layer, part);
     nb_fakequant_attr a;
-    const char *const dflt[NB_METHOD_KINDS] = {attr->format->name, attr->range->name, attr->learning->name,
-                                               attr->rounding->name};
+    const char *range = attr->format->range ? "minmax" : attr->range->name;
+    const char *const dflt[NB_METHOD_KINDS] = {attr->format->name, range, attr->learning->name, attr->rounding->name};
     NB_TRY(take_off(rules->g->ctx, &own, where, &attr->off));
     NB_TRY(bind_part(rules->g, own, where, attr->weights, dflt, &a));
     attr->bits = nb_conf_get(own, "bits") ? a.bits : attr->bits;
@@ -309,8 +401,10 @@ nb_status nb_quant_rules_override(const nb_quant_rules *rules, const char *layer
     if (nb_conf_get(own, "granularity")) {
         attr->per_channel = a.per_channel;
         attr->per_last = a.per_last;
+        attr->group = a.group;
     }
     override_methods(own, &a, attr);
+    imply_range(attr);
     NB_TRY(settle_width(rules->g->ctx, own, where, attr));
     return check_methods(rules->g, own, where, attr);
 }

@@ -25,9 +25,9 @@ typedef struct {
 static sim_job job_of(nb_node *n)
 {
     nb_fq_priv *p = n->priv;
-    const int64_t per = nb_count(&n->out) / p->q.n;
+    const int64_t per = nb_fq_slice_of(n, 0).count; /* the last may have fewer */
     return (sim_job){
-        .n = n, .p = p, .slices = p->q.n, .chunks = nb_chunks(per, CHUNK), .mask_stride = nb_chunks(per, 8)};
+        .n = n, .p = p, .slices = nb_fq_rows(n), .chunks = nb_chunks(per, CHUNK), .mask_stride = nb_chunks(per, 8)};
 }
 
 const float *nb_fq_gather(float *buf, const float *x, const nb_fq_slice *s, int64_t at, int64_t n)
@@ -59,7 +59,7 @@ static void minmax_task(void *arg, int64_t task, int32_t thread)
 {
     (void)thread;
     sim_job *j = arg;
-    const nb_fq_slice s = nb_fq_slice_of(j->n, task / j->chunks);
+    const nb_fq_slice s = nb_fq_slice_of(j->n, (int32_t)(task / j->chunks));
     const int64_t from = task % j->chunks * CHUNK, end = nb_chunk_end(s.count, CHUNK, task % j->chunks);
     float buf[BLOCK], lo = INFINITY, hi = -INFINITY;
     for (int64_t at = from; at < end && !isnan(lo); at += BLOCK) {
@@ -84,41 +84,56 @@ static float value_at(const void *arg, int64_t i)
     return s->x[i * s->stride];
 }
 
+static void observe_slice(void *arg, int64_t c, int32_t thread)
+{
+    (void)thread;
+    sim_job *j = arg;
+    const nb_fq_slice s = nb_fq_slice_of(j->n, (int32_t)c);
+    const strided values = {nb_fq_values(j->n) + s.first, s.stride};
+    const float *min = j->p->lo + c * j->chunks, *max = j->p->hi + c * j->chunks;
+    float lo = min[0], hi = max[0];
+    for (int64_t i = 1; i < j->chunks && !isnan(lo); i++) {
+        lo = !(min[i] >= lo) ? min[i] : lo;
+        hi = !(max[i] <= hi) ? max[i] : hi;
+    }
+    const nb_observation o = {
+        .values = {value_at, &values}, .n = s.count, .min = lo, .max = hi, .calibration = j->calibration};
+    nb_fq_observe(j->n, (int32_t)c, &o);
+}
+
 static void settle_slice(void *arg, int64_t c, int32_t thread)
 {
     (void)thread;
     sim_job *j = arg;
-    const nb_fq_slice s = nb_fq_slice_of(j->n, c);
-    const strided values = {nb_fq_values(j->n) + s.first, s.stride};
-    if (j->observe) {
-        const float *min = j->p->lo + c * j->chunks, *max = j->p->hi + c * j->chunks;
-        float lo = min[0], hi = max[0];
-        for (int64_t i = 1; i < j->chunks && !isnan(lo); i++) {
-            lo = !(min[i] >= lo) ? min[i] : lo;
-            hi = !(max[i] <= hi) ? max[i] : hi;
-        }
-        const nb_observation o = {
-            .values = {value_at, &values}, .n = s.count, .min = lo, .max = hi, .calibration = j->calibration};
-        nb_fq_observe(j->n, (int32_t)c, &o);
-    }
     nb_fq_set_params(j->n, &j->p->q, (int32_t)c, NULL);
 }
 
 /* ---- values ---- */
 
-static void round_block(const nb_fq_priv *p, float *y, uint8_t *mask, const nb_fq_span *v, int64_t c)
+/* Of row r. Unlike in a network of integers weights need not fit -127..127 less their zero point. */
+static void round_block(const nb_node *node, float *y, uint8_t *mask, const nb_fq_span *v, int32_t r)
 {
+    const nb_fq_priv *p = node->priv;
     const nb_qparams *q = &p->q;
+    const int32_t c = q->n > 1 ? r * nb_fq_group(node) : 0;
+    const float *x = v->x, scale = q->scale[c];
     uint8_t codes[BLOCK];
     float moved[BLOCK];
-    if (!p->grid.real) {
-        nb_fq_codes(p, codes, mask, v, q, c);
-        nb_k_dequantize(y, codes, v->n, q->scale[c], q->zero[c], q->dtype == NB_S8);
+    nb_klevels own;
+    if (v->draw.choose) {
+        const nb_grid g = nb_fq_grid(node, r);
+        nb_fq_round(moved, x, v->n, scale, &g, &v->draw, v->first);
+        x = moved;
+    }
+    if (p->grid.real) {
+        nb_k_quantize_reals(y, mask, x, v->n, scale, &p->reals);
         return;
     }
-    if (v->draw.choose)
-        nb_fq_round(moved, v->x, v->n, q->scale[c], &p->grid, &v->draw, v->first);
-    nb_k_quantize_reals(y, mask, v->draw.choose ? moved : v->x, v->n, q->scale[c], &p->reals);
+    if (p->grid.n_levels)
+        nb_k_quantize_levels(codes, mask, x, v->n, scale, nb_fq_levels(node, r, &own));
+    else
+        nb_k_quantize(codes, mask, x, v->n, scale, q->zero[c], q->lo, q->hi);
+    nb_k_dequantize(y, codes, v->n, scale, q->zero[c], q->lo < 0);
 }
 
 /* In units of the scale: what the kernel compares. */
@@ -136,7 +151,7 @@ static void round_task(void *arg, int64_t task, int32_t thread)
     (void)thread;
     sim_job *j = arg;
     const int64_t c = task / j->chunks, chunk = task % j->chunks;
-    const nb_fq_slice s = nb_fq_slice_of(j->n, c);
+    const nb_fq_slice s = nb_fq_slice_of(j->n, (int32_t)c);
     const int64_t end = nb_chunk_end(s.count, CHUNK, chunk);
     uint8_t *mask = (uint8_t *)j->n->saved + c * j->mask_stride;
     float in[BLOCK], out[BLOCK], *y = j->n->out.data;
@@ -145,10 +160,10 @@ static void round_task(void *arg, int64_t task, int32_t thread)
         const int64_t n = end - at < BLOCK ? end - at : BLOCK;
         const float *x = nb_fq_gather(in, nb_fq_values(j->n), &s, at, n);
         float *here = place(out, y, &s, at);
-        const nb_fq_span v = {x, n, c * s.count + at, j->draw};
-        round_block(j->p, here, mask + at / 8, &v, c);
+        const nb_fq_span v = {x, n, c * j->mask_stride * 8 + at, j->draw};
+        round_block(j->n, here, mask + at / 8, &v, (int32_t)c);
         if (j->count)
-            count_lost(&lost, &j->p->reals, x, here, n, j->p->q.scale[c]);
+            count_lost(&lost, &j->p->reals, x, here, n, j->p->q.scale[j->p->q.n > 1 ? c * nb_fq_group(j->n) : 0]);
         scatter(y, out, &s, at, n);
     }
     if (j->count)
@@ -158,7 +173,7 @@ static void round_task(void *arg, int64_t task, int32_t thread)
 void nb_fakequant_lost(const nb_node *n, nb_lost_counts *c)
 {
     const nb_fq_priv *p = n->priv;
-    const int64_t tasks = p->q.n * nb_chunks(nb_count(&n->out) / p->q.n, CHUNK);
+    const int64_t tasks = nb_fq_rows(n) * nb_chunks(nb_fq_slice_of(n, 0).count, CHUNK);
     for (int64_t i = 0; p->lost && i < tasks; i++) {
         c->values += p->lost[i].values;
         c->over += p->lost[i].over;
@@ -173,8 +188,11 @@ void nb_fq_simulate(nb_node *n, const nb_run *r)
     j.count = j.p->lost && !r->train;
     j.calibration = r->calibration;
     j.draw = nb_fq_draw_of(n, r);
-    if (j.observe)
+    if (j.observe) {
         nb_parallel_for(j.slices * j.chunks, minmax_task, &j);
+        nb_parallel_for(j.slices, observe_slice, &j);
+    }
+    nb_fq_set_one_scale(n);
     nb_parallel_for(j.slices, settle_slice, &j);
     nb_parallel_for(j.slices * j.chunks, round_task, &j);
 }
@@ -184,7 +202,7 @@ static void pass_task(void *arg, int64_t task, int32_t thread)
     (void)thread;
     const sim_job *j = arg;
     const int64_t c = task / j->chunks, chunk = task % j->chunks;
-    const nb_fq_slice s = nb_fq_slice_of(j->n, c);
+    const nb_fq_slice s = nb_fq_slice_of(j->n, (int32_t)c);
     const int64_t end = nb_chunk_end(s.count, CHUNK, chunk);
     const uint8_t *mask = (const uint8_t *)j->n->saved + c * j->mask_stride;
     float from[BLOCK], to[BLOCK], *dx = j->dx;

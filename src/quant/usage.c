@@ -83,6 +83,30 @@ bool nb_quant_data_free(const nb_graph *g)
     return !nb_quant_needs_data(g);
 }
 
+/* ---- how many bytes weights take ---- */
+
+static bool symmetric(const nb_qparams *q)
+{
+    if (!q->level)
+        return q->lo == -q->hi;
+    for (int32_t t = 0; t < q->n_tables; t++)
+        for (int32_t i = 0, last = q->n_levels - 1; i <= last; i++)
+            if (q->level[t * q->n_levels + i] != -q->level[t * q->n_levels + last - i])
+                return false;
+    return true;
+}
+
+bool nb_quant_storage_settled(const nb_graph *g)
+{
+    for (int32_t i = 0; i < g->n; i++) {
+        const nb_fakequant_attr *a = quantizer(g->node[i]);
+        const bool moves = a && a->weights && (a->format->book || (a->learning && a->learning->book));
+        if (moves || (a && a->weights && !symmetric(g->node[i]->out.q)))
+            return false;
+    }
+    return true;
+}
+
 /* ---- how many codes are used ---- */
 
 typedef struct {

@@ -105,8 +105,9 @@ nb_status nb_layers_of_integers(nb_ctx *ctx, const nb_intmodel *m, nb_layer_rows
             r->parameters = weights + channels;
             r->acc_bits = signed_bits(i->acc_bound);
             r->levels = i->n_levels;
-            r->bytes = (i->level ? channels * ((weights / channels * i->weight_bits + 7) / 8) + i->n_levels
-                                 : (weights * i->weight_bits + 7) / 8) +
+            r->bytes = (i->packing == NB_PACKING_CODES ? (weights * i->weight_bits + 7) / 8
+                                                       : channels * ((weights / channels * i->weight_bits + 7) / 8) +
+                                                             (int64_t)i->n_tables * i->n_levels + i->n_low) +
                        (e->mult ? 12 : 4) * channels;
         }
     }

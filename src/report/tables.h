@@ -60,6 +60,39 @@ typedef struct {
 } nb_check_row;
 nb_status nb_table_of_checks(nb_ctx *ctx, const nb_check_row *rows, int32_t n, int32_t images, nb_table **out);
 
+/* ---- what a network said of images ---- */
+
+typedef struct {
+    int32_t n, classes;
+    const int32_t *labels, *answers; /* [n] */
+    const float *logits;             /* [n][classes]; only mistakes need them */
+    const char *const *class_names;  /* [classes]; NULL: numbers are all there is */
+} nb_answered;
+
+/* A row per class: images, right ones, accuracy, how often the network says it and how often it is right then, and the class
+ * it is most often taken for. */
+nb_status nb_table_of_classes(nb_ctx *ctx, const nb_answered *a, nb_table **out);
+
+/* The confusion matrix of so many classes at most, a row for what images are, a column for what the network says. */
+enum { NB_MATRIX_CLASSES = 20 };
+nb_status nb_table_of_confusion(nb_ctx *ctx, const nb_answered *a, nb_table **out);
+/* The same for any number of classes, as rows: every pair of class and answer that occurs, in order; or the `most` wrong
+ * pairs that occur most often. */
+enum { NB_ALL_PAIRS = 0 };
+nb_status nb_table_of_pairs(nb_ctx *ctx, const nb_answered *a, int32_t most, nb_table **out);
+
+typedef struct {
+    int32_t at, label, answer;        /* at: which of the n images */
+    double probability, of_the_label; /* of the answer, and of what it is: softmax of the logits */
+    double log_odds;                  /* of the answer, which tells those apart whose probability is 1.0 */
+} nb_mistake;
+/* The `most` wrong answers that are given with most confidence, surest first; *rows is freed with nb_free, *n is how many
+ * there are. */
+nb_status nb_mistakes_find(nb_ctx *ctx, const nb_answered *a, int32_t most, nb_mistake **rows, int32_t *n);
+/* images [n]: names of the rows' images, or NULL; indices [n]: their numbers in the data set. */
+nb_status nb_table_of_mistakes(nb_ctx *ctx, const nb_answered *a, const nb_mistake *rows, int32_t n,
+                               const char *const *images, const int32_t *indices, nb_table **out);
+
 /* ---- how long it takes ---- */
 
 typedef struct {

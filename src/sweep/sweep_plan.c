@@ -14,7 +14,7 @@
  *     - name: ranges
  *       rows: {W8A8: {quant.weights.bits: 8, quant.activations.bits: 8}, W4A4: {...}}
  *       columns: {quant.activations.range: [ema, mse]}
- *       how: [after, trained]        default: all; seeds, more_seeds, set, start: as above, for this table
+ *       how: [after, trained]        default: all; seeds, more_seeds, set, start, reference: as above, for this table
  *
  * An axis is a map of names to changes, or a key to a list of its values, or a list of such maps: all combinations. */
 #include "sweep/sweep_axes.h"
@@ -41,7 +41,8 @@ typedef struct {
          .kind = NB_K_NODE,                                                                                            \
          .offset = offsetof(section, more)},                                                                           \
         NB_KEY_NODE(section, set, "{KEY: VALUE, ...}", "changes that all runs make"),                                  \
-        NB_KEY_NODE(section, start, "{KEY: VALUE, ...}", "the training that the others begin with")
+        NB_KEY_NODE(section, start, "{KEY: VALUE, ...}", "the training that the others begin with"),                   \
+        NB_KEY_NODE(section, reference, "{KEY: VALUE, ...}", "the training that accuracies are compared with")
 
 static const nb_key file_table[] = {
     {.name = "config",
@@ -50,7 +51,6 @@ static const nb_key file_table[] = {
      .offset = offsetof(section, config)},
     {.name = "out", .help = "folder of all runs", .kind = NB_K_STRING, .offset = offsetof(section, out)},
     COMMON,
-    NB_KEY_NODE(section, reference, "{KEY: VALUE, ...}", "the training that accuracies are compared with"),
     NB_KEY_SECTION(section, how, "{NAME: quantize | {KEY: VALUE, ...}, ...}", "ways to make a network of a cell"),
     NB_KEY_SECTION(section, tables, "[{name, rows, columns, how}, ...]", "what is compared"),
     {0}};
@@ -136,7 +136,7 @@ static nb_status bind_seeds(plan *p, const section *t, nb_sweep_table *out)
         {.name = "seeds", .dflt = NB_REQUIRED, .kind = NB_K_NODE, .offset = offsetof(more_keys, seeds)},
         {0}};
     seed_list l = {p, nb_arena_array(p->s->arena, MAX_SEEDS, sizeof *l.seed), 0};
-    const nb_conf *more = t->more ? t->more : p->file.more;
+    const nb_conf *more = t->more || t->seeds ? t->more : p->file.more; /* seeds of its own are all that it has */
     more_keys m = {0};
     if (!l.seed)
         return NB_E_NOMEM;
@@ -224,11 +224,34 @@ typedef struct {
     const nb_conf *at;
     int32_t place;
     nb_changes set;
-    const nb_conf *start;
+    const nb_conf *start, *reference;
     nb_choices rows, columns;
     const nb_choice **how;
     int32_t start_run[MAX_SEEDS];
 } table_plan;
+
+/* Are its phases said, and all of them in float? */
+static bool in_float(const nb_changes *c)
+{
+    const char *phases = NULL;
+    for (int32_t i = 0; i < c->n; i++)
+        if (strncmp(c->set[i], "train.phases=", 13) == 0)
+            phases = c->set[i];
+    for (const char *at = phases; at && (at = strstr(at, "quant:")); at++)
+        if (strncmp(at, "quant: off", 10) != 0)
+            return false;
+    return phases != NULL;
+}
+
+/* A training in float does not depend on how is quantized later: all tables share it. */
+static void drop_quant(nb_changes *c)
+{
+    int32_t n = 0;
+    for (int32_t i = 0; i < c->n; i++)
+        if (strncmp(c->set[i], "quant.", 6) != 0 && strncmp(c->set[i], "quant=", 6) != 0)
+            c->set[n++] = c->set[i];
+    c->n = n;
+}
 
 static nb_status add_starts(plan *p, table_plan *t, int32_t seed)
 {
@@ -239,10 +262,13 @@ static nb_status add_starts(plan *p, table_plan *t, int32_t seed)
         return NB_OK;
     const bool own = t->start != p->file.start;
     NB_TRY(nb_changes_bind(p->s, t->start, "start", &t->set, &c));
+    if (in_float(&c))
+        drop_quant(&c);
     NB_TRY(joined(p, (const nb_changes *const[]){&c}, 1, &r));
-    r.name = own || t->set.n > 0 ? nb_arena_printf(p->s->arena, "start/%s-seed%llu", file_name(p, t->t->name),
-                                                   (unsigned long long)r.seed)
-                                 : nb_arena_printf(p->s->arena, "start/seed%llu", (unsigned long long)r.seed);
+    r.name =
+        own || c.n > nb_conf_count(t->start)
+            ? nb_arena_printf(p->s->arena, "start/%s-seed%llu", file_name(p, t->t->name), (unsigned long long)r.seed)
+            : nb_arena_printf(p->s->arena, "start/seed%llu", (unsigned long long)r.seed);
     return r.name ? add_run(p, t->at, r, &t->start_run[seed]) : NB_E_NOMEM;
 }
 
@@ -253,9 +279,11 @@ static nb_status add_references(plan *p, table_plan *t, int32_t seed)
                       .start = t->start_run[seed],
                       .wanted = seed < t->t->n_seeds};
     nb_changes c;
-    if (!p->file.reference)
+    if (!t->reference)
         return NB_OK;
-    NB_TRY(nb_changes_bind(p->s, p->file.reference, "reference", &t->set, &c));
+    NB_TRY(nb_changes_bind(p->s, t->reference, "reference", &t->set, &c));
+    if (in_float(&c))
+        drop_quant(&c);
     NB_TRY(joined(p, (const nb_changes *const[]){&c}, 1, &r));
     r.name =
         nb_arena_printf(p->s->arena, "reference/%s-seed%llu", file_name(p, t->t->name), (unsigned long long)r.seed);
@@ -371,6 +399,7 @@ static nb_status bind_table(plan *p, const nb_conf *node, const nb_changes *gene
             return nb_conf_fail(s->ctx, node, "tables", NB_E_CONFIG, "name: %s: is the name of another table", k.name);
     t->t->name = k.name;
     t->start = k.start ? k.start : p->file.start;
+    t->reference = k.reference ? k.reference : p->file.reference;
     NB_TRY(bind_seeds(p, &k, t->t));
     NB_TRY(nb_changes_bind(p->s, k.set, "tables.set", general, &t->set));
     NB_TRY(nb_axis_bind(p->s, k.rows, "tables.rows", &t->rows));
@@ -395,8 +424,8 @@ static nb_status plan_table(plan *p, const nb_conf *node, const nb_changes *gene
         return NB_E_NOMEM;
     *t = (table_plan){.t = &s->table[place], .at = node, .place = place};
     NB_TRY(bind_table(p, node, general, t));
-    t->t->reference = p->file.reference ? nb_arena_array(s->arena, (size_t)t->t->n_all_seeds, sizeof(int32_t)) : NULL;
-    if (p->file.reference && !t->t->reference)
+    t->t->reference = t->reference ? nb_arena_array(s->arena, (size_t)t->t->n_all_seeds, sizeof(int32_t)) : NULL;
+    if (t->reference && !t->t->reference)
         return NB_E_NOMEM;
     for (int32_t i = 0; i < t->t->n_all_seeds; i++) {
         NB_TRY(add_starts(p, t, i));

@@ -13,10 +13,22 @@
 #include <math.h>
 #include <string.h>
 
+static void keep_answer(const nb_answers *a, int64_t i, const float *logits, int32_t classes, int32_t best,
+                        int32_t label)
+{
+    if (a->labels)
+        a->labels[i] = label;
+    if (a->answers)
+        a->answers[i] = best;
+    if (a->logits)
+        memcpy(a->logits + i * classes, logits, (size_t)classes * sizeof *logits);
+}
+
 /* Adds one image's cross entropy and counts it when the largest logit, ties to the lowest index, is its label. */
-static void score(const float *logits, int32_t classes, int32_t label, nb_eval *e, double *loss)
+static void score(const float *logits, int32_t classes, int32_t label, nb_eval *e, double *loss, const nb_answers *each)
 {
     const int32_t best = nb_argmax_float(logits, classes);
+    keep_answer(each, e->n, logits, classes, best, label);
     double sum = 0;
     for (int32_t c = 0; c < classes; c++)
         sum += exp((double)logits[c] - (double)logits[best]);
@@ -54,7 +66,8 @@ static nb_lost share_of(const nb_lost_counts *c)
     return (nb_lost){(double)c->over / n, (double)c->under / n};
 }
 
-static nb_status forward_and_score(nb_graph *g, const nb_batch *b, float *first, nb_eval *e, double *loss)
+static nb_status forward_and_score(nb_graph *g, const nb_batch *b, float *first, nb_eval *e, double *loss,
+                                   const nb_answers *each)
 {
     const int32_t classes = g->info.classes;
     const size_t bytes = (size_t)classes * sizeof *first;
@@ -66,12 +79,13 @@ static nb_status forward_and_score(nb_graph *g, const nb_batch *b, float *first,
         if (e->n == 0)
             memcpy(first, logits, bytes);
         e->unlike += memcmp(first, logits, bytes) != 0;
-        score(logits, classes, b->labels[i], e, loss);
+        score(logits, classes, b->labels[i], e, loss, each);
     }
     return NB_OK;
 }
 
-nb_status nb_evaluate_graph(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n, nb_eval *out)
+nb_status nb_evaluate_graph_each(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n, nb_eval *out,
+                                 const nb_answers *each)
 {
     const nb_dsinfo *d = nb_data_info(data);
     if (d->h != g->info.h || d->w != g->info.w || d->c != g->info.c || d->classes != g->info.classes)
@@ -99,7 +113,7 @@ nb_status nb_evaluate_graph(nb_graph *g, const nb_data *data, const int32_t *ind
     float *first = nb_alloc(g->ctx, (size_t)d->classes * sizeof *first);
     st = first ? NB_OK : NB_E_NOMEM;
     for (int32_t step = 0; st == NB_OK && step < nb_loader_steps_per_epoch(loader); step++) {
-        st = forward_and_score(g, nb_loader_next(loader), first, &e, &loss);
+        st = forward_and_score(g, nb_loader_next(loader), first, &e, &loss, each);
         add_lost(g, lost);
     }
     nb_loader_close(g->ctx, loader);
@@ -114,4 +128,9 @@ nb_status nb_evaluate_graph(nb_graph *g, const nb_data *data, const int32_t *ind
     e.activations = share_of(&lost[1]);
     *out = e;
     return NB_OK;
+}
+
+nb_status nb_evaluate_graph(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n, nb_eval *out)
+{
+    return nb_evaluate_graph_each(g, data, indices, n, out, &(nb_answers){0});
 }

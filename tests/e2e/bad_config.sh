@@ -191,14 +191,14 @@ wrong 'train.phases[0].schedule.gama: unknown key (did you mean "gamma"?)' 'trai
 wrong 'train.phases[0].schedule.milestones: half: must be a number' 'train.phases.0.schedule={name: step, milestones: [half]}'
 
 # ---- quantization ----
-wrong 'quant.weights.bits: 9: must be in 2..8' quant.weights.bits=9
-wrong 'quant.activations.bits: 1: must be in 2..8' quant.activations.bits=1
-wrong 'quant.weights.granularity: chanel: must be channel, tensor or full (did you mean "channel"?)' quant.weights.granularity=chanel
+wrong 'quant.weights.bits: 9: must be in 1..8' quant.weights.bits=9
+wrong 'quant.activations: bits: 1: activations of 1 bit are 0 and 1' quant.activations.bits=1
+wrong 'quant.weights.granularity: chanel: must be channel, tensor, group or full (did you mean "channel"?)' quant.weights.granularity=chanel
 wrong 'quant.activations.scheme: asymetric: must be' quant.activations.scheme=asymetric
 wrong 'quant.weights.range: minmx: unknown range method (did you mean "minmax"?)' quant.weights.range=minmx
 wrong 'quant.weights.format: unifrom: unknown format (did you mean "uniform"?)' quant.weights.format=unifrom
 wrong 'quant.weights: bits: 8: format fp6_e3m2 has codes of 6 bits: leave bits out' 'quant.weights={bits: 8, format: fp6_e3m2}'
-wrong 'quant.weights: format minifloat: sign, exponent and mantissa are 9 bits: must be 8 at most' 'quant.weights={format: minifloat, exponent: 5}'
+wrong 'quant.weights: format: minifloat: sign, exponent and mantissa are more than 8 bits' 'quant.weights={format: minifloat, exponent: 5}'
 wrong 'quant: weights and activations are off: nothing is quantized' 'quant={weights: off, activations: off}'
 wrong 'quant.activations: on: must be a map of keys, e.g. {bits: 8}, or off' 'quant={activations: on}'
 wrong 'quant.activations: format: log: is for weights only: activations can be uniform or pow2' quant.activations.format=log
@@ -212,7 +212,7 @@ wrong 'quant.bits: unknown key' quant.bits=4
 wrong 'quant.layers: must be a map' 'quant.layers=[c1]'
 wrong 'quant.layers.c2: the model has no such layer (did you mean "c1"?)' quant.layers.c2.weights.bits=4
 wrong 'quant.layers.c1.wieghts: unknown key (did you mean "weights"?)' quant.layers.c1.wieghts.bits=4
-wrong 'quant.layers.c1.weights.bits: 1: must be in 2..8' quant.layers.c1.weights.bits=1
+wrong 'quant.layers.c1.weights: format: uniform: has codes of 2..8 bits' quant.layers.c1.weights.bits=1
 wrong 'quant.layers.relu1.weights: changes nothing' quant.layers.relu1.weights.bits=4
 wrong 'quant.layers.avgpool1.activations: changes nothing' quant.layers.avgpool1.activations.bits=4
 
@@ -227,7 +227,7 @@ unused() { # TEXT KEY=VALUE: is refused although no phase is quantized, and by e
     untouched "$2"
 }
 unused 'quant.wieghts: unknown key (did you mean "weights"?)' 'quant={wieghts: {bits: 4}}'
-unused 'quant.weights.bits: 1: must be in 2..8' quant.weights.bits=1
+unused 'quant.weights: format: uniform: has codes of 2..8 bits' quant.weights.bits=1
 unused 'quant.activations.range: emma: unknown range method (did you mean "ema"?)' quant.activations.range=emma
 unused 'quant.layers.c2: the model has no such layer (did you mean "c1"?)' quant.layers.c2.weights.bits=4
 unused 'quant.layers.relu1.weights: changes nothing' quant.layers.relu1.weights.bits=4

@@ -1,13 +1,14 @@
 #!/bin/sh
 # python_reads_integers.sh - the README's example: an integer checkpoint of `nibble train`, read by plain Python without any package,
-# holds the weights that `nibble export` lists. 8-, 4- and 2-bit layers, and a file whose layers have levels (3-bit and 1-bit indices).
+# holds the weights that `nibble export` lists. 8-, 4- and 2-bit layers, 3-bit ones with a zero point for each channel, and a file whose
+# layers have levels (3-bit and 1-bit indices).
 set -eu
 command -v python3 >/dev/null || {
     echo "skipped: no python3"
     exit 77
 }
 "$NIBBLE" train configs/synth-tiny.yaml --set out="$WORK/run" --set data.count=256 --set data.test_count=64 \
-    --set 'quant.layers={b1.c2: {weights: {bits: 2}}}' \
+    --set 'quant.layers={b1.c1: {weights: {bits: 3, scheme: asymmetric}}, b1.c2: {weights: {bits: 2}}}' \
     --set 'train.phases=[{name: qat, epochs: 1, lr: 0.05, quant: on}]' >"$WORK/log" 2>&1 || {
     cat "$WORK/log"
     exit 1
@@ -32,11 +33,16 @@ def tensor(name):
 def weights(step):
     bits, g = step["weight_bits"], step["geom"]
     row = g["kh"] * g["kw"] * g["c"] // g["groups"]
-    if step["packing"] == "bits":                            # indices into levels; a channel begins on a byte
-        level = struct.unpack("%db" % len(tensor(step["name"] + ".levels")), tensor(step["name"] + ".levels"))
+    if step["packing"] in ("bits", "offset"):                # indices; a channel begins on a byte
+        name = step["name"] + (".levels" if step["packing"] == "bits" else ".low")
+        means = struct.unpack("%db" % len(tensor(name)), tensor(name))
+        own = len(head[name]["shape"]) == 2 if step["packing"] == "bits" else len(means) > 1
         packed, size = tensor(step["name"] + ".weight"), (row * bits + 7) // 8
         rows = [int.from_bytes(packed[c * size:][:size], "little") for c in range(g["oc"])]
-        return [level[r >> i * bits & (1 << bits) - 1] for r in rows for i in range(row)]
+        index = [(c * own, r >> i * bits & (1 << bits) - 1) for c, r in enumerate(rows) for i in range(row)]
+        if step["packing"] == "offset":
+            return [means[c] + k for c, k in index]
+        return [means[c * (len(means) // g["oc"]) + k] for c, k in index]
     width = {"i8": 8, "s4": 4, "s2": 2}[step["packing"]]     # bits per code, first code in the lowest
     half, packed = 1 << width - 1, tensor(step["name"] + ".weight")
     codes = [((byte >> s & 2 * half - 1) ^ half) - half for byte in packed for s in range(0, 8, width)]
@@ -57,5 +63,5 @@ for s in convs:
     assert any(weights(s)), s["name"] + " is all zero"
 print("%d layers, %d weights" % (len(convs), sum(len(weights(s)) for s in convs)))
 PYTHON
-python3 "$WORK/read.py" "$WORK/run/model.int.safetensors" "$WORK/listing.txt" i8 s4 s2
+python3 "$WORK/read.py" "$WORK/run/model.int.safetensors" "$WORK/listing.txt" i8 s4 s2 offset
 python3 "$WORK/read.py" "$levels" "$WORK/levels.txt" i8 bits

@@ -71,6 +71,8 @@ run 0 quantize tiny.yaml --from plain/phase-1-float.safetensors -o forced --set 
 says '"simulated":true'
 run 0 bench tiny.yaml --steps 1 --set quant.weights=off
 says "simulated in floats, no integers to run: weights of c1: off"
+says "float network, one image"
+! grep -q "the integers are" out || die "no integers, no gain"
 refuses 2 'quant.layers.c1.activations: never: must be a map of keys' train tiny.yaml --set quant.layers.c1.activations=never
 
 # Small floats and long logarithms, after training and calibrated.

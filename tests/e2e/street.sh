@@ -56,11 +56,16 @@ before=$(ls)
 run 0 bench tiny.yaml --steps 1 --layers
 says "training step, W4A8"
 says "integers, one thread"
+grep -qE '^the integers are [0-9.]+ times as fast as the float network on 32 images, [0-9.]+ times on one$' out || die "bench must print the gain of integers"
 [ "$(grep -c '^b1.c1  *conv ' out)" = 1 ] || die "every layer of the integers must be listed"
 run 0 bench tiny.yaml --steps 1 --layers --json
 says '"integers":'
 run 0 bench tiny.yaml --steps 1 --json
 says '"what": "integer engine, one image"'
+[ "$(grep -c '"what": "\(float network\|integer engine\), \(32 images\|one image\)"' out)" = 4 ] || die "both networks on a batch and on one image"
+# The ratio is to the float network in the row above.
+tr -d '{},' <out | awk '/"what": "float network/ { base = $(NF - 4) } /"what": "integer engine/ { n++; r = $(NF - 4) / base; if (r / $NF > 1.001 || r / $NF < 0.999) exit 1 }
+    END { if (n != 2) exit 1 }' || die "the ratio of the engine is to the float network"
 run 0 bench --kernels --steps 1 --json
 says '"kernel": "W8A8 forward"'
 says '"kernel": "map_codes"'

@@ -105,6 +105,19 @@ sed 's/net.yaml/nowhere.yaml/' s.yaml >bad.yaml
 refuses 1 'nowhere.yaml: cannot open' sweep bad.yaml
 refuses 2 '--format: xml: must be text, csv, json or markdown' sweep s.yaml --format xml
 
+# a signal to the sweep alone ends what it runs, and not after that: this would take hours
+sed -e 's/out: runs/out: long/' -e 's/epochs: 2/epochs: 1000000/' s.yaml >long.yaml
+"$NIBBLE" sweep long.yaml >long.out 2>&1 &
+until [ -s long/start/seed1/metrics.csv ]; do
+    sleep 0.1
+    kill -0 $! 2>/dev/null || { cat long.out >&2; die "the long sweep did not begin"; }
+done
+kill -TERM $!
+code=0
+wait $! || code=$?
+[ $code != 0 ] || die "an interrupted sweep ends well"
+grep -q 'the same command goes on' long.out || { cat long.out >&2; die "does not say how to go on"; }
+
 # side by side
 run 0 compare runs/start/seed1 runs/bits/trained-W2A2-mse-seed2
 says "train.phases.0.lr"

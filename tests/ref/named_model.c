@@ -2,9 +2,24 @@
 #include "ref/named_model.h"
 
 #include "base/check.h"
+#include "engine/engine_check.h"
 #include "lower/intbuild.h"
 
 #include <stdio.h>
+
+/* The fewest bits that the weights of every channel fit in. */
+static int32_t width_of(const nb_estep *s)
+{
+    const int64_t n = s->weights ? nb_estep_weights(s) : 0, row = n ? n / s->geom.oc : 0;
+    int32_t bits = 2, lo = 0, hi = 0;
+    for (int64_t i = 0; i < n; i++) {
+        lo = i % row == 0 || s->weights[i] < lo ? s->weights[i] : lo;
+        hi = i % row == 0 || s->weights[i] > hi ? s->weights[i] : hi;
+        while (hi - lo >= 1 << bits)
+            bits++;
+    }
+    return bits;
+}
 
 nb_status ref_named_model(nb_ctx *ctx, const ref_model *r, nb_intmodel **out)
 {
@@ -22,11 +37,12 @@ nb_status ref_named_model(nb_ctx *ctx, const ref_model *r, nb_intmodel **out)
     for (int32_t i = 0; st == NB_OK && i < e->n_steps; i++) {
         const ref_levels *l = &r->levels[i];
         snprintf(name, sizeof name, "s%d", i);
-        nb_sinfo info = {.name = name, .weight_bits = 8, .weight_scale = &scale, .n_scale = 1};
+        nb_sinfo info = {.name = name, .weight_bits = width_of(&e->steps[i]), .weight_scale = &scale, .n_scale = 1};
         if (l->n > 0) {
             info.weight_bits = l->bits;
             info.level = l->level;
             info.n_levels = l->n;
+            info.n_tables = l->tables;
         }
         st = nb_intbuilder_step(b, &e->steps[i], &info);
     }
@@ -38,16 +54,34 @@ nb_status ref_named_model(nb_ctx *ctx, const ref_model *r, nb_intmodel **out)
     return st;
 }
 
-void ref_read_levels(int8_t *weights, const uint8_t *bytes, const int8_t *level, int32_t bits, const nb_geom *g)
+static void read_indices(uint8_t *index, const uint8_t *bytes, int32_t bits, const nb_geom *g)
 {
     const int64_t row = (int64_t)g->kh * g->kw * (g->c / g->groups), row_bytes = (row * bits + 7) / 8;
     for (int32_t c = 0; c < g->oc; c++)
         for (int64_t i = 0; i < row; i++) {
-            int32_t index = 0;
+            *index = 0;
             for (int32_t b = 0; b < bits; b++) {
                 const int64_t k = i * bits + b;
-                index |= (bytes[c * row_bytes + k / 8] >> (k % 8) & 1) << b;
+                *index = (uint8_t)(*index | (bytes[c * row_bytes + k / 8] >> (k % 8) & 1) << b);
             }
-            weights[c * row + i] = level[index];
+            index++;
         }
+}
+
+void ref_read_levels(int8_t *weights, const uint8_t *bytes, const int8_t *level, int32_t apart, int32_t bits,
+                     const nb_geom *g)
+{
+    const int64_t row = (int64_t)g->kh * g->kw * (g->c / g->groups);
+    read_indices((uint8_t *)weights, bytes, bits, g);
+    for (int64_t i = 0; i < row * g->oc; i++)
+        weights[i] = level[i / row * apart + (uint8_t)weights[i]];
+}
+
+void ref_read_offsets(int8_t *weights, const uint8_t *bytes, const int8_t *low, int32_t apart, int32_t bits,
+                      const nb_geom *g)
+{
+    const int64_t row = (int64_t)g->kh * g->kw * (g->c / g->groups);
+    read_indices((uint8_t *)weights, bytes, bits, g);
+    for (int64_t i = 0; i < row * g->oc; i++)
+        weights[i] = (int8_t)(low[i / row * apart] + (uint8_t)weights[i]);
 }

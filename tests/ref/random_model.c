@@ -84,15 +84,11 @@ static int32_t add_table(maker *k)
 }
 
 /* Ascending: `bits` 1..8, up to 2^bits of the integers -127..127, in a third of them without 0, in a third symmetric. */
-static void draw_levels(nb_rng *r, ref_levels *to)
+static void draw_table(nb_rng *r, const ref_levels *to, int8_t *table)
 {
     bool in[255] = {false}; /* by level + 127 */
-    const bool zero = nb_rng_below(r, 3) != 0, symmetric = nb_rng_below(r, 3) == 0;
-    to->bits = 1 + (int32_t)nb_rng_below(r, 8);
-    const int32_t most = to->bits == 8 ? 254 : 1 << to->bits;
-    int32_t n = 2 + (int32_t)nb_rng_below(r, (uint32_t)(most - 1));
-    n -= symmetric && n % 2;
-    for (int32_t have = 0; have < n;) {
+    const bool symmetric = to->n % 2 == 0 && nb_rng_below(r, 3) == 0, zero = nb_rng_below(r, 3) != 0;
+    for (int32_t have = 0; have < to->n;) {
         const int32_t level = (int32_t)nb_rng_below(r, 255) - 127;
         if (in[level + 127] || (level == 0 && (!zero || symmetric)))
             continue;
@@ -103,10 +99,31 @@ static void draw_levels(nb_rng *r, ref_levels *to)
             have++;
         }
     }
-    to->n = 0;
     for (int32_t i = 0; i < 255; i++)
         if (in[i])
-            to->level[to->n++] = (int8_t)(i - 127);
+            *table++ = (int8_t)(i - 127);
+}
+
+static void draw_levels(nb_rng *r, ref_levels *to, int32_t channels)
+{
+    to->bits = 1 + (int32_t)nb_rng_below(r, 8);
+    const int32_t most = to->bits == 8 ? 254 : 1 << to->bits;
+    to->n = 2 + (int32_t)nb_rng_below(r, (uint32_t)(most - 1));
+    to->tables = nb_rng_below(r, 4) == 0 ? channels : 1;
+    to->level = take((size_t)to->tables * (size_t)to->n);
+    for (int32_t t = 0; t < to->tables; t++)
+        draw_table(r, to, to->level + t * to->n);
+}
+
+/* Every channel's codes moved by as many as there is room for. */
+static int32_t move_channels(nb_rng *r, int8_t *w, int32_t channels, int32_t per, int32_t limit)
+{
+    for (int32_t c = 0; c < channels; c++) {
+        const int32_t by = (int32_t)nb_rng_below(r, (uint32_t)(2 * (127 - limit) + 1)) - (127 - limit);
+        for (int32_t i = 0; i < per; i++)
+            w[c * per + i] = (int8_t)(w[c * per + i] + by);
+    }
+    return 127;
 }
 
 static void give_weights(maker *k, nb_estep *s)
@@ -120,10 +137,13 @@ static void give_weights(maker *k, nb_estep *s)
         w[i] = (int8_t)pick(k, -limit, limit);
     if (nb_rng_below(&k->of_levels, 3) == 0) {
         ref_levels *l = &k->m->levels[s - k->m->e.steps];
-        draw_levels(&k->of_levels, l);
+        draw_levels(&k->of_levels, l, g->oc);
         for (int32_t i = 0; i < n; i++)
-            w[i] = l->level[nb_rng_below(&k->of_levels, (uint32_t)l->n)];
-        limit = abs(l->level[0]) > l->level[l->n - 1] ? abs(l->level[0]) : l->level[l->n - 1];
+            w[i] = l->level[(l->tables > 1 ? i / per_oc * l->n : 0) +
+                            (int32_t)nb_rng_below(&k->of_levels, (uint32_t)l->n)];
+        limit = 127;
+    } else if (nb_rng_below(&k->of_levels, 3) == 0) {
+        limit = move_channels(&k->of_levels, w, g->oc, per_oc, limit);
     }
     for (int32_t i = 0; i < g->oc; i++)
         bias[i] = pick(k, -5000, 5000) * per_oc;
@@ -334,6 +354,8 @@ void ref_model_free(ref_model *m)
     }
     free(m->e.steps);
     free(m->tensors);
+    for (int32_t i = 0; i < m->e.n_steps; i++)
+        free(m->levels[i].level);
     free(m->levels);
     free(m->pixels);
     free(m);

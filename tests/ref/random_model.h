@@ -1,7 +1,8 @@
 /* random_model.h - sound integer models from a seed: chains of all kinds of steps with residual adds, concats,
  * flattening, strides, groups, both code types, any zero points, tensors that share the arena as tightly as their
  * lifetimes allow. A third of the convolutions has weights from a table of levels, of index widths 1..8, with or without
- * 0, symmetric or not. */
+ * 0, symmetric or not, a quarter of them a table for each channel; of the others some have grids that lie elsewhere in
+ * every channel, as those with zero points do. */
 #ifndef NB_REF_RANDOM_MODEL_H
 #define NB_REF_RANDOM_MODEL_H
 
@@ -9,8 +10,8 @@
 
 /* What a convolution's weights are drawn from; n = 0: all integers of a narrow grid. */
 typedef struct {
-    int32_t bits, n;
-    int8_t level[256];
+    int32_t bits, n, tables;
+    int8_t *level; /* [tables][n] */
 } ref_levels;
 
 typedef struct {

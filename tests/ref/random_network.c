@@ -159,14 +159,59 @@ static void rows(writer *w)
     maybe_norm(w, 6);
 }
 
+/* Formats of weights, with the bits they have and their other keys; the first three are not of levels. */
+static const struct {
+    const char *name, *keys;
+    int32_t least, most;
+    bool finds_scale; /* itself */
+} formats[] = {{"uniform", "", 2, 8, false},
+               {"uniform", "", 2, 8, false},
+               {"pow2", "", 2, 8, false},
+               {"log", "", 2, 4, false},
+               {"odd", "", 2, 7, false},
+               {"apot", "", 2, 5, false},
+               {"fp4", "", 4, 4, false},
+               {"fp6_e2m3", "", 6, 6, false},
+               {"minifloat", ", exponent: 2, mantissa: 2", 5, 5, false},
+               {"minifloat", ", exponent: 3, mantissa: 0", 4, 4, false},
+               {"codebook", "", 1, 7, true},
+               {"codebook", "", 1, 7, true},
+               {"ternary", "", 2, 2, true},
+               {"ternary", "", 2, 2, true},
+               {"binary", "", 1, 1, true},
+               {"binary", "", 1, 1, true},
+               {"fixed", "", 2, 8, false}};
+
 static void weight_rules(writer *w, bool levels)
 {
-    static const char *const formats[] = {"uniform", "uniform", "pow2", "log", "odd"};
+    static const char *const schemes[] = {"symmetric", "full", "asymmetric"};
     static const char *const learn[] = {"lsq", "lsq", "tqt", "lsqplus", "dorefa"};
-    const int32_t kind = pick(w, 0, levels ? 4 : 2), bits[] = {8, 8, 8, 4, 7};
-    put(w, "quant:\n  weights: {bits: %d, granularity: %s, range: %s, format: %s, learn: %s}\n", pick(w, 2, bits[kind]),
-        pick(w, 0, 1) ? "channel" : "tensor", pick(w, 0, 3) ? "minmax" : "mse", formats[kind],
-        pick(w, 0, 2) ? "none" : learn[pick(w, 0, kind == 4 ? 4 : 3)]);
+    const int32_t f = pick(w, 0, levels ? (int32_t)(sizeof formats / sizeof *formats) - 1 : 2), scheme = pick(w, 0, 3);
+    const bool plain = f >= 3 || scheme % 3 == 0, odd = formats[f].name[0] == 'o';
+    put(w, "quant:\n  weights: {bits: %d, scheme: %s, format: %s%s, ",
+        pick(w, formats[f].least, plain ? formats[f].most : 7), schemes[f < 3 ? scheme % 3 : 0], formats[f].name,
+        formats[f].keys);
+    if (!formats[f].finds_scale)
+        put(w, "range: %s, ", pick(w, 0, 3) ? "minmax" : "mse");
+    if (pick(w, 0, 3) == 0)
+        put(w, "granularity: group, group: %d, ", pick(w, 1, 5));
+    else
+        put(w, "granularity: %s, ", pick(w, 0, 1) ? "channel" : "tensor");
+    const bool learns = pick(w, 0, 2) == 0 && strcmp(formats[f].name, "fixed") != 0;
+    put(w, "learn: %s}\n", learns ? learn[pick(w, 0, odd ? 4 : plain ? 3 : 1)] : "none");
+}
+
+static void value_rules(writer *w)
+{
+    static const char *const ranges[] = {"ema", "minmax", "mse"};
+    static const char *const schemes[] = {"asymmetric", "symmetric", "unsigned"};
+    static const char *const learn[] = {"lsq", "tqt", "lsqplus", "scale_zero"}; /* the last two: offsets, asymmetric */
+    static const char *const kinds[] = {"uniform", "uniform", "uniform", "pow2", "fixed"};
+    const char *format = kinds[pick(w, 0, 4)];
+    const int32_t scheme = pick(w, 0, 2);
+    const bool learns = pick(w, 0, 2) == 0 && strcmp(format, "fixed") != 0;
+    put(w, "  activations: {bits: %d, scheme: %s, range: %s, format: %s, learn: %s}\n", pick(w, 2, 8), schemes[scheme],
+        ranges[pick(w, 0, 2)], format, learns ? learn[pick(w, 0, scheme == 0 ? 3 : 1)] : "none");
 }
 
 /* Of the first n_kinds kinds of layers; levels: weights may have a format of levels. */
@@ -186,14 +231,8 @@ static void write_network(writer *w, int32_t n_kinds, bool levels)
         kinds[pick(w, 0, n_kinds - 1)](w);
     }
     rows(w);
-    static const char *const ranges[] = {"ema", "minmax", "mse"};
-    static const char *const schemes[] = {"asymmetric", "symmetric", "unsigned"};
-    static const char *const learn[] = {"lsq", "tqt", "lsqplus", "scale_zero"}; /* the last two: offsets, asymmetric */
     weight_rules(w, levels);
-    const int32_t scheme = pick(w, 0, 2);
-    put(w, "  activations: {bits: %d, scheme: %s, range: %s, format: %s, learn: %s}\n", pick(w, 2, 8), schemes[scheme],
-        ranges[pick(w, 0, 2)], pick(w, 0, 3) ? "uniform" : "pow2",
-        pick(w, 0, 2) ? "none" : learn[pick(w, 0, scheme == 0 ? 3 : 1)]);
+    value_rules(w);
     put(w, "  first_last_bits: %d\n  output_bits: %d\n  batchnorm: %s\n", pick(w, 0, 1) ? 8 : 0, pick(w, 0, 1) ? 8 : 0,
         pick(w, 0, 1) ? "keep" : "fold");
 }

@@ -125,6 +125,7 @@ void ref_tiny_levels(ref_tiny *t, int32_t bits, const int8_t *level, int32_t n)
     t->sinfo[1].weight_bits = bits;
     t->sinfo[1].level = t->levels;
     t->sinfo[1].n_levels = n;
+    t->sinfo[1].n_tables = 1;
 }
 
 nb_status ref_tiny_build(nb_ctx *ctx, const ref_tiny *t, nb_intmodel **out)

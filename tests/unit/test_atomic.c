@@ -142,6 +142,20 @@ static void what_was_read_is_known_through_links_of_either_kind(void **state)
     assert_true(nb_file_was_read(f->ctx, data_fixture_path(f, "a")));
 }
 
+/* File systems give the inode of a file that is gone to the next one. */
+static void a_file_that_is_written_anew_was_not_read(void **state)
+{
+    data_fixture *f = *state;
+    for (int i = 0; i < 20; i++) {
+        put(f, "a", "text");
+        expect(f, "a", "text");
+        assert_int_equal(unlink(data_fixture_path(f, "a")), 0);
+        assert_int_equal(nb_file_write(f->ctx, data_fixture_path(f, "b"), "text", 4), NB_OK);
+        assert_int_equal(nb_output_check(f->ctx, data_fixture_path(f, "b")), NB_OK);
+        assert_int_equal(unlink(data_fixture_path(f, "b")), 0);
+    }
+}
+
 static void every_single_allocation_can_fail_and_the_old_set_stays(void **state)
 {
     data_fixture *f = *state;
@@ -181,6 +195,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_descriptor_by_name_goes_on_where_it_stands, data_fixture_setup,
                                         data_fixture_teardown),
         cmocka_unit_test_setup_teardown(what_was_read_is_known_through_links_of_either_kind, data_fixture_setup,
+                                        data_fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_file_that_is_written_anew_was_not_read, data_fixture_setup,
                                         data_fixture_teardown),
         cmocka_unit_test_setup_teardown(every_single_allocation_can_fail_and_the_old_set_stays, data_fixture_setup,
                                         data_fixture_teardown),

@@ -25,8 +25,11 @@ static void loss_and_accuracy_are_those_of_each_image_alone(void **state)
     nb_graph *g;
     nb_eval e;
     const int32_t indices[] = {7, 3, 31, 0, 12, 12, 5, 9}; /* 8 of 32, in batches of 5 and 3 */
+    int32_t labels[8], answers[8];
+    float logits[8 * 3];
     open_case(state, &t, &g);
-    assert_int_equal(nb_evaluate_graph(g, t.test, indices, 8, &e), NB_OK);
+    assert_int_equal(nb_evaluate_graph_each(g, t.test, indices, 8, &e, &(nb_answers){labels, answers, logits, NULL}),
+                     NB_OK);
     double loss = 0;
     int32_t correct = 0;
     nb_graph_set_batch(g, 1);
@@ -41,6 +44,9 @@ static void loss_and_accuracy_are_those_of_each_image_alone(void **state)
             sum += exp((double)l[c]);
             best = l[c] > l[best] ? c : best;
         }
+        assert_memory_equal(logits + i * 3, l, 3 * sizeof *l);
+        assert_int_equal(labels[i], label);
+        assert_int_equal(answers[i], best);
         loss += log(sum) - (double)l[label];
         correct += best == label;
     }

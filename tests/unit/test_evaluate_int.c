@@ -240,6 +240,62 @@ static void one_image_gives_the_same_bytes_on_any_number_of_threads(void **state
     nb_set_threads(before);
 }
 
+/* Each kind of output: the integers of its scale, their logits, the first of the largest, and the label, in the order asked for. */
+static void what_is_said_of_every_image_is_what_plain_loops_say(void **state)
+{
+    fixture *f = *state;
+    enum { N = 70 }; /* several chunks */
+    int32_t chosen[N], labels[N], answers[N], integers[N * CLASSES];
+    float logits[N * CLASSES];
+    const nb_answers each = {labels, answers, logits, integers};
+    for (int32_t i = 0; i < N; i++)
+        chosen[i] = i * 37 % COUNT;
+    for (int32_t type = NB_EI_U8; type <= NB_EI_S32; type++) {
+        nb_intmodel *m = linear_model(f, SIDE, (nb_etype)type);
+        nb_eval got, alone;
+        assert_int_equal(nb_intmodel_evaluate(f->ctx, m, f->data, chosen, N, &alone), NB_OK);
+        assert_int_equal(nb_intmodel_evaluate_each(f->ctx, m, f->data, chosen, N, &got, &each), NB_OK);
+        assert_memory_equal(&got, &alone, sizeof got);
+        for (int32_t i = 0; i < N; i++) {
+            uint8_t pixels[PIXELS];
+            int32_t label, best = 0;
+            double z[CLASSES];
+            float want[CLASSES];
+            nb_data_get(f->data, chosen[i], pixels, &label);
+            naive_logits(f, pixels, z);
+            assert_int_equal(nb_intmodel_logits(f->ctx, m, pixels, want), NB_OK);
+            assert_memory_equal(logits + i * CLASSES, want, sizeof want);
+            for (int32_t c = 0; c < CLASSES; c++) {
+                const int32_t code = integers[i * CLASSES + c];
+                assert_true((float)(code * (double)logit_scale) == want[c]);
+                assert_true(type != NB_EI_S32 || code == (int32_t)(z[c] / logit_scale));
+                best = code > integers[i * CLASSES + best] ? c : best;
+            }
+            assert_int_equal(answers[i], best);
+            assert_int_equal(labels[i], label);
+        }
+        nb_intmodel_free(f->ctx, m);
+    }
+}
+
+static void a_logit_that_is_no_float_ends_it_where_logits_are_asked_for(void **state)
+{
+    fixture *f = *state;
+    float logits[3 * CLASSES];
+    int32_t answers[3];
+    nb_eval e = {.n = -7};
+    nb_tinfo *out = (nb_tinfo *)(uintptr_t)&f->m->tensors[nb_intmodel_output(f->m)];
+    const float scale = out->scale;
+    out->scale = 3e38f;
+    assert_int_equal(nb_intmodel_evaluate_each(f->ctx, f->m, f->data, NULL, 3, &e, &(nb_answers){.logits = logits}),
+                     NB_E_RANGE);
+    assert_non_null(strstr(nb_ctx_error(f->ctx), "leaves the floats"));
+    assert_int_equal(e.n, -7);
+    assert_int_equal(nb_intmodel_evaluate_each(f->ctx, f->m, f->data, NULL, 3, &e, &(nb_answers){.answers = answers}),
+                     NB_OK);
+    out->scale = scale;
+}
+
 static void images_of_another_size_are_refused(void **state)
 {
     fixture *f = *state;
@@ -286,6 +342,8 @@ int main(void)
         cmocka_unit_test(no_images_give_zero_not_nan),
         cmocka_unit_test(a_scale_that_leaves_the_floats_gives_no_logits),
         cmocka_unit_test(logits_are_real_values_of_the_output_codes),
+        cmocka_unit_test(what_is_said_of_every_image_is_what_plain_loops_say),
+        cmocka_unit_test(a_logit_that_is_no_float_ends_it_where_logits_are_asked_for),
         cmocka_unit_test(images_of_another_size_are_refused),
         cmocka_unit_test(another_number_of_classes_is_refused),
         cmocka_unit_test(a_failing_allocation_is_an_error),

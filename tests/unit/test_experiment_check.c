@@ -47,7 +47,7 @@ static void mistakes_in_sections_that_no_phase_uses_are_named(void **state)
     (void)state;
     static const char *const cases[][3] = {
         {"", FLOAT "quant: {wieghts: {bits: 2}}\n", "quant.wieghts: unknown key (did you mean \"weights\"?)"},
-        {"", FLOAT "quant: {weights: {bits: 1}}\n", "quant.weights.bits: 1: must be in 2..8"},
+        {"", FLOAT "quant: {weights: {bits: 1}}\n", "quant.weights: format: uniform: has codes of 2..8 bits"},
         {"", FLOAT "quant: {layers: {c2: {weights: {bits: 2}}}}\n", "quant.layers.c2: the model has no such layer"},
         {"", FLOAT "quant: {layers: {relu1: {weights: {bits: 2}}}}\n", "quant.layers.relu1.weights: changes nothing"},
         {"", FLOAT "quant: {steps: [nothing]}\n", "quant.steps[0]: nothing: unknown step"},

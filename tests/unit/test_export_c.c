@@ -65,9 +65,14 @@ static void the_header_states_sizes_and_scale(void **state)
 static void weights_stand_packed_as_trained(void **state)
 {
     data_fixture *f = *state;
-    static const char *const size[][2] = {
-        {"2", "const uint8_t net_w1[14]"}, {"4", "const uint8_t net_w1[27]"}, {"8", "const int8_t net_w1[54]"}};
-    for (int i = 0; i < 3; i++) {
+    static const char *const size[][2] = {{"2", "const uint8_t net_w1[14]"},
+                                          {"4", "const uint8_t net_w1[27]"},
+                                          {"8", "const int8_t net_w1[54]"},
+                                          /* 18 weights to a channel of so many bits, from their smallest on */
+                                          {"3", "const uint8_t net_w1[21]"},
+                                          {"5", "const uint8_t net_w1[36]"},
+                                          {"7", "const int8_t net_l1[1] = {\n    -63,"}};
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++) {
         assert_int_equal(export_tiny(f, atoi(size[i][0]), data_fixture_path(f, "net.c"), NULL), NB_OK);
         char *c = text_of(f, "net.c");
         contains(c, size[i][1]);
@@ -141,6 +146,63 @@ static void a_wrong_name_is_refused_and_nothing_is_written(void **state)
     assert_int_equal(export_tiny(f, 4, "/nowhere/net.c", NULL), NB_E_IO);
 }
 
+/* A class is called what its folder is called. Names that would end a string or a comment, be replaced by the prefix, begin a
+ * trigraph, join lines, or take digits for a part of an escape, come out of the compiler as they went in. */
+static void class_names_come_out_of_the_header_as_they_went_in(void **state)
+{
+    data_fixture *f = *state;
+    static const char *const names[] = {"\"}; int evil(void); //", "*/ net_run NET_H \\",
+                                        "?\?/ \n\r\t\x01"
+                                        "1\x7f%s",
+                                        "\xc3\xa9"
+                                        "2 caf\xc3\xa9"};
+    static const char program[] = "#include <stdio.h>\n#include <string.h>\n#include \"net.h\"\n"
+                                  "static const char *const names[NET_CLASSES] = { NET_CLASS_NAMES };\n"
+                                  "int main(void)\n{\n    int i;\n    for (i = 0; i < NET_CLASSES; i++)\n"
+                                  "        fwrite(names[i], 1, strlen(names[i]) + 1, stdout);\n"
+                                  "    return 0;\n}\n";
+    nb_intmodel *m;
+    ref_tiny t;
+    ref_tiny_fill(&t, 4);
+    t.meta.class_names = names;
+    assert_int_equal(ref_tiny_build(f->ctx, &t, &m), NB_OK);
+    assert_int_equal(nb_exporter_find("c")->write(f->ctx, m, data_fixture_path(f, "net.c"), NULL), NB_OK);
+    nb_intmodel_free(f->ctx, m);
+    char *h = text_of(f, "net.h");
+    contains(h,
+             "#define NET_CLASS_NAMES \\\n    \"\\\"}; int evil(void); //\", \\\n    \"*/ net_run NET_H \\\\\", \\\n");
+    nb_free(f->ctx, h);
+    assert_int_equal(nb_file_write(f->ctx, data_fixture_path(f, "main.c"), program, strlen(program)), NB_OK);
+    static const char *const compilers[] = {"cc -std=c99 -Wall -Wextra -Werror", "c++ -x c++ -std=c++11 -Wall"};
+    for (size_t i = 0; i < sizeof compilers / sizeof *compilers; i++) {
+        char command[256];
+        snprintf(command, sizeof command, "command -v %.3s >/dev/null", compilers[i]);
+        if (system(command) != 0)
+            continue;
+        snprintf(command, sizeof command, "%s net.c main.c -o said.exe && ./said.exe >said", compilers[i]);
+        assert_int_equal(shell(f, command), 0);
+        char *said = text_of(f, "said"), *at = said;
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++, at += strlen(at) + 1)
+            assert_string_equal(at, names[k]);
+        nb_free(f->ctx, said);
+    }
+}
+
+static void without_names_there_is_no_macro_of_names(void **state)
+{
+    data_fixture *f = *state;
+    nb_intmodel *m;
+    ref_tiny t;
+    ref_tiny_fill(&t, 4);
+    t.meta.class_names = NULL;
+    assert_int_equal(ref_tiny_build(f->ctx, &t, &m), NB_OK);
+    assert_int_equal(nb_exporter_find("c")->write(f->ctx, m, data_fixture_path(f, "net.c"), NULL), NB_OK);
+    nb_intmodel_free(f->ctx, m);
+    char *h = text_of(f, "net.h");
+    assert_null(strstr(h, "NAMES"));
+    nb_free(f->ctx, h);
+}
+
 /* Of the same shape, so that but for the hash every mixture would be a program. */
 static void a_source_refuses_the_header_of_another_network(void **state)
 {
@@ -149,7 +211,13 @@ static void a_source_refuses_the_header_of_another_network(void **state)
         skip();
     data_fixture_mkdir(f, "x");
     data_fixture_mkdir(f, "y");
-    assert_int_equal(export_tiny(f, 3, data_fixture_path(f, "x/net.c"), NULL), NB_OK);
+    nb_intmodel *other;
+    ref_tiny t;
+    ref_tiny_fill(&t, 4);
+    t.bias[0]++;
+    assert_int_equal(ref_tiny_build(f->ctx, &t, &other), NB_OK);
+    assert_int_equal(nb_exporter_find("c")->write(f->ctx, other, data_fixture_path(f, "x/net.c"), NULL), NB_OK);
+    nb_intmodel_free(f->ctx, other);
     assert_int_equal(export_tiny(f, 4, data_fixture_path(f, "y/net.c"), NULL), NB_OK);
     assert_int_equal(shell(f, "cc -std=c99 -c x/net.c && cc -std=c99 -c y/net.c"), 0);
     assert_int_equal(shell(f, "grep -q HASH x/net.h && sed '/HASH/d' x/net.h >a && sed '/HASH/d' y/net.h | cmp -s a -"),
@@ -200,6 +268,8 @@ int main(void)
         TEST(levels_stand_as_indices_and_a_table),
         TEST(two_networks_link_and_pass_their_self_tests),
         TEST(a_wrong_name_is_refused_and_nothing_is_written),
+        TEST(class_names_come_out_of_the_header_as_they_went_in),
+        TEST(without_names_there_is_no_macro_of_names),
         TEST(a_source_refuses_the_header_of_another_network),
         TEST(equal_models_give_equal_bytes),
         TEST(running_out_of_memory_anywhere_is_an_error),

@@ -68,11 +68,18 @@ static void indices_give_the_levels_they_stand_for(void **state)
     for (int32_t i = 0; i < 256; i++)
         level[i] = (int8_t)(i - 128);
     for (int32_t bits = 1; bits <= 8; bits++) {
-        const nb_level_packing p = {.rows = 1, .row = ROW, .bits = bits, .level = level, .n_levels = 1 << bits};
+        const nb_stream p = {.rows = 1, .row = ROW, .bits = bits, .level = level, .n_levels = 1 << bits, .n_tables = 1};
         for (uint32_t i = 0; i < ROW; i++)
             weights[i] = level[draw(i) >> (32 - bits)];
-        nb_level_pack(packed, weights, &p);
+        nb_stream_pack(packed, weights, &p);
         net_levels(back, packed, level, bits, ROW);
+        assert_memory_equal(back, weights, ROW);
+        const int8_t low = (int8_t)(127 - ((1 << bits) - 1));
+        const nb_stream offsets = {.rows = 1, .row = ROW, .bits = bits, .low = &low, .n_low = 1};
+        for (uint32_t i = 0; i < ROW; i++)
+            weights[i] = (int8_t)(low + (int32_t)(draw(i) >> (32 - bits)));
+        nb_stream_pack(packed, weights, &offsets);
+        net_offsets(back, packed, low, bits, ROW);
         assert_memory_equal(back, weights, ROW);
     }
 }
@@ -145,6 +152,7 @@ static void the_strings_are_the_text_of_the_files(void **state)
     is_in(f, "net_rescale.c", cgen_text_close);
     is_in(f, "net_macros.h", cgen_text_simd);
     is_in(f, "net_unpack.c", cgen_text_levels);
+    is_in(f, "net_unpack.c", cgen_text_offsets);
     is_in(f, "net_dot.c", cgen_text_dot2);
     is_in(f, "net_window.c", cgen_text_dotw2);
     is_in(f, "net_program.h", cgen_text_declarations);

@@ -167,7 +167,8 @@ static void what_cannot_be_is_refused_in_words(void **state)
     refuses("weights: {format: fp4, bits: 8}",
             "quant.weights: bits: 8: format fp4 has codes of 4 bits: leave bits out");
     refuses("activations: {format: fp8_e4m3, scheme: unsigned}", "scheme: codes of format fp8_e4m3 have a sign");
-    refuses("weights: {format: minifloat, exponent: 5, mantissa: 4}", "are 10 bits: must be 8 at most");
+    refuses("weights: {format: minifloat, exponent: 5, mantissa: 4}",
+            "sign, exponent and mantissa are more than 8 bits");
     refuses("layers: {d: {weights: {format: fp6_e3m2, bits: 4}}}", "bits: 4: format fp6_e3m2 has codes of 6 bits");
 }
 

@@ -115,8 +115,8 @@ BEND(no_mult, t->steps[4].mult = NULL)
 BEND(half_mult, t->steps[8].mult = t->mult)
 BEND(no_weights, t->steps[1].weights = NULL)
 BEND(weight_bits, t->sinfo[1].weight_bits = 1)
-BEND(weight_off_grid, t->conv1[20] = 8)
-BEND(weight_too_negative, t->conv1[20] = -8)
+BEND(weight_off_grid, t->conv1[20] = 30)
+BEND(weight_too_negative, t->conv1[20] = -128)
 BEND(scale_count, t->sinfo[1].n_scale = 2)
 BEND(scale_value, t->scales[2] = -1)
 BEND(table_code, t->steps[0].hi = 254)
@@ -157,8 +157,8 @@ static const fault faults[] = {
     {no_rows, "tensor 1 \"c1.fq\": size 0x5x3"},
     {huge_tensor, "at most 67108864 values"},
     {tensor_type, "type 3: must be u8, s8 or s32"},
-    {tensor_bits, "bits: 9: must be 2..8"},
-    {s32_bits, "bits: 8: must be 2..8, and 32 for s32"},
+    {tensor_bits, "bits: 9: must be 1..8"},
+    {s32_bits, "bits: 8: must be 1..8, and 32 for s32"},
     {nan_scale, "must be a positive normal number"},
     {zero_scale, "scale: 0:"},
     {denormal_scale, "must be a positive normal number"},
@@ -197,8 +197,8 @@ static const fault faults[] = {
     {half_mult, "conv step 8 \"fc\": has no multipliers or no shifts"},
     {no_weights, "conv step 1 \"c1\": has no table, weights"},
     {weight_bits, "weight_bits: 1: must be 2..8"},
-    {weight_off_grid, "conv step 1 \"c1\": weight[1][2]: 8: must be -7..7 (4 bits)"},
-    {weight_too_negative, "weight[1][2]: -8: must be -7..7 (4 bits)"},
+    {weight_off_grid, "the weights of a channel must lie within 15 of each other (4 bits)"},
+    {weight_too_negative, "conv step 1 \"c1\": weight[1][2]: -128: must be -127..127"},
     {scale_count, "2 weight scales: must be 1 or 3"},
     {scale_value, "weight_scale[2]: -1"},
     {table_code, "table step 0 \"in\": table[0][255]: 255: must be 0..254"},

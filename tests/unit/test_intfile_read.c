@@ -111,7 +111,13 @@ static nb_status parse_edited(sandbox *s, const file *f, const char *from, const
 static const struct {
     const char *from, *to, *sentence;
 } edits[] = {
-    {"nibble-int 1", "nibble-int 3", "written by a newer Nibble (format \"nibble-int 3\""},
+    {"nibble-int 1", "nibble-int 4", "written by a newer Nibble (format \"nibble-int 4\""},
+    {"nibble-int 1", "nibble-int 3",
+     "format \"nibble-int 3\" is for layers with offsets or levels of each channel, or tensors of 1 bit: there are "
+     "none"},
+    {Q("packing") ":" Q("s4"), Q("packing") ":" Q("offset"),
+     "step 1: packing: \"offset\": only format \"nibble-int 3\" has it"},
+    {Q("bits") ":8", Q("bits") ":1", "tensor 0: bits: 1: only format \"nibble-int 3\" has it"},
     {"nibble-int 1", "nibble-int 0", "not an integer checkpoint (metadata \"format\" is \"nibble-int 0\""},
     {"nibble-int 1", "nibble-int 2", "format \"nibble-int 2\" is for layers with levels: there are none"},
     {Q("packing") ":" Q("s4"), Q("packing") ":" Q("bits"),
@@ -135,7 +141,7 @@ static const struct {
     {Q("name") ":" Q("in.fq"), Q("name") ":" Q(""), "has no name"},
     {Q("u8"), Q("u9"), "tensor 0: type: \"u9\" is unknown"},
     {Q("u8"), Q("s8"), "zero point 128"},
-    {Q("bits") ":8", Q("bits") ":0", "bits: 0: must be 2..8"},
+    {Q("bits") ":8", Q("bits") ":0", "bits: 0: must be 1..8"},
     {Q("scale") ":0.0078125", Q("scale") ":1e39", "scale: 1e+39: must be a positive float"},
     {Q("scale") ":0.0078125", Q("scale") ":-1", "scale: -1: must be a positive float"},
     {Q("scale") ":0.0078125", Q("scale") ":1e-39", "must be a positive normal number"},
@@ -316,11 +322,36 @@ static void levels_and_indices_outside_their_bounds_are_refused(void **state)
     close_tiny(s, &f);
 }
 
+/* c1 has 3 bits, of a narrow grid; some channel is moved up by 9 so that there is a low for each. */
+static void offsets_outside_their_bounds_are_refused(void **state)
+{
+    sandbox *s = *state;
+    static const bent_byte one[] = {
+        {"c1.low", 0, 0x7F, "is a weight of more than 127"},
+        {"c1.low", 0, 0x80, "-128: must be -127..127"},
+        {"c1.weight", 6, 0x80, "tensor \"c1.weight\": channel 0: unused bits of the last byte must be 0"},
+    };
+    static const bent_byte each[] = {
+        {"c1.low", 1, 0xFC, "tensor \"c1.low\": must be the layer's smallest weight where that serves all channels"},
+    };
+    ref_tiny t;
+    ref_tiny_fill(&t, 3);
+    file f = open_model(s, &t);
+    every_bent_byte_is_refused(s, &f, one, sizeof one / sizeof *one);
+    close_tiny(s, &f);
+    ref_tiny_fill(&t, 3);
+    for (int32_t i = 0; i < 18; i++)
+        t.conv1[18 + i] = (int8_t)(t.conv1[18 + i] + 9);
+    f = open_model(s, &t);
+    every_bent_byte_is_refused(s, &f, each, sizeof each / sizeof *each);
+    close_tiny(s, &f);
+}
+
 static void codes_and_numbers_outside_their_bounds_are_refused(void **state)
 {
     sandbox *s = *state;
     static const bent_byte data[] = {
-        {"c1.weight", 3, 0x88, "weight[0][6]: -8: must be -7..7 (4 bits)"},
+        {"c1.weight", 3, 0x88, "tensor \"c1.weight\": weight[0][6]: -8: must be -7..7 (4 bits)"},
         {"dw.weight", 0, 0xC0, "unused bits of the last byte must be 0"},
         {"dw.weight", 0, 0x02, "weight[0][0]: -2: must be -1..1 (2 bits)"},
         {"fc.weight", 0, 0x80, "weight[0][0]: -128: must be -127..127 (8 bits)"},
@@ -423,6 +454,7 @@ int main(void)
         cmocka_unit_test(two_tensors_in_one_place_are_refused),
         cmocka_unit_test(an_extra_tensor_is_refused),
         cmocka_unit_test(codes_and_numbers_outside_their_bounds_are_refused),
+        cmocka_unit_test(offsets_outside_their_bounds_are_refused),
         cmocka_unit_test(every_truncation_is_an_error),
         cmocka_unit_test(every_flipped_byte_is_an_error_or_a_model_that_runs),
         cmocka_unit_test(a_header_of_absurd_length_is_refused),

@@ -86,18 +86,18 @@ static void indices_of_every_width_come_back_row_by_row(void **state)
     uint8_t packed[5 * 67 + 1];
     for (int32_t bits = 1; bits <= 8; bits++)
         for (int32_t row = 1; row <= 67; row++) {
-            nb_level_packing p = {.rows = 5, .row = row, .bits = bits, .level = level};
+            nb_stream p = {.rows = 5, .row = row, .bits = bits, .level = level, .n_tables = 1};
             p.n_levels = bits == 8 ? 255 : 1 << bits;
             for (int32_t i = 0; i < p.n_levels; i++)
                 level[i] = (int8_t)(bits == 8 ? i - 127 : 3 * (i / 2) - 60 + i % 2);
             for (int32_t i = 0; i < 5 * row; i++)
                 weights[i] = level[(i * 29 + bits) % p.n_levels];
             memset(packed, 0xA5, sizeof packed);
-            assert_int_equal(nb_level_bytes(&p), 5 * ((row * bits + 7) / 8));
-            nb_level_pack(packed, weights, &p);
-            assert_int_equal(packed[nb_level_bytes(&p)], 0xA5);
+            assert_int_equal(nb_stream_bytes(&p), 5 * ((row * bits + 7) / 8));
+            nb_stream_pack(packed, weights, &p);
+            assert_int_equal(packed[nb_stream_bytes(&p)], 0xA5);
             int64_t at = -1;
-            assert_int_equal(nb_level_unpack(back, packed, &p, &at), NB_LEVELS_FINE);
+            assert_int_equal(nb_stream_unpack(back, packed, &p, &at), NB_STREAM_FINE);
             assert_memory_equal(back, weights, (size_t)(5 * row));
         }
 }
@@ -107,10 +107,10 @@ static void the_stream_is_little_endian_and_channels_begin_on_a_byte(void **stat
 {
     (void)state;
     static const int8_t level[6] = {-127, -2, 0, 3, 99, 127}, weights[6] = {127, -127, 0, -2, -2, 99};
-    const nb_level_packing p = {.rows = 2, .row = 3, .bits = 3, .level = level, .n_levels = 6};
+    const nb_stream p = {.rows = 2, .row = 3, .bits = 3, .level = level, .n_levels = 6, .n_tables = 1};
     uint8_t packed[4];
-    assert_int_equal(nb_level_bytes(&p), 4);
-    nb_level_pack(packed, weights, &p);
+    assert_int_equal(nb_stream_bytes(&p), 4);
+    nb_stream_pack(packed, weights, &p);
     assert_memory_equal(packed, ((const uint8_t[]){0x85, 0x00, 0x09, 0x01}), 4);
 }
 
@@ -118,15 +118,88 @@ static void indices_beyond_the_table_and_spare_bits_are_refused_where_they_are(v
 {
     (void)state;
     static const int8_t level[6] = {-127, -2, 0, 3, 99, 127};
-    const nb_level_packing p = {.rows = 2, .row = 3, .bits = 3, .level = level, .n_levels = 6};
+    const nb_stream p = {.rows = 2, .row = 3, .bits = 3, .level = level, .n_levels = 6, .n_tables = 1};
     int8_t w[6];
     int64_t at = -1;
-    assert_int_equal(nb_level_unpack(w, (const uint8_t[]){0x85, 0x00, 0x31, 0x01}, &p, &at), NB_LEVELS_BAD_INDEX);
+    assert_int_equal(nb_stream_unpack(w, (const uint8_t[]){0x85, 0x00, 0x31, 0x01}, &p, &at), NB_STREAM_BAD_INDEX);
     assert_int_equal(at, 4); /* 110: index 6 */
-    assert_int_equal(nb_level_unpack(w, (const uint8_t[]){0x85, 0x02, 0x09, 0x01}, &p, &at), NB_LEVELS_SPARE_BITS);
+    assert_int_equal(nb_stream_unpack(w, (const uint8_t[]){0x85, 0x02, 0x09, 0x01}, &p, &at), NB_STREAM_SPARE_BITS);
     assert_int_equal(at, 0);
-    assert_int_equal(nb_level_unpack(w, (const uint8_t[]){0x85, 0x00, 0x09, 0x81}, &p, &at), NB_LEVELS_SPARE_BITS);
+    assert_int_equal(nb_stream_unpack(w, (const uint8_t[]){0x85, 0x00, 0x09, 0x81}, &p, &at), NB_STREAM_SPARE_BITS);
     assert_int_equal(at, 1);
+}
+
+static void distances_from_a_low_come_back_whatever_the_rows(void **state)
+{
+    (void)state;
+    int8_t weights[3 * 33], back[3 * 33], low[3];
+    uint8_t packed[3 * 33 + 1];
+    for (int32_t bits = 1; bits <= 8; bits++)
+        for (int32_t apart = 0; apart < 2; apart++)
+            for (int32_t row = 2; row <= 33; row++) {
+                const int32_t span = bits == 8 ? 254 : (1 << bits) - 1;
+                nb_stream p = {.rows = 3, .row = row, .bits = bits, .low = low};
+                for (int32_t i = 0; i < 3 * row; i++)
+                    weights[i] = (int8_t)(-127 + apart * (i / row) * (254 - span) / 2 + i % row % 2 * span);
+                p.n_low = nb_pack_lows(low, weights, &p);
+                assert_int_equal(p.n_low, apart && span < 254 ? 3 : 1);
+                memset(packed, 0xA5, sizeof packed);
+                nb_stream_pack(packed, weights, &p);
+                assert_int_equal(packed[nb_stream_bytes(&p)], 0xA5);
+                int64_t at = -1;
+                assert_int_equal(nb_stream_unpack(back, packed, &p, &at), NB_STREAM_FINE);
+                assert_memory_equal(back, weights, (size_t)(3 * row));
+            }
+}
+
+static void lows_are_the_smallest_of_all_or_of_each_and_there_are_none_of_what_is_too_far_apart(void **state)
+{
+    (void)state;
+    int8_t low[2] = {99, 99};
+    nb_stream p = {.rows = 2, .row = 2, .bits = 3};
+    assert_int_equal(nb_pack_lows(low, (const int8_t[]){-4, 1, 3, 0}, &p), 1);
+    assert_int_equal(low[0], -4);
+    assert_int_equal(nb_pack_lows(low, (const int8_t[]){-4, 1, 4, 0}, &p), 2); /* a full grid, and it negated */
+    assert_true(low[0] == -4 && low[1] == 0);
+    assert_int_equal(nb_pack_lows(low, (const int8_t[]){-4, 4, 0, 0}, &p), 0);
+}
+
+static void plain_are_narrow_codes_of_8_4_and_2_bits(void **state)
+{
+    (void)state;
+    for (int32_t bits = 1; bits <= 8; bits++) {
+        const int8_t limit = (int8_t)((1 << (bits - 1)) - 1), codes[3] = {limit, (int8_t)-limit, (int8_t)(-limit - 1)};
+        assert_int_equal(nb_pack_plain(codes, 2, bits), bits == 2 || bits == 4 || bits == 8);
+        assert_false(nb_pack_plain(codes, 3, bits));
+    }
+}
+
+static void an_offset_past_127_is_refused(void **state)
+{
+    (void)state;
+    const int8_t low = 125;
+    const nb_stream p = {.rows = 1, .row = 2, .bits = 2, .low = &low, .n_low = 1};
+    int8_t w[2];
+    int64_t at = -1;
+    assert_int_equal(nb_stream_unpack(w, (const uint8_t[]){0x09}, &p, &at), NB_STREAM_FINE);
+    assert_true(w[0] == 126 && w[1] == 127);
+    assert_int_equal(nb_stream_unpack(w, (const uint8_t[]){0x0D}, &p, &at), NB_STREAM_BAD_INDEX);
+    assert_int_equal(at, 1);
+}
+
+/* The second channel has another table. */
+static void every_channel_may_have_levels_of_its_own(void **state)
+{
+    (void)state;
+    static const int8_t level[8] = {-9, -1, 3, 4, -4, -3, 1, 9}, weights[6] = {-9, 4, 3, 9, -4, 1};
+    const nb_stream p = {.rows = 2, .row = 3, .bits = 2, .level = level, .n_levels = 4, .n_tables = 2};
+    uint8_t packed[2];
+    int8_t back[6];
+    int64_t at;
+    nb_stream_pack(packed, weights, &p);
+    assert_true(packed[0] == 0x2C && packed[1] == 0x23);
+    assert_int_equal(nb_stream_unpack(back, packed, &p, &at), NB_STREAM_FINE);
+    assert_memory_equal(back, weights, 6);
 }
 
 int main(void)
@@ -140,6 +213,11 @@ int main(void)
         cmocka_unit_test(indices_of_every_width_come_back_row_by_row),
         cmocka_unit_test(the_stream_is_little_endian_and_channels_begin_on_a_byte),
         cmocka_unit_test(indices_beyond_the_table_and_spare_bits_are_refused_where_they_are),
+        cmocka_unit_test(distances_from_a_low_come_back_whatever_the_rows),
+        cmocka_unit_test(lows_are_the_smallest_of_all_or_of_each_and_there_are_none_of_what_is_too_far_apart),
+        cmocka_unit_test(plain_are_narrow_codes_of_8_4_and_2_bits),
+        cmocka_unit_test(an_offset_past_127_is_refused),
+        cmocka_unit_test(every_channel_may_have_levels_of_its_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

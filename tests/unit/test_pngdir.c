@@ -44,10 +44,12 @@ static void classes_and_files_are_sorted_and_others_ignored(void **state)
     assert_string_equal(i->class_names[0], "cat");
     assert_string_equal(i->class_names[1], "dog");
     static const int32_t levels[] = {40, 10, 20}, labels[] = {0, 1, 1};
+    static const char *const files[] = {"train/cat/a.png", "train/dog/10.PNG", "train/dog/2.png"};
     for (int32_t k = 0; k < 3; k++) {
         int32_t label;
         assert_int_equal(level(d, k, &label), levels[k]);
         assert_int_equal(label, labels[k]);
+        assert_string_equal(nb_data_image_name(d, k), data_fixture_path(f, files[k]));
     }
     nb_data_close(f->ctx, d);
 }

@@ -119,7 +119,7 @@ static void mistakes_in_the_quant_section_are_named(void **state)
 {
     (void)state;
     static const char *const cases[][2] = {
-        {"quant: {weights: {bits: 9}}\n", "quant.weights.bits: 9: must be in 2..8"},
+        {"quant: {weights: {bits: 9}}\n", "quant.weights.bits: 9: must be in 1..8"},
         {"quant: {weights: {range: emma}}\n", "did you mean \"ema\"?"},
         {"quant: {layers: {c3: {weights: {bits: 4}}}}\n", "the model has no such layer"},
         {"quant: {layers: {c1: {wieghts: {bits: 4}}}}\n", "did you mean \"weights\"?"},

@@ -127,7 +127,8 @@ static void minmax_grows_for_activations_and_follows_weights(void **state)
 {
     (void)state;
     const nb_range *q = nb_registry_find(nb_ranges, "minmax");
-    const nb_grid values = nb_grid_make(8, NB_SCHEME_ASYMMETRIC, false), weights = nb_grid_make(8, 0, true);
+    const nb_grid values = nb_grid_make(8, NB_SCHEME_ASYMMETRIC, false),
+                  weights = nb_grid_make(8, NB_SCHEME_SYMMETRIC, true);
     float a[2] = {0}, w[2] = {0};
     q->observe(NULL, a, &(nb_observation){.min = -1, .max = 3, .grid = &values, .first = true});
     q->observe(NULL, a, &(nb_observation){.min = 0, .max = 1, .grid = &values});

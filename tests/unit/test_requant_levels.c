@@ -31,7 +31,7 @@ static nb_requant_spec spec_of(const int8_t *level, int32_t n, double scale, dou
 
 static const int8_t symmetric[4] = {-64, -3, 3, 64}, lopsided[4] = {-64, -3, 3, 70}, with_zero[3] = {-9, 0, 5};
 
-static void a_negative_scale_negates_weights_whose_table_is_symmetric(void **state)
+static void a_negative_scale_negates_weights_and_says_so(void **state)
 {
     (void)state;
     int8_t w[4] = {-64, 3, 3, -3};
@@ -40,18 +40,21 @@ static void a_negative_scale_negates_weights_whose_table_is_symmetric(void **sta
     assert_int_equal(nb_requant_channel(&s, w, 4, &r), NB_REQUANT_DONE);
     assert_memory_equal(w, ((const int8_t[]){64, -3, -3, 3}), 4);
     assert_int_equal(r.bias, 500 - 30 * 61);
+    assert_true(r.negated);
 }
 
-static void a_table_that_is_not_symmetric_refuses_it_and_changes_nothing(void **state)
+static void a_table_that_is_not_symmetric_is_negated_with_its_weights(void **state)
 {
     (void)state;
-    int8_t w[4] = {-64, 3, 3, -3};
-    nb_requant r = {.bias = 77};
+    int8_t w[4] = {-64, 3, 70, -3};
+    nb_requant r;
     const nb_requant_spec s = spec_of(lopsided, 4, -0.001, 0.5), same = spec_of(lopsided, 4, 0.001, 0.5);
-    assert_int_equal(nb_requant_channel(&s, w, 4, &r), NB_REQUANT_UNSYMMETRIC);
-    assert_memory_equal(w, ((const int8_t[]){-64, 3, 3, -3}), 4);
-    assert_int_equal(r.bias, 77);
     assert_int_equal(nb_requant_channel(&same, w, 4, &r), NB_REQUANT_DONE); /* its sign is as it should be */
+    assert_false(r.negated);
+    assert_int_equal(nb_requant_channel(&s, w, 4, &r), NB_REQUANT_DONE);
+    assert_true(r.negated);
+    assert_memory_equal(w, ((const int8_t[]){64, -3, -70, 3}), 4);
+    assert_int_equal(r.bias, 500 + 30 * 6);
 }
 
 static void a_constant_channel_has_zero_weights_where_0_is_a_level(void **state)
@@ -121,8 +124,8 @@ static void a_constant_that_does_not_fit_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_negative_scale_negates_weights_whose_table_is_symmetric),
-        cmocka_unit_test(a_table_that_is_not_symmetric_refuses_it_and_changes_nothing),
+        cmocka_unit_test(a_negative_scale_negates_weights_and_says_so),
+        cmocka_unit_test(a_table_that_is_not_symmetric_is_negated_with_its_weights),
         cmocka_unit_test(a_constant_channel_has_zero_weights_where_0_is_a_level),
         cmocka_unit_test(without_a_level_0_a_constant_channel_is_constant_all_the_same),
         cmocka_unit_test(a_constant_that_does_not_fit_is_refused),

@@ -64,6 +64,58 @@ static void a_table_is_rows_by_columns_by_ways_by_seeds(void **state)
     nb_sweep_close(s);
 }
 
+/* Phases in float are the same however is quantized afterwards; others are not. */
+static void a_float_start_is_shared_by_tables_that_quantize_in_other_ways(void **state)
+{
+    static const char *const format =
+        "config: net.yaml\nout: runs\nseeds: [1]\nstart: {train.phases: [{epochs: 1%s}]}\n"
+        "reference: {train.phases: [{epochs: 2}]}\nhow: {after: quantize}\n"
+        "tables: [{name: t, set: {quant.weights.bits: 4}, rows: {A: {q: 1}}},"
+        " {name: u, set: {quant.weights.bits: 2, x: 3}, rows: {A: {q: 1}}},"
+        " {name: v, set: {quant: {}}, rows: {A: {q: 1}}}]\n";
+    static const char *const quant[] = {"", ", quant: off", ", quant: on"};
+    static const int32_t starts[] = {2, 2, 3};
+    for (int32_t k = 0; k < 3; k++) {
+        char text[1024];
+        nb_sweep *s = NULL;
+        snprintf(text, sizeof text, format, quant[k]);
+        assert_int_equal(open_text(*state, text, &s), NB_OK);
+        assert_int_equal(s->n_runs, 2 * starts[k] + 3);
+        const int32_t first = s->run[nb_sweep_cell_at(s, 0, 0, 0, 0)->run[0]].start,
+                      third = s->run[nb_sweep_cell_at(s, 2, 0, 0, 0)->run[0]].start;
+        assert_int_equal(first == third, k < 2);
+        assert_string_equal(s->run[first].name, k < 2 ? "start/seed1" : "start/t-seed1");
+        nb_sweep_close(s);
+    }
+}
+
+static void a_table_with_seeds_of_its_own_has_only_these(void **state)
+{
+    nb_sweep *s = open_tables(*state, "more_seeds: {within: 0.3, seeds: [3]}\n"
+                                      "tables:\n"
+                                      "  - {name: t, how: after, rows: {A: {q: 1}}}\n"
+                                      "  - {name: u, how: after, rows: {A: {q: 1}}, seeds: [3, 4]}\n");
+    assert_int_equal(s->table[0].n_seeds, 2);
+    assert_int_equal(s->table[0].n_all_seeds, 3);
+    assert_int_equal(s->table[1].n_seeds, 2);
+    assert_int_equal(s->table[1].n_all_seeds, 2);
+    nb_sweep_close(s);
+}
+
+static void a_table_may_have_a_reference_of_its_own(void **state)
+{
+    nb_sweep *s = open_tables(*state, "reference: {q: 7}\n"
+                                      "tables:\n"
+                                      "  - {name: t, how: after, rows: {A: {q: 1}}}\n"
+                                      "  - {name: u, how: after, rows: {A: {q: 1}}, reference: {q: 8}}\n"
+                                      "  - {name: v, how: after, rows: {A: {q: 1}}, reference: {q: 7}}\n");
+    static const char *const want[] = {"q=7", "q=8", "q=7"};
+    for (int32_t t = 0; t < 3; t++)
+        assert_string_equal(s->run[s->table[t].reference[0]].set[0], want[t]);
+    assert_int_equal(s->table[0].reference[1], s->table[2].reference[1]);
+    nb_sweep_close(s);
+}
+
 static void lists_of_maps_are_combined_and_equal_runs_are_one(void **state)
 {
     nb_sweep *s = open_tables(*state, "tables:\n"
@@ -102,9 +154,8 @@ static void mean_and_sample_standard_deviation(void **state)
 
 static void close_cells_of_a_row_get_more_seeds(void **state)
 {
-    nb_sweep *s = open_tables(
-        *state, "more_seeds: {within: 0.5, seeds: [3]}\n"
-                "tables: [{name: t, how: after, seeds: [1], rows: {A: {q: 1}}, columns: {r: [x, y, z]}}]\n");
+    nb_sweep *s = open_tables(*state, "tables: [{name: t, how: after, seeds: [1], more_seeds: {within: 0.5, seeds: "
+                                      "[3]}, rows: {A: {q: 1}}, columns: {r: [x, y, z]}}]\n");
     finish(s, s->cell[0].run[0], 0.900);
     finish(s, s->cell[1].run[0], 0.904);
     finish(s, s->cell[2].run[0], 0.910);
@@ -149,6 +200,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_table_is_rows_by_columns_by_ways_by_seeds, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_float_start_is_shared_by_tables_that_quantize_in_other_ways, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_table_may_have_a_reference_of_its_own, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_table_with_seeds_of_its_own_has_only_these, setup, teardown),
         cmocka_unit_test_setup_teardown(lists_of_maps_are_combined_and_equal_runs_are_one, setup, teardown),
         cmocka_unit_test_setup_teardown(mean_and_sample_standard_deviation, setup, teardown),
         cmocka_unit_test_setup_teardown(close_cells_of_a_row_get_more_seeds, setup, teardown),

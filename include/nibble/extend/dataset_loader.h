@@ -15,6 +15,7 @@ struct nb_dataset {
      * is called too. */
     nb_status (*open)(nb_ctx *ctx, void *st, const char *path, const char *split, nb_dsinfo *info);
     void (*get)(const void *st, int32_t index, uint8_t *hwc, int32_t *label);
+    const char *(*image_name)(const void *st, int32_t index); /* NULL: they have numbers only */
     void (*close)(nb_ctx *ctx, void *st);
 };
 

@@ -12,8 +12,15 @@
 extern "C" {
 #endif
 
-typedef enum { NB_SCHEME_ASYMMETRIC, NB_SCHEME_SYMMETRIC, NB_SCHEME_UNSIGNED } nb_scheme;
-typedef enum { NB_GRANULARITY_CHANNEL, NB_GRANULARITY_TENSOR, NB_GRANULARITY_FULL } nb_granularity;
+/* With b bits: asymmetric 0..2^b-1 with a zero point; symmetric -2^(b-1)..2^(b-1)-1, of weights without the first of these
+ * (narrow); unsigned 0..2^b-1; full, for weights, -2^(b-1)..2^(b-1)-1. */
+typedef enum { NB_SCHEME_ASYMMETRIC, NB_SCHEME_SYMMETRIC, NB_SCHEME_UNSIGNED, NB_SCHEME_FULL } nb_scheme;
+typedef enum {
+    NB_GRANULARITY_CHANNEL,
+    NB_GRANULARITY_TENSOR,
+    NB_GRANULARITY_GROUP,
+    NB_GRANULARITY_FULL
+} nb_granularity;
 
 /* ---- what a quantizer is: four answers, each a table in a file of its own; none knows the others ---- */
 
@@ -24,17 +31,21 @@ typedef struct nb_grid {
     int32_t bits, lo, hi;
     nb_dtype dtype;
     nb_scheme scheme;
-    bool weights;        /* narrow: lo = -hi */
-    const int8_t *level; /* [n_levels] ascending, 0 among them; NULL: every integer */
+    bool weights;
+    const int8_t
+        *level; /* [n_levels] ascending; NULL: every integer. 0 is among them, but for weights of some formats */
     int32_t n_levels;
+    const float
+        *edge; /* [n_levels - 1] where level i ends and i + 1 begins, in units of the scale; NULL: in the middle */
     const float *real; /* [n_levels] levels that are no integers, in units of the scale; the largest is hi. NULL else */
     const nb_format *format; /* rounds scales; NULL: any will do */
     const void *format_attr;
 } nb_grid;
 
-/* Grid of every integer of `bits` for a scheme. Weights (weights = true) use the narrow symmetric grid. */
+/* Grid of every integer of `bits` for a scheme. */
 NB_API nb_grid nb_grid_make(int32_t bits, nb_scheme scheme, bool weights);
-/* The grid of a format; level [256] holds its levels, if it has any, as long as the grid is used. */
+/* The grid of a format; level [256] holds its levels, if it has any, as long as the grid is used. Of a format with a book
+ * n_levels is known, the levels are not: nb_grid_book. */
 NB_API nb_grid nb_grid_of(const nb_format *f, const void *attr, int32_t bits, nb_scheme scheme, bool weights,
                           int8_t *level);
 /* Of a grid without levels: those of its format that are no integers, if it has such at these bits. real [256] as
@@ -50,17 +61,20 @@ NB_API void nb_params_cover(const nb_grid *g, float lo, float hi, float *scale, 
 NB_API bool nb_grid_has_zero(const nb_grid *g);
 /* The zero point nearest to z, of a grid that has one: a code. */
 NB_API int32_t nb_grid_zero(const nb_grid *g, float z);
-/* The level nearest to v, which is in units of the scale; of two the smaller in size. */
+/* The level nearest to v, which is in units of the scale; of two the smaller in size. With edges the level that has v. */
 NB_API int32_t nb_grid_nearest(const nb_grid *g, float v);
 /* The same for every grid, real ones included (of two levels of these the one that is an even number from 0). */
 NB_API float nb_grid_round(const nb_grid *g, float v);
+/* Levels and edges that follow from a range's state, for formats that have them so: level [n_levels], edge [n_levels - 1]
+ * are filled in, and are g's from then on. */
+NB_API void nb_grid_book(nb_grid *g, const float *state, int8_t *level, float *edge);
 
 /* 1. What does a code mean? Files format_<name>.c, listed in formats.def. Codes are always integers -127..127; a format
- * says which of them there are and what scales they can have. Real 0 is a code of all. */
+ * says which of them there are and what scales they can have. Real 0 is a code of every activation. */
 struct nb_format {
     NB_ENTRY;
-    const void *attr; /* of one without keys: what its functions get */
-    int32_t max_bits; /* more do not fit -127..127; 0: the 8 there are */
+    const void *attr;           /* of one without keys: what its functions get */
+    int32_t min_bits, max_bits; /* others are no such codes, or do not fit -127..127; 0: the 2 and 8 there are */
     bool weights_only;
     /* Writes the integers that are codes of weights, ascending, at most 2^bits, and returns how many; NULL or 0: all of
      * the grid. */
@@ -68,9 +82,21 @@ struct nb_format {
     /* Where levels gives none, what they are in units of the scale: as far above 0 as below, the largest a whole number.
      * A network with such a quantizer is simulated. NULL or 0: there are only integers. */
     int32_t (*reals)(const void *attr, int32_t bits, float *level);
-    int32_t (*width)(
-        const void *attr); /* bits of a code, where the format's keys say them; NULL: the key `bits` does */
+    /* Bits of a code, where the format's keys say them; NULL: the key `bits` does. */
+    int32_t (*width)(const void *attr);
     float (*scale)(const void *attr, float wanted); /* not below wanted; NULL: wanted itself */
+    /* The scale's rule belongs to such codes: no other range can be named. Its attributes are the format's. NULL: any. */
+    const nb_range *range;
+    /* Levels that the weights decide, every channel its own: n_levels = 2^bits of them, from the state of `range`. */
+    void (*book)(const void *attr, const float *state, int32_t bits, int8_t *level);
+    /* Where levels end, in units of the range's scale, if not in the middle to the next: edge [n_levels - 1], ascending. */
+    void (*edges)(const void *attr, const float *state, int32_t n_levels, float *edge);
+    /* What is wrong with the attributes, in words that follow the format's name, or NULL; no function: nothing ever is. */
+    const char *(*fault)(const void *attr);
+    /* The largest of what all nodes with these attributes want is the scale of all; nothing is learned. */
+    bool one_scale;
+    /* Straight-through up to this |w|, which may be INFINITY; 0: up to half a step beyond the last level. */
+    float passes;
 };
 
 /* Values one by one, for observers that look at some of them: a fused chain has not stored them, but can say each. */
@@ -102,14 +128,15 @@ typedef struct {
     bool weights, logits; /* logits: the network's output, with output_bits */
 } nb_range_use;
 
-/* 2. Where does the grid lie? Files range_<name>.c, listed in ranges.def. state: n_state floats per channel, the range's
+/* 2. Where does the grid lie? Files range_<name>.c, listed in ranges.def. state: n_state floats per channel (or group), the range's
  * ends first, all zero before the first observation; of activations n_history more, which only observe() reads: what
  * earlier batches were like (weights are looked at anew each time). In the BUFFER leaf "<fake-quant>.state" one more
  * follows them: 1 once something was observed. */
 struct nb_range {
     NB_ENTRY;
     int32_t n_state, n_history;
-    bool data_free; /* of activations: the state does not depend on their values */
+    int32_t n_state_per_level; /* times 2^bits more floats, behind the n_state */
+    bool data_free;            /* of activations: the state does not depend on their values */
     /* The name of the method that takes its place, attributes and all; NULL: itself. */
     const char *(*pick)(const nb_range_use *use);
     /* true: cannot be used so, and why[size] says what is missing and what would do; NULL: can be used everywhere. */
@@ -205,7 +232,7 @@ struct nb_rounding {
 
 /* One section `weights:` or `activations:`. */
 typedef struct {
-    int32_t bits, granularity, scheme;
+    int32_t bits, granularity, group, scheme;
     const char *format, *range, *learn, *rounding;
 } nb_quant_keys;
 
@@ -234,7 +261,7 @@ typedef struct {
 /* The parameters of a fake-quant node from its current state, and for a weight node the codes of the current weights:
  * what the next evaluation would use, without running anything. use: of a weight node, else NULL. q->scale and q->zero
  * must have room for the channels; codes [count] may be NULL. */
-NB_API int32_t nb_fakequant_channels(const nb_node *fq);
+NB_API int32_t nb_fakequant_channels(const nb_node *fq); /* scales it has: 1, or one per output channel */
 NB_API bool nb_fakequant_of_weights(const nb_node *fq);
 NB_API nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_use *use, nb_qparams *q,
                                        int8_t *codes);

@@ -22,8 +22,10 @@ typedef struct {
 } nb_shape;
 
 /* Quantization parameters: the ONLY thing that crosses from training to integers. A network that is simulated has them
- * beside floats, for who wants to know; dtype is then NB_F32 where codes cannot be integers, and n also counts (output, input) channels of weights.
- * n is 1 (per tensor) or the number of output channels (axis 0 of OHWI weights). Weights have zero = 0 and lo = -hi.
+ * beside floats, for who wants to know; dtype is then NB_F32 where codes cannot be integers, and n also counts (output,
+ * input) channels of weights.
+ * n is 1 (per tensor) or the number of output channels (axis 0 of OHWI weights). Tensors of weights hold code - zero, which fits
+ * -127..127, so that real = scale * what is there; lo, hi and zero are of the grid as it is without that.
  * With a table of levels codes are these integers alone; bits is then the width of an index into it, as it is stored. */
 typedef struct {
     int32_t bits, n;
@@ -31,8 +33,9 @@ typedef struct {
     nb_dtype dtype;      /* of codes: NB_U8 or NB_S8 */
     float *scale;        /* [n], > 0 and normal */
     int32_t *zero;       /* [n], lo <= zero <= hi */
-    const int8_t *level; /* [n_levels] ascending, -127..127; NULL: every integer lo..hi */
+    const int8_t *level; /* [n_tables][n_levels] each ascending, -127..127; NULL: every integer lo..hi */
     int32_t n_levels;    /* at most 2^bits */
+    int32_t n_tables;    /* 1, or n: a table for each channel; 0 without levels */
 } nb_qparams;
 
 typedef struct {

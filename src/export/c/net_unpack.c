@@ -38,3 +38,21 @@ net_HELPER void net_levels(int8_t *to, const uint8_t *from, const int8_t *level,
     }
 }
 /* ==== */
+
+/* ==== cgen_text_offsets ==== */
+/* n weights from their distances to `low`, `bits` bits each, a little-endian stream. */
+net_HELPER void net_offsets(int8_t *to, const uint8_t *from, int32_t low, int32_t bits, int32_t n)
+{
+    uint32_t stream = 0;
+    int32_t have = 0;
+    for (; n > 0; n--) {
+        if (have < bits) {
+            stream |= (uint32_t)*from++ << have;
+            have += 8;
+        }
+        *to++ = (int8_t)(low + (int32_t)(stream & (((uint32_t)1 << bits) - 1)));
+        stream >>= bits;
+        have -= bits;
+    }
+}
+/* ==== */

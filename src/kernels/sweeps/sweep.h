@@ -21,14 +21,21 @@ enum { NB_GRAD_BLOCK = 8 };
 #include "kernels/sweeps/sweep_list.def"
 #undef SWEEP
 
-/* A table of levels, ascending integers of -127..127 with 0 among them: the nearest of each half step of value / scale. */
+/* A table of levels, ascending integers of -127..127: the nearest of each half step of value / scale, or edges. */
 enum { NB_HALF_STEPS = 257 };
 typedef struct {
     int8_t near[2][NB_HALF_STEPS]; /* of values >= 0 and < 0: those in ((k - 1) / 2, k / 2] in size, the last: above */
     float most;                    /* the largest size */
+    float passes;                  /* what is inside, of |x|; 0: up to half a step beyond the largest */
+    const int8_t *level;           /* [n] and [n - 1]: with edges, `near` is not looked at */
+    const float *edge;
+    int32_t n;
 } nb_klevels;
 void nb_k_levels(nb_klevels *t, const int8_t *level, int32_t n);
-/* As nb_k_quantize, to the nearest level, of two the smaller in size; inside is up to half a step beyond the largest. */
+/* The same with edges, as they are in nb_grid (extend/quant.h): level and edge are kept. */
+void nb_k_levels_at(nb_klevels *t, const int8_t *level, const float *edge, int32_t n);
+/* As nb_k_quantize, to the nearest level, of two the smaller in size; inside is up to half a step beyond the largest, unless
+ * the table says otherwise. NaN gives 0, or the level it is nearest to. */
 void nb_k_quantize_levels(uint8_t *codes, uint8_t *mask, const float *x, int64_t n, float scale, const nb_klevels *t);
 
 /* A table of up to NB_REALS levels that are no integers, ascending, with 0 among them, the largest as large as the
