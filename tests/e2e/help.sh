@@ -44,9 +44,9 @@ for name in experiment data datasets augment layers model blocks quant formats r
     run 0 keys "$name"
     [ -s "$WORK/out" ] || die "keys $name prints nothing"
 done
-run 0 keys batch
-[ "$(wc -l <"$WORK/out")" = 2 ] || die "keys batch: one title, one key"
-says '1..65536'
+run 0 keys nesterov
+[ "$(wc -l <"$WORK/out")" = 2 ] || die "keys nesterov: one title, one key"
+says 'look ahead'
 run 0 keys ranges
 for name in minmax ema mse; do says "$name - "; done
 run 0 keys formats
