@@ -84,8 +84,8 @@ static bool take_slopes(check *c, int32_t k, int32_t samples)
     nb_rng rng = nb_rng_make(17, (uint64_t)k);
     c->slope[k] = malloc((size_t)samples * sizeof *c->slope[k]);
     for (int32_t s = 0; c->slope[k] && s < samples; s++)
-        c->slope[k][s] = ref_layer_slope(c->n, c->r, c->in, k,
-                                         sampled(&rng, s, samples, nb_count(&c->n->in[k]->out)), c->dy, c->y);
+        c->slope[k][s] =
+            ref_layer_slope(c->n, c->r, c->in, k, sampled(&rng, s, samples, nb_count(&c->n->in[k]->out)), c->dy, c->y);
     return c->slope[k];
 }
 

@@ -40,7 +40,8 @@ static void walk(const nb_geom *g, visit_fn *visit, double *out, const double *a
                             continue;
                         size_t y = ((size_t)oy * (size_t)g->ow + (size_t)ox) * (size_t)g->oc + (size_t)oc;
                         size_t x = ((size_t)iy * (size_t)g->w + (size_t)ix) * (size_t)g->c + (size_t)(oc / ocg * cg);
-                        size_t w = (((size_t)oc * (size_t)g->kh + (size_t)ky) * (size_t)g->kw + (size_t)kx) * (size_t)cg;
+                        size_t w =
+                            (((size_t)oc * (size_t)g->kh + (size_t)ky) * (size_t)g->kw + (size_t)kx) * (size_t)cg;
                         visit(out, a, b, y, x, w, (size_t)cg);
                     }
 }
