@@ -22,7 +22,7 @@ endif
 # Warnings are for plain builds: under a sanitizer gcc warns about its own instrumentation.
 WARN := $(if $(SAN),,-Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wcast-qual \
         -Wpointer-arith -Wwrite-strings -Wundef -Wformat=2 $(if $(filter 1,$(WERROR)),-Werror))
-OPT_release := $(if $(SAN),-O1,-O3) -g# sanitizers look at the same code at any level
+OPT_release := $(if $(SAN),-O1 -g1,-O3 -g)# sanitizers look at the same code at any level; -g1 is what their stack traces need
 OPT_debug   := -Og -g3 -DNB_DEBUG=1
 # ONNX is there when protobuf-c, its compiler and the schema are (libonnx-dev); ONNX=0 builds without.
 ONNX_PROTO  := $(firstword $(wildcard /usr/include/onnx/onnx.proto /usr/local/include/onnx/onnx.proto))
@@ -87,7 +87,9 @@ $(TESTS): $(B)/%: $(B)/%.o $(B)/libref.a $(B)/libbench.a $(B)/libnibble.a
 # With SAN=fuzzer-no-link,... the engine brings main(); else replay.c does.
 $(FUZZERS): $(B)/%: $(B)/%.o $(if $(findstring fuzzer,$(SAN)),,$(B)/tests/fuzz/replay.o) $(B)/libref.a $(B)/libnibble.a
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) $(if $(findstring fuzzer,$(SAN)),-fsanitize=fuzzer) -o $@ $^ $(LIBS)
-$(B)/tests/%.o: FLAGS += -Itests
+# Tests are compiled in half the time so; the oracles below tests/ref are worth more.
+$(B)/tests/%.o: FLAGS += -Itests $(if $(filter release,$(MODE)),$(if $(SAN),-O0,-O1) -g1)
+$(B)/tests/ref/%.o: FLAGS += $(if $(filter release,$(MODE)),-O2)
 # clang's sanitizers take minutes over these templates; gcc's look at them, and the tests put guard pages around every buffer.
 ifneq ($(and $(SAN),$(findstring clang,$(CC))),)
 SLOW_TEMPLATES := float/fconv_generic float/fconv_avx2 float/fconv_avx512 integer/iconv_avx512 integer/iconv_vnni grad16/qgrad_avx512 grad16/qgrad_vnni

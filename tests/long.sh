@@ -6,7 +6,7 @@
 #   NETWORKS=2000 FUZZ_SECONDS=60 SUITES="bookworm trixie forky" PYTHON=python3 in the environment
 # shellcheck disable=SC2086 # MAKE and all are words
 set -u
-all="networks exported threads fuzz python arm emulated mcu fresh"
+all="networks exported threads sanitizers fuzz python arm emulated mcu fresh"
 export NB_QUIET=1 NB_TIMEOUT=${NB_TIMEOUT:-36000}
 count=${NETWORKS:-2000}
 for name in "$@"; do
@@ -29,6 +29,15 @@ exported() {
 }
 threads() {
     OMP_NUM_THREADS=4 part "all unit and property tests on 4 threads, gcc, TSan" $MAKE CC=gcc SAN=thread check-fast
+}
+sanitizers() {
+    local san="CC=clang SAN=address,undefined OMP=0"
+    if links clang -fsanitize=address,undefined; then
+        part "unit and property tests, clang, ASan and UBSan" $MAKE $san check-fast
+        part "fuzz corpus, clang, ASan and UBSan" $MAKE $san fuzz-replay
+    else
+        leave_out "unit and property tests and fuzz corpus, clang, ASan and UBSan" "there is no clang with these sanitizers here"
+    fi
 }
 fuzz() {
     if command -v clang >/dev/null; then

@@ -33,6 +33,15 @@ part() {
     echo "     ($(($(date +%s) - start)) s, processor $((processor - cpu)) s; $(($(date +%s) - begin)) s since the beginning)"
 }
 
+links() { # COMMAND...: makes a program of anything at all?
+    local to code
+    to=$(mktemp)
+    echo 'int main(void) { return 0; }' | "$@" -x c -o "$to" - 2>/dev/null
+    code=$?
+    rm -f "$to"
+    return $code
+}
+
 # leave_out NAME WHY: a part that cannot run here.
 leave_out() {
     skipped=$((skipped + 1))

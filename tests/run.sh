@@ -16,10 +16,10 @@ run_one() { # run_one FOLDER NUMBER PROGRAM: leaves NUMBER.out, NUMBER.rc, NUMBE
     case $program in */*) ;; *) program=./$program ;; esac
     export WORK="$at.work"
     mkdir "$WORK"
-    start=$(date +%s)
+    start=$EPOCHSECONDS
     timeout -k 10 "${NB_TIMEOUT:-300}" "$program" >"$at.out" 2>&1 </dev/null
     echo $? >"$at.rc"
-    echo $(($(date +%s) - start)) >"$at.seconds"
+    echo $((EPOCHSECONDS - start)) >"$at.seconds"
     rm -rf "$WORK"
 }
 
@@ -41,17 +41,18 @@ done | xargs -0 -r -n 2 -P "${NB_JOBS:-$(nproc)}" "$0" --one "$scratch"
 # Sets ok, skip and wrong from a cmocka report. A test that crashes its program never reports: what was announced and did not pass
 # has failed.
 count_report() {
-    ok=$(grep -c '^\[       OK \]' "$1")
-    skip=$(grep -c '^\[  SKIPPED \] [^0-9]' "$1")
-    wrong=$(sed -n 's/^\[==========\].* Running \([0-9]*\) test(s).*/\1/p' "$1" | awk '{ n += $1 } END { print n + 0 }')
-    wrong=$((wrong - ok - skip))
+    read -r ok skip wrong <<<"$(awk '
+        /^\[       OK \]/ { ok++ }
+        /^\[  SKIPPED \] [^0-9]/ { skip++ }
+        sub(/^\[==========\].* Running /, "") && /^[0-9]+ test\(s\)/ { announced += $1 }
+        END { print ok + 0, skip + 0, announced - ok - skip }' "$1")"
     [ "$rc" = 0 ] && wrong=0
     [ "$rc" != 0 ] && [ "$wrong" -le 0 ] && wrong=1
 }
 
 passed=0 failed=0 skipped=0 bad="" i=0
 for program in "$@"; do
-    out="$scratch/$i.out" rc=$(cat "$scratch/$i.rc") seconds=$(cat "$scratch/$i.seconds")
+    out="$scratch/$i.out" rc=$(<"$scratch/$i.rc") seconds=$(<"$scratch/$i.seconds")
     i=$((i + 1)) ok=0 skip=0 wrong=0
     case $program in
     *.sh) case $rc in 0) ok=1 ;; 77) skip=1 rc=0 ;; *) wrong=1 ;; esac ;;

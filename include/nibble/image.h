@@ -1,4 +1,4 @@
-/* image.h - one PNG file to the u8 pixels a network sees. */
+/* image.h - one PNG file to the u8 pixels a network sees, and back. */
 #ifndef NIBBLE_IMAGE_H
 #define NIBBLE_IMAGE_H
 
@@ -26,6 +26,10 @@ NB_API nb_status nb_png_decode(nb_ctx *ctx, const char *name, const uint8_t *byt
                                uint8_t *hwc);
 /* Size from the header alone, and 1 or 3 channels (alpha does not count; a palette counts as colour). */
 NB_API nb_status nb_png_size(nb_ctx *ctx, const char *path, int32_t *h, int32_t *w, int32_t *c);
+/* The other way: hwc [h, w, c] as a PNG file in memory, c 1..4 (grey, with alpha, colour, with alpha). *out is freed with
+ * nb_free. */
+NB_API nb_status nb_png_write(nb_ctx *ctx, const uint8_t *hwc, int32_t h, int32_t w, int32_t c, uint8_t **out,
+                              size_t *len);
 
 #ifdef __cplusplus
 }

@@ -15,6 +15,7 @@
 /* Sums of one layer over all images. */
 typedef struct {
     double signal, noise;  /* cumulative */
+    double *bias;          /* what it comes to */
     double *mean, *square; /* [channels] of the float value before the relu, and its square */
     double *error[2];      /* [channels] quantized less float; of every other image */
     int64_t rows[2];
@@ -140,9 +141,10 @@ static nb_status make_sums(work *w)
     for (int32_t i = 0; i < w->out->n_layers; i++) {
         layer_sums *s = &w->sums[i];
         const size_t c = (size_t)nb_channels(&nb_probe_layer_at(w->p, i)->linear->out);
-        s->mean = nb_arena_array(a, 4 * c, sizeof(double));
+        s->mean = nb_arena_array(a, 5 * c, sizeof(double));
         if (!s->mean)
             return NB_E_NOMEM;
+        s->bias = s->mean + 4 * c;
         s->square = s->mean + c;
         s->error[0] = s->square + c;
         s->error[1] = s->error[0] + c;
@@ -159,15 +161,18 @@ static void settle_bias(const work *w, int32_t l)
     double sum = 0, rest = 0;
     y->channels = nb_channels(&nb_probe_layer_at(w->p, l)->linear->out);
     y->worst_channel = -1;
+    y->error = s->bias;
     int32_t alive = 0;
     for (int32_t k = 0; k < y->channels; k++) {
         const double rows = (double)(s->rows[0] + s->rows[1]), mean = s->mean[k] / rows;
         const double deviation = sqrt(fmax(s->square[k] / rows - mean * mean, 0));
+        s->bias[k] = NAN;
         if (!(deviation > 1e-6 * fabs(mean))) /* a channel that is constant has no unit to say it in */
             continue;
         const double error = (s->error[0][k] + s->error[1][k]) / rows / deviation;
         const double odd = s->rows[1] ? s->error[1][k] / (double)s->rows[1] / deviation : error;
         const double even = s->error[0][k] / (double)s->rows[0] / deviation;
+        s->bias[k] = error;
         if (y->worst_channel < 0 || fabs(error) > fabs(y->bias)) {
             y->worst_channel = k;
             y->bias = error;

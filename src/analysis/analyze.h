@@ -34,7 +34,8 @@ typedef struct {
      * other image is taken away from the rest. */
     int32_t channels, worst_channel;
     double bias, bias_all, bias_after;
-    double cost; /* of its two quantizers together */
+    const double *error; /* [channels] the same of each; NaN: the channel is constant */
+    double cost;         /* of its two quantizers together */
     bool negligible;
 } nb_analysis_layer;
 

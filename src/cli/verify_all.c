@@ -190,8 +190,7 @@ static nb_status run_all(verify_job *j)
     NB_TRY(verify_compiled(j));
     NB_TRY(verify_onnx(j));
     cli_progress_clear(&j->progress);
-    NB_TRY(print(j));
-    return judge(j);
+    return NB_OK;
 }
 
 static nb_status check_fit(const verify_job *j, const nb_dsinfo *d)
@@ -204,10 +203,10 @@ static nb_status check_fit(const verify_job *j, const nb_dsinfo *d)
 }
 
 /* What is allocated here is freed here, after everything ran. */
-static nb_status with_images(verify_job *j, const cli_images *images)
+static nb_status with_images(verify_job *j, const nb_data *data)
 {
     nb_ctx *ctx = j->c->ctx;
-    const nb_dsinfo *d = nb_data_info(images->data);
+    const nb_dsinfo *d = nb_data_info(data);
     const size_t logits = (size_t)j->n * (size_t)j->m->classes * sizeof(int32_t);
     j->image_bytes = (size_t)d->h * (size_t)d->w * (size_t)d->c;
     uint8_t *pixels = nb_alloc(ctx, (size_t)j->n * j->image_bytes);
@@ -215,7 +214,7 @@ static nb_status with_images(verify_job *j, const cli_images *images)
     j->got = nb_alloc(ctx, logits);
     nb_status st = pixels && j->want && j->got ? NB_OK : NB_E_NOMEM;
     for (int32_t i = 0, label; st == NB_OK && i < j->n; i++)
-        nb_data_get(images->data, i, pixels + (size_t)i * j->image_bytes, &label);
+        nb_data_get(data, i, pixels + (size_t)i * j->image_bytes, &label);
     j->pixels = pixels;
     if (st == NB_OK)
         st = run_all(j);
@@ -225,12 +224,27 @@ static nb_status with_images(verify_job *j, const cli_images *images)
     return st;
 }
 
-static nb_status with_model(verify_job *j, cli_model *m, outside *o)
+nb_status verify_implementations(verify_job *j, const nb_data *data)
+{
+    cli *c = j->c;
+    outside o = {0};
+    int32_t seconds;
+    NB_TRY(cli_count(c, "--timeout", DEFAULT_SECONDS, MAX_SECONDS, &seconds));
+    NB_TRY(check_fit(j, nb_data_info(data)));
+    j->python = cli_value(c, "--python");
+    j->seconds = seconds;
+    j->o = &o;
+    nb_status st = outside_open(c, &o);
+    if (st == NB_OK)
+        st = with_images(j, data);
+    outside_close(&o);
+    return st;
+}
+
+static nb_status with_model(verify_job *j, cli_model *m)
 {
     cli *c = j->c;
     cli_images images;
-    int32_t seconds;
-    NB_TRY(cli_count(c, "--timeout", DEFAULT_SECONDS, MAX_SECONDS, &seconds));
     NB_TRY(cli_model_open(c, c->arg[0], BATCH, m));
     NB_TRY(cli_model_need_integers(c, m, "verify"));
     if (!m->experiment.config)
@@ -238,26 +252,21 @@ static nb_status with_model(verify_job *j, cli_model *m, outside *o)
     NB_TRY(cli_experiment_split(c, &m->experiment, "test", &images));
     NB_TRY(cli_images_count(c, DEFAULT_IMAGES, images.n, "test", &j->n));
     j->m = m->integers;
-    NB_TRY(check_fit(j, nb_data_info(images.data)));
-    NB_TRY(outside_open(c, o));
-    j->o = o;
-    j->seconds = seconds;
-    return with_images(j, &images);
+    NB_TRY(verify_implementations(j, images.data));
+    NB_TRY(print(j));
+    return judge(j);
 }
 
 nb_status verify_all(cli *c)
 {
     cli_model m = {0};
-    outside o = {0};
     verify_job *j = nb_alloc(c->ctx, sizeof *j);
     if (!j)
         return NB_E_NOMEM;
     j->c = c;
-    j->python = cli_value(c, "--python");
     cli_progress_init(&j->progress, false);
-    nb_status st = with_model(j, &m, &o);
+    nb_status st = with_model(j, &m);
     cli_progress_clear(&j->progress); /* after a failure */
-    outside_close(&o);
     cli_model_close(c, &m);
     nb_free(c->ctx, j);
     return st;

@@ -35,6 +35,9 @@ nb_check_row *verify_add(verify_job *j, nb_check_kind kind, const char *name);
 void verify_count(const verify_job *j, const int32_t *got, nb_check_row *r);
 void verify_count_floats(const verify_job *j, const float *got, nb_check_row *r);
 
+/* Fills in j->row on the first j->n images; j->c, j->m, j->n, j->progress are given. What differs is in the rows. */
+nb_status verify_implementations(verify_job *j, const nb_data *data);
+
 /* The exported C, compiled here. */
 nb_status verify_compiled(verify_job *j);
 /* The exported ONNX model in ONNX Runtime. */

@@ -145,7 +145,7 @@ bool nb_layer_rows_refuse(const nb_node *mac, char *why, size_t size)
     }
     nb_grid grid = nb_grid_of(a->format, a->format_attr, a->bits, a->scheme, true, level);
     nb_grid_take_reals(&grid, real);
-    if (a->format->book || a->format->edges || grid.level || grid.real)
+    if (a->format->book || a->format->edges || a->format->blocks || grid.level || grid.real)
         snprintf(why, size, "format %s has not every integer as a code; uniform, pow2 or fixed would do",
                  a->format->name);
     else if (a->learning->warp)

@@ -18,7 +18,7 @@
 #include <string.h>
 
 typedef struct {
-    int32_t iterations, batch, refine, images;
+    int32_t iterations, rows, refine, images;
     float lr, lambda, warmup;
 } adaround_attr;
 
@@ -26,7 +26,7 @@ extern const nb_post_step nb_post_step_adaround;
 
 static const nb_key adaround_keys[] = {
     NB_KEY_INT(adaround_attr, iterations, "1000", 1, 1000000, "steps of learning for each layer"),
-    NB_KEY_INT(adaround_attr, batch, "1024", 1, 65536, "output pixels that a step looks at"),
+    NB_KEY_INT(adaround_attr, rows, "1024", 1, 65536, "output pixels that a step looks at"),
     NB_KEY_INT(adaround_attr, refine, "4", 0, 100,
                "sweeps at the end, at most, in which the other code of every single weight is tried"),
     NB_KEY_INT(adaround_attr, images, "0", 0, INT32_MAX,
@@ -268,7 +268,7 @@ static nb_status adaround_run(const nb_post_input *in, const void *attr, char *s
     const adaround_attr *a = attr;
     const int32_t n = a->images ? a->images : in->n;
     state s = {.in = in,
-               .keys = {a->iterations, a->batch, a->refine, a->lr, a->lambda, a->warmup},
+               .keys = {a->iterations, a->rows, a->refine, a->lr, a->lambda, a->warmup},
                .pair = {.floats = in->floats, .data = in->data, .indices = in->indices, .n = n}};
     if (n > in->n || n < 1)
         return nb_fail(in->graph->ctx, NB_E_CONFIG,

@@ -1,4 +1,4 @@
-/* table.c - collects typed cells in an arena and renders them twice: aligned for a terminal, exact for JSON.
+/* table.c - collects typed cells in an arena and renders them: aligned for a terminal, exact for programs, as HTML.
  *
  * A cell keeps its value, not its text, because JSON wants all digits and a terminal a few. Every row has one cell per
  * column. */
@@ -9,6 +9,7 @@
 #include "base/numtext.h"
 #include "base/textbuf.h"
 #include "base/utf8.h"
+#include "report/html.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -403,6 +404,54 @@ nb_status nb_table_print_markdown(const nb_table *t, char **out)
             put_markdown_cell(&text, render(&r->cells[i], buf));
         nb_text_add(&text, "|\n");
     }
+    return nb_text_take(&text, out);
+}
+
+/* ---- HTML ---- */
+
+static void put_html_cell(nb_text *out, const char *tag, nb_table_align align, const char *s)
+{
+    nb_text_printf(out, "<%s%s>", tag, align == NB_RIGHT ? " class=\"r\"" : "");
+    nb_html_add(out, s);
+    nb_text_printf(out, "</%s>", tag);
+}
+
+/* The rows, or the footers. */
+static void put_html_rows(nb_text *out, const nb_table *t, bool footers)
+{
+    char buf[CELL_BYTES];
+    bool any = false;
+    for (const row *r = t->first; r; r = r->next) {
+        if (r->footer != footers)
+            continue;
+        nb_text_add(out, any ? "<tr>" : footers ? "<tfoot>\n<tr>" : "<tbody>\n<tr>");
+        any = true;
+        for (int32_t i = 0; i < t->n_columns; i++)
+            put_html_cell(out, "td", t->columns[i].align, render(&r->cells[i], buf));
+        nb_text_add(out, "</tr>\n");
+    }
+    if (any)
+        nb_text_add(out, footers ? "</tfoot>\n" : "</tbody>\n");
+}
+
+nb_status nb_table_print_html(const nb_table *t, const char *caption, char **out)
+{
+    if (t->st != NB_OK)
+        return t->st;
+    nb_text text;
+    nb_text_init(t->ctx, &text);
+    if (caption) { /* not in the table: it would be as wide, and be scrolled with it */
+        nb_text_add(&text, "<div class=\"note\">");
+        nb_html_add(&text, caption);
+        nb_text_add(&text, "</div>\n");
+    }
+    nb_text_add(&text, "<div class=\"wide\"><table>\n<thead><tr>");
+    for (int32_t i = 0; i < t->n_columns; i++)
+        put_html_cell(&text, "th", t->columns[i].align, t->columns[i].header);
+    nb_text_add(&text, "</tr></thead>\n");
+    put_html_rows(&text, t, false);
+    put_html_rows(&text, t, true);
+    nb_text_add(&text, "</table></div>\n");
     return nb_text_take(&text, out);
 }
 

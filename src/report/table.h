@@ -1,5 +1,5 @@
 /* table.h - rows of named values, as aligned text for people or as a JSON array of objects for scripts, from the same
- * calls, or as CSV or Markdown:
+ * calls, or as CSV, Markdown or HTML:
  *
  *   nb_table *t;
  *   NB_TRY(nb_table_create(ctx, &t));
@@ -52,6 +52,9 @@ nb_status nb_table_print_json(const nb_table *t, char **out);
 nb_status nb_table_print_csv(const nb_table *t, char **out);
 /* A table of GitHub's Markdown, with the texts that a terminal shows. */
 nb_status nb_table_print_markdown(const nb_table *t, char **out);
+
+/* An HTML table in a box that scrolls sideways, footers in <tfoot>; caption may be NULL. */
+nb_status nb_table_print_html(const nb_table *t, const char *caption, char **out);
 
 typedef enum { NB_TABLE_TEXT, NB_TABLE_CSV, NB_TABLE_JSON, NB_TABLE_MARKDOWN } nb_table_format;
 nb_status nb_table_print_as(const nb_table *t, nb_table_format format, char **out);

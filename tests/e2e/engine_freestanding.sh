@@ -85,10 +85,11 @@ if [ "$(uname -m)" = x86_64 ]; then
         links_and_runs ia32 "$CC" -m32 -mgeneral-regs-only
     fi
     build avx2 "$CC" -mavx2
-    for machine in cascadelake alderlake sapphirerapids; do # AVX-512 and VNNI; AVX-VNNI; AMX
+    for machine in sapphirerapids cascadelake; do # every variant; what an older compiler has of them
         supports "$CC" "-march=$machine" || continue
         build "$machine" "$CC" "-march=$machine"
         only_memcpy_and_memset "$machine"
+        break
     done
     only_memcpy_and_memset avx2
     # Scalar and packed float arithmetic, conversions, comparisons; moves and logic in vector registers are integers' too.

@@ -44,9 +44,9 @@ for name in experiment data datasets augment layers model blocks quant formats r
     run 0 keys "$name"
     [ -s "$WORK/out" ] || die "keys $name prints nothing"
 done
-run 0 keys batch
-[ "$(wc -l <"$WORK/out")" = 2 ] || die "keys batch: one title, one key"
-says '1..65536'
+run 0 keys nesterov
+[ "$(wc -l <"$WORK/out")" = 2 ] || die "keys nesterov: one title, one key"
+says 'look ahead'
 run 0 keys ranges
 for name in minmax ema mse; do says "$name - "; done
 run 0 keys formats
@@ -74,7 +74,7 @@ while read -r path; do
 done <"$WORK/paths"
 sed -n 's/^  \(-[a-z], \)\{0,1\}\(--[a-z-]*\).*/\2/p' "$WORK/help" | sort -u >"$WORK/options"
 [ "$(wc -l <"$WORK/options")" -gt 20 ] || die "there are more than 20 options"
-{ cat "$WORK/help"; grep -hE 'current/nibble [a-z]' README.md experiments/*/README.md; grep -vE '^ *-|linker: |tf2onnx' "$WORK/strings"; } |
+{ cat "$WORK/help"; grep -hE 'current/nibble [a-z]' README.md experiments/*/README.md; grep -vE '^ *-|linker: |tf2onnx|var\(--' "$WORK/strings"; } |
     grep -ohE '(^|[ (`])--[a-z][a-z-]+' | tr -d ' (`' | sort -u >"$WORK/named"
 grep -vxF -f "$WORK/options" "$WORK/named" >"$WORK/unknown" || true
 ! [ -s "$WORK/unknown" ] || die "no command has these options: $(tr '\n' ' ' <"$WORK/unknown")"

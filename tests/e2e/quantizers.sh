@@ -8,6 +8,14 @@ small_config >tiny.yaml
 lsq=(--set quant.weights.learn=lsq --set quant.activations.learn=lsq)
 short='train.phases=[{name: float, epochs: 2, lr: 0.1}, {name: qat, epochs: 2, lr: 0.02, quant: on, freeze_ranges_at: 1}]'
 
+# The integers of all are verified as C: of the first under every compiler here, of the others under tcc, which is the fastest by far.
+compilers=$NIBBLE
+if tcc=$(command -v tcc); then
+    mkdir quick && ln -s "$tcc" quick/cc
+    printf '#!/bin/sh\nPATH="%s" exec "%s" "$@"\n' "$WORK/quick" "$NIBBLE" >quick/nibble
+    chmod +x quick/nibble
+fi
+
 # whole NAME OPTIONS...: what is true of every quantizer.
 whole() {
     local name=$1
@@ -19,7 +27,9 @@ whole() {
     done
     cmp "$name.last.safetensors.correct" "$name.model.int.safetensors.correct" || die "$name: checkpoint and integers differ"
     run 0 verify "$name/model.int.safetensors" --from "$name/last.safetensors"
-    run 0 verify "$name/model.int.safetensors" --all --images 16
+    NIBBLE=$compilers run 0 verify "$name/model.int.safetensors" --all --images 16
+    says "C, "
+    [ ! -e quick/nibble ] || compilers=$WORK/quick/nibble
     run 0 export "$name/model.int.safetensors" --format c -o "$name.c"
     run 0 quantize tiny.yaml --from "$name/phase-1-float.safetensors" -o "$name.ptq" --images 64 "$@"
     run 0 verify "$name.ptq/model.int.safetensors" --images 16

@@ -26,7 +26,7 @@ BEGIN {
     owner["cblas.h"] = "src/kernels/float/fblas.c"
     owner["immintrin.h"] = owner["arm_neon.h"] = "src/kernels/ src/bench/peak.c"
     owner["yaml.h"] = "src/config/"
-    owner["png.h"] = "datasets/png_rows.c"
+    owner["png.h"] = "datasets/png_rows.c datasets/png_write.c"
     owner["zlib.h"] = "src/base/"
     owner["cjson/cJSON.h"] = "src/base/ src/lower/"
 }

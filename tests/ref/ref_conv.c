@@ -4,21 +4,26 @@
 #include <stddef.h>
 #include <string.h>
 
-typedef void visit_fn(size_t y, size_t x, size_t w, double *out, const double *a, const double *b);
+/* n channels of one tap of one output. */
+typedef void visit_fn(double *out, const double *a, const double *b, size_t y, size_t x, size_t w, size_t n);
 
-static void visit_forward(size_t y, size_t x, size_t w, double *out, const double *in, const double *weights)
+static void visit_forward(double *out, const double *in, const double *weights, size_t y, size_t x, size_t w, size_t n)
 {
-    out[y] += in[x] * weights[w];
+    for (size_t i = 0; i < n; i++)
+        out[y] += in[x + i] * weights[w + i];
 }
 
-static void visit_input_grad(size_t y, size_t x, size_t w, double *dx, const double *dy, const double *weights)
+static void visit_input_grad(double *dx, const double *dy, const double *weights, size_t y, size_t x, size_t w,
+                             size_t n)
 {
-    dx[x] += dy[y] * weights[w];
+    for (size_t i = 0; i < n; i++)
+        dx[x + i] += dy[y] * weights[w + i];
 }
 
-static void visit_weight_grad(size_t y, size_t x, size_t w, double *dw, const double *in, const double *dy)
+static void visit_weight_grad(double *dw, const double *in, const double *dy, size_t y, size_t x, size_t w, size_t n)
 {
-    dw[w] += in[x] * dy[y];
+    for (size_t i = 0; i < n; i++)
+        dw[w + i] += in[x + i] * dy[y];
 }
 
 static void walk(const nb_geom *g, visit_fn *visit, double *out, const double *a, const double *b)
@@ -28,20 +33,17 @@ static void walk(const nb_geom *g, visit_fn *visit, double *out, const double *a
         for (int32_t ox = 0; ox < g->ow; ox++)
             for (int32_t oc = 0; oc < g->oc; oc++)
                 for (int32_t ky = 0; ky < g->kh; ky++)
-                    for (int32_t kx = 0; kx < g->kw; kx++)
-                        for (int32_t i = 0; i < cg; i++) {
-                            int32_t iy = oy * g->stride + ky * g->dilation - g->pad;
-                            int32_t ix = ox * g->stride + kx * g->dilation - g->pad;
-                            if (iy < 0 || iy >= g->h || ix < 0 || ix >= g->w)
-                                continue;
-                            size_t y = ((size_t)oy * (size_t)g->ow + (size_t)ox) * (size_t)g->oc + (size_t)oc;
-                            size_t x =
-                                ((size_t)iy * (size_t)g->w + (size_t)ix) * (size_t)g->c + (size_t)(oc / ocg * cg + i);
-                            size_t w =
-                                (((size_t)oc * (size_t)g->kh + (size_t)ky) * (size_t)g->kw + (size_t)kx) * (size_t)cg +
-                                (size_t)i;
-                            visit(y, x, w, out, a, b);
-                        }
+                    for (int32_t kx = 0; kx < g->kw; kx++) {
+                        int32_t iy = oy * g->stride + ky * g->dilation - g->pad;
+                        int32_t ix = ox * g->stride + kx * g->dilation - g->pad;
+                        if (iy < 0 || iy >= g->h || ix < 0 || ix >= g->w)
+                            continue;
+                        size_t y = ((size_t)oy * (size_t)g->ow + (size_t)ox) * (size_t)g->oc + (size_t)oc;
+                        size_t x = ((size_t)iy * (size_t)g->w + (size_t)ix) * (size_t)g->c + (size_t)(oc / ocg * cg);
+                        size_t w =
+                            (((size_t)oc * (size_t)g->kh + (size_t)ky) * (size_t)g->kw + (size_t)kx) * (size_t)cg;
+                        visit(out, a, b, y, x, w, (size_t)cg);
+                    }
 }
 
 void ref_conv_forward(double *y, const double *x, const double *w, const double *bias, const nb_geom *g)

@@ -93,6 +93,11 @@ static void a_shifted_bias_is_that_channels_mean_error_and_goes_when_corrected(v
     assert_int_equal(nb_analyze(p, &(nb_analysis_job){.images = probe_case_images(&c, IMAGES)}, &shifted), NB_OK);
     const nb_analysis_layer *c1 = layer_named(&shifted, "c1");
     const int32_t l = (int32_t)(c1 - shifted.layer);
+    assert_true(c1->error[4] == c1->bias);
+    double squares = 0;
+    for (int32_t k = 0; k < c1->channels; k++)
+        squares += c1->error[k] * c1->error[k];
+    assert_true(fabs(sqrt(squares / c1->channels) - c1->bias_all) < 1e-12);
     assert_int_equal(c1->worst_channel, 4);
     /* the channel's deviation over these images, from the values themselves */
     const nb_node *n = nb_probe_layer_at(p, l)->linear;

@@ -162,7 +162,7 @@ static void every_layer_gets_better_and_codes_outlast_what_comes_after(void **st
         step_case c;
         open_case(&c, kinds[i]);
         const int32_t n = weights_now(&c, before);
-        if (adaround(&c, "{iterations: 200, batch: 256}", N) != NB_OK)
+        if (adaround(&c, "{iterations: 200, rows: 256}", N) != NB_OK)
             fail_msg("%s: %s", kinds[i], nb_ctx_error(c.s.ctx));
         assert_int_equal(c.rows, MACS);
         assert_int_equal(c.done, MACS);
@@ -337,6 +337,7 @@ static void what_cannot_be_rounded_so_is_named(void **state)
     static const char *const cases[][2] = {
         {"{weights: {bits: 4, format: log}}", "weights of d: format log has not every integer as a code"},
         {"{weights: {bits: 4, format: codebook}}", "format codebook has not every integer as a code"},
+        {"{weights: {bits: 4, format: block}}", "format block has not every integer as a code"},
         {"{weights: {format: ternary}}",
          "format ternary has not every integer as a code; uniform, pow2 or fixed would do"},
         {"{weights: {bits: 4, granularity: full}}", "weights of c1: granularity full has several scales in a filter"},

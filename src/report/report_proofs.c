@@ -1,0 +1,26 @@
+/* report_proofs.c - what was compared with what, and came out equal or not. */
+#include "report/report.h"
+
+void nb_section_proofs(const nb_report *r, nb_page *p)
+{
+    nb_table *t;
+    if (r->n_proofs == 0 && r->n_checks == 0)
+        return;
+    nb_page_section(p, "proofs", "Proofs");
+    if (r->n_proofs > 0 && nb_page_ok(p, nb_table_of_verify(p->ctx, r->proof->rows, r->n_proofs, &t))) {
+        nb_page_say(
+            p,
+            "The integers against the same quantized network as training computes it, on %d images: the same first "
+            "choice on %d. This shows that lowering changed nothing, not that quantization costs nothing.",
+            r->proof->images, r->proof->same_top1);
+        nb_page_table(p, "verify",
+                      "Values that differ, each layer fed with the other's codes, by rounding (a tie) and by "
+                      "anything else (faults); running: from the pixels on",
+                      t);
+    }
+    if (r->n_checks > 0 && nb_page_ok(p, nb_table_of_checks(p->ctx, r->check, r->n_checks, r->check_images, &t)))
+        nb_page_table(p, "implementations",
+                      "Every implementation of the integers against the engine's scalar kernels, in "
+                      "units of a logit",
+                      t);
+}
