@@ -389,6 +389,27 @@ static nb_status names_of(plan *p, const nb_choices *c, const char ***out)
     return names ? NB_OK : NB_E_NOMEM;
 }
 
+/* Of two KEY=VALUE: does the second, which is set later, undo the first? */
+static bool undoes(const char *first, const char *second)
+{
+    const size_t n = (size_t)(strchr(second, '=') - second);
+    return strncmp(first, second, n) == 0 && (first[n] == '=' || first[n] == '.');
+}
+
+/* A row that a column undoes would not be what it is called. */
+static nb_status check_axes(plan *p, const nb_conf *columns, const table_plan *t)
+{
+    for (int32_t r = 0; r < t->rows.n; r++)
+        for (int32_t c = 0; c < t->columns.n; c++)
+            for (int32_t i = 0; i < t->rows.of[r].c.n; i++)
+                for (int32_t k = 0; k < t->columns.of[c].c.n; k++)
+                    if (undoes(t->rows.of[r].c.set[i], t->columns.of[c].c.set[k]))
+                        return nb_conf_fail(p->s->ctx, columns, "tables.columns", NB_E_CONFIG,
+                                            "%s: undoes %s of row %s: let one axis set a key",
+                                            t->columns.of[c].c.set[k], t->rows.of[r].c.set[i], t->rows.of[r].name);
+    return NB_OK;
+}
+
 static nb_status bind_table(plan *p, const nb_conf *node, const nb_changes *general, table_plan *t)
 {
     nb_sweep *s = p->s;
@@ -409,6 +430,7 @@ static nb_status bind_table(plan *p, const nb_conf *node, const nb_changes *gene
     if (t->columns.n > NB_TABLE_MAX_COLUMNS - 1)
         return nb_too_many(p->s, k.columns, "tables.columns", NB_TABLE_MAX_COLUMNS - 1,
                            "columns; let the rows be the longer axis");
+    NB_TRY(check_axes(p, k.columns, t));
     NB_TRY(bind_hows(p, k.how, t));
     t->t->n_rows = t->rows.n;
     t->t->n_columns = t->columns.n;

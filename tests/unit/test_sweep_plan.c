@@ -185,6 +185,9 @@ static void faults_have_their_place(void **state)
         {"tables: [{name: t, rows: {a/b: {q: 1}, a_b: {q: 2}}}]\n", "would have the folder t/after-a_b-seed1"},
         {"tables: [{name: t, rows: {A: {q: 1}}, seeds: [1, 1]}]\n", "1: is there already"},
         {"tables: [{name: t, rows: 3}]\n", "must be names with their changes"},
+        {"tables: [{name: t, rows: {A: {q: 1}}, columns: {B: {r: 1}, C: {q: 2}}}]\n",
+         "tables.columns: q=2: undoes q=1 of row A: let one axis set a key"},
+        {"tables: [{name: t, rows: {A: {q.w.bits: 1}}, columns: {B: {q.w: {format: x}}}}]\n", "undoes q.w.bits=1"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[2048];
