@@ -15,14 +15,18 @@ static nb_status unknown_format(cli *c, const char *format)
     return cli_usage(c, "--format: %s: must be one of %s", format, nb_registry_text(nb_exporters, all, sizeof all));
 }
 
-/* What --format says, or else the ending of the file that is asked for. */
+/* What --format says, or else the ending of the file that is asked for; NULL: it says nothing. */
 static const char *format_of(const cli *c)
 {
+    static const char *const endings[][2] = {{".c", "c"}, {".onnx", "onnx"}, {".txt", "text"}};
     const char *format = cli_value(c, "--format"), *out = cli_value(c, "--output");
-    const char *dot = out ? strrchr(out, '.') : NULL;
-    if (format)
-        return format;
-    return dot && (!strcmp(dot, ".c") || !strcmp(dot, ".onnx")) ? dot + 1 : "text";
+    const char *slash = out ? strrchr(out, '/') : NULL, *dot = out ? strrchr(slash ? slash : out, '.') : NULL;
+    if (format || !dot)
+        return format ? format : "text";
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (strcmp(dot, endings[i][0]) == 0)
+            return endings[i][1];
+    return NULL;
 }
 
 /* Options of one format are an error with another. */
@@ -66,6 +70,8 @@ static nb_status say_written(cli *c, const nb_exporter *e, const cli_model *m, c
 static nb_status export_model(cli *c, cli_model *m)
 {
     const char *format = format_of(c), *out = cli_value(c, "--output");
+    if (!format)
+        return cli_usage(c, "-o: %s: its ending names no format: say --format text, c (a file .c) or onnx", out);
     const nb_exporter *e = nb_exporter_find(format);
     if (!e)
         return unknown_format(c, format);
@@ -99,8 +105,7 @@ static nb_status run(cli *c)
 
 static const cli_option options[] = {
     {"--format", "NAME",
-     "text: a readable listing; c: one freestanding C99 file and its header; onnx (default: by OUT's ending, else "
-     "text)"},
+     "text: a listing; c: one freestanding C99 file and its header; onnx. Default: by OUT's ending .txt, .c, .onnx"},
     {"--output,-o", "OUT", "the file to write; - is standard output (format text)"},
     {"--prefix", "NAME", "format c: what its names begin with (default: from the file's name)"},
     {"--opset", "N", "format onnx: 13 (weights as int8) or 21 (up to 4 bits as INT4; default where it saves)"},

@@ -195,7 +195,7 @@ static nb_status print(session *s)
 /* ---- all of it ---- */
 
 /* What options say of the config are more --set, the last: the config that is kept says it, too. */
-enum { MOST_SETS = 3 };
+enum { MOST_SETS = 4 };
 
 static void add_quoted(nb_text *t, const char *value)
 {
@@ -229,6 +229,16 @@ static nb_status load_with(session *s, nb_text set[MOST_SETS])
     return st;
 }
 
+/* Do the command's own changes say anything of activations? */
+static bool sets_activations(const cli *c)
+{
+    static const char key[] = "quant.activations";
+    bool any = false;
+    for (int32_t i = 0; i < c->n_sets; i++)
+        any = any || strncmp(c->set[i], key, sizeof key - 1) == 0;
+    return any;
+}
+
 static nb_status load_experiment(session *s)
 {
     cli *c = s->c;
@@ -244,6 +254,8 @@ static nb_status load_experiment(session *s)
         nb_text_printf(&set[1], "quant.steps=%s", steps);
     if (cli_flag(c, "--data-free"))
         nb_text_add(&set[2], "quant.data_free=yes");
+    if (cli_flag(c, "--data-free") && !sets_activations(c)) /* the range of the config is for those who have images */
+        nb_text_add(&set[3], "quant.activations.range=bn");
     nb_status st = load_with(s, set);
     for (int32_t i = 0; i < MOST_SETS; i++)
         nb_text_free(&set[i]);

@@ -45,6 +45,8 @@ static nb_status save_assets(cli *c, const nb_page *p, const char *folder)
 static nb_status path_of_page(cli *c, char path[CLI_PATH_BYTES])
 {
     const char *given = cli_value(c, "--output");
+    if (!given && !nb_file_exists(c->arg[0]))
+        return nb_fail(c->ctx, NB_E_IO, "%s: cannot open: No such file or directory", c->arg[0]);
     if (!given && !nb_is_folder(c->arg[0]))
         return cli_usage(c, "-o FILE is missing: where to write the report of %s", c->arg[0]);
     if (!given)

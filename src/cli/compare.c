@@ -15,7 +15,8 @@ nb_status cli_compare_judge(cli *c, const char *what, const nb_verify_report *r,
         if (w->faults)
             return nb_fail(c->ctx, NB_E_RANGE,
                            "%s: %s: on %" PRId64 " of %" PRId64
-                           " outputs engine and training network differ (by up to %d) where no rounding explains it: a "
+                           " outputs engine and training network differ (by up to %d) where no rounding explains it: "
+                           "the integers are damaged or of another network; if they are as nibble wrote them it is a "
                            "fault of nibble, please report it with this config",
                            what, w->name, w->faults, w->outputs, w->largest);
     }

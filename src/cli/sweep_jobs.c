@@ -16,6 +16,7 @@
 #include "base/measure.h"
 #include "base/numtext.h"
 #include "base/rng.h"
+#include "base/safetensors.h"
 #include "base/textbuf.h"
 
 #include <cJSON.h>
@@ -185,6 +186,24 @@ static void take(nb_sweep_run *run, const result *r)
     snprintf(run->kind, sizeof run->kind, "%s", r->kind);
 }
 
+/* A start that others begin with must be there to begin with. */
+static nb_status check_start(const sweep_jobs *j, int32_t run, bool *there)
+{
+    char path[CLI_PATH_BYTES], folder[CLI_PATH_BYTES];
+    nb_st_file *f;
+    NB_TRY(path_of(j, run, "/last.safetensors", path));
+    NB_TRY(path_of(j, run, "", folder));
+    *there = nb_file_exists(path);
+    if (!*there)
+        return NB_OK;
+    if (nb_st_open(j->c->ctx, path, &f) != NB_OK)
+        return nb_fail(j->c->ctx, NB_E_FORMAT,
+                       "%s; delete the folder %s; with --force it and what begins with it are made again",
+                       nb_ctx_error(j->c->ctx), folder);
+    nb_st_close(j->c->ctx, f);
+    return NB_OK;
+}
+
 /* Takes the result that is there, if it is of this run; else says whether something is in the way. */
 static nb_status look(sweep_jobs *j, int32_t run)
 {
@@ -197,7 +216,10 @@ static nb_status look(sweep_jobs *j, int32_t run)
                any = read_result(j, run, &found);
     if (known)
         NB_TRY(key_of(j, run, &key));
-    if (known && any && found.complete && found.key == key)
+    bool there = true;
+    if (known && any && found.complete && found.key == key && r->purpose == NB_SWEEP_START)
+        NB_TRY(check_start(j, run, &there));
+    if (known && any && found.complete && found.key == key && there)
         take(r, &found);
     j->stale[run] = r->state != NB_SWEEP_DONE && cli_holds_run(folder) && !(known && any && found.key == key);
     return NB_OK;

@@ -133,6 +133,9 @@ static nb_status quantize_weight(const nb_quant_rules *rules, nb_node *mac, bool
     NB_TRY(nb_quant_rules_override(rules, mac->name, "weights", &a));
     if (a.off)
         return nb_quant_simulate(g, "a map of keys, {bits: 8}, would do", "weights of %s: off", mac->name);
+    const nb_tensor *w = &mac->in[1]->out;
+    if (a.per_last && nb_count(w) == w->shape.d[0] * nb_channels(w)) /* else every single weight would have a scale */
+        a.per_last = false;
     NB_TRY(nb_quant_rules_pick_range(rules, mac->in[1], false, &a));
     char name[256];
     snprintf(name, sizeof name, "%s.fq", mac->in[1]->name);

@@ -15,7 +15,7 @@ const nb_key nb_quant_weight_keys[] = {
     NB_KEY_ENUM(
         nb_quant_keys, granularity, "channel", "channel|tensor|group|full",
         "one scale per output channel, per tensor, per group of output channels, or per output and input channel "
-        "(simulated)"),
+        "(simulated; of a 1x1 window, where that is one weight, per output channel)"),
     NB_KEY_INT(nb_quant_keys, group, "1", 1, 65536,
                "granularity group: output channels that share scale and zero point; the last group has what is left"),
     NB_KEY_STRING(nb_quant_keys, format, "uniform", "what a code means, see `nibble keys formats`"),
@@ -171,8 +171,8 @@ static nb_status settle_width(nb_ctx *ctx, const nb_conf *map, const char *where
     const char *fault = f->fault ? f->fault(a->format_attr) : NULL;
     const nb_conf *bits = nb_conf_get(map, "bits"), *scheme = nb_conf_get(map, "scheme");
     if (bits && a->bits != width)
-        return nb_conf_fail(ctx, bits, where, NB_E_CONFIG, "bits: %d: format %s has codes of %d bits: leave bits out",
-                            a->bits, f->name, width);
+        return nb_conf_fail(ctx, bits, where, NB_E_CONFIG, "bits: %d: format %s has codes of %d bit%s: leave bits out",
+                            a->bits, f->name, width, width == 1 ? "" : "s");
     if (scheme && f->width && a->scheme != NB_SCHEME_SYMMETRIC)
         return nb_conf_fail(ctx, scheme, where, NB_E_CONFIG, "scheme: codes of format %s have a sign: leave scheme out",
                             f->name);
@@ -211,9 +211,9 @@ static nb_status check_weights(nb_graph *g, const nb_conf *map, const char *wher
     const nb_format *f = a->format;
     const bool levels = f->levels || f->book || f->blocks;
     if (levels && a->scheme != NB_SCHEME_SYMMETRIC)
-        return nb_conf_fail(g->ctx, said(map, "scheme"), where, NB_E_CONFIG,
-                            "scheme: format %s has levels of its own: full and asymmetric are of uniform and pow2",
-                            f->name);
+        return nb_conf_fail(
+            g->ctx, said(map, "scheme"), where, NB_E_CONFIG,
+            "scheme: format %s has levels of its own: full and asymmetric are of uniform, pow2 and fixed", f->name);
     if (f->blocks && a->per_last)
         return nb_conf_fail(g->ctx, said(map, "granularity"), where, NB_E_CONFIG,
                             "granularity: full: format %s has its blocks along the inputs: set granularity to channel",
@@ -230,8 +230,10 @@ static nb_status check_format(nb_graph *g, const nb_conf *map, const char *where
 {
     const nb_format *f = a->format;
     if (!a->weights && f->weights_only)
-        return nb_conf_fail(g->ctx, said(map, "format"), where, NB_E_CONFIG,
-                            "format: %s: is for weights only: activations can be uniform or pow2", f->name);
+        return nb_conf_fail(
+            g->ctx, said(map, "format"), where, NB_E_CONFIG,
+            "format: %s: is for weights only: activations can be uniform, pow2, fixed or a floating-point format",
+            f->name);
     if (f->one_scale && a->learning->n_state > 0)
         return nb_conf_fail(g->ctx, said(map, "learn"), where, NB_E_CONFIG,
                             "learn: %s: format %s has one scale for all layers, which no single one can train: set "
@@ -242,6 +244,11 @@ static nb_status check_format(nb_graph *g, const nb_conf *map, const char *where
                             "learn: %s: format %s takes its powers of two from the weights of each block: set learn to "
                             "none, or format to pow2",
                             a->learning->name, f->name);
+    if (f->one_scale && (a->per_last || a->group > 1))
+        return nb_conf_fail(g->ctx, said(map, "granularity"), where, NB_E_CONFIG,
+                            "granularity: format %s has one scale for all layers: leave granularity out, or set format "
+                            "to pow2",
+                            f->name);
     if (!a->weights && a->bits == 1 && a->scheme != NB_SCHEME_UNSIGNED)
         return nb_conf_fail(
             g->ctx, said(map, "bits"), where, NB_E_CONFIG,

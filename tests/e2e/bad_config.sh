@@ -201,7 +201,7 @@ wrong 'quant.weights: bits: 8: format fp6_e3m2 has codes of 6 bits: leave bits o
 wrong 'quant.weights: format: minifloat: sign, exponent and mantissa are more than 8 bits' 'quant.weights={format: minifloat, exponent: 5}'
 wrong 'quant: weights and activations are off: nothing is quantized' 'quant={weights: off, activations: off}'
 wrong 'quant.activations: on: must be a map of keys, e.g. {bits: 8}, or off' 'quant={activations: on}'
-wrong 'quant.activations: format: log: is for weights only: activations can be uniform or pow2' quant.activations.format=log
+wrong 'quant.activations: format: log: is for weights only: activations can be uniform, pow2, fixed or a floating-point format' quant.activations.format=log
 wrong 'quant.activations.learn: nono: unknown learning (did you mean "none"?)' quant.activations.learn=nono
 wrong 'quant.weights.momentum: unknown key' quant.weights.momentum=0.1
 wrong 'quant.activations.momentum: 2: must be in' quant.activations.momentum=2

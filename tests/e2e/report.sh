@@ -131,6 +131,7 @@ alone nodata.html
 mkdir empty
 refuses 1 "empty: is neither a run folder" report empty
 refuses 1 "nowhere: " report nowhere -o x.html
+refuses 1 "nowhere: cannot open" report nowhere
 refuses 2 "-o FILE is missing" report $model
 refuses 2 "one of the files that are read here" report $model -o $model
 

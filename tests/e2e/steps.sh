@@ -146,7 +146,10 @@ says 'activations bn (8 bits)'
 ! grep -q 'what the steps gain' out || die "nothing can be measured without images"
 grep -q '^  data_free: yes' free/config.yaml || die "the resolved config must say what --data-free said"
 run 0 verify free/model.int.safetensors --from free/last.safetensors
-refuses 2 'range: ema: needs images, and quant.data_free: yes says that there are none' quantize plain.yaml --from float/last.safetensors -o no --data-free
+run 0 quantize plain.yaml --from float/last.safetensors -o free2 --data-free # the config's range is ema: for those who have images
+says 'activations bn (8 bits)'
+refuses 2 'range: ema: needs images, and quant.data_free: yes says that there are none' quantize plain.yaml --from float/last.safetensors -o no --data-free \
+    --set quant.activations.range=ema
 refuses 2 '--images: quant.data_free: yes (--data-free) looks at none' quantize plain.yaml --from float/last.safetensors -o no --data-free \
     --images 5 --set "$activations"
 refuses 2 'bias_correct: mode: empirical: there are no images to look at' quantize plain.yaml --from float/last.safetensors -o no --data-free \

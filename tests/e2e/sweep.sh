@@ -64,6 +64,15 @@ for file in cells.csv runs.csv tables.md; do
     cmp runs/$file killed/$file || die "$file differs after kills"
 done
 
+# a start that is damaged or gone
+rm killed/bits/trained-W2A2-mse-seed1.result
+head -c 500 runs/start/seed1/last.safetensors >killed/start/seed1/last.safetensors
+refuses 1 'delete the folder killed/start/seed1; with --force it and what begins with it are made again' sweep k.yaml
+rm -r killed/start/seed1
+refuses 2 '--force moves them aside and makes them again' sweep k.yaml
+run 0 sweep k.yaml --force
+cmp runs/cells.csv killed/cells.csv || die "a start that was made again gives another table"
+
 # what changed is named, kept or made again
 sed 's/epochs: 1, lr: 0.02, schedule: cosine, quant: on/epochs: 2, lr: 0.02, schedule: cosine, quant: on/' s.yaml >changed.yaml
 refuses 2 "8 runs are there that this file would make in another way (bits/trained-W8A8-minmax-seed1" sweep changed.yaml

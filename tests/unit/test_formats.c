@@ -338,6 +338,8 @@ static void widths_follow_from_the_format_or_are_refused(void **state)
         {"format: codebook, bits: 8", "format: codebook: has codes of 1..7 bits"},
         {"format: codebook, bits: 4, scheme: full", "scheme: format codebook has levels of its own"},
         {"format: fixed, bits: 4, exponent: 2.5", "format: fixed: exponent must be auto or a whole number"},
+        {"format: fixed, bits: 4, granularity: full", "granularity: format fixed has one scale for all layers"},
+        {"format: fixed, bits: 4, granularity: group, group: 2", "granularity: format fixed has one scale"},
         {"format: fixed, bits: 4, learn: lsq", "learn: lsq: format fixed has one scale for all layers"},
         {"bits: 8}, activations: {format: binary, bits: 1, scheme: unsigned", "format: binary: is for weights only"},
         {"bits: 4}, layers: {d: {weights: {format: ternary, bits: 2, range: mse}}", "range: format ternary finds"},
