@@ -22,6 +22,7 @@ b=$($MAKE -s CC=gcc print-B)
 networks() {
     NB_TEST_NETWORKS=$count part "$count random networks, engine, interpreter and graph; fused and not" \
         $MAKE CC=gcc check-fast TESTS="$b/tests/prop/test_networks $b/tests/prop/test_fusion"
+    NB_TEST_NETWORKS=20 part "the damaged layer of 20 random networks" $MAKE CC=gcc check-fast TESTS="$b/tests/prop/test_blame"
 }
 exported() {
     NB_TEST_NETWORKS=$count NB_TEST_CC="gcc -std=c99 -O2 -Wall -Wextra" part "$count random networks as C, gcc -O2" \

@@ -1,7 +1,8 @@
 /* test_blame.c - in random networks, trained a little, a layer that was damaged on purpose is the first that is blamed.
  *
  * Damage: one layer at 2 bits, or a quantizer (of weights, of a layer's output) whose scale is ten times too large.
- * NB_TEST_SHOW=N shows N cases and judges none: in few of many another layer really costs more (docs/choosing.md). */
+ * NB_TEST_NETWORKS=20 tries more. NB_TEST_SHOW=N shows N cases and judges none: in few of many another layer really costs
+ * more (docs/choosing.md). */
 #include "ref/probe_case.h"
 
 #include <nibble/extend/quant.h>
@@ -17,7 +18,7 @@
 
 #include <cmocka.h>
 
-enum { TEXT = 4096, CASES = 20, STEPS = 40, IMAGES = 64 };
+enum { TEXT = 4096, CASES = 10, STEPS = 40, IMAGES = 64 };
 
 typedef struct {
     nb_rng rng;
@@ -162,7 +163,7 @@ static void one_case(int32_t seed)
 static void the_damaged_layer_is_the_first(void **state)
 {
     (void)state;
-    const char *cases = getenv("NB_TEST_SHOW");
+    const char *cases = getenv("NB_TEST_SHOW") ? getenv("NB_TEST_SHOW") : getenv("NB_TEST_NETWORKS");
     nb_set_threads(1); /* waiting ones would eat the time of a busy machine */
     for (int32_t seed = 1; seed <= (cases ? atoi(cases) : CASES); seed++)
         one_case(seed);

@@ -162,7 +162,7 @@ static void every_layer_gets_better_and_codes_outlast_what_comes_after(void **st
         step_case c;
         open_case(&c, kinds[i]);
         const int32_t n = weights_now(&c, before);
-        if (adaround(&c, "{iterations: 200, rows: 256}", N) != NB_OK)
+        if (adaround(&c, "{iterations: 100, rows: 128}", N) != NB_OK)
             fail_msg("%s: %s", kinds[i], nb_ctx_error(c.s.ctx));
         assert_int_equal(c.rows, MACS);
         assert_int_equal(c.done, MACS);
@@ -200,7 +200,7 @@ static void scales_stay_when_training_goes_on(void **state)
     static float chosen[MOST], later[MOST];
     step_case c;
     open_case(&c, kinds[0]);
-    assert_int_equal(adaround(&c, "{iterations: 100, images: 32}", N), NB_OK);
+    assert_int_equal(adaround(&c, "{iterations: 100, images: 32, rows: 128}", N), NB_OK);
     const int32_t n = weights_now(&c, chosen);
     nb_graph_free(c.s.graph);
     c.s.graph = c.g;
@@ -222,7 +222,7 @@ static void integers_have_the_codes_that_were_chosen(void **state)
     nb_intmodel *m;
     nb_eval floats, integers;
     open_case(&c, kinds[0]);
-    assert_int_equal(adaround(&c, "{iterations: 100}", N), NB_OK);
+    assert_int_equal(adaround(&c, "{iterations: 100, rows: 128}", N), NB_OK);
     weights_now(&c, chosen);
     assert_int_equal(nb_lower(c.g, "", &m), NB_OK);
     const nb_node *fc = nb_graph_find(c.g, "fc");
@@ -254,7 +254,7 @@ static void any_number_of_threads_learns_the_same(void **state)
         step_case c;
         nb_set_threads(threads);
         open_case(&c, kinds[0]);
-        assert_int_equal(adaround(&c, "{iterations: 60}", N), NB_OK);
+        assert_int_equal(adaround(&c, "{iterations: 60, rows: 128}", N), NB_OK);
         const int32_t n = weights_now(&c, threads == 1 ? one : more);
         assert_true(threads == 1 || differences(one, more, n) == 0);
         close_case(&c);
@@ -298,7 +298,7 @@ static nb_status put(void *ud, const char *part, const float *values, int64_t n)
 static void what_was_kept_before_a_kill_is_found_and_ends_in_the_same_bits(void **state)
 {
     (void)state;
-    static const char keys[] = "{iterations: 30}";
+    static const char keys[] = "{iterations: 30, rows: 128}";
     static float want[MOST], have[MOST], later[MOST];
     step_case whole;
     open_case(&whole, kinds[0]);
