@@ -21,16 +21,16 @@ before=$(rm -f out err; sums .)
 # ---- an output that is an input ----
 same='is one of the files that are read here, and would be written over'
 for file in $model ./run/../$model hard.safetensors soft.safetensors; do
-    refuses 2 "$file: $same" export $model -o "$file"
+    refuses 2 "$file: $same" export $model --format text -o "$file"
     refuses 2 "$file: $same" eval $model --logits "$file"
 done
-refuses 2 "soft.safetensors: $same" export hard.safetensors -o soft.safetensors
+refuses 2 "soft.safetensors: $same" export hard.safetensors --format text -o soft.safetensors
 ln $model net.h # the second file of an export
 refuses 2 "net.h: $same" export $model --format c -o net.c
 [ ! -e net.c ] || die "half of an export that was refused is there"
 rm net.h
 for file in run/config.yaml $last run/best.safetensors run/metrics.csv; do # nor what was not read
-    refuses 2 "$file: is a file of a run, and would be written over" export $model -o $file
+    refuses 2 "$file: is a file of a run, and would be written over" export $model --format text -o $file
     refuses 2 "$file: is a file of a run, and would be written over" eval $model --logits ./$file
 done
 refuses 2 'run/best.safetensors: is a file of a run' import float/best.safetensors --config tiny.yaml --set "$float" -o run/best.safetensors

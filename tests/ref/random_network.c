@@ -196,7 +196,8 @@ static void weight_rules(writer *w, bool levels)
         formats[f].keys);
     if (!formats[f].finds_scale)
         put(w, "range: %s, ", pick(w, 0, 3) ? "minmax" : "mse");
-    if (pick(w, 0, 3) == 0)
+    const bool one_scale = strcmp(formats[f].name, "fixed") == 0;
+    if (pick(w, 0, 3) == 0 && !one_scale)
         put(w, "granularity: group, group: %d, ", pick(w, 1, 5));
     else
         put(w, "granularity: %s, ", pick(w, 0, 1) ? "channel" : "tensor");
