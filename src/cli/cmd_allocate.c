@@ -29,6 +29,7 @@ typedef struct {
 typedef struct {
     cli *c;
     analyze_networks of;
+    int32_t table; /* that --table names, or -1 */
     allocate_choice choice;
     nb_images images;
     point row[ROWS];
@@ -42,6 +43,9 @@ typedef struct {
 } session;
 
 /* ---- options ---- */
+
+static const char *const table_names[] = {"layers", "front"};
+enum { TABLE_LAYERS, TABLE_FRONT, TABLES };
 
 static nb_status read_amount(cli *c, const char *option, const nb_unit *units, const char *names, int64_t *v)
 {
@@ -84,11 +88,10 @@ static nb_status read_widths(session *s)
 static nb_status check_options(session *s)
 {
     cli *c = s->c;
-    const char *out = cli_value(c, "--output"), *table = cli_value(c, "--table");
-    if (cli_flag(c, "--json") && (cli_flag(c, "--csv") || table))
+    const char *out = cli_value(c, "--output");
+    if (cli_flag(c, "--json") && (cli_flag(c, "--csv") || cli_value(c, "--table")))
         return cli_usage(c, "--json: has all tables; --csv and --table are for one");
-    if (table && strcmp(table, "layers") != 0 && strcmp(table, "front") != 0)
-        return cli_usage(c, "--table: %s: must be layers or front", table);
+    NB_TRY(cli_table_asked_for(c, table_names, TABLES, &s->table));
     if (out && !cli_is_config(out))
         return cli_usage(c, "-o: %s: is a config, and ends in .yaml", out);
     NB_TRY(read_budget(s));
@@ -431,10 +434,9 @@ static nb_status print_json(const session *s)
 
 static nb_status print_csv(const session *s)
 {
-    const char *table = cli_value(s->c, "--table");
     nb_table *t;
-    NB_TRY((table && !strcmp(table, "front") ? front_table : layer_table)(s, &t));
-    return (cli_flag(s->c, "--csv") ? cli_table_print_csv : cli_table_print)(s->c->ctx, t);
+    NB_TRY((s->table == TABLE_FRONT ? front_table : layer_table)(s, &t));
+    return cli_table_print_as(s->c->ctx, t, cli_flag(s->c, "--csv") ? NB_TABLE_CSV : NB_TABLE_TEXT);
 }
 
 static nb_status run_session(session *s)

@@ -206,7 +206,7 @@ static nb_status print_csv(const session *s)
         if (cli_flag(s->c, table_options[i]))
             which = table_of[i];
     NB_TRY(which(s, &t));
-    return cli_table_print_csv(s->c->ctx, t);
+    return cli_table_print_as(s->c->ctx, t, NB_TABLE_CSV);
 }
 
 static const char *title_of(const session *s, int32_t table)

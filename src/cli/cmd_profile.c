@@ -54,30 +54,17 @@ enum { TABLES = sizeof tables / sizeof *tables, TABLE_OF_CSV = 4 };
 
 static nb_status table_asked_for(cli *c, int32_t *out)
 {
-    const char *want = cli_value(c, "--table"), *names[TABLES];
-    *out = -1;
-    for (int32_t i = 0; i < TABLES; i++) {
+    const char *names[TABLES];
+    for (int32_t i = 0; i < TABLES; i++)
         names[i] = tables[i].name;
-        if (want && strcmp(want, names[i]) == 0)
-            *out = i;
-    }
-    if (!want || *out >= 0)
-        return NB_OK;
-    return cli_usage(c, "--table: %s: must be statistics, channels, sqnr, network, errors, codes or proposals%s", want,
-                     nb_did_you_mean(want, names, TABLES).text);
+    return cli_table_asked_for(c, names, TABLES, out);
 }
 
 static nb_status print_table(const session *s, int32_t i, nb_table_format format)
 {
     nb_table *t;
-    char *text = NULL;
     NB_TRY(tables[i].make(s->profile, &t));
-    const nb_status st = nb_table_print_as(t, format, &text);
-    if (st == NB_OK)
-        fputs(text, stdout);
-    nb_free(s->c->ctx, text);
-    nb_table_free(t);
-    return st;
+    return cli_table_print_as(s->c->ctx, t, format);
 }
 
 static nb_status print_text(session *s)

@@ -2,10 +2,12 @@
  * process is near then anyway, so one check at the end must do. */
 #include "cli/output.h"
 
+#include "base/check.h"
+
 #include <stdio.h>
 #include <string.h>
 
-static nb_status print_as(nb_ctx *ctx, nb_table *t, nb_table_format format)
+nb_status cli_table_print_as(nb_ctx *ctx, nb_table *t, nb_table_format format)
 {
     char *text = NULL;
     nb_status st = nb_table_print_as(t, format, &text);
@@ -18,12 +20,24 @@ static nb_status print_as(nb_ctx *ctx, nb_table *t, nb_table_format format)
 
 nb_status cli_table_print(nb_ctx *ctx, nb_table *t)
 {
-    return print_as(ctx, t, NB_TABLE_TEXT);
+    return cli_table_print_as(ctx, t, NB_TABLE_TEXT);
 }
 
-nb_status cli_table_print_csv(nb_ctx *ctx, nb_table *t)
+nb_status cli_table_asked_for(cli *c, const char *const *names, int32_t n, int32_t *out)
 {
-    return print_as(ctx, t, NB_TABLE_CSV);
+    const char *want = cli_value(c, "--table");
+    char all[200];
+    int32_t len = 0;
+    *out = -1;
+    for (int32_t i = 0; i < n; i++) {
+        if (want && strcmp(want, names[i]) == 0)
+            *out = i;
+        len += snprintf(all + len, sizeof all - (size_t)len, "%s%s", i == 0 ? "" : i < n - 1 ? ", " : " or ", names[i]);
+        NB_ASSERT((size_t)len < sizeof all);
+    }
+    if (!want || *out >= 0)
+        return NB_OK;
+    return cli_usage(c, "--table: %s: must be %s%s", want, all, nb_did_you_mean(want, names, n).text);
 }
 
 nb_status cli_json_table(nb_ctx *ctx, cJSON *o, const char *name, nb_table *t)

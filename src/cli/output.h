@@ -10,8 +10,9 @@
 
 /* Prints t and frees it. */
 nb_status cli_table_print(nb_ctx *ctx, nb_table *t);
-/* The same as CSV. */
-nb_status cli_table_print_csv(nb_ctx *ctx, nb_table *t);
+nb_status cli_table_print_as(nb_ctx *ctx, nb_table *t, nb_table_format format);
+/* The number of the table that --table names; -1 without it. */
+nb_status cli_table_asked_for(cli *c, const char *const *names, int32_t n, int32_t *out);
 /* The rows of t as o's array `name`; frees t. */
 nb_status cli_json_table(nb_ctx *ctx, cJSON *o, const char *name, nb_table *t);
 /* What --format says; text without it. */

@@ -69,3 +69,33 @@ nb_status ref_quantized(ref_street *s, int32_t batch, int32_t n, nb_graph **out)
     NB_TRY(nb_graph_open(s->ctx, &spec, &(nb_params_source){.graph = s->graph, .mode = NB_PARAMS_CALIBRATE}, out));
     return nb_calibrate(*out, s->train, NULL, n);
 }
+
+static bool get_part(void *ud, const char *part, float *values, int64_t n)
+{
+    ref_parts *p = ud;
+    for (int32_t i = 0; i < p->count; i++)
+        if (strcmp(p->name[i], part) == 0) {
+            NB_ASSERT(p->n[i] == n);
+            memcpy(values, p->values[i], (size_t)n * sizeof *values);
+            p->found++;
+            return true;
+        }
+    return false;
+}
+
+static nb_status put_part(void *ud, const char *part, const float *values, int64_t n)
+{
+    ref_parts *p = ud;
+    if (p->count == p->stop)
+        return NB_E_NOMEM;
+    NB_ASSERT(p->count < REF_PARTS && n <= REF_PART_FLOATS);
+    snprintf(p->name[p->count], sizeof p->name[0], "%s", part);
+    memcpy(p->values[p->count], values, (size_t)n * sizeof *values);
+    p->n[p->count++] = n;
+    return NB_OK;
+}
+
+nb_post_store ref_parts_store(ref_parts *p)
+{
+    return (nb_post_store){get_part, put_part, p};
+}

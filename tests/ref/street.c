@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static nb_status build(const ref_street *s, int32_t batch, nb_graph **out)
@@ -87,4 +88,17 @@ void ref_street_close(ref_street *s)
     nb_data_close(s->ctx, s->test);
     nb_config_free(s->ctx, s->cfg);
     nb_ctx_destroy(s->ctx);
+}
+
+nb_status ref_street_weights(ref_street *s, const char *keys)
+{
+    static const char *const net =
+        "data: {name: synth, count: 64, height: 8, width: 8, channels: 3, classes: 3}\n"
+        "model: [input, conv2d: {name: c, out: 5, kernel: 3}, relu, conv2d: {name: d, out: 7, kernel: 3}, batchnorm, "
+        "relu,\n"
+        "  avgpool: {global: yes}, linear: {name: fc, out: 3}]\n"
+        "quant: {weights: {%s}}\n";
+    char text[1024];
+    snprintf(text, sizeof text, net, keys);
+    return ref_street_open(s, text, 8, REF_QUANTIZED);
 }

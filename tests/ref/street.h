@@ -19,6 +19,9 @@ typedef enum { REF_FLOAT, REF_QUANTIZED } ref_quantize;
 /* Parses, opens the data, builds, initialises, quantizes; does not freeze. On failure returns the status and leaves the
  * sentence in s->ctx; close in any case. */
 nb_status ref_street_open(ref_street *s, const char *yaml, int32_t batch, ref_quantize q);
+/* The same of two convolutions (c: 5 filters, d: 7 of 3x3 over 5, then a batch norm) and a linear layer fc, with these keys
+ * of quant.weights. */
+nb_status ref_street_weights(ref_street *s, const char *keys);
 /* Another graph of the same experiment with the same leaf values, frozen for inference. */
 nb_status ref_street_copy(const ref_street *s, int32_t batch, ref_quantize q, nb_graph **out);
 /* Plain gradient descent on the first batches of the data; the graph is frozen for training if it is not yet. Returns

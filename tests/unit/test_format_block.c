@@ -17,24 +17,10 @@
 
 enum { ROWS = 7, ROW = 45 }; /* of the layer d */
 
-#define NET                                                                                                            \
-    "data: {name: synth, count: 64, height: 8, width: 8, channels: 3, classes: 3}\n"                                   \
-    "model: [input, conv2d: {name: c, out: 5, kernel: 3}, relu, conv2d: {name: d, out: 7, kernel: 3}, batchnorm, "     \
-    "relu,\n"                                                                                                          \
-    "  avgpool: {global: yes}, linear: {name: fc, out: 3}]\n"                                                          \
-    "quant: {weights: {%s}}\n"
-
-static nb_status open_net(ref_street *s, const char *rules)
-{
-    char text[1024];
-    snprintf(text, sizeof text, NET, rules);
-    return ref_street_open(s, text, 8, REF_QUANTIZED);
-}
-
 /* Weights whose sizes differ from block to block, one block of zeros, one that is far smaller than the rest. */
 static const nb_node *quantized(ref_street *s, const char *rules)
 {
-    if (open_net(s, rules) != NB_OK)
+    if (ref_street_weights(s, rules) != NB_OK)
         fail_msg("%s: %s", rules, nb_ctx_error(s->ctx));
     const nb_node *fq = nb_graph_find(s->graph, "d.weight.fq");
     float *w = fq->in[0]->out.data;
@@ -151,7 +137,7 @@ static void the_example_that_is_done_by_hand(void **state)
     static const int8_t codes[8] = {64, -32, 48, 0, 2, -4, -3, 4};
     const nb_format *f = nb_registry_find(nb_formats, "block");
     ref_street s;
-    assert_int_equal(open_net(&s, "bits: 4, format: block, block: 4, granularity: tensor"), NB_OK);
+    assert_int_equal(ref_street_weights(&s, "bits: 4, format: block, block: 4, granularity: tensor"), NB_OK);
     const nb_node *fq = nb_graph_find(s.graph, "d.weight.fq");
     float *all = fq->in[0]->out.data, range = 0, scale;
     int32_t zero;
@@ -367,7 +353,7 @@ static void what_makes_no_sense_is_refused(void **state)
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         ref_street s;
-        const nb_status st = open_net(&s, wrong[i][0]);
+        const nb_status st = ref_street_weights(&s, wrong[i][0]);
         if (st != NB_E_CONFIG || !strstr(nb_ctx_error(s.ctx), wrong[i][1]))
             fail_msg("%s: %d, %s", wrong[i][0], st, st == NB_OK ? "taken" : nb_ctx_error(s.ctx));
         ref_street_close(&s);

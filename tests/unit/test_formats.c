@@ -85,23 +85,9 @@ static double error_of(const nb_grid *g, float scale, const float *w, int32_t n)
     return sum;
 }
 
-#define NET                                                                                                            \
-    "data: {name: synth, count: 64, height: 8, width: 8, channels: 3, classes: 3}\n"                                   \
-    "model: [input, conv2d: {name: c, out: 5, kernel: 3}, relu, conv2d: {name: d, out: 7, kernel: 3}, batchnorm, "     \
-    "relu,\n"                                                                                                          \
-    "  avgpool: {global: yes}, linear: {name: fc, out: 3}]\n"                                                          \
-    "quant: {weights: {%s}}\n"
-
-static nb_status open_net(ref_street *s, const char *rules)
-{
-    char text[1024];
-    snprintf(text, sizeof text, NET, rules);
-    return ref_street_open(s, text, 8, REF_QUANTIZED);
-}
-
 static const nb_node *quantized(ref_street *s, const char *rules)
 {
-    if (open_net(s, rules) != NB_OK)
+    if (ref_street_weights(s, rules) != NB_OK)
         fail_msg("%s: %s", rules, nb_ctx_error(s->ctx));
     ref_street_steps(s, 2, 0, false);
     return nb_graph_find(s->graph, "d.weight.fq");
@@ -261,8 +247,8 @@ static void fixed_point_has_one_exponent_for_all_that_the_widest_needs(void **st
 {
     (void)state;
     ref_street s;
-    assert_int_equal(open_net(&s, "bits: 4, format: fixed}, activations: {bits: 8, format: fixed, range: minmax"),
-                     NB_OK);
+    assert_int_equal(
+        ref_street_weights(&s, "bits: 4, format: fixed}, activations: {bits: 8, format: fixed, range: minmax"), NB_OK);
     ref_street_steps(&s, 3, 0, false); /* what is first in the graph knows of the last after one step */
     float scale[2] = {0}, most[2] = {0};
     for (int32_t i = 0; i < s.graph->n; i++) {
@@ -287,7 +273,7 @@ static void fixed_point_has_one_exponent_for_all_that_the_widest_needs(void **st
         assert_true(scale[k] >= most[k] && scale[k] * 0.5f < most[k]);
     }
     ref_street_close(&s);
-    assert_int_equal(open_net(&s, "bits: 4, format: fixed, exponent: -3"), NB_OK);
+    assert_int_equal(ref_street_weights(&s, "bits: 4, format: fixed, exponent: -3"), NB_OK);
     ref_street_steps(&s, 1, 0, false);
     assert_true(nb_graph_find(s.graph, "d.weight.fq")->out.q->scale[3] == 0.125f);
     ref_street_close(&s);
@@ -345,7 +331,7 @@ static void widths_follow_from_the_format_or_are_refused(void **state)
         {"bits: 4}, layers: {d: {weights: {format: ternary, bits: 2, range: mse}}", "range: format ternary finds"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        const nb_status st = open_net(&s, wrong[i][0]);
+        const nb_status st = ref_street_weights(&s, wrong[i][0]);
         if (st != NB_E_CONFIG || !strstr(nb_ctx_error(s.ctx), wrong[i][1]))
             fail_msg("%s: %d, %s", wrong[i][0], st, nb_ctx_error(s.ctx));
         ref_street_close(&s);
@@ -357,15 +343,17 @@ static void layers_may_have_other_formats_than_the_rest(void **state)
 {
     (void)state;
     ref_street s;
-    assert_int_equal(
-        open_net(&s, "bits: 1, format: binary}, layers: {d: {weights: {bits: 3, format: uniform, range: mse}}, c: "
-                     "{weights: {bits: 2, format: ternary}}"),
-        NB_OK);
+    assert_int_equal(ref_street_weights(
+                         &s,
+                         "bits: 1, format: binary}, layers: {d: {weights: {bits: 3, format: uniform, range: mse}}, c: "
+                         "{weights: {bits: 2, format: ternary}}"),
+                     NB_OK);
     ref_street_steps(&s, 2, 0.01f, false);
     assert_int_equal(nb_graph_find(s.graph, "d.weight.fq")->out.q->hi, 3);
     assert_int_equal(nb_graph_find(s.graph, "c.weight.fq")->out.q->hi, 1);
     ref_street_close(&s);
-    assert_int_equal(open_net(&s, "bits: 4, range: mse}, layers: {d: {weights: {bits: 1, format: binary}}"), NB_OK);
+    assert_int_equal(ref_street_weights(&s, "bits: 4, range: mse}, layers: {d: {weights: {bits: 1, format: binary}}"),
+                     NB_OK);
     ref_street_steps(&s, 2, 0.01f, false);
     assert_int_equal(nb_graph_find(s.graph, "d.weight.fq")->out.q->bits, 1);
     ref_street_close(&s);

@@ -1,5 +1,5 @@
 /* test_step_adaround.c - the step adaround: every layer gets better, its codes last, and what cannot be rounded so is named. */
-#include "ref/street.h"
+#include "ref/post_run.h"
 
 #include <nibble/extend/post_step.h>
 #include <nibble/post.h>
@@ -262,39 +262,6 @@ static void any_number_of_threads_learns_the_same(void **state)
     nb_set_threads(1);
 }
 
-/* Parts by name; from the stop-th on there is no memory, as if the program was killed. */
-typedef struct {
-    char name[MACS][64];
-    float values[MACS][1024];
-    int64_t n[MACS];
-    int32_t count, stop, found;
-} parts;
-
-static bool get(void *ud, const char *part, float *values, int64_t n)
-{
-    parts *p = ud;
-    for (int32_t i = 0; i < p->count; i++)
-        if (strcmp(p->name[i], part) == 0) {
-            assert_true(p->n[i] == n);
-            memcpy(values, p->values[i], (size_t)n * sizeof *values);
-            p->found++;
-            return true;
-        }
-    return false;
-}
-
-static nb_status put(void *ud, const char *part, const float *values, int64_t n)
-{
-    parts *p = ud;
-    if (p->count == p->stop)
-        return NB_E_NOMEM;
-    assert_true(p->count < MACS && n <= 1024);
-    snprintf(p->name[p->count], sizeof p->name[0], "%s", part);
-    memcpy(p->values[p->count], values, (size_t)n * sizeof *values);
-    p->n[p->count++] = n;
-    return NB_OK;
-}
-
 static void what_was_kept_before_a_kill_is_found_and_ends_in_the_same_bits(void **state)
 {
     (void)state;
@@ -306,9 +273,9 @@ static void what_was_kept_before_a_kill_is_found_and_ends_in_the_same_bits(void 
     const int32_t n = weights_now(&whole, want);
     for (int32_t stop = 0; stop <= MACS; stop += 2) {
         step_case c;
-        static parts p;
-        p = (parts){.stop = stop};
-        const nb_post_store store = {get, put, &p};
+        static ref_parts p;
+        p = (ref_parts){.stop = stop};
+        const nb_post_store store = ref_parts_store(&p);
         open_case(&c, kinds[0]);
         c.store = &store;
         assert_int_equal(adaround(&c, keys, N), NB_E_NOMEM);

@@ -227,39 +227,6 @@ static void analytic_is_empirical_on_normal_values(void **state)
 
 /* ---- going on after a kill ---- */
 
-/* Parts by name, in order; from the stop-th on it is out of memory, as if killed. */
-typedef struct {
-    char name[16][64];
-    float values[16][16];
-    int64_t n[16];
-    int32_t count, stop, found;
-} parts;
-
-static bool get(void *ud, const char *part, float *values, int64_t n)
-{
-    parts *p = ud;
-    for (int32_t i = 0; i < p->count; i++)
-        if (strcmp(p->name[i], part) == 0) {
-            assert_true(p->n[i] == n);
-            memcpy(values, p->values[i], (size_t)n * sizeof *values);
-            p->found++;
-            return true;
-        }
-    return false;
-}
-
-static nb_status put(void *ud, const char *part, const float *values, int64_t n)
-{
-    parts *p = ud;
-    if (p->count == p->stop)
-        return NB_E_NOMEM;
-    assert_true(p->count < 16 && n <= 16);
-    snprintf(p->name[p->count], sizeof p->name[0], "%s", part);
-    memcpy(p->values[p->count], values, (size_t)n * sizeof *values);
-    p->n[p->count++] = n;
-    return NB_OK;
-}
-
 static void what_was_kept_before_a_kill_is_found_and_ends_in_the_same_bits(void **state)
 {
     (void)state;
@@ -270,15 +237,16 @@ static void what_was_kept_before_a_kill_is_found_and_ends_in_the_same_bits(void 
     assert_int_equal(ref_quantized(&s, BATCH, 64, &whole), NB_OK);
     assert_int_equal(ref_post_run(&s, whole, "[bias_correct]", NULL, 64, &want), NB_OK);
     for (int32_t stop = 0; stop <= LAYERS; stop++) {
-        parts p = {.stop = stop};
-        const nb_post_store store = {get, put, &p};
+        static ref_parts p;
+        p = (ref_parts){.stop = stop};
+        const nb_post_store store = ref_parts_store(&p);
         nb_graph *g;
         assert_int_equal(ref_quantized(&s, BATCH, 64, &g), NB_OK);
         assert_int_equal(ref_post_run_kept(&s, g, "[bias_correct]", NULL, 64, &store, &h),
                          stop < LAYERS ? NB_E_NOMEM : NB_OK);
         nb_graph_free(g);
         assert_int_equal(ref_quantized(&s, BATCH, 64, &g), NB_OK);
-        p.stop = 16;
+        p.stop = REF_PARTS;
         assert_int_equal(ref_post_run_kept(&s, g, "[bias_correct]", NULL, 64, &store, &h), NB_OK);
         assert_true(p.found == stop && p.count == LAYERS);
         for (int32_t i = 0; i < g->n; i++)
