@@ -42,10 +42,9 @@ gcc="CC=gcc $w"
     fi
     part "kernel tests on each instruction set" $MAKE $gcc check-isa
     part "tests on 1 and 4 threads" $MAKE $gcc check-threads # all before ran on as many as there are processors
-    part "unit and property tests without threads" $MAKE $gcc OMP=0 BLAS=none CFLAGS=-O1 products check-fast
     if links gcc -fsanitize=address,undefined; then # clang's are in long.sh: all is compiled and run anew for them
-        san="CC=gcc SAN=address,undefined OMP=0"
-        part "unit and property tests, gcc, ASan and UBSan" $MAKE $san check-fast
+        san="CC=gcc SAN=address,undefined OMP=0 BLAS=none" # also the build without threads and without a BLAS
+        part "unit and property tests, gcc, ASan and UBSan, neither threads nor BLAS" $MAKE $san products check-fast
         part "fuzz corpus, gcc, ASan and UBSan" $MAKE $san fuzz-replay
         part "end to end with bad input, gcc, ASan and UBSan" $MAKE $san check-bad
     else

@@ -66,6 +66,10 @@ nb_status nb_conf_unknown(nb_ctx *ctx, const nb_conf *c, const char *where, cons
         word = c->child[0]->key;
     char hint[LIST_BYTES];
     char shown[CONF_SHOWN];
+    for (int32_t i = 0; nb_conf_is_map(c) && word && i < n; i++)
+        if (!strcmp(word, names[i]))
+            return nb_conf_fail(ctx, c, where, NB_E_CONFIG,
+                                "a map: must be one word, %s; keys of its own stand beside it, not below it", word);
     suggest(hint, sizeof hint, word ? word : "", names, n);
     return nb_conf_fail(ctx, c, where, NB_E_CONFIG, "%s: unknown %s (%s)", nb_conf_show(shown, word ? word : ""), what,
                         hint);

@@ -323,6 +323,7 @@ static void widths_follow_from_the_format_or_are_refused(void **state)
         {"format: codebook, bits: 12", "quant.weights.bits: 12: must be in 1..8"},
         {"format: codebook, bits: 8", "format: codebook: has codes of 1..7 bits"},
         {"format: codebook, bits: 4, scheme: full", "scheme: format codebook has levels of its own"},
+        {"format: {fixed: {exponent: -5}}, bits: 4", "format: a map: must be one word, fixed; keys of its own stand"},
         {"format: fixed, bits: 4, exponent: 2.5", "format: fixed: exponent must be auto or a whole number"},
         {"format: fixed, bits: 4, granularity: full", "granularity: format fixed has one scale for all layers"},
         {"format: fixed, bits: 4, granularity: group, group: 2", "granularity: format fixed has one scale"},
