@@ -64,8 +64,11 @@ look() {
     for p in $needed; do
         installed "$p" || needs="$needs $p"
     done
-    # OpenBLAS comes in flavours, and any of them will do. The one without threads is enough: they are ours.
-    pkg-config --exists openblas 2>/dev/null || needs="$needs libopenblas-serial-dev"
+    # OpenBLAS comes in flavours. The one without threads locks nothing: products side by side could be wrong (fblas.c).
+    # Any other will do, also one that no package brought.
+    installed libopenblas-pthread-dev || installed libopenblas-openmp-dev ||
+        { pkg-config --exists openblas 2>/dev/null && ! installed libopenblas-serial-dev; } ||
+        needs="$needs libopenblas-pthread-dev"
     for p in $wanted; do
         installed "$p" || wants="$wants $p"
     done

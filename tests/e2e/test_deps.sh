@@ -24,7 +24,7 @@ machine() {
     play id "echo $1"
     play apt-cache "case \$2 in $2) ;; *) exit 100 ;; esac"
     play dpkg-query "case \"\${*: -1}\" in $3) echo installed ;; *) exit 1 ;; esac"
-    play pkg-config "case libopenblas-serial-dev in $3) ;; *) exit 1 ;; esac"
+    play pkg-config "case libopenblas-pthread-dev in $3) ;; *) exit 1 ;; esac"
     play clang "[ -e '$t/clang-works' ]"
     play apt-get "echo \"\$@\" >>'$t/installed'"
     : >"$t/installed"
@@ -67,12 +67,12 @@ rm "$t/clang-works"
 machine 0 '*' 'build*'
 run 0
 calls '^update'
-calls '^install .* libpng-dev .*libcmocka-dev libopenblas-serial-dev clang libomp-dev tcc .*libclang-rt-dev$'
+calls '^install .* libpng-dev .*libcmocka-dev libopenblas-pthread-dev clang libomp-dev tcc .*libclang-rt-dev$'
 # tcc is in the lists but cannot be installed.
 machine 0 '*' 'build*'
 play apt-get "echo \"\$@\" >>'$t/installed'; case \"\$*\" in *tcc*) exit 100 ;; esac"
 run 0
-calls '^install .* libpng-dev .*libcmocka-dev libopenblas-serial-dev$'
+calls '^install .* libpng-dev .*libcmocka-dev libopenblas-pthread-dev$'
 calls '^install .* clang$'
 says "not to be had here: tcc"
 # What is needed cannot be installed.

@@ -90,6 +90,17 @@ static int32_t width_of(const char *core)
     return 4;
 }
 
+/* A flavour without threads does not lock the list of its buffers (unless it was built with USE_LOCKING, which nothing
+ * tells): two products at the same time may get the same one, and be wrong. Seen as other bytes in one run of twenty. */
+static bool is_safe(void)
+{
+#    ifdef NB_SERIAL
+    return true;
+#    else
+    return openblas_get_parallel() != OPENBLAS_SEQUENTIAL;
+#    endif
+}
+
 static void look(void)
 {
     char version[64] = "OpenBLAS";
@@ -98,6 +109,14 @@ static void look(void)
     if (end)
         snprintf(version, sizeof version, "%.*s", (int)(end - config), config);
     const char *core = openblas_get_corename();
+    if (!is_safe()) {
+        snprintf(blas.name, sizeof blas.name, "%s (%s), not used: it is the flavour without threads", version, core);
+        snprintf(blas.complaint, sizeof blas.complaint,
+                 "%s is the flavour without threads, whose products may not run side by side, so wide layers use Nibble's own "
+                 "kernels: install the one with threads (Debian: libopenblas0-pthread)",
+                 version);
+        return;
+    }
     snprintf(blas.name, sizeof blas.name, "%s (%s)", version, core);
     nb_fblas_begin();
     const bool right = nb_fblas_is_right(sgemm);
