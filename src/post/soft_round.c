@@ -3,9 +3,6 @@
 
 #define BETA_FIRST 20.0
 #define BETA_LAST  2.0
-#define MOMENT_1   0.9 /* of Adam */
-#define MOMENT_2   0.999
-#define TINY       1e-8
 #define PI         3.14159265358979323846
 
 nb_status nb_soft_open(nb_arena *arena, int64_t n, nb_soft *s)
@@ -75,7 +72,7 @@ static float beta_at(const nb_soft_keys *k, int32_t iteration)
 
 nb_soft_move nb_soft_move_at(const nb_soft_keys *k, int32_t iteration)
 {
-    const double t1 = 1 - pow(MOMENT_1, iteration + 1), t2 = 1 - pow(MOMENT_2, iteration + 1);
+    const double t1 = 1 - pow(NB_ADAM_1, iteration + 1), t2 = 1 - pow(NB_ADAM_2, iteration + 1);
     const float beta = beta_at(k, iteration);
     return (nb_soft_move){(float)((double)k->lr / t1), (float)(1 / sqrt(t2)), beta, 2 * k->lambda * beta};
 }
@@ -88,8 +85,6 @@ void nb_soft_descend(const nb_soft *s, const nb_soft_move *m, int64_t from, int6
         const float u = 2.0f * nb_soft_share(s->v[i], &slope) - 1.0f;
         const float press = beta > 0.0f && u != 0.0f ? -m->push * powf(fabsf(u), beta - 1.0f) * copysignf(1, u) : 0.0f;
         const float g = s->room[i] * slope * (by_h * grad[i - from] + press);
-        s->m1[i] += (float)(1 - MOMENT_1) * (g - s->m1[i]);
-        s->m2[i] += (float)(1 - MOMENT_2) * (g * g - s->m2[i]);
-        s->v[i] -= m->lr * s->m1[i] / (sqrtf(s->m2[i]) * m->root + (float)TINY);
+        s->v[i] -= nb_soft_adam(&s->m1[i], &s->m2[i], m, g);
     }
 }

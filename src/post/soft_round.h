@@ -32,6 +32,9 @@ void nb_soft_lean(const nb_soft *s, int64_t i, int32_t code);
 
 #define NB_SOFT_ZETA  1.1
 #define NB_SOFT_GAMMA (-0.1)
+#define NB_ADAM_1     0.9 /* its moments */
+#define NB_ADAM_2     0.999
+#define NB_ADAM_TINY  1e-8
 
 /* h, and its derivative by v. */
 static inline float nb_soft_share(float v, float *slope)
@@ -59,6 +62,13 @@ typedef struct {
     float lr, root, beta, push;
 } nb_soft_move;
 nb_soft_move nb_soft_move_at(const nb_soft_keys *k, int32_t iteration);
+/* Adam: what is to be taken off a number with this gradient; moments begin with 0. */
+static inline float nb_soft_adam(float *m1, float *m2, const nb_soft_move *m, float grad)
+{
+    *m1 += (float)(1 - NB_ADAM_1) * (grad - *m1);
+    *m2 += (float)(1 - NB_ADAM_2) * (grad * grad - *m2);
+    return m->lr * *m1 / (sqrtf(*m2) * m->root + (float)NB_ADAM_TINY);
+}
 /* Adam's step of weights [from, end); grad[i - from] * by_h is the error's derivative by h. */
 void nb_soft_descend(const nb_soft *s, const nb_soft_move *m, int64_t from, int64_t end, const float *grad, float by_h);
 
