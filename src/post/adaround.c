@@ -33,12 +33,12 @@ typedef struct {
     const float *x;         /* [rows][cols] */
     nb_fconv_plan *plan;
     void *panels, *slot, *scratch;
-    float *out;                                     /* [batch][n] */
-    float *sums, *wanted, *column;                  /* [n][rows] twice, [rows]: to refine */
-    nb_soft s;                                      /* [n][size] */
-    float *soft, *grad;                             /* [n][size] */
-    int32_t *code;                                  /* [n][size] learned */
-    double *nearest, *learned;                      /* [n] squared errors */
+    float *out;                    /* [batch][n] */
+    float *sums, *wanted, *column; /* [n][rows] twice, [rows]: to refine */
+    nb_soft s;                     /* [n][size] */
+    float *soft, *grad;            /* [n][size] */
+    int32_t *code;                 /* [n][size] learned */
+    double *nearest, *learned;     /* [n] squared errors */
 } part;
 
 typedef struct {
@@ -358,7 +358,8 @@ static void count_flips(const work *w, nb_adaround_gain *gain)
     const nb_adaround_problem *p = w->p;
     for (int32_t c = 0; c < p->filters; c++)
         for (int64_t i = (int64_t)c * p->size; i < (int64_t)(c + 1) * p->size; i++)
-            gain->flipped += w->code[i] != nb_soft_nearest(p->first[c], p->last[c], (double)p->w[i] / (double)p->step[c]);
+            gain->flipped +=
+                w->code[i] != nb_soft_nearest(p->first[c], p->last[c], (double)p->w[i] / (double)p->step[c]);
 }
 
 static void count_wanted(const work *w, nb_adaround_gain *gain)

@@ -14,7 +14,7 @@
 
 typedef struct {
     const nb_block_source *s;
-    const nb_node *from, *to;              /* of the copy */
+    const nb_node *from, *to;               /* of the copy */
     const nb_node *floats_from, *floats_to; /* of the float network */
     nb_block_data *d;
     uint8_t *pixels;

@@ -49,9 +49,9 @@ nb_status nb_block_run_open(nb_arena *arena, nb_graph *g, const nb_post_block *b
 
 /* One pass. */
 typedef struct {
-    bool train;         /* backward follows */
-    float drop;         /* share that is not rounded; 0: none */
-    uint64_t seed, at;  /* of what is random; the pass's number */
+    bool train;        /* backward follows */
+    float drop;        /* share that is not rounded; 0: none */
+    uint64_t seed, at; /* of what is random; the pass's number */
 } nb_block_pass;
 
 /* Where what the block reads is to be written, [batch][values], batch as nb_graph_set_batch has it, and where then

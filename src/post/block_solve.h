@@ -37,11 +37,11 @@ typedef struct {
 /* What a layer begins with and comes to. */
 typedef struct {
     nb_soft soft;
-    float *step;            /* [filters] */
-    int32_t *first, *last;  /* [filters] */
-    int32_t *start, *code;  /* [weights] codes that it has, and is to have */
+    float *step;           /* [filters] */
+    int32_t *first, *last; /* [filters] */
+    int32_t *start, *code; /* [weights] codes that it has, and is to have */
     int32_t filters;
-    int64_t size;           /* weights of a filter */
+    int64_t size; /* weights of a filter */
 } nb_block_codes;
 
 typedef struct {

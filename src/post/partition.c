@@ -14,8 +14,8 @@ typedef struct {
     const nb_node **mac; /* all of them, in order of execution */
     nb_post_block *block;
     int32_t all, n_macs, n; /* layers; those up to here, blocks up to here */
-    bool joins;  /* of the block before this one: */
-    bool linear; /* it ends without an activation */
+    bool joins;             /* of the block before this one: */
+    bool linear;            /* it ends without an activation */
 } cutting;
 
 static const nb_node *root_of(const nb_node *x)

@@ -19,7 +19,8 @@
 
 /* [n] weights. */
 typedef struct {
-    float *base, *room, *v, *m1, *m2; /* base and room in units of the step; room: 1, or 0 where there is one code only */
+    float *base, *room, *v, *m1,
+        *m2; /* base and room in units of the step; room: 1, or 0 where there is one code only */
 } nb_soft;
 nb_status nb_soft_open(nb_arena *arena, int64_t n, nb_soft *s);
 

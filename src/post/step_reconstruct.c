@@ -43,7 +43,8 @@ static const nb_key reconstruct_keys[] = {
     NB_KEY_FLOAT(reconstruct_attr, lambda, "0.3", 0, 1000,
                  "weight of the term that drives every weight to one of its codes"),
     NB_KEY_FLOAT(reconstruct_attr, warmup, "0.2", 0, 0.9, "share of the steps before that term is there"),
-    NB_KEY_FLOAT(reconstruct_attr, drop, "0", 0, 1, "share of activations that are left unrounded while learning (QDrop: 0.5)"),
+    NB_KEY_FLOAT(reconstruct_attr, drop, "0", 0, 1,
+                 "share of activations that are left unrounded while learning (QDrop: 0.5)"),
     {0}};
 
 typedef struct {
@@ -239,12 +240,8 @@ static nb_status learn(state *s, nb_block_data *data, nb_block_gain *gain, nb_ar
                             .scale_lr = a->scale_lr,
                             .drop = a->drop,
                             .seed = nb_hash_text(b->name)};
-    *p = (nb_block_problem){.ctx = s->in->graph->ctx,
-                            .g = s->in->graph,
-                            .floats = s->in->floats,
-                            .run = run,
-                            .data = data,
-                            .keys = keys};
+    *p = (nb_block_problem){
+        .ctx = s->in->graph->ctx, .g = s->in->graph, .floats = s->in->floats, .run = run, .data = data, .keys = keys};
     NB_TRY(nb_block_problem_open(arena, p));
     nb_block_solve(p, &(nb_block_watch){tell, s}, gain);
     return NB_OK;
@@ -341,10 +338,11 @@ static nb_status reconstruct_run(const nb_post_input *in, const void *attr, char
     nb_arena_free(s.arena);
     if (st != NB_OK)
         return st;
-    snprintf(summary, NB_POST_SUMMARY,
-             "%d block%s over %d images; error of what they give, mean of blocks, %.3g %% -> %.3g %%; %.1f %% of weights "
-             "to the other neighbour",
-             s.n, s.n == 1 ? "" : "s", n, s.before / s.n, s.after / s.n, 100 * s.flipped / s.weights);
+    snprintf(
+        summary, NB_POST_SUMMARY,
+        "%d block%s over %d images; error of what they give, mean of blocks, %.3g %% -> %.3g %%; %.1f %% of weights "
+        "to the other neighbour",
+        s.n, s.n == 1 ? "" : "s", n, s.before / s.n, s.after / s.n, 100 * s.flipped / s.weights);
     return st;
 }
 

@@ -21,7 +21,8 @@ static void describe(const char *model, const char *quant, nb_block_size size, c
     nb_post_block *block;
     int32_t n;
     snprintf(yaml, sizeof yaml,
-             "seed: 1\ndata: {name: synth, count: 32, height: 12, width: 12, channels: 3, classes: 3}\nmodel: %s\nquant: %s\n",
+             "seed: 1\ndata: {name: synth, count: 32, height: 12, width: 12, channels: 3, classes: 3}\nmodel: "
+             "%s\nquant: %s\n",
              model, quant);
     if (ref_street_open(&s, yaml, 4, REF_FLOAT) != NB_OK || ref_quantized(&s, 4, 8, &g) != NB_OK)
         fail_msg("%s", nb_ctx_error(s.ctx));
@@ -54,13 +55,16 @@ static const char mobile[] =
     "  {conv2d: {name: top, out: 8, kernel: 1}}, relu, {avgpool: {global: yes}}, {linear: {name: fc, out: 3}}]";
 static const char dense[] =
     "[input, {conv2d: {name: stem, out: 4, pad: 1}}, {relu: {name: r}}, {conv2d: {name: d1, out: 4, pad: 1, in: r}},\n"
-    "  {relu: {name: r1}}, {concat: {name: j1, in: [r, r1]}}, {conv2d: {name: d2, out: 4, pad: 1}}, {relu: {name: r2}},\n"
+    "  {relu: {name: r1}}, {concat: {name: j1, in: [r, r1]}}, {conv2d: {name: d2, out: 4, pad: 1}}, {relu: {name: "
+    "r2}},\n"
     "  {concat: {name: j2, in: [j1, r2]}}, {conv2d: {name: t, out: 4, kernel: 1}}, relu, {maxpool: {kernel: 2}},\n"
     "  {conv2d: {name: u, out: 4, pad: 1}}, relu, {linear: {name: fc, out: 3}}]";
-static const char plain[] =
-    "[input, {conv2d: {name: c1, out: 4, pad: 1}}, relu, {maxpool: {kernel: 2}}, {conv2d: {name: c2, out: 4, pad: 1}}, relu,\n"
-    "  {dwconv2d: {name: c3, pad: 1}}, relu, {conv2d: {name: c4, out: 4}}, relu, {conv2d: {name: c5, out: 4, pad: 1}}, relu,\n"
-    "  {conv2d: {name: c6, out: 4, pad: 1}}, relu, flatten, {linear: {name: f1, out: 5}}, relu, {linear: {name: f2, out: 3}}]";
+static const char plain[] = "[input, {conv2d: {name: c1, out: 4, pad: 1}}, relu, {maxpool: {kernel: 2}}, {conv2d: "
+                            "{name: c2, out: 4, pad: 1}}, relu,\n"
+                            "  {dwconv2d: {name: c3, pad: 1}}, relu, {conv2d: {name: c4, out: 4}}, relu, {conv2d: "
+                            "{name: c5, out: 4, pad: 1}}, relu,\n"
+                            "  {conv2d: {name: c6, out: 4, pad: 1}}, relu, flatten, {linear: {name: f1, out: 5}}, "
+                            "relu, {linear: {name: f2, out: 3}}]";
 
 static void networks_are_cut_where_all_behind_depends_on_one_value(void **state)
 {
