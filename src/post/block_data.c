@@ -19,6 +19,7 @@ typedef struct {
     nb_block_data *d;
     uint8_t *pixels;
     int32_t *labels, *drawn;
+    double *squares; /* [out] */
 } reading;
 
 /* The float network has everything but what rounds. */
@@ -85,8 +86,8 @@ static void square_gradient(const reading *r, int32_t at, const nb_run *run)
     }
     const float *dy = r->floats_to->out.grad;
     for (int64_t i = 0; i < g->batch * each; i++) { /* of an image's own loss, not of the batch's mean */
-        const float own = dy[i] * (float)g->batch;
-        r->d->weight[at * each + i] = own * own;
+        const double own = (double)dy[i] * g->batch;
+        r->squares[i % each] += own * own;
     }
 }
 
@@ -133,14 +134,13 @@ static void read_images(const reading *r)
 }
 
 /* So that the mean is 1. All 0, of a network that is sure of everything: as if it had not been asked for. */
-static void normalize(nb_block_data *d)
+static void normalize(const nb_block_data *d, const double *squares)
 {
-    const int64_t n = d->n * d->out;
     double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += (double)d->weight[i];
-    for (int64_t i = 0; i < n; i++)
-        d->weight[i] = sum > 0 ? (float)((double)d->weight[i] * (double)n / sum) : 1.0f;
+    for (int64_t i = 0; i < d->out; i++)
+        sum += squares[i];
+    for (int64_t i = 0; i < d->out; i++)
+        d->weight[i] = sum > 0 ? (float)(squares[i] * (double)d->out / sum) : 1.0f;
 }
 
 static nb_status read_all(reading *r)
@@ -152,15 +152,16 @@ static nb_status read_all(reading *r)
     d->x = nb_alloc(ctx, n * (size_t)d->in * sizeof *d->x);
     d->y = nb_alloc(ctx, n * (size_t)d->out * sizeof *d->y);
     d->floats = r->s->mix ? nb_alloc(ctx, n * (size_t)d->in * sizeof *d->floats) : NULL;
-    d->weight = r->s->fisher ? nb_alloc(ctx, n * (size_t)d->out * sizeof *d->weight) : NULL;
+    d->weight = r->s->fisher ? nb_alloc(ctx, (size_t)d->out * sizeof *d->weight) : NULL;
     r->pixels = nb_alloc(ctx, batch * (size_t)g->info.h * (size_t)g->info.w * (size_t)g->info.c);
     r->labels = nb_alloc(ctx, 2 * batch * sizeof *r->labels);
-    r->drawn = r->labels + batch;
-    if (!d->x || !d->y || (r->s->mix && !d->floats) || (r->s->fisher && !d->weight) || !r->pixels || !r->labels)
+    r->squares = nb_alloc(ctx, (size_t)d->out * sizeof *r->squares);
+    if (!d->x || !d->y || (r->s->mix && !d->floats) || (r->s->fisher && !d->weight) || !r->pixels || !r->labels || !r->squares)
         return NB_E_NOMEM;
+    r->drawn = r->labels + batch;
     read_images(r);
     if (d->weight)
-        normalize(d);
+        normalize(d, r->squares);
     return NB_OK;
 }
 
@@ -171,7 +172,7 @@ nb_status nb_block_data_read(const nb_block_source *s, const nb_post_block *bloc
     r.floats_from = twin_of(s->floats, r.from);
     r.floats_to = twin_of(s->floats, r.to);
     *out = (nb_block_data){.in = values_of(r.from), .out = values_of(r.to)};
-    const int64_t each = (1 + s->mix) * out->in + (1 + s->fisher) * out->out;
+    const int64_t each = (1 + s->mix) * out->in + out->out;
     const int64_t fit = NB_BLOCK_BYTES / (each * (int64_t)sizeof(float));
     out->n = s->n < fit ? s->n : fit < 1 ? 1 : (int32_t)fit;
     nb_status st = nb_check_images(s->copy, s->data);
@@ -179,6 +180,7 @@ nb_status nb_block_data_read(const nb_block_source *s, const nb_post_block *bloc
         st = read_all(&r);
     nb_free(ctx, r.pixels);
     nb_free(ctx, r.labels);
+    nb_free(ctx, r.squares);
     return st;
 }
 

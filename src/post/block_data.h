@@ -2,8 +2,9 @@
  * it are rounded, what it gives in the float network, and how much that matters.
  *
  * How much is the diagonal of Fisher's information, the expected square of the gradient of the float network's loss by the value
- * (BRECQ, Li et al. 2021, arXiv:2102.05426, eq. 10): of each image the square for one label, drawn from the probabilities
- * that the network itself gives. The mean is 1. */
+ * (BRECQ, Li et al. 2021, arXiv:2102.05426, eq. 10): the mean over the images, of each for one label, drawn from the
+ * probabilities that the network itself gives. The paper weighs every image's values by its own square; that fits a thousand images
+ * better and others worse (docs/choosing.md). The mean of the values' is 1. */
 #ifndef NB_POST_BLOCK_DATA_H
 #define NB_POST_BLOCK_DATA_H
 
@@ -16,7 +17,7 @@ typedef struct {
     int64_t in, out; /* values of one */
     float *x, *y;    /* [n][in], [n][out] */
     float *floats;   /* [n][in] what it reads in the float network; NULL: not asked for */
-    float *weight;   /* [n][out] as above; NULL: all values matter alike */
+    float *weight;   /* [out] as above; NULL: all values matter alike */
 } nb_block_data;
 
 typedef struct {

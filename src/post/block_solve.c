@@ -106,7 +106,7 @@ static void compare_image(void *arg, int64_t i, int32_t thread)
     float *dy = j->p->dy + i * d->out;
     double error = 0;
     for (int64_t k = 0; k < d->out; k++) {
-        const float e = given[k] - d->y[at + k], weighted = d->weight ? d->weight[at + k] * e : e;
+        const float e = given[k] - d->y[at + k], weighted = d->weight ? d->weight[k] * e : e;
         error += (double)weighted * (double)e;
         dy[k] = 2 * j->p->unit * weighted;
     }
@@ -244,7 +244,7 @@ static double total_wanted(const nb_block_data *d)
 {
     double sum = 0;
     for (int64_t i = 0; i < d->n * d->out; i++)
-        sum += (double)d->y[i] * (double)d->y[i] * (d->weight ? (double)d->weight[i] : 1);
+        sum += (double)d->y[i] * (double)d->y[i] * (d->weight ? (double)d->weight[i % d->out] : 1);
     return sum;
 }
 
