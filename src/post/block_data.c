@@ -57,7 +57,7 @@ static void draw_labels(const nb_graph *g, int32_t at, int32_t *label)
     const int64_t classes = values_of(g->loss->in[0]);
     for (int32_t i = 0; i < g->batch; i++) {
         const float *z = nb_graph_logits(g) + i * classes;
-        nb_rng random = nb_rng_make(nb_hash_text("labels"), (uint64_t)(at + i));
+        nb_rng random = nb_rng_make(nb_hash_text("labels"), (uint64_t)at + (uint64_t)i);
         double sum = 0, most = -INFINITY;
         for (int64_t c = 0; c < classes; c++)
             most = fmax(most, (double)z[c]);
@@ -156,7 +156,8 @@ static nb_status read_all(reading *r)
     r->pixels = nb_alloc(ctx, batch * (size_t)g->info.h * (size_t)g->info.w * (size_t)g->info.c);
     r->labels = nb_alloc(ctx, 2 * batch * sizeof *r->labels);
     r->squares = nb_alloc(ctx, (size_t)d->out * sizeof *r->squares);
-    if (!d->x || !d->y || (r->s->mix && !d->floats) || (r->s->fisher && !d->weight) || !r->pixels || !r->labels || !r->squares)
+    if (!d->x || !d->y || (r->s->mix && !d->floats) || (r->s->fisher && !d->weight) || !r->pixels || !r->labels ||
+        !r->squares)
         return NB_E_NOMEM;
     r->drawn = r->labels + batch;
     read_images(r);

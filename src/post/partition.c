@@ -116,8 +116,8 @@ static void cut(cutting *c)
 
 nb_status nb_blocks_find(nb_arena *arena, const nb_graph *g, nb_block_size size, nb_post_block **out, int32_t *n)
 {
-    cutting c = {.arena = arena, .g = g, .size = size};
-    c.mac = nb_arena_array(arena, (size_t)g->n, sizeof *c.mac);
+    const nb_node **mac = nb_arena_array(arena, (size_t)g->n, sizeof(void *));
+    cutting c = {.arena = arena, .g = g, .size = size, .mac = mac};
     c.block = nb_arena_array(arena, (size_t)g->n, sizeof *c.block);
     if (!c.mac || !c.block)
         return NB_E_NOMEM;

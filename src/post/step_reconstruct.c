@@ -62,6 +62,12 @@ typedef struct {
 
 /* What a block's part of the step is: weights of its layers, scales of its activations, and what is said of it. */
 enum { BEFORE, AFTER, FLIPPED, BETTER, HOLDS, SAID };
+typedef struct {
+    float *values, *scale, *said; /* [n] of all three, and where the last two begin */
+    nb_node **fq;                 /* [n_fq] fake-quant nodes whose scales are learned */
+    int64_t n;
+    int32_t n_fq;
+} block_part;
 
 static double work_of(const nb_post_block *b)
 {
@@ -88,18 +94,35 @@ static void tell(void *ud, double share)
         r->progress(r->ud, &nb_post_step_reconstruct, b->name, (s->done + share * work_of(b)) / s->work);
 }
 
-/* Fake-quant nodes of activations of a block, whose scales are learned: [n], or only how many. */
-static int32_t values_of(const state *s, const nb_post_block *b, nb_node **out)
+static bool is_learned(const state *s, const nb_node *n)
+{
+    return s->attr->scale_lr > 0 && nb_is_quantizer(n) && nb_fakequant_scalable(n);
+}
+
+static nb_status open_part(const state *s, const nb_post_block *b, block_part *p)
 {
     const nb_graph *g = s->in->graph;
-    int32_t n = 0;
-    for (int32_t i = b->from->id + 1; i <= b->to->id && s->attr->scale_lr > 0; i++)
-        if (nb_is_quantizer(g->node[i]) && nb_fakequant_scalable(g->node[i])) {
-            if (out)
-                out[n] = g->node[i];
-            n++;
-        }
-    return n;
+    *p = (block_part){0};
+    for (int32_t i = b->from->id + 1; i <= b->to->id; i++)
+        p->n_fq += is_learned(s, g->node[i]);
+    p->n = weights_of(b) + p->n_fq + SAID;
+    p->values = nb_alloc(g->ctx, (size_t)p->n * sizeof *p->values);
+    nb_node **fq = nb_alloc(g->ctx, (size_t)(p->n_fq + 1) * sizeof(void *));
+    p->fq = fq;
+    if (!p->values || !fq)
+        return NB_E_NOMEM;
+    p->said = p->values + p->n - SAID;
+    p->scale = p->said - p->n_fq;
+    for (int32_t i = b->from->id + 1; i <= b->to->id; i++)
+        if (is_learned(s, g->node[i]))
+            *fq++ = g->node[i];
+    return NB_OK;
+}
+
+static void close_part(const state *s, block_part *p)
+{
+    nb_free(s->in->graph->ctx, p->values);
+    nb_free(s->in->graph->ctx, (void *)p->fq);
 }
 
 static void say(state *s, const nb_post_block *b, const float *said)
@@ -123,46 +146,33 @@ static void say(state *s, const nb_post_block *b, const float *said)
     nb_post_say(s->in, &nb_post_step_reconstruct, &row);
 }
 
-static void hold(const state *s, const nb_post_block *b, nb_node *const *value)
+static void hold(const nb_post_block *b, const block_part *p)
 {
     for (int32_t i = 0; i < b->n_macs; i++)
         nb_fakequant_hold(b->mac[i]->in[1]);
-    for (int32_t i = 0; i < values_of(s, b, NULL); i++)
-        nb_fakequant_hold(value[i]);
+    for (int32_t i = 0; i < p->n_fq; i++)
+        nb_fakequant_hold(p->fq[i]);
 }
 
-static void take_scales(const state *s, const nb_post_block *b, nb_node *const *value, const float *scale)
+static void take_scales(const block_part *p, const float *scale)
 {
-    for (int32_t i = 0; i < values_of(s, b, NULL); i++)
-        nb_fakequant_take_scale(value[i], scale[i]);
-}
-
-static nb_status open_part(const state *s, const nb_post_block *b, float **part, nb_node ***value, int64_t *n)
-{
-    const int32_t values = values_of(s, b, NULL);
-    nb_ctx *ctx = s->in->graph->ctx;
-    *n = weights_of(b) + values + SAID;
-    *part = nb_alloc(ctx, (size_t)*n * sizeof **part);
-    *value = nb_alloc(ctx, (size_t)(values + 1) * sizeof **value);
-    if (!*part || !*value)
-        return NB_E_NOMEM;
-    values_of(s, b, *value);
-    return NB_OK;
+    for (int32_t i = 0; i < p->n_fq; i++)
+        nb_fakequant_take_scale(p->fq[i], scale[i]);
 }
 
 /* An earlier run of the same command has done this block. */
-static bool recall(state *s, const nb_post_block *b, float *part, nb_node *const *value, int64_t n)
+static bool recall(state *s, const nb_post_block *b, const block_part *p)
 {
-    const float *scales = part + weights_of(b), *said = part + n - SAID;
-    if (!nb_post_recall(s->in, b->name, part, n))
+    const float *w = p->values;
+    if (!nb_post_recall(s->in, b->name, p->values, p->n))
         return false;
-    for (int32_t i = 0; i < b->n_macs; part += nb_codes_count(b->mac[i]), i++)
-        nb_codes_take_back(b->mac[i], part);
-    if (said[HOLDS] > 0) {
-        take_scales(s, b, value, scales);
-        hold(s, b, value);
+    for (int32_t i = 0; i < b->n_macs; w += nb_codes_count(b->mac[i]), i++)
+        nb_codes_take_back(b->mac[i], w);
+    if (p->said[HOLDS] > 0) {
+        take_scales(p, p->scale);
+        hold(b, p);
     }
-    say(s, b, said);
+    say(s, b, p->said);
     return true;
 }
 
@@ -179,49 +189,53 @@ static nb_status refresh(const state *s, const nb_post_block *b)
     return nb_pair_run(&dark, &b->mac[b->n_macs - 1]->name, 1, see_nothing, NULL);
 }
 
+/* The scales that learning has come to, or those that it began with, of the nodes that have a place in the part. */
+static void read_scales(const nb_block_problem *from, const block_part *p, bool start)
+{
+    for (int32_t i = 0, k = 0; i < from->run->n_values && k < p->n_fq; i++)
+        if (from->run->value[i].fq->id == p->fq[k]->id)
+            p->scale[k++] = start ? from->start[i] : from->run->value[i].scale;
+}
+
 /* Scales first: sums that fit 32 bits depend on them. What does not last leaves the block as it was. */
-static nb_status write_block(const state *s, const nb_block_problem *p, float *part, nb_node *const *value, bool *holds)
+static nb_status write_block(const state *s, const nb_block_problem *from, const block_part *p, bool *holds)
 {
     const nb_post_block *b = &s->block[s->at];
-    const int32_t values = values_of(s, b, NULL);
-    float *scale = part + weights_of(b);
-    for (int32_t i = 0, k = 0; i < p->run->n_values && k < values; i++)
-        if (p->run->value[i].fq->id == value[k]->id)
-            scale[k++] = p->run->value[i].scale;
-    take_scales(s, b, value, scale);
+    float *w = p->values;
+    read_scales(from, p, false);
+    take_scales(p, p->scale);
     NB_TRY(refresh(s, b));
     *holds = true;
-    for (int32_t i = 0; i < b->n_macs; part += nb_codes_count(b->mac[i]), i++)
-        *holds = nb_codes_write(b->mac[i], p->codes[i].step, p->codes[i].code, part) && *holds;
+    for (int32_t i = 0; i < b->n_macs; w += nb_codes_count(b->mac[i]), i++)
+        *holds = nb_codes_write(b->mac[i], from->codes[i].step, from->codes[i].code, w) && *holds;
+    if (*holds) {
+        hold(b, p);
+        return NB_OK;
+    }
+    w = p->values;
+    for (int32_t i = 0; i < b->n_macs; w += nb_codes_count(b->mac[i]), i++)
+        nb_codes_take_back(b->mac[i], w);
+    read_scales(from, p, true);
+    take_scales(p, p->scale);
     return NB_OK;
 }
 
-static nb_status settle(state *s, const nb_block_problem *p, const nb_block_gain *g, float *part, nb_node *const *value,
-                        int64_t n)
+static nb_status settle(state *s, const nb_block_problem *from, const nb_block_gain *g, const block_part *p)
 {
     const nb_post_block *b = &s->block[s->at];
     const double all = g->wanted > 0 ? g->wanted : 1;
-    float *said = part + n - SAID;
+    float *w = p->values;
     bool holds;
-    NB_TRY(write_block(s, p, part, value, &holds));
-    said[HOLDS] = holds;
-    said[BETTER] = holds && g->better;
-    said[BEFORE] = (float)(100 * sqrt(g->before / all));
-    said[AFTER] = holds ? (float)(100 * sqrt(g->after / all)) : said[BEFORE];
-    said[FLIPPED] = holds ? (float)g->flipped : 0;
-    if (holds)
-        hold(s, b, value);
-    float *w = part;
-    for (int32_t i = 0; i < b->n_macs; w += nb_codes_count(b->mac[i]), i++) {
-        if (!holds)
-            nb_codes_take_back(b->mac[i], w);
+    NB_TRY(write_block(s, from, p, &holds));
+    p->said[HOLDS] = holds;
+    p->said[BETTER] = holds && g->better;
+    p->said[BEFORE] = (float)(100 * sqrt(g->before / all));
+    p->said[AFTER] = holds ? (float)(100 * sqrt(g->after / all)) : p->said[BEFORE];
+    p->said[FLIPPED] = holds ? (float)g->flipped : 0;
+    for (int32_t i = 0; i < b->n_macs; w += nb_codes_count(b->mac[i]), i++)
         memcpy(w, nb_codes_leaf(b->mac[i]), (size_t)nb_codes_count(b->mac[i]) * sizeof *w);
-    }
-    if (!holds)
-        take_scales(s, b, value, p->start);
-    nb_block_graph_update(s->source.copy, s->in->graph);
-    say(s, b, said);
-    return nb_post_keep(s->in, b->name, part, n);
+    say(s, b, p->said);
+    return nb_post_keep(s->in, b->name, p->values, p->n);
 }
 
 static nb_status learn(state *s, nb_block_data *data, nb_block_gain *gain, nb_arena *arena, nb_block_problem *p)
@@ -247,18 +261,19 @@ static nb_status learn(state *s, nb_block_data *data, nb_block_gain *gain, nb_ar
     return NB_OK;
 }
 
-static nb_status do_block(state *s, float *part, nb_node *const *value, int64_t n)
+static nb_status do_block(state *s, const block_part *part)
 {
     nb_ctx *ctx = s->in->graph->ctx;
     nb_block_data data = {0};
     nb_block_problem p;
     nb_block_gain gain;
     nb_arena *arena;
+    nb_block_graph_update(s->source.copy, s->in->graph);
     NB_TRY(nb_arena_create(ctx, &arena));
     nb_status st = learn(s, &data, &gain, arena, &p);
     nb_block_data_free(ctx, &data);
     if (st == NB_OK)
-        st = settle(s, &p, &gain, part, value, n);
+        st = settle(s, &p, &gain, part);
     nb_arena_free(arena);
     return st;
 }
@@ -268,19 +283,13 @@ static nb_status do_block(state *s, float *part, nb_node *const *value, int64_t 
 /* found: all blocks so far were done by an earlier run. */
 static nb_status next_block(state *s, bool *found)
 {
-    nb_ctx *ctx = s->in->graph->ctx;
     const nb_post_block *b = &s->block[s->at];
-    float *part;
-    nb_node **value;
-    int64_t n;
-    nb_status st = open_part(s, b, &part, &value, &n);
-    *found = *found && st == NB_OK && recall(s, b, part, value, n);
-    if (st == NB_OK && !*found) {
-        nb_block_graph_update(s->source.copy, s->in->graph);
-        st = do_block(s, part, value, n);
-    }
-    nb_free(ctx, part);
-    nb_free(ctx, (void *)value);
+    block_part part;
+    nb_status st = open_part(s, b, &part);
+    *found = *found && st == NB_OK && recall(s, b, &part);
+    if (st == NB_OK && !*found)
+        st = do_block(s, &part);
+    close_part(s, &part);
     s->done += work_of(b);
     return st;
 }
