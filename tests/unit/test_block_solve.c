@@ -81,20 +81,20 @@ static const char residual[] =
 
 /* ---- gradients ---- */
 
-static double loss_now(block_case *c, bool train)
+static double loss_now(block_case *c, float drop)
 {
     nb_block_soften(&c->p);
-    return nb_block_loss(&c->p, &(nb_block_pass){.train = train});
+    return nb_block_loss(&c->p, &(nb_block_pass){.train = true, .drop = drop, .at = 1});
 }
 
 /* By v along a random direction of one layer. */
-static void check_direction(block_case *c, int32_t layer)
+static void check_direction(block_case *c, int32_t layer, float drop)
 {
     const float eps = 0.003f;
     const nb_block_codes *k = &c->p.codes[layer];
     const nb_block_layer *l = &c->run.layer[layer];
     double slope = 0, up, down;
-    loss_now(c, true);
+    loss_now(c, drop);
     for (int64_t i = 0; i < l->n; i++) {
         float h;
         nb_soft_share(k->soft.v[i], &h);
@@ -102,10 +102,10 @@ static void check_direction(block_case *c, int32_t layer)
     }
     for (int64_t i = 0; i < l->n; i++)
         k->soft.v[i] += eps * (float)(i % 3 - 1);
-    up = loss_now(c, false);
+    up = loss_now(c, drop);
     for (int64_t i = 0; i < l->n; i++)
         k->soft.v[i] -= 2 * eps * (float)(i % 3 - 1);
-    down = loss_now(c, false);
+    down = loss_now(c, drop);
     for (int64_t i = 0; i < l->n; i++)
         k->soft.v[i] += eps * (float)(i % 3 - 1);
     const double measured = (up - down) / (2 * (double)eps);
@@ -116,20 +116,23 @@ static void check_direction(block_case *c, int32_t layer)
 static void gradients_by_the_rounding_are_those_of_the_loss(void **state)
 {
     (void)state;
-    static const char *const quants[] = {
-        "{weights: {bits: 3}, activations: off}",
-        "{weights: {bits: 3, granularity: tensor}, activations: off, batchnorm: fold}"};
-    for (size_t i = 0; i < sizeof quants / sizeof *quants; i++)
+    static const struct {
+        const char *quant;
+        float drop; /* where nothing is rounded there is a derivative */
+    } cases[] = {{"{weights: {bits: 3}, activations: off}", 0},
+                 {"{weights: {bits: 3, granularity: tensor}, activations: off, batchnorm: fold}", 0},
+                 {"{weights: {bits: 3}, activations: {bits: 2, range: mse}}", 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int32_t fisher = 0; fisher < 2; fisher++) {
             block_case c;
-            open_case(&c, residual, quants[i], "b", fisher);
+            open_case(&c, residual, cases[i].quant, "b", fisher);
             assert_int_equal(c.run.n_layers, 3);
             /* the float weights would be at the minimum, where there is nothing to see */
             for (int32_t l = 0; l < 3; l++)
                 for (int64_t k = 0; k < c.run.layer[l].n; k++)
                     c.p.codes[l].soft.v[k] += 0.4f * (float)((k * 7 + l) % 5 - 2);
             for (int32_t l = 0; l < 3; l++)
-                check_direction(&c, l);
+                check_direction(&c, l, cases[i].drop);
             close_case(&c);
         }
 }
