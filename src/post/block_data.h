@@ -3,8 +3,8 @@
  *
  * How much is the diagonal of Fisher's information, the expected square of the gradient of the float network's loss by the value
  * (BRECQ, Li et al. 2021, arXiv:2102.05426, eq. 10): the mean over the images, of each for one label, drawn from the
- * probabilities that the network itself gives. The paper weighs every image's values by its own square; that fits a thousand images
- * better and others worse (docs/choosing.md). The mean of the values' is 1. */
+ * probabilities that the network itself gives. The paper weighs every image's values by its own squares; that fitted the images that
+ * are learned from better, and others worse. The mean of all values' weights is 1. */
 #ifndef NB_POST_BLOCK_DATA_H
 #define NB_POST_BLOCK_DATA_H
 
