@@ -1,13 +1,8 @@
-/* adaround.c - the weights of a filter are step * clamp(floor(w / step) + h(v), first, last) with the rectified sigmoid
+/* adaround.c - soft weights (soft_round.h) of one filter are learned to make smaller, over batches of rows,
  *
- *   h(v) = clamp(sigmoid(v) * (ZETA - GAMMA) + GAMMA, 0, 1)
+ *   error / error of rounding to nearest + regularizer.
  *
- * v starts where h is the fraction that rounding takes away. Adam makes smaller, over batches of rows,
- *
- *   error / error of rounding to nearest + lambda * sum(1 - |2h - 1|^beta)
- *
- * whose second part is left out at first and then drives every h to 0 or 1, as beta falls from 20 to 2. The paper does
- * not divide; with it lambda means the same at every width and for values of every size. What is left then is refined:
+ * The paper does not divide; with it lambda means the same at every width and for values of every size. What is left then is refined:
  * weight by weight over all rows, the other code is taken where it is better, until there is none. A thousand iterations
  * and this are as good as ten thousand without (tests/adaround).
  *
@@ -25,15 +20,7 @@
 #include <math.h>
 #include <string.h>
 
-#define ZETA       1.1
-#define GAMMA      (-0.1)
-#define BETA_FIRST 20.0
-#define BETA_LAST  2.0
-#define MOMENT_1   0.9 /* of Adam */
-#define MOMENT_2   0.999
-#define TINY       1e-8
-#define ENOUGH     1e-6 /* share of the error by which another code must be better */
-#define PI         3.14159265358979323846
+#define ENOUGH 1e-6 /* share of the error by which another code must be better */
 
 enum {
     WIDE = 16,   /* filters of a part: as many as kernels do at once */
@@ -46,12 +33,12 @@ typedef struct {
     const float *x;         /* [rows][cols] */
     nb_fconv_plan *plan;
     void *panels, *slot, *scratch;
-    float *out;                                     /* [batch][n] */
-    float *sums, *wanted, *column;                  /* [n][rows] twice, [rows]: to refine */
-    float *base, *room, *v, *m1, *m2, *soft, *grad; /* [n][size]; base and room in units of the step; room: 1, or 0
-                                                       where there is one code only */
-    int32_t *code;                                  /* [n][size] learned */
-    double *nearest, *learned;                      /* [n] squared errors */
+    float *out;                    /* [batch][n] */
+    float *sums, *wanted, *column; /* [n][rows] twice, [rows]: to refine */
+    nb_soft s;                     /* [n][size] */
+    float *soft, *grad;            /* [n][size] */
+    int32_t *code;                 /* [n][size] learned */
+    double *nearest, *learned;     /* [n] squared errors */
 } part;
 
 typedef struct {
@@ -84,7 +71,6 @@ static nb_status make_part(work *w, part *t, int32_t groups)
 {
     const nb_adaround_problem *p = w->p;
     const size_t weights = (size_t)t->n * (size_t)p->size;
-    float **const arrays[] = {&t->base, &t->room, &t->v, &t->m1, &t->m2, &t->soft, &t->grad};
     const nb_geom g = nb_geom_pixels(1, w->batch, t->cols, t->n, groups);
     size_t bytes;
     if (!nb_fconv_plan_bytes(&g, &bytes))
@@ -100,16 +86,14 @@ static nb_status make_part(work *w, part *t, int32_t groups)
     t->sums = nb_arena_array(w->arena, (size_t)t->n * (size_t)p->rows, sizeof *t->sums);
     t->wanted = nb_arena_array(w->arena, (size_t)t->n * (size_t)p->rows, sizeof *t->wanted);
     t->column = nb_arena_array(w->arena, (size_t)p->rows, sizeof *t->column);
+    t->soft = nb_arena_array(w->arena, weights, sizeof *t->soft);
+    t->grad = nb_arena_array(w->arena, weights, sizeof *t->grad);
     t->code = nb_arena_array(w->arena, weights, sizeof *t->code);
     t->nearest = nb_arena_array(w->arena, (size_t)t->n, sizeof *t->nearest);
     t->learned = nb_arena_array(w->arena, (size_t)t->n, sizeof *t->learned);
-    bool all = t->panels && t->slot && t->scratch && t->out && t->sums && t->wanted && t->column && t->code &&
-               t->nearest && t->learned;
-    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
-        *arrays[i] = nb_arena_array(w->arena, weights, sizeof(float));
-        all = all && *arrays[i];
-    }
-    return all ? NB_OK : NB_E_NOMEM;
+    const bool all = t->panels && t->slot && t->scratch && t->out && t->sums && t->wanted && t->column && t->soft &&
+                     t->grad && t->code && t->nearest && t->learned;
+    return all ? nb_soft_open(w->arena, (int64_t)weights, &t->s) : NB_E_NOMEM;
 }
 
 static nb_status make_parts(work *w)
@@ -174,54 +158,25 @@ static void measure(const work *w, const part *t, const int32_t *code, double *e
 
 /* ---- one iteration ---- */
 
-/* h, and its derivative by v. */
-static inline float rectified(float v, float *slope)
-{
-    const float s = 1.0f / (1.0f + expf(-v)), h = s * (float)(ZETA - GAMMA) + (float)GAMMA;
-    *slope = h > 0.0f && h < 1.0f ? (float)(ZETA - GAMMA) * s * (1.0f - s) : 0.0f;
-    return h > 1.0f ? 1.0f : h > 0.0f ? h : 0.0f;
-}
-
-static void soften(const work *w, part *t)
+/* By t->grad, the gradient of half the error by the weights. */
+static void descend(const work *w, part *t, int32_t iteration)
 {
     const int32_t size = w->p->size;
-    for (int32_t f = 0; f < t->n; f++) {
-        const float step = w->p->step[t->first + f];
-        for (int64_t i = (int64_t)f * size; i < (int64_t)(f + 1) * size; i++) {
-            float slope;
-            t->soft[i] = step * (t->base[i] + t->room[i] * rectified(t->v[i], &slope));
-        }
-    }
-}
-
-/* Adam's step from t->grad, the gradient of half the error by the weights. beta 0: without the regularizer. */
-static void descend(const work *w, part *t, int32_t iteration, float beta)
-{
-    const int32_t size = w->p->size;
-    const double t1 = 1 - pow(MOMENT_1, iteration + 1), t2 = 1 - pow(MOMENT_2, iteration + 1);
-    const float lr = (float)((double)w->k->lr / t1), root = (float)(1 / sqrt(t2)), push = 2 * w->k->lambda * beta;
+    const nb_soft_move m = nb_soft_move_at(&w->k->soft, iteration);
     for (int32_t f = 0; f < t->n; f++) {
         const double share = t->nearest[f] > 0 ? batches(w) / t->nearest[f] : 0;
-        const float by_h = (float)(2 * share * (double)w->p->step[t->first + f]);
-        for (int64_t i = (int64_t)f * size; i < (int64_t)(f + 1) * size; i++) {
-            float slope;
-            const float u = 2.0f * rectified(t->v[i], &slope) - 1.0f;
-            const float press = beta > 0.0f && u != 0.0f ? -push * powf(fabsf(u), beta - 1.0f) * copysignf(1, u) : 0.0f;
-            const float g = t->room[i] * slope * (by_h * t->grad[i] + press);
-            t->m1[i] += (float)(1 - MOMENT_1) * (g - t->m1[i]);
-            t->m2[i] += (float)(1 - MOMENT_2) * (g * g - t->m2[i]);
-            t->v[i] -= lr * t->m1[i] / (sqrtf(t->m2[i]) * root + (float)TINY);
-        }
+        const int64_t at = (int64_t)f * size;
+        nb_soft_descend(&t->s, &m, at, at + size, t->grad + at, (float)(2 * share * (double)w->p->step[t->first + f]));
     }
 }
 
-/* Falls along half a cosine; 0 during the warm-up. */
-static float beta_at(const nb_adaround_keys *k, int32_t iteration)
+static void soften(const work *w, const part *t)
 {
-    const double at = (double)iteration / k->iterations, start = (double)k->warmup;
-    if (at < start)
-        return 0;
-    return (float)(BETA_LAST + 0.5 * (BETA_FIRST - BETA_LAST) * (1 + cos(PI * (at - start) / (1 - start))));
+    const int32_t size = w->p->size;
+    for (int32_t f = 0; f < t->n; f++) {
+        const int64_t at = (int64_t)f * size;
+        nb_soft_weights(&t->s, at, at + size, w->p->step[t->first + f], t->soft + at);
+    }
 }
 
 static void iterate(const work *w, part *t, int32_t iteration)
@@ -236,29 +191,14 @@ static void iterate(const work *w, part *t, int32_t iteration)
     memset(t->grad, 0, (size_t)t->n * (size_t)w->p->size * sizeof *t->grad);
     nb_fconv_weight_grad(t->plan, t->slot, &image, t->out, t->scratch);
     nb_fconv_weight_grad_finish(t->plan, t->grad, 1.0f, &slot, 1);
-    descend(w, t, iteration, beta_at(w->k, iteration));
+    descend(w, t, iteration);
 }
 
 /* ---- parts, by threads ---- */
 
-static int32_t clamp(double v, int32_t low, int32_t high)
-{
-    return v < low ? low : v > high ? high : (int32_t)v;
-}
-
 static int32_t *codes_of(const work *w, const part *t)
 {
     return w->code + (int64_t)t->first * w->p->size;
-}
-
-/* v where h is the fraction. Below the first code and above the last there is no choice. */
-static void begin(const work *w, part *t, int64_t i, int32_t first, int32_t last, double units)
-{
-    const double fraction = units - floor(units);
-    codes_of(w, t)[i] = clamp(nearbyint(units), first, last);
-    t->base[i] = (float)clamp(floor(units), first, last);
-    t->room[i] = units >= first && units < last ? 1.0f : 0.0f;
-    t->v[i] = (float)-log((ZETA - GAMMA) / (fraction - GAMMA) - 1);
 }
 
 static void start_part(void *arg, int64_t index, int32_t thread)
@@ -270,8 +210,9 @@ static void start_part(void *arg, int64_t index, int32_t thread)
     for (int32_t f = 0; f < t->n; f++) {
         const int32_t c = t->first + f;
         for (int32_t i = 0; i < p->size; i++)
-            begin(w, t, (int64_t)f * p->size + i, p->first[c], p->last[c],
-                  (double)p->w[(int64_t)c * p->size + i] / (double)p->step[c]);
+            codes_of(w, t)[(int64_t)f * p->size + i] =
+                nb_soft_begin(&t->s, (int64_t)f * p->size + i, p->first[c], p->last[c],
+                              (double)p->w[(int64_t)c * p->size + i] / (double)p->step[c]);
     }
     measure(w, t, codes_of(w, t), t->nearest);
 }
@@ -347,9 +288,9 @@ static bool turn(const work *w, part *t, int32_t f, int32_t i)
 {
     const nb_adaround_problem *p = w->p;
     const int64_t at = (int64_t)f * p->size + i;
-    const bool up = t->code[at] > (int32_t)t->base[at];
+    const bool up = t->code[at] > (int32_t)t->s.base[at];
     const float by = up ? -p->step[t->first + f] : p->step[t->first + f];
-    const double error = t->room[at] > 0.0f ? moved_error(w, t, f, by) : INFINITY;
+    const double error = t->s.room[at] > 0.0f ? moved_error(w, t, f, by) : INFINITY;
     if (error >= t->learned[f] * (1 - ENOUGH))
         return false;
     float *sums = t->sums + (int64_t)f * p->rows;
@@ -385,11 +326,8 @@ static void settle_part(void *arg, int64_t index, int32_t thread)
     const int32_t size = w->p->size;
     part *t = &w->part[index];
     int32_t *code = codes_of(w, t);
-    for (int64_t i = 0; i < (int64_t)t->n * size; i++) {
-        float slope;
-        const bool up = t->room[i] > 0.0f && rectified(t->v[i], &slope) >= 0.5f;
-        t->code[i] = (int32_t)t->base[i] + up;
-    }
+    for (int64_t i = 0; i < (int64_t)t->n * size; i++)
+        t->code[i] = nb_soft_code(&t->s, i);
     measure(w, t, t->code, t->learned);
     refine(w, t);
     memset(t->learned, 0, (size_t)t->n * sizeof *t->learned); /* what refining has kept is rounded more */
@@ -406,7 +344,7 @@ static void settle_part(void *arg, int64_t index, int32_t thread)
 
 static void learn(work *w, const nb_adaround_watch *watch)
 {
-    const int32_t all = w->k->iterations;
+    const int32_t all = w->k->soft.iterations;
     for (w->from = 0; w->from < all; w->from = w->to) {
         w->to = all - w->from < SEGMENT ? all : w->from + SEGMENT;
         nb_parallel_for(w->n_parts, learn_part, w);
@@ -421,7 +359,7 @@ static void count_flips(const work *w, nb_adaround_gain *gain)
     for (int32_t c = 0; c < p->filters; c++)
         for (int64_t i = (int64_t)c * p->size; i < (int64_t)(c + 1) * p->size; i++)
             gain->flipped +=
-                w->code[i] != clamp(nearbyint((double)p->w[i] / (double)p->step[c]), p->first[c], p->last[c]);
+                w->code[i] != nb_soft_nearest(p->first[c], p->last[c], (double)p->w[i] / (double)p->step[c]);
 }
 
 static void count_wanted(const work *w, nb_adaround_gain *gain)

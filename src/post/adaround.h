@@ -6,8 +6,7 @@
 #ifndef NB_POST_ADAROUND_H
 #define NB_POST_ADAROUND_H
 
-#include <nibble/context.h>
-#include <stdint.h>
+#include "post/soft_round.h"
 
 typedef struct {
     int32_t filters, size; /* size: weights of a filter */
@@ -25,11 +24,9 @@ typedef struct {
 int64_t nb_adaround_input(const nb_adaround_problem *p, int32_t row, int32_t group);
 
 typedef struct {
-    int32_t iterations, batch; /* rows of one */
-    int32_t refine;            /* sweeps over single weights at the end, at most */
-    float lr;                  /* of Adam */
-    float lambda;              /* weight of the regularizer */
-    float warmup;              /* share of iterations before there is any */
+    nb_soft_keys soft;
+    int32_t batch;  /* rows of one */
+    int32_t refine; /* sweeps over single weights at the end, at most */
 } nb_adaround_keys;
 
 /* Sums over all rows and filters of the squared error. */

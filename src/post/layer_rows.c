@@ -9,10 +9,9 @@
 #include "base/parallel.h"
 #include "base/rng.h"
 #include "core/oihw.h"
-#include "quant/fakequant.h"
+#include "post/held_codes.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -110,7 +109,6 @@ static void follow(nb_layer_rows *l)
 /* The network has run: scales and zero points are those of its last forward pass. */
 static void set_problem(nb_layer_rows *l)
 {
-    const nb_qparams *q = l->mac->in[1]->out.q;
     const int32_t c = l->geom.oc;
     float *mul = l->values, *add = mul + c, *step = add + c;
     int32_t *first = l->codes, *last = first + c;
@@ -124,39 +122,10 @@ static void set_problem(nb_layer_rows *l)
     l->of.last = last;
     follow(l);
     for (int32_t k = 0; k < c; k++) {
-        const int32_t at = q->n == 1 ? 0 : k;
         mul[k] = (float)l->work[k];
         add[k] = (float)l->work[c + k];
-        step[k] = q->scale[at];
-        first[k] = q->lo - q->zero[at];
-        last[k] = q->hi - q->zero[at];
     }
-}
-
-bool nb_layer_rows_refuse(const nb_node *mac, char *why, size_t size)
-{
-    const nb_node *fq = mac->in[1];
-    int8_t level[256];
-    float real[256];
-    const nb_fakequant_attr *a = fq->attr;
-    if (!nb_is_quantizer(fq)) {
-        snprintf(why, size, "they are not quantized");
-        return true;
-    }
-    nb_grid grid = nb_grid_of(a->format, a->format_attr, a->bits, a->scheme, true, level);
-    nb_grid_take_reals(&grid, real);
-    if (a->format->book || a->format->edges || a->format->blocks || grid.level || grid.real)
-        snprintf(why, size, "format %s has not every integer as a code; uniform, pow2 or fixed would do",
-                 a->format->name);
-    else if (a->learning->warp)
-        snprintf(why, size, "learn: %s quantizes what it makes of them; none or lsq would do", a->learning->name);
-    else if (a->per_last)
-        snprintf(why, size, "granularity full has several scales in a filter; channel or tensor would do");
-    else if (!(fq->in[0]->flags & NB_NODE_LEAF))
-        snprintf(why, size, "batchnorm: fold_corrected makes them anew from the statistics; fold or keep would do");
-    else
-        return false;
-    return true;
+    nb_codes_read_grid(l->mac, &(nb_codes_grid){step, first, last});
 }
 
 /* ---- rows ---- */

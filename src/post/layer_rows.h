@@ -27,9 +27,6 @@ struct nb_arena;
 /* n images at most are looked at. Memory is the arena's. */
 nb_status nb_layer_rows_plan(struct nb_arena *arena, const nb_graph *g, const nb_node *mac, int32_t n,
                              nb_layer_rows *out);
-/* Why the weights of mac cannot be rounded up or down as one likes, and what could be: a clause that follows "weights of c1: ", in why [size];
- * false: they can. Values do not matter. */
-bool nb_layer_rows_refuse(const nb_node *mac, char *why, size_t size);
 
 static inline int32_t nb_layer_rows_count(const nb_layer_rows *l)
 {

@@ -1,16 +1,15 @@
 /* step_adaround.c - learned rounding of weights (AdaRound, Nagel et al. 2020, arXiv:2004.10568; white paper 3.4).
  *
  * Layer by layer, in order of execution: what the layer gives in the quantized network, whose layers before it are rounded
- * already, comes as near as it can to what it gives in the float network (adaround.c). Scales and zero points stay.
- *
- * The codes are written into the float weights, scale times code less zero point, which rounds to nothing else, and
- * the range that gave the scale is held: whatever reads the network afterwards finds these codes. */
+ * already, comes as near as it can to what it gives in the float network (adaround.c). Scales and zero points stay, and
+ * the codes do (held_codes.h). */
 #include <nibble/extend/op.h>
 #include <nibble/extend/post_step.h>
 #include <nibble/extend/quant.h>
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "post/held_codes.h"
 #include "post/layer_rows.h"
 
 #include <math.h>
@@ -69,32 +68,12 @@ static void tell(void *ud, double share)
         r->progress(r->ud, &nb_post_step_adaround, l->mac->name, (s->done + share * work_of(l)) / s->work);
 }
 
-/* Does rounding to nearest make these codes of what was written? A scale that keeps sums in 32 bits depends on them. */
-static bool holds(const nb_node *mac, const float *w)
-{
-    nb_node *fq = mac->in[1];
-    const nb_qparams *q = fq->out.q;
-    const int64_t count = nb_count(&fq->out), each = count / q->n;
-    fq->op->forward(fq, &(nb_run){0});
-    for (int64_t i = 0; i < count; i++) {
-        float buf;
-        if (fabsf(*nb_pair_floats(&buf, fq, i, 1) - w[i]) > 0.25f * q->scale[i / each])
-            return false;
-    }
-    return true;
-}
-
 /* What a layer's part of the step is: its weights, and what is said of it. */
 enum { BEFORE, AFTER, FLIPPED, DONE, SAID };
 
 static int64_t weights_of(const nb_layer_rows *l)
 {
-    return (int64_t)l->of.filters * l->of.size;
-}
-
-static float *leaf_of(const nb_layer_rows *l)
-{
-    return l->mac->in[1]->in[0]->out.data;
+    return nb_codes_count(l->mac);
 }
 
 static void say(state *s, const nb_layer_rows *l, const float *said)
@@ -115,28 +94,13 @@ static void say(state *s, const nb_layer_rows *l, const float *said)
     nb_post_say(s->in, &nb_post_step_adaround, &row);
 }
 
-/* Writes the weights of these codes, if they last, or leaves what is there. */
-static bool write_codes(const nb_layer_rows *l, const int32_t *code, float *before)
-{
-    float *w = leaf_of(l);
-    const size_t bytes = (size_t)weights_of(l) * sizeof *w;
-    memcpy(before, w, bytes);
-    for (int32_t c = 0; c < l->of.filters; c++)
-        for (int64_t i = (int64_t)c * l->of.size; i < (int64_t)(c + 1) * l->of.size; i++)
-            w[i] = l->of.step[c] * (float)code[i];
-    if (holds(l->mac, w))
-        return true;
-    memcpy(w, before, bytes);
-    return false;
-}
-
 /* An earlier run of the same command has done this layer. part [weights + SAID]. */
 static bool recall(state *s, const nb_layer_rows *l, float *part)
 {
     const int64_t n = weights_of(l);
     if (!nb_post_recall(s->in, l->mac->name, part, n + SAID))
         return false;
-    memcpy(leaf_of(l), part, (size_t)n * sizeof *part);
+    memcpy(nb_codes_leaf(l->mac), part, (size_t)n * sizeof *part);
     if (part[n + DONE] > 0)
         nb_fakequant_hold(l->mac->in[1]);
     say(s, l, part + n);
@@ -149,11 +113,11 @@ static nb_status settle(state *s, const nb_layer_rows *l, const int32_t *code, c
     const double all = g->wanted > 0 ? g->wanted : 1;
     const int64_t n = weights_of(l);
     float *said = part + n;
-    said[DONE] = write_codes(l, code, part);
+    said[DONE] = nb_codes_write(l->mac, l->of.step, code, part);
     said[BEFORE] = (float)(100 * sqrt(g->nearest / all));
     said[AFTER] = said[DONE] > 0 ? (float)(100 * sqrt(g->learned / all)) : said[BEFORE];
     said[FLIPPED] = said[DONE] > 0 ? (float)g->flipped : 0;
-    memcpy(part, leaf_of(l), (size_t)n * sizeof *part);
+    memcpy(part, nb_codes_leaf(l->mac), (size_t)n * sizeof *part);
     if (said[DONE] > 0)
         nb_fakequant_hold(l->mac->in[1]);
     say(s, l, said);
@@ -180,23 +144,12 @@ static nb_status round_layer(state *s, nb_layer_rows *l, const float *y, float *
 
 /* ---- all of them ---- */
 
-static bool adaround_refuse(const nb_graph *g, char *why, size_t size)
-{
-    char reason[192];
-    for (int32_t i = 0; i < g->n; i++)
-        if (g->node[i]->op->role == NB_ROLE_MAC && nb_layer_rows_refuse(g->node[i], reason, sizeof reason)) {
-            snprintf(why, size, "weights of %s: %s", g->node[i]->name, reason);
-            return true;
-        }
-    return false;
-}
-
 static nb_status plan_layers(state *s)
 {
     const nb_graph *g = s->in->graph;
     char why[NB_POST_SUMMARY];
     int64_t most = 0;
-    if (adaround_refuse(g, why, sizeof why))
+    if (nb_codes_refuse(g, why, sizeof why))
         return nb_fail(g->ctx, NB_E_CONFIG, "quant.steps: adaround: %s", why);
     s->layer = nb_arena_array(s->arena, (size_t)g->n, sizeof *s->layer);
     s->y = nb_arena_array(s->arena, (size_t)g->n, sizeof *s->y);
@@ -268,7 +221,7 @@ static nb_status adaround_run(const nb_post_input *in, const void *attr, char *s
     const adaround_attr *a = attr;
     const int32_t n = a->images ? a->images : in->n;
     state s = {.in = in,
-               .keys = {a->iterations, a->rows, a->refine, a->lr, a->lambda, a->warmup},
+               .keys = {{a->iterations, a->lr, a->lambda, a->warmup}, a->rows, a->refine},
                .pair = {.floats = in->floats, .data = in->data, .indices = in->indices, .n = n}};
     if (n > in->n || n < 1)
         return nb_fail(in->graph->ctx, NB_E_CONFIG,
@@ -299,6 +252,6 @@ const nb_post_step nb_post_step_adaround = {
     .needs_float = true,
     .measure = "error %",
     .run = adaround_run,
-    .refuse = adaround_refuse,
+    .refuse = nb_codes_refuse,
     .examples = (const char *const[]){"adaround", "adaround: {iterations: 10000}", NULL},
 };

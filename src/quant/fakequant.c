@@ -141,7 +141,6 @@ void nb_fq_observe(const nb_node *n, int32_t r, const nb_observation *seen)
 
 void nb_fakequant_hold(nb_node *fq)
 {
-    NB_ASSERT(nb_fakequant_of_weights(fq));
     for (int32_t r = 0; r < nb_fq_rows(fq); r++)
         if (nb_fq_seen(fq, r))
             nb_fq_state(fq, r)[nb_fq_range_floats(fq->attr)] = NB_FQ_HELD;
@@ -182,8 +181,7 @@ bool nb_fakequant_state_sound(const nb_node *n, const float *state)
     const float seen = state[nb_fq_range_floats(a)];
     const bool history = !a->weights && a->range->history_sound;
     return seen == NB_FQ_UNSEEN ||
-           ((seen == NB_FQ_SEEN || (a->weights && seen == NB_FQ_HELD)) &&
-            (!a->range->sound || a->range->sound(state)) &&
+           ((seen == NB_FQ_SEEN || seen == NB_FQ_HELD) && (!a->range->sound || a->range->sound(state)) &&
             (!history || a->range->history_sound(state + nb_fq_range_floats(a) - a->range->n_history)));
 }
 

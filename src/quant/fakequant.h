@@ -62,6 +62,11 @@ nb_status nb_fakequant_take_earlier_default(nb_graph *g, nb_node *n, int32_t flo
  * scale for all; what a learning would have learned is not there. It has observed nothing yet. In the graph's arena. */
 nb_status nb_fakequant_understudy(nb_graph *g, const nb_node *fq, const nb_fakequant_attr *attr, nb_node **out);
 
+/* A node of activations whose scale can be any: it has one, whose codes are every integer of a grid, and learns that or nothing. */
+bool nb_fakequant_scalable(const nb_node *n);
+/* Makes this its scale, from the next forward pass on; the zero point stays. */
+void nb_fakequant_take_scale(nb_node *n, float scale);
+
 /* What n did in the last forward pass of an evaluation: values that it rounded to levels that are no integers, how many of
  * them beyond the largest, how many to 0. Added to *c. */
 typedef struct {

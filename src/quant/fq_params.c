@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "quant/learned.h"
+#include "quant/range_ends.h"
 #include "quant/requant.h"
 
 #include <math.h>
@@ -188,4 +189,30 @@ void nb_fq_set_params(const nb_node *n, nb_qparams *q, int32_t r, const nb_weigh
         q->zero[c] = zero;
     }
     nb_fq_set_exponents(n, r, scale);
+}
+
+bool nb_fakequant_scalable(const nb_node *n)
+{
+    const nb_fakequant_attr *a = n->attr;
+    const nb_fq_priv *p = n->priv;
+    const bool every = !p->grid.level && !p->grid.real && p->grid.block.n == 0;
+    const bool own = !a->format->one_scale && !a->format->scale; /* any scale, and one that is not others', too */
+    return !a->weights && !a->per_last && every && own && a->range->params == nb_ends_params && nb_fq_seen(n, 0) &&
+           (a->learning == nb_registry_find(nb_learnings, "none") ||
+            a->learning == nb_registry_find(nb_learnings, "lsq"));
+}
+
+void nb_fakequant_take_scale(nb_node *n, float scale)
+{
+    const nb_fakequant_attr *a = n->attr;
+    const nb_grid *g = &((const nb_fq_priv *)n->priv)->grid;
+    float *state = nb_fq_state(n, 0), was;
+    int32_t zero;
+    NB_ASSERT(nb_fakequant_scalable(n));
+    const float s = nb_grid_scale(g, scale);
+    a->range->params(a->range_attr, state, g, &was, &zero);
+    state[NB_LOW] = g->lo < 0 ? -s * (float)g->hi : s * (float)(g->lo - zero);
+    state[NB_HIGH] = s * (float)(g->hi - zero);
+    if (a->learning->n_state)
+        ((float *)n->in[2]->out.data)[0] = s;
 }

@@ -110,7 +110,7 @@ int main(int argc, char **argv)
     nb_arena *arena;
     if (argc < 5)
         return 2;
-    dump d = {.ctx = ctx, .dir = argv[3], .keys = {atoi(argv[4]), 1024, 4, 0.1f, 0.3f, 0.2f}};
+    dump d = {.ctx = ctx, .dir = argv[3], .keys = {{atoi(argv[4]), 0.1f, 0.3f, 0.2f}, 1024, 4}};
     must(ctx, nb_config_load(ctx, argv[1], (const char *const *)argv + 5, argc - 5, &cfg));
     must(ctx, nb_experiment_bind(ctx, cfg, &exp));
     must(ctx, nb_data_open(ctx, exp.data, "train", &data));

@@ -111,27 +111,63 @@ refuses 2 'quant.steps: adaround: images: 500: there are 240 to look at' quantiz
     --steps '[adaround: {images: 500}]'
 refuses 2 'adaround: weights of b1.c1: format codebook has not every integer as a code; uniform, pow2 or fixed would do' \
     train plain.yaml --set out=no --set quant.weights.format=codebook --set 'quant.steps=[adaround]'
+# ---- whole blocks: the same bytes at any number of threads, and integers that have them ----
+block='[reconstruct: {iterations: 60, images: 100, batch: 16}]'
+for n in 1 4; do
+    cd "t$n"
+    run 0 quantize ../plain.yaml --from ../float/last.safetensors -o qblock --threads $n --steps "$block"
+    cd ..
+    for file in last.safetensors model.int.safetensors; do
+        cmp "t1/qblock/$file" "t$n/qblock/$file" || die "rounding of blocks depends on the number of threads"
+    done
+done
+says 'reconstruct: 3 blocks over 100 images; error of what they give, mean of blocks, '
+grep -qE '^b1 +yes +3 layers, [0-9.]+ % of weights to the other neighbour +[0-9.]+ +[0-9.]+$' out || die "what became of a block must be shown"
+awk '/^reconstruct: /{ sub(/.*; loss /, ""); exit !($3 < $1) }' out || die "rounding of blocks gains nothing"
+run 0 verify t1/qblock/model.int.safetensors --from t1/qblock/last.safetensors
+run 0 quantize plain.yaml --from float/last.safetensors -o qblock2 --steps "${block%]}, reestimate_bn]"
+cmp <(weights t1/qblock/model.int.safetensors) <(weights qblock2/model.int.safetensors) || die "a step behind it changed the codes"
+run 0 train plain.yaml --set out=blocks --quiet --set init=t1/qblock/last.safetensors \
+    --set 'train.phases=[{name: qat, epochs: 1, lr: 0.01, quant: on}]'
+run 0 verify blocks/model.int.safetensors --from blocks/last.safetensors
+refuses 2 'quant.steps[0] reconstruct.drop: 2: must be in 0..1' quantize plain.yaml --from float/last.safetensors -o no \
+    --steps '[reconstruct: {drop: 2}]'
+refuses 2 'reconstruct: weights of b1.c1: format codebook has not every integer as a code; uniform, pow2 or fixed would do' \
+    train plain.yaml --set out=no --set quant.weights.format=codebook --set 'quant.steps=[reconstruct]'
 # ---- killed among its steps, it goes on from there to the same bytes ----
 mkdir resumed
 cd resumed
-resumed=0
-for ((try = 0; resumed < 2; try++)); do
-    [ "$try" -lt 60 ] || die "only $resumed of $try runs could be killed among the steps"
-    "$NIBBLE" quantize ../plain.yaml --from ../float/last.safetensors -o qr >/dev/null 2>&1 &
-    pid=$!
-    until [ -e qr.steps.safetensors ] || ! kill -0 $pid 2>/dev/null; do :; done
-    kill -KILL $pid 2>/dev/null || true
-    wait $pid 2>/dev/null || true
-    [ -e qr.steps.safetensors ] || { rm -rf qr; continue; }
-    [ ! -e qr ] || die "a killed run leaves a folder"
-    [ $resumed = 0 ] || refuses 2 'unknown step' quantize ../plain.yaml --from ../float/last.safetensors -o qr --steps '[no]'
-    run 0 quantize ../plain.yaml --from ../float/last.safetensors -o qr
-    says 'qr.steps.safetensors: goes on from what an interrupted run has left'
-    cmp qr/last.safetensors ../t1/qr/last.safetensors || die "it did not go on to the same bytes"
-    [ ! -e qr.steps.safetensors ] || die "what was kept must go when the run ends"
-    rm -r qr
-    resumed=$((resumed + 1))
-done
+killed() { # OUT [OPTION...]: until it could be killed with something kept
+    local out=$1 try pid
+    shift
+    for ((try = 0; try < 60; try++)); do
+        "$NIBBLE" quantize ../plain.yaml --from ../float/last.safetensors -o "$out" "$@" >/dev/null 2>&1 &
+        pid=$!
+        until [ -e "$out.steps.safetensors" ] || ! kill -0 $pid 2>/dev/null; do :; done
+        kill -KILL $pid 2>/dev/null || true
+        wait $pid 2>/dev/null || true
+        [ ! -e "$out.steps.safetensors" ] || break
+        rm -rf "$out"
+    done
+    [ -e "$out.steps.safetensors" ] || die "none of $try runs could be killed among the steps"
+    [ ! -e "$out" ] || die "a killed run leaves a folder"
+}
+goes_on() { # OUT [OPTION...]
+    local out=$1
+    shift
+    run 0 quantize ../plain.yaml --from ../float/last.safetensors -o "$out" "$@"
+    says "$out.steps.safetensors: goes on from what an interrupted run has left"
+    cmp "$out/last.safetensors" "../t1/$out/last.safetensors" || die "it did not go on to the same bytes"
+    [ ! -e "$out.steps.safetensors" ] || die "what was kept must go when the run ends"
+    rm -r "$out"
+}
+killed qr
+goes_on qr
+killed qr
+refuses 2 'unknown step' quantize ../plain.yaml --from ../float/last.safetensors -o qr --steps '[no]'
+goes_on qr
+killed qblock --steps "$block"
+goes_on qblock --steps "$block"
 cp ../float/last.safetensors qr.steps.safetensors # somebody's
 refuses 1 'qr.steps.safetensors: ' quantize ../plain.yaml --from ../float/last.safetensors -o qr
 cmp qr.steps.safetensors ../float/last.safetensors

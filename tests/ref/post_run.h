@@ -21,7 +21,7 @@ nb_status ref_post_run_kept(ref_street *s, nb_graph *g, const char *steps, const
                             const nb_post_store *store, ref_heard *h);
 
 /* A store that is a table of parts; from the stop-th on there is no memory for more, as if the program was killed. */
-enum { REF_PARTS = 16, REF_PART_FLOATS = 1024 };
+enum { REF_PARTS = 16, REF_PART_FLOATS = 4096 };
 typedef struct {
     char name[REF_PARTS][64];
     float values[REF_PARTS][REF_PART_FLOATS];

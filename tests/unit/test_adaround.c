@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 static const nb_adaround_keys usual = {
-    .iterations = 400, .batch = 64, .refine = 4, .lr = 0.1f, .lambda = 0.3f, .warmup = 0.2f};
+    .soft = {.iterations = 400, .lr = 0.1f, .lambda = 0.3f, .warmup = 0.2f}, .batch = 64, .refine = 4};
 
 /* ---- layers ---- */
 
@@ -175,7 +175,7 @@ static void it_learns_what_numpy_learns(void **state)
             l.last[c] = G_LAST;
         }
         nb_adaround_keys k = usual;
-        k.iterations = golden_learned[t].iterations;
+        k.soft.iterations = golden_learned[t].iterations;
         k.batch = G_BATCH;
         k.refine = golden_learned[t].refine;
         int32_t *code = solve(&l, &k, &gain);

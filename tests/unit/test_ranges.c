@@ -279,6 +279,59 @@ static void bn_sees_through_joins(void **state)
     ref_street_close(&s);
 }
 
+/* Scale and zero point as the next evaluation has them. */
+static void params_now(const ref_street *s, const nb_node *fq, float *scale, int32_t *zero)
+{
+    nb_qparams q = {.scale = scale, .zero = zero};
+    assert_int_equal(nb_fakequant_snapshot(s->ctx, fq, NULL, &q, NULL), NB_OK);
+}
+
+static void a_scale_that_is_taken_is_the_scale_and_zero_stays(void **state)
+{
+    (void)state;
+    static const char *const quants[] = {"quant: {activations: {bits: 4, range: ema}}",
+                                         "quant: {activations: {bits: 3, range: mse, scheme: symmetric}}",
+                                         "quant: {activations: {range: percentile}}",
+                                         "quant: {activations: {range: kl, scheme: unsigned}}",
+                                         "quant: {activations: {bits: 4, range: mse, learn: lsq}}",
+                                         "quant: {activations: {range: aciq}, simulate: yes}"};
+    for (size_t i = 0; i < sizeof quants / sizeof *quants; i++) {
+        ref_street s;
+        int32_t taken = 0;
+        open_with(&s, quants[i]);
+        ref_street_steps(&s, 2, 0.01f, false);
+        for (int32_t k = 0; k < s.graph->n; k++) {
+            nb_node *fq = s.graph->node[k];
+            float was, is;
+            int32_t zero, later;
+            if (!nb_is_quantizer(fq) || nb_fakequant_of_weights(fq)) {
+                assert_true(!nb_is_quantizer(fq) || !nb_fakequant_scalable(fq));
+                continue;
+            }
+            assert_true(nb_fakequant_scalable(fq));
+            params_now(&s, fq, &was, &zero);
+            nb_fakequant_take_scale(fq, 0.9f * was);
+            nb_fakequant_take_scale(fq, 1.1f * was);
+            params_now(&s, fq, &is, &later);
+            assert_float_equal(is / was, 1.1f, 1e-5);
+            assert_int_equal(zero, later);
+            assert_true(nb_fakequant_state_sound(fq, fq->in[1]->out.data));
+            nb_fakequant_hold(fq);
+            assert_true(nb_fakequant_state_sound(fq, fq->in[1]->out.data));
+            taken++;
+        }
+        assert_true(taken > 3);
+        ref_street_steps(&s, 1, 0, false);
+        ref_street_close(&s);
+    }
+    ref_street s;
+    open_with(&s, "quant: {weights: {format: pow2}, activations: {format: pow2}}");
+    ref_street_steps(&s, 1, 0, false);
+    for (int32_t k = 0; k < s.graph->n; k++)
+        assert_false(nb_is_quantizer(s.graph->node[k]) && nb_fakequant_scalable(s.graph->node[k]));
+    ref_street_close(&s);
+}
+
 static void data_free_makes_bn_the_default_and_refuses_what_needs_images(void **state)
 {
     (void)state;
@@ -397,6 +450,7 @@ int main(void)
         cmocka_unit_test(every_range_leaves_the_same_state_fused_or_not_on_any_number_of_threads),
         cmocka_unit_test(bn_follows_the_batch_norms_parameters_and_what_relus_cut),
         cmocka_unit_test(bn_sees_through_joins),
+        cmocka_unit_test(a_scale_that_is_taken_is_the_scale_and_zero_stays),
         cmocka_unit_test(data_free_makes_bn_the_default_and_refuses_what_needs_images),
         cmocka_unit_test(what_needs_images_is_named_where_there_are_none),
         cmocka_unit_test(the_default_range_goes_by_bits),

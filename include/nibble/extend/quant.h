@@ -281,8 +281,9 @@ typedef struct {
  * must have room for the channels; codes [count] may be NULL. */
 NB_API int32_t nb_fakequant_channels(const nb_node *fq); /* scales it has: 1, or one per output channel */
 NB_API bool nb_fakequant_of_weights(const nb_node *fq);
-/* Weights were chosen for the scale they have now: their range stands still from here on, in training and calibrations, until it
- * starts anew (NB_PARAMS_CALIBRATE). What is learned goes on from there in training, and in no calibration. */
+/* Weights were chosen for the scale they have now, or for that of these activations: the range stands still from here on, in training
+ * and calibrations, until it starts anew (NB_PARAMS_CALIBRATE). What is learned goes on from there in training, and in no
+ * calibration. */
 NB_API void nb_fakequant_hold(nb_node *fq);
 NB_API nb_status nb_fakequant_snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_use *use, nb_qparams *q,
                                        int8_t *codes);
