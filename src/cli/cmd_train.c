@@ -14,6 +14,7 @@
 
 #include "base/check.h"
 #include "base/files.h"
+#include "train/events.h"
 
 #include <string.h>
 
@@ -181,10 +182,10 @@ static nb_status print_file(const session *s, const char *name, const char *befo
 
 static nb_status print_files(const session *s)
 {
-    static const char *const also[] = {"config.yaml", "metrics.csv", "timing.csv", "best.safetensors"};
+    static const char *const also[] = {"config.yaml", "metrics.csv", "timing.csv", "best.safetensors", NB_EVENTS_FILE};
     bool any = false;
     printf("also in %s:", s->e.out);
-    for (int32_t i = 0; i < 4; i++)
+    for (int32_t i = 0; i < 5; i++)
         NB_TRY(print_file(s, also[i], " ", ", ", &any));
     printf("\n");
     any = false;

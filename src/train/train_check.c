@@ -15,8 +15,9 @@
 nb_status nb_job_path(nb_ctx *ctx, const nb_train_job *job, char *path, const char *name)
 {
     int len = snprintf(path, NB_JOB_PATH, "%s/%s", job->out, name);
-    return len > 0 && len < NB_JOB_PATH ? NB_OK
-                                       : nb_fail(ctx, NB_E_CONFIG, "out: the path is longer than %d bytes", NB_JOB_PATH);
+    return len > 0 && len < NB_JOB_PATH
+               ? NB_OK
+               : nb_fail(ctx, NB_E_CONFIG, "out: the path is longer than %d bytes", NB_JOB_PATH);
 }
 
 nb_status nb_job_loader(nb_ctx *ctx, const nb_train_job *job, nb_loader **out)

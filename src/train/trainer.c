@@ -8,6 +8,7 @@
  * name, moments start at zero, averaged weights (when on) become the weights. With averaged weights, evaluation,
  * best.safetensors, the ends of phases and the next phase see the averages; batch-norm statistics and ranges are taken
  * as they are. Nothing is allocated per step. */
+#include <nibble/extend/keys.h>
 #include <nibble/train.h>
 
 #include "base/check.h"
@@ -18,6 +19,7 @@
 #include "base/textbuf.h"
 #include "train/checkpoint.h"
 #include "train/diagnose.h"
+#include "train/events.h"
 #include "train/fingerprint.h"
 #include "train/init_file.h"
 #include "train/loader.h"
@@ -50,7 +52,8 @@ typedef struct {
     double saved_at, epoch_started;
     int64_t steps_timed; /* for the speed: steps and seconds of this phase in this process */
     double seconds_timed, eval_seconds;
-    char last[NB_JOB_PATH], best[NB_JOB_PATH], metrics_csv[NB_JOB_PATH], timing_csv[NB_JOB_PATH];
+    nb_log_keys log;
+    char last[NB_JOB_PATH], best[NB_JOB_PATH], metrics_csv[NB_JOB_PATH], timing_csv[NB_JOB_PATH], events[NB_JOB_PATH];
 } trainer;
 
 static const nb_phase *phase_of(const trainer *t)
@@ -65,6 +68,7 @@ static nb_status set_paths(trainer *t)
     NB_TRY(nb_job_path(t->ctx, t->job, t->last, "last.safetensors"));
     NB_TRY(nb_job_path(t->ctx, t->job, t->best, "best.safetensors"));
     NB_TRY(nb_job_path(t->ctx, t->job, t->metrics_csv, "metrics.csv"));
+    NB_TRY(nb_job_path(t->ctx, t->job, t->events, NB_EVENTS_FILE));
     return nb_job_path(t->ctx, t->job, t->timing_csv, "timing.csv");
 }
 
@@ -98,6 +102,12 @@ static nb_status save_metrics(trainer *t)
     nb_status st = nb_file_write(t->ctx, t->metrics_csv, csv, strlen(csv));
     nb_free(t->ctx, csv);
     return st;
+}
+
+/* For others to look at: outside of the promise of the same bytes, for the times in it. */
+static nb_status save_events(trainer *t)
+{
+    return t->log.tensorboard ? nb_events_write(t->ctx, t->events, &t->metrics, t->steps) : NB_OK;
 }
 
 nb_status nb_phase_file(nb_ctx *ctx, const nb_train_plan *plan, int32_t phase, char **out)
@@ -317,6 +327,7 @@ static nb_status finish_epoch(trainer *t)
     NB_TRY(nb_timing_write(t->ctx, &t->timing, t->timing_csv)); /* before last: that does not hold the times */
     NB_TRY(save_last(t));
     NB_TRY(save_derived(t));
+    NB_TRY(save_events(t));
     if (t->job->on_epoch)
         t->job->on_epoch(t->job->ud, &r);
     return NB_OK;
@@ -457,11 +468,15 @@ nb_status nb_train(nb_ctx *ctx, const nb_train_job *job, nb_train_result *out)
     nb_c_locale locale; /* numbers in checkpoints and tables have a point */
     nb_status st = nb_c_locale_enter(&locale) ? set_paths(t) : nb_fail(ctx, NB_E_NOMEM, "out of memory");
     if (st == NB_OK)
+        st = nb_conf_bind(ctx, job->experiment->log, "log", &(nb_binding){nb_log_section_keys, &t->log}, 1);
+    if (st == NB_OK)
         st = nb_job_loader(ctx, job, &t->loader);
     if (st == NB_OK) {
         t->steps = nb_loader_steps_per_epoch(t->loader);
         st = begin(t);
     }
+    if (st == NB_OK)
+        st = save_events(t); /* a kill may have come before the last epoch's */
     if (st == NB_OK)
         st = run_phases(t);
     if (st == NB_OK)
