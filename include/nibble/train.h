@@ -183,7 +183,7 @@ NB_API nb_status nb_experiment_check(nb_ctx *ctx, const nb_experiment *e, const 
  * every kind of phase, whether it can become integers (job->check), the checkpoint of `init` or, with job->resume, the
  * one to go on from, whether checkpoints can be written and read back. */
 NB_API nb_status nb_train_check(nb_ctx *ctx, const nb_train_job *job);
-/* Writes metrics.csv, timing.csv, last.safetensors, best.safetensors and the end of every phase but the last
+/* Writes metrics.csv, ranges.csv (of quantized phases), timing.csv, last.safetensors, best.safetensors and the end of every phase but the last
  * (nb_phase_file) into the run folder, and with log.tensorboard events.out.tfevents.nibble. NB_E_STOPPED: state was saved. NB_E_DIVERGED: the last good checkpoint is still
  * there. */
 NB_API nb_status nb_train(nb_ctx *ctx, const nb_train_job *job, nb_train_result *out);

@@ -22,7 +22,7 @@ const char nb_svg_style[] =
     "svg .f1{fill:var(--f1)}svg .f2{fill:var(--f2)}svg .f3{fill:var(--f3)}svg .f4{fill:var(--f4)}\n"
     "svg .l1,svg .l2,svg .l3,svg .l4{fill:none;stroke-width:1.6}"
     "svg .l1{stroke:var(--f1)}svg .l2{stroke:var(--f2)}svg .l3{stroke:var(--f3)}svg .l4{stroke:var(--f4)}\n"
-    "svg .rest{fill:none;stroke:var(--soft)}\n";
+    "svg .rest{fill:none;stroke:var(--soft)}svg .band{fill:var(--f1);fill-opacity:.25;stroke:var(--f1)}\n";
 
 void nb_svg_file(nb_text *out, const char *svg)
 {

@@ -24,6 +24,7 @@
 #include "train/init_file.h"
 #include "train/loader.h"
 #include "train/metrics.h"
+#include "train/range_log.h"
 #include "train/reestimate.h"
 #include "train/train_job.h"
 
@@ -53,7 +54,8 @@ typedef struct {
     int64_t steps_timed; /* for the speed: steps and seconds of this phase in this process */
     double seconds_timed, eval_seconds;
     nb_log_keys log;
-    char last[NB_JOB_PATH], best[NB_JOB_PATH], metrics_csv[NB_JOB_PATH], timing_csv[NB_JOB_PATH], events[NB_JOB_PATH];
+    char last[NB_JOB_PATH], best[NB_JOB_PATH], metrics_csv[NB_JOB_PATH], timing_csv[NB_JOB_PATH],
+        ranges_csv[NB_JOB_PATH], events[NB_JOB_PATH];
 } trainer;
 
 static const nb_phase *phase_of(const trainer *t)
@@ -68,6 +70,7 @@ static nb_status set_paths(trainer *t)
     NB_TRY(nb_job_path(t->ctx, t->job, t->last, "last.safetensors"));
     NB_TRY(nb_job_path(t->ctx, t->job, t->best, "best.safetensors"));
     NB_TRY(nb_job_path(t->ctx, t->job, t->metrics_csv, "metrics.csv"));
+    NB_TRY(nb_job_path(t->ctx, t->job, t->ranges_csv, NB_RANGES_FILE));
     NB_TRY(nb_job_path(t->ctx, t->job, t->events, NB_EVENTS_FILE));
     return nb_job_path(t->ctx, t->job, t->timing_csv, "timing.csv");
 }
@@ -143,6 +146,8 @@ static nb_status save_derived(trainer *t)
     nb_status st = best ? save_to(t, t->best, NULL) : NB_OK;
     if (st == NB_OK && phase_end)
         st = save_phase_end(t);
+    if (st == NB_OK)
+        st = nb_range_log_write(t->ctx, t->ranges_csv, t->graph, p->phase, p->epoch - 1);
     nb_optim_swap(t->optim);
     return st == NB_OK ? save_metrics(t) : st;
 }
