@@ -130,12 +130,16 @@ void nb_page_points(nb_page *p, const char *name, const char *note, const nb_svg
     nb_table_column(t, "name", "name", NB_LEFT);
     nb_table_column(t, "x", "x", NB_RIGHT);
     nb_table_column(t, "y", "y", NB_RIGHT);
+    if (d->marked)
+        nb_table_column(t, d->is[2], d->is[2], NB_RIGHT);
     nb_table_column(t, "unbeaten", "unbeaten", NB_RIGHT);
     for (int32_t i = 0; i < d->n; i++) {
         nb_table_row(t);
         nb_table_add_text(t, d->label[i]);
         nb_table_add_real(t, d->x[i], 6);
         nb_table_add_real(t, d->y[i], 6);
+        if (d->marked)
+            nb_table_add_int(t, d->marked[i]);
         nb_table_add_int(t, d->best[i]);
     }
     nb_page_figure(p, name, d->title, note, &svg, t);

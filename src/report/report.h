@@ -24,6 +24,7 @@ typedef struct {
     const char *name, *network;
     double accuracy; /* NaN: unknown */
     double bytes;    /* of its parameters as deployed; NaN: unknown */
+    bool allocated;  /* `nibble allocate` chose its bits */
 } nb_report_run;
 
 typedef struct {

@@ -250,6 +250,19 @@ static void add_front(nb_text *out, const svg_plane *p, const nb_svg_points *d)
     nb_text_add(out, "\"/>\n");
 }
 
+static void add_point(nb_text *out, const svg_plane *p, const nb_svg_points *d, int32_t i)
+{
+    const double x = svg_x(p, d->x[i]), y = svg_y(p, d->y[i]);
+    const bool marked = d->marked && d->marked[i];
+    if (marked)
+        nb_text_printf(out, "<path class=\"f3\" d=\"M%.1f %.1fl5 5l-5 5l-5 -5z\"><title>", x, y - 5);
+    else
+        nb_text_printf(out, "<circle class=\"f%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"%s\"><title>", d->best[i] ? 2 : 1, x, y,
+                       d->best[i] ? "3.5" : "2.5");
+    nb_html_add(out, d->label[i]);
+    nb_text_printf(out, ": %.6g, %.6g</title></%s>\n", d->x[i], d->y[i], marked ? "path" : "circle");
+}
+
 void nb_svg_add_points(nb_text *out, const nb_svg_points *d)
 {
     svg_plane p = svg_plane_empty();
@@ -259,16 +272,15 @@ void nb_svg_add_points(nb_text *out, const nb_svg_points *d)
             svg_plane_hold_y(&p, d->y[i]);
         }
     svg_plane_settle(&p, false);
-    svg_begin(out, d->title, SVG_HEIGHT);
+    svg_begin(out, d->title, SVG_HEIGHT + (d->is ? 12 : 0));
     svg_axes(out, &p, d->x_title);
     add_front(out, &p, d);
     for (int32_t i = 0; i < d->n; i++) {
         if (!isfinite(d->x[i]) || !isfinite(d->y[i]))
             continue;
-        nb_text_printf(out, "<circle class=\"f%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"%s\"><title>", d->best[i] ? 2 : 1,
-                       svg_x(&p, d->x[i]), svg_y(&p, d->y[i]), d->best[i] ? "3.5" : "2.5");
-        nb_html_add(out, d->label[i]);
-        nb_text_printf(out, ": %.6g, %.6g</title></circle>\n", d->x[i], d->y[i]);
+        add_point(out, &p, d, i);
     }
+    if (d->is)
+        svg_legend(out, SVG_HEIGHT + 4, d->is, d->marked ? 3 : 2);
     svg_end(out);
 }

@@ -72,7 +72,10 @@ typedef struct {
     int32_t n;
     const double *x, *y;
     const char *const *label;
-    const bool *best; /* [n] on the line */
+    const bool *best;   /* [n] on the line */
+    const bool *marked; /* [n] drawn as diamonds; NULL: none */
+    const char *const
+        *is; /* words for a point, one on the line, a marked one: a legend; NULL: none, and nothing is marked */
 } nb_svg_points;
 void nb_svg_add_points(nb_text *out, const nb_svg_points *p);
 

@@ -42,9 +42,25 @@ for r in a["front"]: # nothing beats the chosen one within the budget
 END2
 grep -q '^# It takes [0-9]* bytes of flash' new.yaml || die "the config says what it takes"
 grep -q '^# Predicted loss: ' new.yaml || die "the config says the predicted loss"
+grep -q "^  allocated: .*bytes of flash" new.yaml || die "the config says who chose its bits"
 ! grep -q '^out:' new.yaml || die "its runs do not go to the other config's folder"
 run 0 train new.yaml --quiet --set init=$float --set 'train.phases=[{name: qat, epochs: 1, lr: 0.01, quant: on}]'
 [ -s runs/new/model.int.safetensors ] || die "the written config trains"
+
+# ---- a sweep's report marks it ----
+cat >sweep.yaml <<'END2'
+config: small.yaml
+out: many
+seeds: [1]
+start: {train.phases: [{epochs: 1, lr: 0.1}]}
+how: {after: quantize}
+tables: [{name: bits, rows: {W8: {quant.weights.bits: 8}, W2: {quant.weights.bits: 2}, fits: {quant.layers.b1.c1.weights.bits: 3, quant.allocated: 2 KiB}}}]
+END2
+run 0 sweep sweep.yaml
+run 0 report many --assets shown
+[ "$(awk -F, 'NR == 1 { print $4 } $1 ~ /seed/ { n += $4; if ($4) at = $1 } END { print n, at }' shown/accuracy-bytes.csv | tr '\n' ' ')" = \
+    "allocated 1 bits/after-fits-seed1 " ] || die "one run is marked: $(<shown/accuracy-bytes.csv)"
+grep -q '>allocated</text>' many/report.html || die "the mark has no legend"
 
 # ---- what the config fixes stays ----
 run 0 allocate small.yaml "${quick[@]}" --budget 2.5KiB --set quant.first_last_bits=8

@@ -128,6 +128,7 @@ static void what_a_kill_took_of_the_last_epoch_comes_back(void **state)
     train_case_close(&t);
     char *whole = text_of(f, "a/ranges.csv");
     const size_t first = (size_t)(strstr(whole, "\n2,2,") + 1 - whole), len = strlen(whole);
+    assert_non_null(strstr(whole, "\n1,1,"));
     const size_t cut[] = {first, first + 20, len - 1, len};
     for (int32_t i = 0; i < 4; i++) {
         data_fixture_write(f, "a/ranges.csv", whole, cut[i]);

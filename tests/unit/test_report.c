@@ -212,9 +212,10 @@ static void ranges_are_drawn_over_the_epochs_of_the_whole_training(void **state)
 
 static void a_sweep_shows_the_runs_that_no_other_beats(void **state)
 {
-    static const nb_report_run runs[] = {
-        {"small", "W2", 0.5, 100}, {"worse", "W4", 0.4, 200}, {"large", "W8", 0.9, 400}, {"equal", "W8", 0.9, 400},
-        {"lost", "", NAN, NAN},    {"light", "W9", NAN, 1},   {"dearer", "", 0.9, 500},  {"start", "float", 1, 50}};
+    static const nb_report_run runs[] = {{"small", "W2", 0.5, 100, false}, {"worse", "W4", 0.4, 200, false},
+                                         {"large", "W8", 0.9, 400, false}, {"equal", "W8", 0.9, 400, false},
+                                         {"lost", "", NAN, NAN, false},    {"light", "W9", NAN, 1, false},
+                                         {"dearer", "", 0.9, 500, true},   {"start", "float", 1, 50, false}};
     static const bool best[] = {true, false, true, true, false, false, false, false};
     nb_report r = empty(*state);
     nb_page p;
@@ -229,6 +230,11 @@ static void a_sweep_shows_the_runs_that_no_other_beats(void **state)
         line = strchr(line, '\n') + 1;
         assert_int_equal(line[strcspn(line, "\n") - 1], best[i] ? '1' : '0');
     }
+    assert_int_equal(strncmp(p.first->csv, "name,x,y,allocated,unbeaten\n", 28), 0);
+    assert_non_null(strstr(p.first->csv, "\ndearer,5e+02,9e+01,1,0\n"));
+    assert_non_null(strstr(p.first->svg, "<title>dearer: 500, 90</title></path>")); /* a diamond */
+    assert_non_null(strstr(p.first->svg, "<title>small: 100, 50</title></circle>"));
+    assert_non_null(strstr(p.first->svg, ">allocated</text>")); /* in the legend */
     nb_page_close(&p);
     nb_arena_free(r.arena);
 }
