@@ -223,7 +223,9 @@ typedef struct nb_checkpoint {
     nb_position at;
     bool quantized;
     double accuracy; /* of these weights when last evaluated, 0..1; < 0: never */
-    nb_dsinfo info;  /* of the data it was trained on; class_names are owned by the checkpoint */
+    double
+        float_accuracy; /* of the float network they were quantized from, where nothing was trained; < 0: not recorded */
+    nb_dsinfo info;     /* of the data it was trained on; class_names are owned by the checkpoint */
     nb_fingerprint train_data, test_data;
     struct nb_arena *arena;
 } nb_checkpoint;

@@ -2,12 +2,12 @@
 #include "cli/gather.h"
 
 #include "cli/compare.h"
+#include "cli/float_accuracy.h"
 
 #include "base/check.h"
 #include "base/files.h"
 #include "train/range_log.h"
 
-#include <math.h>
 #include <string.h>
 
 enum { MAX_TEXT = 1 << 26, BATCH = 32 };
@@ -52,26 +52,22 @@ static nb_status read_csv(gathering *g, const char *folder, const char *name, nb
 
 /* ---- the network ---- */
 
-/* Accuracy of the float network it was made from: the last float epoch of its own run, or the checkpoint that it began with. */
+/* Of the float network that it was made from, by its own run, or the checkpoint that it began with. */
 static nb_status find_before(gathering *g)
 {
-    const nb_csv *m = &g->r.metrics;
     const nb_experiment *e = &g->model.experiment.exp;
     const char *from = cli_value(g->c, "--from");
     nb_checkpoint *c = NULL;
-    double found = -1;
-    for (int32_t i = 0; i < m->n_rows; i++)
-        if (strcmp(nb_csv_text(m, i, nb_csv_column(m, "quantized")), "no") == 0)
-            found = nb_csv_real(m, i, nb_csv_column(m, "eval_accuracy"));
+    double found = cli_float_accuracy(g->c, g->c->arg[0], &g->model);
     from = from ? from : g->model.experiment.config && *e->init ? e->init : NULL;
-    if (!(found >= 0) && from) {
+    if (found < 0 && from) {
         char meant[CLI_PATH_BYTES];
         NB_TRY(cli_meant_file(g->c, from, CLI_FLOATS, meant, &from));
         NB_TRY(nb_checkpoint_open(g->c->ctx, from, &c));
         found = c->quantized ? -1 : c->accuracy;
         nb_checkpoint_close(g->c->ctx, c);
     }
-    g->r.before = isfinite(found) ? found : -1;
+    g->r.before = found;
     return NB_OK;
 }
 
