@@ -61,6 +61,11 @@ python() {
     else
         leave_out "networks of PyTorch through import" "${PYTHON:-python3} has no torch, onnx and safetensors (PYTHON=...)"
     fi
+    if has tensorboard; then
+        part "event files in TensorBoard" $MAKE CC=gcc PYTHON="${PYTHON:-python3}" check-e2e E2E=tests/e2e/tensorboard.sh
+    else
+        leave_out "event files in TensorBoard" "${PYTHON:-python3} has no tensorboard (PYTHON=...)"
+    fi
 }
 arm() {
     if command -v aarch64-linux-gnu-gcc >/dev/null; then

@@ -114,7 +114,7 @@ typedef struct {
     uint64_t seed;
     const char *out;  /* run folder, or "": the caller derives one from the config's file name */
     const char *init; /* checkpoint to start from, or "" */
-    const nb_conf *data, *model, *quant, *train;
+    const nb_conf *data, *model, *quant, *train, *log;
 } nb_experiment;
 extern NB_API const nb_key nb_experiment_keys[];
 NB_API nb_status nb_experiment_bind(nb_ctx *ctx, const nb_config *cfg, nb_experiment *out);

@@ -60,6 +60,9 @@ NB_API const void *nb_method_list(nb_method_kind kind);
 NB_API const char *nb_method_key(nb_method_kind kind);
 /* Does the format of this name say how many bits a code has, so that the key `bits` does not? */
 NB_API bool nb_format_says_bits(const char *name);
+/* For labels: the format, or the learning that chooses levels, where codes are not the uniform ones that their bits say
+ * ("block", "codebook"); "" where they are, and where the format says its bits. format and learn may be NULL. */
+NB_API const char *nb_codes_name(const char *format, const char *learn);
 
 /* list: nb_layers, nb_optimizers, ... */
 NB_API const void *nb_registry_find(const void *list, const char *name); /* NULL when there is none */

@@ -73,6 +73,13 @@ NB_API void nb_train_plan_free(nb_ctx *ctx, nb_train_plan *p);
 /* Learning rate of step t of n within a phase. */
 NB_API double nb_phase_lr(const nb_phase *p, int64_t t, int64_t per_epoch);
 
+/* ---- the `log` section ---- */
+
+typedef struct {
+    bool tensorboard;
+} nb_log_keys;
+extern NB_API const nb_key nb_log_section_keys[];
+
 /* ---- evaluation and progress ---- */
 
 /* Evaluates the graph as it stands (parameters must not change). */
@@ -176,8 +183,8 @@ NB_API nb_status nb_experiment_check(nb_ctx *ctx, const nb_experiment *e, const 
  * every kind of phase, whether it can become integers (job->check), the checkpoint of `init` or, with job->resume, the
  * one to go on from, whether checkpoints can be written and read back. */
 NB_API nb_status nb_train_check(nb_ctx *ctx, const nb_train_job *job);
-/* Writes metrics.csv, timing.csv, last.safetensors, best.safetensors and the end of every phase but the last
- * (nb_phase_file) into the run folder. NB_E_STOPPED: state was saved. NB_E_DIVERGED: the last good checkpoint is still
+/* Writes metrics.csv, ranges.csv (of quantized phases), timing.csv, last.safetensors, best.safetensors and the end of every phase but the last
+ * (nb_phase_file) into the run folder, and with log.tensorboard events.out.tfevents.nibble. NB_E_STOPPED: state was saved. NB_E_DIVERGED: the last good checkpoint is still
  * there. */
 NB_API nb_status nb_train(nb_ctx *ctx, const nb_train_job *job, nb_train_result *out);
 
@@ -216,7 +223,9 @@ typedef struct nb_checkpoint {
     nb_position at;
     bool quantized;
     double accuracy; /* of these weights when last evaluated, 0..1; < 0: never */
-    nb_dsinfo info;  /* of the data it was trained on; class_names are owned by the checkpoint */
+    double
+        float_accuracy; /* of the float network they were quantized from, where nothing was trained; < 0: not recorded */
+    nb_dsinfo info;     /* of the data it was trained on; class_names are owned by the checkpoint */
     nb_fingerprint train_data, test_data;
     struct nb_arena *arena;
 } nb_checkpoint;

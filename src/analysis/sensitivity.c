@@ -53,8 +53,11 @@ nb_status nb_candidate_make(nb_probe *p, int32_t site, const nb_quantizer_wish *
     return possible ? nb_fakequant_understudy(nb_probe_graph(p), fq, &a, &out->by) : NB_OK;
 }
 
+/* Is the network computed up to its answers, or up to the quantizer alone? */
+typedef enum { JUDGED, UP_TO_IT } judgement;
+
 static nb_status run_rows(nb_probe *p, nb_sensitivity_row *rows, int32_t n, const nb_images *calibration,
-                          const nb_trials *job, nb_candidate *c)
+                          const nb_trials *job, nb_candidate *c, judgement judged)
 {
     int32_t m = 0;
     for (int32_t i = 0; i < n; i++) {
@@ -71,8 +74,9 @@ static nb_status run_rows(nb_probe *p, nb_sensitivity_row *rows, int32_t n, cons
         return NB_E_NOMEM;
     for (int32_t i = 0; i < m; i++) {
         change[i] = (nb_probe_change){c[i].site, c[i].by};
-        t.trial[i] = (nb_trial){.network = {.base = NB_PROBE_FLOAT, .change = &change[i], .n_changes = 1},
-                                .at = nb_probe_site_at(p, c[i].site)->fq};
+        const nb_node *fq = nb_probe_site_at(p, c[i].site)->fq;
+        t.trial[i] = (nb_trial){.network = {.base = NB_PROBE_FLOAT, .change = &change[i], .n_changes = 1}, .at = fq};
+        t.trial[i].network.until = judged == JUDGED ? NULL : fq;
     }
     nb_status st = nb_trials_run(p, &t);
     for (int32_t i = 0, k = 0; i < n; i++)
@@ -85,15 +89,27 @@ static nb_status run_rows(nb_probe *p, nb_sensitivity_row *rows, int32_t n, cons
     return st;
 }
 
-nb_status nb_sensitivity(nb_probe *p, nb_sensitivity_row *rows, int32_t n, const nb_images *calibration,
-                         const nb_images *images, const nb_watch *watch)
+static nb_status with_rows(nb_probe *p, nb_sensitivity_row *rows, int32_t n, const nb_images *calibration,
+                           const nb_images *images, const nb_watch *watch, judgement judged)
 {
     nb_ctx *ctx = nb_probe_graph(p)->ctx;
     nb_candidate *c = nb_alloc(ctx, ((size_t)n + 1) * sizeof *c);
     nb_trials t = {.images = *images, .watch = watch};
     t.trial = nb_alloc(ctx, ((size_t)n + 1) * sizeof *t.trial);
-    nb_status st = c && t.trial ? run_rows(p, rows, n, calibration, &t, c) : NB_E_NOMEM;
+    nb_status st = c && t.trial ? run_rows(p, rows, n, calibration, &t, c, judged) : NB_E_NOMEM;
     nb_free(ctx, t.trial);
     nb_free(ctx, c);
     return st;
+}
+
+nb_status nb_sensitivity(nb_probe *p, nb_sensitivity_row *rows, int32_t n, const nb_images *calibration,
+                         const nb_images *images, const nb_watch *watch)
+{
+    return with_rows(p, rows, n, calibration, images, watch, JUDGED);
+}
+
+nb_status nb_rounding_errors(nb_probe *p, nb_sensitivity_row *rows, int32_t n, const nb_images *calibration)
+{
+    const nb_images one = {.data = calibration->data, .indices = calibration->indices, .n = 1};
+    return with_rows(p, rows, n, &one, &one, NULL, UP_TO_IT);
 }

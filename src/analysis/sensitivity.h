@@ -33,5 +33,7 @@ typedef struct {
  * threads. */
 nb_status nb_sensitivity(nb_probe *p, nb_sensitivity_row *rows, int32_t n, const nb_images *calibration,
                          const nb_images *images, const nb_watch *watch);
+/* Of rows of weights: signal and noise alone, which no image decides. Ranges are found as above. */
+nb_status nb_rounding_errors(nb_probe *p, nb_sensitivity_row *rows, int32_t n, const nb_images *calibration);
 
 #endif

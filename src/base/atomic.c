@@ -298,3 +298,24 @@ nb_status nb_together_end(nb_ctx *ctx, nb_status st)
     nb_together_abort(ctx);
     return st;
 }
+
+/* ---- logs ---- */
+
+nb_status nb_file_extend(nb_ctx *ctx, const char *path, size_t keep, const void *bytes, size_t len)
+{
+    const int fd = open(path, O_WRONLY | O_CLOEXEC | O_CREAT, 0666);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "wb"); /* which truncates nothing, unlike fopen */
+    if (!f) {
+        const int why = errno;
+        if (fd >= 0)
+            close(fd);
+        return write_error(ctx, path, why);
+    }
+    bool good = ftruncate(fd, (off_t)keep) == 0 && fseek(f, 0, SEEK_END) == 0 && fwrite(bytes, 1, len, f) == len;
+    int why = good ? 0 : errno;
+    if (fclose(f) != 0 && good) {
+        good = false;
+        why = errno;
+    }
+    return good ? NB_OK : write_error(ctx, path, why);
+}

@@ -40,6 +40,10 @@ nb_status nb_atomic_commit(nb_atomic *a); /* closes; on failure removes the temp
 void nb_atomic_abort(nb_atomic *a);       /* closes and removes; harmless after commit */
 nb_status nb_file_write(nb_ctx *ctx, const char *path, const void *bytes, size_t len); /* all of the above at once */
 
+/* For a log that others read while it grows: cuts it to its first `keep` bytes and writes len more behind them, in the
+ * file itself, which is made if it is not there. A kill can leave a part of them: the log's records must show that. */
+nb_status nb_file_extend(nb_ctx *ctx, const char *path, size_t keep, const void *bytes, size_t len);
+
 /* Files that belong together. From begin on, a commit leaves its finished file under the temporary name;
  * nb_together_commit then renames all of them in the order of their commits, with signals held back. When a rename
  * fails, those before it are taken back. Only a process that is killed between two renames leaves a mixture, which the

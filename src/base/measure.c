@@ -17,6 +17,11 @@ double nb_now(void)
     return seconds(CLOCK_MONOTONIC);
 }
 
+double nb_wall_time(void)
+{
+    return seconds(CLOCK_REALTIME);
+}
+
 double nb_thread_seconds(void)
 {
     return seconds(CLOCK_THREAD_CPUTIME_ID);

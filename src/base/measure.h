@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 
-double nb_now(void); /* seconds of a steady clock */
+double nb_now(void);       /* seconds of a steady clock */
+double nb_wall_time(void); /* seconds since 1970; nothing but logs may depend on it */
 /* Of the processor, which other programs on the machine do not change: of this thread, of all threads of the process. */
 double nb_thread_seconds(void);
 double nb_process_seconds(void);

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NO_PICKS = -1 };
+enum { NO_PICKS = -1, HESSIAN_BATCH = 64 };
 
 /* ---- which may be chosen ---- */
 
@@ -176,13 +176,25 @@ static nb_status set_text(const allocate_choice *a, const allocate_cell *c, int3
     return *out ? NB_OK : NB_E_NOMEM;
 }
 
-/* The config with the widths that pick says (NULL: the widest), but cell `other` at its k-th. nb_config_free. */
+/* "quant.allocated=47037 bytes of flash": which run it was is seen later, in reports. nb_free. */
+static nb_status mark_text(const allocate_choice *a, char **out)
+{
+    char text[96];
+    snprintf(text, sizeof text, "quant.allocated=%" PRId64 " %s", allocate_cost(a),
+             a->unit == ALLOCATE_FLASH ? "bytes of flash" : "bit operations");
+    *out = nb_strdup(a->of->c->ctx, text);
+    return *out ? NB_OK : NB_E_NOMEM;
+}
+
+/* The config with the widths that pick says (NULL: the widest), but cell `other` at its k-th; marked as the one that was
+ * chosen where there is no other. nb_config_free. */
 static nb_status make_config(const allocate_choice *a, const int32_t *pick, int32_t other, int32_t k, nb_config **out)
 {
     nb_ctx *ctx = a->of->c->ctx;
     char **set = nb_alloc(ctx, ((size_t)a->n_cells + 1) * sizeof *set);
     int32_t n = 0;
-    nb_status st = set ? NB_OK : NB_E_NOMEM;
+    nb_status st = !set ? NB_E_NOMEM : pick && other == NO_PICKS ? mark_text(a, &set[0]) : NB_OK;
+    n += st == NB_OK && set[0];
     for (int32_t i = 0; st == NB_OK && i < a->n_cells; i++) {
         const allocate_cell *c = &a->cell[i];
         if (!c->fixed)
@@ -258,18 +270,81 @@ nb_status allocate_measure_sizes(allocate_choice *a, const nb_watch *watch)
     return NB_OK;
 }
 
-static nb_status losses_of_free(allocate_choice *a, nb_sensitivity_row *rows, const nb_images *calibration,
-                                const nb_images *images, const nb_watch *watch)
+static bool is_estimated(const allocate_choice *a, const allocate_cell *c)
+{
+    return a->by == ALLOCATE_HESSIAN && c->weights && !c->fixed;
+}
+
+static bool is_tried(const allocate_choice *a, const allocate_cell *c)
+{
+    return !c->fixed && !is_estimated(a, c);
+}
+
+/* A row for each width of such cells; how many. */
+static int32_t make_rows(const allocate_choice *a, bool (*is)(const allocate_choice *a, const allocate_cell *c),
+                         nb_sensitivity_row *rows)
 {
     int32_t n = 0;
     for (int32_t i = 0; i < a->n_cells; i++)
-        for (int32_t k = 0; !a->cell[i].fixed && k < a->cell[i].n; k++)
+        for (int32_t k = 0; is(a, &a->cell[i]) && k < a->cell[i].n; k++)
             rows[n++] = (nb_sensitivity_row){.site = a->cell[i].site, .bits = a->cell[i].bits[k]};
-    NB_TRY(nb_sensitivity(a->of->probe, rows, n, calibration, images, watch));
+    return n;
+}
+
+static nb_status losses_of_free(allocate_choice *a, nb_sensitivity_row *rows, const nb_images *images,
+                                const nb_watch *watch)
+{
+    int32_t n = make_rows(a, is_tried, rows);
+    if (n > 0)
+        NB_TRY(nb_sensitivity(a->of->probe, rows, n, images, images, watch));
     n = 0;
     for (int32_t i = 0; i < a->n_cells; i++)
-        for (int32_t k = 0; !a->cell[i].fixed && k < a->cell[i].n; k++, n++)
+        for (int32_t k = 0; is_tried(a, &a->cell[i]) && k < a->cell[i].n; k++, n++)
             a->cell[i].loss[k] = rows[n].score.kl / (double)images->n;
+    return NB_OK;
+}
+
+/* Of the leaves that are rounded. */
+static nb_status measure_curvatures(allocate_choice *a, const nb_images *images, const nb_watch *watch)
+{
+    nb_hessian_row *row = nb_arena_array(a->arena, (size_t)a->n_cells, sizeof *row);
+    nb_graph *g;
+    int32_t n = 0;
+    if (!row)
+        return NB_E_NOMEM;
+    for (int32_t i = 0; i < a->n_cells; i++) {
+        if (!is_estimated(a, &a->cell[i]))
+            continue;
+        const nb_node *weights = nb_probe_site_at(a->of->probe, a->cell[i].site)->fq->in[0];
+        if (!(weights->flags & NB_NODE_LEAF))
+            return nb_fail(
+                a->of->c->ctx, NB_E_UNSUPPORTED,
+                "--sensitivity hessian: weights of %s are made in every step (quant.batchnorm: fold_corrected), "
+                "and have no gradient of their own: measured would do",
+                a->cell[i].layer);
+        row[n++].leaf = weights->name;
+    }
+    NB_TRY(analyze_open_floats(a->of, HESSIAN_BATCH, &g));
+    const nb_status st = nb_hessian_traces(g, row, n, images, ALLOCATE_VECTORS, watch);
+    nb_graph_free(g);
+    for (int32_t i = 0, k = 0; i < a->n_cells; i++)
+        if (is_estimated(a, &a->cell[i]))
+            a->cell[i].curvature = row[k++];
+    return st;
+}
+
+static nb_status losses_by_hessian(allocate_choice *a, nb_sensitivity_row *rows, const nb_images *images,
+                                   const nb_watch *watch)
+{
+    int32_t n = make_rows(a, is_estimated, rows);
+    if (n == 0)
+        return NB_OK;
+    NB_TRY(nb_rounding_errors(a->of->probe, rows, n, images));
+    NB_TRY(measure_curvatures(a, images, watch));
+    n = 0;
+    for (int32_t i = 0; i < a->n_cells; i++)
+        for (int32_t k = 0; is_estimated(a, &a->cell[i]) && k < a->cell[i].n; k++, n++)
+            a->cell[i].loss[k] = nb_hessian_cost(&a->cell[i].curvature, rows[n].noise);
     return NB_OK;
 }
 
@@ -309,8 +384,9 @@ nb_status allocate_measure_losses(allocate_choice *a, const nb_images *images, c
     nb_trial *trial = nb_arena_array(a->arena, n, sizeof *trial);
     if (!rows || !change || !trial)
         return NB_E_NOMEM;
-    NB_TRY(losses_of_free(a, rows, images, images, watch));
+    NB_TRY(losses_of_free(a, rows, images, watch));
     NB_TRY(losses_of_fixed(a, change, trial, images, watch));
+    NB_TRY(losses_by_hessian(a, rows, images, watch));
     return check_losses(a);
 }
 

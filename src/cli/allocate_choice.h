@@ -5,12 +5,13 @@
 #include "cli/analyze_networks.h"
 
 #include "analysis/allocate.h"
+#include "analysis/hessian.h"
 #include "analysis/sensitivity.h"
 #include "base/arena.h"
 
 #include <nibble/export.h>
 
-enum { ALLOCATE_WIDTHS = 7 };
+enum { ALLOCATE_WIDTHS = 7, ALLOCATE_VECTORS = 64 /* of the estimate of a trace */ };
 
 /* A quantizer. */
 typedef struct {
@@ -21,7 +22,9 @@ typedef struct {
     int32_t was;       /* bits it has in the config */
     int32_t n;         /* widths, ascending; 1 where it is fixed */
     int32_t bits[ALLOCATE_WIDTHS];
-    double loss[ALLOCATE_WIDTHS]; /* divergence of the network in which it alone is on, nats per image */
+    double
+        loss[ALLOCATE_WIDTHS]; /* divergence of the network in which it alone is on, nats per image; or the estimate */
+    nb_hessian_row curvature;  /* n 0: its losses are measured */
     int64_t flash[ALLOCATE_WIDTHS], ram[ALLOCATE_WIDTHS]; /* beside the network with the widest widths; whole network */
     int64_t macs;                                         /* of a layer with weights, per image */
     int32_t reads;                                        /* cell of what that layer reads; -1: none */
@@ -29,12 +32,14 @@ typedef struct {
 } allocate_cell;
 
 typedef enum { ALLOCATE_FLASH, ALLOCATE_MACS } allocate_unit;
+typedef enum { ALLOCATE_MEASURED, ALLOCATE_HESSIAN } allocate_sensitivity;
 
 typedef struct {
     analyze_networks *of;
     allocate_unit unit;
-    int64_t budget; /* of that unit */
-    int64_t ram;    /* INT64_MAX: as much as there is */
+    allocate_sensitivity by; /* where losses of weights come from */
+    int64_t budget;          /* of that unit */
+    int64_t ram;             /* INT64_MAX: as much as there is */
     int32_t widths[ALLOCATE_WIDTHS], n_widths;
     nb_arena *arena;
     allocate_cell *cell;
@@ -51,7 +56,7 @@ typedef struct {
 nb_status allocate_find(allocate_choice *a);
 /* Flash and RAM of every choice: one network built and lowered for each. */
 nb_status allocate_measure_sizes(allocate_choice *a, const nb_watch *watch);
-/* Losses of every choice. */
+/* Losses of every choice: first what is measured, then, by the Hessian, those of weights. */
 nb_status allocate_measure_losses(allocate_choice *a, const nb_images *images, const nb_watch *watch);
 /* The best choice for a->budget into the cells, and its size; one sentence names the smallest that is possible. */
 nb_status allocate_solve(allocate_choice *a);

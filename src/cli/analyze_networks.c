@@ -147,6 +147,15 @@ static nb_status open_reference(analyze_networks *a, nb_status (*steps)(void *ud
     return nb_graph_open(a->c->ctx, &spec, &from, &a->reference);
 }
 
+nb_status analyze_open_floats(const analyze_networks *a, int32_t batch, nb_graph **out)
+{
+    nb_graph_spec spec = spec_of(a, batch, NB_PLAN_TRAIN);
+    const nb_params_source from = {
+        .graph = a->reference ? a->reference : a->twin, .mode = NB_PARAMS_CALIBRATE, .folded = true};
+    spec.unrounded = true;
+    return nb_graph_open(a->c->ctx, &spec, &from, out);
+}
+
 static nb_status bind_data_free(const analyze_networks *a, bool *yes)
 {
     const nb_conf *asked = nb_conf_get(a->e.exp.quant, "data_free");

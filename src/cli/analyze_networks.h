@@ -32,6 +32,10 @@ typedef struct {
 nb_status analyze_open(analyze_networks *a);
 void analyze_close(analyze_networks *a);
 
+/* The float network that is rounded, frozen for training in batches of at most that many images: its gradients can be asked
+ * for. nb_graph_free. */
+nb_status analyze_open_floats(const analyze_networks *a, int32_t batch, nb_graph **out);
+
 /* The network with this step done to the weights as well (NULL: without any step), and ranges found anew, beside the same float
  * one: adds to *score. *done false: there is no such step, the network has had it, or it changes nothing here (NULL: it
  * has had none). */

@@ -36,7 +36,7 @@ typedef struct {
     int32_t n_rows;
     nb_probe_score chosen, before; /* the whole network with the picked widths; with those of the config */
     cli_progress progress;
-    const char *part[4]; /* of the work; what comes when counting begins anew */
+    const char *part[5]; /* of the work; what comes when counting begins anew */
     int32_t n_part;
     int64_t done;
     double start, part_start;
@@ -85,6 +85,17 @@ static nb_status read_widths(session *s)
     }
 }
 
+static nb_status read_sensitivity(session *s)
+{
+    static const char *const names[] = {"measured", "hessian"};
+    const char *text = cli_value(s->c, "--sensitivity");
+    if (text && strcmp(text, names[0]) != 0 && strcmp(text, names[1]) != 0)
+        return cli_usage(s->c, "--sensitivity: %s: must be measured or hessian%s", text,
+                         nb_did_you_mean(text, names, 2).text);
+    s->choice.by = text && strcmp(text, names[1]) == 0 ? ALLOCATE_HESSIAN : ALLOCATE_MEASURED;
+    return NB_OK;
+}
+
 static nb_status check_options(session *s)
 {
     cli *c = s->c;
@@ -95,6 +106,7 @@ static nb_status check_options(session *s)
     if (out && !cli_is_config(out))
         return cli_usage(c, "-o: %s: is a config, and ends in .yaml", out);
     NB_TRY(read_budget(s));
+    NB_TRY(read_sensitivity(s));
     return read_widths(s);
 }
 
@@ -105,7 +117,7 @@ static void on_progress(void *ud, int64_t done, int64_t all)
     session *s = ud;
     if (done <= s->done) { /* the next part has begun */
         s->part_start = nb_now();
-        s->n_part += s->n_part < 3;
+        s->n_part += s->n_part < 4;
     }
     s->done = done;
     cli_progress_share(&s->progress, s->part[s->n_part], (double)done / (double)all, s->part_start);
@@ -201,6 +213,7 @@ static nb_status measure(session *s)
     s->part[0] = s->part[1] = "sizes of every width";
     s->part[2] = "losses of every width";
     s->part[3] = "losses of what is fixed";
+    s->part[4] = "traces of Hessians";
     s->done = INT64_MAX;
     a->of = &s->of;
     NB_TRY(allocate_find(a));
@@ -258,6 +271,17 @@ static nb_status front_table(const session *s, nb_table **out)
     return NB_OK;
 }
 
+static void add_curvature(nb_table *t, const nb_hessian_row *r)
+{
+    if (r->n == 0) {
+        nb_table_add_blank(t);
+        nb_table_add_blank(t);
+        return;
+    }
+    nb_table_add_figures(t, r->trace / (double)r->n, 3);
+    nb_table_add_figures(t, r->error / (double)r->n, 2);
+}
+
 static nb_status layer_table(const session *s, nb_table **out)
 {
     const allocate_choice *a = &s->choice;
@@ -270,6 +294,10 @@ static nb_status layer_table(const session *s, nb_table **out)
     nb_table_column(t, "before", "before", NB_RIGHT);
     nb_table_column(t, "divergence", "divergence", NB_RIGHT);
     nb_table_column(t, "share_percent", "share %", NB_RIGHT);
+    if (a->by == ALLOCATE_HESSIAN) {
+        nb_table_column(t, "mean_trace", "mean trace", NB_RIGHT);
+        nb_table_column(t, "mean_trace_error", "±", NB_RIGHT);
+    }
     nb_table_column(t, "fixed", "why fixed", NB_LEFT);
     for (int32_t i = 0; i < a->n_cells; i++) {
         const allocate_cell *c = &a->cell[i];
@@ -280,6 +308,8 @@ static nb_status layer_table(const session *s, nb_table **out)
         nb_table_add_int(t, c->was);
         nb_table_add_figures(t, c->loss[c->pick], 4);
         nb_table_add_real(t, all > 0 ? 100 * c->loss[c->pick] / all : 0, 1);
+        if (a->by == ALLOCATE_HESSIAN)
+            add_curvature(t, &c->curvature);
         if (c->fixed)
             nb_table_add_text(t, c->fixed);
     }
@@ -305,8 +335,8 @@ static void add_comment(const session *s, nb_text *t)
         nb_text_add(t, " --from ");
         add_plain(t, cli_value(s->c, "--from"));
     }
-    static const char *const budgets[] = {"--budget", "--budget-ram", "--budget-macs", "--bits"};
-    for (int32_t i = 0; i < 4; i++)
+    static const char *const budgets[] = {"--budget", "--budget-ram", "--budget-macs", "--bits", "--sensitivity"};
+    for (int32_t i = 0; i < 5; i++)
         if (cli_value(s->c, budgets[i]))
             nb_text_printf(t, " %s %s", budgets[i], cli_value(s->c, budgets[i]));
     nb_text_printf(t, "\n# It takes %" PRId64 " bytes of flash and %" PRId64 " of RAM as exported C.\n",
@@ -360,6 +390,11 @@ static void print_ends(const session *s)
                  : "part of the choice");
     if (a->unit == ALLOCATE_FLASH)
         printf("outputs keep the config's bits: their codes take a byte each at any width\n");
+    if (a->by == ALLOCATE_HESSIAN)
+        printf("losses of weights are estimated: half the mean trace of their Hessian (%d vectors) times the squared "
+               "error\n"
+               "of rounding them\n",
+               ALLOCATE_VECTORS);
 }
 
 static void print_whole(const session *s)
@@ -418,6 +453,7 @@ static nb_status print_json(const session *s)
     cJSON_AddNumberToObject(o, "flash_bytes", (double)a->size.flash_bytes);
     cJSON_AddNumberToObject(o, "ram_bytes", (double)a->size.ram_bytes);
     cJSON_AddBoolToObject(o, "flash_settled", a->size.settled);
+    cJSON_AddStringToObject(o, "sensitivity", a->by == ALLOCATE_HESSIAN ? "hessian" : "measured");
     cJSON_AddNumberToObject(o, "predicted_divergence", allocate_loss(a));
     cJSON_AddNumberToObject(o, "divergence", s->chosen.kl / n);
     cJSON_AddNumberToObject(o, "divergence_before", s->before.kl / n);
@@ -473,6 +509,8 @@ static const cli_option options[] = {
     {"--budget", "BYTES", "flash of the exported C, constants without code: 40KiB, 40kB, 40960"},
     {"--budget-ram", "BYTES", "its RAM, alone or beside another budget"},
     {"--budget-macs", "N", "bit operations per image: multiply-accumulates times bits of weight and input: 2G"},
+    {"--sensitivity", "WAY",
+     "measured (default), or hessian: losses of weights from traces of Hessians, in a time that widths do not change"},
     {"--bits", "LIST", "the widths to choose from (default 2,3,4,6,8)"},
     {"--output,-o", "NEW.yaml", "write the config with the chosen bits"},
     {"--images", "N", "measure on N training images (default 256)"},
@@ -496,7 +534,10 @@ const cli_command cli_command_allocate = {
         "is what the header of the exported C states. Of flash and RAM weights alone are chosen (an output's codes "
         "take a\n"
         "byte each at any width), of bit operations outputs, too. What the config fixes stays: bits in quant.layers,\n"
-        "first_last_bits where it is written and not 0. A float run folder or checkpoint may stand for CONFIG --from "
+        "first_last_bits where it is written and not 0. --sensitivity hessian estimates what weights lose instead "
+        "(HAWQ-V2): half\n"
+        "the mean trace of their Hessian times the squared error of rounding them. A float run folder or checkpoint "
+        "may stand for CONFIG --from "
         "CKPT.\n",
     .options = options,
     .min_args = 1,

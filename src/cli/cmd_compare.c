@@ -1,4 +1,5 @@
 /* cmd_compare.c - runs side by side: what they reach, what they cost, their bits, and the keys in which they differ. */
+#include "cli/float_accuracy.h"
 #include "cli/meant_file.h"
 #include "cli/open_model.h"
 #include "cli/output.h"
@@ -61,24 +62,22 @@ static double seconds_of(const session *s, const contender *k)
     return sum;
 }
 
-/* Accuracy of the float network that a quantized one was made from: the last float epoch of its own run, or the
- * checkpoint that `init` names. */
+/* Does the network have rounded weights or outputs? */
+static bool is_quantized(const contender *k)
+{
+    return k->model.integers || *k->model.experiment.simulated;
+}
+
+/* What its own run says of the float network, or the checkpoint that `init` names. */
 static double accuracy_before(const session *s, const contender *k)
 {
-    char *text = beside(s, k, "metrics.csv");
     const nb_experiment *e = &k->model.experiment.exp;
-    double found = -1;
-    for (const char *line = text; line && (line = strchr(line, '\n')) && *++line;) {
-        double accuracy;
-        if (sscanf(line, "%*d,%*[^,],no,%*d,%*f,%*f,%*f,%*f,%lf", &accuracy) == 1)
-            found = accuracy;
-    }
-    nb_free(s->c->ctx, text);
     nb_checkpoint *c = NULL;
-    if (found >= 0 || !k->model.integers || !k->model.experiment.config || !*e->init ||
+    double found = cli_float_accuracy(s->c, k->name, &k->model);
+    if (found >= 0 || !is_quantized(k) || !k->model.experiment.config || !*e->init ||
         nb_checkpoint_open(s->c->ctx, e->init, &c) != NB_OK)
         return found;
-    found = c->accuracy;
+    found = c->quantized ? c->float_accuracy : c->accuracy;
     nb_checkpoint_close(s->c->ctx, c);
     return found;
 }
@@ -159,7 +158,7 @@ static nb_status show_runs(session *s)
             continue;
         add_percent(t, k->accuracy);
         add_percent(t, k->before);
-        if (k->accuracy >= 0 && k->before >= 0 && k->model.integers)
+        if (k->accuracy >= 0 && k->before >= 0 && is_quantized(k))
             nb_table_add_real(t, 100 * (k->accuracy - k->before), 2);
         else
             nb_table_add_blank(t);
@@ -181,6 +180,15 @@ static const nb_layer_row *layer_named(const contender *k, const char *name)
     return NULL;
 }
 
+/* Bits of what a layer puts out: in integers its own row's, in a graph those behind the batch norm and relu that follow. */
+static int32_t puts_out(const contender *k, const nb_layer_row *row)
+{
+    const nb_layer_row *end = k->layers.rows + k->layers.n, *at = row;
+    while (at + 1 < end && at->output_bits == 0 && at[1].weight_bits == 0)
+        at++;
+    return at->output_bits;
+}
+
 /* A row per layer with weights of any run, in the order of the first run that has it. */
 static nb_status show_layers(session *s)
 {
@@ -192,9 +200,9 @@ static nb_status show_layers(session *s)
     for (int32_t i = 0; i < s->n; i++)
         for (int32_t r = 0; r < s->of[i].layers.n; r++) {
             const nb_layer_row *row = &s->of[i].layers.rows[r];
-            bool shown = row->weight_bits == 0 || s->of[i].model.integers == NULL;
+            bool shown = row->weight_bits == 0 || !is_quantized(&s->of[i]);
             for (int32_t k = 0; k < i; k++)
-                shown = shown || (s->of[k].model.integers && layer_named(&s->of[k], row->name));
+                shown = shown || (is_quantized(&s->of[k]) && layer_named(&s->of[k], row->name));
             if (shown)
                 continue;
             nb_table_row(t);
@@ -202,9 +210,9 @@ static nb_status show_layers(session *s)
             for (int32_t k = 0; k < s->n; k++) {
                 const nb_layer_row *own = layer_named(&s->of[k], row->name);
                 char text[64] = "";
-                if (own && s->of[k].model.integers)
-                    snprintf(text, sizeof text, own->output_bits ? "W%d A%d" : "W%d", own->weight_bits,
-                             own->output_bits);
+                const int32_t out = own ? puts_out(&s->of[k], own) : 0;
+                if (own && is_quantized(&s->of[k]))
+                    snprintf(text, sizeof text, out ? "W%d A%d" : "W%d", own->weight_bits, out);
                 nb_table_add_text(t, text);
             }
         }
@@ -378,7 +386,8 @@ const cli_command cli_command_compare = {
     .help = "runs side by side: accuracy, size, bits, the keys that differ",
     .more = "Run folders, training checkpoints or integer ones. Accuracy is what their files say; `float` is the last "
             "float\n"
-            "epoch of the same run, or of the checkpoint it began with (`init`). Bytes are what is deployed. What "
+            "epoch of the same run, what `quantize` measured, or of the checkpoint it began with (`init`). Bytes are "
+            "what is deployed. What "
             "cannot be\n"
             "read is named, and the others are shown. CSV has the first table alone.\n",
     .options = options,

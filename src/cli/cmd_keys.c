@@ -172,12 +172,13 @@ static nb_status walk_train(walk *w)
 
 static nb_status walk_all(walk *w)
 {
-    static const group top = {{"experiment"}, {""}, false};
+    static const group top = {{"experiment"}, {""}, false}, log = {{"log"}, {"log"}, false};
     NB_TRY(show(w, &top, "experiment", "the top level of a config", nb_experiment_keys, NULL));
     NB_TRY(walk_data(w));
     NB_TRY(walk_layers(w));
     NB_TRY(walk_quant(w));
-    return walk_train(w);
+    NB_TRY(walk_train(w));
+    return show(w, &log, "log", "the `log` section", nb_log_section_keys, NULL);
 }
 
 /* "train.phases[0].lr=0.1" is "train.phases.lr", and a layer's rules are described where the general ones are. */
@@ -205,9 +206,9 @@ static void normalise(const char *text, char want[WANT_BYTES])
 
 bool cli_is_key(const char *name)
 {
-    const nb_key *const tables[] = {nb_experiment_keys,   nb_data_common_keys,     nb_quant_section_keys,
-                                    nb_quant_weight_keys, nb_quant_act_keys,       nb_train_section_keys,
-                                    nb_phase_table,       nb_optimizer_common_keys};
+    const nb_key *const tables[] = {nb_experiment_keys,   nb_data_common_keys,      nb_quant_section_keys,
+                                    nb_quant_weight_keys, nb_quant_act_keys,        nb_train_section_keys,
+                                    nb_phase_table,       nb_optimizer_common_keys, nb_log_section_keys};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         for (const nb_key *k = tables[i]; k->name; k++)
             if (!strcmp(k->name, name))
@@ -231,7 +232,7 @@ static nb_status run(cli *c)
                          c->arg[0], near);
     return cli_usage(c,
                      "%s: no section, layer, data set, method or key has this name (sections: experiment, data, "
-                     "augment, layers, quant, train)",
+                     "augment, layers, quant, train, log)",
                      c->arg[0]);
 }
 
@@ -243,7 +244,8 @@ const cli_command cli_command_keys = {
     .help = "every key of a config: type, default, what is allowed, meaning",
     .more =
         "SECTION is experiment, data (datasets, augment), model (layers, blocks), quant (formats, ranges,\n"
-        "learnings, roundings, steps) or train (phases, optimizers, schedules); NAME is one thing of these: conv2d, "
+        "learnings, roundings, steps), train (phases, optimizers, schedules) or log; NAME is one thing of these: "
+        "conv2d, "
         "sgd, synth,\n"
         "...; KEY is a key: batch, train.phases.0.lr. With train, eval, info and others, --set overrides a key by its\n"
         "path:\n"

@@ -114,7 +114,8 @@ static nb_status save(session *s)
                                .metrics = "",
                                .phase_name = "calibration",
                                .at = {.best_accuracy = s->after.accuracy},
-                               .accuracy = s->after.accuracy};
+                               .accuracy = s->after.accuracy,
+                               .float_accuracy = s->before.n ? s->before.accuracy : 0};
     nb_c_locale locale;     /* numbers in checkpoints have a point */
     nb_together_begin(ctx); /* config, checkpoint and integers are of one network, or none of them is there */
     nb_status st = nb_c_locale_enter(&locale) ? cli_run_folder_begin(s->c, s->e.out, "", s->e.text, &s->lock)

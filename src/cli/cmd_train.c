@@ -14,6 +14,8 @@
 
 #include "base/check.h"
 #include "base/files.h"
+#include "train/events.h"
+#include "train/range_log.h"
 
 #include <string.h>
 
@@ -181,10 +183,11 @@ static nb_status print_file(const session *s, const char *name, const char *befo
 
 static nb_status print_files(const session *s)
 {
-    static const char *const also[] = {"config.yaml", "metrics.csv", "timing.csv", "best.safetensors"};
+    static const char *const also[] = {"config.yaml", "metrics.csv",      NB_RANGES_FILE,
+                                       "timing.csv",  "best.safetensors", NB_EVENTS_FILE};
     bool any = false;
     printf("also in %s:", s->e.out);
-    for (int32_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof also / sizeof *also; i++)
         NB_TRY(print_file(s, also[i], " ", ", ", &any));
     printf("\n");
     any = false;

@@ -2,11 +2,12 @@
 #include "cli/gather.h"
 
 #include "cli/compare.h"
+#include "cli/float_accuracy.h"
 
 #include "base/check.h"
 #include "base/files.h"
+#include "train/range_log.h"
 
-#include <math.h>
 #include <string.h>
 
 enum { MAX_TEXT = 1 << 26, BATCH = 32 };
@@ -51,26 +52,22 @@ static nb_status read_csv(gathering *g, const char *folder, const char *name, nb
 
 /* ---- the network ---- */
 
-/* Accuracy of the float network it was made from: the last float epoch of its own run, or the checkpoint that it began with. */
+/* Of the float network that it was made from, by its own run, or the checkpoint that it began with. */
 static nb_status find_before(gathering *g)
 {
-    const nb_csv *m = &g->r.metrics;
     const nb_experiment *e = &g->model.experiment.exp;
     const char *from = cli_value(g->c, "--from");
     nb_checkpoint *c = NULL;
-    double found = -1;
-    for (int32_t i = 0; i < m->n_rows; i++)
-        if (strcmp(nb_csv_text(m, i, nb_csv_column(m, "quantized")), "no") == 0)
-            found = nb_csv_real(m, i, nb_csv_column(m, "eval_accuracy"));
+    double found = cli_float_accuracy(g->c, g->c->arg[0], &g->model);
     from = from ? from : g->model.experiment.config && *e->init ? e->init : NULL;
-    if (!(found >= 0) && from) {
+    if (found < 0 && from) {
         char meant[CLI_PATH_BYTES];
         NB_TRY(cli_meant_file(g->c, from, CLI_FLOATS, meant, &from));
         NB_TRY(nb_checkpoint_open(g->c->ctx, from, &c));
         found = c->quantized ? -1 : c->accuracy;
         nb_checkpoint_close(g->c->ctx, c);
     }
-    g->r.before = isfinite(found) ? found : -1;
+    g->r.before = found;
     return NB_OK;
 }
 
@@ -123,12 +120,36 @@ static nb_status evaluate(gathering *g)
 
 /* ---- all of it ---- */
 
-static nb_status open_folder(gathering *g, const char *folder)
+/* Did a phase of it have quantizers? */
+static bool trained_quantized(const nb_csv *m)
+{
+    const int32_t at = nb_csv_column(m, "quantized");
+    int32_t i = 0;
+    while (i < m->n_rows && !strcmp(nb_csv_text(m, i, at), "no"))
+        i++;
+    return i < m->n_rows;
+}
+
+/* Was it made by calibration alone? There are no epochs then, and not even the head of their table. */
+static bool never_trained(gathering *g, const char *folder)
+{
+    char path[CLI_PATH_BYTES];
+    nb_checkpoint *c = NULL;
+    bool never = false;
+    if (cli_file_in(g->c, folder, "last.safetensors", path) == NB_OK &&
+        nb_checkpoint_open(g->c->ctx, path, &c) == NB_OK)
+        never = !*c->metrics;
+    nb_checkpoint_close(g->c->ctx, c);
+    return never;
+}
+
+/* What training leaves; ranges of quantized phases alone. */
+static nb_status open_training(gathering *g, const char *folder)
 {
     nb_report *r = &g->r;
-    NB_TRY(gather_text(g, folder, "config.yaml", &r->config));
     NB_TRY(read_csv(g, folder, "metrics.csv", &r->metrics));
-    return read_csv(g, folder, "timing.csv", &r->timing);
+    NB_TRY(read_csv(g, folder, "timing.csv", &r->timing));
+    return trained_quantized(&r->metrics) ? read_csv(g, folder, NB_RANGES_FILE, &r->ranges) : NB_OK;
 }
 
 static nb_status open_model(gathering *g, const char *path)
@@ -144,7 +165,9 @@ nb_status gather_run(gathering *g, const char *path)
 {
     const bool folder = nb_is_folder(path);
     if (folder)
-        NB_TRY(open_folder(g, path));
+        NB_TRY(gather_text(g, path, "config.yaml", &g->r.config));
+    if (folder && !never_trained(g, path))
+        NB_TRY(open_training(g, path));
     nb_status st = open_model(g, path);
     if (st != NB_OK && !folder)
         return st;

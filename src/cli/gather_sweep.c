@@ -14,14 +14,14 @@ bool gather_is_sweep(cli *c, const char *path)
            (nb_file_exists(runs) || nb_file_exists(cells));
 }
 
-/* Parameters as deployed; NaN: there is no network that can be read. */
-static nb_status bytes_of(gathering *g, const char *folder, double *bytes)
+/* Parameters as deployed, and who chose their bits; NaN: there is no network that can be read. */
+static nb_status look_at(gathering *g, const char *folder, nb_report_run *run)
 {
     char path[CLI_PATH_BYTES], meant[CLI_PATH_BYTES];
     const char *file;
     cli_model m = {0};
     nb_layer_rows rows = {0};
-    *bytes = NAN;
+    run->bytes = NAN;
     nb_status st = cli_file_in(g->c, g->c->arg[0], folder, path);
     if (st == NB_OK)
         st = cli_meant_file(g->c, path, CLI_MODEL, meant, &file);
@@ -30,7 +30,9 @@ static nb_status bytes_of(gathering *g, const char *folder, double *bytes)
     if (st == NB_OK)
         st = m.integers ? nb_layers_of_integers(g->c->ctx, m.integers, &rows) : nb_layers_of_graph(m.graph, &rows);
     if (st == NB_OK)
-        *bytes = (double)nb_layers_total(&rows).bytes;
+        run->bytes = (double)nb_layers_total(&rows).bytes;
+    if (st == NB_OK && m.experiment.config)
+        run->allocated = nb_conf_text(nb_conf_get(m.experiment.exp.quant, "allocated")) != NULL;
     nb_free(g->c->ctx, rows.rows);
     cli_model_close(g->c, &m);
     return st;
@@ -57,7 +59,7 @@ static nb_status open_runs(gathering *g)
             missing++;
             continue;
         }
-        const nb_status st = bytes_of(g, run[i].name, &run[i].bytes);
+        const nb_status st = look_at(g, run[i].name, &run[i]);
         if (st == NB_E_NOMEM)
             return st;
         if (st != NB_OK && ++unread == 1)

@@ -161,6 +161,28 @@ static int32_t add_general(const nb_conf *section, char letter, const nb_key *ke
     return bits;
 }
 
+static const char *codes_of(const nb_conf *section)
+{
+    return nb_codes_name(nb_conf_text(nb_conf_get(section, "format")), nb_conf_text(nb_conf_get(section, "learn")));
+}
+
+/* " block", ", activations pow2", ", 2 layers of another format". Returns the bytes written. */
+static size_t add_codes(const nb_conf *quant, char *buf, size_t len)
+{
+    const nb_conf *layers = nb_conf_get(quant, "layers"), *weights = nb_conf_get(quant, "weights");
+    const char *w = codes_of(weights), *a = codes_of(nb_conf_get(quant, "activations"));
+    const char *general = nb_conf_text(nb_conf_get(weights, "format"));
+    int32_t n = 0;
+    for (int32_t i = 0; nb_conf_is_map(layers) && i < nb_conf_count(layers); i++) {
+        const char *own = nb_conf_text(nb_conf_get(nb_conf_get(nb_conf_at(layers, i), "weights"), "format"));
+        n += own && strcmp(own, general ? general : "uniform") != 0;
+    }
+    size_t at = (size_t)snprintf(buf, len, "%s%s%s%s", *w ? " " : "", w, *a ? ", activations " : "", a);
+    if (n > 0 && at < len)
+        at += (size_t)snprintf(buf + at, len - at, ", %d %s of another format", n, n == 1 ? "layer" : "layers");
+    return at;
+}
+
 void cli_experiment_note(cli_experiment *e, const nb_graph *g)
 {
     const char *why = nb_graph_about(g).simulated;
@@ -178,6 +200,7 @@ const char *cli_bits_text(const cli_experiment *e, bool quant, char buf[CLI_BITS
     const int32_t ends = number_of(q, "first_last_bits", nb_quant_section_keys);
     const int32_t w = add_general(nb_conf_get(q, "weights"), 'W', nb_quant_weight_keys, buf, CLI_BITS_BYTES, &at);
     const int32_t a = add_general(nb_conf_get(q, "activations"), 'A', nb_quant_act_keys, buf, CLI_BITS_BYTES, &at);
+    at += add_codes(q, buf + at, CLI_BITS_BYTES - at);
     if (ends == 0 && (w != USUAL_ENDS || a != USUAL_ENDS))
         at += (size_t)snprintf(buf + at, CLI_BITS_BYTES - at, " throughout");
     else if (ends != 0 && ends != USUAL_ENDS)

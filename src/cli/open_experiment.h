@@ -46,7 +46,8 @@ static inline int32_t cli_image_index(const cli_images *images, int32_t i)
 }
 nb_status cli_experiment_split(cli *c, cli_experiment *e, const char *split, cli_images *out);
 
-/* "W4A8" as the config's quant section says, with what differs from it ("W4A8, 3 layers at W8", "W4A4 throughout" when
+/* "W4A8" as the config's quant section says, "W4A8 block" where codes are not at equal distances, with what differs from it
+ * ("W4A8, 3 layers at W8", "W4A4 throughout" when
  * first and last layer do not keep 8 bits, "W4A32, simulated" once that was noted), or "float"; into buf. */
 enum { CLI_BITS_BYTES = 160 };
 const char *cli_bits_text(const cli_experiment *e, bool quant, char buf[CLI_BITS_BYTES]);

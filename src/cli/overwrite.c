@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/files.h"
+#include "train/events.h"
 
 #include <dirent.h>
 #include <string.h>
@@ -107,8 +108,11 @@ nb_status cli_run_outputs_check(cli *c, const char *folder, const char *config_t
         return cli_usage(c, "out: -: a run is a folder, not standard output: name one (./- if it is to be called -)");
     if (cli_holds_run(folder)) /* any other file that a run writes is a result of one */
         return cli_flag(c, "--force") ? check_inside(c, folder, 0) : NB_OK;
-    NB_TRY(cli_file_in(c, folder, "timing.csv", path));
-    NB_TRY(nb_output_check(c->ctx, path));
+    static const char *const more[] = {"timing.csv", NB_EVENTS_FILE};
+    for (int32_t i = 0; i < 2; i++) {
+        NB_TRY(cli_file_in(c, folder, more[i], path));
+        NB_TRY(nb_output_check(c->ctx, path));
+    }
     NB_TRY(cli_file_in(c, folder, "config.yaml", path));
     return check_config(c, path, config_text);
 }

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/files.h"
+#include "train/range_log.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -42,8 +43,8 @@ static bool is_in(const char *name, const char *const *list)
  * checkpoint. */
 static bool is_result(const char *name)
 {
-    static const char *const list[] = {"last.safetensors", "best.safetensors", "model.int.safetensors", "metrics.csv",
-                                       NULL};
+    static const char *const list[] = {"last.safetensors", "best.safetensors", "model.int.safetensors",
+                                       "metrics.csv",      NB_RANGES_FILE,     NULL};
     return is_in(name, list) || is_phase_file(name);
 }
 

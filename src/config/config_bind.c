@@ -168,6 +168,7 @@ const nb_key nb_experiment_keys[] = {
     NB_KEY_SECTION(nb_experiment, model, "[layer, ...]", "layers in execution order"),
     NB_KEY_NODE(nb_experiment, quant, "{...}", "how values become integers"),
     NB_KEY_NODE(nb_experiment, train, "{...}", "optimizer and phases"),
+    NB_KEY_NODE(nb_experiment, log, "{...}", "what training writes beside its results"),
     {0}};
 
 nb_status nb_experiment_bind(nb_ctx *ctx, const nb_config *cfg, nb_experiment *out)

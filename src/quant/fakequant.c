@@ -239,6 +239,14 @@ bool nb_fakequant_fusible(const nb_node *n)
     return !a->per_channel && !a->weights && !a->simulated && nb_fakequant_nearest(a);
 }
 
+bool nb_fakequant_seen(const nb_node *n)
+{
+    int32_t r = 0;
+    while (r < nb_fq_rows(n) && nb_fq_seen(n, r))
+        r++;
+    return r == nb_fq_rows(n);
+}
+
 bool nb_fakequant_observes(const nb_node *n, const nb_run *r)
 {
     return r->train && !r->freeze_ranges && (r->calibration > 0 || !nb_fq_learning(n));

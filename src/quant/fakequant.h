@@ -42,6 +42,8 @@ static inline bool nb_is_quantizer(const nb_node *n)
 
 /* Can a chain compute n's codes itself? One grid for all values, found from their extremes. */
 bool nb_fakequant_fusible(const nb_node *n);
+/* Has it a range, for every scale? */
+bool nb_fakequant_seen(const nb_node *n);
 /* This step looks at the values before it quantizes them. */
 bool nb_fakequant_observes(const nb_node *n, const nb_run *r);
 /* What comes before quantizing: takes in the extremes of the values and what the observer asks of them (when this step

@@ -1,6 +1,8 @@
 /* methods.c - the lists of formats, ranges, learnings and roundings, and how a config names them. */
 #include <nibble/extend/quant.h>
 
+#include <string.h>
+
 #define NB_FORMAT(name) extern const nb_format nb_format_##name;
 #include "quant/formats.def"
 #undef NB_FORMAT
@@ -43,6 +45,14 @@ bool nb_format_says_bits(const char *name)
 {
     const nb_format *f = nb_registry_find(nb_formats, name);
     return f && f->width;
+}
+
+const char *nb_codes_name(const char *format, const char *learn)
+{
+    const nb_learning *l = learn ? nb_registry_find(nb_learnings, learn) : NULL;
+    if (format && strcmp(format, nb_formats[0]->name) != 0) /* uniform */
+        return nb_format_says_bits(format) ? "" : format;
+    return l && l->book ? l->name : "";
 }
 
 const char *nb_method_key(nb_method_kind kind)

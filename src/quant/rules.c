@@ -62,6 +62,9 @@ const nb_key nb_quant_section_keys[] = {
         nb_quant_section, steps, "[STEP, ...], recommended or none",
         "what is done once to a network beside training, see `nibble keys steps`; default: `nibble quantize` does the "
         "recommended ones that gain, `nibble train` none"),
+    NB_KEY_STRING(
+        nb_quant_section, allocated, "",
+        "written by `nibble allocate`: the budget that it chose the layers' bits for; reports mark such runs"),
     NB_KEY_BOOL(
         nb_quant_section, data_free, "no",
         "no image is looked at to quantize: ranges of activations are `bn` (unless they are fixed), and so are the "

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static nb_table *begin(nb_page *p, nb_text *svg)
@@ -129,13 +130,40 @@ void nb_page_points(nb_page *p, const char *name, const char *note, const nb_svg
     nb_table_column(t, "name", "name", NB_LEFT);
     nb_table_column(t, "x", "x", NB_RIGHT);
     nb_table_column(t, "y", "y", NB_RIGHT);
+    if (d->marked)
+        nb_table_column(t, d->is[2], d->is[2], NB_RIGHT);
     nb_table_column(t, "unbeaten", "unbeaten", NB_RIGHT);
     for (int32_t i = 0; i < d->n; i++) {
         nb_table_row(t);
         nb_table_add_text(t, d->label[i]);
         nb_table_add_real(t, d->x[i], 6);
         nb_table_add_real(t, d->y[i], 6);
+        if (d->marked)
+            nb_table_add_int(t, d->marked[i]);
         nb_table_add_int(t, d->best[i]);
+    }
+    nb_page_figure(p, name, d->title, note, &svg, t);
+}
+
+void nb_page_panels(nb_page *p, const char *name, const char *note, const nb_svg_panels *d)
+{
+    nb_text svg;
+    nb_table *t = begin(p, &svg);
+    if (!t)
+        return;
+    nb_svg_add_panels(&svg, d);
+    nb_table_column(t, "name", "name", NB_LEFT);
+    nb_table_column(t, d->x_title, d->x_title, NB_RIGHT);
+    nb_table_column(t, "lo", "lo", NB_RIGHT);
+    nb_table_column(t, "hi", "hi", NB_RIGHT);
+    for (int32_t i = 0; i < d->n_panels * d->n; i++) {
+        if (!isfinite(d->lo[i]) || !isfinite(d->hi[i]))
+            continue;
+        nb_table_row(t);
+        nb_table_add_text(t, d->label[i / d->n]);
+        nb_table_add_real(t, d->x[i % d->n], 6);
+        nb_table_add_real(t, d->lo[i], 6);
+        nb_table_add_real(t, d->hi[i], 6);
     }
     nb_page_figure(p, name, d->title, note, &svg, t);
 }

@@ -60,6 +60,7 @@ void nb_page_columns(nb_page *p, const char *name, const char *note, const nb_sv
 void nb_page_ranges(nb_page *p, const char *name, const char *note, const nb_svg_ranges *r);
 void nb_page_matrix(nb_page *p, const char *name, const char *note, const nb_svg_matrix *m);
 void nb_page_points(nb_page *p, const char *name, const char *note, const nb_svg_points *d);
+void nb_page_panels(nb_page *p, const char *name, const char *note, const nb_svg_panels *d);
 /* For figures.c: a drawing with its numbers; both are freed. */
 void nb_page_figure(nb_page *p, const char *name, const char *title, const char *note, nb_text *svg, nb_table *numbers);
 

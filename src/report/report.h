@@ -24,6 +24,7 @@ typedef struct {
     const char *name, *network;
     double accuracy; /* NaN: unknown */
     double bytes;    /* of its parameters as deployed; NaN: unknown */
+    bool allocated;  /* `nibble allocate` chose its bits */
 } nb_report_run;
 
 typedef struct {
@@ -42,7 +43,7 @@ typedef struct {
     nb_export_size exported; /* macs 0: unknown */
     int64_t engine_bytes;    /* 0: unknown */
 
-    nb_csv metrics, timing;
+    nb_csv metrics, timing, ranges;
     double before; /* accuracy of the float network that it was made from; < 0: unknown */
 
     /* what it says of the test images; n 0: unknown */

@@ -30,7 +30,8 @@ static void points(const nb_report *r, nb_page *p)
     const size_t n = (size_t)r->n_runs;
     double *x = nb_arena_array(p->arena, 2 * n + 1, sizeof *x), *y = x ? x + n : NULL;
     const char **label = nb_arena_array(p->arena, n + 1, sizeof *label);
-    bool *best = nb_arena_array(p->arena, n + 1, sizeof *best);
+    bool *best = nb_arena_array(p->arena, 2 * n + 1, sizeof *best), *allocated = best ? best + n : NULL, any = false;
+    static const char *const is[] = {"a run", "on the line", "allocated"};
     int32_t known = 0;
     if (!x || !label || !best) {
         nb_page_ok(p, NB_E_NOMEM);
@@ -41,6 +42,8 @@ static void points(const nb_report *r, nb_page *p)
         y[i] = 100 * r->run[i].accuracy;
         label[i] = r->run[i].name;
         best[i] = unbeaten(r, i);
+        allocated[i] = r->run[i].allocated;
+        any = any || (allocated[i] && isfinite(x[i]) && isfinite(y[i]));
         known += isfinite(x[i]) && isfinite(y[i]);
     }
     if (known == 0)
@@ -55,7 +58,9 @@ static void points(const nb_report *r, nb_page *p)
                                     .x = x,
                                     .y = y,
                                     .label = label,
-                                    .best = best});
+                                    .best = best,
+                                    .marked = any ? allocated : NULL,
+                                    .is = is});
     nb_page_figures_end(p);
 }
 
@@ -68,6 +73,7 @@ static void table_of_runs(const nb_report *r, nb_page *p)
     nb_table_column(t, "network", "network", NB_LEFT);
     nb_table_column(t, "accuracy_percent", "accuracy %", NB_RIGHT);
     nb_table_column(t, "bytes", "bytes", NB_RIGHT);
+    nb_table_column(t, "bits_by", "bits by", NB_LEFT);
     nb_table_column(t, "unbeaten", "", NB_LEFT);
     for (int32_t i = 0; i < r->n_runs; i++) {
         const nb_report_run *run = &r->run[i];
@@ -82,6 +88,7 @@ static void table_of_runs(const nb_report *r, nb_page *p)
             nb_table_add_int(t, (int64_t)run->bytes);
         else
             nb_table_add_blank(t);
+        nb_table_add_text(t, run->allocated ? "allocate" : "");
         nb_table_add_text(t, unbeaten(r, i) ? "on the line" : "");
     }
     nb_page_table(p, "runs", "The runs", t);

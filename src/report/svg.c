@@ -22,7 +22,7 @@ const char nb_svg_style[] =
     "svg .f1{fill:var(--f1)}svg .f2{fill:var(--f2)}svg .f3{fill:var(--f3)}svg .f4{fill:var(--f4)}\n"
     "svg .l1,svg .l2,svg .l3,svg .l4{fill:none;stroke-width:1.6}"
     "svg .l1{stroke:var(--f1)}svg .l2{stroke:var(--f2)}svg .l3{stroke:var(--f3)}svg .l4{stroke:var(--f4)}\n"
-    "svg .rest{fill:none;stroke:var(--soft)}\n";
+    "svg .rest{fill:none;stroke:var(--soft)}svg .band{fill:var(--f1);fill-opacity:.25;stroke:var(--f1)}\n";
 
 void nb_svg_file(nb_text *out, const char *svg)
 {
@@ -250,6 +250,19 @@ static void add_front(nb_text *out, const svg_plane *p, const nb_svg_points *d)
     nb_text_add(out, "\"/>\n");
 }
 
+static void add_point(nb_text *out, const svg_plane *p, const nb_svg_points *d, int32_t i)
+{
+    const double x = svg_x(p, d->x[i]), y = svg_y(p, d->y[i]);
+    const bool marked = d->marked && d->marked[i];
+    if (marked)
+        nb_text_printf(out, "<path class=\"f3\" d=\"M%.1f %.1fl5 5l-5 5l-5 -5z\"><title>", x, y - 5);
+    else
+        nb_text_printf(out, "<circle class=\"f%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"%s\"><title>", d->best[i] ? 2 : 1, x, y,
+                       d->best[i] ? "3.5" : "2.5");
+    nb_html_add(out, d->label[i]);
+    nb_text_printf(out, ": %.6g, %.6g</title></%s>\n", d->x[i], d->y[i], marked ? "path" : "circle");
+}
+
 void nb_svg_add_points(nb_text *out, const nb_svg_points *d)
 {
     svg_plane p = svg_plane_empty();
@@ -259,16 +272,15 @@ void nb_svg_add_points(nb_text *out, const nb_svg_points *d)
             svg_plane_hold_y(&p, d->y[i]);
         }
     svg_plane_settle(&p, false);
-    svg_begin(out, d->title, SVG_HEIGHT);
+    svg_begin(out, d->title, SVG_HEIGHT + (d->is ? 12 : 0));
     svg_axes(out, &p, d->x_title);
     add_front(out, &p, d);
     for (int32_t i = 0; i < d->n; i++) {
         if (!isfinite(d->x[i]) || !isfinite(d->y[i]))
             continue;
-        nb_text_printf(out, "<circle class=\"f%d\" cx=\"%.1f\" cy=\"%.1f\" r=\"%s\"><title>", d->best[i] ? 2 : 1,
-                       svg_x(&p, d->x[i]), svg_y(&p, d->y[i]), d->best[i] ? "3.5" : "2.5");
-        nb_html_add(out, d->label[i]);
-        nb_text_printf(out, ": %.6g, %.6g</title></circle>\n", d->x[i], d->y[i]);
+        add_point(out, &p, d, i);
     }
+    if (d->is)
+        svg_legend(out, SVG_HEIGHT + 4, d->is, d->marked ? 3 : 2);
     svg_end(out);
 }

@@ -1,4 +1,4 @@
-/* svg.h - drawings as SVG text: bars, lines, columns, ranges, a matrix, points.
+/* svg.h - drawings as SVG text: bars, lines, columns, ranges, a matrix, points, small multiples.
  *
  * 360 units wide, so that letters can be read on a phone; as high as it takes. Colours are CSS variables of the page that they
  * stand in; nb_svg_file makes a file of its own of it. What is not finite is left out. Equal numbers give equal bytes. */
@@ -72,8 +72,21 @@ typedef struct {
     int32_t n;
     const double *x, *y;
     const char *const *label;
-    const bool *best; /* [n] on the line */
+    const bool *best;   /* [n] on the line */
+    const bool *marked; /* [n] drawn as diamonds; NULL: none */
+    const char *const
+        *is; /* words for a point, one on the line, a marked one: a legend; NULL: none, and nothing is marked */
 } nb_svg_points;
 void nb_svg_add_points(nb_text *out, const nb_svg_points *p);
+
+/* Small multiples: for each of n_panels how far it reaches at x, a band from lo to hi, each on axes of its own; x is common. */
+typedef struct {
+    const char *title, *x_title;
+    int32_t n, n_panels;
+    const double *x;          /* [n] ascending */
+    const double *lo, *hi;    /* [n_panels][n]; NaN: unknown there */
+    const char *const *label; /* [n_panels] */
+} nb_svg_panels;
+void nb_svg_add_panels(nb_text *out, const nb_svg_panels *p);
 
 #endif

@@ -7,8 +7,8 @@
  * A model checkpoint (best.safetensors) has only leaves, and with train.ema those are the averaged weights.
  * __metadata__, all text: format, config, metrics (the CSV so far), the position (seed, epoch and step are all there is
  * to the state of the random numbers: they are counter based), best, accuracy, quantized, the data's shape,
- * normalisation and class names, so that a checkpoint can be used without its data set, and train_data, test_data: what
- * a resumed run compares its data with. Numbers are printed so that they read back exactly. */
+ * normalisation and class names, so that a checkpoint can be used without its data set, float_accuracy of a calibrated
+ * one, and train_data, test_data: what a resumed run compares its data with. Numbers are printed so that they read back exactly. */
 #include "train/checkpoint.h"
 
 #include "base/arena.h"
@@ -102,6 +102,8 @@ static nb_status write_meta(nb_ctx *ctx, nb_st_writer *w, const nb_checkpoint_sp
     NB_TRY(meta(w, "best_phase", "%d", p->best_phase));
     NB_TRY(meta(w, "best_epoch", "%d", p->best_epoch));
     NB_TRY(meta(w, "accuracy", "%.17g", s->accuracy));
+    if (s->float_accuracy > 0)
+        NB_TRY(meta(w, "float_accuracy", "%.17g", s->float_accuracy));
     NB_TRY(nb_st_set_meta(w, "quantized", s->graph->quantized ? "yes" : "no"));
     NB_TRY(write_fingerprint(w, "train_data", &s->train_data));
     NB_TRY(write_fingerprint(w, "test_data", &s->test_data));
@@ -363,6 +365,9 @@ static nb_status read_all(nb_ctx *ctx, nb_checkpoint *c)
         return bad_meta(ctx, c, "quantized", quantized);
     NB_TRY(read_position(ctx, c));
     NB_TRY(read_accuracy(ctx, c, "accuracy", &c->accuracy));
+    c->float_accuracy = -1;
+    if (nb_st_meta(c->file, "float_accuracy"))
+        NB_TRY(read_accuracy(ctx, c, "float_accuracy", &c->float_accuracy));
     NB_TRY(read_fingerprint(ctx, c, "train_data", &c->train_data));
     NB_TRY(read_fingerprint(ctx, c, "test_data", &c->test_data));
     return read_info(ctx, c);

@@ -13,6 +13,7 @@ typedef struct {
     const char *config, *metrics, *phase_name;
     nb_position at;
     double accuracy;                      /* < 0: not evaluated */
+    double float_accuracy;                /* of what was quantized; 0: not recorded */
     nb_fingerprint train_data, test_data; /* count 0: not recorded */
 } nb_checkpoint_spec;
 

@@ -19,6 +19,12 @@ static nb_status check_train(nb_ctx *ctx, const nb_conf *train)
     return NB_OK;
 }
 
+static nb_status check_log(nb_ctx *ctx, const nb_conf *log)
+{
+    nb_log_keys keys = {0};
+    return nb_conf_bind(ctx, log, "log", &(nb_binding){nb_log_section_keys, &keys}, 1);
+}
+
 static nb_status check_augment(nb_ctx *ctx, const nb_conf *data, const nb_dsinfo *info)
 {
     nb_augment *a = NULL;
@@ -51,6 +57,7 @@ static nb_status check_network(nb_ctx *ctx, const nb_experiment *e, const nb_dsi
 nb_status nb_experiment_check(nb_ctx *ctx, const nb_experiment *e, const nb_dsinfo *info)
 {
     NB_TRY(check_train(ctx, e->train));
+    NB_TRY(check_log(ctx, e->log));
     NB_TRY(check_augment(ctx, e->data, info));
     return check_network(ctx, e, info);
 }

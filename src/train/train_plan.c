@@ -44,6 +44,12 @@ const nb_key nb_train_section_keys[] = {
     {0},
 };
 
+const nb_key nb_log_section_keys[] = {
+    NB_KEY_BOOL(nb_log_keys, tensorboard, "no",
+                "also write every epoch's metrics as a TensorBoard event file into the run folder"),
+    {0},
+};
+
 const nb_key nb_phase_table[] = {
     NB_KEY_STRING(nb_phase_keys, name, "", "for tables and messages; default phase1, phase2, ..."),
     NB_KEY_INT(nb_phase_keys, epochs, NULL, 1, 1e6, "times through the training images"),

@@ -8,6 +8,7 @@
  * name, moments start at zero, averaged weights (when on) become the weights. With averaged weights, evaluation,
  * best.safetensors, the ends of phases and the next phase see the averages; batch-norm statistics and ranges are taken
  * as they are. Nothing is allocated per step. */
+#include <nibble/extend/keys.h>
 #include <nibble/train.h>
 
 #include "base/check.h"
@@ -18,11 +19,14 @@
 #include "base/textbuf.h"
 #include "train/checkpoint.h"
 #include "train/diagnose.h"
+#include "train/events.h"
 #include "train/fingerprint.h"
 #include "train/init_file.h"
 #include "train/loader.h"
 #include "train/metrics.h"
+#include "train/range_log.h"
 #include "train/reestimate.h"
+#include "train/train_job.h"
 
 #include <math.h>
 #include <string.h>
@@ -30,10 +34,7 @@
 /* No network that learns has a cross entropy like this: uniform guessing among a million classes costs 13.8. */
 #define HOPELESS_LOSS 1e4
 
-enum {
-    PATH_BYTES = 4096,
-    STREAM = 0x6e6f6973 /* keeps the keys of in-graph noise apart from the loader's */
-};
+enum { STREAM = 0x6e6f6973 /* keeps the keys of in-graph noise apart from the loader's */ };
 
 typedef struct {
     nb_ctx *ctx;
@@ -52,7 +53,9 @@ typedef struct {
     double saved_at, epoch_started;
     int64_t steps_timed; /* for the speed: steps and seconds of this phase in this process */
     double seconds_timed, eval_seconds;
-    char last[PATH_BYTES], best[PATH_BYTES], metrics_csv[PATH_BYTES], timing_csv[PATH_BYTES];
+    nb_log_keys log;
+    char last[NB_JOB_PATH], best[NB_JOB_PATH], metrics_csv[NB_JOB_PATH], timing_csv[NB_JOB_PATH],
+        ranges_csv[NB_JOB_PATH], events[NB_JOB_PATH];
 } trainer;
 
 static const nb_phase *phase_of(const trainer *t)
@@ -62,19 +65,14 @@ static const nb_phase *phase_of(const trainer *t)
 
 /* ---- files ---- */
 
-static nb_status set_path(nb_ctx *ctx, const nb_train_job *job, char *path, const char *name)
-{
-    int len = snprintf(path, PATH_BYTES, "%s/%s", job->out, name);
-    return len > 0 && len < PATH_BYTES ? NB_OK
-                                       : nb_fail(ctx, NB_E_CONFIG, "out: the path is longer than %d bytes", PATH_BYTES);
-}
-
 static nb_status set_paths(trainer *t)
 {
-    NB_TRY(set_path(t->ctx, t->job, t->last, "last.safetensors"));
-    NB_TRY(set_path(t->ctx, t->job, t->best, "best.safetensors"));
-    NB_TRY(set_path(t->ctx, t->job, t->metrics_csv, "metrics.csv"));
-    return set_path(t->ctx, t->job, t->timing_csv, "timing.csv");
+    NB_TRY(nb_job_path(t->ctx, t->job, t->last, "last.safetensors"));
+    NB_TRY(nb_job_path(t->ctx, t->job, t->best, "best.safetensors"));
+    NB_TRY(nb_job_path(t->ctx, t->job, t->metrics_csv, "metrics.csv"));
+    NB_TRY(nb_job_path(t->ctx, t->job, t->ranges_csv, NB_RANGES_FILE));
+    NB_TRY(nb_job_path(t->ctx, t->job, t->events, NB_EVENTS_FILE));
+    return nb_job_path(t->ctx, t->job, t->timing_csv, "timing.csv");
 }
 
 static nb_status save_to(trainer *t, const char *path, const nb_optim *optim)
@@ -109,6 +107,12 @@ static nb_status save_metrics(trainer *t)
     return st;
 }
 
+/* For others to look at: outside of the promise of the same bytes, for the times in it. */
+static nb_status save_events(trainer *t)
+{
+    return t->log.tensorboard ? nb_events_write(t->ctx, t->events, &t->metrics, t->steps) : NB_OK;
+}
+
 nb_status nb_phase_file(nb_ctx *ctx, const nb_train_plan *plan, int32_t phase, char **out)
 {
     const char *name = plan->phase[phase].keys.name;
@@ -125,9 +129,9 @@ nb_status nb_phase_file(nb_ctx *ctx, const nb_train_plan *plan, int32_t phase, c
 /* What the next phase starts from, kept because it overwrites last.safetensors. */
 static nb_status save_phase_end(trainer *t)
 {
-    char *name, path[PATH_BYTES];
+    char *name, path[NB_JOB_PATH];
     NB_TRY(nb_phase_file(t->ctx, t->plan, t->at.phase, &name));
-    nb_status st = set_path(t->ctx, t->job, path, name);
+    nb_status st = nb_job_path(t->ctx, t->job, path, name);
     nb_free(t->ctx, name);
     return st == NB_OK ? save_to(t, path, NULL) : st;
 }
@@ -142,6 +146,8 @@ static nb_status save_derived(trainer *t)
     nb_status st = best ? save_to(t, t->best, NULL) : NB_OK;
     if (st == NB_OK && phase_end)
         st = save_phase_end(t);
+    if (st == NB_OK)
+        st = nb_range_log_write(t->ctx, t->ranges_csv, t->graph, p->phase, p->epoch - 1);
     nb_optim_swap(t->optim);
     return st == NB_OK ? save_metrics(t) : st;
 }
@@ -326,6 +332,7 @@ static nb_status finish_epoch(trainer *t)
     NB_TRY(nb_timing_write(t->ctx, &t->timing, t->timing_csv)); /* before last: that does not hold the times */
     NB_TRY(save_last(t));
     NB_TRY(save_derived(t));
+    NB_TRY(save_events(t));
     if (t->job->on_epoch)
         t->job->on_epoch(t->job->ud, &r);
     return NB_OK;
@@ -440,22 +447,6 @@ static nb_status begin(trainer *t)
     return st;
 }
 
-static nb_status open_loader(nb_ctx *ctx, const nb_train_job *job, nb_loader **out)
-{
-    nb_loader_spec s = {.batch = job->plan->keys.batch,
-                        .flags = NB_LOAD_SHUFFLE | NB_LOAD_DROP_LAST,
-                        .seed = job->experiment->seed,
-                        .augment = nb_data_common(job->data)->augment,
-                        .subset = job->indices,
-                        .n_subset = job->n_indices};
-    int32_t images = job->indices ? job->n_indices : nb_data_info(job->data)->count;
-    const nb_conf *train = job->experiment->train, *batch = nb_conf_get(train, "batch");
-    if (s.batch > images)
-        return nb_conf_fail(ctx, batch ? batch : train, "train.batch", NB_E_CONFIG,
-                            "%d: must be at most %d, the number of training images", s.batch, images);
-    return nb_loader_open(ctx, job->data, &s, out);
-}
-
 static nb_status fill_result(const trainer *t, nb_train_result *out)
 {
     nb_phase_result *p = nb_alloc(t->ctx, (size_t)t->plan->n_phases * sizeof *p);
@@ -473,97 +464,6 @@ static nb_status fill_result(const trainer *t, nb_train_result *out)
     return NB_OK;
 }
 
-/* What a run cannot store or read back (a name that is not UTF-8, too many names) shows here, not at its first
- * checkpoint. */
-static nb_status check_storable(nb_ctx *ctx, const nb_train_job *job, const nb_graph *g)
-{
-    nb_metrics m = {0}, read = {0};
-    char *csv = NULL;
-    nb_status st = NB_OK;
-    for (int32_t i = 0; i < job->plan->n_phases && st == NB_OK; i++)
-        st = nb_metrics_add(ctx, &m, &(nb_metrics_row){.phase = i, .loss = 0.1});
-    if (st == NB_OK)
-        st = nb_metrics_print(ctx, &m, job->plan, &csv);
-    if (st == NB_OK)
-        st = nb_checkpoint_prove(
-            ctx, &(nb_checkpoint_spec){.graph = g, .config = job->config_text, .metrics = csv, .phase_name = ""});
-    if (st == NB_OK)
-        st = nb_metrics_parse(ctx, "the first checkpoint", csv, job->plan, &read);
-    nb_free(ctx, csv);
-    nb_metrics_deinit(ctx, &m);
-    nb_metrics_deinit(ctx, &read);
-    return st;
-}
-
-/* The network of one kind of phase; a quantized one sees one image, so that it has ranges, and must pass job->check.
- */
-static nb_status check_network(nb_ctx *ctx, const nb_train_job *job, const nb_batch *b, int32_t phase,
-                               const nb_checkpoint *init)
-{
-    const bool quant = job->plan->phase[phase].keys.quant, run = quant && job->check;
-    nb_graph_spec spec = {.experiment = job->experiment,
-                          .info = nb_data_info(job->data),
-                          .max_batch = 1,
-                          .quant = quant,
-                          .plan = run ? NB_PLAN_TRAIN : NB_PLAN_INFER,
-                          .compute = NB_COMPUTE_F32,
-                          .reference = job->reference};
-    nb_graph *g = NULL;
-    NB_TRY(nb_graph_open(ctx, &spec, &(nb_params_source){.file = init, .mode = NB_PARAMS_START}, &g));
-    nb_status st = check_storable(ctx, job, g);
-    if (st == NB_OK)
-        st = nb_check_reestimate(ctx, job, phase, g);
-    if (st == NB_OK && run) {
-        nb_forward(g, &(nb_run){.train = true, .pixels = b->pixels, .labels = b->labels});
-        st = job->check(job->ud, g);
-    }
-    nb_graph_free(g);
-    return st;
-}
-
-/* The checkpoint that the first phase begins with, or NULL. One to be resumed from is looked at and closed. */
-static nb_status check_start(nb_ctx *ctx, const nb_train_job *job, nb_checkpoint **init)
-{
-    char last[PATH_BYTES];
-    nb_checkpoint *c;
-    if (!job->resume)
-        return *job->experiment->init ? nb_init_open(ctx, job->experiment, init) : NB_OK;
-    NB_TRY(set_path(ctx, job, last, "last.safetensors"));
-    NB_TRY(nb_checkpoint_open(ctx, last, &c));
-    nb_status st = nb_check_resumable(ctx, job, c);
-    nb_checkpoint_close(ctx, c);
-    return st;
-}
-
-static nb_status check_networks(nb_ctx *ctx, const nb_train_job *job, nb_loader *loader)
-{
-    nb_checkpoint *init = NULL;
-    nb_status st = nb_experiment_check(ctx, job->experiment, nb_data_info(job->data));
-    if (st == NB_OK)
-        st = check_start(ctx, job, &init);
-    const nb_batch *b = nb_loader_next(loader);
-    for (int32_t i = 0; i < job->plan->n_phases && st == NB_OK; i++) {
-        bool quant = job->plan->phase[i].keys.quant;
-        if (i > 0 && quant == job->plan->phase[i - 1].keys.quant && !job->plan->phase[i].keys.reestimate_bn)
-            continue;
-        st = check_network(ctx, job, b, i, i == 0 ? init : NULL);
-    }
-    nb_checkpoint_close(ctx, init);
-    return st;
-}
-
-nb_status nb_train_check(nb_ctx *ctx, const nb_train_job *job)
-{
-    nb_loader *loader;
-    nb_c_locale locale;
-    NB_TRY(open_loader(ctx, job, &loader));
-    nb_status st =
-        nb_c_locale_enter(&locale) ? check_networks(ctx, job, loader) : nb_fail(ctx, NB_E_NOMEM, "out of memory");
-    nb_c_locale_leave(&locale);
-    nb_loader_close(ctx, loader);
-    return st;
-}
-
 nb_status nb_train(nb_ctx *ctx, const nb_train_job *job, nb_train_result *out)
 {
     trainer *t = nb_alloc(ctx, sizeof *t);
@@ -573,11 +473,15 @@ nb_status nb_train(nb_ctx *ctx, const nb_train_job *job, nb_train_result *out)
     nb_c_locale locale; /* numbers in checkpoints and tables have a point */
     nb_status st = nb_c_locale_enter(&locale) ? set_paths(t) : nb_fail(ctx, NB_E_NOMEM, "out of memory");
     if (st == NB_OK)
-        st = open_loader(ctx, job, &t->loader);
+        st = nb_conf_bind(ctx, job->experiment->log, "log", &(nb_binding){nb_log_section_keys, &t->log}, 1);
+    if (st == NB_OK)
+        st = nb_job_loader(ctx, job, &t->loader);
     if (st == NB_OK) {
         t->steps = nb_loader_steps_per_epoch(t->loader);
         st = begin(t);
     }
+    if (st == NB_OK)
+        st = save_events(t); /* a kill may have come before the last epoch's */
     if (st == NB_OK)
         st = run_phases(t);
     if (st == NB_OK)

@@ -42,9 +42,55 @@ for r in a["front"]: # nothing beats the chosen one within the budget
 END2
 grep -q '^# It takes [0-9]* bytes of flash' new.yaml || die "the config says what it takes"
 grep -q '^# Predicted loss: ' new.yaml || die "the config says the predicted loss"
+grep -q "^  allocated: .*bytes of flash" new.yaml || die "the config says who chose its bits"
 ! grep -q '^out:' new.yaml || die "its runs do not go to the other config's folder"
 run 0 train new.yaml --quiet --set init=$float --set 'train.phases=[{name: qat, epochs: 1, lr: 0.01, quant: on}]'
 [ -s runs/new/model.int.safetensors ] || die "the written config trains"
+
+# ---- by Hessians: what weights lose is estimated, the rest is measured, the same for any number of threads ----
+hessian=("${quick[@]}" --sensitivity hessian)
+run 0 allocate small.yaml "${hessian[@]}" --budget 1.8KiB -o curved.yaml --json --threads 2
+cp out h.json
+run 0 allocate small.yaml "${hessian[@]}" --budget 1.8KiB --json --threads 1
+cmp out h.json || die "threads change the estimate"
+grep -q '^# .* --sensitivity hessian$' curved.yaml || die "the config says how its bits were chosen"
+run 0 info curved.yaml --json
+python3 - a.json h.json <<'END2'
+import json, sys
+a, h = (json.load(open(p)) for p in sys.argv[1:])
+assert (a["sensitivity"], h["sensitivity"]) == ("measured", "hessian")
+assert h["cost"] == h["flash_bytes"] <= h["budget"]
+for l, m in zip(h["layers"], a["layers"]):
+    free = l["of"] == "weights" and l["fixed"] is None
+    assert (l["mean_trace"] is not None) == free
+    assert free or l["divergence"] == m["divergence"]
+    assert not free or (l["mean_trace"] > 0 and 0 < l["mean_trace_error"] < 0.6 * l["mean_trace"]), l
+# of the network with all weights at 8 bits, not far from what is measured
+of = lambda r: [x["predicted_divergence"] for x in r["front"] if x["choice"] == "all at 8 bits"][0]
+assert 0.1 < of(h) / of(a) < 10, (of(h), of(a))
+END2
+run 0 allocate small.yaml "${hessian[@]}" --budget 2KiB --set quant.batchnorm=fold
+says 'losses of weights are estimated'
+run 0 allocate small.yaml "${hessian[@]}" --budget-macs 4M
+run 1 allocate small.yaml "${hessian[@]}" --budget 2KiB --set quant.batchnorm=fold_corrected
+says 'have no gradient of their own: measured would do'
+run 2 allocate small.yaml "${quick[@]}" --budget 2KiB --sensitivity hesian
+says '(did you mean "hessian"?)'
+
+# ---- a sweep's report marks it ----
+cat >sweep.yaml <<'END2'
+config: small.yaml
+out: many
+seeds: [1]
+start: {train.phases: [{epochs: 1, lr: 0.1}]}
+how: {after: quantize}
+tables: [{name: bits, rows: {W8: {quant.weights.bits: 8}, W2: {quant.weights.bits: 2}, fits: {quant.layers.b1.c1.weights.bits: 3, quant.allocated: 2 KiB}}}]
+END2
+run 0 sweep sweep.yaml
+run 0 report many --assets shown
+[ "$(awk -F, 'NR == 1 { print $4 } $1 ~ /seed/ { n += $4; if ($4) at = $1 } END { print n, at }' shown/accuracy-bytes.csv | tr '\n' ' ')" = \
+    "allocated 1 bits/after-fits-seed1 " ] || die "one run is marked: $(<shown/accuracy-bytes.csv)"
+grep -q '>allocated</text>' many/report.html || die "the mark has no legend"
 
 # ---- what the config fixes stays ----
 run 0 allocate small.yaml "${quick[@]}" --budget 2.5KiB --set quant.first_last_bits=8

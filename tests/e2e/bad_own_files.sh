@@ -52,14 +52,14 @@ refuses 2 'exp/config.yaml: is the config that is read here' train exp/config.ya
 refuses 2 'exp/config.yaml: is the config that is read here' quantize exp/config.yaml --from $last -o exp
 refuses 2 "exp/config.yaml: is somebody's config" train tiny.yaml --set out=exp
 refuses 2 "exp/config.yaml: is somebody's config" quantize tiny.yaml --from $last -o exp
-for name in metrics.csv last.safetensors best.safetensors phase-1.safetensors model.int.safetensors; do # links to what is read make a folder a run; without --force that is said
+for name in metrics.csv ranges.csv last.safetensors best.safetensors phase-1.safetensors model.int.safetensors; do # links to what is read make a folder a run; without --force that is said
     mkdir links
     ln $last links/$name
     refuses 2 'links: holds a run already' train tiny.yaml --set init=$last --set out=links
     refuses 2 "links/$name: is read here, but --force would move it away" train tiny.yaml --set init=$last --set out=links --force
     rm -r links
 done
-for name in timing.csv; do
+for name in timing.csv events.out.tfevents.nibble; do
     mkdir links
     ln -s ../$last links/$name
     refuses 2 "links/$name: $same" train tiny.yaml --set init=$last --set out=links
@@ -83,7 +83,7 @@ cp run/last.safetensors alone
 run 0 train run/config.yaml --quiet --resume --set out=alone
 grep -q '^also in alone: metrics.csv' out && ! grep -q 'config.yaml\|timing.csv\|for .init' out || die "files are listed that are not there: $(<out)"
 run 0 train run/config.yaml --quiet --resume
-grep -qx 'also in run: config.yaml, metrics.csv, timing.csv, best.safetensors' out || die "$(<out)"
+grep -qx 'also in run: config.yaml, metrics.csv, ranges.csv, timing.csv, best.safetensors' out || die "$(<out)"
 # A resolved config that a run left before its first checkpoint is no obstacle, nor is one that says the same.
 mkdir early same
 "$NIBBLE" train tiny.yaml --quiet --set out=early --set train.batch=16 >/dev/null

@@ -49,7 +49,7 @@ says() { # TEXT in what was printed last
 }
 
 same_run() { # FOLDER FOLDER: equal bytes in everything a run leaves but config.yaml (which names its folder) and times
-    for file in last.safetensors best.safetensors metrics.csv model.int.safetensors; do
+    for file in last.safetensors best.safetensors metrics.csv ranges.csv model.int.safetensors; do
         cmp "$1/$file" "$2/$file" || die "$file differs between $1 and $2"
     done
 }

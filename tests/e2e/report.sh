@@ -76,7 +76,7 @@ run 0 report run -o again.html --threads 3
 cmp again.html $page || die "the same run gives another page"
 
 # numbers and drawings as files; the tables are those of the terminal
-for name in accuracy loss learning-rate confusion sensitivity bias-layers weights-1 ranges-1 bytes; do
+for name in accuracy loss learning-rate training-ranges-weights training-ranges-values confusion sensitivity bias-layers weights-1 ranges-1 bytes; do
     for end in svg csv; do
         [ -s "shown/$name.$end" ] || die "there is no $name.$end"
     done
@@ -106,12 +106,26 @@ lacks proofs.html 'that the exported C,'
 run 0 report run --proofs -o proofs2.html
 cmp proofs.html proofs2.html || die "proofs depend on the clock"
 
+# ---- a network that was calibrated has no epochs, which is no lack ----
+run 0 quantize tiny.yaml --from run/phase-1-float.safetensors -o made
+run 0 report made
+lacks made/report.html 'Missing: '
+rm made/last.safetensors # without it nothing says so
+run 0 report made
+has made/report.html 'Missing: metrics.csv: '
+
 # ---- what is missing is named ----
 cp -r run cut
-head -c 200 run/metrics.csv >cut/metrics.csv
+{ head -n 2 run/metrics.csv && tail -n 2 run/metrics.csv | head -c -3; } >cut/metrics.csv
 rm cut/timing.csv
+head -c 300 run/ranges.csv >cut/ranges.csv
 run 0 report cut
-has cut/report.html 'Missing: metrics.csv: 1 lines of' 'Missing: timing.csv: ' 'id="training"' 'id="costs"'
+has cut/report.html 'Missing: metrics.csv: 1 lines of' 'Missing: ranges.csv: 1 lines of' 'Missing: timing.csv: ' 'id="training"' \
+    'id="training-ranges"' 'id="costs"'
+rm cut/ranges.csv
+run 0 report cut -o ranges.html
+has ranges.html 'Missing: ranges.csv: ' 'id="training"' 'id="costs"'
+lacks ranges.html 'id="training-ranges"'
 alone cut/report.html
 head -c 3000 $model >cut/model.int.safetensors
 run 0 report cut -o damaged.html

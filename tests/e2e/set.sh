@@ -71,6 +71,12 @@ label 'W4A8, 1 layer at W2' --set quant.layers.b1.c1.weights.bits=2
 label 'W4A8, 2 layers at W2..8, 1 layer at A4' --set quant.layers.b1.c1.weights.bits=2 --set quant.layers.b1.c2.weights.bits=8 \
     --set quant.layers.fc.weights.bits=4 --set quant.layers.c1.activations.bits=4
 label 'W4A8 throughout' --set quant.first_last_bits=0
+label 'W4A8 block' --set quant.weights.format=block
+label 'W4A8 codebook' --set quant.weights.format=codebook
+label 'W4A8 codebook' --set quant.weights.learn=codebook --set quant.weights.granularity=tensor
+label 'W4A8 pow2, activations pow2' --set quant.weights.format=pow2 --set quant.activations.format=pow2
+label 'W4A8, 1 layer of another format' --set quant.layers.b1.c1.weights.format=codebook
+label 'W4A8' --set quant.weights.format=uniform --set quant.weights.learn=lsq
 label 'W4A8, first and last 6' --set quant.first_last_bits=6
 label W8A8 --set quant.first_last_bits=0 --set quant.weights.bits=8
 run 0 train tiny.yaml --quiet --set out=mixed --force --set quant.layers.b1.c1.weights.bits=2

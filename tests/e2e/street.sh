@@ -6,7 +6,7 @@ cd "$WORK"
 small_config >tiny.yaml
 
 run 0 train tiny.yaml
-for file in config.yaml metrics.csv timing.csv last.safetensors best.safetensors model.int.safetensors; do
+for file in config.yaml metrics.csv ranges.csv timing.csv last.safetensors best.safetensors model.int.safetensors; do
     [ -s "run/$file" ] || die "run/$file is missing"
 done
 says "by the integer engine"

@@ -133,6 +133,11 @@ says "train.phases.0.lr"
 says "integers W2A2"
 run 0 compare runs/start/seed1 runs/bits/trained-W2A2-mse-seed2 --format json
 grep -q '"accuracy_percent"' out || die "no JSON"
+# of what was calibrated the float accuracy, and of what is simulated the bits
+run 0 compare runs/start/seed1 runs/bits/after-W2A2-minmax-seed1 floats/bits/after-W4A32-seed1 --format csv
+awk -F, 'NR == 2 { start = $3 } NR > 2 { sub(/"[^"]*"/, "") } NR > 2 && ($4 != start || $5 == "") { exit 1 }' out || die "the float accuracy is missing: $(<out)"
+run 0 compare runs/start/seed1 runs/bits/after-W2A2-minmax-seed1 floats/bits/after-W4A32-seed1
+grep -qE '^fc +W8 A32 +W8 A32 *$' out && grep -qE '^b1\.c1 +W2 A2 +W4 *$' out || die "bits of simulated networks are missing: $(<out)"
 head -c 300 runs/bits/trained-W2A2-mse-seed2/model.int.safetensors >cut.safetensors
 run 1 compare runs/bits/trained-W2A2-mse-seed2/model.int.safetensors cut.safetensors nowhere
 says "cannot be read"

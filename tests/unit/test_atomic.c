@@ -180,6 +180,26 @@ static void every_single_allocation_can_fail_and_the_old_set_stays(void **state)
     expect(f, "b", "new");
 }
 
+static void a_log_is_cut_and_grows_in_the_file_itself(void **state)
+{
+    data_fixture *f = *state;
+    const char *log = data_fixture_path(f, "log");
+    uint8_t *bytes;
+    size_t len;
+    assert_int_equal(nb_file_extend(f->ctx, log, 0, "one two", 7), NB_OK);
+    FILE *reader = fopen(log, "rb");
+    assert_int_equal(nb_file_extend(f->ctx, log, 4, "three", 5), NB_OK);
+    char seen[16] = "";
+    assert_int_equal(fread(seen, 1, sizeof seen, reader), 9); /* who has it open sees it */
+    fclose(reader);
+    assert_string_equal(seen, "one three");
+    assert_int_equal(nb_file_extend(f->ctx, log, 3, "", 0), NB_OK);
+    assert_int_equal(nb_file_read(f->ctx, log, 64, &bytes, &len), NB_OK);
+    assert_string_equal((char *)bytes, "one");
+    nb_free(f->ctx, bytes);
+    assert_int_equal(nb_file_extend(f->ctx, "/dev/full", 0, "x", 1), NB_E_IO);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +217,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_read_is_known_through_links_of_either_kind, data_fixture_setup,
                                         data_fixture_teardown),
         cmocka_unit_test_setup_teardown(a_file_that_is_written_anew_was_not_read, data_fixture_setup,
+                                        data_fixture_teardown),
+        cmocka_unit_test_setup_teardown(a_log_is_cut_and_grows_in_the_file_itself, data_fixture_setup,
                                         data_fixture_teardown),
         cmocka_unit_test_setup_teardown(every_single_allocation_can_fail_and_the_old_set_stays, data_fixture_setup,
                                         data_fixture_teardown),

@@ -44,7 +44,8 @@ static void open_test(void **state, checkpoint_test *x)
                                    .config = x->t.text,
                                    .metrics = "a,b\n1,2\n",
                                    .phase_name = "float",
-                                   .accuracy = 0.1 + 0.2};
+                                   .accuracy = 0.1 + 0.2,
+                                   .float_accuracy = 0.1 + 0.7};
     x->spec.train_data = (nb_fingerprint){96, UINT64_MAX, 1};
     x->spec.at = (nb_position){1, 2, 3, 4, 5, 0.1, 7, 8, 1.0 / 3, 0, 1};
 }
@@ -69,7 +70,7 @@ static void everything_written_is_read_back_exactly(void **state)
     assert_true(a->phase == b->phase && a->epoch == b->epoch && a->step == b->step && a->updates == b->updates);
     assert_true(a->epochs_done == b->epochs_done && a->loss_sum == b->loss_sum && a->correct == b->correct);
     assert_true(a->seen == b->seen && a->best_accuracy == b->best_accuracy && a->best_epoch == b->best_epoch);
-    assert_true(c->accuracy == 0.1 + 0.2 && !c->quantized);
+    assert_true(c->accuracy == 0.1 + 0.2 && c->float_accuracy == 0.1 + 0.7 && !c->quantized);
     assert_string_equal(c->config, x.t.text);
     assert_string_equal(c->metrics, "a,b\n1,2\n");
     assert_string_equal(c->phase_name, "float");
@@ -255,6 +256,7 @@ static const char *const good[][2] = {
     {"best_phase", "0"},
     {"best_epoch", "0"},
     {"accuracy", "0.5"},
+    {"float_accuracy", "0.5"},
     {"quantized", "no"},
     {"input", "8 8 1"},
     {"classes", "3"},
@@ -292,7 +294,8 @@ static void each_missing_field_is_named(void **state)
     nb_checkpoint_close(f->ctx, c);
     for (int i = 1; i < N_GOOD; i++) {
         nb_status st = open_with(f, good[i][0], NULL, &c);
-        if (strcmp(good[i][0], "class_names") == 0 || strcmp(good[i][0], "train_data") == 0) { /* optional */
+        if (strcmp(good[i][0], "class_names") == 0 || strcmp(good[i][0], "train_data") == 0 ||
+            strcmp(good[i][0], "float_accuracy") == 0) { /* optional */
             assert_int_equal(st, NB_OK);
             nb_checkpoint_close(f->ctx, c);
             continue;
@@ -318,6 +321,7 @@ static void each_impossible_value_is_refused(void **state)
         {"best_accuracy", "0.5 "},
         {"best_accuracy", "1.5"},
         {"accuracy", "-2"},
+        {"float_accuracy", "1.5"},
         {"quantized", "maybe"},
         {"input", "8 8"},
         {"input", "8 8 1 1"},

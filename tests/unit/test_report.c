@@ -177,11 +177,45 @@ static void phases_are_rows_with_their_seconds(void **state)
     nb_arena_free(r.arena);
 }
 
+static void ranges_are_drawn_over_the_epochs_of_the_whole_training(void **state)
+{
+    nb_report r = empty(*state);
+    nb_page p;
+    assert_int_equal(nb_csv_parse(r.arena,
+                                  "phase,name,quantized,epoch\n1,float,no,1\n1,float,no,2\n2,qat,yes,1\n2,qat,yes,2\n",
+                                  &r.metrics),
+                     NB_OK);
+    assert_int_equal(nb_csv_parse(r.arena,
+                                  "phase,epoch,quantizer,of,bits,scales,lo,hi,scale_min,scale_max\n"
+                                  "2,1,c<1.weight.fq,weights,4,2,-0.5,0.5,0.1,0.2\n2,1,r.fq,values,8,1,0,4,1,1\n"
+                                  "2,2,c<1.weight.fq,weights,4,2,-0.25,0.25,0.1,0.2\n2,2,r.fq,values,8,1,0,5,1,1\n"
+                                  "3,1,r.fq,values,8,1,0,6,1,1\n3,2,r.fq,val",
+                                  &r.ranges),
+                     NB_OK);
+    assert_int_equal(nb_page_open(*state, &p), NB_OK);
+    nb_report_write(&r, &p);
+    assert_true(nb_page_ok(&p, NB_OK));
+    const nb_asset *weights = p.last, *values = p.last;
+    for (const nb_asset *a = p.first; a->next; a = a->next)
+        weights = a;
+    assert_string_equal(weights->name, "training-ranges-weights");
+    assert_string_equal(weights->csv, "name,epoch,lo,hi\n\"c<1.weight, 4 bits\",3,-0.5,0.5\n"
+                                      "\"c<1.weight, 4 bits\",4,-0.25,0.25\n");
+    assert_non_null(strstr(weights->svg, ">c&lt;1.weight, 4 bits</text>"));
+    assert_string_equal(values->name, "training-ranges-values");
+    assert_string_equal(values->csv,
+                        "name,epoch,lo,hi\n\"r, 8 bits\",3,0,4\n\"r, 8 bits\",4,0,5\n\"r, 8 bits\",5,0,6\n");
+    assert_non_null(strstr(values->svg, ">epoch 3 to 5</text>"));
+    nb_page_close(&p);
+    nb_arena_free(r.arena);
+}
+
 static void a_sweep_shows_the_runs_that_no_other_beats(void **state)
 {
-    static const nb_report_run runs[] = {
-        {"small", "W2", 0.5, 100}, {"worse", "W4", 0.4, 200}, {"large", "W8", 0.9, 400}, {"equal", "W8", 0.9, 400},
-        {"lost", "", NAN, NAN},    {"light", "W9", NAN, 1},   {"dearer", "", 0.9, 500},  {"start", "float", 1, 50}};
+    static const nb_report_run runs[] = {{"small", "W2", 0.5, 100, false}, {"worse", "W4", 0.4, 200, false},
+                                         {"large", "W8", 0.9, 400, false}, {"equal", "W8", 0.9, 400, false},
+                                         {"lost", "", NAN, NAN, false},    {"light", "W9", NAN, 1, false},
+                                         {"dearer", "", 0.9, 500, true},   {"start", "float", 1, 50, false}};
     static const bool best[] = {true, false, true, true, false, false, false, false};
     nb_report r = empty(*state);
     nb_page p;
@@ -196,6 +230,11 @@ static void a_sweep_shows_the_runs_that_no_other_beats(void **state)
         line = strchr(line, '\n') + 1;
         assert_int_equal(line[strcspn(line, "\n") - 1], best[i] ? '1' : '0');
     }
+    assert_int_equal(strncmp(p.first->csv, "name,x,y,allocated,unbeaten\n", 28), 0);
+    assert_non_null(strstr(p.first->csv, "\ndearer,5e+02,9e+01,1,0\n"));
+    assert_non_null(strstr(p.first->svg, "<title>dearer: 500, 90</title></path>")); /* a diamond */
+    assert_non_null(strstr(p.first->svg, "<title>small: 100, 50</title></circle>"));
+    assert_non_null(strstr(p.first->svg, ">allocated</text>")); /* in the legend */
     nb_page_close(&p);
     nb_arena_free(r.arena);
 }
@@ -233,6 +272,8 @@ static void without_memory_a_report_says_so(void **state)
     nb_report r = with_costs(*state, &c);
     r.said = (nb_answered){.n = 2, .classes = 2, .labels = labels, .answers = answers};
     assert_int_equal(nb_csv_parse(r.arena, "phase,name,epoch,lr\n1,a,1,0.1\n", &r.metrics), NB_OK);
+    assert_int_equal(nb_csv_parse(r.arena, "phase,epoch,quantizer,of,bits,lo,hi\n1,1,a,values,8,0,1\n", &r.ranges),
+                     NB_OK);
     bool whole = false;
     for (int64_t n = 1; !whole; n++) {
         nb_page p;
@@ -261,6 +302,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(beside_a_float_network_that_is_none_loss_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_confused_is_named_both_ways, setup, teardown),
         cmocka_unit_test_setup_teardown(phases_are_rows_with_their_seconds, setup, teardown),
+        cmocka_unit_test_setup_teardown(ranges_are_drawn_over_the_epochs_of_the_whole_training, setup, teardown),
         cmocka_unit_test_setup_teardown(a_sweep_shows_the_runs_that_no_other_beats, setup, teardown),
         cmocka_unit_test_setup_teardown(what_was_not_proven_is_said_by_name, setup, teardown),
         cmocka_unit_test_setup_teardown(without_memory_a_report_says_so, setup, teardown),

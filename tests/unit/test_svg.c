@@ -128,6 +128,29 @@ static void a_matrix_has_a_cell_for_each_count_above_0(void **state)
     nb_free(*state, s);
 }
 
+static void a_band_fills_its_panel_and_breaks_where_nothing_is_known(void **state)
+{
+    static const double x[] = {1, 2, 3}, lo[] = {-1, -1, -1, 0, NAN, 0}, hi[] = {1, 2, 3, 1, NAN, 1};
+    static const char *const label[] = {"a<b", "c"};
+    double at[2];
+    nb_text t;
+    nb_text_init(*state, &t);
+    nb_svg_add_panels(
+        &t, &(nb_svg_panels){
+                .title = "t", .x_title = "epoch", .n = 3, .n_panels = 2, .x = x, .lo = lo, .hi = hi, .label = label});
+    char *s = taken(&t);
+    int32_t bands = 0;
+    for (const char *b = s; (b = strstr(b, "class=\"band\"")); b++)
+        bands++;
+    assert_int_equal(bands, 3); /* one; two of a single epoch each */
+    assert_int_equal(numbers(s, "class=\"band\" d=\"M", at, 1), 1);
+    assert_true(at[0] == 34);                             /* the left end of the first panel, where x is least */
+    assert_non_null(strstr(s, "L114.0 12.5L114.0 66.5")); /* its right end, from the highest to the lowest */
+    assert_non_null(strstr(s, ">a&lt;b</text>"));
+    assert_non_null(strstr(s, ">epoch 1 to 3</text>"));
+    nb_free(*state, s);
+}
+
 static void nothing_at_all_and_numbers_of_any_size_are_drawn(void **state)
 {
     static const char *const label[] = {"p", "q"}, *const series[] = {"s"};
@@ -148,6 +171,10 @@ static void nothing_at_all_and_numbers_of_any_size_are_drawn(void **state)
                 nb_svg_add_ranges(
                     &t, &(nb_svg_ranges){
                             .title = "", .x_title = "", .n = n, .lo = v, .hi = v, .low_end = v, .high_end = v});
+                nb_svg_add_panels(
+                    &t,
+                    &(nb_svg_panels){
+                        .title = "", .x_title = "", .n = n, .n_panels = 1, .x = up, .lo = v, .hi = v, .label = label});
                 nb_free(*state, taken(&t));
             }
 }
@@ -172,6 +199,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(columns_fill_the_width_and_stand_on_the_floor, setup, teardown),
         cmocka_unit_test_setup_teardown(an_end_far_outside_does_not_hide_the_ranges, setup, teardown),
         cmocka_unit_test_setup_teardown(a_matrix_has_a_cell_for_each_count_above_0, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_band_fills_its_panel_and_breaks_where_nothing_is_known, setup, teardown),
         cmocka_unit_test_setup_teardown(nothing_at_all_and_numbers_of_any_size_are_drawn, setup, teardown),
         cmocka_unit_test_setup_teardown(a_drawing_as_a_file_has_its_own_colours, setup, teardown),
     };

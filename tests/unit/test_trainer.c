@@ -55,6 +55,7 @@ static void assert_same_run(data_fixture *f, const char *a, const char *b)
     assert_same_file(f, a, b, "best.safetensors");
     assert_same_file(f, a, b, "phase-1-float.safetensors");
     assert_same_file(f, a, b, "metrics.csv");
+    assert_same_file(f, a, b, "ranges.csv");
 }
 
 static nb_checkpoint *open_checkpoint(data_fixture *f, const char *name)

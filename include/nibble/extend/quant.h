@@ -264,6 +264,7 @@ typedef struct {
     bool simulate;           /* although it could become integers */
     const nb_conf *steps;    /* bound by nb_post_bind (post.h) */
     bool data_free;          /* quantized without images */
+    const char *allocated;   /* the budget that `nibble allocate` chose the layers' bits for; "": nobody did */
 } nb_quant_section;
 
 extern const nb_op nb_op_fakequant;  /* in[0] float -> codes; in[1] the range's state, in[2] what is learned, if so */
