@@ -149,7 +149,7 @@ model 'model[1] conv2d.pad: -1: must be in' '{conv2d: {out: 4, kernel: 3, pad: -
 model 'conv2d conv2d1: groups: 2: must divide the 3 input' '{conv2d: {out: 4, kernel: 3, groups: 2}}'
 model 'conv2d conv2d2: tensor conv2d2.weight would have 38654705664 elements' '{conv2d: {out: 65536, kernel: 3}}, {conv2d: {out: 65536, kernel: 3}}'
 model 'conv2d conv2d1: needs an image' 'flatten, {conv2d: {out: 2, kernel: 1}}'
-model 'maxpool maxpool1: pad: 2: must be less than the kernel' '{maxpool: {kernel: 2, pad: 2}}'
+model 'maxpool maxpool1: pad: must be less than the kernel' '{maxpool: {kernel: 2, pad: 2}}'
 model 'avgpool avgpool1: kernel: 3: leave it out' '{avgpool: {global: yes, kernel: 3}}'
 model 'model[1] dropout.p: 1: must be in' '{dropout: {p: 1}}'
 model 'model[1] batchnorm.eps: 0: must be in' '{batchnorm: {eps: 0}}'

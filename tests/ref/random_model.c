@@ -13,6 +13,7 @@ enum { MAX = 40 };
 typedef struct {
     ref_model *m;
     nb_rng r, of_levels; /* its own: everything else is the same with and without */
+    bool oblong;         /* rows and columns of windows differ, and means have padding */
 } maker;
 
 static int32_t pick(maker *k, int32_t lo, int32_t hi)
@@ -180,9 +181,14 @@ static int32_t add_conv(maker *k, int32_t in, int32_t same_shape)
     g.oc = same_shape ? x->c : pick(k, 1, 40);
     if (!same_shape) {
         g.kh = pick(k, 1, 4);
-        g.pad = (nb_sides){pick(k, 0, 2), pick(k, 0, 2), pick(k, 0, 2), pick(k, 0, 2)};
-        g.stride = (nb_hw){pick(k, 1, 2), pick(k, 1, 2)};
-        g.dilation = (nb_hw){pick(k, 1, 2), pick(k, 1, 2)};
+        g.pad = nb_sides_of(pick(k, 0, 2));
+        g.stride = nb_hw_of(pick(k, 1, 2));
+        g.dilation = nb_hw_of(pick(k, 1, 2));
+        if (k->oblong) {
+            g.pad = (nb_sides){pick(k, 0, 2), pick(k, 0, 2), pick(k, 0, 2), pick(k, 0, 2)};
+            g.stride.w = pick(k, 1, 2);
+            g.dilation.w = pick(k, 1, 2);
+        }
     }
     if (pick(k, 0, 3) == 0) {
         g.groups = g.c;
@@ -203,22 +209,21 @@ static int32_t add_conv(maker *k, int32_t in, int32_t same_shape)
 static int32_t add_pool(maker *k, int32_t in)
 {
     const nb_etensor x = k->m->tensors[in];
-    static const nb_step_kind kinds[] = {NB_STEP_MAXPOOL, NB_STEP_MAXPOOL, NB_STEP_AVGPOOL, NB_STEP_AVGPOOL_INSIDE};
-    const nb_step_kind kind = kinds[pick(k, 0, 3)];
-    nb_geom g = {.h = x.h,
-                 .w = x.w,
-                 .c = x.c,
-                 .oc = x.c,
-                 .kh = pick(k, 1, 3),
-                 .kw = pick(k, 1, 3),
-                 .stride = {pick(k, 1, 2), pick(k, 1, 2)},
-                 .dilation = {1, 1}};
+    static const nb_step_kind kinds[] = {NB_STEP_MAXPOOL, NB_STEP_AVGPOOL, NB_STEP_AVGPOOL_INSIDE};
+    const nb_step_kind kind = kinds[pick(k, 0, k->oblong ? 2 : 1)];
+    nb_geom g = {.h = x.h, .w = x.w, .c = x.c, .oc = x.c, .kh = pick(k, 1, 3), .kw = pick(k, 1, 3), .dilation = {1, 1}};
     if (pick(k, 0, 3) == 0) { /* global */
         g.kh = x.h;
         g.kw = x.w;
     }
-    if (pick(k, 0, 1))
+    g.stride = nb_hw_of(pick(k, 1, 2));
+    const int32_t smaller = g.kh < g.kw ? g.kh : g.kw;
+    if (kind == NB_STEP_MAXPOOL)
+        g.pad = nb_sides_of(pick(k, 0, smaller - 1));
+    if (k->oblong) {
+        g.stride.w = pick(k, 1, 2);
         g.pad = (nb_sides){pick(k, 0, g.kh - 1), pick(k, 0, g.kw - 1), pick(k, 0, g.kh - 1), pick(k, 0, g.kw - 1)};
+    }
     nb_geom_fit(&g);
     if (g.oh < 1 || g.ow < 1)
         return in;
@@ -330,6 +335,7 @@ void ref_model_place(ref_model *m)
 ref_model *ref_model_random(uint64_t seed)
 {
     maker k = {.m = take(sizeof *k.m), .r = nb_rng_make(seed, 77), .of_levels = nb_rng_make(seed, 78)};
+    k.oblong = pick(&k, 0, 1);
     k.m->levels = take(MAX * sizeof *k.m->levels);
     k.m->tensors = take(MAX * sizeof *k.m->tensors);
     k.m->e.tensors = k.m->tensors;
