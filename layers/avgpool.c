@@ -48,6 +48,8 @@ static nb_status avgpool_build(nb_graph *g, nb_node *n)
     NB_TRY(nb_layer_need_image(g, n, 0));
     if (a->global && (a->kernel.h > 0 || a->kernel.w > 0))
         return nb_node_fail(g, n, NB_E_CONFIG, "kernel: leave it out with `global: yes`");
+    if (a->global)
+        NB_TRY(nb_layer_pool_alone(g, n, a->stride, a->pad, a->ceil));
     if (!a->global && (a->kernel.h == 0 || a->kernel.w == 0))
         return nb_node_fail(g, n, NB_E_CONFIG, "needs `kernel: N` or `global: yes`");
     nb_geom q = avgpool_window(n);

@@ -41,6 +41,8 @@ void nb_layer_keep_grid(nb_node *n);
 
 /* Of pools: a stride of 0 is the window's size. */
 nb_hw nb_layer_pool_stride(nb_hw stride, nb_hw kernel);
+/* Of pools with `global: yes`: NB_E_CONFIG when there is a stride, a pad or a ceil besides. */
+nb_status nb_layer_pool_alone(nb_graph *g, const nb_node *n, nb_hw stride, nb_sides pad, bool ceil);
 /* Of pools, `ceil: yes`: a last window may reach over the edge, as long as it begins before (PyTorch's ceil_mode). */
 void nb_layer_pool_ceil(nb_geom *q);
 /* Of pools: keeps the window in n->priv, and in[0]'s grid. */

@@ -107,6 +107,14 @@ nb_hw nb_layer_pool_stride(nb_hw stride, nb_hw kernel)
     return (nb_hw){stride.h ? stride.h : kernel.h, stride.w ? stride.w : kernel.w};
 }
 
+nb_status nb_layer_pool_alone(nb_graph *g, const nb_node *n, nb_hw stride, nb_sides pad, bool ceil)
+{
+    if (!(stride.h | stride.w | pad.top | pad.left | pad.bottom | pad.right) && !ceil)
+        return NB_OK;
+    return nb_node_fail(g, n, NB_E_CONFIG,
+                        "global: one window is the whole image: leave kernel, stride, pad and ceil out");
+}
+
 static void reach_over(int32_t in, int32_t k, int32_t stride, int32_t before, int32_t *behind, int32_t out)
 {
     if (out > 0 && out * stride < in + before) /* where one window more would begin */

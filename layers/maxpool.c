@@ -41,7 +41,10 @@ static nb_geom maxpool_window(const nb_node *n)
 
 static nb_status maxpool_build(nb_graph *g, nb_node *n)
 {
+    const maxpool_attr *a = n->attr;
     NB_TRY(nb_layer_need_image(g, n, 0));
+    if (a->global) /* a kernel of 2 may be the default */
+        NB_TRY(nb_layer_pool_alone(g, n, a->stride, a->pad, a->ceil || a->kernel.h != 2 || a->kernel.w != 2));
     nb_geom q = maxpool_window(n);
     if (q.kh * q.kw > MAX_TAPS)
         return nb_node_fail(g, n, NB_E_CONFIG, "kernel: %d x %d: must be %d pixels at most", q.kh, q.kw, MAX_TAPS);
