@@ -11,17 +11,18 @@
 enum { MAX_CHANNELS = 65536 };
 
 typedef struct {
-    int32_t kernel, stride, pad, dilation;
+    nb_hw kernel, stride, dilation;
+    nb_sides pad;
     int32_t out, groups; /* conv2d */
     int32_t multiplier;  /* dwconv2d; 0: conv2d */
     bool bias;
 } conv_attr;
 
 #define WINDOW_KEYS                                                                                                    \
-    NB_KEY_INT(conv_attr, kernel, "3", 1, 31, "rows and columns of the window"),                                       \
-        NB_KEY_INT(conv_attr, stride, "1", 1, 16, "pixels from window to window"),                                     \
-        NB_KEY_INT(conv_attr, pad, "0", 0, 64, "zeros around the image, in pixels"),                                   \
-        NB_KEY_INT(conv_attr, dilation, "1", 1, 16, "pixels between the taps of a window")
+    NB_KEY_HW(conv_attr, kernel, "3", 1, 64, "rows and columns of the window"),                                        \
+        NB_KEY_HW(conv_attr, stride, "1", 1, 16, "pixels from window to window"),                                      \
+        NB_KEY_SIDES(conv_attr, pad, "0", 64, "zeros around the image, in pixels; same: image / stride windows"),      \
+        NB_KEY_HW(conv_attr, dilation, "1", 1, 16, "pixels between the taps of a window")
 #define BIAS_KEY NB_KEY_BOOL(conv_attr, bias, "yes", "add one learned number per output channel")
 
 static const nb_key conv_keys[] = {
@@ -34,7 +35,7 @@ static const nb_key conv_keys[] = {
 static const nb_key dwconv_keys[] = {
     WINDOW_KEYS, NB_KEY_INT(conv_attr, multiplier, "1", 1, 64, "output channels per input channel"), BIAS_KEY, {0}};
 
-static nb_geom conv_geom(const nb_node *n)
+static nb_geom conv_window(const nb_node *n)
 {
     const conv_attr *a = n->attr;
     nb_geom q = nb_layer_window(n, a->kernel, a->stride, a->pad, a->dilation);
@@ -51,7 +52,7 @@ static nb_status conv_build(nb_graph *g, nb_node *n)
     if ((int64_t)c * a->multiplier > MAX_CHANNELS)
         return nb_node_fail(g, n, NB_E_SHAPE, "multiplier: %d: %d channels would become more than %d", a->multiplier, c,
                             MAX_CHANNELS);
-    nb_geom q = conv_geom(n);
+    nb_geom q = conv_window(n);
     if (q.c % q.groups || q.oc % q.groups)
         return nb_node_fail(g, n, NB_E_SHAPE, "groups: %d: must divide the %d input and the %d output channels",
                             q.groups, q.c, q.oc);
@@ -62,25 +63,25 @@ static nb_status conv_build(nb_graph *g, nb_node *n)
 /* Fan-out keeps the size of gradients: He et al. 2015, as torchvision initialises its networks. */
 static void conv_init(nb_node *n, uint64_t seed)
 {
-    nb_geom q = conv_geom(n);
+    nb_geom q = conv_window(n);
     nb_mac_init_he(n, seed, (double)q.kh * q.kw * q.oc / q.groups);
 }
 
 static nb_status conv_prepare(nb_graph *g, nb_node *n)
 {
-    nb_geom q = conv_geom(n);
+    nb_geom q = conv_window(n);
     return nb_mac_prepare(g, n, &q, 1);
 }
 
 static nb_status conv_lower(nb_lowering *lo, const nb_node *n)
 {
-    nb_geom q = conv_geom(n);
+    nb_geom q = conv_window(n);
     return nb_lower_mac(lo, n, &q);
 }
 
 static int64_t conv_macs(const nb_node *n)
 {
-    nb_geom q = conv_geom(n);
+    nb_geom q = conv_window(n);
     return (int64_t)q.oh * q.ow * q.oc * q.kh * q.kw * (q.c / q.groups);
 }
 
@@ -100,9 +101,11 @@ const nb_op nb_op_conv2d = {
     .backward = nb_mac_backward,
     .lower = conv_lower,
     .macs = conv_macs,
-    .examples =
-        (const char *const[]){"conv2d: {out: 8}", "conv2d: {out: 6, kernel: 3, pad: 1, stride: 2, bias: no}",
-                              "conv2d: {out: 4, kernel: 1}", "conv2d: {out: 4, kernel: 2, pad: 2, dilation: 2}", NULL},
+    .window = conv_window,
+    .examples = (const char *const[]){"conv2d: {out: 8}", "conv2d: {out: 6, kernel: 3, pad: 1, stride: 2, bias: no}",
+                                      "conv2d: {out: 4, kernel: 1}", "conv2d: {out: 4, kernel: 2, pad: 2, dilation: 2}",
+                                      "conv2d: {out: 5, kernel: [3, 2], stride: [1, 2], pad: [0, 1, 2, 0]}",
+                                      "conv2d: {out: 4, kernel: [1, 3], dilation: [1, 2], pad: same}", NULL},
 };
 
 const nb_op nb_op_dwconv2d = {
@@ -121,6 +124,8 @@ const nb_op nb_op_dwconv2d = {
     .backward = nb_mac_backward,
     .lower = conv_lower,
     .macs = conv_macs,
+    .window = conv_window,
     .examples = (const char *const[]){"dwconv2d: {kernel: 3, pad: 1}",
-                                      "dwconv2d: {kernel: 3, stride: 2, pad: 1, multiplier: 2, bias: no}", NULL},
+                                      "dwconv2d: {kernel: 3, stride: 2, pad: 1, multiplier: 2, bias: no}",
+                                      "dwconv2d: {kernel: [2, 3], stride: [2, 1], pad: same}", NULL},
 };

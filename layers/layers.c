@@ -22,21 +22,33 @@ nb_status nb_layer_need_image(nb_graph *g, const nb_node *n, int32_t k)
                         n->in[k]->name, nb_shape_text(s, text, sizeof text));
 }
 
-nb_geom nb_layer_window(const nb_node *n, int32_t kernel, int32_t stride, int32_t pad, int32_t dilation)
+/* Zeros before and behind `in` rows, or columns, so that there is a window for every `stride` of them. */
+static void pad_same(int32_t in, int32_t k, int32_t stride, int32_t dilation, int32_t *before, int32_t *behind)
+{
+    const int32_t reach = (in - 1) / stride * stride + dilation * (k - 1) + 1, pads = reach > in ? reach - in : 0;
+    *before = pads / 2;
+    *behind = pads - pads / 2;
+}
+
+nb_geom nb_layer_window(const nb_node *n, nb_hw kernel, nb_hw stride, nb_sides pad, nb_hw dilation)
 {
     const int32_t *d = n->in[0]->out.shape.d;
-    return (nb_geom){.h = d[1],
-                     .w = d[2],
-                     .c = d[3],
-                     .oh = nb_geom_out(d[1], kernel, stride, pad, dilation),
-                     .ow = nb_geom_out(d[2], kernel, stride, pad, dilation),
-                     .oc = d[3],
-                     .kh = kernel,
-                     .kw = kernel,
-                     .stride = stride,
-                     .pad = pad,
-                     .dilation = dilation,
-                     .groups = d[3]};
+    nb_geom g = {.h = d[1],
+                 .w = d[2],
+                 .c = d[3],
+                 .oc = d[3],
+                 .kh = kernel.h,
+                 .kw = kernel.w,
+                 .stride = stride,
+                 .pad = pad,
+                 .dilation = dilation,
+                 .groups = d[3]};
+    if (pad.top < 0) {
+        pad_same(g.h, g.kh, stride.h, dilation.h, &g.pad.top, &g.pad.bottom);
+        pad_same(g.w, g.kw, stride.w, dilation.w, &g.pad.left, &g.pad.right);
+    }
+    nb_geom_fit(&g);
+    return g;
 }
 
 nb_status nb_layer_set_shape(nb_graph *g, nb_node *n, const nb_geom *q)
@@ -88,6 +100,32 @@ void nb_layer_pass_grad(float *dx, const float *dy, int64_t count, bool fresh)
     }
     for (int64_t i = 0; i < count; i++)
         dx[i] += dy[i];
+}
+
+nb_hw nb_layer_pool_stride(nb_hw stride, nb_hw kernel)
+{
+    return (nb_hw){stride.h ? stride.h : kernel.h, stride.w ? stride.w : kernel.w};
+}
+
+nb_status nb_layer_pool_alone(nb_graph *g, const nb_node *n, nb_hw stride, nb_sides pad, bool ceil)
+{
+    if (!(stride.h | stride.w | pad.top | pad.left | pad.bottom | pad.right) && !ceil)
+        return NB_OK;
+    return nb_node_fail(g, n, NB_E_CONFIG,
+                        "global: one window is the whole image: leave kernel, stride, pad and ceil out");
+}
+
+static void reach_over(int32_t in, int32_t k, int32_t stride, int32_t before, int32_t *behind, int32_t out)
+{
+    if (out > 0 && out * stride < in + before) /* where one window more would begin */
+        *behind = out * stride + k - in - before > *behind ? out * stride + k - in - before : *behind;
+}
+
+void nb_layer_pool_ceil(nb_geom *q)
+{
+    reach_over(q->h, q->kh, q->stride.h, q->pad.top, &q->pad.bottom, q->oh);
+    reach_over(q->w, q->kw, q->stride.w, q->pad.left, &q->pad.right, q->ow);
+    nb_geom_fit(q);
 }
 
 nb_status nb_layer_pool_prepare(nb_graph *g, nb_node *n, const nb_geom *q)

@@ -5,43 +5,59 @@
 #include "layer.h"
 
 #include "base/check.h"
+#include "kernels/integer/ipool.h"
 
 #include <nibble/extend/lowering.h>
 
 #include <string.h>
 
-enum { BLOCK = 64 /* channels at work at once */ };
+enum { BLOCK = 64 /* channels at work at once */, MAX_TAPS = 256 /* a tap fits one byte */ };
 
 typedef struct {
-    int32_t kernel, stride, pad;
+    nb_hw kernel, stride;
+    nb_sides pad;
+    bool ceil, global;
 } maxpool_attr;
 
 static const nb_key maxpool_keys[] = {
-    NB_KEY_INT(maxpool_attr, kernel, "2", 1, 15, "rows and columns of the window"), /* 15 * 15 taps fit one byte */
-    NB_KEY_INT(maxpool_attr, stride, "0", 0, 64, "pixels from window to window; 0 = kernel"),
-    NB_KEY_INT(maxpool_attr, pad, "0", 0, 14, "pixels around the image, less than kernel"),
+    NB_KEY_HW(maxpool_attr, kernel, "2", 1, 64, "rows and columns of the window, 256 pixels at most; not with global"),
+    NB_KEY_HW(maxpool_attr, stride, "0", 0, 64, "pixels from window to window; 0 = kernel"),
+    NB_KEY_SIDES(maxpool_attr, pad, "0", 63, "pixels around the image, less than kernel; same: image / stride windows"),
+    NB_KEY_BOOL(maxpool_attr, ceil, "no", "a last window may reach over the edge"),
+    NB_KEY_BOOL(maxpool_attr, global, "no", "one window: the whole image, of 256 pixels at most"),
     {0}};
 
-static nb_geom maxpool_geom(const nb_node *n)
+static nb_geom maxpool_window(const nb_node *n)
 {
     const maxpool_attr *a = n->attr;
-    return nb_layer_window(n, a->kernel, a->stride ? a->stride : a->kernel, a->pad, 1);
+    const int32_t *d = n->in[0]->out.shape.d;
+    if (a->global)
+        return nb_geom_whole(d[1], d[2], d[3], d[3], d[3]);
+    nb_geom q = nb_layer_window(n, a->kernel, nb_layer_pool_stride(a->stride, a->kernel), a->pad, nb_hw_of(1));
+    if (a->ceil)
+        nb_layer_pool_ceil(&q);
+    return q;
 }
 
 static nb_status maxpool_build(nb_graph *g, nb_node *n)
 {
+    const maxpool_attr *a = n->attr;
     NB_TRY(nb_layer_need_image(g, n, 0));
-    nb_geom q = maxpool_geom(n);
-    if (q.pad >= q.kh)
-        return nb_node_fail(g, n, NB_E_CONFIG, "pad: %d: must be less than the kernel, %d", q.pad, q.kh);
+    if (a->global) /* a kernel of 2 may be the default */
+        NB_TRY(nb_layer_pool_alone(g, n, a->stride, a->pad, a->ceil || a->kernel.h != 2 || a->kernel.w != 2));
+    nb_geom q = maxpool_window(n);
+    if (q.kh * q.kw > MAX_TAPS)
+        return nb_node_fail(g, n, NB_E_CONFIG, "kernel: %d x %d: must be %d pixels at most", q.kh, q.kw, MAX_TAPS);
     NB_TRY(nb_layer_set_shape(g, n, &q));
+    if (!nb_pool_touches(&q))
+        return nb_node_fail(g, n, NB_E_CONFIG, "pad: must be less than the kernel, %d x %d", q.kh, q.kw);
     n->flags |= n->in[0]->flags & NB_NODE_NONNEGATIVE;
     return NB_OK;
 }
 
 static nb_status maxpool_prepare(nb_graph *g, nb_node *n)
 {
-    const nb_geom q = maxpool_geom(n);
+    const nb_geom q = maxpool_window(n);
     n->saved_bytes = (size_t)nb_count(&n->out);
     return nb_layer_pool_prepare(g, n, &q);
 }
@@ -70,8 +86,8 @@ static void take_codes(uint8_t *restrict y, uint8_t *restrict best, const uint8_
 /* The taps of one window that lie inside the image: offsets of their first channel. */
 typedef struct {
     int32_t n;
-    uint8_t tap[15 * 15];
-    int64_t at[15 * 15];
+    uint8_t tap[MAX_TAPS];
+    int64_t at[MAX_TAPS];
 } window;
 
 static void find_taps(window *w, const nb_geom *q, int32_t oy, int32_t ox)
@@ -79,14 +95,14 @@ static void find_taps(window *w, const nb_geom *q, int32_t oy, int32_t ox)
     w->n = 0;
     for (int32_t ky = 0; ky < q->kh; ky++)
         for (int32_t kx = 0; kx < q->kw; kx++) {
-            int32_t iy = oy * q->stride - q->pad + ky;
-            int32_t ix = ox * q->stride - q->pad + kx;
+            int32_t iy = oy * q->stride.h - q->pad.top + ky;
+            int32_t ix = ox * q->stride.w - q->pad.left + kx;
             if (iy < 0 || iy >= q->h || ix < 0 || ix >= q->w)
                 continue;
             w->tap[w->n] = (uint8_t)(ky * q->kw + kx);
             w->at[w->n++] = ((int64_t)iy * q->w + ix) * q->c;
         }
-    NB_ASSERT(w->n > 0); /* pad < kernel: every window touches the image */
+    NB_ASSERT(w->n > 0); /* every window touches the image */
 }
 
 static void max_floats(float *y, uint8_t *best, const float *x, int32_t c, const window *w)
@@ -151,8 +167,8 @@ static void backward_image(void *arg, int64_t image, int32_t thread)
     for (int32_t oy = 0; oy < q->oh; oy++)
         for (int32_t ox = 0; ox < q->ow; ox++, dy += q->c, best += q->c)
             for (int32_t c = 0; c < q->c; c++) {
-                int32_t iy = oy * q->stride - q->pad + best[c] / q->kw;
-                int32_t ix = ox * q->stride - q->pad + best[c] % q->kw;
+                int32_t iy = oy * q->stride.h - q->pad.top + best[c] / q->kw;
+                int32_t ix = ox * q->stride.w - q->pad.left + best[c] % q->kw;
                 dx[((int64_t)iy * q->w + ix) * q->c + c] += dy[c];
             }
 }
@@ -166,7 +182,7 @@ static void maxpool_backward(nb_node *n, const nb_run *r)
 
 static nb_status maxpool_lower(nb_lowering *lo, const nb_node *n)
 {
-    nb_geom q = maxpool_geom(n);
+    nb_geom q = maxpool_window(n);
     return nb_lower_pool(lo, n, NB_POOL_MAX, &q);
 }
 
@@ -184,5 +200,9 @@ const nb_op nb_op_maxpool = {
     .forward = maxpool_forward,
     .backward = maxpool_backward,
     .lower = maxpool_lower,
-    .examples = (const char *const[]){"maxpool", "maxpool: {kernel: 3, stride: 2, pad: 1}", NULL},
+    .window = maxpool_window,
+    .examples =
+        (const char *const[]){"maxpool", "maxpool: {kernel: 3, stride: 2, pad: 1}",
+                              "maxpool: {kernel: [2, 3], stride: [1, 2], pad: [1, 0, 0, 2]}",
+                              "maxpool: {kernel: [3, 2], stride: 2, ceil: yes}", "maxpool: {global: yes}", NULL},
 };

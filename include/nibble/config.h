@@ -38,6 +38,8 @@ typedef enum {
     NB_K_BOOL,   /* bool; yes|no|true|false|on|off */
     NB_K_ENUM,   /* int32_t: index into choices "a|b|c" */
     NB_K_STRING, /* const char * */
+    NB_K_HW,     /* nb_hw, rows and columns: N or [N, N] */
+    NB_K_SIDES,  /* nb_sides: N, [N, N] for rows and columns, [top, left, bottom, right], or same (all -1) */
     NB_K_NODE    /* const nb_conf *: any value, bound later by its owner; NULL when absent */
 } nb_kind;
 
@@ -48,7 +50,7 @@ typedef struct nb_key {
     const char *help;    /* one line, lower case, with unit */
     nb_kind kind;
     size_t offset;
-    double min, max; /* inclusive; INT and FLOAT; both 0 = whatever the type holds */
+    double min, max; /* inclusive; INT, FLOAT, HW, SIDES; both 0 = whatever the type holds */
 } nb_key;
 
 /* Reads and parses; applies n_sets overrides "a.b.c=value" in order. List elements go by index (model.3.conv2d.out=8 or

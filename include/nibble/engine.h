@@ -14,9 +14,13 @@
  *   concat   y = clamp(rescale(x - zx, mult[k], shift[k]) + zy) for every input k
  *            All inputs have the same rows and columns.
  *   maxpool  y = clamp(max x)
- *            Codes stay on their grid (same type and zero point); padding is ignored (pad < kh, kw); no dilation.
+ *            Codes stay on their grid (same type and zero point); padding is ignored, every window holds a pixel; no
+ *            dilation.
  *   avgpool  y = clamp(rescale(sum (x - zx), mult[0], shift[0]) + zy)
- *            No padding, no dilation.
+ *            Padding adds nothing; every window holds a pixel; no dilation.
+ *   avgpool_inside
+ *            the same, but mult[0], shift[0] are of windows that lie inside; one that reaches over the edge and holds n
+ *            pixels takes the multiplier nearest to 1 / n in [2^30, 2^31).
  *
  * mult is in [2^30, 2^31) except for add, shift in [1, 62]. Conv and pools may read a tensor as another shape of the same
  * number of values (flatten): their geom counts. A tensor is written by one step, read by later ones, and keeps its bytes
@@ -49,6 +53,7 @@ typedef enum {
     NB_STEP_CONCAT,
     NB_STEP_MAXPOOL, /* also a plain clamp, as a 1x1 window */
     NB_STEP_AVGPOOL,
+    NB_STEP_AVGPOOL_INSIDE, /* padding does not count */
     NB_STEP_KINDS
 } nb_step_kind;
 

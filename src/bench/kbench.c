@@ -18,12 +18,12 @@ enum { ROUND_MACS = 10000000 }; /* a round is about 0.2 ms at 50 GMAC/s: thousan
 #define SQUARE(size, in, out, k, s, n)                                                                                 \
     {                                                                                                                  \
         .h = size, .w = size, .c = in, .oh = (size + s - 1) / s, .ow = (size + s - 1) / s, .oc = out, .kh = k,         \
-        .kw = k, .stride = s, .pad = k / 2, .dilation = 1, .groups = n                                                 \
+        .kw = k, .stride = {s, s}, .pad = {k / 2, k / 2, k / 2, k / 2}, .dilation = {1, 1}, .groups = n                \
     }
 #define LINEAR(rows, in, out)                                                                                          \
     {                                                                                                                  \
-        .h = 1, .w = rows, .c = in, .oh = 1, .ow = rows, .oc = out, .kh = 1, .kw = 1, .stride = 1, .dilation = 1,      \
-        .groups = 1                                                                                                    \
+        .h = 1, .w = rows, .c = in, .oh = 1, .ow = rows, .oc = out, .kh = 1, .kw = 1, .stride = {1, 1},                \
+        .dilation = {1, 1}, .groups = 1                                                                                \
     }
 /* clang-format off */
 const nb_kbench_shape nb_kbench_shapes[] = {

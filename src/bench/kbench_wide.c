@@ -16,7 +16,7 @@
 #define SQUARE(size, in, out, k, s)                                                                                    \
     {                                                                                                                  \
         .h = size, .w = size, .c = in, .oh = (size + s - 1) / s, .ow = (size + s - 1) / s, .oc = out, .kh = k,         \
-        .kw = k, .stride = s, .pad = k / 2, .dilation = 1, .groups = 1                                                 \
+        .kw = k, .stride = {s, s}, .pad = {k / 2, k / 2, k / 2, k / 2}, .dilation = {1, 1}, .groups = 1                \
     }
 /* clang-format off */
 const nb_kbench_wide nb_kbench_wides[] = {

@@ -85,9 +85,35 @@ static nb_status fail_value(nb_ctx *ctx, const nb_conf *c, const char *where, co
                    name ? dot(where) : "", name ? name : "", nb_conf_show(shown, value), why);
 }
 
+/* [rows, columns], and of sides [top, left, bottom, right]. */
+static nb_status convert_list(nb_ctx *ctx, const nb_conf *c, const char *where, const char *name, const nb_key *k,
+                              int32_t *dst)
+{
+    char why[WHY_BYTES];
+    nb_key one = *k;
+    one.kind = NB_K_INT;
+    const int32_t n = nb_conf_count(c);
+    if (n != 2 && (n != 4 || k->kind != NB_K_SIDES))
+        return fail_value(ctx, c, where, name, "a list",
+                          k->kind == NB_K_HW ? "must be a number or [rows, columns]"
+                                             : "must be a number, [rows, columns] or [top, left, bottom, right]");
+    for (int32_t i = 0; i < n; i++) {
+        const nb_conf *e = c->child[i];
+        if (!nb_conf_is_scalar(e))
+            return fail_value(ctx, e, where, name, "a list in a list", "must be numbers");
+        if (!nb_conf_convert(&one, e->text, dst + i, why, sizeof why))
+            return fail_value(ctx, e, where, name, e->text, why);
+    }
+    if (k->kind == NB_K_SIDES && n == 2)
+        memcpy(dst + 2, dst, 2 * sizeof *dst);
+    return NB_OK;
+}
+
 static nb_status convert(nb_ctx *ctx, const nb_conf *c, const char *where, const char *name, const nb_key *k, void *dst)
 {
     char why[WHY_BYTES];
+    if ((k->kind == NB_K_HW || k->kind == NB_K_SIDES) && nb_conf_is_list(c))
+        return convert_list(ctx, c, where, name, k, dst);
     if (!nb_conf_is_scalar(c))
         return fail_value(ctx, c, where, name, nb_conf_is_map(c) ? "a section" : "a list", "must be a single value");
     if (!nb_conf_convert(k, c->text, dst, why, sizeof why))

@@ -83,6 +83,13 @@ const char *nb_key_allowed(const nb_key *k, char *buf, size_t size)
     case NB_K_STRING:
         snprintf(buf, size, "text");
         return buf;
+    case NB_K_HW:
+    case NB_K_SIDES:
+        allowed_int(k, buf, size);
+        snprintf(buf + strlen(buf), size - strlen(buf), "%s",
+                 k->kind == NB_K_HW ? ", or [rows, columns]"
+                                    : ", [rows, columns], [top, left, bottom, right], or same");
+        return buf;
     case NB_K_ENUM:
     case NB_K_NODE:
         break;
@@ -270,6 +277,19 @@ static bool to_enum(const nb_key *k, const char *text, void *dst, char *why, siz
     return false;
 }
 
+/* One number for rows and columns, or all sides. */
+static bool to_same(const nb_key *k, const char *text, int32_t *dst, char *why, size_t size)
+{
+    const int32_t n = k->kind == NB_K_HW ? 2 : 4;
+    const bool by_size = k->kind == NB_K_SIDES && !strcmp(text, "same");
+    dst[0] = -1;
+    if (!by_size && !to_int(k, text, dst, why, size))
+        return false;
+    for (int32_t i = 1; i < n; i++)
+        dst[i] = dst[0];
+    return true;
+}
+
 bool nb_conf_convert(const nb_key *k, const char *text, void *dst, char *why, size_t size)
 {
     switch (k->kind) {
@@ -286,6 +306,9 @@ bool nb_conf_convert(const nb_key *k, const char *text, void *dst, char *why, si
     case NB_K_STRING:
         *(const char **)dst = text;
         return true;
+    case NB_K_HW:
+    case NB_K_SIDES:
+        return to_same(k, text, dst, why, size);
     case NB_K_NODE:
         break;
     }

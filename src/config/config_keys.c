@@ -11,8 +11,9 @@ enum { NAME_WIDTH = 18, KIND_WIDTH = 6, DEFAULT_WIDTH = 10, ALLOWED_WIDTH = 24, 
 const char *nb_kind_name(nb_kind kind)
 {
     static const char *const names[] = {
-        [NB_K_INT] = "int",   [NB_K_UINT64] = "int",  [NB_K_FLOAT] = "float", [NB_K_BOOL] = "yes/no",
-        [NB_K_ENUM] = "word", [NB_K_STRING] = "text", [NB_K_NODE] = "any",
+        [NB_K_INT] = "int",     [NB_K_UINT64] = "int", [NB_K_FLOAT] = "float",
+        [NB_K_BOOL] = "yes/no", [NB_K_ENUM] = "word",  [NB_K_STRING] = "text",
+        [NB_K_NODE] = "any",    [NB_K_HW] = "ints",    [NB_K_SIDES] = "ints",
     };
     return names[kind];
 }

@@ -187,10 +187,12 @@ const void *nb_engine_run_part(const nb_emodel *m, void *arena, int32_t step, in
             nb_k_maxpool_codes(y, nb_engine_tensor(m, arena, s->in[0]), m->tensors[s->in[0]].type == NB_EI_S8, s->lo,
                                s->hi, &s->geom);
         break;
-    case NB_STEP_AVGPOOL: {
+    case NB_STEP_AVGPOOL:
+    case NB_STEP_AVGPOOL_INSIDE: {
         const nb_regrid r = regrid_of(m, s, 0);
         if (part == 0)
-            nb_k_avgpool_codes(y, nb_engine_tensor(m, arena, s->in[0]), &r, &s->geom);
+            nb_k_avgpool_codes(y, nb_engine_tensor(m, arena, s->in[0]), &r, &s->geom,
+                               s->kind == NB_STEP_AVGPOOL_INSIDE);
         break;
     }
     case NB_STEP_KINDS:

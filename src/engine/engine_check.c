@@ -9,6 +9,7 @@
 
 #include "kernels/integer/ibytes.h"
 #include "kernels/integer/iconv.h"
+#include "kernels/integer/ipool.h"
 
 enum { MULT_MIN = 1 << 30, SHIFT_MAX = 62 };
 
@@ -46,6 +47,7 @@ int32_t nb_estep_mults(const nb_estep *s)
     case NB_STEP_CONCAT:
         return s->n_in;
     case NB_STEP_AVGPOOL:
+    case NB_STEP_AVGPOOL_INSIDE:
         return 1;
     default:
         return 0;
@@ -112,8 +114,8 @@ static verdict check_order(const nb_emodel *m, int32_t step)
 
 static verdict check_wiring(const nb_emodel *m, int32_t step)
 {
-    static const int32_t min_in[NB_STEP_KINDS] = {0, 1, 2, 1, 1, 1},
-                         max_in[NB_STEP_KINDS] = {0, 1, 2, NB_ENGINE_MAX_IN, 1, 1};
+    static const int32_t min_in[NB_STEP_KINDS] = {0, 1, 2, 1, 1, 1, 1},
+                         max_in[NB_STEP_KINDS] = {0, 1, 2, NB_ENGINE_MAX_IN, 1, 1, 1};
     const nb_estep *s = &m->steps[step];
     if (!within(s->kind, 0, NB_STEP_KINDS - 1))
         return (verdict){1 + step, "kind #: must be 0..#", {s->kind, NB_STEP_KINDS - 1}};
@@ -170,23 +172,29 @@ static verdict check_window(const nb_estep *s, int32_t step)
 {
     nb_geom g = s->geom;
     const int32_t max = NB_EMAX_WINDOW;
-    if (!within(g.kh, 1, max) || !within(g.kw, 1, max) || !within(g.stride, 1, max) || !within(g.pad, 0, max) ||
-        !within(g.dilation, 1, max))
-        return (verdict){1 + step,
-                         "window #x# stride # pad # dilation #: must be 1..# (pad from 0)",
-                         {g.kh, g.kw, g.stride, g.pad, g.dilation, max}};
-    const int32_t oh = nb_geom_out(g.h, g.kh, g.stride, g.pad, g.dilation);
-    const int32_t ow = nb_geom_out(g.w, g.kw, g.stride, g.pad, g.dilation);
-    if (g.oh != oh || g.ow != ow || oh < 1 || ow < 1)
-        return (verdict){1 + step, "output #x#: the window gives #x# on #x#", {g.oh, g.ow, oh, ow, g.h, g.w}};
-    if (s->kind != NB_STEP_CONV) {
-        if (g.oc != g.c || g.dilation != 1)
+    const int32_t sizes[] = {g.kh, g.kw, g.stride.h, g.stride.w, g.dilation.h, g.dilation.w};
+    const int32_t pads[] = {g.pad.top, g.pad.left, g.pad.bottom, g.pad.right};
+    for (int32_t i = 0; i < 6; i++)
+        if (!within(sizes[i], 1, max))
             return (verdict){1 + step,
-                             "a pool keeps its channels and has no dilation (# -> # channels, dilation #)",
-                             {g.c, g.oc, g.dilation}};
-        /* Every window of a maximum must hold at least one pixel; an average divides by its whole window. */
-        if (g.pad > 0 && (s->kind == NB_STEP_AVGPOOL || g.pad >= g.kh || g.pad >= g.kw))
-            return (verdict){1 + step, "pad: #: must be 0 for avgpool and less than the window for maxpool", {g.pad}};
+                             "window #x# stride #x# dilation #x#: must be 1..#",
+                             {g.kh, g.kw, g.stride.h, g.stride.w, g.dilation.h, g.dilation.w, max}};
+    for (int32_t i = 0; i < 4; i++)
+        if (!within(pads[i], 0, max))
+            return (verdict){1 + step, "pad # # # #: must be 0..#", {pads[0], pads[1], pads[2], pads[3], max}};
+    nb_geom fitting = g;
+    nb_geom_fit(&fitting);
+    if (g.oh != fitting.oh || g.ow != fitting.ow || g.oh < 1 || g.ow < 1)
+        return (verdict){
+            1 + step, "output #x#: the window gives #x# on #x#", {g.oh, g.ow, fitting.oh, fitting.ow, g.h, g.w}};
+    if (s->kind != NB_STEP_CONV) {
+        if (g.oc != g.c || g.dilation.h != 1 || g.dilation.w != 1)
+            return (verdict){1 + step,
+                             "a pool keeps its channels and has no dilation (# -> # channels, dilation #x#)",
+                             {g.c, g.oc, g.dilation.h, g.dilation.w}};
+        if (!nb_pool_touches(&g)) /* what would be the maximum, or the mean, of nothing? */
+            return (verdict){
+                1 + step, "pad # # # #: a window of the pool holds no pixel", {pads[0], pads[1], pads[2], pads[3]}};
         g.groups = g.c; /* as a depthwise convolution; pools leave groups unset */
     }
     if (g.groups < 1 || g.c % g.groups != 0 || g.oc % g.groups != 0)

@@ -35,7 +35,7 @@ typedef struct {
 nb_geom cgen_view(const nb_geom *geom)
 {
     nb_geom q = *geom;
-    if (q.kh == 1 && q.kw == 1 && q.stride == 1 && q.pad == 0) {
+    if (nb_geom_is_pixels(&q)) {
         q.w = q.ow = q.h * q.w;
         q.h = q.oh = 1;
     }
@@ -45,13 +45,13 @@ nb_geom cgen_view(const nb_geom *geom)
 /* From a window's left edge to the last tap of its right neighbour. */
 static int32_t reach(const nb_geom *q)
 {
-    return q->stride + q->dilation * (q->kw - 1);
+    return q->stride.w + q->dilation.w * (q->kw - 1);
 }
 
 bool cgen_pairs(const nb_geom *geom)
 {
     const nb_geom q = cgen_view(geom);
-    return q.ow > 1 && (q.pad == 0 || q.w > reach(&q));
+    return q.ow > 1 && (nb_geom_inside(&q) || q.w > reach(&q));
 }
 
 static conv conv_of(cgen *g, int32_t step)
@@ -66,10 +66,11 @@ static conv conv_of(cgen *g, int32_t step)
     v.out = &g->m->e.tensors[v.s->out];
     v.geom = cgen_view(&v.s->geom);
     const nb_geom *q = &v.geom;
-    v.pad = q->pad > 0;
+    v.pad = !nb_geom_inside(q);
     v.pairs = cgen_pairs(&v.s->geom);
-    v.rows = q->groups == 1 && (q->dilation == 1 || q->kw == 1);
-    v.far = q->pad > q->dilation * (q->kw - 1) || q->pad > q->dilation * (q->kh - 1);
+    v.rows = q->groups == 1 && (q->dilation.w == 1 || q->kw == 1);
+    v.far = q->pad.left > q->dilation.w * (q->kw - 1) || q->pad.top > q->dilation.h * (q->kh - 1) ||
+            q->pad.right > q->dilation.w * (q->kw - 1) || q->pad.bottom > q->dilation.h * (q->kh - 1);
     v.dot = v.in->type == NB_EI_S8 ? (v.in->zero ? "_s8z" : "_s8") : (v.in->zero ? "_u8z" : "_u8");
     const bool alone = q->oc / q->groups % 2 != 0; /* some channel has no partner and is its own */
     snprintf(v.distance, sizeof v.distance, alone && v.bytes ? "(p - o) * %" PRId64 : "%" PRId64, cgen_row(q));
@@ -81,7 +82,7 @@ static conv conv_of(cgen *g, int32_t step)
 /* The taps of one axis that meet the image: [axis]0 .. [axis]1, from the window's first coordinate `from`. */
 static void put_range(const conv *v, const char *indent, const char *axis, const char *from, int32_t size, int32_t taps)
 {
-    const int32_t d = v->geom.dilation;
+    const int32_t d = axis[1] == 'y' ? v->geom.dilation.h : v->geom.dilation.w;
     if (!v->pad)
         return;
     if (d == 1) {
@@ -195,7 +196,7 @@ static void put_dot(const conv *v, const char *indent, const char *n)
     const nb_geom *q = &v->geom;
     if (v->pairs) {
         cgen_printf(v->g, "%sif (pair)\n", indent);
-        cgen_printf(v->g, "%s    net_dot2%s(acc, x + at, %d, row + k, %s, %s%s);\n", indent, v->dot, q->stride * q->c,
+        cgen_printf(v->g, "%s    net_dot2%s(acc, x + at, %d, row + k, %s, %s%s);\n", indent, v->dot, q->stride.w * q->c,
                     v->distance, n, v->zero);
         cgen_printf(v->g, "%selse\n    ", indent);
     }
@@ -206,7 +207,7 @@ static void put_taps(const conv *v)
 {
     cgen *g = v->g;
     const nb_geom *q = &v->geom;
-    const int32_t cg = q->c / q->groups, d = q->dilation;
+    const int32_t cg = q->c / q->groups;
     char n[64];
     put_loop(v, "                ", "ky", q->kh);
     nb_text_add(&g->out, " {\n");
@@ -214,13 +215,13 @@ static void put_taps(const conv *v)
         const char *kx0 = v->pad ? " + kx0" : "";
         cgen_printf(
             g, "                    const int32_t at = ((top + ky * %d) * %d + left%s) * %d, k = (ky * %d%s) * %d;\n",
-            d, q->w, kx0, q->c, q->kw, kx0, q->c);
+            q->dilation.h, q->w, kx0, q->c, q->kw, kx0, q->c);
         snprintf(n, sizeof n, v->pad ? "(kx1 - kx0) * %d" : "%d", v->pad ? q->c : q->kw * q->c);
         put_dot(v, "                    ", n);
     } else {
         put_loop(v, "                    ", "kx", q->kw);
-        cgen_printf(g, " {\n                        const int32_t at = ((top + ky * %d) * %d + left + kx * %d) * %d", d,
-                    q->w, d, q->c);
+        cgen_printf(g, " {\n                        const int32_t at = ((top + ky * %d) * %d + left + kx * %d) * %d",
+                    q->dilation.h, q->w, q->dilation.w, q->c);
         if (q->groups > 1)
             cgen_printf(g, " + o / %d * %d", q->oc / q->groups, cg);
         cgen_printf(g, ", k = (ky * %d + kx) * %d;\n", q->kw, cg);
@@ -236,10 +237,10 @@ static void put_pixels(const conv *v)
     cgen *g = v->g;
     const nb_geom *q = &v->geom;
     cgen_printf(g, "        for (oy = 0; oy < %d; oy++) {\n", q->oh);
-    cgen_printf(g, "            const int32_t top = oy * %d - %d;\n", q->stride, q->pad);
+    cgen_printf(g, "            const int32_t top = oy * %d - %d;\n", q->stride.h, q->pad.top);
     put_range(v, "            ", "ky", "top", q->h, q->kh);
     cgen_printf(g, "            for (ox = 0; ox < %d;) {\n", q->ow);
-    cgen_printf(g, "                const int32_t left = ox * %d - %d;\n", q->stride, q->pad);
+    cgen_printf(g, "                const int32_t left = ox * %d - %d;\n", q->stride.w, q->pad.left);
     put_range(v, "                ", "kx", "left", q->w, q->kw);
     if (v->pairs && v->pad)
         cgen_printf(g, "                const int32_t pair = left >= 0 && left < %d && ox + 1 < %d;\n", q->w - reach(q),
@@ -295,10 +296,10 @@ static void put_depthwise(const conv *v)
     if (!v->bytes)
         weights = "rows";
     cgen_printf(g, "    for (oy = 0; oy < %d; oy++) {\n", q->oh);
-    cgen_printf(g, "        const int32_t top = oy * %d - %d;\n", q->stride, q->pad);
+    cgen_printf(g, "        const int32_t top = oy * %d - %d;\n", q->stride.h, q->pad.top);
     put_range(v, "        ", "ky", "top", q->h, q->kh);
     cgen_printf(g, "        for (ox = 0; ox < %d; ox++) {\n", q->ow);
-    cgen_printf(g, "            const int32_t left = ox * %d - %d;\n", q->stride, q->pad);
+    cgen_printf(g, "            const int32_t left = ox * %d - %d;\n", q->stride.w, q->pad.left);
     put_range(v, "            ", "kx", "left", q->w, q->kw);
     cgen_printf(g, "            for (c = 0; c < %d; c++) {\n", q->c);
     cgen_printf(g, "                const int8_t *const wc = %s + c * %" PRId64 ";\n", weights, row);
@@ -307,7 +308,7 @@ static void put_depthwise(const conv *v)
     nb_text_add(&g->out, "\n");
     put_loop(v, "                    ", "kx", q->kw);
     nb_text_add(&g->out, v->in->zero ? "\n                        acc += (x[" : "\n                        acc += x[");
-    cgen_printf(g, "((top + ky * %d) * %d + left + kx * %d) * %d + c]", q->dilation, q->w, q->dilation, q->c);
+    cgen_printf(g, "((top + ky * %d) * %d + left + kx * %d) * %d + c]", q->dilation.h, q->w, q->dilation.w, q->c);
     if (v->in->zero)
         cgen_printf(g, " - %d)", v->in->zero);
     cgen_printf(g, " * wc[ky * %d + kx];\n", q->kw);

@@ -5,6 +5,7 @@
 #include "export/cgen.h"
 
 #include "base/check.h"
+#include "kernels/integer/ipool.h"
 #include "lower/intcheck.h"
 
 #include <inttypes.h>
@@ -101,9 +102,9 @@ static void put_window(cgen *g, const nb_geom *q, const char *begin, const char 
     cgen_printf(g, "                %s\n", begin);
     cgen_printf(g, "                for (ky = 0; ky < %d; ky++)\n", q->kh);
     cgen_printf(g, "                    for (kx = 0; kx < %d; kx++) {\n", q->kw);
-    cgen_printf(g, "                        const int32_t iy = oy * %d + ky - %d, ix = ox * %d + kx - %d;\n", q->stride,
-                q->pad, q->stride, q->pad);
-    if (q->pad > 0)
+    cgen_printf(g, "                        const int32_t iy = oy * %d + ky - %d, ix = ox * %d + kx - %d;\n",
+                q->stride.h, q->pad.top, q->stride.w, q->pad.left);
+    if (!nb_geom_inside(q))
         cgen_printf(g,
                     "                        if (iy < 0 || iy >= %d || ix < 0 || ix >= %d)\n                           "
                     " continue;\n",
@@ -126,12 +127,46 @@ static void put_maxpool(cgen *g, const nb_estep *s, int32_t i)
                 cgen_type(output(g, s)->type), s->lo, s->lo, s->hi, s->hi);
 }
 
+/* What a sum over n pixels is multiplied with and shifted by, for n = 0, 1, ...: 0 never occurs. */
+static void put_multipliers(cgen *g, const nb_geom *q)
+{
+    const int32_t most = q->kh * q->kw;
+    int32_t mult, shift;
+    nb_text_add(&g->out, "    static const int32_t mult[] = {0");
+    for (int32_t n = 1; n <= most; n++) {
+        nb_avgpool_multiplier(n, &mult, &shift);
+        cgen_printf(g, n % 8 ? ", %d" : ",\n        %d", mult);
+    }
+    nb_text_add(&g->out, "};\n    static const uint8_t shift[] = {0");
+    for (int32_t n = 1; n <= most; n++) {
+        nb_avgpool_multiplier(n, &mult, &shift);
+        cgen_printf(g, n % 16 ? ", %d" : ",\n        %d", shift);
+    }
+    nb_text_add(&g->out, "};\n");
+}
+
+static void put_avgpool_inside(cgen *g, const nb_estep *s, int32_t i)
+{
+    char inner[64];
+    put_pool_head(g, s, i);
+    put_multipliers(g, &s->geom);
+    snprintf(inner, sizeof inner, "sum += x[at] - %d, n++;", input(g, s, 0)->zero);
+    put_window(g, &s->geom, "int32_t sum = 0, n = 0;", inner);
+    cgen_printf(g, "                *y++ = (%s)net_close((int64_t)sum * mult[n], shift[n]",
+                cgen_type(output(g, s)->type));
+    cgen_printf(g, ", %d, %d, %d);\n            }\n}\n\n", output(g, s)->zero, s->lo, s->hi);
+}
+
 static void put_avgpool(cgen *g, const nb_estep *s, int32_t i)
 {
-    char begin[64];
-    snprintf(begin, sizeof begin, "int32_t sum = %d;", -input(g, s, 0)->zero * s->geom.kh * s->geom.kw);
+    const bool whole = nb_geom_inside(&s->geom); /* every window: its zero points are one constant */
+    const int32_t zero = input(g, s, 0)->zero;
+    char begin[64], inner[64] = "sum += x[at];";
+    snprintf(begin, sizeof begin, "int32_t sum = %d;", whole ? -zero * s->geom.kh * s->geom.kw : 0);
+    if (!whole && zero)
+        snprintf(inner, sizeof inner, "sum += x[at] - %d;", zero);
     put_pool_head(g, s, i);
-    put_window(g, &s->geom, begin, "sum += x[at];");
+    put_window(g, &s->geom, begin, inner);
     cgen_printf(g, "                *y++ = (%s)net_close((int64_t)sum * %d", cgen_type(output(g, s)->type), s->mult[0]);
     put_close(g, s, s->shift[0]);
     nb_text_add(&g->out, "            }\n}\n\n");
@@ -158,6 +193,9 @@ static void put_function(cgen *g, int32_t i)
         break;
     case NB_STEP_AVGPOOL:
         put_avgpool(g, s, i);
+        break;
+    case NB_STEP_AVGPOOL_INSIDE:
+        put_avgpool_inside(g, s, i);
         break;
     case NB_STEP_KINDS:
         break;

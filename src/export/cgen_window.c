@@ -60,9 +60,9 @@ static void put_windows(cgen *g, int32_t step)
                 "            for (k = 0; k < 2; k++)\n"
                 "                net_window(rows + k * %" PRId64 ", x, oy * %d - %d"
                 ", (ox + k) * %d - %d, ",
-                cgen_row(&q), q.stride, q.pad, q.stride, q.pad);
-    cgen_printf(g, "%d, %d, %d,\n                        %d, %d, %d, %d, %d);\n", q.h, q.w, q.c, q.kh, q.kw, q.dilation,
-                (int32_t)(uint8_t)in->zero, in->type == NB_EI_S8 ? 0 : 128);
+                cgen_row(&q), q.stride.h, q.pad.top, q.stride.w, q.pad.left);
+    cgen_printf(g, "%d, %d, %d,\n                        %d, %d, %d, %d, %d, %d);\n", q.h, q.w, q.c, q.kh, q.kw,
+                q.dilation.h, q.dilation.w, (int32_t)(uint8_t)in->zero, in->type == NB_EI_S8 ? 0 : 128);
 }
 
 static void put_stores(cgen *g, int32_t step, const nb_geom *q)

@@ -13,13 +13,13 @@
  * where the two disagree. */
 #include <nibble/export.h>
 
-#include "export/onnx_float.h"
-
 #include "base/check.h"
+#include "export/onnx_float.h"
 
 #ifdef NB_ONNX
 
 #    include "export/onnx_writer.h"
+#    include "kernels/integer/ipool.h"
 
 #    include <string.h>
 
@@ -70,7 +70,7 @@ static void put_maxpool(onnx_writer *w, int32_t i)
     const nb_estep *s = &w->m->e.steps[i];
     const nb_geom *g = &s->geom;
     const char *x = onnx_codes(w, s->in[0], i, g->h, g->w, g->c);
-    const bool pools = g->kh > 1 || g->kw > 1 || g->stride > 1;
+    const bool pools = !nb_geom_is_pixels(g);
     if (pools || !onnx_clamps(w, i)) {
         x = onnx_add(w->o, "MaxPool", onnx_unclamped(w, i), &x, 1);
         onnx_window(w, g);
@@ -94,18 +94,48 @@ static const char *settle_ties(onnx_writer *w, int32_t i, const char *mean, int3
     return onnx_add(w->o, above == 0 ? "Add" : "Mul", onnx_name(w->o, "%s.settled", name), in, 2);
 }
 
+/* From means over whole windows to those over their pixels of the image, whose number differs from place to place; ties
+ * are settled as above. */
+static const char *count_inside(onnx_writer *w, int32_t i, const char *mean)
+{
+    const nb_geom *g = &w->m->e.steps[i].geom;
+    const char *name = w->m->steps[i].name, *in[2] = {mean};
+    const int64_t dims[4] = {1, 1, g->oh, g->ow};
+    const size_t bytes = (size_t)g->oh * (size_t)g->ow * sizeof(float);
+    float *factor = nb_alloc(w->ctx, bytes), *move = nb_alloc(w->ctx, bytes);
+    for (int32_t p = 0; factor && move && p < g->oh * g->ow; p++) {
+        const int32_t n = nb_pool_pixels(g, p / g->ow, p % g->ow), whole = g->kh * g->kw;
+        int32_t mult, shift;
+        nb_avgpool_multiplier(n, &mult, &shift);
+        const int64_t above = (int64_t)mult * n - ((int64_t)1 << shift);
+        const double nudge = n % 2 || above == 0 ? 0 : above > 0 ? 0.25 / 256 / n : -0.25 / 256 / n;
+        factor[p] = (float)((1 + nudge) * whole / n);
+        move[p] = n % 2 || above != 0 ? 0 : (float)(0.25 * (double)w->m->tensors[w->m->e.steps[i].in[0]].scale / n);
+    }
+    in[1] = onnx_constant(w->o, onnx_name(w->o, "%s.inside", name), ONNX_FLOAT, dims, 4, factor, bytes);
+    in[0] = onnx_add(w->o, "Mul", onnx_name(w->o, "%s.counted", name), in, 2);
+    in[1] = onnx_constant(w->o, onnx_name(w->o, "%s.moves", name), ONNX_FLOAT, dims, 4, move, bytes);
+    nb_free(w->ctx, factor);
+    nb_free(w->ctx, move);
+    return onnx_add(w->o, "Add", onnx_name(w->o, "%s.settled", name), in, 2);
+}
+
 static void put_avgpool(onnx_writer *w, int32_t i)
 {
     const nb_estep *s = &w->m->e.steps[i];
     const nb_geom *g = &s->geom;
     const char *x = onnx_codes(w, s->in[0], i, g->h, g->w, g->c);
     x = onnx_dequantize(w, onnx_name(w->o, "%s.dq.%d", w->name[s->in[0]], i), s->in[0], x);
-    const bool global = g->kh == g->h && g->kw == g->w;
+    const bool global = g->kh == g->h && g->kw == g->w && nb_geom_inside(g);
     x = onnx_add(w->o, global ? "GlobalAveragePool" : "AveragePool", onnx_name(w->o, "%s.mean", w->m->steps[i].name),
                  &x, 1);
     if (!global)
         onnx_window(w, g);
-    if (g->kh * g->kw % 2 == 0)
+    if (!nb_geom_inside(g))
+        onnx_int(w->o, "count_include_pad", 1);
+    if (s->kind == NB_STEP_AVGPOOL_INSIDE && !nb_geom_inside(g))
+        x = count_inside(w, i, x);
+    else if (g->kh * g->kw % 2 == 0)
         x = settle_ties(w, i, x, g->kh * g->kw);
     onnx_quantize(w, i, x);
 }
@@ -126,6 +156,7 @@ static nb_status put_step(onnx_writer *w, int32_t i)
         put_maxpool(w, i);
         break;
     case NB_STEP_AVGPOOL:
+    case NB_STEP_AVGPOOL_INSIDE:
         put_avgpool(w, i);
         break;
     case NB_STEP_KINDS:

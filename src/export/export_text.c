@@ -130,11 +130,27 @@ static void put_weights(FILE *f, const nb_estep *s, const nb_sinfo *info)
             }
 }
 
+/* One number where all are equal. */
+static void put_numbers(FILE *f, const int32_t *v, int32_t n)
+{
+    bool equal = true;
+    for (int32_t i = 1; i < n; i++)
+        equal = equal && v[i] == v[0];
+    fprintf(f, "%d", v[0]);
+    for (int32_t i = 1; i < n && !equal; i++)
+        fprintf(f, "%s%d", n == 2 ? "x" : " ", v[i]);
+}
+
 static void put_geom(FILE *f, const nb_geom *g)
 {
     fprintf(f, "  %dx%dx%d -> %dx%dx%d", g->h, g->w, g->c, g->oh, g->ow, g->oc);
-    fprintf(f, ", window %dx%d, stride %d, pad %d, dilation %d, groups %d\n", g->kh, g->kw, g->stride, g->pad,
-            g->dilation, g->groups);
+    fprintf(f, ", window %dx%d, stride ", g->kh, g->kw);
+    put_numbers(f, &g->stride.h, 2);
+    fputs(", pad ", f);
+    put_numbers(f, &g->pad.top, 4);
+    fputs(", dilation ", f);
+    put_numbers(f, &g->dilation.h, 2);
+    fprintf(f, ", groups %d\n", g->groups);
 }
 
 static void put_step(FILE *f, const nb_intmodel *m, int32_t i)

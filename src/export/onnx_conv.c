@@ -131,7 +131,7 @@ static const char *put_bias(onnx_writer *w, const layer *l, int32_t axes)
 static void put_attributes(onnx_writer *w, const nb_geom *g)
 {
     onnx_window(w, g);
-    onnx_ints(w->o, "dilations", (const int64_t[]){g->dilation, g->dilation}, 2);
+    onnx_ints(w->o, "dilations", (const int64_t[]){g->dilation.h, g->dilation.w}, 2);
     onnx_int(w->o, "group", g->groups);
 }
 

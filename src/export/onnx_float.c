@@ -25,12 +25,6 @@ typedef struct {
     const char **name; /* [g->n] of the values */
 } writer;
 
-static int32_t int_key(const nb_node *n, const char *name, int32_t dflt)
-{
-    const int32_t *v = nb_bound_key(n, name, NB_K_INT);
-    return v ? *v : dflt;
-}
-
 static const char *in_name(const writer *w, const nb_node *n, int32_t k)
 {
     return w->name[n->in[k]->id];
@@ -63,25 +57,25 @@ static nb_status put_leaf(writer *w, const nb_node *layer, const nb_node *leaf, 
     return NB_OK;
 }
 
-static void put_window(writer *w, int32_t kernel, int32_t stride, int32_t pad)
+static void put_window(writer *w, const nb_geom *g)
 {
-    onnx_ints(w->o, "kernel_shape", (const int64_t[]){kernel, kernel}, 2);
-    onnx_ints(w->o, "strides", (const int64_t[]){stride, stride}, 2);
-    onnx_ints(w->o, "pads", (const int64_t[]){pad, pad, pad, pad}, 4);
+    onnx_ints(w->o, "kernel_shape", (const int64_t[]){g->kh, g->kw}, 2);
+    onnx_ints(w->o, "strides", (const int64_t[]){g->stride.h, g->stride.w}, 2);
+    onnx_ints(w->o, "pads", (const int64_t[]){g->pad.top, g->pad.left, g->pad.bottom, g->pad.right}, 4);
 }
 
 static nb_status put_conv(writer *w, const nb_node *n)
 {
     const nb_node *weight = nb_leaf_of(n, "weight"), *bias = nb_leaf_of(n, "bias");
-    const int32_t d = int_key(n, "dilation", 1), channels = nb_channels(&n->in[0]->out);
+    const nb_geom g = n->op->window(n);
     const char *in[3] = {in_name(w, n, 0)};
     NB_TRY(put_leaf(w, n, weight, true, &in[1]));
     if (bias)
         NB_TRY(put_leaf(w, n, bias, false, &in[2]));
     w->name[n->id] = onnx_add(w->o, "Conv", n->name, in, bias ? 3 : 2);
-    put_window(w, int_key(n, "kernel", 1), int_key(n, "stride", 1), int_key(n, "pad", 0));
-    onnx_ints(w->o, "dilations", (const int64_t[]){d, d}, 2);
-    onnx_int(w->o, "group", channels / weight->out.shape.d[3]);
+    put_window(w, &g);
+    onnx_ints(w->o, "dilations", (const int64_t[]){g.dilation.h, g.dilation.w}, 2);
+    onnx_int(w->o, "group", g.groups);
     return NB_OK;
 }
 
@@ -133,19 +127,23 @@ static nb_status put_relu(writer *w, const nb_node *n)
 static nb_status put_maxpool(writer *w, const nb_node *n)
 {
     const char *x = in_name(w, n, 0);
-    const int32_t kernel = int_key(n, "kernel", 1), stride = int_key(n, "stride", 0);
+    const nb_geom g = n->op->window(n);
     w->name[n->id] = onnx_add(w->o, "MaxPool", n->name, &x, 1);
-    put_window(w, kernel, stride ? stride : kernel, int_key(n, "pad", 0));
+    put_window(w, &g);
     return NB_OK;
 }
 
 static nb_status put_avgpool(writer *w, const nb_node *n)
 {
     const char *x = in_name(w, n, 0);
-    const int32_t kernel = int_key(n, "kernel", 0), stride = int_key(n, "stride", 0);
-    w->name[n->id] = onnx_add(w->o, kernel ? "AveragePool" : "GlobalAveragePool", n->name, &x, 1);
-    if (kernel)
-        put_window(w, kernel, stride ? stride : kernel, 0);
+    const nb_geom g = n->op->window(n);
+    const bool global = g.kh == g.h && g.kw == g.w && nb_geom_inside(&g);
+    w->name[n->id] = onnx_add(w->o, global ? "GlobalAveragePool" : "AveragePool", n->name, &x, 1);
+    if (!global)
+        put_window(w, &g);
+    if (!global && *(const bool *)nb_bound_key(n, "count_pad", NB_K_BOOL) &&
+        !*(const bool *)nb_bound_key(n, "ceil", NB_K_BOOL))
+        onnx_int(w->o, "count_include_pad", 1);
     return NB_OK;
 }
 

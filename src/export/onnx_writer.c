@@ -92,9 +92,9 @@ void onnx_clamp(onnx_writer *w, int32_t i, const char *unclamped)
 void onnx_window(onnx_writer *w, const nb_geom *g)
 {
     onnx_ints(w->o, "kernel_shape", (const int64_t[]){g->kh, g->kw}, 2);
-    onnx_ints(w->o, "strides", (const int64_t[]){g->stride, g->stride}, 2);
+    onnx_ints(w->o, "strides", (const int64_t[]){g->stride.h, g->stride.w}, 2);
     /* The engine drops what is left of the last stride; so does ONNX, by rounding down. */
-    onnx_ints(w->o, "pads", (const int64_t[]){g->pad, g->pad, g->pad, g->pad}, 4);
+    onnx_ints(w->o, "pads", (const int64_t[]){g->pad.top, g->pad.left, g->pad.bottom, g->pad.right}, 4);
 }
 
 #endif

@@ -41,6 +41,50 @@ static nb_status check_range(const onnx_net *n, const onnx_node *d, const char *
     return NB_OK;
 }
 
+nb_status onnx_window_check(const onnx_net *n, const onnx_node *d, const onnx_window *w, const onnx_window_limits *most)
+{
+    bool fits = true;
+    for (int32_t i = 0; i < 2; i++)
+        fits = fits && w->k[i] <= most->kernel && w->stride[i] <= most->stride && w->dilation[i] <= most->dilation;
+    for (int32_t i = 0; i < 4; i++)
+        fits = fits && w->pad[i] <= most->pad;
+    if (fits)
+        return NB_OK;
+    return onnx_fail(n, d, NB_E_UNSUPPORTED,
+                     "a window of %lldx%lld, strides %lld and %lld, dilations %lld and %lld, pads %lld %lld %lld %lld: "
+                     "must be at most %lldx%lld, %lld, %lld, %lld",
+                     (long long)w->k[0], (long long)w->k[1], (long long)w->stride[0], (long long)w->stride[1],
+                     (long long)w->dilation[0], (long long)w->dilation[1], (long long)w->pad[0], (long long)w->pad[1],
+                     (long long)w->pad[2], (long long)w->pad[3], (long long)most->kernel, (long long)most->kernel,
+                     (long long)most->stride, (long long)most->dilation, (long long)most->pad);
+}
+
+static void put_pair(onnx_net *n, int32_t layer, const char *key, const int64_t v[2])
+{
+    if (v[0] == v[1])
+        onnx_keys(n, layer, "%s: %d", key, (int)v[0]);
+    else
+        onnx_keys(n, layer, "%s: [%d, %d]", key, (int)v[0], (int)v[1]);
+}
+
+void onnx_window_keys(onnx_net *n, int32_t layer, const onnx_window *w, int64_t stride)
+{
+    const int64_t *p = w->pad;
+    const bool usual =
+        stride ? w->stride[0] == stride && w->stride[1] == stride : w->stride[0] == w->k[0] && w->stride[1] == w->k[1];
+    put_pair(n, layer, "kernel", w->k);
+    if (!usual)
+        put_pair(n, layer, "stride", w->stride);
+    if (p[0] != p[2] || p[1] != p[3])
+        onnx_keys(n, layer, "pad: [%d, %d, %d, %d]", (int)p[0], (int)p[1], (int)p[2], (int)p[3]);
+    else if (p[0] || p[1])
+        put_pair(n, layer, "pad", p);
+    if (w->dilation[0] != 1 || w->dilation[1] != 1)
+        put_pair(n, layer, "dilation", w->dilation);
+    if (w->ceil)
+        onnx_keys(n, layer, "ceil: yes");
+}
+
 nb_status onnx_window_read(const onnx_net *n, const onnx_node *d, const onnx_v_entry *v, const int64_t k[2],
                            onnx_window *out)
 {
@@ -69,9 +113,11 @@ nb_status onnx_window_read(const onnx_net *n, const onnx_node *d, const onnx_v_e
         if (span < 0)
             return onnx_fail(n, d, NB_E_FORMAT, "a %lldx%lld window does not fit into its %dx%d image",
                              (long long)w.k[0], (long long)w.k[1], v->h, v->w);
-        if (ceil_mode && span % w.stride[i])
-            return onnx_fail(n, d, NB_E_UNSUPPORTED, "ceil_mode: the last window reaches over the edge");
         w.out[i] = span / w.stride[i] + 1;
+        if (ceil_mode && span % w.stride[i] && w.out[i] * w.stride[i] < size[i] + w.pad[i]) { /* begins before it */
+            w.out[i]++;
+            w.ceil = true;
+        }
     }
     *out = w;
     return NB_OK;

@@ -148,7 +148,7 @@ static bool set_packing(nb_arena *a, const nb_estep *s, nb_sinfo *info)
 static nb_status keep_step(nb_intbuilder *b, nb_estep *s, nb_sinfo *info)
 {
     const bool conv = s->kind == NB_STEP_CONV;
-    const bool pool = s->kind == NB_STEP_MAXPOOL || s->kind == NB_STEP_AVGPOOL;
+    const bool pool = nb_step_has_geom(s->kind) && !conv;
     const int64_t table = s->kind == NB_STEP_TABLE ? (int64_t)b->tensors[s->out].c * 256 : 0;
     bool failed = false;
     for (int32_t k = s->n_in; k < NB_ENGINE_MAX_IN; k++)

@@ -10,7 +10,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-const char *const nb_step_names[NB_STEP_KINDS] = {"table", "conv", "add", "concat", "maxpool", "avgpool"};
+const char *const nb_step_names[NB_STEP_KINDS] = {"table",   "conv",    "add",           "concat",
+                                                  "maxpool", "avgpool", "avgpool_inside"};
 const char *const nb_etype_names[3] = {"u8", "s8", "s32"};
 
 static const char *name_of(const nb_intcheck *p, int32_t where)

@@ -32,11 +32,12 @@
  *   <conv>.mult, .shift    I32 [oc]                 both absent when the output is the plain int32 sum
  *   <add>.mult, .shift     I32 [2], [1]
  *   <concat>.mult, .shift  I32 [inputs], [inputs]
- *   <avgpool>.mult, .shift I32 [1], [1]
+ *   <avgpool>.mult, .shift I32 [1], [1] (avgpool_inside as well)
  *
  * __metadata__ (every value is a string):
  *   format       "nibble-int 1"; "nibble-int 2" when a layer has levels; "nibble-int 3" when weights are offsets or channels have
- *                levels of their own, or a tensor has 1 bit; "nibble-int 4" when weights are in blocks: the smallest that will do
+ *                levels of their own, or a tensor has 1 bit; "nibble-int 4" when weights are in blocks; "nibble-int 5" when
+ *                stride, pad or dilation is a list, or a mean has padding: the smallest that will do
  *   graph        JSON, see below
  *   classes      "10"
  *   class_names  JSON list of strings; absent when unknown
@@ -47,9 +48,10 @@
  *   T = {"name", "h", "w", "c", "type": "u8"|"s8"|"s32", "bits", "scale", "zero", "offset"}
  *       real = scale * (code - zero). offset: byte in the engine's arena, a multiple of 64; tensors alive at the same time
  *       do not overlap.
- *   S = {"kind": "table"|"conv"|"add"|"concat"|"maxpool"|"avgpool", "name", "in": [tensor...], "out": tensor, "lo", "hi"}
+ *   S = {"kind": "table"|"conv"|"add"|"concat"|"maxpool"|"avgpool"|"avgpool_inside", "name", "in": [tensor...], "out": tensor, "lo", "hi"}
  *       lo..hi: clamp of the output codes (fused relu included).
- *       conv and pools: "geom": {"h", "w", "c", "oh", "ow", "oc", "kh", "kw", "stride", "pad", "dilation", "groups"}
+ *       conv and pools: "geom": {"h", "w", "c", "oh", "ow", "oc", "kh", "kw", "stride", "pad", "dilation", "groups"};
+ *       stride and dilation are numbers, or [rows, columns] where these differ, pad is a number or [top, left, bottom, right]
  *       conv: "weight_bits", "packing"; with packing "block" alone: "block"
  * Steps stand in execution order; step 0 is the table and reads the pixels; the last step's output are the logits. The
  * arithmetic is in include/nibble/engine.h and src/kernels/rescale.h. Floats are written so that they read back exactly. */
@@ -99,6 +101,18 @@ static const char *packing_name(const nb_sinfo *info)
                                                 : nb_pack_name(info->weight_bits);
 }
 
+/* One number where all are equal, else a list. */
+static void put_numbers(nb_text *b, const char *name, const int32_t *v, int32_t n)
+{
+    bool equal = true;
+    for (int32_t i = 1; i < n; i++)
+        equal = equal && v[i] == v[0];
+    nb_text_printf(b, ",\"%s\":", name);
+    for (int32_t i = 0; i < (equal ? 1 : n); i++)
+        nb_text_printf(b, "%s%d", equal ? "" : i ? "," : "[", v[i]);
+    nb_text_add(b, equal ? "" : "]");
+}
+
 static void put_step(nb_text *b, const nb_intmodel *m, int32_t i)
 {
     const nb_estep *s = &m->e.steps[i];
@@ -112,8 +126,11 @@ static void put_step(nb_text *b, const nb_intmodel *m, int32_t i)
     if (nb_step_has_geom(s->kind)) {
         nb_text_printf(b, ",\"geom\":{\"h\":%d,\"w\":%d,\"c\":%d", g->h, g->w, g->c);
         nb_text_printf(b, ",\"oh\":%d,\"ow\":%d,\"oc\":%d", g->oh, g->ow, g->oc);
-        nb_text_printf(b, ",\"kh\":%d,\"kw\":%d,\"stride\":%d", g->kh, g->kw, g->stride);
-        nb_text_printf(b, ",\"pad\":%d,\"dilation\":%d,\"groups\":%d}", g->pad, g->dilation, g->groups);
+        nb_text_printf(b, ",\"kh\":%d,\"kw\":%d", g->kh, g->kw);
+        put_numbers(b, "stride", &g->stride.h, 2);
+        put_numbers(b, "pad", &g->pad.top, 4);
+        put_numbers(b, "dilation", &g->dilation.h, 2);
+        nb_text_printf(b, ",\"groups\":%d}", g->groups);
     }
     if (s->kind == NB_STEP_CONV)
         nb_text_printf(b, ",\"weight_bits\":%d,\"packing\":\"%s\"", m->steps[i].weight_bits,
@@ -153,8 +170,9 @@ static int version_of(const nb_intmodel *m)
 {
     int version = NB_INTFILE_PLAIN;
     for (int32_t i = 0; i < m->e.n_steps; i++) {
-        const int needed = nb_intfile_version(&m->steps[i]);
-        version = needed > version ? needed : version;
+        const int weights = nb_intfile_version(&m->steps[i]), window = nb_intfile_of_step(&m->e.steps[i]);
+        version = weights > version ? weights : version;
+        version = window > version ? window : version;
     }
     for (int32_t i = 0; i < m->e.n_tensors; i++)
         if (m->tensors[i].bits == 1 && version < NB_INTFILE_GRIDS)

@@ -14,7 +14,8 @@ enum {
     NB_INTFILE_LEVELS = 2,
     NB_INTFILE_GRIDS = 3,
     NB_INTFILE_BLOCKS = 4,
-    NB_INTFILE_VERSION = NB_INTFILE_BLOCKS
+    NB_INTFILE_WINDOWS = 5,
+    NB_INTFILE_VERSION = NB_INTFILE_WINDOWS
 };
 
 /* A step's weights as a stream of indices. */
@@ -41,9 +42,19 @@ static inline int nb_intfile_version(const nb_sinfo *info)
     return info->packing == NB_PACKING_LEVELS ? NB_INTFILE_LEVELS : NB_INTFILE_PLAIN;
 }
 
+/* The version that a step's window asks for: any whose rows and columns differ, and means that reach over the edge. */
+static inline int nb_intfile_of_step(const nb_estep *s)
+{
+    const nb_geom *g = &s->geom;
+    const bool mean = s->kind == NB_STEP_AVGPOOL_INSIDE || (s->kind == NB_STEP_AVGPOOL && !nb_geom_inside(g));
+    const bool even = g->stride.h == g->stride.w && g->dilation.h == g->dilation.w && g->pad.top == g->pad.left &&
+                      g->pad.top == g->pad.bottom && g->pad.top == g->pad.right;
+    return mean || !even ? NB_INTFILE_WINDOWS : NB_INTFILE_PLAIN;
+}
+
 static inline bool nb_step_has_geom(int32_t kind)
 {
-    return kind == NB_STEP_CONV || kind == NB_STEP_MAXPOOL || kind == NB_STEP_AVGPOOL;
+    return kind == NB_STEP_CONV || kind == NB_STEP_MAXPOOL || kind == NB_STEP_AVGPOOL || kind == NB_STEP_AVGPOOL_INSIDE;
 }
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/safetensors.h"
 #include "lower/intbuild.h"
 #include "lower/intcheck.h"
+#include "lower/intfile_json.h"
 #include "lower/pack.h"
 
 #include <cjson/cJSON.h>
@@ -39,14 +40,6 @@ typedef struct {
     int8_t *unpacked;   /* weights, when they cannot be used where they lie; freed with the step */
 } filed_step;
 
-/* Where a JSON object stands, for messages: "tensor 3", "step 5", "step 5 geom". */
-typedef struct {
-    reader *r;
-    const cJSON *json;
-    const char *what;
-    int32_t index;
-} object;
-
 static nb_status bad(const reader *r, const char *fmt, ...) NB_PRINTF(2, 3);
 static nb_status bad(const reader *r, const char *fmt, ...)
 {
@@ -58,65 +51,6 @@ static nb_status bad(const reader *r, const char *fmt, ...)
     return nb_fail(r->ctx, NB_E_FORMAT, "%s: %s", r->file, why);
 }
 
-/* ---- JSON fields; a field that fails leaves something harmless ---- */
-
-static nb_status expect_object(const object *o, int32_t n_keys)
-{
-    if (!cJSON_IsObject(o->json))
-        return bad(o->r, "graph: %s %d: must be an object", o->what, o->index);
-    if (cJSON_GetArraySize(o->json) != n_keys)
-        return bad(o->r, "graph: %s %d: has %d keys: must have %d", o->what, o->index, cJSON_GetArraySize(o->json),
-                   n_keys);
-    return NB_OK;
-}
-
-static nb_status get_double(const object *o, const char *key, double *out)
-{
-    const cJSON *v = cJSON_GetObjectItemCaseSensitive(o->json, key);
-    *out = 0;
-    if (!cJSON_IsNumber(v) || !isfinite(v->valuedouble))
-        return bad(o->r, "graph: %s %d: \"%s\" must be a number", o->what, o->index, key);
-    *out = v->valuedouble;
-    return NB_OK;
-}
-
-static nb_status whole(const object *o, const char *key, double v, double min, double max)
-{
-    if (!(v >= min && v <= max) || v != floor(v))
-        return bad(o->r, "graph: %s %d: %s: %.17g: must be a whole number in %.17g..%.17g", o->what, o->index, key, v,
-                   min, max);
-    return NB_OK;
-}
-
-static nb_status get_int(const object *o, const char *key, int32_t *out)
-{
-    double v;
-    NB_TRY(get_double(o, key, &v));
-    NB_TRY(whole(o, key, v, INT32_MIN, INT32_MAX));
-    *out = (int32_t)v;
-    return NB_OK;
-}
-
-static nb_status get_text(const object *o, const char *key, const char **out)
-{
-    const cJSON *v = cJSON_GetObjectItemCaseSensitive(o->json, key);
-    *out = "";
-    if (!cJSON_IsString(v))
-        return bad(o->r, "graph: %s %d: \"%s\" must be a string", o->what, o->index, key);
-    *out = v->valuestring;
-    return NB_OK;
-}
-
-static nb_status get_choice(const object *o, const char *key, const char *const *names, int32_t n, int32_t *out)
-{
-    const char *s;
-    NB_TRY(get_text(o, key, &s));
-    for (*out = 0; *out < n; ++*out)
-        if (strcmp(names[*out], s) == 0)
-            return NB_OK;
-    return bad(o->r, "graph: %s %d: %s: \"%.100s\" is unknown", o->what, o->index, key, s);
-}
-
 /* ---- the graph ---- */
 
 /* What was read so far is in files of this version, or a later one. */
@@ -125,27 +59,27 @@ static void needs(reader *r, int version)
     r->needed = version > r->needed ? version : r->needed;
 }
 
-static nb_status read_tensor(const object *o, nb_etensor *t, nb_tinfo *info)
+static nb_status read_tensor(reader *r, const nb_json *o, nb_etensor *t, nb_tinfo *info)
 {
     double scale;
     double offset;
-    NB_TRY(expect_object(o, 9));
-    NB_TRY(get_text(o, "name", &info->name));
-    NB_TRY(get_int(o, "h", &t->h));
-    NB_TRY(get_int(o, "w", &t->w));
-    NB_TRY(get_int(o, "c", &t->c));
-    NB_TRY(get_choice(o, "type", nb_etype_names, 3, &t->type));
-    NB_TRY(get_int(o, "bits", &info->bits));
-    NB_TRY(get_double(o, "scale", &scale));
-    NB_TRY(get_int(o, "zero", &t->zero));
-    NB_TRY(get_double(o, "offset", &offset));
-    NB_TRY(whole(o, "offset", offset, 0, 9007199254740992.0)); /* 2^53: beyond it a double skips integers */
+    NB_TRY(nb_json_expect(o, 9));
+    NB_TRY(nb_json_text(o, "name", &info->name));
+    NB_TRY(nb_json_int(o, "h", &t->h));
+    NB_TRY(nb_json_int(o, "w", &t->w));
+    NB_TRY(nb_json_int(o, "c", &t->c));
+    NB_TRY(nb_json_choice(o, "type", nb_etype_names, 3, &t->type));
+    NB_TRY(nb_json_int(o, "bits", &info->bits));
+    NB_TRY(nb_json_double(o, "scale", &scale));
+    NB_TRY(nb_json_int(o, "zero", &t->zero));
+    NB_TRY(nb_json_double(o, "offset", &offset));
+    NB_TRY(nb_json_whole(o, "offset", offset, 0, 9007199254740992.0)); /* 2^53: beyond it a double skips integers */
     if (scale < 0 || scale > FLT_MAX)
-        return bad(o->r, "graph: tensor %d: scale: %g: must be a positive float", o->index, scale);
-    if (info->bits == 1 && o->r->version < NB_INTFILE_GRIDS)
-        return bad(o->r, "graph: tensor %d: bits: 1: only format \"%s%d\" has it", o->index, NB_INTFILE_FAMILY,
+        return bad(r, "graph: tensor %d: scale: %g: must be a positive float", o->index, scale);
+    if (info->bits == 1 && r->version < NB_INTFILE_GRIDS)
+        return bad(r, "graph: tensor %d: bits: 1: only format \"%s%d\" has it", o->index, NB_INTFILE_FAMILY,
                    NB_INTFILE_GRIDS);
-    needs(o->r, info->bits == 1 ? NB_INTFILE_GRIDS : NB_INTFILE_PLAIN);
+    needs(r, info->bits == 1 ? NB_INTFILE_GRIDS : NB_INTFILE_PLAIN);
     info->scale = (float)scale;
     t->offset = (uint64_t)offset;
     return NB_OK;
@@ -160,44 +94,45 @@ static nb_status read_tensors(reader *r, const cJSON *list)
     int32_t index = -1;
     cJSON_ArrayForEach(item, list)
     {
-        const object o = {r, item, "tensor", index + 1};
+        const nb_json o = {r->ctx, r->file, item, "tensor", index + 1};
         nb_etensor t = {0};
         nb_tinfo info = {0};
-        NB_TRY(read_tensor(&o, &t, &info));
+        NB_TRY(read_tensor(r, &o, &t, &info));
         NB_TRY(nb_intbuilder_tensor(r->builder, &t, &info, &index));
     }
     return NB_OK;
 }
 
-static nb_status read_geom(const object *step, nb_geom *g)
+static nb_status read_geom(reader *r, const nb_json *step, nb_geom *g)
 {
-    const object o = {step->r, cJSON_GetObjectItemCaseSensitive(step->json, "geom"), "geom of step", step->index};
-    NB_TRY(expect_object(&o, 12));
-    NB_TRY(get_int(&o, "h", &g->h));
-    NB_TRY(get_int(&o, "w", &g->w));
-    NB_TRY(get_int(&o, "c", &g->c));
-    NB_TRY(get_int(&o, "oh", &g->oh));
-    NB_TRY(get_int(&o, "ow", &g->ow));
-    NB_TRY(get_int(&o, "oc", &g->oc));
-    NB_TRY(get_int(&o, "kh", &g->kh));
-    NB_TRY(get_int(&o, "kw", &g->kw));
-    NB_TRY(get_int(&o, "stride", &g->stride));
-    NB_TRY(get_int(&o, "pad", &g->pad));
-    NB_TRY(get_int(&o, "dilation", &g->dilation));
-    return get_int(&o, "groups", &g->groups);
+    const nb_json o = {r->ctx, r->file, cJSON_GetObjectItemCaseSensitive(step->json, "geom"), "geom of step",
+                       step->index};
+    NB_TRY(nb_json_expect(&o, 12));
+    NB_TRY(nb_json_int(&o, "h", &g->h));
+    NB_TRY(nb_json_int(&o, "w", &g->w));
+    NB_TRY(nb_json_int(&o, "c", &g->c));
+    NB_TRY(nb_json_int(&o, "oh", &g->oh));
+    NB_TRY(nb_json_int(&o, "ow", &g->ow));
+    NB_TRY(nb_json_int(&o, "oc", &g->oc));
+    NB_TRY(nb_json_int(&o, "kh", &g->kh));
+    NB_TRY(nb_json_int(&o, "kw", &g->kw));
+    NB_TRY(nb_json_ints(&o, "stride", &g->stride.h, 2));
+    NB_TRY(nb_json_ints(&o, "pad", &g->pad.top, 4));
+    NB_TRY(nb_json_ints(&o, "dilation", &g->dilation.h, 2));
+    return nb_json_int(&o, "groups", &g->groups);
 }
 
-static nb_status read_inputs(const object *o, nb_estep *s)
+static nb_status read_inputs(reader *r, const nb_json *o, nb_estep *s)
 {
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(o->json, "in");
     const cJSON *item;
     if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) > NB_ENGINE_MAX_IN)
-        return bad(o->r, "graph: step %d: \"in\" must be a list of at most %d", o->index, NB_ENGINE_MAX_IN);
+        return bad(r, "graph: step %d: \"in\" must be a list of at most %d", o->index, NB_ENGINE_MAX_IN);
     cJSON_ArrayForEach(item, list)
     {
         if (!cJSON_IsNumber(item))
-            return bad(o->r, "graph: step %d: \"in\" must hold numbers", o->index);
-        NB_TRY(whole(o, "in", item->valuedouble, 0, o->r->model->n_tensors - 1));
+            return bad(r, "graph: step %d: \"in\" must hold numbers", o->index);
+        NB_TRY(nb_json_whole(o, "in", item->valuedouble, 0, r->model->n_tensors - 1));
         s->in[s->n_in++] = (int32_t)item->valuedouble;
     }
     return NB_OK;
@@ -210,63 +145,67 @@ static bool has_block(const cJSON *step)
     return cJSON_IsString(packing) && strcmp(packing->valuestring, NB_PACK_BLOCKS) == 0;
 }
 
-static nb_status read_block(const object *o, nb_sinfo *s)
+static nb_status read_block(reader *r, const nb_json *o, nb_sinfo *s)
 {
     if (s->weight_bits < NB_PACK_MIN_BITS || s->weight_bits > NB_PACK_MAX_MANTISSA)
-        return bad(o->r, "graph: step %d: weight_bits: %d: must be 2..%d in blocks", o->index, s->weight_bits,
+        return bad(r, "graph: step %d: weight_bits: %d: must be 2..%d in blocks", o->index, s->weight_bits,
                    NB_PACK_MAX_MANTISSA);
-    NB_TRY(get_int(o, "block", &s->block));
+    NB_TRY(nb_json_int(o, "block", &s->block));
     if (s->block < 1)
-        return bad(o->r, "graph: step %d: block: %d: must be 1 or more", o->index, s->block);
+        return bad(r, "graph: step %d: block: %d: must be 1 or more", o->index, s->block);
     return NB_OK;
 }
 
-static nb_status read_packing(const object *o, filed_step *f)
+static nb_status read_packing(reader *r, const nb_json *o, filed_step *f)
 {
     nb_sinfo *s = &f->info;
     const char *packing;
-    NB_TRY(get_int(o, "weight_bits", &s->weight_bits));
-    NB_TRY(get_text(o, "packing", &packing));
+    NB_TRY(nb_json_int(o, "weight_bits", &s->weight_bits));
+    NB_TRY(nb_json_text(o, "packing", &packing));
     f->packing = strcmp(packing, NB_PACK_LEVELS) == 0   ? NB_PACKING_LEVELS
                  : strcmp(packing, NB_PACK_OFFSET) == 0 ? NB_PACKING_OFFSET
                  : strcmp(packing, NB_PACK_BLOCKS) == 0 ? NB_PACKING_BLOCKS
                                                         : NB_PACKING_CODES;
     const int asks = nb_intfile_version(&(nb_sinfo){.packing = f->packing});
-    if (asks > o->r->version)
-        return bad(o->r, "graph: step %d: packing: \"%s\": only format \"%s%d\" has it", o->index, packing,
+    if (asks > r->version)
+        return bad(r, "graph: step %d: packing: \"%s\": only format \"%s%d\" has it", o->index, packing,
                    NB_INTFILE_FAMILY, asks);
     if (f->packing == NB_PACKING_BLOCKS) {
-        needs(o->r, asks);
-        return read_block(o, s);
+        needs(r, asks);
+        return read_block(r, o, s);
     }
     if (f->packing != NB_PACKING_CODES && (s->weight_bits < 1 || s->weight_bits > NB_PACK_MAX_BITS))
-        return bad(o->r, "graph: step %d: weight_bits: %d: must be 1..8", o->index, s->weight_bits);
-    needs(o->r, asks);
+        return bad(r, "graph: step %d: weight_bits: %d: must be 1..8", o->index, s->weight_bits);
+    needs(r, asks);
     if (f->packing != NB_PACKING_CODES)
         return NB_OK;
     if (s->weight_bits < NB_PACK_MIN_BITS || s->weight_bits > NB_PACK_MAX_BITS)
-        return bad(o->r, "graph: step %d: weight_bits: %d: must be 2..8", o->index, s->weight_bits);
+        return bad(r, "graph: step %d: weight_bits: %d: must be 2..8", o->index, s->weight_bits);
     if (strcmp(packing, nb_pack_name(s->weight_bits)) != 0)
-        return bad(o->r, "graph: step %d: packing: \"%.100s\": must be \"%s\" for %d bits", o->index, packing,
+        return bad(r, "graph: step %d: packing: \"%.100s\": must be \"%s\" for %d bits", o->index, packing,
                    nb_pack_name(s->weight_bits), s->weight_bits);
     return NB_OK;
 }
 
-static nb_status read_fields(const object *o, filed_step *f)
+static nb_status read_fields(reader *r, const nb_json *o, filed_step *f)
 {
     nb_estep *s = &f->e;
     if (!cJSON_IsObject(o->json))
-        return bad(o->r, "graph: step %d: must be an object", o->index);
-    NB_TRY(get_choice(o, "kind", nb_step_names, NB_STEP_KINDS, &s->kind));
-    NB_TRY(expect_object(o, s->kind == NB_STEP_CONV ? 9 + has_block(o->json) : nb_step_has_geom(s->kind) ? 7 : 6));
-    NB_TRY(get_text(o, "name", &f->info.name));
-    NB_TRY(read_inputs(o, s));
-    NB_TRY(get_int(o, "out", &s->out));
-    NB_TRY(get_int(o, "lo", &s->lo));
-    NB_TRY(get_int(o, "hi", &s->hi));
+        return bad(r, "graph: step %d: must be an object", o->index);
+    NB_TRY(nb_json_choice(o, "kind", nb_step_names, NB_STEP_KINDS, &s->kind));
+    NB_TRY(nb_json_expect(o, s->kind == NB_STEP_CONV ? 9 + has_block(o->json) : nb_step_has_geom(s->kind) ? 7 : 6));
+    NB_TRY(nb_json_text(o, "name", &f->info.name));
+    NB_TRY(read_inputs(r, o, s));
+    NB_TRY(nb_json_int(o, "out", &s->out));
+    NB_TRY(nb_json_int(o, "lo", &s->lo));
+    NB_TRY(nb_json_int(o, "hi", &s->hi));
     if (nb_step_has_geom(s->kind))
-        NB_TRY(read_geom(o, &s->geom));
-    return s->kind == NB_STEP_CONV ? read_packing(o, f) : NB_OK;
+        NB_TRY(read_geom(r, o, &s->geom));
+    if (nb_intfile_of_step(s) > r->version)
+        return bad(r, "graph: step %d: its window: only format \"%s%d\" has it", o->index, NB_INTFILE_FAMILY,
+                   nb_intfile_of_step(s));
+    needs(r, nb_intfile_of_step(s));
+    return s->kind == NB_STEP_CONV ? read_packing(r, o, f) : NB_OK;
 }
 
 /* ---- arrays ---- */
@@ -468,9 +407,9 @@ static nb_status check_lows(const reader *r, int32_t step, const nb_sinfo *filed
 
 static nb_status read_step(reader *r, const cJSON *json, int32_t index)
 {
-    const object o = {r, json, "step", index};
+    const nb_json o = {r->ctx, r->file, json, "step", index};
     filed_step s = {0};
-    NB_TRY(read_fields(&o, &s));
+    NB_TRY(read_fields(r, &o, &s));
     NB_TRY(nb_intbuilder_shape(r->builder, &s.e, &s.info));
     nb_status st = get_arrays(r, &s);
     const nb_sinfo filed = s.info;
@@ -494,10 +433,12 @@ static nb_status read_graph(reader *r, const cJSON *graph)
     int32_t index = 0;
     cJSON_ArrayForEach(item, steps) NB_TRY(read_step(r, item, index++));
     if (r->version != r->needed)
-        return bad(r, "format \"%s%d\" is for layers with %s: there are none", NB_INTFILE_FAMILY, r->version,
-                   r->version == NB_INTFILE_LEVELS  ? "levels"
-                   : r->version == NB_INTFILE_GRIDS ? "offsets or levels of each channel, or tensors of 1 bit"
-                                                    : "blocks");
+        return bad(r, "format \"%s%d\" is for %s: there are none", NB_INTFILE_FAMILY, r->version,
+                   r->version == NB_INTFILE_LEVELS ? "layers with levels"
+                   : r->version == NB_INTFILE_GRIDS
+                       ? "layers with offsets or levels of each channel, or tensors of 1 bit"
+                   : r->version == NB_INTFILE_BLOCKS ? "layers with blocks"
+                                                     : "oblong windows and means with padding");
     if (r->used != nb_st_count(r->st))
         return bad(r, "%d tensors belong to no step", nb_st_count(r->st) - r->used);
     return NB_OK;

@@ -26,8 +26,8 @@ static int64_t sum_of(const nb_lval *v, const nb_lval *x, const int32_t *codes, 
     int64_t sum = 0;
     for (int64_t ky = 0; ky < g->kh; ky++)
         for (int64_t kx = 0; kx < g->kw; kx++, w += per_group) {
-            const int64_t y = oy * g->stride - g->pad + ky * g->dilation,
-                          col = ox * g->stride - g->pad + kx * g->dilation;
+            const int64_t y = oy * g->stride.h - g->pad.top + ky * g->dilation.h,
+                          col = ox * g->stride.w - g->pad.left + kx * g->dilation.w;
             if (y < 0 || y >= g->h || col < 0 || col >= g->w)
                 continue;
             const int32_t *from = codes + (y * g->w + col) * g->c + first;

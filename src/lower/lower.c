@@ -213,14 +213,15 @@ nb_status nb_lower_pool(nb_lowering *lo, const nb_node *n, nb_pool_kind kind, co
     y.t.w = geom->ow;
     y.viewed = false;
     NB_TRY(nb_intbuilder_tensor(lo->builder, &y.t, &y.info, &y.tensor));
-    nb_estep s = {.kind = kind == NB_POOL_MAX ? NB_STEP_MAXPOOL : NB_STEP_AVGPOOL, .n_in = 1};
+    static const nb_step_kind steps[] = {NB_STEP_MAXPOOL, NB_STEP_AVGPOOL, NB_STEP_AVGPOOL_INSIDE};
+    nb_estep s = {.kind = steps[kind], .n_in = 1};
     s.in[0] = x->tensor;
     s.out = y.tensor;
     s.lo = x->lo;
     s.hi = x->hi;
     s.geom = *geom;
     int32_t mult = 0, shift = 0;
-    if (kind == NB_POOL_AVG) {
+    if (kind != NB_POOL_MAX) {
         nb_avgpool_multiplier(geom->kh * geom->kw, &mult, &shift);
         s.mult = &mult;
         s.shift = &shift;

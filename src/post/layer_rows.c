@@ -21,30 +21,12 @@ enum {
 
 /* ---- what a layer is ---- */
 
-static int32_t key_of(const nb_node *n, const char *name)
-{
-    const int32_t *v = nb_bound_key(n, name, NB_K_INT);
-    NB_ASSERT(v);
-    return *v;
-}
-
 static nb_geom geom_of(const nb_node *mac)
 {
-    const nb_shape *x = &mac->in[0]->out.shape, *w = &mac->in[1]->out.shape, *y = &mac->out.shape;
-    if (y->ndim == 2)
+    const nb_shape *w = &mac->in[1]->out.shape;
+    if (mac->out.shape.ndim == 2)
         return nb_geom_pixels(1, 1, (int32_t)(nb_shape_count(w) / w->d[0]), w->d[0], 1);
-    return (nb_geom){.h = x->d[1],
-                     .w = x->d[2],
-                     .c = x->d[3],
-                     .oh = y->d[1],
-                     .ow = y->d[2],
-                     .oc = y->d[3],
-                     .kh = w->d[1],
-                     .kw = w->d[2],
-                     .stride = key_of(mac, "stride"),
-                     .pad = key_of(mac, "pad"),
-                     .dilation = key_of(mac, "dilation"),
-                     .groups = x->d[3] / w->d[3]};
+    return mac->op->window(mac);
 }
 
 /* Batch norms and one clamp belong to a layer, where nobody else reads what is between them. */
@@ -150,12 +132,12 @@ typedef struct {
 static void read_row(const job *j, const float *image, int32_t row, int32_t pixel)
 {
     const nb_geom *g = &j->l->geom;
-    const int32_t depth = g->c / g->groups, top = pixel / g->ow * g->stride - g->pad;
-    const int32_t left = pixel % g->ow * g->stride - g->pad;
+    const int32_t depth = g->c / g->groups, top = pixel / g->ow * g->stride.h - g->pad.top;
+    const int32_t left = pixel % g->ow * g->stride.w - g->pad.left;
     for (int32_t k = 0; k < g->groups; k++) {
         float *x = j->x + nb_adaround_input(&j->l->of, row, k);
         for (int32_t t = 0; t < g->kh * g->kw; t++, x += depth) {
-            const int32_t r = top + t / g->kw * g->dilation, c = left + t % g->kw * g->dilation;
+            const int32_t r = top + t / g->kw * g->dilation.h, c = left + t % g->kw * g->dilation.w;
             if (r < 0 || r >= g->h || c < 0 || c >= g->w)
                 memset(x, 0, (size_t)depth * sizeof *x);
             else

@@ -45,8 +45,10 @@ typedef struct {
 
 static bool pads(const nb_node *n)
 {
-    const int32_t *pad = nb_bound_key(n, "pad", NB_K_INT);
-    return pad && *pad > 0;
+    if (!n->op->window)
+        return false;
+    const nb_geom g = n->op->window(n);
+    return !nb_geom_inside(&g);
 }
 
 /* The batch norm behind the sink whose mean can take W c, if there is no bias. */

@@ -60,9 +60,9 @@ static nb_geom window(int32_t h, int32_t c, int32_t oh, int32_t oc, int32_t k, i
                      .oc = oc,
                      .kh = k,
                      .kw = k,
-                     .stride = stride,
-                     .pad = pad,
-                     .dilation = 1,
+                     .stride = {stride, stride},
+                     .pad = {pad, pad, pad, pad},
+                     .dilation = {1, 1},
                      .groups = 1};
 }
 

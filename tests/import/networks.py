@@ -113,13 +113,14 @@ class Chain(nn.Sequential):
 
 
 class Uneven(nn.Module):
-    """What has to be turned into our forms: normalisation first, windows that are not square, a matrix with a bias of its own."""
+    """Normalisation first, windows whose rows and columns differ in every way, pools that pad or reach over the edge, a matrix with
+    a bias of its own."""
 
     def __init__(self, classes=10):
         super().__init__()
         self.first = nn.BatchNorm2d(3)
         self.row = nn.Conv2d(3, 8, (1, 3), padding=(0, 1))
-        self.column = nn.Conv2d(8, 8, (5, 3), stride=2, padding=(2, 1), groups=4)
+        self.column = nn.Conv2d(8, 8, (5, 2), stride=(2, 1), padding=(2, 1), dilation=(1, 2), groups=4)
         self.norm = nn.BatchNorm2d(8, eps=1e-3)
         self.weight = nn.Parameter(torch.randn(8, classes))
         self.bias = nn.Parameter(torch.randn(classes))
@@ -127,7 +128,9 @@ class Uneven(nn.Module):
     def forward(self, x):
         x = F.relu(self.row(self.first(x)))
         x = self.column(x)
-        x = F.relu(self.norm(F.max_pool2d(x, 2)))
+        x = F.relu(self.norm(F.max_pool2d(x, (3, 2), (2, 2), (1, 0), ceil_mode=True)))
+        x = F.avg_pool2d(x, 3, 1, 1) + F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+        x = F.avg_pool2d(F.pad(x, (0, 0, 0, 0)), (2, 3), 2, ceil_mode=True)
         return torch.matmul(x.mean((2, 3)), self.weight) + self.bias
 
 

@@ -13,6 +13,7 @@ enum { MAX = 40 };
 typedef struct {
     ref_model *m;
     nb_rng r, of_levels; /* its own: everything else is the same with and without */
+    bool oblong;         /* rows and columns of windows differ, and means have padding */
 } maker;
 
 static int32_t pick(maker *k, int32_t lo, int32_t hi)
@@ -174,22 +175,26 @@ static void give_weights(maker *k, nb_estep *s)
 static int32_t add_conv(maker *k, int32_t in, int32_t same_shape)
 {
     const nb_etensor *x = &k->m->tensors[in];
-    nb_geom g = {.h = x->h, .w = x->w, .c = x->c, .dilation = 1, .stride = 1, .groups = 1};
+    nb_geom g = {.h = x->h, .w = x->w, .c = x->c, .dilation = {1, 1}, .stride = {1, 1}, .groups = 1};
     g.kh = g.kw = pick(k, 0, 1) ? 3 : 1;
-    g.pad = g.kh / 2;
+    g.pad = nb_sides_of(g.kh / 2);
     g.oc = same_shape ? x->c : pick(k, 1, 40);
     if (!same_shape) {
         g.kh = pick(k, 1, 4);
-        g.pad = pick(k, 0, 2);
-        g.stride = pick(k, 1, 2);
-        g.dilation = pick(k, 1, 2);
+        g.pad = nb_sides_of(pick(k, 0, 2));
+        g.stride = nb_hw_of(pick(k, 1, 2));
+        g.dilation = nb_hw_of(pick(k, 1, 2));
+        if (k->oblong) {
+            g.pad = (nb_sides){pick(k, 0, 2), pick(k, 0, 2), pick(k, 0, 2), pick(k, 0, 2)};
+            g.stride.w = pick(k, 1, 2);
+            g.dilation.w = pick(k, 1, 2);
+        }
     }
     if (pick(k, 0, 3) == 0) {
         g.groups = g.c;
         g.oc = same_shape ? g.c : g.c * pick(k, 1, 2);
     }
-    g.oh = nb_geom_out(g.h, g.kh, g.stride, g.pad, g.dilation);
-    g.ow = nb_geom_out(g.w, g.kw, g.stride, g.pad, g.dilation);
+    nb_geom_fit(&g);
     if (g.oh < 1 || g.ow < 1)
         return in;
     const int32_t out = new_tensor(k, g.oh, g.ow, g.oc, any_type(k));
@@ -204,23 +209,22 @@ static int32_t add_conv(maker *k, int32_t in, int32_t same_shape)
 static int32_t add_pool(maker *k, int32_t in)
 {
     const nb_etensor x = k->m->tensors[in];
-    const int32_t kind = pick(k, 0, 1) ? NB_STEP_MAXPOOL : NB_STEP_AVGPOOL;
-    nb_geom g = {.h = x.h,
-                 .w = x.w,
-                 .c = x.c,
-                 .oc = x.c,
-                 .kh = pick(k, 1, 3),
-                 .kw = pick(k, 1, 3),
-                 .stride = pick(k, 1, 2),
-                 .dilation = 1};
+    static const nb_step_kind kinds[] = {NB_STEP_MAXPOOL, NB_STEP_AVGPOOL, NB_STEP_AVGPOOL_INSIDE};
+    const nb_step_kind kind = kinds[pick(k, 0, k->oblong ? 2 : 1)];
+    nb_geom g = {.h = x.h, .w = x.w, .c = x.c, .oc = x.c, .kh = pick(k, 1, 3), .kw = pick(k, 1, 3), .dilation = {1, 1}};
     if (pick(k, 0, 3) == 0) { /* global */
         g.kh = x.h;
         g.kw = x.w;
     }
+    g.stride = nb_hw_of(pick(k, 1, 2));
     const int32_t smaller = g.kh < g.kw ? g.kh : g.kw;
-    g.pad = kind == NB_STEP_MAXPOOL && smaller > 1 ? pick(k, 0, smaller - 1) : 0;
-    g.oh = nb_geom_out(g.h, g.kh, g.stride, g.pad, 1);
-    g.ow = nb_geom_out(g.w, g.kw, g.stride, g.pad, 1);
+    if (kind == NB_STEP_MAXPOOL)
+        g.pad = nb_sides_of(pick(k, 0, smaller - 1));
+    if (k->oblong) {
+        g.stride.w = pick(k, 1, 2);
+        g.pad = (nb_sides){pick(k, 0, g.kh - 1), pick(k, 0, g.kw - 1), pick(k, 0, g.kh - 1), pick(k, 0, g.kw - 1)};
+    }
+    nb_geom_fit(&g);
     if (g.oh < 1 || g.ow < 1)
         return in;
     const int32_t out = new_tensor(k, g.oh, g.ow, g.oc, x.type);
@@ -230,7 +234,7 @@ static int32_t add_pool(maker *k, int32_t in)
     s->n_in = 1;
     s->in[0] = in;
     s->geom = g;
-    if (kind == NB_STEP_AVGPOOL)
+    if (kind != NB_STEP_MAXPOOL)
         give_rescales(k, s, 1, -log2(g.kh * g.kw));
     return out;
 }
@@ -288,8 +292,8 @@ static void add_head(maker *k, int32_t in)
                         .oc = k->m->tensors[out].c,
                         .kh = 1,
                         .kw = 1,
-                        .stride = 1,
-                        .dilation = 1,
+                        .stride = {1, 1},
+                        .dilation = {1, 1},
                         .groups = 1};
     give_weights(k, s);
     if (kind == 2) {
@@ -331,6 +335,7 @@ void ref_model_place(ref_model *m)
 ref_model *ref_model_random(uint64_t seed)
 {
     maker k = {.m = take(sizeof *k.m), .r = nb_rng_make(seed, 77), .of_levels = nb_rng_make(seed, 78)};
+    k.oblong = pick(&k, 0, 1);
     k.m->levels = take(MAX * sizeof *k.m->levels);
     k.m->tensors = take(MAX * sizeof *k.m->tensors);
     k.m->e.tensors = k.m->tensors;
@@ -394,8 +399,9 @@ ref_step_bytes ref_model_step_bytes(const nb_emodel *m, const nb_estep *s)
         b.weights = sane ? (int64_t)g->oc * g->kh * g->kw * (g->c / g->groups) : -1;
         b.bias = sane ? g->oc * (int64_t)sizeof(int32_t) : -1;
         b.mult = b.shift = raw ? 0 : b.bias;
-    } else if (s->kind == NB_STEP_ADD || s->kind == NB_STEP_CONCAT || s->kind == NB_STEP_AVGPOOL) {
-        const int32_t n = s->kind == NB_STEP_AVGPOOL ? 1 : s->n_in;
+    } else if (s->kind == NB_STEP_ADD || s->kind == NB_STEP_CONCAT || s->kind == NB_STEP_AVGPOOL ||
+               s->kind == NB_STEP_AVGPOOL_INSIDE) {
+        const int32_t n = s->kind == NB_STEP_ADD || s->kind == NB_STEP_CONCAT ? s->n_in : 1;
         b.mult = n > 0 && n <= NB_ENGINE_MAX_IN ? n * (int64_t)sizeof(int32_t) : -1;
         b.shift = s->kind == NB_STEP_ADD ? (int64_t)sizeof(int32_t) : b.mult;
     }

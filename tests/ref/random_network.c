@@ -3,6 +3,7 @@
 
 #include "base/rng.h"
 
+#include <nibble/geom.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -67,10 +68,49 @@ static void conv(writer *w)
     maybe_norm_and_relu(w);
 }
 
+/* Rows and columns each with a window, stride and padding of their own. */
+static void oblong(writer *w)
+{
+    nb_geom g = {.h = w->h, .w = w->w, .kh = pick(w, 1, 4), .kw = pick(w, 1, 4), .dilation = {1, 1}};
+    const bool deep = pick(w, 0, 3) == 0, same = pick(w, 0, 2) == 0;
+    const int32_t out = pick(w, 1, 20);
+    g.stride = (nb_hw){w->h > 6 ? pick(w, 1, 2) : 1, w->w > 6 ? pick(w, 1, 2) : 1};
+    g.dilation.w = g.kw <= 2 ? pick(w, 1, 2) : 1;
+    g.pad = (nb_sides){pick(w, 0, 2), pick(w, 0, 2), pick(w, 0, 2), pick(w, 0, 2)};
+    nb_geom_fit(&g);
+    if (!same && (g.oh < 2 || g.ow < 2))
+        return;
+    put(w, "  - %s: {", deep ? "dwconv2d" : "conv2d");
+    if (!deep)
+        put(w, "out: %d, ", out);
+    put(w, "kernel: [%d, %d], stride: [%d, %d], dilation: [%d, %d], ", g.kh, g.kw, g.stride.h, g.stride.w, g.dilation.h,
+        g.dilation.w);
+    if (same)
+        put(w, "pad: same}\n");
+    else
+        put(w, "pad: [%d, %d, %d, %d]}\n", g.pad.top, g.pad.left, g.pad.bottom, g.pad.right);
+    w->h = same ? (w->h - 1) / g.stride.h + 1 : g.oh;
+    w->w = same ? (w->w - 1) / g.stride.w + 1 : g.ow;
+    w->c = deep ? w->c : out;
+    maybe_norm_and_relu(w);
+}
+
 static void depthwise(writer *w)
 {
     put(w, "  - dwconv2d: {kernel: 3, pad: 1, bias: %s}\n", pick(w, 0, 1) ? "yes" : "no");
     maybe_norm_and_relu(w);
+}
+
+/* Means whose last windows reach over the edge, or that keep the size. */
+static void reaching_pool(writer *w)
+{
+    if (pick(w, 0, 1)) {
+        put(w, "  - avgpool: {kernel: 3, stride: 1, pad: same, count_pad: %s}\n", pick(w, 0, 1) ? "yes" : "no");
+        return;
+    }
+    put(w, "  - %s: {kernel: [2, 3], stride: 2, ceil: yes}\n", pick(w, 0, 1) ? "maxpool" : "avgpool");
+    w->h = (w->h - 1) / 2 + 1;
+    w->w = (w->w - 2) / 2 + 1;
 }
 
 static void pool(writer *w)
@@ -78,7 +118,9 @@ static void pool(writer *w)
     if (w->h < 4 || w->w < 4)
         return;
     int32_t pad = pick(w, 0, 1);
-    if (pick(w, 0, 1)) {
+    if (pick(w, 0, 2) == 0) {
+        reaching_pool(w);
+    } else if (pick(w, 0, 1)) {
         put(w, "  - maxpool: {kernel: 3, stride: 2, pad: %d}\n", pad);
         w->h = (w->h + 2 * pad - 3) / 2 + 1;
         w->w = (w->w + 2 * pad - 3) / 2 + 1;
@@ -233,7 +275,8 @@ static void write_network(writer *w, int32_t n_kinds, bool levels)
     conv(w);
     for (int32_t i = 0, n = pick(w, 1, 5); i < n; i++) {
         static void (*const kinds[])(writer *) = {conv, depthwise, pool, join, residual, crossed};
-        kinds[pick(w, 0, n_kinds - 1)](w);
+        const int32_t kind = pick(w, 0, n_kinds - 1);
+        (kind == 0 && pick(w, 0, 1) ? oblong : kinds[kind])(w);
     }
     rows(w);
     weight_rules(w, levels);

@@ -34,8 +34,8 @@ static void walk(const nb_geom *g, visit_fn *visit, double *out, const double *a
             for (int32_t oc = 0; oc < g->oc; oc++)
                 for (int32_t ky = 0; ky < g->kh; ky++)
                     for (int32_t kx = 0; kx < g->kw; kx++) {
-                        int32_t iy = oy * g->stride + ky * g->dilation - g->pad;
-                        int32_t ix = ox * g->stride + kx * g->dilation - g->pad;
+                        int32_t iy = oy * g->stride.h + ky * g->dilation.h - g->pad.top;
+                        int32_t ix = ox * g->stride.w + kx * g->dilation.w - g->pad.left;
                         if (iy < 0 || iy >= g->h || ix < 0 || ix >= g->w)
                             continue;
                         size_t y = ((size_t)oy * (size_t)g->ow + (size_t)ox) * (size_t)g->oc + (size_t)oc;

@@ -1,6 +1,7 @@
 /* ref_engine.c - a naive interpreter of integer models. */
 #include "ref/ref_engine.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,8 +40,8 @@ static void run_conv(const frame *f)
                 for (int64_t ky = 0; ky < g->kh; ky++)
                     for (int64_t kx = 0; kx < g->kw; kx++)
                         for (int64_t c = 0; c < cg; c++) {
-                            const int64_t iy = oy * g->stride + ky * g->dilation - g->pad,
-                                          ix = ox * g->stride + kx * g->dilation - g->pad;
+                            const int64_t iy = oy * g->stride.h + ky * g->dilation.h - g->pad.top,
+                                          ix = ox * g->stride.w + kx * g->dilation.w - g->pad.left;
                             int64_t x = f->in->zero;
                             if (iy >= 0 && ix >= 0 && iy < g->h && ix < g->w)
                                 x = f->x[(iy * g->w + ix) * g->c + oc / ocg * cg + c];
@@ -52,26 +53,40 @@ static void run_conv(const frame *f)
             }
 }
 
+/* sum / pixels with the multiplier in [2^30, 2^31) nearest to 1 / pixels; the step's own where the window is whole. */
+static int64_t mean_of(const frame *f, int64_t sum, int64_t pixels)
+{
+    if (pixels == (int64_t)f->s->geom.kh * f->s->geom.kw)
+        return round_shift(sum * f->s->mult[0], f->s->shift[0]);
+    int32_t shift = 30;
+    while (((int64_t)1 << (shift - 30)) < pixels)
+        shift++;
+    return round_shift(sum * llround(ldexp(1.0, shift) / (double)pixels), shift);
+}
+
 static void run_pool(const frame *f)
 {
     const nb_geom *g = &f->s->geom;
     for (int64_t oy = 0; oy < g->oh; oy++)
         for (int64_t ox = 0; ox < g->ow; ox++)
             for (int64_t c = 0; c < g->c; c++) {
-                int64_t sum = 0, most = INT64_MIN;
+                int64_t sum = 0, most = INT64_MIN, pixels = 0;
                 for (int64_t ky = 0; ky < g->kh; ky++)
                     for (int64_t kx = 0; kx < g->kw; kx++) {
-                        const int64_t iy = oy * g->stride + ky - g->pad, ix = ox * g->stride + kx - g->pad;
+                        const int64_t iy = oy * g->stride.h + ky - g->pad.top, ix = ox * g->stride.w + kx - g->pad.left;
                         if (iy < 0 || ix < 0 || iy >= g->h || ix >= g->w)
                             continue;
                         const int64_t v = f->x[(iy * g->w + ix) * g->c + c];
                         sum += v - f->in->zero;
+                        pixels++;
                         if (v > most)
                             most = v;
                     }
                 int64_t y = most;
                 if (f->s->kind == NB_STEP_AVGPOOL)
                     y = round_shift(sum * f->s->mult[0], f->s->shift[0]) + f->out->zero;
+                if (f->s->kind == NB_STEP_AVGPOOL_INSIDE)
+                    y = mean_of(f, sum, pixels) + f->out->zero;
                 f->y[(oy * g->ow + ox) * g->oc + c] = clamp(y, f->s);
             }
 }

@@ -23,17 +23,41 @@ double ref_attr(const nb_node *n, const char *key, double dflt)
     return dflt;
 }
 
+/* Two numbers for rows and columns, or four for sides; what is not there is dflt. */
+static void sizes(const nb_node *n, const char *key, int32_t dflt, int32_t *v, int32_t count)
+{
+    for (int32_t i = 0; i < count; i++)
+        v[i] = dflt;
+    for (const nb_key *k = n->op->keys; k && k->name; k++)
+        if (strcmp(k->name, key) == 0)
+            memcpy(v, (const unsigned char *)n->attr + k->offset, (size_t)count * sizeof *v);
+}
+
+/* Zeros before the first of `in` rows when there are as many windows as strides fit into them. */
+static int32_t same_before(int32_t in, int32_t out, int32_t k, int32_t stride, int32_t dilation)
+{
+    const int32_t all = (out - 1) * stride + (k - 1) * dilation + 1 - in;
+    return all > 0 ? all / 2 : 0;
+}
+
 static nb_geom window_of(const nb_node *n)
 {
     const nb_shape *x = &n->in[0]->out.shape, *y = &n->out.shape;
-    int32_t kernel = (int32_t)ref_attr(n, "kernel", 1), stride = (int32_t)ref_attr(n, "stride", 1);
+    int32_t kernel[2], stride[2], dilation[2], pad[4];
+    sizes(n, "kernel", 1, kernel, 2);
+    sizes(n, "stride", 1, stride, 2);
+    sizes(n, "dilation", 1, dilation, 2);
+    sizes(n, "pad", 0, pad, 4);
     bool global = ref_attr(n, "global", 0) != 0;
     nb_geom g = {.h = x->d[1], .w = x->d[2], .c = x->d[3], .oh = y->d[1], .ow = y->d[2], .oc = y->d[3]};
-    g.kh = global ? g.h : kernel;
-    g.kw = global ? g.w : kernel;
-    g.stride = stride ? stride : kernel ? kernel : 1;
-    g.pad = (int32_t)ref_attr(n, "pad", 0);
-    g.dilation = (int32_t)ref_attr(n, "dilation", 1);
+    g.kh = global ? g.h : kernel[0];
+    g.kw = global ? g.w : kernel[1];
+    g.stride.h = stride[0] ? stride[0] : g.kh;
+    g.stride.w = stride[1] ? stride[1] : g.kw;
+    g.dilation = (nb_hw){dilation[0], dilation[1]};
+    const bool same = pad[0] < 0;
+    g.pad.top = same ? same_before(g.h, g.oh, g.kh, g.stride.h, dilation[0]) : global ? 0 : pad[0];
+    g.pad.left = same ? same_before(g.w, g.ow, g.kw, g.stride.w, dilation[1]) : global ? 0 : pad[1];
     g.groups = (int32_t)ref_attr(n, "groups", 1);
     return g;
 }
@@ -84,30 +108,33 @@ static void ref_relu(double *y, const nb_node *n, const double *const *in)
         y[i] = fmin(fmax(in[0][i], 0), ref_attr(n, "cap", INFINITY));
 }
 
+enum { MAX, MEAN, MEAN_INSIDE };
+
 /* One output value of a pool; x is one image. */
-static double pool_at(const double *x, const nb_geom *g, int32_t oy, int32_t ox, int32_t c, bool is_max)
+static double pool_at(const double *x, const nb_geom *g, int32_t oy, int32_t ox, int32_t c, int32_t kind)
 {
-    double best = -INFINITY, sum = 0;
+    double best = -INFINITY, sum = 0, inside = 0;
     for (int32_t ky = 0; ky < g->kh; ky++)
         for (int32_t kx = 0; kx < g->kw; kx++) {
-            int32_t iy = oy * g->stride - g->pad + ky, ix = ox * g->stride - g->pad + kx;
+            int32_t iy = oy * g->stride.h - g->pad.top + ky, ix = ox * g->stride.w - g->pad.left + kx;
             if (iy < 0 || iy >= g->h || ix < 0 || ix >= g->w)
                 continue;
             double v = x[((int64_t)iy * g->w + ix) * g->c + c];
             best = fmax(best, v);
             sum += v;
+            inside++;
         }
-    return is_max ? best : sum / (g->kh * g->kw);
+    return kind == MAX ? best : sum / (kind == MEAN_INSIDE ? inside : g->kh * g->kw);
 }
 
-static void ref_pool(double *y, const nb_node *n, const double *const *in, bool is_max)
+static void ref_pool(double *y, const nb_node *n, const double *const *in, int32_t kind)
 {
     nb_geom g = window_of(n);
     for (int32_t i = 0; i < n->out.shape.d[0]; i++)
         for (int32_t oy = 0; oy < g.oh; oy++)
             for (int32_t ox = 0; ox < g.ow; ox++)
                 for (int32_t c = 0; c < g.c; c++)
-                    *y++ = pool_at(in[0] + (int64_t)i * g.h * g.w * g.c, &g, oy, ox, c, is_max);
+                    *y++ = pool_at(in[0] + (int64_t)i * g.h * g.w * g.c, &g, oy, ox, c, kind);
 }
 
 static void ref_concat(double *y, const nb_node *n, const double *const *in)
@@ -152,7 +179,10 @@ bool ref_layer_forward(double *y, const nb_node *n, const nb_run *r, const doubl
     else if (strcmp(op, "relu") == 0)
         ref_relu(y, n, in);
     else if (strcmp(op, "maxpool") == 0 || strcmp(op, "avgpool") == 0)
-        ref_pool(y, n, in, strcmp(op, "maxpool") == 0);
+        ref_pool(y, n, in,
+                 strcmp(op, "maxpool") == 0                               ? MAX
+                 : ref_attr(n, "count_pad", 1) && !ref_attr(n, "ceil", 0) ? MEAN
+                                                                          : MEAN_INSIDE);
     else if (strcmp(op, "add") == 0)
         for (int64_t i = 0; i < count; i++)
             y[i] = in[0][i] + in[1][i];

@@ -47,8 +47,8 @@ static void fill_arrays(ref_tiny *t, int32_t weight_bits)
 /* A square window on a square image. */
 static nb_geom window(int32_t size, int32_t c, int32_t oc, int32_t k, int32_t stride, int32_t pad, int32_t groups)
 {
-    const int32_t out = nb_geom_out(size, k, stride, pad, 1);
-    return (nb_geom){size, size, c, out, out, oc, k, k, stride, pad, 1, groups};
+    const int32_t out = nb_geom_out(size, k, stride, 2 * pad, 1);
+    return (nb_geom){size, size, c, out, out, oc, k, k, {stride, stride}, {1, 1}, {pad, pad, pad, pad}, groups};
 }
 
 static nb_estep step(nb_step_kind kind, int32_t in, int32_t out, int32_t lo, int32_t hi)

@@ -40,9 +40,9 @@ static nb_geom square(int32_t h, int32_t c, int32_t oh, int32_t oc, int32_t k, i
                      .oc = oc,
                      .kh = k,
                      .kw = k,
-                     .stride = stride,
-                     .pad = pad,
-                     .dilation = 1,
+                     .stride = {stride, stride},
+                     .pad = {pad, pad, pad, pad},
+                     .dilation = {1, 1},
                      .groups = 1};
 }
 
@@ -165,28 +165,28 @@ static void geometries_that_do_not_fit_are_named(void **state)
     HURT(F, m->s[F].geom.h = m->s[F].geom.w = 5);
     HURT(B, m->s[B].geom.c = 0);
     HURT(B, m->s[B].geom.oh = 3);
-    HURT(B, m->s[B].geom.stride = 0);
-    HURT(B, m->s[B].geom.stride = 2);
+    HURT(B, m->s[B].geom.stride.w = 0);
+    HURT(B, m->s[B].geom.stride = nb_hw_of(2));
     HURT(B, m->s[B].geom.kh = 0);
-    HURT(B, m->s[B].geom.pad = -1);
-    HURT(B, m->s[B].geom.pad = INT32_MAX);
-    HURT(B, m->s[B].geom.dilation = 0);
-    HURT(B, m->s[B].geom.dilation = INT32_MAX);
+    HURT(B, m->s[B].geom.pad.right = -1);
+    HURT(B, m->s[B].geom.pad.top = INT32_MAX);
+    HURT(B, m->s[B].geom.dilation.h = 0);
+    HURT(B, m->s[B].geom.dilation.w = INT32_MAX);
     HURT(B, m->s[B].geom.groups = 0);
     HURT(B, m->s[B].geom.groups = 3);
     HURT(B, m->s[B].geom.groups = INT32_MIN);
-    HURT(B, m->s[B].geom.kh = m->s[B].geom.kw = 5; m->s[B].geom.pad = 1);
+    HURT(B, m->s[B].geom.kh = m->s[B].geom.kw = 5; m->s[B].geom.pad = nb_sides_of(1));
     HURT(E, m->s[E].geom.oc = 3);
     HURT(E, m->s[E].geom.oc = m->t[E].c = 8; m->t[E].offset = 512; m->e.tensor_bytes = 1024);
-    HURT(E, m->s[E].geom.dilation = m->s[E].geom.pad = 2);
+    HURT(E, m->s[E].geom.dilation = nb_hw_of(2); m->s[E].geom.pad = nb_sides_of(2));
     HURT(E, m->s[E].geom = square(4, 4, 6, 4, 1, 1, 1); /* windows of padding alone */
          m->t[E].h = m->t[E].w = 6; m->t[E].offset = 512; m->e.tensor_bytes = 1024);
     HURT(E, m->s[E].geom = square(4, 4, 6, 4, 3, 1, 1); m->s[E].geom.kh = 1; m->s[E].geom.ow = m->t[E].w = 4;
          m->t[E].h = 6; m->t[E].offset = 512; m->e.tensor_bytes = 1024);
     HURT(E, m->s[E].geom = square(4, 4, 6, 4, 3, 1, 1); m->s[E].geom.kw = 1; m->s[E].geom.oh = m->t[E].h = 4;
          m->t[E].w = 6; m->t[E].offset = 512; m->e.tensor_bytes = 1024);
-    HURT(F, m->s[F].geom.pad = 1; m->s[F].geom.kh = m->s[F].geom.kw = 4); /* averages have no padding */
-    HURT(FINE, m->s[F].geom.groups = 7);                                  /* pools do not look at groups */
+    HURT(F, m->s[F].geom.pad.top = m->s[F].geom.kh; m->s[F].geom.oh++); /* a window of padding alone */
+    HURT(FINE, m->s[F].geom.groups = 7);                                /* pools do not look at groups */
 }
 
 static void tensors_of_wrong_shape_type_or_place_are_named(void **state)
@@ -337,10 +337,27 @@ static void mutate_array(nb_rng *r, const void *array, int64_t bytes)
 
 static void mutate_step(nb_rng *r, ref_model *m, nb_estep *s)
 {
-    int32_t *fields[] = {&s->kind,     &s->n_in,        &s->in[0],         &s->in[1],      &s->out,
-                         &s->lo,       &s->hi,          &s->geom.h,        &s->geom.w,     &s->geom.c,
-                         &s->geom.oh,  &s->geom.ow,     &s->geom.oc,       &s->geom.kh,    &s->geom.kw,
-                         &s->geom.pad, &s->geom.stride, &s->geom.dilation, &s->geom.groups};
+    int32_t *fields[] = {&s->kind,
+                         &s->n_in,
+                         &s->in[0],
+                         &s->in[1],
+                         &s->out,
+                         &s->lo,
+                         &s->hi,
+                         &s->geom.h,
+                         &s->geom.w,
+                         &s->geom.c,
+                         &s->geom.oh,
+                         &s->geom.ow,
+                         &s->geom.oc,
+                         &s->geom.kh,
+                         &s->geom.kw,
+                         &s->geom.pad.left,
+                         &s->geom.pad.bottom,
+                         &s->geom.stride.h,
+                         &s->geom.stride.w,
+                         &s->geom.dilation.w,
+                         &s->geom.groups};
     const int32_t n = (int32_t)(sizeof fields / sizeof *fields), i = pick(r, 0, n + 8);
     const ref_step_bytes b = ref_model_step_bytes(&m->e, s);
     if (i < n)

@@ -47,7 +47,7 @@ static nb_intmodel *linear_model(fixture *f, int32_t side, nb_etype type)
     s = (nb_estep){.kind = NB_STEP_CONV, .n_in = 1, .out = 1};
     s.lo = raw ? INT32_MIN : type == NB_EI_U8 ? 0 : -128;
     s.hi = raw ? INT32_MAX : type == NB_EI_U8 ? 255 : 127;
-    s.geom = (nb_geom){side, side, 1, 1, 1, CLASSES, side, side, 1, 0, 1, 1};
+    s.geom = (nb_geom){side, side, 1, 1, 1, CLASSES, side, side, {1, 1}, {1, 1}, {0, 0, 0, 0}, 1};
     s.weights = f->w;
     s.bias = f->bias;
     s.mult = raw ? NULL : mult;

@@ -15,18 +15,13 @@
 #include "base/rng.h"
 #include "kernels/float/fconv_plan.h"
 #include "ref/guard.h"
+#include "ref/random_window.h"
 #include "ref/ref_conv.h"
 #include <nibble/extend/tensor.h>
 
 static int32_t pick(nb_rng *r, int32_t lo, int32_t hi)
 {
     return lo + (int32_t)nb_rng_below(r, (uint32_t)(hi - lo + 1));
-}
-
-static void set_outputs(nb_geom *g)
-{
-    g->oh = nb_geom_out(g->h, g->kh, g->stride, g->pad, g->dilation);
-    g->ow = nb_geom_out(g->w, g->kw, g->stride, g->pad, g->dilation);
 }
 
 static nb_geom geom_of(int32_t size, int32_t c, int32_t oc, int32_t k, int32_t stride, int32_t groups)
@@ -37,11 +32,11 @@ static nb_geom geom_of(int32_t size, int32_t c, int32_t oc, int32_t k, int32_t s
                  .oc = oc,
                  .kh = k,
                  .kw = k,
-                 .stride = stride,
-                 .pad = k / 2,
-                 .dilation = 1,
+                 .stride = {stride, stride},
+                 .pad = {k / 2, k / 2, k / 2, k / 2},
+                 .dilation = {1, 1},
                  .groups = groups};
-    set_outputs(&g);
+    nb_geom_fit(&g);
     return g;
 }
 
@@ -49,9 +44,7 @@ static nb_geom random_geom(nb_rng *r)
 {
     for (;;) {
         nb_geom g = {.h = pick(r, 1, 14), .w = pick(r, 1, 14), .kh = pick(r, 1, 5), .kw = pick(r, 1, 5)};
-        g.stride = pick(r, 1, 4);
-        g.pad = pick(r, 0, 4);
-        g.dilation = pick(r, 0, 3) ? 1 : pick(r, 2, 3);
+        ref_random_window(&g, r, 4, 4);
         switch (pick(r, 0, 3)) {
         case 0: /* depthwise */
             g.groups = g.c = g.oc = pick(r, 1, 70);
@@ -66,7 +59,7 @@ static nb_geom random_geom(nb_rng *r)
             g.c = pick(r, 1, 70);
             g.oc = pick(r, 1, 70);
         }
-        set_outputs(&g);
+        nb_geom_fit(&g);
         if (g.oh >= 1 && g.ow >= 1 && (int64_t)g.oh * g.ow * g.oc * g.kh * g.kw * (g.c / g.groups) < 1000000)
             return g;
     }
@@ -280,11 +273,17 @@ static void every_size_of_a_depthwise_3x3_works(void **state)
     for (int32_t n = 1; n <= 21;
          n += SIZE_STEP) /* whole tiles of 8 and of 4, and what is left; bands of several rows and of one */
         for (int32_t stride = 1; stride <= 2; stride++) {
-            nb_geom g = {.h = n, .w = pick(&r, 1, 40), .kh = 3, .kw = 3, .stride = stride, .pad = 1, .dilation = 1};
+            nb_geom g = {.h = n,
+                         .w = pick(&r, 1, 40),
+                         .kh = 3,
+                         .kw = 3,
+                         .stride = {stride, stride},
+                         .pad = {1, 1, 1, 1},
+                         .dilation = {1, 1}};
             g.c = g.oc = g.groups = pick(&r, 2, 40);
             if (n % 2)
                 g.w = n, g.h = pick(&r, 1, 20);
-            set_outputs(&g);
+            nb_geom_fit(&g);
             check_geom(&r, &g, dtype[n % 3]);
         }
 }
@@ -352,8 +351,9 @@ static void every_count_of_pixels_works(void **state)
     (void)state;
     nb_rng r = nb_rng_make(3, 1);
     for (int32_t n = 1; n <= 30; n++) { /* also how linear layers look: 1 x rows, kernel 1 */
-        nb_geom g = {.h = 1, .w = n, .c = 20, .oc = 10, .kh = 1, .kw = 1, .stride = 1, .dilation = 1, .groups = 1};
-        set_outputs(&g);
+        nb_geom g = {
+            .h = 1, .w = n, .c = 20, .oc = 10, .kh = 1, .kw = 1, .stride = {1, 1}, .dilation = {1, 1}, .groups = 1};
+        nb_geom_fit(&g);
         check_geom(&r, &g, NB_F32);
     }
 }
@@ -365,8 +365,8 @@ static void input_pixels_that_no_window_reads_get_no_gradient(void **state)
     nb_geom g = geom_of(9, 3, 5, 1, 4, 1);
     check_geom(&r, &g, NB_F32);
     nb_geom cut = geom_of(8, 3, 5, 2, 3, 1); /* the last row and column are out of reach */
-    cut.pad = 0;
-    set_outputs(&cut);
+    cut.pad = nb_sides_of(0);
+    nb_geom_fit(&cut);
     check_geom(&r, &cut, NB_U8);
 }
 
@@ -375,8 +375,8 @@ static void padding_may_exceed_the_image(void **state)
     (void)state;
     nb_rng r = nb_rng_make(5, 1);
     nb_geom g = geom_of(2, 4, 6, 3, 2, 1);
-    g.pad = 5;
-    set_outputs(&g);
+    g.pad = nb_sides_of(5);
+    nb_geom_fit(&g);
     check_geom(&r, &g, NB_S8);
 }
 
@@ -390,8 +390,8 @@ static float *linear(const float *x, const float *w, int32_t rows, bool grad)
                        .oc = 21,
                        .kh = 1,
                        .kw = 1,
-                       .stride = 1,
-                       .dilation = 1,
+                       .stride = {1, 1},
+                       .dilation = {1, 1},
                        .groups = 1};
     size_t bytes;
     assert_true(nb_fconv_plan_bytes(&g, &bytes));
@@ -443,12 +443,12 @@ static void geometries_that_make_no_sense_or_are_too_large_are_refused(void **st
         bad[i] = ok;
     bad[0].oh = 0;
     bad[1].groups = 3;
-    bad[2].stride = 0;
+    bad[2].stride.w = 0;
     bad[3].oh = 9; /* a window outside the padded image */
-    bad[4].pad = INT32_MAX;
+    bad[4].pad.right = INT32_MAX;
     bad[5].h = bad[5].w = bad[5].oh = bad[5].ow = 40000;
     bad[6].c = INT32_MAX;
-    bad[7].dilation = INT32_MAX;
+    bad[7].dilation.h = INT32_MAX;
     for (int i = 0; i < 8; i++)
         assert_false(nb_fconv_plan_bytes(&bad[i], &bytes));
 }

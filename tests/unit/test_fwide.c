@@ -14,6 +14,7 @@
 #include "kernels/float/fblas.h"
 #include "kernels/float/fwide.h"
 #include "ref/guard.h"
+#include "ref/random_window.h"
 #include "ref/ref_conv.h"
 #include <nibble/extend/tensor.h>
 
@@ -55,17 +56,15 @@ static void open_work(work *k, nb_rng *r)
                        .c = pick(r, 1, 20),
                        .oc = pick(r, 1, 20),
                        .kh = pick(r, 1, 4),
-                       .stride = pick(r, 1, 3),
-                       .pad = pick(r, 0, 3),
-                       .dilation = pick(r, 1, 3),
                        .groups = 1};
         g->kw = pick(r, 1, 4);
+        ref_random_window(g, r, 3, 3);
         if (pick(r, 0, 3) == 0) { /* the input is the matrix */
-            g->kh = g->kw = g->stride = 1;
-            g->pad = 0;
+            g->kh = g->kw = 1;
+            g->stride = nb_hw_of(1);
+            g->pad = nb_sides_of(0);
         }
-        g->oh = nb_geom_out(g->h, g->kh, g->stride, g->pad, g->dilation);
-        g->ow = nb_geom_out(g->w, g->kw, g->stride, g->pad, g->dilation);
+        nb_geom_fit(g);
     } while (g->oh < 1 || g->ow < 1);
     k->images = pick(r, 1, 4);
     k->x_len = (size_t)(g->h * g->w * g->c);
@@ -210,9 +209,9 @@ static nb_geom square(int32_t size, int32_t c, int32_t oc, int32_t k)
                      .oc = oc,
                      .kh = k,
                      .kw = k,
-                     .stride = 1,
-                     .pad = k / 2,
-                     .dilation = 1,
+                     .stride = {1, 1},
+                     .pad = {k / 2, k / 2, k / 2, k / 2},
+                     .dilation = {1, 1},
                      .groups = 1};
 }
 

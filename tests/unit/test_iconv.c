@@ -15,6 +15,7 @@
 #include "kernels/integer/iconv_isa.h"
 #include "kernels/rescale.h"
 #include "ref/guard.h"
+#include "ref/random_window.h"
 #include "ref/ref_iconv.h"
 
 enum { MAX_METHODS = 8 };
@@ -31,10 +32,17 @@ static const nb_iconv_method *const *methods_of(const nb_variant *v)
 
 static nb_geom geom_of(int32_t h, int32_t w, int32_t c, int32_t oc, int32_t k, int32_t stride, int32_t pad)
 {
-    nb_geom g = {
-        .h = h, .w = w, .c = c, .oc = oc, .kh = k, .kw = k, .stride = stride, .pad = pad, .dilation = 1, .groups = 1};
-    g.oh = nb_geom_out(h, k, stride, pad, 1);
-    g.ow = nb_geom_out(w, k, stride, pad, 1);
+    nb_geom g = {.h = h,
+                 .w = w,
+                 .c = c,
+                 .oc = oc,
+                 .kh = k,
+                 .kw = k,
+                 .stride = {stride, stride},
+                 .pad = {pad, pad, pad, pad},
+                 .dilation = {1, 1},
+                 .groups = 1};
+    nb_geom_fit(&g);
     return g;
 }
 
@@ -42,19 +50,18 @@ static nb_geom random_geom(nb_rng *r)
 {
     for (;;) {
         nb_geom g = {.h = pick(r, 1, 14), .w = pick(r, 1, 14), .kh = pick(r, 1, 5), .kw = pick(r, 1, 5)};
-        g.stride = pick(r, 1, 3);
-        g.pad = pick(r, 0, 3);
-        g.dilation = pick(r, 0, 3) ? 1 : pick(r, 2, 3);
+        ref_random_window(&g, r, 3, 3);
         switch (pick(r, 0, 5)) {
         case 5: /* what depthwise3 is for */
             g.kh = g.kw = 3;
-            g.stride = pick(r, 1, 2);
-            g.dilation = 1;
+            g.stride = nb_hw_of(pick(r, 1, 2));
+            g.dilation = nb_hw_of(1);
             g.groups = g.c = g.oc = 8 * pick(r, 1, 5);
             break;
         case 4: /* what the Winograd transform is for */
             g.kh = g.kw = 3;
-            g.stride = g.dilation = g.groups = 1;
+            g.stride = g.dilation = nb_hw_of(1);
+            g.groups = 1;
             g.c = 16 * pick(r, 1, 3);
             g.oc = 16 * pick(r, 1, 3);
             break;
@@ -71,8 +78,7 @@ static nb_geom random_geom(nb_rng *r)
             g.c = pick(r, 1, 36);
             g.oc = pick(r, 1, 50);
         }
-        g.oh = nb_geom_out(g.h, g.kh, g.stride, g.pad, g.dilation);
-        g.ow = nb_geom_out(g.w, g.kw, g.stride, g.pad, g.dilation);
+        nb_geom_fit(&g);
         if (g.oh > 0 && g.ow > 0)
             return g;
     }
@@ -332,13 +338,13 @@ static void geometries_that_are_none_or_too_large_are_refused(void **state)
     bad[2].ow = 7;
     bad[3].groups = 4; /* does not divide oc */
     bad[4].groups = 0;
-    bad[5].stride = 0;
-    bad[6].dilation = 0;
+    bad[5].stride.h = 0;
+    bad[6].dilation.w = 0;
     bad[7].kh = 0;
-    bad[8].pad = -1;
+    bad[8].pad.bottom = -1;
     bad[9].c = -4;
-    bad[10].pad = INT32_MAX;
-    bad[11].dilation = INT32_MAX;
+    bad[10].pad.left = INT32_MAX;
+    bad[11].dilation.h = INT32_MAX;
     bad[12] = geom_of(1 << 20, 1 << 20, 1, 1, 1, 1, 0);
     bad[13] = geom_of(1, 1, 1 << 20, 1 << 20, 1, 1, 0);
     for (size_t i = 0; i < 14; i++)

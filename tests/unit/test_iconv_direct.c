@@ -42,9 +42,9 @@ static nb_geom geom(void)
                      .oc = 1,
                      .kh = 1,
                      .kw = 2,
-                     .stride = 1,
-                     .pad = 1,
-                     .dilation = 1,
+                     .stride = {1, 1},
+                     .pad = {1, 1, 1, 1},
+                     .dilation = {1, 1},
                      .groups = 1};
 }
 
@@ -127,8 +127,17 @@ static void depthwise3_gets_bytes_and_its_five_pairs(void **state)
     nb_iconv_isa isa = nb_iconv_scalar;
     isa.depthwise3 = look;
     const nb_variant looking = {.name = "look", .kernels = &isa};
-    const nb_geom g = {
-        .h = 3, .w = 3, .c = 8, .oh = 1, .ow = 1, .oc = 8, .kh = 3, .kw = 3, .stride = 1, .dilation = 1, .groups = 8};
+    const nb_geom g = {.h = 3,
+                       .w = 3,
+                       .c = 8,
+                       .oh = 1,
+                       .ow = 1,
+                       .oc = 8,
+                       .kh = 3,
+                       .kw = 3,
+                       .stride = {1, 1},
+                       .dilation = {1, 1},
+                       .groups = 8};
     void *packed = aligned_alloc(64, nb_iconv_direct_packed_bytes(&g, NB_ICONV_BYTES)),
          *scratch = aligned_alloc(64, nb_iconv_direct_scratch_bytes(&g, NB_ICONV_BYTES));
     assert_true(packed && scratch);

@@ -23,9 +23,9 @@ static nb_geom geom_of(int32_t h, int32_t w, int32_t c, int32_t oc, int32_t pad)
                      .ow = w + 2 * pad - 2,
                      .kh = 3,
                      .kw = 3,
-                     .stride = 1,
-                     .pad = pad,
-                     .dilation = 1,
+                     .stride = {1, 1},
+                     .pad = {pad, pad, pad, pad},
+                     .dilation = {1, 1},
                      .groups = 1};
 }
 

@@ -96,12 +96,12 @@ BEND(pool_to_s32, t->tensors[2].type = NB_EI_S32; t->tinfo[2].bits = 32; t->tens
 BEND(clamp_off_grid, t->steps[3].hi = 8)
 BEND(clamp_empty, t->steps[3].lo = 7; t->steps[3].hi = 6)
 BEND(window_zero, t->steps[1].geom.kh = 0)
-BEND(window_absurd, t->steps[1].geom.dilation = 2000000000)
+BEND(window_absurd, t->steps[1].geom.dilation.h = 2000000000)
 BEND(output_size, t->steps[1].geom.oh = 4)
-BEND(output_not_window, t->steps[1].geom.pad = 0)
+BEND(output_not_window, t->steps[1].geom.pad = nb_sides_of(0))
 BEND(pool_channels, t->steps[2].geom.oc = 1; t->steps[2].geom.oh = 3)
-BEND(pool_padding, t->steps[2].geom.pad = 2)
-BEND(mean_padding, t->steps[7].geom.pad = 1; t->steps[7].geom.kh = t->steps[7].geom.kw = 4)
+BEND(pool_padding, t->steps[2].geom.pad = nb_sides_of(2))
+BEND(mean_padding, t->steps[7].geom.pad.left = t->steps[7].geom.kw)
 BEND(pool_grid, t->tensors[2].zero = 4)
 BEND(groups, t->steps[1].geom.groups = 3)
 BEND(geom_input, t->steps[1].geom.c = 1)
@@ -181,7 +181,7 @@ static const fault faults[] = {
     {zero_scale, "scale: 0:"},
     {denormal_scale, "must be a positive normal number"},
     {zero_off_grid, "tensor 3 \"dw.fq\": zero point 8"},
-    {step_kind, "kind 6: must be 0..5"},
+    {step_kind, "kind 7: must be 0..6"},
     {too_many_inputs, "conv step 1 \"c1\": 2 inputs: must be 1..1"},
     {input_index, "conv step 1 \"c1\": tensor 9: there are 9"},
     {output_index, "conv step 1 \"c1\": tensor -1: there are 9"},
@@ -201,7 +201,7 @@ static const fault faults[] = {
     {output_not_window, "output 5x5: the window gives 3x3 on 5x5"},
     {pool_channels, "writes 3x2x1"},
     {pool_padding, "window gives 4x4"},
-    {mean_padding, "pad: 1: must be 0 for avgpool"},
+    {mean_padding, "output 1x1: the window gives 1x3"},
     {pool_grid, "a maximum keeps its grid"},
     {groups, "groups: 3: must divide 2 input and 3 output channels"},
     {geom_input, "reads 5x5x1, but \"in.fq\" is 5x5x2"},

@@ -111,7 +111,9 @@ static nb_status parse_edited(sandbox *s, const file *f, const char *from, const
 static const struct {
     const char *from, *to, *sentence;
 } edits[] = {
-    {"nibble-int 1", "nibble-int 5", "written by a newer Nibble (format \"nibble-int 5\""},
+    {"nibble-int 1", "nibble-int 6", "written by a newer Nibble (format \"nibble-int 6\""},
+    {"nibble-int 1", "nibble-int 5",
+     "format \"nibble-int 5\" is for oblong windows and means with padding: there are none"},
     {"nibble-int 1", "nibble-int 4", "format \"nibble-int 4\" is for layers with blocks: there are none"},
     {"nibble-int 1", "nibble-int 3",
      "format \"nibble-int 3\" is for layers with offsets or levels of each channel, or tensors of 1 bit: there are "
@@ -169,6 +171,11 @@ static const struct {
     {Q("oc") ":3", Q("oc") ":2147483647", "channels: 2147483647"},
     {Q("groups") ":1", Q("groups") ":0", "groups: 0"},
     {Q("stride") ":1", Q("stride") ":0", "stride 0"},
+    {Q("stride") ":1", Q("stride") ":[1,2]", "step 1: its window: only format \"nibble-int 5\" has it"},
+    {Q("stride") ":1", Q("stride") ":[1]", "geom of step 1: \"stride\" has 1 numbers, not 2"},
+    {Q("pad") ":1", Q("pad") ":[1,1,1,1,1]", "geom of step 1: \"pad\" must be a number or 4 of them"},
+    {Q("pad") ":1", Q("pad") ":[1,true,1,1]", "geom of step 1: \"pad\" must be a number or 4 of them"},
+    {Q("pad") ":1", Q("pad") ":[1,0.5,1,1]", "geom of step 1: pad: 0.5: must be a whole number"},
     {Q("weight_bits") ":4", Q("weight_bits") ":9", "weight_bits: 9: must be 2..8"},
     {Q("weight_bits") ":4", Q("weight_bits") ":2", "packing: \"s4\": must be \"s2\" for 2 bits"},
     {Q("weight_bits") ":4", Q("weight_bits") ":3", "must be -3..3 (3 bits)"},

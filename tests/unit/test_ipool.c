@@ -55,44 +55,50 @@ static nb_regrid random_regrid(nb_rng *r)
 static nb_geom random_pool(nb_rng *r, int32_t max_pad)
 {
     for (;;) {
-        nb_geom g = {
-            .h = pick(r, 1, 9), .w = pick(r, 1, 9), .kh = pick(r, 1, 4), .kw = pick(r, 1, 4), .stride = pick(r, 1, 3)};
-        g.dilation = 1;
+        nb_geom g = {.h = pick(r, 1, 9),
+                     .w = pick(r, 1, 9),
+                     .kh = pick(r, 1, 4),
+                     .kw = pick(r, 1, 4),
+                     .stride = {pick(r, 1, 3), pick(r, 1, 3)}};
+        g.dilation = nb_hw_of(1);
         g.c = g.oc = pick(r, 1, 2) == 1 ? pick(r, 1, 10) : pick(r, 60, 140);
-        g.pad = pick(r, 0, max_pad);
-        g.oh = nb_geom_out(g.h, g.kh, g.stride, g.pad, 1);
-        g.ow = nb_geom_out(g.w, g.kw, g.stride, g.pad, 1);
-        if (g.pad < g.kh && g.pad < g.kw && g.oh > 0 && g.ow > 0)
+        g.pad = (nb_sides){pick(r, 0, max_pad), pick(r, 0, max_pad), pick(r, 0, max_pad), pick(r, 0, max_pad)};
+        nb_geom_fit(&g);
+        if (g.oh > 0 && g.ow > 0 && nb_pool_touches(&g))
             return g;
     }
 }
 
-/* Largest code (kind 0) or sum of codes - zero (kind 1) of the window of output (oy, ox), channel c. */
+enum { MAX, MEAN, MEAN_INSIDE };
+
+/* Largest code or sum of codes - zero of the window of output (oy, ox), channel c; its pixels of the image. */
 static int64_t window(const nb_geom *g, const uint8_t *x, int32_t is_signed, int32_t zero, int32_t kind, int32_t oy,
-                      int32_t ox, int32_t c)
+                      int32_t ox, int32_t c, int32_t *pixels)
 {
     int64_t sum = 0, most = -1000;
-    for (int32_t iy = oy * g->stride - g->pad; iy < oy * g->stride - g->pad + g->kh; iy++)
-        for (int32_t ix = ox * g->stride - g->pad; ix < ox * g->stride - g->pad + g->kw; ix++) {
+    *pixels = 0;
+    for (int32_t iy = oy * g->stride.h - g->pad.top; iy < oy * g->stride.h - g->pad.top + g->kh; iy++)
+        for (int32_t ix = ox * g->stride.w - g->pad.left; ix < ox * g->stride.w - g->pad.left + g->kw; ix++) {
             if (iy < 0 || iy >= g->h || ix < 0 || ix >= g->w)
                 continue;
             const int32_t v = code(x[(iy * g->w + ix) * g->c + c], is_signed);
             sum += v - zero;
+            ++*pixels;
             most = v > most ? v : most;
         }
-    return kind ? sum : most;
+    return kind == MAX ? most : sum;
 }
 
-static void compare_pool(nb_rng *r, int32_t average)
+static void compare_pool(nb_rng *r, int32_t kind)
 {
-    const nb_geom g = random_pool(r, average ? 0 : 3);
+    const nb_geom g = random_pool(r, 3);
     const ref_guard_side side = pick(r, 0, 1) ? GUARD_BEGIN : GUARD_END;
     ref_guard x = ref_guard_alloc((size_t)(g.h * g.w * g.c), side),
               y = ref_guard_alloc((size_t)(g.oh * g.ow * g.c), side);
     random_bytes(r, x.data, (size_t)(g.h * g.w * g.c));
     nb_regrid q = random_regrid(r);
-    if (average) {
-        nb_k_avgpool_codes(y.data, x.data, &q, &g);
+    if (kind != MAX) {
+        nb_k_avgpool_codes(y.data, x.data, &q, &g, kind == MEAN_INSIDE);
     } else { /* the grid stays: lo and hi are on the input's */
         q.lo = q.x_signed ? pick(r, -128, 0) : pick(r, 0, 100);
         q.hi = q.x_signed ? pick(r, 1, 127) : pick(r, 101, 255);
@@ -102,9 +108,12 @@ static void compare_pool(nb_rng *r, int32_t average)
     for (int32_t oy = 0; oy < g.oh; oy++)
         for (int32_t ox = 0; ox < g.ow; ox++)
             for (int32_t c = 0; c < g.c; c++) {
-                const int32_t v = (int32_t)window(&g, x.data, q.x_signed, q.x_zero, average, oy, ox, c);
+                int32_t pixels, mult = q.mult, shift = q.shift;
+                const int32_t v = (int32_t)window(&g, x.data, q.x_signed, q.x_zero, kind, oy, ox, c, &pixels);
                 const int32_t clamped = v < q.lo ? q.lo : v > q.hi ? q.hi : v;
-                const int32_t want = average ? ref_rescale(v, q.mult, q.shift, q.y_zero, q.lo, q.hi) : clamped;
+                if (kind == MEAN_INSIDE && pixels < g.kh * g.kw)
+                    nb_avgpool_multiplier(pixels, &mult, &shift);
+                const int32_t want = kind == MAX ? clamped : ref_rescale(v, mult, shift, q.y_zero, q.lo, q.hi);
                 assert_int_equal(*got++, (uint8_t)want);
             }
     ref_guard_free(&x);
@@ -116,7 +125,7 @@ static void max_pools_take_the_largest_real_pixel_and_clamp(void **state)
     (void)state;
     nb_rng r = nb_rng_make(11, 0);
     for (int32_t i = 0; i < 500; i++)
-        compare_pool(&r, 0);
+        compare_pool(&r, MAX);
 }
 
 static void average_pools_sum_then_rescale_once(void **state)
@@ -124,25 +133,33 @@ static void average_pools_sum_then_rescale_once(void **state)
     (void)state;
     nb_rng r = nb_rng_make(12, 0);
     for (int32_t i = 0; i < 500; i++)
-        compare_pool(&r, 1);
+        compare_pool(&r, i % 2 ? MEAN : MEAN_INSIDE);
 }
 
 static void the_largest_window_sums_do_not_overflow(void **state)
 {
     (void)state;
-    const nb_geom g = {
-        .h = 2048, .w = 2048, .c = 1, .oh = 1, .ow = 1, .oc = 1, .kh = 2048, .kw = 2048, .stride = 1, .dilation = 1};
+    const nb_geom g = {.h = 2048,
+                       .w = 2048,
+                       .c = 1,
+                       .oh = 1,
+                       .ow = 1,
+                       .oc = 1,
+                       .kh = 2048,
+                       .kw = 2048,
+                       .stride = {1, 1},
+                       .dilation = {1, 1}};
     uint8_t *x = malloc(2048 * 2048), y = 0;
     assert_non_null(x);
     nb_regrid q = {.x_signed = 0, .x_zero = 0, .y_zero = 0, .lo = 0, .hi = 255};
     nb_avgpool_multiplier(2048 * 2048, &q.mult, &q.shift);
     memset(x, 255, 2048 * 2048);
-    nb_k_avgpool_codes(&y, x, &q, &g);
+    nb_k_avgpool_codes(&y, x, &q, &g, 0);
     assert_int_equal(y, 255);
     q = (nb_regrid){
         .x_signed = 1, .x_zero = 127, .mult = q.mult, .shift = q.shift, .y_zero = 127, .lo = -128, .hi = 127};
     memset(x, 0x80, 2048 * 2048);
-    nb_k_avgpool_codes(&y, x, &q, &g);
+    nb_k_avgpool_codes(&y, x, &q, &g, 0);
     assert_int_equal((int8_t)y, -128);
     free(x);
 }

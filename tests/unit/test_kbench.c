@@ -10,8 +10,17 @@
 #include "kernels/float/fconv.h"
 #include "kernels/integer/iconv.h"
 
-static const nb_geom small = {
-    .h = 4, .w = 4, .c = 3, .oh = 2, .ow = 2, .oc = 3, .kh = 3, .kw = 3, .stride = 1, .dilation = 1, .groups = 1};
+static const nb_geom small = {.h = 4,
+                              .w = 4,
+                              .c = 3,
+                              .oh = 2,
+                              .ow = 2,
+                              .oc = 3,
+                              .kh = 3,
+                              .kw = 3,
+                              .stride = {1, 1},
+                              .dilation = {1, 1},
+                              .groups = 1};
 
 static void every_listed_shape_is_a_valid_geometry(void **state)
 {

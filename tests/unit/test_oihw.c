@@ -70,7 +70,7 @@ static void leaves_and_keys_are_found_by_name(void **state)
     const nb_node *c = nb_graph_find(f.g, "c");
     assert_null(nb_leaf_of(c, "gamma"));
     assert_true(*(const float *)nb_bound_key(nb_graph_find(f.g, "b"), "eps", NB_K_FLOAT) == 1e-5f);
-    assert_int_equal(*(const int32_t *)nb_bound_key(c, "kernel", NB_K_INT), 2);
+    assert_int_equal(((const nb_hw *)nb_bound_key(c, "kernel", NB_K_HW))->w, 2);
     assert_null(nb_bound_key(c, "kernel", NB_K_FLOAT));
     assert_null(nb_bound_key(c, "eps", NB_K_FLOAT));
     ref_foreign_close(&f);

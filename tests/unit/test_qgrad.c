@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "kernels/grad16/qgrad_winograd.h"
 #include "ref/guard.h"
+#include "ref/random_window.h"
 #include "ref/ref_conv.h"
 #include <nibble/extend/tensor.h>
 
@@ -24,10 +25,17 @@ static int32_t pick(nb_rng *r, int32_t lo, int32_t hi)
 
 static nb_geom geom_of(int32_t h, int32_t w, int32_t c, int32_t oc, int32_t k, int32_t stride)
 {
-    nb_geom g = {.h = h, .w = w, .c = c, .oc = oc, .kh = k, .kw = k, .stride = stride, .dilation = 1, .groups = 1};
-    g.pad = k / 2;
-    g.oh = nb_geom_out(h, k, stride, g.pad, 1);
-    g.ow = nb_geom_out(w, k, stride, g.pad, 1);
+    nb_geom g = {.h = h,
+                 .w = w,
+                 .c = c,
+                 .oc = oc,
+                 .kh = k,
+                 .kw = k,
+                 .stride = {stride, stride},
+                 .dilation = {1, 1},
+                 .groups = 1};
+    g.pad = nb_sides_of(k / 2);
+    nb_geom_fit(&g);
     return g;
 }
 
@@ -35,14 +43,11 @@ static nb_geom random_geom(nb_rng *r)
 {
     for (;;) {
         nb_geom g = {.h = pick(r, 1, 14), .w = pick(r, 1, 14), .kh = pick(r, 1, 5), .kw = pick(r, 1, 5)};
-        g.stride = pick(r, 1, 4);
-        g.pad = pick(r, 0, 4);
-        g.dilation = pick(r, 0, 3) ? 1 : pick(r, 2, 3);
+        ref_random_window(&g, r, 4, 4);
         g.groups = pick(r, 0, 3) ? 1 : pick(r, 2, 5);
         g.c = g.groups * pick(r, 1, 40);
         g.oc = g.groups * (g.c == g.groups ? pick(r, 2, 40) : pick(r, 1, 40));
-        g.oh = nb_geom_out(g.h, g.kh, g.stride, g.pad, g.dilation);
-        g.ow = nb_geom_out(g.w, g.kw, g.stride, g.pad, g.dilation);
+        nb_geom_fit(&g);
         if (g.oh >= 1 && g.ow >= 1 && (int64_t)g.oh * g.ow * g.oc * g.kh * g.kw * (g.c / g.groups) < 500000)
             return g;
     }
@@ -331,9 +336,8 @@ static void geometries_for_tiles_are_bit_equal_whatever_their_size(void **state)
     for (int i = 0; i < 24; i++) {
         const int32_t width = i % 8 ? pick(&r, 4, 12) : pick(&r, 120, 131);
         nb_geom g = geom_of(pick(&r, 4, i % 8 ? 19 : 7), width, 16 * pick(&r, 1, 2), 16 * pick(&r, 1, 3), 3, 1);
-        g.pad = pick(&r, 0, 2);
-        g.oh = nb_geom_out(g.h, 3, 1, g.pad, 1);
-        g.ow = nb_geom_out(g.w, 3, 1, g.pad, 1);
+        g.pad = (nb_sides){pick(&r, 0, 2), pick(&r, 0, 2), pick(&r, 0, 2), pick(&r, 0, 2)};
+        nb_geom_fit(&g);
         if (g.oh >= 1 && g.ow >= 1)
             check_geom(&r, &g);
     }

@@ -18,9 +18,9 @@ static const nb_geom usual = {.h = 16,
                               .oc = 32,
                               .kh = 3,
                               .kw = 3,
-                              .stride = 1,
-                              .pad = 1,
-                              .dilation = 1,
+                              .stride = {1, 1},
+                              .pad = {1, 1, 1, 1},
+                              .dilation = {1, 1},
                               .groups = 1};
 
 static void only_3x3_with_stride_1_and_channels_in_sixteens_fits(void **state)
@@ -32,12 +32,12 @@ static void only_3x3_with_stride_1_and_channels_in_sixteens_fits(void **state)
         g[i] = usual;
     g[0].kh = 1;
     g[1].kw = 5;
-    g[2].stride = 2;
-    g[3].dilation = 2;
+    g[2].stride.w = 2;
+    g[3].dilation.h = 2;
     g[4].groups = 2;
     g[5].c = 24;
     g[6].oc = 8;
-    g[7].pad = 3;
+    g[7].pad.bottom = 3;
     g[8].ow = 129; /* two rows would be more pixels than a sum holds */
     for (int i = 0; i < 9; i++)
         assert_false(nb_qgrad_winograd_fits(&g[i]));

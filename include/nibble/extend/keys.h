@@ -37,6 +37,14 @@ struct nb_arena;
     {                                                                                                                  \
         .name = #f, .dflt = (d), .help = (h), .kind = NB_K_UINT64, .offset = offsetof(T, f)                            \
     }
+#define NB_KEY_HW(T, f, d, lo, hi, h)                                                                                  \
+    {                                                                                                                  \
+        .name = #f, .dflt = (d), .help = (h), .kind = NB_K_HW, .offset = offsetof(T, f), .min = (lo), .max = (hi)      \
+    }
+#define NB_KEY_SIDES(T, f, d, hi, h) /* each in 0..hi */                                                               \
+    {                                                                                                                  \
+        .name = #f, .dflt = (d), .help = (h), .kind = NB_K_SIDES, .offset = offsetof(T, f), .max = (hi)                \
+    }
 #define NB_KEY_NODE(T, f, what, h)                                                                                     \
     {                                                                                                                  \
         .name = #f, .choices = (what), .help = (h), .kind = NB_K_NODE, .offset = offsetof(T, f)                        \

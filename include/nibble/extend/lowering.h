@@ -26,7 +26,7 @@ NB_API nb_status nb_lower_clamp(nb_lowering *lo, const nb_node *n, double low, d
 NB_API nb_status nb_lower_add(nb_lowering *lo, const nb_node *n); /* opens the sum of in[0] and in[1] */
 NB_API nb_status nb_lower_concat(nb_lowering *lo,
                                  const nb_node *n); /* opens the concatenation of all inputs along channels */
-typedef enum { NB_POOL_MAX, NB_POOL_AVG } nb_pool_kind;
+typedef enum { NB_POOL_MAX, NB_POOL_AVG, NB_POOL_AVG_INSIDE } nb_pool_kind; /* inside: padding does not count */
 NB_API nb_status nb_lower_pool(nb_lowering *lo, const nb_node *n, nb_pool_kind kind, const nb_geom *geom);
 NB_API nb_status nb_lower_same(nb_lowering *lo, const nb_node *n);   /* n's value is in[0]'s (flatten) */
 NB_API nb_status nb_lower_close(nb_lowering *lo, const nb_node *n);  /* n is a fake-quant node on in[0] */

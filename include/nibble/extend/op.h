@@ -18,6 +18,7 @@
 #include <nibble/dataset.h>
 #include <nibble/extend/keys.h>
 #include <nibble/extend/tensor.h>
+#include <nibble/geom.h>
 #include <nibble/graph.h>
 
 #ifdef __cplusplus
@@ -119,6 +120,8 @@ struct nb_op {
     /* NB_ROLE_AFFINE with leaves "mean" and "var" only: they are those of in[statistics_of]. */
     uint8_t statistics_of;
     int64_t (*macs)(const nb_node *n); /* per image; NULL = 0 */
+    /* Of convolutions and pools: what slides over in[0], once shapes are known. */
+    nb_geom (*window)(const nb_node *n);
 };
 
 struct nb_graph {

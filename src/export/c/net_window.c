@@ -7,17 +7,18 @@
 /* ==== cgen_text_window ==== */
 /* A window of codes, kw * c after one another for every ky; what lies outside is `zero`. flip: 0x80 for u8. */
 static void net_window(int8_t *to, const void *from, int32_t top, int32_t left, int32_t h, int32_t w, int32_t c,
-                    int32_t kh, int32_t kw, int32_t d, uint8_t zero, uint8_t flip)
+                    int32_t kh, int32_t kw, int32_t dh, int32_t dw, uint8_t zero,
+                    uint8_t flip)
 {
     const uint8_t *const x = (const uint8_t *)from;
     uint8_t *y = (uint8_t *)to;
     int32_t ky, kx, i;
     for (ky = 0; ky < kh; ky++) {
-        const int32_t iy = top + ky * d, row = iy >= 0 && iy < h;
-        const int32_t whole = row && d == 1 && left >= 0 && left + kw <= w;
+        const int32_t iy = top + ky * dh, row = iy >= 0 && iy < h;
+        const int32_t whole = row && dw == 1 && left >= 0 && left + kw <= w;
         const int32_t n = whole ? kw * c : c;
         for (kx = 0; kx < kw; kx += whole ? kw : 1) {
-            const int32_t ix = left + kx * d, inside = row && ix >= 0 && ix < w;
+            const int32_t ix = left + kx * dw, inside = row && ix >= 0 && ix < w;
             const uint8_t *const p = inside ? x + (iy * w + ix) * c : x;
             for (i = 0; i < n; i += 16) {
                 const mve_pred16_t some = vctp8q((uint32_t)(n - i));

@@ -112,7 +112,8 @@ static void look(void)
     if (!is_safe()) {
         snprintf(blas.name, sizeof blas.name, "%s (%s), not used: it is the flavour without threads", version, core);
         snprintf(blas.complaint, sizeof blas.complaint,
-                 "%s is the flavour without threads, whose products may not run side by side, so wide layers use Nibble's own "
+                 "%s is the flavour without threads, whose products may not run side by side, so wide layers use "
+                 "Nibble's own "
                  "kernels: install the one with threads (Debian: libopenblas0-pthread)",
                  version);
         return;

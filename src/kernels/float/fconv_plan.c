@@ -29,27 +29,42 @@ enum { MAX_STRIDE = 1 << 30 }; /* a row number, below 2^27 by the limits in meas
 static bool sound(const nb_geom *g)
 {
     if (g->h < 1 || g->w < 1 || g->c < 1 || g->oh < 1 || g->ow < 1 || g->oc < 1 || g->kh < 1 || g->kw < 1 ||
-        g->stride < 1 || g->pad < 0 || g->dilation < 1 || g->groups < 1 || g->stride > MAX_STRIDE ||
-        g->c % g->groups != 0 || g->oc % g->groups != 0)
+        g->stride.h < 1 || g->stride.w < 1 || g->stride.h > MAX_STRIDE || g->stride.w > MAX_STRIDE ||
+        g->dilation.h < 1 || g->dilation.w < 1 || g->pad.top < 0 || g->pad.left < 0 || g->pad.bottom < 0 ||
+        g->pad.right < 0 || g->groups < 1 || g->c % g->groups != 0 || g->oc % g->groups != 0)
         return false;
-    int64_t y = (int64_t)(g->oh - 1) * g->stride + (int64_t)(g->kh - 1) * g->dilation;
-    int64_t x = (int64_t)(g->ow - 1) * g->stride + (int64_t)(g->kw - 1) * g->dilation;
-    return y < g->h + 2 * (int64_t)g->pad && x < g->w + 2 * (int64_t)g->pad;
+    int64_t y = (int64_t)(g->oh - 1) * g->stride.h + (int64_t)(g->kh - 1) * g->dilation.h;
+    int64_t x = (int64_t)(g->ow - 1) * g->stride.w + (int64_t)(g->kw - 1) * g->dilation.w;
+    return y < g->h + (int64_t)g->pad.top + g->pad.bottom && x < g->w + (int64_t)g->pad.left + g->pad.right;
+}
+
+/* Rows, or columns: what one direction of a window is. */
+typedef struct {
+    int32_t in, out, k, stride, pad, dilation; /* pad: before the first */
+} axis;
+
+static axis rows_of(const nb_geom *g)
+{
+    return (axis){g->h, g->oh, g->kh, g->stride.h, g->pad.top, g->dilation.h};
+}
+
+static axis columns_of(const nb_geom *g)
+{
+    return (axis){g->w, g->ow, g->kw, g->stride.w, g->pad.left, g->dilation.w};
 }
 
 /* Rows of zeros before, and rows in all, that an output gradient of `out` rows needs so that every tap of every input
  * row exists. */
-static void grad_border(const nb_geom *g, int32_t in, int32_t out, int32_t k, int64_t *before, int64_t *padded)
+static void grad_border(axis a, int64_t *before, int64_t *padded)
 {
-    int64_t first = 0, last = out - 1;
-    for (int32_t i = 0; i < k; i++) {
-        int64_t shift = g->pad - (int64_t)i * g->dilation;
-        int64_t y =
-            (shift % g->stride + g->stride) % g->stride; /* y + shift is a multiple of stride for the smallest such y */
-        y = y ? g->stride - y : 0;
-        if (y >= in)
+    int64_t first = 0, last = a.out - 1;
+    for (int32_t i = 0; i < a.k; i++) {
+        int64_t shift = a.pad - (int64_t)i * a.dilation;
+        int64_t y = (shift % a.stride + a.stride) % a.stride; /* y + shift is a multiple for the smallest such y */
+        y = y ? a.stride - y : 0;
+        if (y >= a.in)
             continue;
-        int64_t lo = (y + shift) / g->stride, hi = lo + (in - 1 - y) / g->stride;
+        int64_t lo = (y + shift) / a.stride, hi = lo + (a.in - 1 - y) / a.stride;
         first = lo < first ? lo : first;
         last = hi > last ? hi : last;
     }
@@ -72,9 +87,10 @@ static bool measure(nb_fconv_plan *p, const nb_geom *g)
     p->tap_depth = p->depthwise ? 1 : p->ocg;
 
     int32_t depth = p->depthwise ? 1 : p->cg;
-    int64_t ph = g->h + 2 * (int64_t)g->pad, pw = g->w + 2 * (int64_t)g->pad, dh, dw, top, left;
-    grad_border(g, g->h, g->oh, g->kh, &top, &dh);
-    grad_border(g, g->w, g->ow, g->kw, &left, &dw);
+    int64_t ph = g->h + (int64_t)g->pad.top + g->pad.bottom, pw = g->w + (int64_t)g->pad.left + g->pad.right;
+    int64_t dh, dw, top, left;
+    grad_border(rows_of(g), &top, &dh);
+    grad_border(columns_of(g), &left, &dw);
     int64_t c = (int64_t)g->c + NB_PANEL - 1, oc = (int64_t)g->oc + NB_PANEL - 1;
     int64_t columns = NB_PANEL * (int64_t)p->groups;
     if (!fits(ph, pw, c) || !fits(dh, dw, oc) || !fits(g->h, g->w, c) || !fits(g->oh, g->ow, oc) ||
@@ -85,9 +101,9 @@ static bool measure(nb_fconv_plan *p, const nb_geom *g)
 
     p->n_pixels = g->oh * g->ow;
     p->n_taps = g->kh * g->kw * depth;
-    p->n_phases = (g->stride < g->h ? g->stride : g->h) * (g->stride < g->w ? g->stride : g->w);
-    p->x =
-        (nb_fborder){g->h, g->w, g->c, g->pad, g->pad, (int32_t)ph, (int32_t)pw, p->depthwise ? nb_fround(g->c) : g->c};
+    p->n_phases = (g->stride.h < g->h ? g->stride.h : g->h) * (g->stride.w < g->w ? g->stride.w : g->w);
+    p->x = (nb_fborder){g->h,        g->w,        g->c,        g->pad.top,
+                        g->pad.left, (int32_t)ph, (int32_t)pw, p->depthwise ? nb_fround(g->c) : g->c};
     p->dy = (nb_fborder){g->oh,         g->ow,       g->oc,       (int32_t)top,
                          (int32_t)left, (int32_t)dh, (int32_t)dw, p->depthwise ? nb_fround(g->oc) : g->oc};
     p->forward_floats = (int64_t)p->groups * p->n_taps * nb_fround(p->ocg);
@@ -137,24 +153,24 @@ static void fill_forward(nb_fconv_plan *p)
     int32_t depth = p->depthwise ? 1 : p->cg, n = 0;
     for (int32_t y = 0; y < g->oh; y++)
         for (int32_t x = 0; x < g->ow; x++, n++) {
-            p->x_row[n] = (y * g->stride * b->pw + x * g->stride) * b->stride;
+            p->x_row[n] = (y * g->stride.h * b->pw + x * g->stride.w) * b->stride;
             p->y_off[n] = n * g->oc;
         }
     n = 0;
     for (int32_t ky = 0; ky < g->kh; ky++)
         for (int32_t kx = 0; kx < g->kw; kx++)
             for (int32_t i = 0; i < depth; i++, n++) {
-                p->x_tap[n] = (ky * b->pw + kx) * g->dilation * b->stride + i;
+                p->x_tap[n] = (ky * g->dilation.h * b->pw + kx * g->dilation.w) * b->stride + i;
                 p->slot_off[n] = n * (p->depthwise ? b->stride : NB_PANEL);
             }
 }
 
 /* The largest kernel index <= from that residue class a sees along one axis, or -1. Going down, offsets in the output
  * ascend. */
-static int32_t next_index(const nb_geom *g, int32_t a, int32_t from)
+static int32_t next_index(axis x, int32_t a, int32_t from)
 {
     int32_t i = from;
-    while (i >= 0 && (a + g->pad - i * g->dilation) % g->stride != 0)
+    while (i >= 0 && (a + x.pad - i * x.dilation) % x.stride != 0)
         i--;
     return i;
 }
@@ -163,24 +179,26 @@ static void fill_phase(nb_fconv_plan *p, nb_fphase *f, int32_t ay, int32_t ax)
 {
     const nb_geom *g = &p->g;
     const nb_fborder *b = &p->dy;
-    int32_t last_ky = next_index(g, ay, g->kh - 1), last_kx = next_index(g, ax, g->kw - 1);
+    const axis rows = rows_of(g), columns = columns_of(g);
+    int32_t last_ky = next_index(rows, ay, g->kh - 1), last_kx = next_index(columns, ax, g->kw - 1);
     int32_t oy = 0, ox = 0; /* where the first tap of pixel (ay, ax) lies in the output gradient */
     if (last_ky >= 0 && last_kx >= 0) {
-        oy = (ay + g->pad - last_ky * g->dilation) / g->stride;
-        ox = (ax + g->pad - last_kx * g->dilation) / g->stride;
-        for (int32_t ky = last_ky; ky >= 0; ky = next_index(g, ay, ky - 1))
-            for (int32_t kx = last_kx; kx >= 0; kx = next_index(g, ax, kx - 1)) {
-                int32_t dy = (last_ky - ky) * g->dilation / g->stride, dx = (last_kx - kx) * g->dilation / g->stride;
+        oy = (ay + rows.pad - last_ky * rows.dilation) / rows.stride;
+        ox = (ax + columns.pad - last_kx * columns.dilation) / columns.stride;
+        for (int32_t ky = last_ky; ky >= 0; ky = next_index(rows, ay, ky - 1))
+            for (int32_t kx = last_kx; kx >= 0; kx = next_index(columns, ax, kx - 1)) {
+                int32_t dy = (last_ky - ky) * rows.dilation / rows.stride;
+                int32_t dx = (last_kx - kx) * columns.dilation / columns.stride;
                 int32_t *tap = p->dy_tap + (f->first_pos + f->n_pos) * p->tap_depth;
                 for (int32_t i = 0; i < p->tap_depth; i++)
                     tap[i] = (dy * b->pw + dx) * b->stride + i;
                 p->dy_pos[f->first_pos + f->n_pos++] = ky * g->kw + kx;
             }
     }
-    for (int32_t y = ay; y < g->h; y += g->stride)
-        for (int32_t x = ax; x < g->w; x += g->stride) {
+    for (int32_t y = ay; y < g->h; y += rows.stride)
+        for (int32_t x = ax; x < g->w; x += columns.stride) {
             int32_t n = f->first_row + f->n_rows++;
-            int32_t row = (oy + b->top + (y - ay) / g->stride) * b->pw + ox + b->left + (x - ax) / g->stride;
+            int32_t row = (oy + b->top + (y - ay) / rows.stride) * b->pw + ox + b->left + (x - ax) / columns.stride;
             p->dx_off[n] = (y * g->w + x) * g->c;
             p->dy_row[n] = f->n_pos ? row * b->stride : 0;
         }
@@ -190,8 +208,8 @@ static void fill_phases(nb_fconv_plan *p)
 {
     nb_fphase next = {.panel = p->forward_floats};
     int32_t n = 0;
-    for (int32_t ay = 0; ay < p->g.stride && ay < p->g.h; ay++)
-        for (int32_t ax = 0; ax < p->g.stride && ax < p->g.w; ax++) {
+    for (int32_t ay = 0; ay < p->g.stride.h && ay < p->g.h; ay++)
+        for (int32_t ax = 0; ax < p->g.stride.w && ax < p->g.w; ax++) {
             nb_fphase *f = &p->phase[n++];
             *f = next;
             fill_phase(p, f, ay, ax);

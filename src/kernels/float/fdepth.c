@@ -15,9 +15,10 @@ enum {
 
 bool nb_fdepth_supports(const nb_geom *g)
 {
-    return g->groups > 1 && g->groups == g->c && g->c == g->oc && g->kh == 3 && g->kw == 3 && g->pad == 1 &&
-           g->dilation == 1 && (g->stride == 1 || g->stride == 2) && g->oh == (g->h - 1) / g->stride + 1 &&
-           g->ow == (g->w - 1) / g->stride + 1;
+    return g->groups > 1 && g->groups == g->c && g->c == g->oc && g->kh == 3 && g->kw == 3 && g->pad.top == 1 &&
+           g->pad.left == 1 && g->dilation.h == 1 && g->dilation.w == 1 && g->stride.h == g->stride.w &&
+           (g->stride.h == 1 || g->stride.h == 2) && g->oh == (g->h - 1) / g->stride.h + 1 &&
+           g->ow == (g->w - 1) / g->stride.w + 1;
 }
 
 static ptrdiff_t panel_stride(const nb_geom *g)
@@ -38,7 +39,7 @@ static int32_t band_rows(const nb_geom *g)
 /* Rows of the image that one band reads: as many stay converted. */
 static int32_t ring_rows(const nb_geom *g)
 {
-    return (band_rows(g) - 1) * g->stride + 3;
+    return (band_rows(g) - 1) * g->stride.h + 3;
 }
 
 size_t nb_fdepth_scratch_bytes(const nb_geom *g)
@@ -91,9 +92,9 @@ void nb_fdepth_forward(const nb_fconv_isa *k, const nb_geom *g, float *y, const 
                            .n_in = g->w,
                            .n_out = g->ow,
                            .c = g->c,
-                           .stride = g->stride};
+                           .stride = g->stride.w};
         for (int32_t ky = 0; ky < 3; ky++) {
-            const float *in = row_at(&s, oy * g->stride + ky - 1);
+            const float *in = row_at(&s, oy * g->stride.h + ky - 1);
             if (in)
                 add_row(&r, in, panel + 3 * ky * ldw);
         }
@@ -108,7 +109,7 @@ void nb_fdepth_forward(const nb_fconv_isa *k, const nb_geom *g, float *y, const 
 void nb_fdepth_input_grad(const nb_fconv_isa *k, const nb_geom *g, float *dx, bool add, const float *dy,
                           const float *panel)
 {
-    const bool same = g->stride == 1;
+    const bool same = g->stride.h == 1;
     const ptrdiff_t ldw = panel_stride(g);
     const int64_t in_row = (int64_t)g->w * g->c, out_row = (int64_t)g->ow * g->c;
     for (int32_t y = 0; y < g->h; y++) {
@@ -122,9 +123,9 @@ void nb_fdepth_input_grad(const nb_fconv_isa *k, const nb_geom *g, float *dx, bo
                            .add = add};
         for (int32_t ky = 2; ky >= 0; ky--) {
             const int32_t at = y + 1 - ky;
-            if (at < 0 || at % g->stride != 0 || at / g->stride >= g->oh)
+            if (at < 0 || at % g->stride.h != 0 || at / g->stride.h >= g->oh)
                 continue;
-            const float *in = dy + at / g->stride * out_row;
+            const float *in = dy + at / g->stride.h * out_row;
             add_row(&r, in, panel + (3 * ky + (same ? 2 : 0)) * ldw);
             r.in_ahead = after(in, out_row);
         }
@@ -149,9 +150,9 @@ void nb_fdepth_weight_grad(const nb_fconv_isa *k, const nb_geom *g, float *slot,
                             .n_in = g->w,
                             .n_out = g->ow,
                             .c = g->c,
-                            .stride = g->stride};
-        for (int32_t i = 0; i < (r.n_rows - 1) * g->stride + 3; i++) {
-            in[i] = row_at(&s, oy * g->stride + i - 1);
+                            .stride = g->stride.w};
+        for (int32_t i = 0; i < (r.n_rows - 1) * g->stride.h + 3; i++) {
+            in[i] = row_at(&s, oy * g->stride.h + i - 1);
             if (in[i])
                 r.in_ahead = after(in[i], (int64_t)g->w * g->c);
         }

@@ -26,7 +26,7 @@ static int32_t depth_of(const nb_geom *g)
 
 bool nb_fwide_is_matrix(const nb_geom *g)
 {
-    return g->kh == 1 && g->kw == 1 && g->stride == 1 && g->pad == 0;
+    return nb_geom_is_pixels(g);
 }
 
 /* From the table of `nibble bench --kernels` on a Zen 5 with AVX-512 and OpenBLAS 0.3.21, all passes together, ours to
@@ -104,12 +104,13 @@ typedef struct {
 
 static span window_row(const nb_geom *g, int32_t oy, int32_t ox, int32_t ky)
 {
-    const int32_t y = oy * g->stride - g->pad + ky * g->dilation, x = ox * g->stride - g->pad;
+    const int32_t y = oy * g->stride.h - g->pad.top + ky * g->dilation.h, x = ox * g->stride.w - g->pad.left;
+    const int32_t step = g->dilation.w;
     span s = {(int64_t)y * g->w + x, 0, 0};
     if (y < 0 || y >= g->h)
         return s;
-    s.from = x < 0 ? (-x + g->dilation - 1) / g->dilation : 0;
-    s.to = x >= g->w ? 0 : (g->w - 1 - x) / g->dilation + 1;
+    s.from = x < 0 ? (-x + step - 1) / step : 0;
+    s.to = x >= g->w ? 0 : (g->w - 1 - x) / step + 1;
     s.from = s.from < g->kw ? s.from : g->kw;
     s.to = s.to < g->kw ? s.to : g->kw;
     s.to = s.to < s.from ? s.from : s.to;
@@ -119,18 +120,18 @@ static span window_row(const nb_geom *g, int32_t oy, int32_t ox, int32_t ky)
 /* One window row, kw * c floats. Neighbouring pixels are neighbours in memory unless the window is dilated. */
 static void write_row(const nb_geom *g, float *cols, const nb_fconv_image *x, int64_t image, span s)
 {
-    const int32_t c = g->c, runs = g->dilation == 1 && s.to > s.from ? 1 : s.to - s.from;
+    const int32_t c = g->c, runs = g->dilation.w == 1 && s.to > s.from ? 1 : s.to - s.from;
     const int64_t n = runs == 1 ? (int64_t)(s.to - s.from) * c : c;
     memset(cols, 0, (size_t)s.from * (size_t)c * sizeof *cols);
     for (int32_t i = 0; i < runs; i++)
-        copy_values(cols + (int64_t)(s.from + i) * c, x, image + (s.at + (int64_t)(s.from + i) * g->dilation) * c, n);
+        copy_values(cols + (int64_t)(s.from + i) * c, x, image + (s.at + (int64_t)(s.from + i) * g->dilation.w) * c, n);
     memset(cols + (int64_t)s.to * c, 0, (size_t)(g->kw - s.to) * (size_t)c * sizeof *cols);
 }
 
 static void read_row(const nb_geom *g, float *dx, const float *cols, span s)
 {
     for (int32_t i = s.from; i < s.to; i++)
-        add_values(dx + (s.at + (int64_t)i * g->dilation) * g->c, cols + (int64_t)i * g->c, g->c);
+        add_values(dx + (s.at + (int64_t)i * g->dilation.w) * g->c, cols + (int64_t)i * g->c, g->c);
 }
 
 /* im2col of some images, the first at x->data. */
@@ -201,7 +202,7 @@ static void write_tap(const nb_geom *g, const nb_fwide_part *p, int32_t tap, flo
         for (int32_t oy = 0; oy < g->oh; oy++)
             for (int32_t ox = 0; ox < g->ow; ox++, cols += p->n) {
                 const span s = window_row(g, oy, ox, ky);
-                const int64_t pixel = i * g->h * g->w + s.at + (int64_t)kx * g->dilation;
+                const int64_t pixel = i * g->h * g->w + s.at + (int64_t)kx * g->dilation.w;
                 if (kx >= s.from && kx < s.to)
                     copy_values(cols, x, pixel * g->c + p->first, p->n);
                 else

@@ -201,7 +201,7 @@ typedef struct {
 
 static int32_t partner(const nb_fborder *b, const nb_geom *g)
 {
-    return at_most(g->stride, b->pw) * b->c; /* farther than a row: only pixels without a partner, zeros will do */
+    return at_most(g->stride.w, b->pw) * b->c; /* farther than a row: only pixels without a partner, zeros will do */
 }
 
 static size_t lay_out(const nb_qgrad_plan *p, workspace *s, char *mem)

@@ -32,9 +32,10 @@ static int64_t plane_of(int64_t values)
 
 bool nb_qgrad_winograd_fits(const nb_geom *g)
 {
-    return g->kh == 3 && g->kw == 3 && g->stride == 1 && g->dilation == 1 && g->groups == 1 && g->pad <= 2 &&
-           g->c % NB_PANEL == 0 && g->oc % NB_PANEL == 0 && g->oh >= 4 && g->ow >= 4 && g->ow <= NB_QGRAD_BLOCK / OUT &&
-           (int64_t)g->c * g->oc <= 1 << 22;
+    return g->kh == 3 && g->kw == 3 && g->stride.h == 1 && g->stride.w == 1 && g->dilation.h == 1 &&
+           g->dilation.w == 1 && g->groups == 1 && g->pad.top <= 2 && g->pad.left <= 2 && g->pad.bottom <= 2 &&
+           g->pad.right <= 2 && g->c % NB_PANEL == 0 && g->oc % NB_PANEL == 0 && g->oh >= 4 && g->ow >= 4 &&
+           g->ow <= NB_QGRAD_BLOCK / OUT && (int64_t)g->c * g->oc <= 1 << 22;
 }
 
 int32_t nb_qgrad_winograd_rows(const nb_geom *g)
@@ -155,8 +156,8 @@ void nb_qgrad_winograd_pack(int16_t *u, const int8_t *w, const nb_geom *g)
 static void pad_codes(const nb_qgrad_isa *isa, const nb_geom *g, const nb_qgrad_dx *p, const dx_layout *l)
 {
     const size_t row = (size_t)l->row, inside = (size_t)g->ow * (size_t)g->oc;
-    const size_t left = (size_t)(2 - g->pad) * (size_t)g->oc;
-    const int32_t top = 2 - g->pad, height = l->down * OUT + 2;
+    const size_t left = (size_t)(2 - g->pad.left) * (size_t)g->oc;
+    const int32_t top = 2 - g->pad.top, height = l->down * OUT + 2;
     int16_t *to = l->codes;
     for (int32_t y = 0; y < height; y++, to += row) {
         if (y < top || y >= top + g->oh) {
@@ -201,17 +202,18 @@ void nb_qgrad_winograd_input(const nb_qgrad_isa *isa, const nb_geom *g, const nb
 static void pad_input(const nb_geom *g, const nb_fconv_image *x, const dw_layout *l)
 {
     const int32_t height = (g->oh + 1) / OUT * OUT + 2;
-    const size_t row = (size_t)l->x_row, inside = (size_t)g->w * (size_t)g->c, left = (size_t)g->pad * (size_t)g->c;
+    const size_t row = (size_t)l->x_row, inside = (size_t)g->w * (size_t)g->c,
+                 left = (size_t)g->pad.left * (size_t)g->c;
     const size_t used = row - left < inside ? row - left : inside;
     const int zero = x->zero & 0xff;
     uint8_t *to = l->x;
     for (int32_t y = 0; y < height; y++, to += row) {
-        if (y < g->pad || y >= g->pad + g->h) {
+        if (y < g->pad.top || y >= g->pad.top + g->h) {
             memset(to, zero, row);
             continue;
         }
         memset(to, zero, left);
-        memcpy(to + left, (const uint8_t *)x->data + (size_t)(y - g->pad) * inside, used);
+        memcpy(to + left, (const uint8_t *)x->data + (size_t)(y - g->pad.top) * inside, used);
         memset(to + left + used, zero, row - left - used);
     }
 }

@@ -31,18 +31,23 @@ static bool small_product(int64_t a, int64_t b, int64_t c, int64_t d)
 bool nb_iconv_supports(const nb_geom *g)
 {
     if (!in_range(g->h, 1, MAX_SIZE) || !in_range(g->w, 1, MAX_SIZE) || !in_range(g->c, 1, MAX_SIZE) ||
-        !in_range(g->oc, 1, MAX_SIZE) || !in_range(g->stride, 1, MAX_SIZE) || !in_range(g->pad, 0, MAX_SIZE))
+        !in_range(g->oc, 1, MAX_SIZE) || !in_range(g->stride.h, 1, MAX_SIZE) || !in_range(g->stride.w, 1, MAX_SIZE))
         return false;
-    if (!in_range(g->kh, 1, MAX_WINDOW) || !in_range(g->kw, 1, MAX_WINDOW) || !in_range(g->dilation, 1, MAX_WINDOW))
+    if (!in_range(g->pad.top, 0, MAX_SIZE) || !in_range(g->pad.left, 0, MAX_SIZE) ||
+        !in_range(g->pad.bottom, 0, MAX_SIZE) || !in_range(g->pad.right, 0, MAX_SIZE))
+        return false;
+    if (!in_range(g->kh, 1, MAX_WINDOW) || !in_range(g->kw, 1, MAX_WINDOW) || !in_range(g->dilation.h, 1, MAX_WINDOW) ||
+        !in_range(g->dilation.w, 1, MAX_WINDOW))
         return false;
     if (!in_range(g->groups, 1, g->c) || g->c % g->groups || g->oc % g->groups)
         return false;
-    if (g->oh < 1 || g->oh != nb_geom_out(g->h, g->kh, g->stride, g->pad, g->dilation) || g->ow < 1 ||
-        g->ow != nb_geom_out(g->w, g->kw, g->stride, g->pad, g->dilation))
+    nb_geom fitting = *g;
+    nb_geom_fit(&fitting);
+    if (g->oh < 1 || g->oh != fitting.oh || g->ow < 1 || g->ow != fitting.ow)
         return false;
     const int64_t taps = (int64_t)g->kh * g->kw, cg = g->c / g->groups, ocg = g->oc / g->groups;
-    const int64_t ph = (int64_t)(g->oh - 1) * g->stride + g->dilation * (g->kh - 1) + 1;
-    const int64_t pw = (int64_t)(g->ow - 1) * g->stride + g->dilation * (g->kw - 1) + 1;
+    const int64_t ph = (int64_t)(g->oh - 1) * g->stride.h + g->dilation.h * (g->kh - 1) + 1;
+    const int64_t pw = (int64_t)(g->ow - 1) * g->stride.w + g->dilation.w * (g->kw - 1) + 1;
     /* Rounding up to steps and panels adds at most 3 values to a run and 15 channels to a group. */
     return small_product(ph, pw, g->c, 1) && small_product(g->oh, g->ow, g->oc, 1) &&
            small_product(g->h, g->w, g->c, 1) &&

@@ -29,7 +29,8 @@ typedef struct {
 /* Of 3x3 depthwise layers: may they take the form of bytes? */
 static bool fits_depthwise3(const nb_geom *g)
 {
-    return nb_iconv_is_depthwise(g) && g->kh == 3 && g->kw == 3 && g->stride <= 2 && g->dilation == 1 && g->c % 8 == 0;
+    return nb_iconv_is_depthwise(g) && g->kh == 3 && g->kw == 3 && g->stride.h == g->stride.w && g->stride.h <= 2 &&
+           g->dilation.h == 1 && g->dilation.w == 1 && g->c % 8 == 0;
 }
 
 /* form: of a depthwise layer, NB_ICONV_BYTES if it is done by depthwise3. */
@@ -38,14 +39,14 @@ static layout layout_of(const nb_geom *g, nb_iconv_form form)
     layout l = {.depthwise = nb_iconv_is_depthwise(g), .px_at = NB_ICONV_HEADER};
     l.small = form == NB_ICONV_BYTES && fits_depthwise3(g);
     const bool narrow = form == NB_ICONV_BYTES && !l.depthwise;
-    l.ph = (g->oh - 1) * g->stride + g->dilation * (g->kh - 1) + 1;
-    l.pw = (g->ow - 1) * g->stride + g->dilation * (g->kw - 1) + 1;
+    l.ph = (g->oh - 1) * g->stride.h + g->dilation.h * (g->kh - 1) + 1;
+    l.pw = (g->ow - 1) * g->stride.w + g->dilation.w * (g->kw - 1) + 1;
     l.groups = l.depthwise ? 1 : g->groups;
     l.cg = g->c / g->groups;
     l.ocg = l.depthwise ? g->c : g->oc / g->groups;
     l.wide = narrow ? 4 : 2;
     l.value = narrow || l.small ? 1 : 2;
-    const bool rows = g->groups == 1 && (g->dilation == 1 || g->kw == 1); /* is a kernel row one run? */
+    const bool rows = g->groups == 1 && (g->dilation.w == 1 || g->kw == 1); /* is a kernel row one run? */
     l.run_len = rows ? g->kw * g->c : l.cg;
     l.n_runs = rows ? g->kh : g->kh * g->kw;
     l.steps = l.depthwise ? (l.n_runs + 1) / 2 : (l.run_len + l.wide - 1) / l.wide;
@@ -118,10 +119,10 @@ static void write_tables(char *blob, const nb_geom *g, const layout *l)
     int32_t *px = (int32_t *)(void *)(blob + l->px_at), *runs = (int32_t *)(void *)(blob + l->runs_at);
     for (int32_t oy = 0; oy < g->oh; oy++)
         for (int32_t ox = 0; ox < g->ow; ox++)
-            *px++ = (oy * g->stride * l->pw + ox * g->stride) * g->c;
+            *px++ = (oy * g->stride.h * l->pw + ox * g->stride.w) * g->c;
     const int32_t taps_per_row = l->n_runs / g->kh;
     for (int32_t r = 0; r < l->n_runs; r++)
-        runs[r] = (r / taps_per_row * l->pw + r % taps_per_row) * g->dilation * g->c;
+        runs[r] = (r / taps_per_row * g->dilation.h * l->pw + r % taps_per_row * g->dilation.w) * g->c;
     if (l->depthwise && l->n_runs % 2)
         runs[l->n_runs] = runs[0]; /* the odd tap's partner: any address that may be read, its weights are zero */
 }
@@ -233,10 +234,10 @@ static void load(char *image, const nb_iconv_input *in, const nb_iconv_header *h
     const int64_t row = (int64_t)l->pw * g->c;
     const int32_t zero = l->value == 1 ? in->zero - h->base : in->zero;
     char *to = image + (size_t)y0 * (size_t)row * l->value;
-    const int32_t left = g->pad < l->pw ? g->pad : l->pw;
+    const int32_t left = g->pad.left < l->pw ? g->pad.left : l->pw;
     const int32_t used = l->pw - left < g->w ? l->pw - left : g->w; /* columns of the image that windows reach */
     for (int32_t y = y0; y < y1; y++) {
-        const int32_t iy = y - g->pad;
+        const int32_t iy = y - g->pad.top;
         if (iy < 0 || iy >= g->h) {
             fill(to, zero, row, l);
             to += (size_t)row * l->value;
@@ -296,7 +297,7 @@ void nb_iconv_direct_rows(const nb_iconv_output *out, const nb_iconv_input *in, 
     const int32_t first = y0 * g->ow, end = y1 * g->ow;
     if (y0 >= y1)
         return;
-    load(scratch, in, h, g, &l, y0 * g->stride, (y1 - 1) * g->stride + g->dilation * (g->kh - 1) + 1);
+    load(scratch, in, h, g, &l, y0 * g->stride.h, (y1 - 1) * g->stride.h + g->dilation.h * (g->kh - 1) + 1);
     if (out->acc) {
         pixels(out->acc + (int64_t)first * g->oc, first, end - first, packed, g, &l, scratch, in->is_signed);
         return;

@@ -64,8 +64,8 @@ static layout layout_of(const nb_geom *g)
 
 bool nb_iconv_winograd_fits(const nb_geom *g)
 {
-    if (g->kh != 3 || g->kw != 3 || g->stride != 1 || g->dilation != 1 || g->groups != 1 || g->c % NB_ICONV_LANES ||
-        g->oc % NB_ICONV_LANES)
+    if (g->kh != 3 || g->kw != 3 || g->stride.h != 1 || g->stride.w != 1 || g->dilation.h != 1 || g->dilation.w != 1 ||
+        g->groups != 1 || g->c % NB_ICONV_LANES || g->oc % NB_ICONV_LANES)
         return false;
     const int64_t tiles = (int64_t)((g->oh + OUT - 1) / OUT) * ((g->ow + OUT - 1) / OUT);
     /* Half of the multiplications at most, and U within what offsets and 32-bit machines can hold. */
@@ -132,11 +132,11 @@ void nb_iconv_winograd_pack(void *packed, const int8_t *w, const nb_geom *g)
 /* Rows of codes from output row y on, padded: what the tiles of a band read, and codes of no consequence behind. */
 static void load_band(uint8_t *to, const nb_iconv_input *in, const nb_geom *g, const layout *l, int32_t y, int32_t rows)
 {
-    const int32_t left = g->pad < l->width ? g->pad : l->width;
+    const int32_t left = g->pad.left < l->width ? g->pad.left : l->width;
     const int32_t used = l->width - left < g->w ? l->width - left : g->w;
     const size_t n_left = (size_t)left * (size_t)g->c, n = (size_t)used * (size_t)g->c;
     for (int32_t r = 0; r < rows; r++, to += l->row_bytes) {
-        const int32_t iy = y + r - g->pad;
+        const int32_t iy = y + r - g->pad.top;
         if (iy < 0 || iy >= g->h) {
             memset(to, in->zero & 0xff, l->row_bytes);
             continue;

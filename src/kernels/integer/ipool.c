@@ -34,8 +34,8 @@ void nb_k_maxpool_codes(uint8_t *y, const uint8_t *x, int32_t is_signed, int32_t
             int32_t taps = 0;
             for (int32_t ky = 0; ky < g->kh; ky++)
                 for (int32_t kx = 0; kx < g->kw; kx++) {
-                    const int32_t iy = oy * g->stride - g->pad + ky;
-                    const int32_t ix = ox * g->stride - g->pad + kx;
+                    const int32_t iy = oy * g->stride.h - g->pad.top + ky;
+                    const int32_t ix = ox * g->stride.w - g->pad.left + kx;
                     if (iy < 0 || iy >= g->h || ix < 0 || ix >= g->w)
                         continue;
                     const uint8_t *px = x + ((int64_t)iy * g->w + ix) * c;
@@ -49,33 +49,72 @@ void nb_k_maxpool_codes(uint8_t *y, const uint8_t *x, int32_t is_signed, int32_t
         }
 }
 
-/* Sums of the window at x (first pixel, first channel of the chunk), n <= CHUNK channels. */
-static void window_sums(int32_t *sum, const uint8_t *x, int32_t flip, const nb_geom *g, int32_t n)
+typedef struct { /* rows [y0, y1) and columns [x0, x1) of the image */
+    int32_t y0, y1, x0, x1;
+} rect;
+
+static int32_t at_least(int32_t v, int32_t least)
+{
+    return v < least ? least : v;
+}
+
+static int32_t at_most(int32_t v, int32_t most)
+{
+    return v > most ? most : v;
+}
+
+static rect pixels_of(const nb_geom *g, int32_t oy, int32_t ox)
+{
+    const int32_t top = oy * g->stride.h - g->pad.top, left = ox * g->stride.w - g->pad.left;
+    const rect r = {at_least(top, 0), at_most(top + g->kh, g->h), at_least(left, 0), at_most(left + g->kw, g->w)};
+    return r;
+}
+
+int32_t nb_pool_pixels(const nb_geom *g, int32_t oy, int32_t ox)
+{
+    const rect p = pixels_of(g, oy, ox);
+    return (p.y1 - p.y0) * (p.x1 - p.x0);
+}
+
+int32_t nb_pool_touches(const nb_geom *g)
+{
+    const rect first = pixels_of(g, 0, 0), last = pixels_of(g, g->oh - 1, g->ow - 1);
+    return first.y1 > 0 && first.x1 > 0 && last.y0 < g->h && last.x0 < g->w;
+}
+
+/* Sums over some pixels of n <= CHUNK channels, the first at x. */
+static void sums_of(int32_t *sum, const uint8_t *x, int32_t flip, const nb_geom *g, const rect *p, int32_t n)
 {
     for (int32_t i = 0; i < n; i++)
         sum[i] = 0;
-    for (int32_t ky = 0; ky < g->kh; ky++)
-        for (int32_t kx = 0; kx < g->kw; kx++) {
-            const uint8_t *px = x + ((int64_t)ky * g->w + kx) * g->c;
+    for (int32_t iy = p->y0; iy < p->y1; iy++)
+        for (int32_t ix = p->x0; ix < p->x1; ix++) {
+            const uint8_t *px = x + ((int64_t)iy * g->w + ix) * g->c;
             for (int32_t i = 0; i < n; i++)
                 sum[i] += px[i] ^ flip;
         }
 }
 
-void nb_k_avgpool_codes(uint8_t *y, const uint8_t *x, const nb_regrid *r, const nb_geom *g)
+void nb_k_avgpool_codes(uint8_t *y, const uint8_t *x, const nb_regrid *r, const nb_geom *g, int32_t inside)
 {
     /* An s8 code is its byte with the top bit flipped, minus 128: sum the flipped bytes and take both offsets off at
      * the end. */
-    const int32_t flip = r->x_signed ? 0x80 : 0, offset = (r->x_zero + flip) * (g->kh * g->kw);
+    const int32_t flip = r->x_signed ? 0x80 : 0;
     for (int32_t oy = 0; oy < g->oh; oy++)
-        for (int32_t ox = 0; ox < g->ow; ox++, y += g->c)
+        for (int32_t ox = 0; ox < g->ow; ox++, y += g->c) {
+            const rect p = pixels_of(g, oy, ox);
+            const int32_t count = nb_pool_pixels(g, oy, ox), offset = (r->x_zero + flip) * count;
+            int32_t mult = r->mult, shift = r->shift;
+            if (inside && count < g->kh * g->kw)
+                nb_avgpool_multiplier(count, &mult, &shift);
             for (int32_t c0 = 0; c0 < g->c; c0 += CHUNK) {
                 const int32_t n = g->c - c0 < CHUNK ? g->c - c0 : CHUNK;
                 int32_t sum[CHUNK];
-                window_sums(sum, x + ((int64_t)oy * g->w + ox) * g->stride * g->c + c0, flip, g, n);
+                sums_of(sum, x + c0, flip, g, &p, n);
                 for (int32_t i = 0; i < n; i++)
-                    y[c0 + i] = (uint8_t)nb_rescale(sum[i] - offset, r->mult, r->shift, r->y_zero, r->lo, r->hi);
+                    y[c0 + i] = (uint8_t)nb_rescale(sum[i] - offset, mult, shift, r->y_zero, r->lo, r->hi);
             }
+        }
 }
 
 void nb_avgpool_multiplier(int32_t count, int32_t *mult, int32_t *shift)

@@ -22,12 +22,17 @@ typedef struct {
     int32_t y_zero, lo, hi;
 } nb_iadd;
 
-/* Largest code of each window, then clamped. The grid stays. Padding is ignored; pad < kh, pad < kw and dilation == 1,
- * so that every window touches the image. y: [oh, ow, c]. */
+/* Does every window hold at least one pixel of the image? Asked of pools, whose dilation is 1. */
+int32_t nb_pool_touches(const nb_geom *g);
+/* Pixels of the image in the window of one output pixel. */
+int32_t nb_pool_pixels(const nb_geom *g, int32_t oy, int32_t ox);
+/* Largest code of each window, then clamped. The grid stays. Padding is ignored, dilation is 1, every window touches the
+ * image. y: [oh, ow, c]. */
 void nb_k_maxpool_codes(uint8_t *y, const uint8_t *x, int32_t is_signed, int32_t lo, int32_t hi, const nb_geom *g);
-/* Rescaled sum of (x - x_zero) over each window; mult and shift hold 1 / (kh * kw) from nb_avgpool_multiplier, times
- * the ratio of the grids if they differ. No padding and no dilation (pad == 0, dilation == 1); kh * kw <= 2^22. */
-void nb_k_avgpool_codes(uint8_t *y, const uint8_t *x, const nb_regrid *r, const nb_geom *g);
+/* Rescaled sum of (x - x_zero) over each window's pixels of the image; mult and shift hold 1 / (kh * kw) from
+ * nb_avgpool_multiplier. inside: where a window reaches over the edge, those of 1 / its pixels of the image instead. No
+ * dilation, every window touches the image; kh * kw <= 2^22. */
+void nb_k_avgpool_codes(uint8_t *y, const uint8_t *x, const nb_regrid *r, const nb_geom *g, int32_t inside);
 /* mult / 2^shift = 1 / count to the nearest, mult in [2^30, 2^31); 1 <= count <= 2^30. */
 void nb_avgpool_multiplier(int32_t count, int32_t *mult, int32_t *shift);
 
