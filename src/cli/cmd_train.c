@@ -360,7 +360,8 @@ const cli_command cli_command_train = {
     .usage = "CONFIG",
     .help = "train an experiment; ends with the integers when its last phase is quantized",
     .more =
-        "The run folder (key `out`) receives the resolved config, metrics.csv, last and best.safetensors, the end of "
+        "The run folder (key `out`) receives the resolved config, metrics.csv, ranges.csv, last and best.safetensors, "
+        "the end of "
         "each\n"
         "phase but the last (phase-1-NAME.safetensors: `init:` branches off from it), and model.int.safetensors, "
         "unless\n"

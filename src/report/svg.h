@@ -87,6 +87,6 @@ typedef struct {
     const double *lo, *hi;    /* [n_panels][n]; NaN: unknown there */
     const char *const *label; /* [n_panels] */
 } nb_svg_panels;
-void nb_svg_add_panels(nb_text *out, const nb_svg_panels *p);
+void nb_svg_add_panels(nb_text *out, const nb_svg_panels *d);
 
 #endif

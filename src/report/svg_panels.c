@@ -55,12 +55,9 @@ static void add_panel(nb_text *out, const nb_svg_panels *d, int32_t i)
         svg_plane_hold_y(&span, lo[k]);
         svg_plane_hold_y(&span, hi[k]);
     }
-    const panel p = {.left = i % COLUMNS * WIDE,
-                     .top = i / COLUMNS * HIGH,
-                     .x0 = span.x0,
-                     .x1 = span.x1,
-                     .y0 = span.y0,
-                     .y1 = span.y1};
+    const int32_t row = i / COLUMNS;
+    const panel p = {
+        .left = i % COLUMNS * WIDE, .top = HIGH * row, .x0 = span.x0, .x1 = span.x1, .y0 = span.y0, .y1 = span.y1};
     nb_text_add(out, "<g><title>");
     nb_html_add(out, d->label[i]);
     nb_text_add(out, "</title>\n");
