@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "quant/fakequant.h"
+#include "quant/policy.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -84,6 +85,8 @@ static const char *why_fixed_output(const allocate_choice *a, const nb_probe_lay
         return "output_bits";
     if (says(quant, "first_last_bits") && (y->node->op->role == NB_ROLE_INPUT || read_by(last->node) == fq))
         return "first_last_bits";
+    if (says(quant, "join_bits") && nb_quant_only_joined(nb_probe_graph(a->of->probe), fq))
+        return "join_bits";
     return a->unit == ALLOCATE_FLASH ? "saves no bytes" : NULL;
 }
 

@@ -205,6 +205,9 @@ const char *cli_bits_text(const cli_experiment *e, bool quant, char buf[CLI_BITS
         at += (size_t)snprintf(buf + at, CLI_BITS_BYTES - at, " throughout");
     else if (ends != 0 && ends != USUAL_ENDS)
         at += (size_t)snprintf(buf + at, CLI_BITS_BYTES - at, ", first and last %d", ends);
+    const int32_t joins = number_of(q, "join_bits", nb_quant_section_keys);
+    if (joins)
+        at += (size_t)snprintf(buf + at, CLI_BITS_BYTES - at, ", joins %d", joins);
     at += add_layers(q, "weights", 'W', w, buf + at, CLI_BITS_BYTES - at);
     at += add_layers(q, "activations", 'A', a, buf + at, CLI_BITS_BYTES - at);
     if (*e->simulated)

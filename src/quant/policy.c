@@ -68,6 +68,18 @@ static nb_status chain_overrides(const nb_quant_rules *rules, const nb_node *n, 
     }
 }
 
+bool nb_quant_only_joined(const nb_graph *g, const nb_node *x)
+{
+    bool joined = false;
+    for (int32_t i = 0; i < g->n; i++)
+        for (int32_t k = 0; k < g->node[i]->n_in; k++)
+            if (g->node[i]->in[k] == x && g->node[i]->op->role != NB_ROLE_JOIN)
+                return false;
+            else if (g->node[i]->in[k] == x)
+                joined = true;
+    return joined;
+}
+
 static nb_status close_value(const nb_quant_rules *rules, nb_node *n)
 {
     nb_graph *g = rules->g;
@@ -78,8 +90,10 @@ static nb_status close_value(const nb_quant_rules *rules, nb_node *n)
         a.range_attr = NULL;
         a.learning = nb_registry_find(nb_learnings, "none");
         a.learning_attr = NULL;
-        nb_quant_first_last(rules, &a);
+        nb_quant_give_bits(rules->section.first_last_bits, &a);
     }
+    if (nb_quant_only_joined(g, n))
+        nb_quant_give_bits(rules->section.join_bits, &a);
     nb_quant_for_value(n, &a);
     const bool logits = r && r->op->role == NB_ROLE_LOSS;
     if (logits) {
@@ -129,7 +143,7 @@ static nb_status quantize_weight(const nb_quant_rules *rules, nb_node *mac, bool
     nb_graph *g = rules->g;
     nb_fakequant_attr a = rules->weights;
     if (first_or_last)
-        nb_quant_first_last(rules, &a);
+        nb_quant_give_bits(rules->section.first_last_bits, &a);
     NB_TRY(nb_quant_rules_override(rules, mac->name, "weights", &a));
     if (a.off)
         return nb_quant_simulate(g, "a map of keys, {bits: 8}, would do", "weights of %s: off", mac->name);
@@ -154,7 +168,7 @@ static nb_status widen_last_input(const nb_quant_rules *rules, const nb_node *la
     if (!nb_is_quantizer(x) || !rules->section.first_last_bits)
         return NB_OK;
     nb_fakequant_attr *a = x->attr;
-    nb_quant_first_last(rules, a);
+    nb_quant_give_bits(rules->section.first_last_bits, a);
     if (a->auto_range)
         a->range = nb_registry_find(nb_ranges, "auto"); /* by the bits it has now */
     NB_TRY(chain_overrides(rules, x->in[0], a));

@@ -17,8 +17,10 @@ nb_status nb_quant_rules_override(const nb_quant_rules *rules, const char *layer
                                   nb_fakequant_attr *attr);
 /* Once all else of *a is known, for the values of n: the range that `auto` stands for; an error where it cannot be used. */
 nb_status nb_quant_rules_pick_range(const nb_quant_rules *rules, const nb_node *n, bool logits, nb_fakequant_attr *a);
-/* What `first_last_bits` makes of the general rule. */
-void nb_quant_first_last(const nb_quant_rules *rules, nb_fakequant_attr *a);
+/* What `first_last_bits` or `join_bits` makes of the general rule; 0: nothing. */
+void nb_quant_give_bits(int32_t bits, nb_fakequant_attr *a);
+/* Is x read by adds and concats alone? */
+bool nb_quant_only_joined(const nb_graph *g, const nb_node *x);
 /* The general rule for the values of n: what can only learn from others (pact, where there is no relu) learns nothing. */
 void nb_quant_for_value(const nb_node *n, nb_fakequant_attr *a);
 /* After single layers' rules: those must fit. */

@@ -50,6 +50,9 @@ const nb_key nb_quant_section_keys[] = {
         nb_quant_section, first_last_bits, "8", 0, 8,
         "bits of the first and last layer's weights, of the input and of what enters the last layer; 0 = as the "
         "others. Where a format has no such width, these weights are uniform, where a scheme has none, symmetric"),
+    NB_KEY_INT(nb_quant_section, join_bits, "0", 0, 8,
+               "bits of values that only adds and concats read, which no product is made of: wide ones cost RAM alone; "
+               "0 = as the others"),
     NB_KEY_BOOL(nb_quant_section, simulate, "no",
                 "train and evaluate in floats although the network could become integers (to compare the two)"),
     NB_KEY_INT(nb_quant_section, output_bits, "0", 0, 8, "bits of the network's output; 0 = int32 logits"),
@@ -315,9 +318,8 @@ static nb_status check_methods(nb_graph *g, const nb_conf *map, const char *wher
                : NB_OK;
 }
 
-void nb_quant_first_last(const nb_quant_rules *rules, nb_fakequant_attr *a)
+void nb_quant_give_bits(int32_t bits, nb_fakequant_attr *a)
 {
-    const int32_t bits = rules->section.first_last_bits;
     if (!bits)
         return;
     a->bits = bits;
@@ -352,9 +354,10 @@ nb_status nb_quant_rules_bind(nb_graph *g, const nb_conf *quant, nb_quant_rules 
     nb_quant_rules r = {.g = g};
     nb_binding b = {nb_quant_section_keys, &r.section};
     NB_TRY(nb_conf_bind(g->ctx, quant, "quant", &b, 1));
-    static const char *const zero_or_bits[] = {"first_last_bits", "output_bits"};
-    for (int32_t i = 0; i < 2; i++)
-        if ((i == 0 ? r.section.first_last_bits : r.section.output_bits) == 1)
+    static const char *const zero_or_bits[] = {"first_last_bits", "join_bits", "output_bits"};
+    const int32_t bits[] = {r.section.first_last_bits, r.section.join_bits, r.section.output_bits};
+    for (int32_t i = 0; i < 3; i++)
+        if (bits[i] == 1)
             return nb_conf_fail(g->ctx, nb_conf_get(quant, zero_or_bits[i]), "quant", NB_E_CONFIG,
                                 "%s: 1: must be 0 or in 2..8", zero_or_bits[i]);
     r.used = nb_graph_alloc(g, 2 * ((size_t)nb_conf_count(r.section.layers) + 1) * sizeof *r.used);

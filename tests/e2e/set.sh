@@ -78,6 +78,7 @@ label 'W4A8 pow2, activations pow2' --set quant.weights.format=pow2 --set quant.
 label 'W4A8, 1 layer of another format' --set quant.layers.b1.c1.weights.format=codebook
 label 'W4A8' --set quant.weights.format=uniform --set quant.weights.learn=lsq
 label 'W4A8, first and last 6' --set quant.first_last_bits=6
+label 'W4A8, joins 6' --set quant.join_bits=6
 label W8A8 --set quant.first_last_bits=0 --set quant.weights.bits=8
 run 0 train tiny.yaml --quiet --set out=mixed --force --set quant.layers.b1.c1.weights.bits=2
 grep -qE '^qat +W4A8, 1 layer at W2 +1 ' out || die "the table of phases must say that bits are mixed: $(<out)"

@@ -84,6 +84,21 @@ static void the_first_and_the_last_layer_keep_eight_bits(void **state)
     ref_street_close(&s);
 }
 
+static void what_only_joins_read_has_bits_of_its_own(void **state)
+{
+    (void)state;
+    ref_street s;
+    open_with(&s, "quant: {weights: {bits: 2}, activations: {bits: 2}, join_bits: 7}\n");
+    assert_int_equal(rule(&s, "c2.fq")->bits, 7); /* sum alone */
+    assert_int_equal(rule(&s, "r1.fq")->bits, 2); /* sum and c2 */
+    assert_int_equal(rule(&s, "c2.weight.fq")->bits, 2);
+    assert_int_equal(rule(&s, "input1.fq")->bits, 8);
+    ref_street_close(&s);
+    open_with(&s, "quant: {activations: {bits: 4}, join_bits: 8, layers: {c2: {activations: {bits: 3}}}}\n");
+    assert_int_equal(rule(&s, "c2.fq")->bits, 3); /* a layer's own rule wins */
+    ref_street_close(&s);
+}
+
 static void a_layer_overrides_only_what_it_names(void **state)
 {
     (void)state;
@@ -120,6 +135,8 @@ static void mistakes_in_the_quant_section_are_named(void **state)
     (void)state;
     static const char *const cases[][2] = {
         {"quant: {weights: {bits: 9}}\n", "quant.weights.bits: 9: must be in 1..8"},
+        {"quant: {join_bits: 1}\n", "quant: join_bits: 1: must be 0 or in 2..8"},
+        {"quant: {join_bits: 9}\n", "quant.join_bits: 9: must be in 0..8"},
         {"quant: {weights: {range: emma}}\n", "did you mean \"ema\"?"},
         {"quant: {layers: {c3: {weights: {bits: 4}}}}\n", "the model has no such layer"},
         {"quant: {layers: {c1: {wieghts: {bits: 4}}}}\n", "did you mean \"weights\"?"},
@@ -198,6 +215,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_chain_is_closed_once_at_its_end),
         cmocka_unit_test(the_first_and_the_last_layer_keep_eight_bits),
+        cmocka_unit_test(what_only_joins_read_has_bits_of_its_own),
         cmocka_unit_test(a_layer_overrides_only_what_it_names),
         cmocka_unit_test(a_layers_momentum_refines_the_general_range_method),
         cmocka_unit_test(mistakes_in_the_quant_section_are_named),

@@ -259,6 +259,7 @@ typedef enum { NB_BATCHNORM_KEEP, NB_BATCHNORM_FOLD, NB_BATCHNORM_FOLD_CORRECTED
 typedef struct {
     const nb_conf *weights, *activations, *layers;
     int32_t first_last_bits; /* 0 = as the others */
+    int32_t join_bits;       /* of values that only adds and concats read; 0 = as the others */
     int32_t output_bits;     /* 0 = int32 logits, left unquantized */
     int32_t batchnorm;       /* nb_batchnorm */
     bool simulate;           /* although it could become integers */
