@@ -128,19 +128,19 @@ static void put_maxpool(cgen *g, const nb_estep *s, int32_t i)
 }
 
 /* What a sum over n pixels is multiplied with and shifted by, for n = 0, 1, ...: 0 never occurs. */
-static void put_multipliers(cgen *g, const nb_geom *q)
+static void put_multipliers(cgen *g, const nb_estep *s)
 {
-    const int32_t most = q->kh * q->kw;
+    const int32_t most = s->geom.kh * s->geom.kw;
     int32_t mult, shift;
     nb_text_add(&g->out, "    static const int32_t mult[] = {0");
     for (int32_t n = 1; n <= most; n++) {
         nb_avgpool_multiplier(n, &mult, &shift);
-        cgen_printf(g, n % 8 ? ", %d" : ",\n        %d", mult);
+        cgen_printf(g, n % 8 ? ", %d" : ",\n        %d", n < most ? mult : s->mult[0]);
     }
     nb_text_add(&g->out, "};\n    static const uint8_t shift[] = {0");
     for (int32_t n = 1; n <= most; n++) {
         nb_avgpool_multiplier(n, &mult, &shift);
-        cgen_printf(g, n % 16 ? ", %d" : ",\n        %d", shift);
+        cgen_printf(g, n % 16 ? ", %d" : ",\n        %d", n < most ? shift : s->shift[0]);
     }
     nb_text_add(&g->out, "};\n");
 }
@@ -149,7 +149,7 @@ static void put_avgpool_inside(cgen *g, const nb_estep *s, int32_t i)
 {
     char inner[64];
     put_pool_head(g, s, i);
-    put_multipliers(g, &s->geom);
+    put_multipliers(g, s);
     snprintf(inner, sizeof inner, "sum += x[at] - %d, n++;", input(g, s, 0)->zero);
     put_window(g, &s->geom, "int32_t sum = 0, n = 0;", inner);
     cgen_printf(g, "                *y++ = (%s)net_close((int64_t)sum * mult[n], shift[n]",
