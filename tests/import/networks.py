@@ -130,7 +130,7 @@ class Uneven(nn.Module):
         x = self.column(x)
         x = F.relu(self.norm(F.max_pool2d(x, (3, 2), (2, 2), (1, 0), ceil_mode=True)))
         x = F.avg_pool2d(x, 3, 1, 1) + F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
-        x = F.avg_pool2d(F.pad(x, (0, 0, 0, 0)), (2, 3), 2, ceil_mode=True)
+        x = F.avg_pool2d(x, (2, 3), 2, ceil_mode=True)
         return torch.matmul(x.mean((2, 3)), self.weight) + self.bias
 
 

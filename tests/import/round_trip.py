@@ -147,7 +147,7 @@ def back(name, want, x, mean, std):
     session = onnxruntime.InferenceSession(work / "back.onnx", providers=["CPUExecutionProvider"])
     far = np.abs(session.run(None, {"image": ((x / 255 - mean) / std).astype(np.float32)})[0] - want).max()
     config = (work / f"{name}.yaml").read_text()
-    run("import", "back.onnx", "-o", "back", "--data", config.split("data: ")[1].split("\n")[0])
+    run("import", "back.onnx", "-o", "back", "--force", "--data", config.split("data: ")[1].split("\n")[0])
     a, b = (load_file(work / f"{f}.safetensors") for f in (name, "back"))
     same = sorted(a) == sorted(b) and all(a[k].tobytes() == b[k].tobytes() for k in a)
     bad = not same or far > TOLERANCE * max(1.0, np.abs(want).max())
