@@ -106,8 +106,9 @@ $(B)/gen/onnx.pb-c.c $(B)/gen/onnx.pb-c.h &: $(ONNX_PROTO)
 $(B)/gen/onnx.pb-c.o: $(B)/gen/onnx.pb-c.c
 	$(Q)$(CC) $(filter-out -W%,$(FLAGS)) $(CPPFLAGS) $(CFLAGS) -I$(B)/gen -c -o $@ $<
 ifeq ($(ONNX),1)
-$(B)/src/export/onnx_model.o $(B)/src/import/onnx_file.o $(B)/tests/unit/test_export_onnx.o: FLAGS += -I$(B)/gen
-$(B)/src/export/onnx_model.o $(B)/src/import/onnx_file.o $(B)/tests/unit/test_export_onnx.o: $(B)/gen/onnx.pb-c.h
+USE_PROTO = $(addprefix $(B)/,src/export/onnx_model.o src/import/onnx_file.o tests/unit/test_export_onnx.o tests/unit/test_onnx_file.o)
+$(USE_PROTO): FLAGS += -I$(B)/gen
+$(USE_PROTO): $(B)/gen/onnx.pb-c.h
 endif
 $(EMULATED): $(B)/emulated/%: $(B)/emulated/boot.o $(B)/emulated/machine.o $(B)/emulated/%.o $(B)/libref.a $(B)/libnibble.a
 	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-Ttext=0x200000,-z,max-page-size=4096,--build-id=none,-e,start -o $@ $^

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/file_kind.h"
 #include "base/files.h"
+#include "import/onnx_external.h"
 
 #ifdef NB_ONNX
 
@@ -23,6 +24,7 @@ static const int64_t max_elements = (int64_t)1 << 32;
 struct onnx_memory {
     nb_arena *arena;
     Onnx__ModelProto *model;
+    onnx_externals externals;
     ProtobufCAllocator allocator;
 };
 
@@ -100,6 +102,7 @@ typedef struct {
     nb_ctx *ctx;
     nb_arena *arena;
     const char *path;
+    onnx_externals *externals; /* NULL: the model is no file, and nothing lies beside it */
 } reader;
 
 static const char *text(const char *s)
@@ -143,6 +146,43 @@ static nb_status read_flag(const reader *r, const Onnx__TensorProto *t, nb_st_te
     return NB_OK;
 }
 
+static bool read_number(const char *digits, int64_t *v)
+{
+    const size_t n = strspn(digits, "0123456789");
+    *v = 0;
+    for (size_t i = 0; i < n && i < 15; i++)
+        *v = *v * 10 + digits[i] - '0';
+    return n > 0 && n <= 15 && !digits[n];
+}
+
+static bool is_external(const Onnx__TensorProto *t)
+{
+    return t->n_external_data ||
+           (t->has_data_location && t->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL);
+}
+
+/* "location", "offset" and "length", of which the first must be there. */
+static nb_status read_external(const reader *r, const Onnx__TensorProto *t, nb_st_tensor *out)
+{
+    onnx_place at = {.length = -1, .bytes = (int64_t)out->bytes};
+    for (size_t i = 0; i < t->n_external_data; i++) {
+        const char *key = text(t->external_data[i]->key), *value = text(t->external_data[i]->value);
+        int64_t *number = strcmp(key, "offset") == 0 ? &at.offset : strcmp(key, "length") == 0 ? &at.length : NULL;
+        if (strcmp(key, "location") == 0)
+            at.location = value;
+        if (number && !read_number(value, number))
+            return bad_tensor(r, out->name, "says no number where its values lie in another file");
+    }
+    if (!at.location)
+        return bad_tensor(r, out->name, "its values are in another file, and it does not say which");
+    if (!r->externals)
+        return bad_tensor(r, out->name, "its values are in another file");
+    const nb_status st = onnx_external_read(r->ctx, r->arena, r->externals, r->path, &at, &out->data);
+    if (st == NB_OK || st == NB_E_NOMEM)
+        return st;
+    return nb_fail(r->ctx, st, "%s: tensor '%.100s': %s", r->path, out->name, nb_ctx_error(r->ctx));
+}
+
 static nb_status read_tensor(const reader *r, const Onnx__TensorProto *t, nb_st_tensor *out)
 {
     static const struct {
@@ -158,9 +198,6 @@ static nb_status read_tensor(const reader *r, const Onnx__TensorProto *t, nb_st_
     NB_TRY(read_dims(r, t, out));
     if (t->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL && out->count == 1)
         return read_flag(r, t, out);
-    if (t->n_external_data || (t->has_data_location && t->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL))
-        return bad_tensor(r, out->name,
-                          "its values are in another file: save the model with its data inside (onnx.load, onnx.save)");
     size_t i = 0, n_types = sizeof types / sizeof *types;
     while (i < n_types && types[i].type != t->data_type)
         i++;
@@ -168,6 +205,9 @@ static nb_status read_tensor(const reader *r, const Onnx__TensorProto *t, nb_st_
         return NB_OK;
     size_t given = 0;
     out->dtype = types[i].dtype;
+    out->bytes = (size_t)out->count * types[i].bytes;
+    if (is_external(t))
+        return read_external(r, t, out);
     if (t->has_raw_data) {
         out->data = t->raw_data.data;
         out->bytes = t->raw_data.len;
@@ -337,7 +377,7 @@ static nb_status read_model(const reader *r, const Onnx__ModelProto *m, onnx_fil
 
 /* ---- in and out ---- */
 
-static nb_status unpack(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, onnx_file *f)
+static nb_status unpack(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, bool is_file, onnx_file *f)
 {
     int32_t things = 0;
     const char *bad = len ? walk(&onnx__model_proto__descriptor, (wire){bytes, bytes + len, &things}, 0) : "is empty";
@@ -349,11 +389,11 @@ static nb_status unpack(nb_ctx *ctx, const char *name, const uint8_t *bytes, siz
     f->memory->model = onnx__model_proto__unpack(&f->memory->allocator, len, bytes);
     if (!f->memory->model)
         return nb_fail(ctx, NB_E_FORMAT, "%s: not an ONNX model, or damaged: it cannot be unpacked", name);
-    reader r = {.ctx = ctx, .arena = f->memory->arena, .path = f->path};
+    const reader r = {ctx, f->memory->arena, f->path, is_file ? &f->memory->externals : NULL};
     return read_model(&r, f->memory->model, f);
 }
 
-nb_status onnx_file_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, onnx_file **out)
+static nb_status parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, bool is_file, onnx_file **out)
 {
     nb_arena *arena;
     NB_TRY(nb_arena_create(ctx, &arena));
@@ -366,7 +406,7 @@ nb_status onnx_file_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, s
     *m = (struct onnx_memory){.arena = arena, .allocator = {.alloc = take, .free = give, .allocator_data = ctx}};
     f->memory = m;
     f->path = nb_arena_strdup(arena, name);
-    nb_status st = f->path ? unpack(ctx, name, bytes, len, f) : NB_E_NOMEM;
+    nb_status st = f->path ? unpack(ctx, name, bytes, len, is_file, f) : NB_E_NOMEM;
     if (st == NB_OK)
         *out = f;
     else
@@ -374,24 +414,29 @@ nb_status onnx_file_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, s
     return st;
 }
 
+nb_status onnx_file_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, onnx_file **out)
+{
+    return parse(ctx, name, bytes, len, false, out);
+}
+
 nb_status onnx_file_open(nb_ctx *ctx, const char *path, onnx_file **out)
 {
     uint8_t *bytes;
     size_t len;
     NB_TRY(nb_file_read(ctx, path, max_file_bytes, &bytes, &len));
-    nb_status st = onnx_file_parse(ctx, path, bytes, len, out);
+    nb_status st = parse(ctx, path, bytes, len, true, out);
     nb_free(ctx, bytes);
     return st;
 }
 
 void onnx_file_free(nb_ctx *ctx, onnx_file *f)
 {
-    (void)ctx;
     if (!f)
         return;
     struct onnx_memory *m = f->memory;
     if (m->model)
         onnx__model_proto__free_unpacked(m->model, &m->allocator);
+    onnx_externals_free(ctx, &m->externals);
     nb_arena_free(m->arena);
 }
 

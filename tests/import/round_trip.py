@@ -1,8 +1,9 @@
 """round_trip.py - networks of PyTorch through `nibble import`: our logits against PyTorch's, on the same images.
 
-usage: round_trip.py NIBBLE FOLDER          needs torch, onnx, onnxruntime and safetensors
+usage: round_trip.py NIBBLE FOLDER          needs torch, onnx, onnxruntime and safetensors; onnxscript for the new exporter
 Exits with 1 when a logit is off by more than 1e-4 of the largest, or something fails.
 """
+import importlib.util
 import subprocess
 import sys
 import warnings
@@ -136,6 +137,13 @@ def onnx(name, network, x, want, mean, std, data):
         text = [",".join(map(str, v)) for v in (mean, std)]
         run("import", f"{file}.onnx", "-o", file, "--data", data, "--mean", text[0], "--std", text[1])
         compare(f"{name}, ONNX, {form}", f"{file}.safetensors", want)
+    if importlib.util.find_spec("onnxscript"):  # PyTorch's default exporter needs it; weights go to a file beside the model
+        torch.onnx.export(network, (image,), work / f"{name}-new.onnx", dynamo=True, external_data=True, input_names=["image"], verbose=False)
+        assert (work / f"{name}-new.onnx.data").exists()
+        run("import", f"{name}-new.onnx", "-o", f"{name}-new", "--data", data, "--mean", text[0], "--std", text[1])
+        compare(f"{name}, ONNX, new exporter", f"{name}-new.safetensors", want)
+    else:
+        print("onnxscript is not there: PyTorch's new exporter is left out")
 
 
 def back(name, want, x, mean, std):

@@ -15,6 +15,9 @@
 
 #ifdef NB_ONNX
 
+#    include <onnx.pb-c.h>
+#    include <stdio.h>
+
 static void refuse(data_fixture *f, const uint8_t *bytes, size_t len, const char *sentence)
 {
     onnx_file *o = NULL;
@@ -45,6 +48,83 @@ static void a_model_becomes_plain_structs(void **state)
     assert_int_equal(o->input[0].dim[0], -1);
     assert_int_equal(o->input[0].dim[3], 7);
     onnx_file_free(f->ctx, o);
+}
+
+/* Writes the model with its first initializer's values moved to another file; place: "key=value" pairs, NULL at the end. */
+static const char *move_values(data_fixture *f, const char *const *place)
+{
+    static char keys[4][32], values[4][64];
+    static Onnx__StringStringEntryProto entry[4];
+    Onnx__StringStringEntryProto *entries[4];
+    uint8_t *bytes;
+    size_t len;
+    const char *path = data_fixture_path(f, "m.onnx");
+    ref_onnx_write(f->ctx, path, 3, 5, 7, "floats w 2x3x1x1\nConv y x,w\noutput y");
+    assert_int_equal(nb_file_read(f->ctx, path, 1 << 20, &bytes, &len), NB_OK);
+    Onnx__ModelProto *m = onnx__model_proto__unpack(NULL, len, bytes);
+    assert_non_null(m);
+    nb_free(f->ctx, bytes);
+    Onnx__TensorProto *t = m->graph->initializer[0];
+    const ProtobufCBinaryData inside = t->raw_data;
+    t->has_raw_data = 0;
+    t->has_data_location = 1;
+    t->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
+    for (; *place; place++) {
+        const size_t i = t->n_external_data++;
+        assert_int_equal(sscanf(*place, "%31[^=]=%63s", keys[i], values[i]), 2);
+        onnx__string_string_entry_proto__init(&entry[i]);
+        entry[i].key = keys[i];
+        entry[i].value = values[i];
+        entries[i] = &entry[i];
+    }
+    t->external_data = entries;
+    len = onnx__model_proto__get_packed_size(m);
+    bytes = malloc(len);
+    assert_non_null(bytes);
+    onnx__model_proto__pack(m, bytes);
+    assert_int_equal(nb_file_write(f->ctx, path, bytes, len), NB_OK);
+    free(bytes);
+    t->n_external_data = 0;
+    t->external_data = NULL;
+    t->raw_data = inside;
+    onnx__model_proto__free_unpacked(m, NULL);
+    return path;
+}
+
+static void values_may_lie_in_a_file_beside_the_model(void **state)
+{
+    data_fixture *f = *state;
+    float values[8] = {-1, 0.5f, 1, 1.5f, 2, 2.5f, 3, -1};
+    onnx_file *o;
+    assert_int_equal(nb_file_write(f->ctx, data_fixture_path(f, "m.data"), values, sizeof values), NB_OK);
+    const char *const sound[][4] = {{"location=m.data", "offset=4", "length=24", NULL},
+                                    {"offset=4", "location=m.data", NULL},
+                                    {"location=./m.data", "offset=4", "checksum=0", NULL}};
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(onnx_file_open(f->ctx, move_values(f, sound[i]), &o), NB_OK);
+        assert_memory_equal(o->constant[0].data, values + 1, 24);
+        onnx_file_free(f->ctx, o);
+    }
+    static const struct {
+        const char *place[4], *says;
+    } wrong[] = {
+        {{"location=m.data", "offset=4", "length=20"}, "tensor 'w': has 20 bytes in 'm.data': must have 24"},
+        {{"location=m.data", "offset=12"}, "its 24 bytes from 12 on are not in 'm.data', which has 32"},
+        {{"location=m.data", "offset=-4"}, "says no number"},
+        {{"location=m.data", "length=99999999999999999999"}, "says no number"},
+        {{"location=other.data"}, "its values are in another file: "},
+        {{"location=../m.data"}, "'../m.data': must be a file beside the model"},
+        {{"location=a/../../m.data"}, "must be a file beside the model"},
+        {{"location=/etc/passwd"}, "must be a file beside the model"},
+        {{"offset=0"}, "it does not say which"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        o = NULL;
+        const nb_status st = onnx_file_open(f->ctx, move_values(f, wrong[i].place), &o);
+        if (st == NB_OK || !strstr(nb_ctx_error(f->ctx), wrong[i].says))
+            fail_msg("%s: got %d: %s", wrong[i].says, (int)st, nb_ctx_error(f->ctx));
+        assert_null(o);
+    }
 }
 
 static void bytes_that_are_no_model_are_refused(void **state)
@@ -145,6 +225,8 @@ static void every_cut_of_a_model_is_refused_or_smaller(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(values_may_lie_in_a_file_beside_the_model, data_fixture_setup,
+                                        data_fixture_teardown),
         cmocka_unit_test_setup_teardown(a_model_becomes_plain_structs, data_fixture_setup, data_fixture_teardown),
         cmocka_unit_test_setup_teardown(bytes_that_are_no_model_are_refused, data_fixture_setup, data_fixture_teardown),
         cmocka_unit_test_setup_teardown(nesting_is_bounded, data_fixture_setup, data_fixture_teardown),
