@@ -150,10 +150,12 @@ static void assert_same(const char *what, const conv_case *c, const float *got, 
     for (size_t i = 0; i < n; i++)
         if ((double)got[i] != plus + times * want[i]) {
             const nb_geom *g = &c->g;
-            fail_msg("%s[%zu] = %g, not %g: %dx%dx%d -> %dx%dx%d, kernel %dx%d stride %d pad %d dilation %d groups %d "
+            fail_msg("%s[%zu] = %g, not %g: %dx%dx%d -> %dx%dx%d, kernel %dx%d stride %dx%d pad %d %d "
+                     "%d %d dilation %dx%d groups %d "
                      "dtype %d",
                      what, i, (double)got[i], plus + times * want[i], g->h, g->w, g->c, g->oh, g->ow, g->oc, g->kh,
-                     g->kw, g->stride, g->pad, g->dilation, g->groups, (int)c->image.dtype);
+                     g->kw, g->stride.h, g->stride.w, g->pad.top, g->pad.left, g->pad.bottom, g->pad.right,
+                     g->dilation.h, g->dilation.w, g->groups, (int)c->image.dtype);
         }
 }
 

@@ -173,9 +173,11 @@ static void assert_within(const char *what, const grad_case *c, const float *got
     for (size_t i = 0; i < n; i++) {
         const double slack = 1e-6 * (fabs(size[i]) + plus);
         if (fabs((double)got[i] - want[i] - plus) > bound[i] * 1.00001 + slack)
-            fail_msg("%s[%zu] = %g, not %g +- %g: %dx%dx%d -> %dx%dx%d, kernel %dx%d stride %d pad %d groups %d", what,
-                     i, (double)got[i], want[i] + plus, bound[i], c->g.h, c->g.w, c->g.c, c->g.oh, c->g.ow, c->g.oc,
-                     c->g.kh, c->g.kw, c->g.stride, c->g.pad, c->g.groups);
+            fail_msg(
+                "%s[%zu] = %g, not %g +- %g: %dx%dx%d -> %dx%dx%d, kernel %dx%d stride %dx%d pad %d %d %d %d groups %d",
+                what, i, (double)got[i], want[i] + plus, bound[i], c->g.h, c->g.w, c->g.c, c->g.oh, c->g.ow, c->g.oc,
+                c->g.kh, c->g.kw, c->g.stride.h, c->g.stride.w, c->g.pad.top, c->g.pad.left, c->g.pad.bottom,
+                c->g.pad.right, c->g.groups);
     }
 }
 
