@@ -115,6 +115,8 @@ static nb_status check_run(sweep_jobs *j, int32_t run, cli_experiment *data)
         st = nb_experiment_check(ctx, &e.exp, nb_data_info(same ? data->train : e.train));
     if (st == NB_OK)
         j->expected[run] = nb_mix(nb_hash_text(e.text), j->sweep->run[run].quantize);
+    if (st == NB_OK)
+        j->epochs[run] = sweep_run_epochs(e.exp.train, j->sweep->run[run].quantize);
     else
         st = nb_fail(ctx, st, "%s: %s", j->sweep->run[run].name, nb_ctx_error(ctx));
     cli_experiment_close(j->c, &e);
@@ -231,7 +233,8 @@ nb_status sweep_jobs_open(sweep_jobs *j)
     cli_experiment data = {0};
     j->expected = nb_alloc(j->c->ctx, ((size_t)n + 1) * sizeof *j->expected);
     j->stale = nb_alloc(j->c->ctx, ((size_t)n + 1) * sizeof *j->stale);
-    nb_status st = j->expected && j->stale ? NB_OK : NB_E_NOMEM;
+    j->epochs = nb_alloc(j->c->ctx, ((size_t)n + 1) * sizeof *j->epochs);
+    nb_status st = j->expected && j->stale && j->epochs ? NB_OK : NB_E_NOMEM;
     cli_log(j->c->ctx, false); /* every run says in its own log what its changes replaced */
     for (int32_t i = 0; st == NB_OK && i < n; i++)
         st = check_run(j, i, &data);
@@ -246,6 +249,7 @@ void sweep_jobs_close(sweep_jobs *j)
 {
     nb_free(j->c->ctx, j->expected);
     nb_free(j->c->ctx, j->stale);
+    nb_free(j->c->ctx, j->epochs);
 }
 
 /* ---- its processes ---- */
@@ -439,22 +443,25 @@ static bool read_answer(const sweep_jobs *j, const slot *s, result *r)
     return r->complete;
 }
 
-/* One line per run that ended. Time left: as if the others took as long as those of this call did. */
+/* One line per run that ended. */
 static void say(sweep_jobs *j, const slot *s)
 {
     const nb_sweep_run *r = &j->sweep->run[s->run];
     char took[32], left[32], why[512] = "";
     j->done++;
-    const double now = nb_now();
+    const double seconds = nb_now() - s->since;
+    j->spent.seconds += seconds;
+    j->spent.epochs += j->epochs[s->run];
     if (r->state == NB_SWEEP_FAILED)
         last_line(j, s->w.log, why, sizeof why);
     printf("%*d of %d  %-40s ", (int)snprintf(NULL, 0, "%d", j->todo), j->done, j->todo, r->name);
     if (r->state == NB_SWEEP_FAILED)
         printf("failed: %s", why);
     else
-        printf("%6.2f %%  %s", 100 * r->accuracy, cli_duration(now - s->since, took, sizeof took));
+        printf("%6.2f %%  %s", 100 * r->accuracy, cli_duration(seconds, took, sizeof took));
     if (j->done < j->todo)
-        printf(", about %s left", cli_duration((now - j->begun) / j->done * (j->todo - j->done), left, sizeof left));
+        printf(", about %s left",
+               cli_duration(sweep_seconds_left(j->sweep, j->epochs, &j->spent, j->jobs), left, sizeof left));
     printf("\n");
     fflush(stdout);
 }
@@ -577,7 +584,6 @@ nb_status sweep_jobs_make(sweep_jobs *j)
     j->todo = j->done = 0;
     for (int32_t i = 0; i < j->sweep->n_runs; i++)
         j->todo += j->sweep->run[i].wanted && j->sweep->run[i].state == NB_SWEEP_MISSING;
-    j->begun = nb_now();
     nb_status st = run_slots(j, slots);
     nb_free(j->c->ctx, slots);
     return st;

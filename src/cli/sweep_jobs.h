@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 
+#include "cli/sweep_time.h"
 #include "sweep/sweep_plan.h"
 
 #include <signal.h>
@@ -13,10 +14,11 @@ typedef struct {
     nb_sweep *sweep;
     uint64_t *expected; /* per run: hash of its config, all changes in it */
     bool *stale;        /* per run: its folder holds a run of another config, or one with another start */
-    int32_t jobs;       /* processes at a time */
+    double *epochs;     /* per run: what its time goes by */
+    sweep_spent spent;
+    int32_t jobs; /* processes at a time */
     const char *threads;
     const volatile sig_atomic_t *stop;
-    double begun; /* by nb_now() */
     int32_t done, todo;
 } sweep_jobs;
 
