@@ -30,7 +30,7 @@ enum { MAX_RUNS = 10000, MAX_SEEDS = 64, NAME_BYTES = 200 };
 
 typedef struct {
     const char *config, *out, *name;
-    const nb_conf *seeds, *more, *set, *start, *reference, *how, *tables, *rows, *columns;
+    const nb_conf *seeds, *more, *set, *start, *start_seed, *reference, *how, *tables, *rows, *columns;
 } section;
 
 #define COMMON                                                                                                         \
@@ -50,6 +50,7 @@ static const nb_key file_table[] = {
      .kind = NB_K_STRING,
      .offset = offsetof(section, config)},
     {.name = "out", .help = "folder of all runs", .kind = NB_K_STRING, .offset = offsetof(section, out)},
+    NB_KEY_NODE(section, start_seed, "N", "one start of this seed for the runs of all seeds; default: one for each"),
     COMMON,
     NB_KEY_SECTION(section, how, "{NAME: quantize | {KEY: VALUE, ...}, ...}", "ways to make a network of a cell"),
     NB_KEY_SECTION(section, tables, "[{name, rows, columns, how}, ...]", "what is compared"),
@@ -66,6 +67,7 @@ typedef struct {
     nb_sweep *s;
     section file;
     nb_choices how;
+    uint64_t start_seed; /* where the file says one */
     int32_t cap_runs, cap_cells;
 } plan;
 
@@ -260,6 +262,12 @@ static nb_status add_starts(plan *p, table_plan *t, int32_t seed)
     t->start_run[seed] = -1;
     if (!t->start)
         return NB_OK;
+    if (p->file.start_seed && seed > 0) {
+        t->start_run[seed] = t->start_run[0];
+        return NB_OK;
+    }
+    if (p->file.start_seed)
+        r.seed = p->start_seed;
     const bool own = t->start != p->file.start;
     NB_TRY(nb_changes_bind(p->s, t->start, "start", &t->set, &c));
     if (in_float(&c))
@@ -462,6 +470,12 @@ static nb_status make_plan(plan *p, const char *path)
     nb_changes general;
     NB_TRY(nb_config_load(s->ctx, path, NULL, 0, &s->config));
     NB_TRY(nb_conf_bind(s->ctx, nb_config_root(s->config), "", &(nb_binding){file_table, &p->file}, 1));
+    static const nb_key seed = {.name = "start_seed", .kind = NB_K_UINT64};
+    if (p->file.start_seed)
+        NB_TRY(nb_conf_value(s->ctx, p->file.start_seed, "start_seed", &seed, &p->start_seed));
+    if (p->file.start_seed && !p->file.start)
+        return nb_conf_fail(s->ctx, p->file.start_seed, "start_seed", NB_E_CONFIG,
+                            "there is no start that it could be of: say in `start` how it is trained");
     const char *slash = strrchr(path, '/');
     s->out = p->file.out;
     s->base = *p->file.config == '/' || !slash

@@ -65,6 +65,23 @@ static void a_table_is_rows_by_columns_by_ways_by_seeds(void **state)
 }
 
 /* Phases in float are the same however is quantized afterwards; others are not. */
+static void one_start_may_serve_all_seeds(void **state)
+{
+    nb_sweep *s = NULL;
+    static const char text[] = "config: net.yaml\nout: runs\nseeds: [5, 6, 7]\nstart_seed: 2\nstart: {train.batch: 8}\n"
+                               "how: {after: quantize}\ntables: [{name: t, rows: {A: {q: 1}, B: {q: 2}}}]\n";
+    assert_int_equal(open_text(*state, text, &s), NB_OK);
+    assert_int_equal(s->n_runs, 1 + 2 * 3);
+    for (int32_t seed = 0; seed < 3; seed++) {
+        const nb_sweep_run *r = &s->run[nb_sweep_cell_at(s, 0, 0, 1, 0)->run[seed]];
+        assert_int_equal(r->seed, 5 + seed);
+        assert_string_equal(s->run[r->start].name, "start/seed2");
+        assert_int_equal(s->run[r->start].seed, 2);
+        assert_true(s->run[r->start].wanted);
+    }
+    nb_sweep_close(s);
+}
+
 static void a_float_start_is_shared_by_tables_that_quantize_in_other_ways(void **state)
 {
     static const char *const format =
@@ -203,6 +220,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_table_is_rows_by_columns_by_ways_by_seeds, setup, teardown),
+        cmocka_unit_test_setup_teardown(one_start_may_serve_all_seeds, setup, teardown),
         cmocka_unit_test_setup_teardown(a_float_start_is_shared_by_tables_that_quantize_in_other_ways, setup, teardown),
         cmocka_unit_test_setup_teardown(a_table_may_have_a_reference_of_its_own, setup, teardown),
         cmocka_unit_test_setup_teardown(a_table_with_seeds_of_its_own_has_only_these, setup, teardown),
