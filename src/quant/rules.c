@@ -51,8 +51,7 @@ const nb_key nb_quant_section_keys[] = {
         "bits of the first and last layer's weights, of the input and of what enters the last layer; 0 = as the "
         "others. Where a format has no such width, these weights are uniform, where a scheme has none, symmetric"),
     NB_KEY_INT(nb_quant_section, join_bits, "0", 0, 8,
-               "bits of values that only adds and concats read, which no product is made of: wide ones cost RAM alone; "
-               "0 = as the others"),
+               "bits of values that only adds and concats read, of which no product is made; 0 = as the others"),
     NB_KEY_BOOL(nb_quant_section, simulate, "no",
                 "train and evaluate in floats although the network could become integers (to compare the two)"),
     NB_KEY_INT(nb_quant_section, output_bits, "0", 0, 8, "bits of the network's output; 0 = int32 logits"),
