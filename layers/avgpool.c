@@ -27,13 +27,7 @@ static const nb_key avgpool_keys[] = {
 static nb_geom avgpool_window(const nb_node *n)
 {
     const avgpool_attr *a = n->attr;
-    const int32_t *d = n->in[0]->out.shape.d;
-    if (a->global)
-        return nb_geom_whole(d[1], d[2], d[3], d[3], d[3]);
-    nb_geom q = nb_layer_window(n, a->kernel, nb_layer_pool_stride(a->stride, a->kernel), a->pad, nb_hw_of(1));
-    if (a->ceil)
-        nb_layer_pool_ceil(&q);
-    return q;
+    return nb_layer_pool_window(n, a->kernel, a->stride, a->pad, a->ceil, a->global);
 }
 
 /* Does a window that reaches over the edge count its pixels of the image alone? */

@@ -39,12 +39,11 @@ nb_node *nb_layer_leaf(const nb_node *n, int32_t k);
 /* n's values are in[0]'s codes on the same grid, or floats when those are; for prepare. */
 void nb_layer_keep_grid(nb_node *n);
 
-/* Of pools: a stride of 0 is the window's size. */
-nb_hw nb_layer_pool_stride(nb_hw stride, nb_hw kernel);
+/* Of pools: a stride of 0 is the window's size. ceil: a last window may reach over the edge, as long as it begins before
+ * (PyTorch's ceil_mode). global: one window, the whole image. */
+nb_geom nb_layer_pool_window(const nb_node *n, nb_hw kernel, nb_hw stride, nb_sides pad, bool ceil, bool global);
 /* Of pools with `global: yes`: NB_E_CONFIG when there is a stride, a pad or a ceil besides. */
 nb_status nb_layer_pool_alone(nb_graph *g, const nb_node *n, nb_hw stride, nb_sides pad, bool ceil);
-/* Of pools, `ceil: yes`: a last window may reach over the edge, as long as it begins before (PyTorch's ceil_mode). */
-void nb_layer_pool_ceil(nb_geom *q);
 /* Of pools: keeps the window in n->priv, and in[0]'s grid. */
 nb_status nb_layer_pool_prepare(nb_graph *g, nb_node *n, const nb_geom *q);
 /* Their backward adds to the gradient of this image of in[0], which is 0 when fresh. */

@@ -102,11 +102,6 @@ void nb_layer_pass_grad(float *dx, const float *dy, int64_t count, bool fresh)
         dx[i] += dy[i];
 }
 
-nb_hw nb_layer_pool_stride(nb_hw stride, nb_hw kernel)
-{
-    return (nb_hw){stride.h ? stride.h : kernel.h, stride.w ? stride.w : kernel.w};
-}
-
 nb_status nb_layer_pool_alone(nb_graph *g, const nb_node *n, nb_hw stride, nb_sides pad, bool ceil)
 {
     if (!(stride.h | stride.w | pad.top | pad.left | pad.bottom | pad.right) && !ceil)
@@ -121,11 +116,19 @@ static void reach_over(int32_t in, int32_t k, int32_t stride, int32_t before, in
         *behind = out * stride + k - in - before > *behind ? out * stride + k - in - before : *behind;
 }
 
-void nb_layer_pool_ceil(nb_geom *q)
+nb_geom nb_layer_pool_window(const nb_node *n, nb_hw kernel, nb_hw stride, nb_sides pad, bool ceil, bool global)
 {
-    reach_over(q->h, q->kh, q->stride.h, q->pad.top, &q->pad.bottom, q->oh);
-    reach_over(q->w, q->kw, q->stride.w, q->pad.left, &q->pad.right, q->ow);
-    nb_geom_fit(q);
+    const int32_t *d = n->in[0]->out.shape.d;
+    if (global)
+        return nb_geom_whole(d[1], d[2], d[3], d[3], d[3]);
+    const nb_hw step = {stride.h ? stride.h : kernel.h, stride.w ? stride.w : kernel.w};
+    nb_geom q = nb_layer_window(n, kernel, step, pad, nb_hw_of(1));
+    if (ceil) {
+        reach_over(q.h, q.kh, step.h, q.pad.top, &q.pad.bottom, q.oh);
+        reach_over(q.w, q.kw, step.w, q.pad.left, &q.pad.right, q.ow);
+        nb_geom_fit(&q);
+    }
+    return q;
 }
 
 nb_status nb_layer_pool_prepare(nb_graph *g, nb_node *n, const nb_geom *q)
