@@ -130,6 +130,17 @@ const char *onnx_add(onnx_model *o, const char *op, const char *out, const char 
     return o->st == NB_OK ? names[n_in] : "";
 }
 
+void onnx_more_output(onnx_model *o, const char *out)
+{
+    Onnx__NodeProto *n = last_node(o);
+    char **names = n ? get(o, (n->n_output + 1) * sizeof *names) : NULL;
+    if (!names)
+        return;
+    memcpy(names, n->output, n->n_output * sizeof *names);
+    names[n->n_output++] = copy(o, out);
+    n->output = names;
+}
+
 static Onnx__AttributeProto *attribute(onnx_model *o, const char *name, Onnx__AttributeProto__AttributeType type)
 {
     Onnx__AttributeProto *a = get(o, sizeof *a);

@@ -30,6 +30,8 @@ const char *onnx_name(onnx_model *o, const char *fmt, ...) NB_PRINTF(2, 3);
 /* A node with up to ONNX_MAX_IN inputs and one output; returns the output's name. last: for attributes, the node made
  * last. */
 const char *onnx_add(onnx_model *o, const char *op, const char *out, const char *const *in, int32_t n_in);
+/* The node made last gets one more output. */
+void onnx_more_output(onnx_model *o, const char *out);
 void onnx_int(onnx_model *o, const char *attribute, int64_t v);
 void onnx_string(onnx_model *o, const char *attribute, const char *v);
 void onnx_float(onnx_model *o, const char *attribute, float v);

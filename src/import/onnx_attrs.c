@@ -59,10 +59,6 @@ nb_status onnx_integers(const onnx_net *n, const onnx_node *d, size_t k, const c
         return wrong_kind(n, d, attr);
     if (a) {
         *count = a->n <= ONNX_SHAPE_MAX ? (int32_t)a->n : -1;
-    } else if (e && e->kind == ONNX_V_SHAPE) {
-        *count = e->n_shape;
-        memcpy(out, e->shape, (size_t)e->n_shape * sizeof *out);
-        return NB_OK;
     } else if (e) {
         bool ints = e->kind == ONNX_V_CONSTANT && e->constant.dtype == NB_ST_I64 && e->constant.ndim <= 1;
         *count = ints && e->constant.count <= ONNX_SHAPE_MAX ? (int32_t)e->constant.count : -1;
@@ -72,5 +68,18 @@ nb_status onnx_integers(const onnx_net *n, const onnx_node *d, size_t k, const c
                          a ? "attribute " : "input ", a ? attr : e->name);
     if (*count)
         memcpy(out, a ? (const void *)a->ints : e->constant.data, (size_t)*count * sizeof *out);
+    return NB_OK;
+}
+
+nb_status onnx_shape_part(const onnx_net *n, const onnx_node *d, int32_t ndim, int64_t *first, int64_t *end)
+{
+    NB_TRY(onnx_attr_int(n, d, "start", 0, first));
+    NB_TRY(onnx_attr_int(n, d, "end", ndim, end));
+    for (int32_t i = 0; i < 2; i++) {
+        int64_t *at = i ? end : first;
+        *at += *at < 0 ? ndim : 0;
+        *at = *at < 0 ? 0 : *at > ndim ? ndim : *at;
+    }
+    *end = *end < *first ? *first : *end;
     return NB_OK;
 }

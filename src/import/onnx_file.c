@@ -17,7 +17,7 @@
 
 #    include <string.h>
 
-enum { MAX_DEPTH = 16, MAX_THINGS = 1 << 18, MAX_TENSOR_DIM = 1 << 30 };
+enum { MAX_DEPTH = 16, MAX_THINGS = 1 << 18, MAX_TENSOR_DIM = 1 << 30, MAX_FLAGS = 1 << 20 };
 static const size_t max_file_bytes = (size_t)1 << 30;
 static const int64_t max_elements = (int64_t)1 << 32;
 
@@ -130,22 +130,6 @@ static nb_status read_dims(const reader *r, const Onnx__TensorProto *t, nb_st_te
     return NB_OK;
 }
 
-/* One BOOL, a switch that is an input, becomes an integer. */
-static nb_status read_flag(const reader *r, const Onnx__TensorProto *t, nb_st_tensor *out)
-{
-    const bool raw = t->has_raw_data && t->raw_data.len == 1;
-    int64_t *v = nb_arena_alloc(r->arena, sizeof *v);
-    if (!v)
-        return NB_E_NOMEM;
-    if (!raw && t->n_int32_data != 1)
-        return bad_tensor(r, out->name, "does not hold as many values as its dimensions say");
-    *v = raw ? t->raw_data.data[0] != 0 : t->int32_data[0] != 0;
-    out->dtype = NB_ST_I64;
-    out->data = v;
-    out->bytes = sizeof *v;
-    return NB_OK;
-}
-
 static bool read_number(const char *digits, int64_t *v)
 {
     const size_t n = strspn(digits, "0123456789");
@@ -183,6 +167,40 @@ static nb_status read_external(const reader *r, const Onnx__TensorProto *t, nb_s
     return nb_fail(r->ctx, st, "%s: tensor '%.100s': %s", r->path, out->name, nb_ctx_error(r->ctx));
 }
 
+/* The bytes of a tensor that holds them as they are, here or in another file; NULL: it lists numbers. */
+static nb_status read_raw(const reader *r, const Onnx__TensorProto *t, nb_st_tensor *out)
+{
+    if (is_external(t))
+        return read_external(r, t, out);
+    if (t->has_raw_data && t->raw_data.len != out->bytes)
+        return bad_tensor(r, out->name, "does not hold as many values as its dimensions say");
+    out->data = t->has_raw_data ? t->raw_data.data : NULL;
+    return NB_OK;
+}
+
+/* INT32 and BOOL become INT64, and floats of 16 bits that are listed become bits. */
+static nb_status read_listed(const reader *r, const Onnx__TensorProto *t, size_t bytes, nb_st_tensor *out)
+{
+    const uint8_t *raw = out->data;
+    const bool half = out->dtype != NB_ST_I64;
+    void *data = nb_arena_array(r->arena, (size_t)out->count + 1, half ? 2 : 8);
+    if (!data)
+        return NB_E_NOMEM;
+    for (int64_t i = 0; i < out->count; i++) {
+        int32_t v = raw ? raw[i] : t->int32_data[i];
+        if (raw && bytes == 4)
+            memcpy(&v, raw + 4 * i, sizeof v);
+        if (half)
+            ((uint16_t *)data)[i] = (uint16_t)v;
+        else
+            ((int64_t *)data)[i] = bytes == 1 ? v != 0 : v;
+    }
+    out->data = data;
+    out->bytes = (size_t)out->count * (half ? 2 : 8);
+    return NB_OK;
+}
+
+/* Integers of other widths stay OTHER: they belong to networks that are quantized already. */
 static nb_status read_tensor(const reader *r, const Onnx__TensorProto *t, nb_st_tensor *out)
 {
     static const struct {
@@ -193,40 +211,37 @@ static nb_status read_tensor(const reader *r, const Onnx__TensorProto *t, nb_st_
                  {ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE, NB_ST_F64, 8},
                  {ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16, NB_ST_F16, 2},
                  {ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16, NB_ST_BF16, 2},
-                 {ONNX__TENSOR_PROTO__DATA_TYPE__INT64, NB_ST_I64, 8}};
+                 {ONNX__TENSOR_PROTO__DATA_TYPE__INT64, NB_ST_I64, 8},
+                 {ONNX__TENSOR_PROTO__DATA_TYPE__INT32, NB_ST_I64, 4},
+                 {ONNX__TENSOR_PROTO__DATA_TYPE__BOOL, NB_ST_I64, 1}};
     *out = (nb_st_tensor){.name = text(t->name), .dtype = NB_ST_OTHER};
     NB_TRY(read_dims(r, t, out));
-    if (t->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__BOOL && out->count == 1)
-        return read_flag(r, t, out);
     size_t i = 0, n_types = sizeof types / sizeof *types;
     while (i < n_types && types[i].type != t->data_type)
         i++;
-    if (i == n_types)
+    if (i == n_types || (types[i].bytes == 1 && out->count > MAX_FLAGS))
         return NB_OK;
-    size_t given = 0;
     out->dtype = types[i].dtype;
     out->bytes = (size_t)out->count * types[i].bytes;
-    if (is_external(t))
-        return read_external(r, t, out);
-    if (t->has_raw_data) {
-        out->data = t->raw_data.data;
-        out->bytes = t->raw_data.len;
-        given = out->bytes % types[i].bytes ? SIZE_MAX : out->bytes / types[i].bytes;
-    } else if (out->dtype == NB_ST_F32) {
-        out->data = t->float_data;
+    NB_TRY(read_raw(r, t, out));
+    const bool listed = (out->dtype == NB_ST_I64 && types[i].bytes < 8) || (types[i].bytes == 2 && !out->data);
+    size_t given = (size_t)out->count;
+    if (!out->data && listed)
+        given = t->n_int32_data;
+    else if (!out->data && out->dtype == NB_ST_F32)
         given = t->n_float_data;
-    } else if (out->dtype == NB_ST_F64) {
-        out->data = t->double_data;
+    else if (!out->data && out->dtype == NB_ST_F64)
         given = t->n_double_data;
-    } else if (out->dtype == NB_ST_I64) {
-        out->data = t->int64_data;
+    else if (!out->data)
         given = t->n_int64_data;
-    } else if (out->count) {
-        return bad_tensor(r, out->name, "16-bit floats must be raw_data");
-    }
     if (given != (size_t)out->count)
         return bad_tensor(r, out->name, "does not hold as many values as its dimensions say");
-    out->bytes = (size_t)out->count * types[i].bytes;
+    if (listed)
+        return read_listed(r, t, types[i].bytes, out);
+    if (!out->data)
+        out->data = out->dtype == NB_ST_F32   ? (const void *)t->float_data
+                    : out->dtype == NB_ST_F64 ? (const void *)t->double_data
+                                              : (const void *)t->int64_data;
     return NB_OK;
 }
 

@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "core/sound.h"
 #include "import/fill.h"
+#include "import/onnx_fold.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -20,6 +21,7 @@ static const onnx_operator operators[] = {
 };
 #undef NB_OPERATOR
 
+enum { FOLDABLE_TIMES = 8, FOLDABLE_MORE = 1 << 22 };
 enum { N_OPERATORS = sizeof operators / sizeof *operators };
 
 /* ---- sentences ---- */
@@ -116,16 +118,52 @@ static nb_status intern_all(onnx_net *n)
                            e->name);
         e->kind = ONNX_V_CONSTANT;
         e->constant = f->constant[i];
+        n->foldable += FOLDABLE_TIMES * e->constant.count;
     }
+    n->foldable += FOLDABLE_MORE;
     for (size_t i = 0; i < f->n_nodes; i++) {
         for (size_t k = 0; k < f->node[i].n_in; k++)
-            intern(n, f->node[i].in[k])->uses++;
+            intern(n, f->node[i].in[k]);
         for (size_t k = 0; k < f->node[i].n_out; k++)
             intern(n, f->node[i].out[k]);
     }
     for (size_t i = 0; i < f->n_outputs; i++)
         intern(n, f->output[i].name)->uses++;
     return NB_OK;
+}
+
+static bool is_needed(const onnx_net *n, const onnx_node *d)
+{
+    for (size_t k = 0; k < d->n_out; k++)
+        if (*d->out[k] && find(n, d->out[k])->wanted)
+            return true;
+    return false;
+}
+
+/* Nodes stand in order, so one way back from the output finds all that it needs; the rest need not be understood. */
+static nb_status find_needed(onnx_net *n)
+{
+    const onnx_file *f = n->file;
+    const onnx_node *first = NULL;
+    int32_t left_out = 0;
+    for (size_t i = 0; i < f->n_outputs; i++)
+        find(n, f->output[i].name)->wanted = true;
+    for (size_t i = f->n_nodes; i-- > 0;) {
+        const onnx_node *d = &f->node[i];
+        const bool needed = is_needed(n, d);
+        for (size_t k = 0; k < d->n_in && needed; k++)
+            if (*d->in[k]) {
+                find(n, d->in[k])->wanted = true;
+                find(n, d->in[k])->uses++;
+            }
+        if (!needed && strcmp(d->op, "Constant") != 0) {
+            first = d;
+            left_out++;
+        }
+    }
+    return first ? onnx_note(n, first, ONNX_NOTE_UNUSED,
+                             "is not needed for the output, and left out (nodes in all: %d)", left_out)
+                 : NB_OK;
 }
 
 onnx_v_entry *onnx_input(const onnx_net *n, const onnx_node *d, size_t k)
@@ -182,9 +220,14 @@ nb_status onnx_floats(const onnx_net *n, const onnx_node *d, size_t k, const nb_
 
 nb_status onnx_output(onnx_net *n, const onnx_node *d, const onnx_v_entry *v)
 {
-    if (d->n_out < 1 || !*d->out[0])
-        return onnx_fail(n, d, NB_E_FORMAT, "has no output");
-    onnx_v_entry *e = find(n, d->out[0]);
+    return onnx_output_at(n, d, 0, v);
+}
+
+nb_status onnx_output_at(onnx_net *n, const onnx_node *d, size_t output, const onnx_v_entry *v)
+{
+    if (d->n_out <= output || !*d->out[output])
+        return onnx_fail(n, d, NB_E_FORMAT, "has no output %zu", output);
+    onnx_v_entry *e = find(n, d->out[output]);
     if (e->kind != ONNX_V_NONE)
         return onnx_fail(n, d, NB_E_FORMAT, "its output '%.80s' is given twice", e->name);
     /* another name for the same layer's values: who reads one reads the other */
@@ -193,6 +236,7 @@ nb_status onnx_output(onnx_net *n, const onnx_node *d, const onnx_v_entry *v)
     onnx_v_entry copy = *v;
     copy.name = e->name;
     copy.uses = e->uses + (alias ? same->uses - 1 : 0);
+    copy.wanted = e->wanted;
     *e = copy;
     return NB_OK;
 }
@@ -339,12 +383,12 @@ static nb_status unknown_operator(const onnx_net *n, const onnx_node *d)
     return onnx_fail(n, d, NB_E_UNSUPPORTED, "not supported; these are: %s", all);
 }
 
-static nb_status check_attributes(const onnx_net *n, const onnx_node *d, const onnx_operator *o)
+static nb_status check_attributes(const onnx_net *n, const onnx_node *d, const char *attrs)
 {
     for (size_t i = 0; i < d->n_attr; i++) {
-        const char *name = d->attr[i].name, *at = strstr(o->attrs, name);
+        const char *name = d->attr[i].name, *at = strstr(attrs, name);
         size_t len = strlen(name);
-        while (at && len && ((at != o->attrs && at[-1] != ' ') || (at[len] && at[len] != ' ')))
+        while (at && len && ((at != attrs && at[-1] != ' ') || (at[len] && at[len] != ' ')))
             at = strstr(at + 1, name);
         if (!at || !len)
             return onnx_fail(n, d, NB_E_UNSUPPORTED, "attribute '%.60s' is not supported", name);
@@ -359,12 +403,19 @@ static nb_status translate_node(onnx_net *n, const onnx_node *d)
     for (size_t i = 0; i < N_OPERATORS && standard && !o; i++)
         if (strcmp(operators[i].op, d->op) == 0)
             o = &operators[i];
-    if (!o)
-        return unknown_operator(n, d);
-    NB_TRY(check_attributes(n, d, o));
     for (size_t k = 0; k < d->n_in; k++)
         if (*d->in[k] && find(n, d->in[k])->kind == ONNX_V_NONE)
             return onnx_fail(n, d, NB_E_FORMAT, "reads '%.80s', which no node before it gives", d->in[k]);
+    const fold_operator *fold = standard ? onnx_fold_find(d->op) : NULL;
+    if (fold && onnx_fold_can(n, d)) {
+        NB_TRY(check_attributes(n, d, fold->attrs));
+        return onnx_fold(n, d, fold);
+    }
+    if (!o && fold)
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "is supported for constants only; here it works on the images");
+    if (!o)
+        return unknown_operator(n, d);
+    NB_TRY(check_attributes(n, d, o->attrs));
     return o->fn(n, d);
 }
 
@@ -416,25 +467,13 @@ static nb_status read_output(onnx_net *n)
     return NB_OK;
 }
 
-/* What the output does not need (heads for training) goes. */
-static nb_status mark_needed(onnx_net *n)
+/* Layers of which only the size was read go. */
+static void mark_needed(onnx_net *n)
 {
     n->layer[n->output].needed = n->layer[0].needed = true;
     for (int32_t i = n->output; i > 0; i--)
         for (int32_t k = 0; n->layer[i].needed && k < n->layer[i].n_in; k++)
             n->layer[n->layer[i].in[k]].needed = true;
-    const onnx_layer *first = NULL;
-    int32_t left_out = 0;
-    for (int32_t i = 1; i < n->n; i++)
-        if (!n->layer[i].needed) {
-            first = first ? first : &n->layer[i];
-            left_out++;
-        }
-    if (first)
-        n->note[ONNX_NOTE_UNUSED].text =
-            nb_arena_printf(n->arena, "%s: layers that its output does not need are left out: %d, %s first",
-                            n->file->path, left_out, first->name);
-    return !first || n->note[ONNX_NOTE_UNUSED].text ? NB_OK : NB_E_NOMEM;
 }
 
 /* Here every layer has weights of its own. Biases and statistics are left out: exporters merge equal ones. */
@@ -448,7 +487,7 @@ static nb_status note_shared(onnx_net *n)
         for (int32_t k = 0; n->layer[i].needed && k < n->layer[i].n_params; k++) {
             const nb_st_tensor *t = &n->layer[i].param[k].t;
             onnx_v_entry *e = t->ndim > 1 ? find(n, t->name) : NULL;
-            if (!e || !e->name || e->constant.ndim <= 1)
+            if (!e || !e->name || e->constant.ndim <= 1 || e->constant.count != t->count)
                 continue;
             if (!e->owner) {
                 e->owner = i;
@@ -480,14 +519,16 @@ nb_status onnx_net_translate(onnx_net *n)
     n->layer = nb_arena_array(n->arena, (size_t)n->cap, sizeof *n->layer);
     if (!n->layer)
         return NB_E_NOMEM;
-    for (size_t i = 0; i < n->file->n_nodes; i++) /* before its u8 input is what is wrong with it */
-        if (is_quantized(&n->file->node[i]))
-            return unknown_operator(n, &n->file->node[i]);
     NB_TRY(intern_all(n));
+    NB_TRY(find_needed(n));
+    for (size_t i = 0; i < n->file->n_nodes; i++) /* before its u8 input is what is wrong with it */
+        if (is_quantized(&n->file->node[i]) && is_needed(n, &n->file->node[i]))
+            return unknown_operator(n, &n->file->node[i]);
     NB_TRY(read_input(n));
     for (size_t i = 0; i < n->file->n_nodes; i++)
-        NB_TRY(translate_node(n, &n->file->node[i]));
+        if (is_needed(n, &n->file->node[i]))
+            NB_TRY(translate_node(n, &n->file->node[i]));
     NB_TRY(read_output(n));
-    NB_TRY(mark_needed(n));
+    mark_needed(n);
     return note_shared(n);
 }

@@ -12,13 +12,14 @@ enum { ONNX_SHAPE_MAX = 8, ONNX_KEYS = 160, ONNX_NAME = 100, ONNX_MAX_SIDE = 655
 
 #define ONNX_BATCH INT64_MIN /* the number of images, in the shapes that a graph computes */
 
-typedef enum { ONNX_V_NONE, ONNX_V_CONSTANT, ONNX_V_DATA, ONNX_V_SHAPE } onnx_v;
+typedef enum { ONNX_V_NONE, ONNX_V_CONSTANT, ONNX_V_DATA } onnx_v;
 
 /* What a name stands for. DATA: the output of a layer, [N, c, h, w], or [N, c*h*w] when flat (in ONNX's order: the same
- * layer). SHAPE: a short vector of integers that the graph computes from sizes. */
+ * layer). Constants are the file's, or folded (onnx_fold.h). */
 typedef struct {
     const char *name;
-    int32_t uses; /* by nodes and as outputs */
+    int32_t uses; /* by nodes that the output needs, and as the output */
+    bool wanted;  /* the output needs it */
     onnx_v kind;
     nb_st_tensor constant;
     int32_t layer, c, h, w;
@@ -27,8 +28,6 @@ typedef struct {
     bool row;       /* the layer itself gives rows, not images */
     bool last;      /* softmax has been taken: nothing may follow */
     int32_t pad[4]; /* zeros around it that the next convolution takes over: top, left, bottom, right */
-    int64_t shape[ONNX_SHAPE_MAX];
-    int32_t n_shape;
 } onnx_v_entry;
 
 typedef struct {
@@ -72,6 +71,7 @@ typedef struct {
     int32_t h, w, c; /* of an image */
     int32_t output;  /* layer that gives the logits */
     int32_t classes;
+    int64_t foldable; /* elements that may still be made of constants */
 } onnx_net;
 
 typedef nb_status (*onnx_fn)(onnx_net *n, const onnx_node *d);
@@ -109,7 +109,7 @@ nb_status onnx_data(const onnx_net *n, const onnx_node *d, size_t k, onnx_v_entr
 nb_status onnx_data_padded(const onnx_net *n, const onnx_node *d, size_t k, onnx_v_entry **out);
 /* Input k must be a constant of finite floats. */
 nb_status onnx_floats(const onnx_net *n, const onnx_node *d, size_t k, const nb_st_tensor **out);
-/* A short vector of integers: from input k (a constant or a computed shape), or from the attribute of that name. */
+/* A short vector of integers: from input k, or from the attribute of that name. */
 nb_status onnx_integers(const onnx_net *n, const onnx_node *d, size_t k, const char *attr, int64_t *out,
                         int32_t *count);
 
@@ -118,8 +118,11 @@ nb_status onnx_add_layer(onnx_net *n, const onnx_node *d, const char *op, const 
                          int32_t n_in, int32_t *out);
 void onnx_keys(onnx_net *n, int32_t layer, const char *fmt, ...) NB_PRINTF(3, 4);
 void onnx_give(onnx_net *n, int32_t layer, const char *what, const nb_st_tensor *t);
-/* The node's first output is the data v; another meaning for that name is an error. */
+/* The node's first output is v; another meaning for that name is an error. */
 nb_status onnx_output(onnx_net *n, const onnx_node *d, const onnx_v_entry *v);
+nb_status onnx_output_at(onnx_net *n, const onnx_node *d, size_t output, const onnx_v_entry *v);
+/* The part of ndim sizes that a Shape gives: its attributes start and end. */
+nb_status onnx_shape_part(const onnx_net *n, const onnx_node *d, int32_t ndim, int64_t *first, int64_t *end);
 /* A layer that gives v's values as rows (a flatten where it must). */
 nb_status onnx_as_rows(onnx_net *n, const onnx_node *d, const onnx_v_entry *v, int32_t *layer);
 /* Floats in the arena as a tensor. */

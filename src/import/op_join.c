@@ -68,7 +68,7 @@ nb_status onnx_op_add(onnx_net *n, const onnx_node *d)
 }
 
 /* More inputs than a concat of ours takes become a chain of them. */
-static nb_status concat_data(onnx_net *n, const onnx_node *d)
+nb_status onnx_op_concat(onnx_net *n, const onnx_node *d)
 {
     onnx_v_entry *first, all;
     int32_t in[NB_MAX_IN], count = 0;
@@ -104,29 +104,4 @@ static nb_status concat_data(onnx_net *n, const onnx_node *d)
     all.c = (int32_t)channels;
     all.row = rows;
     return onnx_output(n, d, &all);
-}
-
-/* Shapes, as the graph computes them for a Reshape. */
-static nb_status concat_shapes(onnx_net *n, const onnx_node *d)
-{
-    onnx_v_entry all = {.kind = ONNX_V_SHAPE};
-    for (size_t k = 0; k < d->n_in; k++) {
-        int64_t v[ONNX_SHAPE_MAX];
-        int32_t count;
-        NB_TRY(onnx_integers(n, d, k, NULL, v, &count));
-        for (int32_t i = 0; i < count; i++) {
-            if (all.n_shape == ONNX_SHAPE_MAX)
-                return onnx_fail(n, d, NB_E_UNSUPPORTED, "makes a shape of more than %d numbers", ONNX_SHAPE_MAX);
-            all.shape[all.n_shape++] = v[i];
-        }
-    }
-    return onnx_output(n, d, &all);
-}
-
-nb_status onnx_op_concat(onnx_net *n, const onnx_node *d)
-{
-    for (size_t k = 0; k < d->n_in; k++)
-        if (is_data(n, d, k))
-            return concat_data(n, d);
-    return concat_shapes(n, d);
 }

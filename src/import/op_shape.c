@@ -51,18 +51,12 @@ nb_status onnx_op_reshape(onnx_net *n, const onnx_node *d)
                      (long long)x->c * x->h * x->w);
 }
 
-/* Rows and columns of one pixel go or come; a vector of sizes stays what it is. */
+/* Rows and columns of one pixel go or come. */
 nb_status onnx_op_squeeze(onnx_net *n, const onnx_node *d)
 {
-    const onnx_v_entry *e = onnx_input(n, d, 0);
+    onnx_v_entry *x;
     int64_t axes[ONNX_SHAPE_MAX];
     int32_t count;
-    if (e && (e->kind == ONNX_V_SHAPE || (e->kind == ONNX_V_CONSTANT && e->constant.dtype == NB_ST_I64))) {
-        onnx_v_entry y = {.kind = ONNX_V_SHAPE};
-        NB_TRY(onnx_integers(n, d, 0, NULL, y.shape, &y.n_shape));
-        return onnx_output(n, d, &y);
-    }
-    onnx_v_entry *x;
     NB_TRY(onnx_data(n, d, 0, &x));
     NB_TRY(onnx_integers(n, d, 1, "axes", axes, &count));
     for (int32_t i = 0; i < count; i++)
@@ -79,39 +73,34 @@ nb_status onnx_op_squeeze(onnx_net *n, const onnx_node *d)
 nb_status onnx_op_shape(onnx_net *n, const onnx_node *d)
 {
     onnx_v_entry *x;
+    int64_t first, end, *size = nb_arena_array(n->arena, 4, sizeof *size);
     NB_TRY(onnx_data(n, d, 0, &x));
-    onnx_v_entry y = {.kind = ONNX_V_SHAPE, .n_shape = x->flat ? 2 : 4, .shape = {ONNX_BATCH, x->c, x->h, x->w}};
-    if (x->flat)
-        y.shape[1] = (int64_t)x->c * x->h * x->w;
-    return onnx_output(n, d, &y);
+    NB_TRY(onnx_shape_part(n, d, x->flat ? 2 : 4, &first, &end));
+    if (!size)
+        return NB_E_NOMEM;
+    size[0] = ONNX_BATCH;
+    size[1] = x->flat ? (int64_t)x->c * x->h * x->w : x->c;
+    size[2] = x->h;
+    size[3] = x->w;
+    const nb_st_tensor t = {.name = d->out[0],
+                            .dtype = NB_ST_I64,
+                            .ndim = 1,
+                            .shape = {end - first},
+                            .count = end - first,
+                            .data = size + first,
+                            .bytes = (size_t)(end - first) * sizeof *size};
+    return onnx_output(n, d, &(onnx_v_entry){.kind = ONNX_V_CONSTANT, .constant = t});
 }
 
-nb_status onnx_op_gather(onnx_net *n, const onnx_node *d)
-{
-    onnx_v_entry y = {.kind = ONNX_V_SHAPE};
-    int64_t from[ONNX_SHAPE_MAX], at[ONNX_SHAPE_MAX], axis;
-    int32_t count;
-    NB_TRY(onnx_integers(n, d, 0, NULL, from, &count));
-    NB_TRY(onnx_integers(n, d, 1, NULL, at, &y.n_shape));
-    NB_TRY(onnx_attr_int(n, d, "axis", 0, &axis));
-    for (int32_t i = 0; i < y.n_shape; i++) {
-        at[i] += at[i] < 0 ? count : 0;
-        if (axis != 0 || at[i] < 0 || at[i] >= count)
-            return onnx_fail(n, d, NB_E_FORMAT, "takes element %lld of %d", (long long)at[i], count);
-        y.shape[i] = from[at[i]];
-    }
-    return onnx_output(n, d, &y);
-}
-
-/* Integers that are sizes may be cast; nothing else is. */
 nb_status onnx_op_cast(onnx_net *n, const onnx_node *d)
 {
-    const onnx_v_entry *e = onnx_input(n, d, 0);
+    onnx_v_entry *x;
     int64_t to;
     NB_TRY(onnx_attr_int(n, d, "to", 0, &to));
-    if (!e || !((e->kind == ONNX_V_SHAPE && (to == 6 || to == 7)) || (e->kind == ONNX_V_DATA && to == 1)))
-        return onnx_fail(n, d, NB_E_UNSUPPORTED, "only sizes to integers, and floats to floats");
-    return onnx_output(n, d, e);
+    NB_TRY(onnx_data_padded(n, d, 0, &x));
+    if (to != 1 && to != 10 && to != 11 && to != 16)
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "to: %lld: images can be cast to floats only", (long long)to);
+    return onnx_output(n, d, x);
 }
 
 nb_status onnx_op_constant(onnx_net *n, const onnx_node *d)

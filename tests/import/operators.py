@@ -27,6 +27,9 @@ NEEDS_AXES = {"ReduceMean", "ReduceSum", "ReduceMax", "Squeeze", "Unsqueeze", "S
 GONE = {"broadcast", "consumed_inputs", "is_test", "spatial"}  # of opsets before 9
 
 
+onnxruntime.set_default_logger_severity(3)
+
+
 class Left(Exception):
     """The network could not be built: the list is wrong."""
 
@@ -108,7 +111,7 @@ class Net:
         elif len(shape) < 2:
             self.add("Flatten", [y], name, axis=1)
 
-    def finish(self, outputs, graph_in):
+    def finish(self, outputs):
         parts = []
         for name, count in outputs:
             w = self.rng.normal(size=(CLASSES, count)).astype(np.float32) / np.float32(count**0.5)
@@ -202,15 +205,26 @@ def build_data(form, model, inputs, values, seed):
         return net.model(size, outputs[0], nodes), size
     counted = shapes_of(net, nodes, size, outputs)
     net.nodes = []
-    last = net.finish(counted, None)
+    last = net.finish(counted)
     return net.model(size, last, nodes + net.nodes), size
 
 
+def folded_shapes(net, names):
+    graph = helper.make_graph(net.inner, "fold", [], [onnx.ValueInfoProto(name=n) for n in names], net.constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", net.opset)], ir_version=8)
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        return [v.shape for v in session.run(names, {})]
+    except Exception as e:
+        raise Left(f"ONNX Runtime: {str(e)[:200]}") from e
+
+
 def build_constant(model, inputs, values, seed):
-    """The test's result is the weights of the linear layer: one feature to as many classes as it has values."""
+    """The test's result is the weights of a linear layer, from one feature to as many as it has values."""
     net = Net(model, seed)
     for v in inputs:
         values[v.name].name = v.name
+        values[v.name].data_type = v.type.tensor_type.elem_type
         net.constants.append(values[v.name])
     x = net.add("Flatten", [net.add("GlobalAveragePool", ["image"])], axis=1)
     w = None
@@ -218,7 +232,8 @@ def build_constant(model, inputs, values, seed):
         flat = net.add("Reshape", [v.name, net.constant(np.array([1, -1], np.int64))])
         flat = net.add("Cast", [flat], to=1)
         w = flat if w is None else net.add("Concat", [w, flat], axis=1)
-    y = net.add("MatMul", [x, w])
+    count = sum(int(np.prod(v)) for v in folded_shapes(net, [v.name for v in model.graph.output]))
+    y = net.finish([(net.add("MatMul", [x, w]), count)])
     return net.model((4, 4), y, net.inner + net.nodes), (4, 4)
 
 

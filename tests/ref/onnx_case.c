@@ -55,7 +55,16 @@ static void put_node(onnx_model *o, char **word, int32_t n)
             *next++ = '\0';
         in[n_in++] = strcmp(at, "-") == 0 ? "" : at;
     }
+    char *more = strchr(word[1], ',');
+    if (more)
+        *more++ = '\0';
     onnx_add(o, word[0], word[1], in, n_in);
+    for (char *next; more; more = next) {
+        next = strchr(more, ',');
+        if (next)
+            *next++ = '\0';
+        onnx_more_output(o, more);
+    }
     for (int32_t i = 2; i < n; i++) {
         char *value = strchr(word[i], '=');
         int64_t v[ONNX_MAX_IN];

@@ -12,7 +12,7 @@
  *   bool NAME 1                a scalar
  *   meta KEY VALUE
  *   ints NAME -1,2             a vector of INT64
- *   OP OUT IN,IN attr=1 attr=1,2 attr=0.5 attr=WORD    a node; - is an input that is left out; "a=1," is a list of one
+ *   OP OUT,OUT IN,IN attr=1 attr=1,2 attr=0.5 attr=WORD    a node; - is an input that is left out; "a=1," is a list of one
  *   output NAME
  * Aborts when it cannot. */
 void ref_onnx_write(nb_ctx *ctx, const char *path, int32_t c, int32_t h, int32_t w, const char *text);

@@ -53,7 +53,7 @@ static void weights_of_two_layers_are_copied_and_said(void **state)
     expect_note(f, "floats w 2x2x3x3\nfloats v 2x2x3x3\nfloats b 2\nConv a x,w,b\nConv y a,v,b\noutput y",
                 "conv2d: {name: y", "");
     expect_note(f, "floats w 2x2x3x3\nfloats v 2x2x3x3\nConv y x,w\nConv z x,w\noutput y", "conv2d: {name: y",
-                "m.onnx: layers that its output does not need are left out: 1, z first");
+                "node 'z' (Conv): is not needed for the output, and left out (nodes in all: 1)");
 }
 
 static void values_that_are_no_numbers_are_named(void **state)

@@ -10,7 +10,8 @@ static void rows_are_made_in_many_ways(void **state)
            "- linear: {name: y, out: 3, bias: no}");
     expect(f, "floats w 3x128\nints s -1,128\nReshape r x,s\nGemm y r,w transB=1\noutput y", "linear");
     expect(f,
-           "floats w 3x128\nShape s x\nints zero 0\nGather n s,zero axis=0\nints ax 0\nUnsqueeze u n,ax\nints rest "
+           "floats w 3x128\nShape s x\nints zero 0\nGather n s,zero axis=0\nints ax 0\nSqueeze q n\nUnsqueeze u "
+           "q,ax\nints rest "
            "-1\nConcat t u,rest axis=0\nReshape r x,t\nGemm y r,w transB=1\noutput y",
            "linear");
     expect(f,
