@@ -21,6 +21,10 @@
  *   avgpool_inside
  *            the same, but mult[0], shift[0] are of windows that lie inside; one that reaches over the edge and holds n
  *            pixels takes the multiplier nearest to 1 / n in [2^30, 2^31).
+ *   take     y[i][j][k] = x[rows[i]][columns[j]][channels[k]], and zy where one of the three is -1
+ *   blend    y = floor((sum w*x + 2^21) / 2^22) over the four pixels around a place: rows[i] / 2048 and columns[j] / 2048;
+ *            w is the product of a row's and a column's share in 2048ths (nibble/take.h)
+ *            Both keep type and zero point, and their clamp holds every code that comes in.
  *
  * mult is in [2^30, 2^31) except for add, shift in [1, 62]. Conv and pools may read a tensor as another shape of the same
  * number of values (flatten): their geom counts. A tensor is written by one step, read by later ones, and keeps its bytes
@@ -32,6 +36,7 @@
 #include <stdint.h>
 
 #include <nibble/geom.h>
+#include <nibble/take.h>
 
 #if defined(__GNUC__)
 #    define NB_ENGINE_API __attribute__((visibility("default")))
@@ -54,6 +59,8 @@ typedef enum {
     NB_STEP_MAXPOOL, /* also a plain clamp, as a 1x1 window */
     NB_STEP_AVGPOOL,
     NB_STEP_AVGPOOL_INSIDE, /* padding does not count */
+    NB_STEP_TAKE,
+    NB_STEP_BLEND,
     NB_STEP_KINDS
 } nb_step_kind;
 
@@ -73,8 +80,9 @@ typedef struct {
     const void *packed;                      /* CONV: prepared weights, from nb_engine_prepare */
     const int8_t *weights;                   /* CONV: one code per byte, OHWI */
     const int32_t *bias;                     /* CONV: [oc] */
-    const int32_t *mult;  /* CONV: [oc], may be NULL for s32 output; ADD, CONCAT: [n_in]; AVGPOOL: [1] */
-    const int32_t *shift; /* same length; ADD: one common shift [0] */
+    const int32_t *mult;     /* CONV: [oc], may be NULL for s32 output; ADD, CONCAT: [n_in]; AVGPOOL: [1] */
+    const int32_t *shift;    /* same length; ADD: one common shift [0] */
+    const int32_t *index[3]; /* TAKE, BLEND: rows, columns, and of TAKE channels, of the output's sizes */
 } nb_estep;
 
 typedef struct {

@@ -9,6 +9,7 @@
 #include "kernels/integer/ibytes.h"
 #include "kernels/integer/iconv.h"
 #include "kernels/integer/ipool.h"
+#include "kernels/integer/itake.h"
 
 static size_t align64(size_t n)
 {
@@ -162,6 +163,18 @@ static void run_concat(const nb_emodel *m, void *arena, const nb_estep *s)
     }
 }
 
+static void run_take(const nb_emodel *m, void *arena, const nb_estep *s, slice part)
+{
+    const nb_etensor *in = &m->tensors[s->in[0]], *out = &m->tensors[s->out];
+    const nb_take t = {
+        .in = {in->h, in->w, in->c}, .out = {out->h, out->w, out->c}, .index = {s->index[0], s->index[1], s->index[2]}};
+    uint8_t *y = nb_engine_tensor(m, arena, s->out), *x = nb_engine_tensor(m, arena, s->in[0]);
+    if (s->kind == NB_STEP_TAKE)
+        nb_k_take(y, x, &t, 1, out->zero, part.y0, part.y1);
+    else
+        nb_k_blend_codes(y, x, out->type == NB_EI_S8, &t, part.y0, part.y1);
+}
+
 const void *nb_engine_run_part(const nb_emodel *m, void *arena, int32_t step, int32_t part, int32_t parts,
                                const uint8_t *pixels)
 {
@@ -195,6 +208,10 @@ const void *nb_engine_run_part(const nb_emodel *m, void *arena, int32_t step, in
                                s->kind == NB_STEP_AVGPOOL_INSIDE);
         break;
     }
+    case NB_STEP_TAKE:
+    case NB_STEP_BLEND:
+        run_take(m, arena, s, slice_of(m, arena, out->h, part, parts));
+        break;
     case NB_STEP_KINDS:
         break;
     }

@@ -59,6 +59,13 @@ int32_t nb_estep_shifts(const nb_estep *s)
     return s->kind == NB_STEP_ADD ? 1 : nb_estep_mults(s);
 }
 
+int32_t nb_estep_indices(const nb_emodel *m, const nb_estep *s, int32_t axis)
+{
+    const nb_etensor *out = &m->tensors[s->out];
+    const int32_t size[3] = {out->h, out->w, out->c};
+    return s->kind == NB_STEP_TAKE || (s->kind == NB_STEP_BLEND && axis < 2) ? size[axis] : 0;
+}
+
 int32_t nb_engine_writer(const nb_emodel *m, int32_t tensor)
 {
     for (int32_t i = 0; i < m->n_steps; i++)
@@ -114,8 +121,8 @@ static verdict check_order(const nb_emodel *m, int32_t step)
 
 static verdict check_wiring(const nb_emodel *m, int32_t step)
 {
-    static const int32_t min_in[NB_STEP_KINDS] = {0, 1, 2, 1, 1, 1, 1},
-                         max_in[NB_STEP_KINDS] = {0, 1, 2, NB_ENGINE_MAX_IN, 1, 1, 1};
+    static const int32_t min_in[NB_STEP_KINDS] = {0, 1, 2, 1, 1, 1, 1, 1, 1},
+                         max_in[NB_STEP_KINDS] = {0, 1, 2, NB_ENGINE_MAX_IN, 1, 1, 1, 1, 1};
     const nb_estep *s = &m->steps[step];
     if (!within(s->kind, 0, NB_STEP_KINDS - 1))
         return (verdict){1 + step, "kind #: must be 0..#", {s->kind, NB_STEP_KINDS - 1}};
@@ -230,6 +237,23 @@ static verdict check_geom(const nb_emodel *m, int32_t step)
     return check_window(s, step);
 }
 
+/* Codes move on their grid, and none of them meets a clamp. */
+static verdict check_take(const nb_emodel *m, int32_t step)
+{
+    const nb_estep *s = &m->steps[step];
+    const nb_etensor *in = &m->tensors[s->in[0]], *out = &m->tensors[s->out];
+    const nb_erange x = nb_engine_codes(m, s->in[0]);
+    if (in->type != out->type || in->zero != out->zero)
+        return (verdict){1 + step,
+                         "@ and @ must have one type, scale and zero point: what moves codes keeps their grid",
+                         {s->in[0], s->out}};
+    if (s->kind == NB_STEP_BLEND && in->c != out->c)
+        return (verdict){1 + step, "# channels in, # out: must be equal", {in->c, out->c}};
+    if (s->lo > x.lo || s->hi < x.hi)
+        return (verdict){1 + step, "clamp #..#: must hold all codes of @, #..#", {s->lo, s->hi, s->in[0], x.lo, x.hi}};
+    return (verdict){0};
+}
+
 verdict nb_engine_check_shape(const nb_emodel *m, int32_t step)
 {
     verdict v = check_wiring(m, step);
@@ -237,8 +261,16 @@ verdict nb_engine_check_shape(const nb_emodel *m, int32_t step)
         v = check_types(m, step);
     if (v.where || m->steps[step].kind == NB_STEP_TABLE)
         return v;
-    const int32_t kind = m->steps[step].kind;
-    return kind == NB_STEP_ADD || kind == NB_STEP_CONCAT ? check_join(m, step) : check_geom(m, step);
+    switch (m->steps[step].kind) {
+    case NB_STEP_ADD:
+    case NB_STEP_CONCAT:
+        return check_join(m, step);
+    case NB_STEP_TAKE:
+    case NB_STEP_BLEND:
+        return check_take(m, step);
+    default:
+        return check_geom(m, step);
+    }
 }
 
 /* ---- values ---- */
@@ -263,6 +295,26 @@ static verdict check_table(const nb_estep *s, const nb_etensor *out, int32_t ste
         const int32_t code = nb_code(s->table[i], out->type == NB_EI_S8);
         if (!within(code, s->lo, s->hi))
             return (verdict){1 + step, "table[#][#]: #: must be #..#", {i / 256, i % 256, code, s->lo, s->hi}};
+    }
+    return (verdict){0};
+}
+
+static verdict check_indices(const nb_emodel *m, int32_t step)
+{
+    static const char *const outside[3] = {"rows[#]: #: must be #..#", "columns[#]: #: must be #..#",
+                                           "channels[#]: #: must be #..#"};
+    const nb_estep *s = &m->steps[step];
+    const nb_etensor *in = &m->tensors[s->in[0]];
+    const int32_t size[3] = {in->h, in->w, in->c};
+    for (int32_t axis = 0; axis < 3; axis++) {
+        const int32_t lo = s->kind == NB_STEP_TAKE ? -1 : 0;
+        const int32_t hi = (size[axis] - 1) * (s->kind == NB_STEP_TAKE ? 1 : NB_BLEND_ONE);
+        const int32_t n = nb_estep_indices(m, s, axis), *index = s->index[axis];
+        if (n && !index)
+            return (verdict){1 + step, "has no indices", {0}};
+        for (int32_t i = 0; i < n; i++)
+            if (!within(index[i], lo, hi))
+                return (verdict){1 + step, outside[axis], {i, index[i], lo, hi}};
     }
     return (verdict){0};
 }
@@ -304,6 +356,8 @@ verdict nb_engine_check_values(const nb_emodel *m, int32_t step, int64_t *bound)
     const verdict v = raw ? (verdict){0} : check_rescales(s, step);
     if (v.where)
         return v;
+    if (s->kind == NB_STEP_TAKE || s->kind == NB_STEP_BLEND)
+        return check_indices(m, step);
     return conv ? check_sums(m, step, bound) : s->kind == NB_STEP_TABLE ? check_table(s, out, step) : v;
 }
 

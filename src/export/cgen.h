@@ -86,6 +86,13 @@ bool cgen_pairs(const nb_geom *geom); /* does it use the dot product of two pixe
 nb_geom cgen_view(const nb_geom *g);  /* a 1x1 convolution without stride and padding sees the image as one row */
 void cgen_calls(cgen *g);             /* the body of run() */
 
+/* ---- cgen_take.c ---- */
+void cgen_take(cgen *g, int32_t step);                                     /* the function */
+size_t cgen_index_bytes(const nb_intmodel *m, int32_t step, int32_t axis); /* of constant indices */
+void cgen_index_data(cgen *g, int32_t step);
+void cgen_index_sizes(cgen *g, int32_t step);     /* " + sizeof(...)" of each */
+void cgen_index_arguments(cgen *g, int32_t step); /* for the call */
+
 /* ---- cgen_window.c ---- */
 bool cgen_windowed(const nb_intmodel *m, int32_t step); /* is a step another function on Helium? */
 int64_t cgen_window_bias(const nb_intmodel *m, int32_t step,

@@ -30,6 +30,8 @@ size_t cgen_flash_bytes(const nb_intmodel *m)
         const nb_estep *s = &m->e.steps[i];
         if (s->kind == NB_STEP_TABLE)
             all += 256 * (size_t)m->e.tensors[s->out].c;
+        for (int32_t axis = 0; axis < 3; axis++)
+            all += cgen_index_bytes(m, i, axis);
         if (s->kind != NB_STEP_CONV)
             continue;
         const size_t bias = sizeof(int32_t), scale = s->mult ? sizeof(int32_t) + 1 : 0;
@@ -160,6 +162,7 @@ static void put_check(cgen *g)
             cgen_printf(g, " + sizeof(net_%c%d)", *names, i);
         if (cgen_has_table(g->m, i))
             cgen_printf(g, " + sizeof(net_l%d)", i);
+        cgen_index_sizes(g, i);
     }
     cgen_add(g, ") == NET_FLASH_BYTES ? 1 : -1];\n\n", NULL);
 }
@@ -167,11 +170,12 @@ static void put_check(cgen *g)
 nb_status cgen_data(cgen *g)
 {
     nb_text_add(&g->out, "/* ---- constants: w weights, b biases, m multipliers, s shifts of a step; t "
-                         "a table ---- */\n\n");
+                         "a table, r c k rows, columns, channels ---- */\n\n");
     for (int32_t i = 0; i < g->m->e.n_steps; i++) {
         const nb_estep *s = &g->m->e.steps[i];
         if (s->kind == NB_STEP_TABLE)
             put_bytes(g, "t", i, s->table, (int64_t)g->m->e.tensors[s->out].c * 256, false);
+        cgen_index_data(g, i);
         if (s->kind != NB_STEP_CONV)
             continue;
         NB_TRY(put_weights(g, i));

@@ -197,6 +197,10 @@ static void put_function(cgen *g, int32_t i)
     case NB_STEP_AVGPOOL_INSIDE:
         put_avgpool_inside(g, s, i);
         break;
+    case NB_STEP_TAKE:
+    case NB_STEP_BLEND:
+        cgen_take(g, i);
+        break;
     case NB_STEP_KINDS:
         break;
     }
@@ -263,6 +267,7 @@ void cgen_calls(cgen *g)
         }
         if (s->kind == NB_STEP_TABLE)
             cgen_printf(g, ", pixels, net_t%d", i);
+        cgen_index_arguments(g, i);
         if (s->kind == NB_STEP_CONV) {
             if (cgen_scratch_bytes(m, i))
                 cgen_printf(g, ", (int8_t *)(a + %" PRId64 ")", g->scratch[i]);

@@ -18,6 +18,7 @@
 
 #ifdef NB_ONNX
 
+#    include "export/onnx_take.h"
 #    include "export/onnx_writer.h"
 #    include "kernels/integer/ipool.h"
 
@@ -140,6 +141,19 @@ static void put_avgpool(onnx_writer *w, int32_t i)
     onnx_quantize(w, i, x);
 }
 
+static nb_status put_take(onnx_writer *w, int32_t i)
+{
+    const nb_estep *s = &w->m->e.steps[i];
+    const nb_etensor *in = onnx_tensor(w, s->in[0]), *out = onnx_tensor(w, s->out);
+    const nb_take t = {
+        .in = {in->h, in->w, in->c}, .out = {out->h, out->w, out->c}, .index = {s->index[0], s->index[1], s->index[2]}};
+    const onnx_values v = {4, onnx_type(w, s->out), out->zero + onnx_moved(w, s->out)};
+    const char *name = w->m->tensors[s->out].name, *x = w->name[s->in[0]];
+    w->name[s->out] = name;
+    return s->kind == NB_STEP_TAKE ? onnx_take(w->ctx, w->o, name, x, &t, &v)
+                                   : onnx_blend(w->ctx, w->o, name, x, &t, v.type);
+}
+
 static nb_status put_step(onnx_writer *w, int32_t i)
 {
     switch ((nb_step_kind)w->m->e.steps[i].kind) {
@@ -159,6 +173,9 @@ static nb_status put_step(onnx_writer *w, int32_t i)
     case NB_STEP_AVGPOOL_INSIDE:
         put_avgpool(w, i);
         break;
+    case NB_STEP_TAKE:
+    case NB_STEP_BLEND:
+        return put_take(w, i);
     case NB_STEP_KINDS:
         break;
     }

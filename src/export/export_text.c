@@ -153,6 +153,17 @@ static void put_geom(FILE *f, const nb_geom *g)
     fprintf(f, ", groups %d\n", g->groups);
 }
 
+static void put_indices(FILE *f, const nb_intmodel *m, const nb_estep *s)
+{
+    for (int32_t axis = 0; axis < 3; axis++) {
+        const int32_t n = nb_estep_indices(&m->e, s, axis);
+        if (n)
+            fprintf(f, "  %-9s", nb_index_names[axis]);
+        for (int32_t i = 0; i < n; i++)
+            fprintf(f, " %d%s", s->index[axis][i], i + 1 < n ? "" : "\n");
+    }
+}
+
 static void put_step(FILE *f, const nb_intmodel *m, int32_t i)
 {
     const nb_estep *s = &m->e.steps[i];
@@ -165,6 +176,7 @@ static void put_step(FILE *f, const nb_intmodel *m, int32_t i)
         put_table(f, &m->e.tensors[s->out], s->table);
     if (s->geom.kh > 0)
         put_geom(f, &s->geom);
+    put_indices(f, m, s);
     if (s->kind == NB_STEP_CONV) {
         fprintf(f, "  %d bits, %" PRId64 " weights, %" PRId64 " macs, |accumulator| <= %" PRId64 "\n",
                 info->weight_bits, nb_estep_weights(s), info->macs, info->acc_bound);

@@ -171,6 +171,9 @@ static nb_status keep_step(nb_intbuilder *b, nb_estep *s, nb_sinfo *info)
     s->bias = keep(b->arena, s->bias, conv ? s->geom.oc : 0, sizeof *s->bias, &failed);
     s->mult = keep(b->arena, s->mult, nb_estep_mults(s), sizeof *s->mult, &failed);
     s->shift = keep(b->arena, s->shift, nb_estep_shifts(s), sizeof *s->shift, &failed);
+    for (int32_t axis = 0; axis < 3; axis++)
+        s->index[axis] =
+            keep(b->arena, s->index[axis], nb_estep_indices(&b->m->e, s, axis), sizeof **s->index, &failed);
     info->weight_scale = keep(b->arena, info->weight_scale, info->n_scale, sizeof *info->weight_scale, &failed);
     info->level = keep(b->arena, info->level, (int64_t)info->n_tables * info->n_levels, 1, &failed);
     if (!failed && conv)

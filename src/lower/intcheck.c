@@ -10,8 +10,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-const char *const nb_step_names[NB_STEP_KINDS] = {"table",   "conv",    "add",           "concat",
-                                                  "maxpool", "avgpool", "avgpool_inside"};
+const char *const nb_step_names[NB_STEP_KINDS] = {"table",   "conv",           "add",  "concat", "maxpool",
+                                                  "avgpool", "avgpool_inside", "take", "blend"};
+const char *const nb_index_names[3] = {"rows", "columns", "channels"};
 const char *const nb_etype_names[3] = {"u8", "s8", "s32"};
 
 static const char *name_of(const nb_intcheck *p, int32_t where)
@@ -124,6 +125,10 @@ nb_status nb_intcheck_shape(const nb_intcheck *p, int32_t step)
     if (s->kind == NB_STEP_MAXPOOL && m->tensors[s->in[0]].scale != m->tensors[s->out].scale)
         v = (nb_everdict){
             1 + step, "@ and @ must have one type, scale and zero point: a maximum keeps its grid", {s->in[0], s->out}};
+    if ((s->kind == NB_STEP_TAKE || s->kind == NB_STEP_BLEND) && m->tensors[s->in[0]].scale != m->tensors[s->out].scale)
+        v = (nb_everdict){1 + step,
+                          "@ and @ must have one type, scale and zero point: what moves codes keeps their grid",
+                          {s->in[0], s->out}};
     for (int32_t i = 0; i < step && !v.why; i++) /* names are the keys of the file's tensors */
         if (strcmp(m->steps[i].name, m->steps[step].name) == 0)
             v.why = "an earlier step has the same name";

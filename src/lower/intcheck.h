@@ -21,6 +21,7 @@ typedef struct {
 
 extern const char *const nb_step_names[NB_STEP_KINDS]; /* "table", "conv", ... */
 extern const char *const nb_etype_names[3];            /* "u8", "s8", "s32" */
+extern const char *const nb_index_names[3];            /* "rows", "columns", "channels" */
 
 /* First and last code of a tensor's grid. */
 nb_erange nb_int_grid(int32_t type, int32_t bits);

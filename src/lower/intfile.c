@@ -33,11 +33,14 @@
  *   <add>.mult, .shift     I32 [2], [1]
  *   <concat>.mult, .shift  I32 [inputs], [inputs]
  *   <avgpool>.mult, .shift I32 [1], [1] (avgpool_inside as well)
+ *   <take>.rows, .columns, .channels   I32 [h], [w], [c] of the output: which of the input's, -1: the zero point
+ *   <blend>.rows, .columns             I32 [h], [w]: places between the input's, in 2048ths
  *
  * __metadata__ (every value is a string):
  *   format       "nibble-int 1"; "nibble-int 2" when a layer has levels; "nibble-int 3" when weights are offsets or channels have
  *                levels of their own, or a tensor has 1 bit; "nibble-int 4" when weights are in blocks; "nibble-int 5" when
- *                stride, pad or dilation is a list, or a mean has padding: the smallest that will do
+ *                stride, pad or dilation is a list, or a mean has padding; "nibble-int 6" for take and blend: the smallest that
+ *                will do
  *   graph        JSON, see below
  *   classes      "10"
  *   class_names  JSON list of strings; absent when unknown
@@ -48,7 +51,7 @@
  *   T = {"name", "h", "w", "c", "type": "u8"|"s8"|"s32", "bits", "scale", "zero", "offset"}
  *       real = scale * (code - zero). offset: byte in the engine's arena, a multiple of 64; tensors alive at the same time
  *       do not overlap.
- *   S = {"kind": "table"|"conv"|"add"|"concat"|"maxpool"|"avgpool"|"avgpool_inside", "name", "in": [tensor...], "out": tensor, "lo", "hi"}
+ *   S = {"kind": "table"|"conv"|"add"|"concat"|"maxpool"|"avgpool"|"avgpool_inside"|"take"|"blend", "name", "in": [tensor...], "out": tensor, "lo", "hi"}
  *       lo..hi: clamp of the output codes (fused relu included).
  *       conv and pools: "geom": {"h", "w", "c", "oh", "ow", "oc", "kh", "kw", "stride", "pad", "dilation", "groups"};
  *       stride and dilation are numbers, or [rows, columns] where these differ, pad is a number or [top, left, bottom, right]
@@ -270,6 +273,9 @@ static nb_status add_step(const sink *o, const nb_intmodel *m, int32_t i)
         NB_TRY(add(o, "bias", NB_ST_I32, s->geom.oc, s->bias));
         NB_TRY(add(o, "weight_scale", NB_ST_F32, m->steps[i].n_scale, m->steps[i].weight_scale));
     }
+    for (int32_t axis = 0; axis < 3; axis++)
+        if (s->index[axis])
+            NB_TRY(add(o, nb_index_names[axis], NB_ST_I32, nb_estep_indices(&m->e, s, axis), s->index[axis]));
     if (s->mult) {
         NB_TRY(add(o, "mult", NB_ST_I32, nb_estep_mults(s), s->mult));
         NB_TRY(add(o, "shift", NB_ST_I32, nb_estep_shifts(s), s->shift));

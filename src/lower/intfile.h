@@ -15,7 +15,8 @@ enum {
     NB_INTFILE_GRIDS = 3,
     NB_INTFILE_BLOCKS = 4,
     NB_INTFILE_WINDOWS = 5,
-    NB_INTFILE_VERSION = NB_INTFILE_WINDOWS
+    NB_INTFILE_MOVES = 6,
+    NB_INTFILE_VERSION = NB_INTFILE_MOVES
 };
 
 /* A step's weights as a stream of indices. */
@@ -42,10 +43,12 @@ static inline int nb_intfile_version(const nb_sinfo *info)
     return info->packing == NB_PACKING_LEVELS ? NB_INTFILE_LEVELS : NB_INTFILE_PLAIN;
 }
 
-/* The version that a step's window asks for: any whose rows and columns differ, and means that reach over the edge. */
+/* The version that a step asks for: 5 where rows and columns of a window differ, and for means that reach over the edge. */
 static inline int nb_intfile_of_step(const nb_estep *s)
 {
     const nb_geom *g = &s->geom;
+    if (s->kind == NB_STEP_TAKE || s->kind == NB_STEP_BLEND)
+        return NB_INTFILE_MOVES;
     const bool mean = s->kind == NB_STEP_AVGPOOL_INSIDE || (s->kind == NB_STEP_AVGPOOL && !nb_geom_inside(g));
     const bool even = g->stride.h == g->stride.w && g->dilation.h == g->dilation.w && g->pad.top == g->pad.left &&
                       g->pad.top == g->pad.bottom && g->pad.top == g->pad.right;

@@ -202,7 +202,7 @@ static nb_status read_fields(reader *r, const nb_json *o, filed_step *f)
     if (nb_step_has_geom(s->kind))
         NB_TRY(read_geom(r, o, &s->geom));
     if (nb_intfile_of_step(s) > r->version)
-        return bad(r, "graph: step %d: its window: only format \"%s%d\" has it", o->index, NB_INTFILE_FAMILY,
+        return bad(r, "graph: step %d: its kind or window: only format \"%s%d\" has it", o->index, NB_INTFILE_FAMILY,
                    nb_intfile_of_step(s));
     needs(r, nb_intfile_of_step(s));
     return s->kind == NB_STEP_CONV ? read_packing(r, o, f) : NB_OK;
@@ -383,6 +383,9 @@ static nb_status get_arrays(reader *r, filed_step *s)
     }
     if (s->e.kind == NB_STEP_CONV)
         NB_TRY(get_conv(r, s));
+    for (int32_t axis = 0; axis < 3; axis++)
+        if (nb_estep_indices(r->model, &s->e, axis))
+            NB_TRY(get_i32(r, name, nb_index_names[axis], nb_estep_indices(r->model, &s->e, axis), &s->e.index[axis]));
     const bool raw = out->type == NB_EI_S32 && !find(r, name, "mult") && !find(r, name, "shift");
     if (nb_estep_mults(&s->e) > 0 && !raw) {
         NB_TRY(get_i32(r, name, "mult", nb_estep_mults(&s->e), &s->e.mult));
@@ -437,8 +440,9 @@ static nb_status read_graph(reader *r, const cJSON *graph)
                    r->version == NB_INTFILE_LEVELS ? "layers with levels"
                    : r->version == NB_INTFILE_GRIDS
                        ? "layers with offsets or levels of each channel, or tensors of 1 bit"
-                   : r->version == NB_INTFILE_BLOCKS ? "layers with blocks"
-                                                     : "oblong windows and means with padding");
+                   : r->version == NB_INTFILE_BLOCKS  ? "layers with blocks"
+                   : r->version == NB_INTFILE_WINDOWS ? "oblong windows and means with padding"
+                                                      : "steps that move codes");
     if (r->used != nb_st_count(r->st))
         return bad(r, "%d tensors belong to no step", nb_st_count(r->st) - r->used);
     return NB_OK;

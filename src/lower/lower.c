@@ -230,6 +230,27 @@ nb_status nb_lower_pool(nb_lowering *lo, const nb_node *n, nb_pool_kind kind, co
     return nb_intbuilder_step(lo->builder, &s, &(nb_sinfo){.name = n->name});
 }
 
+/* A view becomes a tensor of its own shape first. */
+nb_status nb_lower_take(nb_lowering *lo, const nb_node *n, const nb_take *t)
+{
+    const nb_lval *x = NULL;
+    NB_TRY(closed_input(lo, n, 0, &x));
+    if (x->viewed)
+        NB_TRY(each_code(lo, n->in[0], x, x->lo, x->hi));
+    nb_lval y = *x;
+    y.info.name = n->name;
+    y.t.h = t->out[0];
+    y.t.w = t->out[1];
+    y.t.c = t->out[2];
+    NB_TRY(nb_intbuilder_tensor(lo->builder, &y.t, &y.info, &y.tensor));
+    nb_estep s = {.kind = t->index[2] ? NB_STEP_TAKE : NB_STEP_BLEND, .n_in = 1, .in = {x->tensor}, .out = y.tensor};
+    s.lo = x->lo;
+    s.hi = x->hi;
+    memcpy(s.index, t->index, sizeof s.index);
+    lo->val[n->id] = y;
+    return nb_intbuilder_step(lo->builder, &s, &(nb_sinfo){.name = n->name});
+}
+
 /* A view's codes are the same, its channels are not: a flattened image is one pixel with a channel per value. */
 nb_status nb_lower_same(nb_lowering *lo, const nb_node *n)
 {

@@ -1,6 +1,7 @@
 /* block_resblock.c - the basic residual block (He et al. 2015): conv3x3-bn-relu-conv3x3-bn, shortcut, add, relu.
  *
- * The shortcut is the input itself, or a strided 1x1 convolution with batch norm when stride or channels change.
+ * The shortcut is the input itself, or when stride or channels change a strided 1x1 convolution with batch norm, or every
+ * stride-th pixel and channels of zeros (option A: no parameters).
  * `repeat` chains blocks; only the first has the stride. */
 #include <nibble/extend/block.h>
 #include <nibble/model.h>
@@ -11,13 +12,18 @@
 
 typedef struct {
     int32_t out, stride, repeat;
+    int32_t shortcut;
     bool zero_init;
 } resblock_attr;
+
+enum { SHORTCUT_CONV, SHORTCUT_ZEROS };
 
 static const nb_key resblock_keys[] = {
     NB_KEY_INT(resblock_attr, out, NULL, 1, 65536, "output channels (required)"),
     NB_KEY_INT(resblock_attr, stride, "1", 1, 8, "stride of the first block's first convolution and shortcut"),
     NB_KEY_INT(resblock_attr, repeat, "1", 1, 256, "number of blocks in a row"),
+    NB_KEY_ENUM(resblock_attr, shortcut, "conv", "conv|zeros",
+                "where stride or channels change: a 1x1 convolution, or pixels left out and channels of zeros"),
     NB_KEY_BOOL(resblock_attr, zero_init, "no",
                 "start the last batch norm's gamma at 0, so that a block starts as identity"),
     {0}};
@@ -46,6 +52,30 @@ static nb_status add_unit(nb_model_builder *b, const char *name, const unit *u, 
     return NB_OK;
 }
 
+/* <name>.short.slice, <name>.short */
+static nb_status add_zeros(nb_model_builder *b, const char *name, int32_t out_channels, int32_t stride, nb_node *in,
+                           nb_node **out)
+{
+    const int32_t more = out_channels - nb_channels(&in->out);
+    char layer[160], keys[96];
+    nb_node *x = in;
+    if (more < 0)
+        return nb_fail(nb_model_ctx(b), NB_E_CONFIG,
+                       "resblock %s: shortcut: zeros: %d channels cannot become %d: the conv shortcut can", name,
+                       nb_channels(&in->out), out_channels);
+    if (stride > 1) {
+        snprintf(layer, sizeof layer, "%s.short.slice", name);
+        snprintf(keys, sizeof keys, "{rows: \"::%d\", cols: \"::%d\"}", stride, stride);
+        NB_TRY(nb_model_layer(b, "slice", layer, keys, &x, 1, &x));
+    }
+    snprintf(layer, sizeof layer, "%s.short", name);
+    snprintf(keys, sizeof keys, "{channels: [%d, %d]}", more / 2, more - more / 2);
+    if (more > 0)
+        NB_TRY(nb_model_layer(b, "pad", layer, keys, &x, 1, &x));
+    *out = x;
+    return NB_OK;
+}
+
 static nb_status one_block(nb_model_builder *b, const char *name, const resblock_attr *a, int32_t stride, nb_node *in,
                            nb_node **out)
 {
@@ -54,7 +84,10 @@ static nb_status one_block(nb_model_builder *b, const char *name, const resblock
     NB_TRY(add_unit(b, name, &(unit){"c1", a->out, 3, stride, true, false}, in, &x[0]));
     NB_TRY(add_unit(b, name, &(unit){"c2", a->out, 3, 1, false, a->zero_init}, x[0], &x[0]));
     x[1] = in;
-    if (stride != 1 || nb_channels(&in->out) != a->out)
+    const bool changes = stride != 1 || nb_channels(&in->out) != a->out;
+    if (changes && a->shortcut == SHORTCUT_ZEROS)
+        NB_TRY(add_zeros(b, name, a->out, stride, in, &x[1]));
+    else if (changes)
         NB_TRY(add_unit(b, name, &(unit){"short", a->out, 1, stride, false, false}, in, &x[1]));
     snprintf(layer, sizeof layer, "%s.add", name);
     NB_TRY(nb_model_layer(b, "add", layer, "", x, 2, &sum));
@@ -84,4 +117,5 @@ const nb_block nb_block_resblock = {
     .keys = resblock_keys,
     .attr_size = sizeof(resblock_attr),
     .expand = resblock_expand,
-    .examples = (const char *const[]){"resblock: {out: 8}", "resblock: {out: 16, stride: 2, repeat: 2}", NULL}};
+    .examples = (const char *const[]){"resblock: {out: 8}", "resblock: {out: 16, stride: 2, repeat: 2}",
+                                      "resblock: {out: 11, stride: 2, shortcut: zeros}", NULL}};

@@ -38,13 +38,15 @@ static bool homogeneous(const nb_node *n)
     const float *cap = nb_bound_key(n, "cap", NB_K_FLOAT);
     if (n->op->role == NB_ROLE_CLAMP)
         return cap && isinf(*cap);
-    return n->op->role == NB_ROLE_KEEP;
+    return n->op->role == NB_ROLE_KEEP && !(n->op->flags & NB_OP_MOVES);
 }
 
 static const char *why_not(const nb_graph *g, const nb_node *n)
 {
     if (nb_node_consumers(g, n) != 1)
         return "which several layers read";
+    if (n->op->flags & NB_OP_MOVES)
+        return "which moves channels, or pads with zeros";
     switch (n->op->role) {
     case NB_ROLE_CLAMP:
         return "whose cap is one for all channels; a relu without `cap` could be crossed";

@@ -45,7 +45,8 @@ static int32_t export_one(data_fixture *f, int32_t seed, FILE *main_c, FILE *cal
     return st == NB_OK;
 }
 
-/* The same for a random model whose weights have levels or blocks; a network of the config's kind has none. */
+/* The same for a random model with steps that move codes by any indices, or weights with levels or blocks; a network of
+ * the config's kind has none. */
 static int32_t export_levels(data_fixture *f, int32_t seed, FILE *main_c, FILE *calls)
 {
     ref_model *r = ref_model_random((uint64_t)seed);
@@ -53,7 +54,7 @@ static int32_t export_levels(data_fixture *f, int32_t seed, FILE *main_c, FILE *
     int32_t layers = 0;
     char name[32];
     for (int32_t i = 0; i < r->e.n_steps; i++)
-        layers += r->levels[i].n > 0 || r->levels[i].block > 0;
+        layers += r->levels[i].n > 0 || r->levels[i].block > 0 || r->e.steps[i].index[0];
     nb_status st = layers ? ref_named_model(f->ctx, r, &m) : NB_E_RANGE;
     if (st == NB_OK && m->classes > 1024)
         st = NB_E_RANGE; /* more logits than a microcontroller's main() has room for */

@@ -12,8 +12,8 @@ enum { MAX = 40 };
 
 typedef struct {
     ref_model *m;
-    nb_rng r, of_levels; /* its own: everything else is the same with and without */
-    bool oblong;         /* rows and columns of windows differ, and means have padding */
+    nb_rng r, of_levels, of_moves; /* their own: everything else is the same with and without */
+    bool oblong;                   /* rows and columns of windows differ, and means have padding */
 } maker;
 
 static int32_t pick(maker *k, int32_t lo, int32_t hi)
@@ -276,6 +276,42 @@ static int32_t add_concat(maker *k, int32_t in)
     return out;
 }
 
+/* An axis: slices, repeats, zeros, anything; a line now and then, which exported C writes as one. */
+static const int32_t *draw_indices(nb_rng *r, int32_t in, int32_t out)
+{
+    int32_t *index = take((size_t)out * sizeof *index);
+    const uint32_t kind = nb_rng_below(r, 4);
+    const int32_t from = (int32_t)nb_rng_below(r, (uint32_t)in), wide = 1 + (int32_t)nb_rng_below(r, 3);
+    for (int32_t i = 0; i < out; i++) {
+        const int32_t at = kind == 1 ? i - from : kind == 2 ? (i + from) / wide : from - i * wide;
+        index[i] = kind == 0 ? (int32_t)nb_rng_below(r, (uint32_t)in + 1) - 1 : at < 0 || at >= in ? -1 : at;
+    }
+    return index;
+}
+
+static int32_t add_move(maker *k, int32_t in)
+{
+    nb_rng *r = &k->of_moves;
+    const nb_etensor x = k->m->tensors[in];
+    const bool blends = nb_rng_below(r, 2);
+    const int32_t h = 1 + (int32_t)nb_rng_below(r, 20), w = 1 + (int32_t)nb_rng_below(r, 20),
+                  c = blends ? x.c : 1 + (int32_t)nb_rng_below(r, 40), out = new_tensor(k, h, w, c, x.type);
+    k->m->tensors[out].zero = x.zero;
+    nb_estep *s = new_step(k, blends ? NB_STEP_BLEND : NB_STEP_TAKE, out);
+    s->n_in = 1;
+    s->in[0] = in;
+    s->lo = x.type == NB_EI_S8 ? -128 : 0;
+    s->hi = x.type == NB_EI_S8 ? 127 : 255;
+    const int32_t from[3] = {x.h, x.w, x.c}, to[3] = {h, w, c};
+    for (int32_t axis = 0; axis < (blends ? 2 : 3); axis++) {
+        int32_t *place = blends ? take((size_t)to[axis] * sizeof *place) : NULL;
+        for (int32_t i = 0; blends && i < to[axis]; i++)
+            place[i] = (int32_t)nb_rng_below(r, (uint32_t)(from[axis] - 1) * 2048 + 1);
+        s->index[axis] = blends ? place : draw_indices(r, from[axis], to[axis]);
+    }
+    return out;
+}
+
 /* Flattens: a linear layer over everything, to codes, to rescaled int32 or to raw accumulators. */
 static void add_head(maker *k, int32_t in)
 {
@@ -335,6 +371,7 @@ void ref_model_place(ref_model *m)
 ref_model *ref_model_random(uint64_t seed)
 {
     maker k = {.m = take(sizeof *k.m), .r = nb_rng_make(seed, 77), .of_levels = nb_rng_make(seed, 78)};
+    k.of_moves = nb_rng_make(seed, 79);
     k.oblong = pick(&k, 0, 1);
     k.m->levels = take(MAX * sizeof *k.m->levels);
     k.m->tensors = take(MAX * sizeof *k.m->tensors);
@@ -356,6 +393,8 @@ ref_model *ref_model_random(uint64_t seed)
         default:
             x = add_conv(&k, x, 0);
         }
+        if (nb_rng_below(&k.of_moves, 8) == 0)
+            x = add_move(&k, x);
     }
     if (pick(&k, 0, 3))
         add_head(&k, x);
@@ -372,7 +411,7 @@ void ref_model_free(ref_model *m)
 {
     for (int32_t i = 0; i < m->e.n_steps; i++) {
         nb_estep *s = &m->e.steps[i];
-        const void *owned[] = {s->table, s->weights, s->bias, s->mult, s->shift};
+        const void *owned[] = {s->table, s->weights, s->bias, s->mult, s->shift, s->index[0], s->index[1], s->index[2]};
         for (size_t j = 0; j < sizeof owned / sizeof *owned; j++)
             free((void *)(uintptr_t)owned[j]);
     }
@@ -404,6 +443,12 @@ ref_step_bytes ref_model_step_bytes(const nb_emodel *m, const nb_estep *s)
         const int32_t n = s->kind == NB_STEP_ADD || s->kind == NB_STEP_CONCAT ? s->n_in : 1;
         b.mult = n > 0 && n <= NB_ENGINE_MAX_IN ? n * (int64_t)sizeof(int32_t) : -1;
         b.shift = s->kind == NB_STEP_ADD ? (int64_t)sizeof(int32_t) : b.mult;
+    }
+    if ((s->kind == NB_STEP_TAKE || s->kind == NB_STEP_BLEND) && s->out >= 0 && s->out < m->n_tensors) {
+        const nb_etensor *t = &m->tensors[s->out];
+        const int32_t size[3] = {t->h, t->w, s->kind == NB_STEP_TAKE ? t->c : 0};
+        for (int32_t axis = 0; axis < 3; axis++)
+            b.index[axis] = size[axis] >= 0 && size[axis] < 1000000 ? size[axis] * (int64_t)sizeof(int32_t) : -1;
     }
     return b;
 }

@@ -2,7 +2,8 @@
  * flattening, strides, groups, both code types, any zero points, tensors that share the arena as tightly as their
  * lifetimes allow. A third of the convolutions has weights from a table of levels, of index widths 1..8, with or without
  * 0, symmetric or not, a quarter of them a table for each channel; of the others some have grids that lie elsewhere in
- * every channel, as those with zero points do, and some are in blocks with a power of two each. */
+ * every channel, as those with zero points do, and some are in blocks with a power of two each. Some steps move codes, by
+ * any indices or along lines. */
 #ifndef NB_REF_RANDOM_MODEL_H
 #define NB_REF_RANDOM_MODEL_H
 
@@ -28,7 +29,7 @@ void ref_model_free(ref_model *m);
 void ref_model_place(ref_model *m);
 /* Sizes in bytes of a step's arrays; -1 when its geometry is not one that could be allocated. */
 typedef struct {
-    int64_t table, weights, bias, mult, shift;
+    int64_t table, weights, bias, mult, shift, index[3];
 } ref_step_bytes;
 ref_step_bytes ref_model_step_bytes(const nb_emodel *m, const nb_estep *s);
 

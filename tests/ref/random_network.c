@@ -172,6 +172,55 @@ static void crossed(writer *w)
     maybe_norm(w, 4);
 }
 
+/* Two halves of the channels, one of them through a convolution, side by side again and mixed. */
+static void halves(writer *w)
+{
+    const int32_t id = w->layer++, half = w->c / 2;
+    put(w, "  - relu: {name: h%d}\n  - slice: {name: h%da, in: h%d, channels: \":%d\"}\n", id, id, id, half);
+    put(w, "  - slice: {name: h%db, in: h%d, channels: \"%d:\"}\n", id, id, half);
+    put(w, "  - dwconv2d: {name: h%dc, kernel: 3, pad: 1}\n  - concat: {in: [h%da, h%dc]}\n  - shuffle\n", id, id, id);
+}
+
+static void padded(writer *w)
+{
+    static const char *const modes[] = {"zero", "reflect", "edge", "wrap"};
+    const int32_t p[4] = {pick(w, 0, 2), pick(w, 0, 2), pick(w, 0, 1), pick(w, 0, 2)}, more = pick(w, 0, 3);
+    put(w, "  - pad: {pad: [%d, %d, %d, %d], mode: %s, channels: [%d, %d]}\n", p[0], p[1], p[2], p[3],
+        modes[pick(w, 0, 3)], more, more / 2);
+    w->h += p[0] + p[2];
+    w->w += p[1] + p[3];
+    w->c += more + more / 2;
+}
+
+static void resized(writer *w)
+{
+    static const char *const aligns[] = {"half_pixel", "corners", "asymmetric"};
+    const int32_t h = pick(w, 3, 12), width = pick(w, 3, 12);
+    put(w, "  - upsample: {size: [%d, %d], mode: %s, align: %s}\n", h, width, pick(w, 0, 1) ? "nearest" : "bilinear",
+        aligns[pick(w, 0, 2)]);
+    w->h = h;
+    w->w = width;
+}
+
+static void moved(writer *w)
+{
+    const int32_t kind = pick(w, 0, 4);
+    if (kind == 0 && w->c % 2 == 0) {
+        halves(w);
+    } else if (kind == 1 && w->h > 6 && w->w > 6) {
+        put(w, "  - slice: {rows: \"::2\", cols: \"1::-1, 2:\"}\n");
+        w->h = (w->h + 1) / 2;
+    } else if (kind == 2 && w->h < 6 && w->w < 6) {
+        put(w, "  - pad: {between: [1, %d]}\n", pick(w, 0, 1));
+        w->h = 2 * w->h - 1;
+        w->w = w->text[w->at - 3] == '1' ? 2 * w->w - 1 : w->w;
+    } else if (kind == 3 && w->h > 2 && w->w > 2 && w->h < 12 && w->w < 12) {
+        padded(w);
+    } else if (kind == 4) {
+        resized(w);
+    }
+}
+
 /* From images to logits: rows with batch norms per feature, joined by adds and concats of rows. */
 static void rows(writer *w)
 {
@@ -277,6 +326,8 @@ static void write_network(writer *w, int32_t n_kinds, bool levels)
         static void (*const kinds[])(writer *) = {conv, depthwise, pool, join, residual, crossed};
         const int32_t kind = pick(w, 0, n_kinds - 1);
         (kind == 0 && pick(w, 0, 1) ? oblong : kinds[kind])(w);
+        if (pick(w, 0, 2) == 0)
+            moved(w);
     }
     rows(w);
     weight_rules(w, levels);

@@ -117,6 +117,38 @@ static void run_concat(const frame *f, int64_t *const *value)
     }
 }
 
+static void run_take(const frame *f)
+{
+    const nb_etensor *in = f->in, *out = f->out;
+    for (int64_t i = 0; i < out->h; i++)
+        for (int64_t j = 0; j < out->w; j++)
+            for (int64_t k = 0; k < out->c; k++) {
+                const int64_t row = f->s->index[0][i], col = f->s->index[1][j], c = f->s->index[2][k];
+                const bool real = row >= 0 && col >= 0 && c >= 0;
+                f->y[(i * out->w + j) * out->c + k] =
+                    clamp(real ? f->x[(row * in->w + col) * in->c + c] : out->zero, f->s);
+            }
+}
+
+/* All pixels of the image weigh in, most of them with 0. */
+static void run_blend(const frame *f)
+{
+    const nb_etensor *in = f->in, *out = f->out;
+    for (int64_t i = 0; i < out->h; i++)
+        for (int64_t j = 0; j < out->w; j++)
+            for (int64_t k = 0; k < out->c; k++) {
+                int64_t sum = 0;
+                for (int64_t row = 0; row < in->h; row++)
+                    for (int64_t col = 0; col < in->w; col++) {
+                        const int64_t down = 2048 - llabs(f->s->index[0][i] - 2048 * row),
+                                      right = 2048 - llabs(f->s->index[1][j] - 2048 * col);
+                        if (down > 0 && right > 0)
+                            sum += down * right * f->x[(row * in->w + col) * in->c + k];
+                    }
+                f->y[(i * out->w + j) * out->c + k] = clamp(round_shift(sum, 22), f->s);
+            }
+}
+
 static void run_table(const frame *f, const uint8_t *pixels)
 {
     const int64_t n = (int64_t)f->out->h * f->out->w * f->out->c;
@@ -152,6 +184,10 @@ ref_values ref_engine_run(const nb_emodel *m, const uint8_t *pixels)
             run_add(&f, v.value[s->in[1]]);
         else if (s->kind == NB_STEP_CONCAT)
             run_concat(&f, v.value);
+        else if (s->kind == NB_STEP_TAKE)
+            run_take(&f);
+        else if (s->kind == NB_STEP_BLEND)
+            run_blend(&f);
         else
             run_pool(&f);
     }

@@ -5,6 +5,7 @@
 #include "ref/ref_conv.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 double ref_attr(const nb_node *n, const char *key, double dflt)
@@ -137,6 +138,108 @@ static void ref_pool(double *y, const nb_node *n, const double *const *in, int32
                     *y++ = pool_at(in[0] + (int64_t)i * g.h * g.w * g.c, &g, oy, ox, c, kind);
 }
 
+/* What a slice's text lists of 0..n - 1, by counting the places that Python would. */
+static int32_t ref_slice(const char *text, int32_t n, int32_t *at)
+{
+    int32_t count = 0;
+    if (!*text)
+        text = ":";
+    for (; text; text = strchr(text, ',') ? strchr(text, ',') + 1 : NULL) {
+        text += strspn(text, " ");
+        const char *colon = memchr(text, ':', strcspn(text, ",")), *second = colon;
+        second = colon ? memchr(colon + 1, ':', strcspn(colon + 1, ",")) : NULL;
+        const int32_t first = atoi(text), step = second && atoi(second + 1) ? atoi(second + 1) : 1;
+        const bool from = *text != ':', to = colon && colon[1] && !strchr(":,", colon[1]);
+        int32_t lo = from ? first + (first < 0 ? n : 0) : step > 0 ? 0 : n - 1;
+        int32_t end = to ? atoi(colon + 1) + (atoi(colon + 1) < 0 ? n : 0) : step > 0 ? n : -1;
+        end = colon ? end : lo + 1;
+        for (; step > 0 ? lo < end && lo < n : lo > end; lo += step)
+            at[count++] = lo;
+    }
+    return count;
+}
+
+enum { MOST = 64 };
+
+/* Where row (column) i of the output comes from; -1: zeros. */
+static int32_t ref_padded(int32_t i, int32_t n, int32_t before, int32_t between, int32_t mode)
+{
+    int32_t at = i - before;
+    if (between)
+        return at >= 0 && at % (between + 1) == 0 && at / (between + 1) < n ? at / (between + 1) : -1;
+    while ((at < 0 || at >= n) && mode)
+        at = mode == 1 ? (at < 0 ? -at : 2 * (n - 1) - at) : mode == 2 ? (at < 0 ? 0 : n - 1) : (at + n) % n;
+    return at < 0 || at >= n ? -1 : at;
+}
+
+static void ref_places(const nb_node *n, const int32_t in[3], const int32_t out[3], int32_t at[3][MOST])
+{
+    static const char *const keys[3] = {"rows", "cols", "channels"};
+    int32_t pad[4], between[2], channels[2], mode[1];
+    const int32_t groups = (int32_t)ref_attr(n, "groups", 1);
+    sizes(n, "pad", 0, pad, 4);
+    sizes(n, "between", 0, between, 2);
+    sizes(n, "channels", 0, channels, 2);
+    sizes(n, "mode", 0, mode, 1);
+    for (int32_t axis = 0; axis < 3; axis++)
+        for (int32_t i = 0; i < out[axis]; i++)
+            if (strcmp(n->op->name, "pad") == 0)
+                at[axis][i] = axis == 2 ? ref_padded(i, in[2], channels[0], 0, 0)
+                                        : ref_padded(i, in[axis], pad[axis], between[axis], mode[0]);
+            else if (strcmp(n->op->name, "shuffle") == 0)
+                at[axis][i] = axis < 2 ? i : i / groups + i % groups * (in[2] / groups);
+    for (const nb_key *k = n->op->keys; k->name; k++)
+        for (int32_t axis = 0; axis < 3 && k->kind == NB_K_STRING; axis++)
+            if (strcmp(k->name, keys[axis]) == 0)
+                ref_slice(*(const char *const *)(const void *)((const char *)n->attr + k->offset), in[axis], at[axis]);
+}
+
+static void ref_moves(double *y, const nb_node *n, const double *const *in)
+{
+    const nb_shape *a = &n->in[0]->out.shape, *b = &n->out.shape;
+    const int32_t from[3] = {a->d[1], a->d[2], a->d[3]}, to[3] = {b->d[1], b->d[2], b->d[3]};
+    int32_t at[3][MOST];
+    ref_places(n, from, to, at);
+    for (int64_t image = 0; image < b->d[0]; image++)
+        for (int32_t i = 0; i < to[0]; i++)
+            for (int32_t j = 0; j < to[1]; j++)
+                for (int32_t k = 0; k < to[2]; k++) {
+                    const int64_t row = at[0][i], col = at[1][j], c = at[2][k];
+                    const bool zero = row < 0 || col < 0 || c < 0;
+                    *y++ = zero ? 0 : in[0][((image * from[0] + row) * from[1] + col) * from[2] + c];
+                }
+}
+
+/* A place on an axis of n that becomes m, in exact 2048ths: half_pixel, corners, asymmetric. */
+static double ref_place(int32_t i, int32_t n, int32_t m, int32_t align, int32_t bilinear)
+{
+    double p = align == 1 ? i * (n - 1.0) / (m - 1) : align == 2 ? i * (double)n / m : (i + 0.5) * n / m - 0.5;
+    if (!bilinear)
+        return align == 2 ? floor(p + 1e-9) : floor(p + 0.5 + 1e-9);
+    p = fmin(fmax(p, 0), n - 1.0);
+    return nearbyint(p * 2048) / 2048;
+}
+
+/* Every pixel of the image weighs in, most of them with 0. */
+static void ref_upsample(double *y, const nb_node *n, const double *const *in)
+{
+    const int32_t *a = n->in[0]->out.shape.d, *b = n->out.shape.d;
+    int32_t mode[1], align[1];
+    sizes(n, "mode", 0, mode, 1);
+    sizes(n, "align", 0, align, 1);
+    for (int64_t image = 0; image < b[0]; image++)
+        for (int32_t i = 0; i < b[1]; i++)
+            for (int32_t j = 0; j < b[2]; j++)
+                for (int32_t k = 0; k < b[3]; k++, y++) {
+                    const double row = ref_place(i, a[1], b[1], align[0], mode[0]);
+                    const double col = ref_place(j, a[2], b[2], align[0], mode[0]);
+                    *y = 0;
+                    for (int32_t p = 0; p < a[1] * a[2]; p++)
+                        *y += fmax(0, 1 - fabs(row - p / a[2])) * fmax(0, 1 - fabs(col - p % a[2])) *
+                              in[0][(image * a[1] * a[2] + p) * a[3] + k];
+                }
+}
+
 static void ref_concat(double *y, const nb_node *n, const double *const *in)
 {
     for (int64_t row = 0; row < nb_rows(&n->out); row++)
@@ -188,6 +291,10 @@ bool ref_layer_forward(double *y, const nb_node *n, const nb_run *r, const doubl
             y[i] = in[0][i] + in[1][i];
     else if (strcmp(op, "concat") == 0)
         ref_concat(y, n, in);
+    else if (strcmp(op, "slice") == 0 || strcmp(op, "shuffle") == 0 || strcmp(op, "pad") == 0)
+        ref_moves(y, n, in);
+    else if (strcmp(op, "upsample") == 0)
+        ref_upsample(y, n, in);
     else if (strcmp(op, "flatten") == 0)
         memcpy(y, in[0], (size_t)count * sizeof *y);
     else if (strcmp(op, "softmax_xent") == 0)

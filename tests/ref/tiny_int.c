@@ -137,6 +137,15 @@ void ref_tiny_blocks(ref_tiny *t, int32_t bits, int32_t block)
     t->sinfo[1].block = block;
 }
 
+void ref_tiny_moves(ref_tiny *t)
+{
+    static const int32_t moved[3][6] = {{1, 0}, {0, 1}, {-1, -1, 5, 0, 1, 2}};
+    memcpy(t->moved, moved, sizeof moved);
+    t->steps[6] = step(NB_STEP_TAKE, 5, 6, t->steps[5].lo, t->steps[5].hi);
+    for (int32_t axis = 0; axis < 3; axis++)
+        t->steps[6].index[axis] = t->moved[axis];
+}
+
 nb_status ref_tiny_build(nb_ctx *ctx, const ref_tiny *t, nb_intmodel **out)
 {
     nb_intbuilder *b;

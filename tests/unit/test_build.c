@@ -42,6 +42,8 @@ static void each_mistake_names_place_and_remedy(void **state)
            "must be the last layer");
     expect("  - input\n  - {conv2d: {out: 3}, relu: {}}\n", NB_E_CONFIG, "must be one name");
     expect("  - input\n  - resblock: {out: 0}\n", NB_E_CONFIG, "must be in 1..65536");
+    expect("  - input\n  - conv2d: {out: 5}\n  - resblock: {out: 4, shortcut: zeros}\n", NB_E_CONFIG,
+           "resblock resblock1: shortcut: zeros: 5 channels cannot become 4: the conv shortcut can");
     expect("  - input\n  - invres: {name: a, out: 4, kernel: 4}\n", NB_E_CONFIG, "invres a: kernel: 4: must be odd");
     expect("  - input\n  - flatten\n  - invres: {name: a, out: 4}\n", NB_E_SHAPE, "conv2d a.expand");
     expect("  - input\n  - conv2d: {out: 2048, kernel: 1}\n  - invres: {name: a, out: 4, expand: 64}\n", NB_E_CONFIG,
@@ -62,6 +64,24 @@ static void a_resblock_has_a_projection_only_where_shapes_change(void **state)
     assert_non_null(nb_graph_find(s.graph, "q.1.short"));
     assert_null(nb_graph_find(s.graph, "q.2.short"));
     assert_int_equal(nb_graph_find(s.graph, "q.2.relu")->out.shape.d[3], 8);
+    ref_street_close(&s);
+}
+
+static void a_shortcut_of_zeros_has_no_parameters(void **state)
+{
+    (void)state;
+    ref_street s;
+    assert_int_equal(ref_street_open(&s,
+                                     DATA "model:\n  - input\n  - conv2d: {out: 4}\n"
+                                          "  - resblock: {name: q, out: 9, stride: 2, repeat: 2, shortcut: zeros}\n"
+                                          "  - resblock: {name: r, out: 9, stride: 2, shortcut: zeros}\n"
+                                          "  - avgpool: {global: yes}\n  - linear: {out: 3}\n",
+                                     2, REF_FLOAT),
+                     NB_OK);
+    assert_string_equal(nb_graph_find(s.graph, "q.1.short")->op->name, "pad");
+    assert_string_equal(nb_graph_find(s.graph, "q.1.add")->in[1]->name, "q.1.short");
+    assert_string_equal(nb_graph_find(s.graph, "q.2.add")->in[1]->name, "q.1.relu");
+    assert_string_equal(nb_graph_find(s.graph, "r.add")->in[1]->name, "r.short.slice");
     ref_street_close(&s);
 }
 
@@ -131,6 +151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_mistake_names_place_and_remedy),
         cmocka_unit_test(a_resblock_has_a_projection_only_where_shapes_change),
+        cmocka_unit_test(a_shortcut_of_zeros_has_no_parameters),
         cmocka_unit_test(an_invres_expands_filters_and_projects_and_adds_where_shapes_stay),
         cmocka_unit_test(an_invres_caps_its_relus_at_6_unless_told_otherwise),
         cmocka_unit_test(the_same_seed_gives_the_same_weights_with_and_without_fake_quant),

@@ -24,7 +24,7 @@ enum { A, B, C, D, E, F, G, TENSORS, STEPS = TENSORS };
 typedef struct {
     uint8_t table[2 * 256];
     int8_t conv_w[2 * 9 * 2], linear_w[3 * 16];
-    int32_t bias[3], mult[3], shift[3], add_mult[2], add_shift[1];
+    int32_t bias[3], mult[3], shift[3], add_mult[2], add_shift[1], index[4];
     nb_etensor t[TENSORS + 1]; /* one more that no step writes */
     nb_estep s[STEPS];
     nb_emodel e;
@@ -187,6 +187,39 @@ static void geometries_that_do_not_fit_are_named(void **state)
          m->t[E].w = 6; m->t[E].offset = 512; m->e.tensor_bytes = 1024);
     HURT(F, m->s[F].geom.pad.top = m->s[F].geom.kh; m->s[F].geom.oh++); /* a window of padding alone */
     HURT(FINE, m->s[F].geom.groups = 7);                                /* pools do not look at groups */
+}
+
+/* e moves codes instead. */
+static void make_moves(sample *m, int32_t kind)
+{
+    m->s[E].kind = kind;
+    m->s[E].hi = 255;
+    for (int32_t i = 0; i < 4; i++)
+        m->index[i] = 3 - i;
+    for (int32_t axis = 0; axis < 3; axis++)
+        m->s[E].index[axis] = m->index;
+}
+
+static void indices_outside_are_named(void **state)
+{
+    (void)state;
+    sample samples[1], *m = samples;
+    HURT(FINE, make_moves(m, NB_STEP_TAKE));
+    HURT(FINE, make_moves(m, NB_STEP_TAKE); m->index[2] = -1);
+    HURT(E, make_moves(m, NB_STEP_TAKE); m->index[2] = -2);
+    HURT(E, make_moves(m, NB_STEP_TAKE); m->index[3] = 4);
+    HURT(E, make_moves(m, NB_STEP_TAKE); m->s[E].index[2] = NULL);
+    HURT(E, make_moves(m, NB_STEP_TAKE); m->t[E].zero = 1);
+    HURT(E, make_moves(m, NB_STEP_TAKE); m->t[E].type = NB_EI_S8; m->s[E].hi = 127);
+    HURT(E, make_moves(m, NB_STEP_TAKE); m->s[E].hi = 254); /* would have to clamp */
+    HURT(E, make_moves(m, NB_STEP_TAKE); m->s[E].lo = 1);
+    HURT(FINE, make_moves(m, NB_STEP_TAKE); m->s[D].hi = m->s[E].hi = 254);
+    HURT(E, make_moves(m, NB_STEP_TAKE); m->s[E].n_in = 2);
+    HURT(FINE, make_moves(m, NB_STEP_BLEND); m->s[E].index[2] = NULL);
+    HURT(FINE, make_moves(m, NB_STEP_BLEND); m->index[1] = 3 * 2048);
+    HURT(E, make_moves(m, NB_STEP_BLEND); m->index[1] = 3 * 2048 + 1);
+    HURT(E, make_moves(m, NB_STEP_BLEND); m->index[1] = -1);
+    HURT(E, make_moves(m, NB_STEP_BLEND); m->t[E].c = 2);
 }
 
 static void tensors_of_wrong_shape_type_or_place_are_named(void **state)
@@ -358,7 +391,8 @@ static void mutate_step(nb_rng *r, ref_model *m, nb_estep *s)
                          &s->geom.stride.w,
                          &s->geom.dilation.w,
                          &s->geom.groups};
-    const int32_t n = (int32_t)(sizeof fields / sizeof *fields), i = pick(r, 0, n + 8);
+    const int32_t n = (int32_t)(sizeof fields / sizeof *fields), axis = pick(r, 0, 2);
+    const int32_t i = s->index[0] && pick(r, 0, 1) ? n + 9 : pick(r, 0, n + 8);
     const ref_step_bytes b = ref_model_step_bytes(&m->e, s);
     if (i < n)
         *fields[i] = mutated(r, *fields[i]);
@@ -374,8 +408,10 @@ static void mutate_step(nb_rng *r, ref_model *m, nb_estep *s)
         mutate_array(r, s->bias, b.bias);
     else if (i < n + 7)
         mutate_array(r, s->mult, b.mult);
-    else
+    else if (i < n + 9)
         mutate_array(r, s->shift, b.shift);
+    else
+        mutate_array(r, s->index[axis], b.index[axis]);
 }
 
 static void mutate_tensor(nb_rng *r, ref_model *m, nb_etensor *t)
@@ -409,15 +445,19 @@ static bool resize(const void **array, int64_t old, int64_t now)
 static bool resize_all(ref_model *m, nb_estep *s, const ref_step_bytes *old)
 {
     const ref_step_bytes now = ref_model_step_bytes(&m->e, s);
-    const void *a[] = {s->table, s->weights, s->bias, s->mult, s->shift};
-    const bool fits = resize(&a[0], old->table, now.table) && resize(&a[1], old->weights, now.weights) &&
-                      resize(&a[2], old->bias, now.bias) && resize(&a[3], old->mult, now.mult) &&
-                      resize(&a[4], old->shift, now.shift);
+    const void *a[] = {s->table, s->weights, s->bias, s->mult, s->shift, s->index[0], s->index[1], s->index[2]};
+    bool fits = resize(&a[0], old->table, now.table) && resize(&a[1], old->weights, now.weights) &&
+                resize(&a[2], old->bias, now.bias) && resize(&a[3], old->mult, now.mult) &&
+                resize(&a[4], old->shift, now.shift);
     s->table = a[0];
     s->weights = a[1];
     s->bias = a[2];
     s->mult = a[3];
     s->shift = a[4];
+    for (int32_t axis = 0; axis < 3; axis++) {
+        fits = resize(&a[5 + axis], old->index[axis], now.index[axis]) && fits;
+        s->index[axis] = a[5 + axis];
+    }
     return fits;
 }
 
@@ -478,6 +518,7 @@ int main(void)
         cmocka_unit_test(steps_that_read_or_write_the_wrong_things_are_named),
         cmocka_unit_test(missing_arrays_and_bad_numbers_are_named),
         cmocka_unit_test(geometries_that_do_not_fit_are_named),
+        cmocka_unit_test(indices_outside_are_named),
         cmocka_unit_test(tensors_of_wrong_shape_type_or_place_are_named),
         cmocka_unit_test(sums_are_accepted_to_the_last_unit_and_no_further),
         cmocka_unit_test(mutants_are_refused_or_run_as_the_interpreter_does),

@@ -99,6 +99,19 @@ static void levels_are_listed_with_their_weights(void **state)
     nb_free(s->ctx, text);
 }
 
+static void indices_of_moved_codes_are_listed(void **state)
+{
+    sandbox *s = *state;
+    ref_tiny t;
+    ref_tiny_fill(&t, 4);
+    ref_tiny_moves(&t);
+    char *text = listing(s, &t);
+    assert_holds(text,
+                 "\nstep 6: take clamp\n  reads     5 cat.fq\n  writes    6 clamp, clamp -128..127\n  rows      1 0\n"
+                 "  columns   0 1\n  channels  -1 -1 5 0 1 2\n");
+    nb_free(s->ctx, text);
+}
+
 static int lines_that_differ(const char *a, const char *b)
 {
     int n = 0;
@@ -158,6 +171,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_listing_shows_tensors_steps_channels_and_weights),
         cmocka_unit_test(levels_are_listed_with_their_weights),
+        cmocka_unit_test(indices_of_moved_codes_are_listed),
         cmocka_unit_test(a_changed_number_changes_one_line),
         cmocka_unit_test(the_same_model_with_little_known_is_listed_too),
         cmocka_unit_test(a_file_that_cannot_be_written_is_an_error),

@@ -103,6 +103,11 @@ BEND(pool_channels, t->steps[2].geom.oc = 1; t->steps[2].geom.oh = 3)
 BEND(pool_padding, t->steps[2].geom.pad = nb_sides_of(2))
 BEND(mean_padding, t->steps[7].geom.pad.left = t->steps[7].geom.kw)
 BEND(pool_grid, t->tensors[2].zero = 4)
+BEND(no_rows_moved, ref_tiny_moves(t); t->steps[6].index[0] = NULL)
+BEND(row_outside, ref_tiny_moves(t); t->moved[0][1] = 2)
+BEND(channel_outside, ref_tiny_moves(t); t->moved[2][5] = -2)
+BEND(moved_scale, ref_tiny_moves(t); t->tinfo[6].scale = 0.5f)
+BEND(moved_clamp, ref_tiny_moves(t); t->steps[6].lo = 7)
 BEND(groups, t->steps[1].geom.groups = 3)
 BEND(geom_input, t->steps[1].geom.c = 1)
 BEND(add_size, t->tensors[4].h = 1; t->tensors[4].w = 4)
@@ -181,7 +186,7 @@ static const fault faults[] = {
     {zero_scale, "scale: 0:"},
     {denormal_scale, "must be a positive normal number"},
     {zero_off_grid, "tensor 3 \"dw.fq\": zero point 8"},
-    {step_kind, "kind 7: must be 0..6"},
+    {step_kind, "? step 1 \"c1\": kind "},
     {too_many_inputs, "conv step 1 \"c1\": 2 inputs: must be 1..1"},
     {input_index, "conv step 1 \"c1\": tensor 9: there are 9"},
     {output_index, "conv step 1 \"c1\": tensor -1: there are 9"},
@@ -203,6 +208,11 @@ static const fault faults[] = {
     {pool_padding, "window gives 4x4"},
     {mean_padding, "output 1x1: the window gives 1x3"},
     {pool_grid, "a maximum keeps its grid"},
+    {no_rows_moved, "take step 6 \"clamp\": has no indices"},
+    {row_outside, "rows[1]: 2: must be -1..1"},
+    {channel_outside, "channels[5]: -2: must be -1..5"},
+    {moved_scale, "what moves codes keeps their grid"},
+    {moved_clamp, "must hold all codes of \"cat.fq\", -128..127"},
     {groups, "groups: 3: must divide 2 input and 3 output channels"},
     {geom_input, "reads 5x5x1, but \"in.fq\" is 5x5x2"},
     {add_size, "add step 4 \"sum\": input \"pool\" is 2x2x3, output \"sum.fq\" is 1x4x3"},

@@ -111,7 +111,8 @@ static nb_status parse_edited(sandbox *s, const file *f, const char *from, const
 static const struct {
     const char *from, *to, *sentence;
 } edits[] = {
-    {"nibble-int 1", "nibble-int 6", "written by a newer Nibble (format \"nibble-int 6\""},
+    {"nibble-int 1", "nibble-int 99", "written by a newer Nibble (format \"nibble-int 99\""},
+    {"nibble-int 1", "nibble-int 6", "format \"nibble-int 6\" is for steps that move codes: there are none"},
     {"nibble-int 1", "nibble-int 5",
      "format \"nibble-int 5\" is for oblong windows and means with padding: there are none"},
     {"nibble-int 1", "nibble-int 4", "format \"nibble-int 4\" is for layers with blocks: there are none"},
@@ -171,7 +172,7 @@ static const struct {
     {Q("oc") ":3", Q("oc") ":2147483647", "channels: 2147483647"},
     {Q("groups") ":1", Q("groups") ":0", "groups: 0"},
     {Q("stride") ":1", Q("stride") ":0", "stride 0"},
-    {Q("stride") ":1", Q("stride") ":[1,2]", "step 1: its window: only format \"nibble-int 5\" has it"},
+    {Q("stride") ":1", Q("stride") ":[1,2]", "step 1: its kind or window: only format \"nibble-int 5\" has it"},
     {Q("stride") ":1", Q("stride") ":[1]", "geom of step 1: \"stride\" has 1 numbers, not 2"},
     {Q("pad") ":1", Q("pad") ":[1,1,1,1,1]", "geom of step 1: \"pad\" must be a number or 4 of them"},
     {Q("pad") ":1", Q("pad") ":[1,true,1,1]", "geom of step 1: \"pad\" must be a number or 4 of them"},
@@ -282,6 +283,34 @@ static void every_edit_of_blocks_gives_its_sentence(void **state)
         if (parse_edited(s, &f, blocks[i].from, blocks[i].to) != NB_E_FORMAT ||
             !strstr(nb_ctx_error(s->ctx), blocks[i].sentence))
             fail_msg("%s -> %s: want \"%s\", got \"%s\"", blocks[i].from, blocks[i].to, blocks[i].sentence,
+                     nb_ctx_error(s->ctx));
+    close_tiny(s, &f);
+}
+
+static void every_edit_of_moves_gives_its_sentence(void **state)
+{
+    static const struct {
+        const char *from, *to, *sentence;
+    } moves[] = {
+        {"nibble-int 6", "nibble-int 5", "step 6: its kind or window: only format \"nibble-int 6\" has it"},
+        {"\"clamp.rows\"", "\"clamp.row\"", "tensor \"clamp.rows\" is missing"},
+        {"\"clamp.columns\"", "\"clamp.col\"", "tensor \"clamp.columns\" is missing"},
+        {"\"clamp.channels\":{\"dtype\":\"I32\"", "\"clamp.channels\":{\"dtype\":\"F32\"", "is F32: must be I32"},
+        {"\"clamp.channels\":{\"dtype\":\"I32\",\"shape\":[6]", "\"clamp.channels\":{\"dtype\":\"I32\",\"shape\":[2,3]",
+         "in 1 dimensions"},
+        {Q("take"), Q("blend"), "1 tensors belong to no step"},
+        {Q("take"), Q("concat"), "tensor \"clamp.mult\" is missing"},
+    };
+    sandbox *s = *state;
+    ref_tiny t;
+    ref_tiny_fill(&t, 4);
+    ref_tiny_moves(&t);
+    file f = open_model(s, &t);
+    assert_int_equal(parse_edited(s, &f, "in.fq", "xy.fq"), NB_OK);
+    for (size_t i = 0; i < sizeof moves / sizeof *moves; i++)
+        if (parse_edited(s, &f, moves[i].from, moves[i].to) != NB_E_FORMAT ||
+            !strstr(nb_ctx_error(s->ctx), moves[i].sentence))
+            fail_msg("%s -> %s: want \"%s\", got \"%s\"", moves[i].from, moves[i].to, moves[i].sentence,
                      nb_ctx_error(s->ctx));
     close_tiny(s, &f);
 }
@@ -510,6 +539,7 @@ int main(void)
         cmocka_unit_test(levels_and_indices_outside_their_bounds_are_refused),
         cmocka_unit_test(blocks_outside_their_bounds_are_refused),
         cmocka_unit_test(every_edit_of_blocks_gives_its_sentence),
+        cmocka_unit_test(every_edit_of_moves_gives_its_sentence),
         cmocka_unit_test(two_tensors_in_one_place_are_refused),
         cmocka_unit_test(an_extra_tensor_is_refused),
         cmocka_unit_test(codes_and_numbers_outside_their_bounds_are_refused),

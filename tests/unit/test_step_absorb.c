@@ -172,13 +172,16 @@ static void what_it_does_not_do_it_says(void **state)
 {
     (void)state;
     ref_street s;
-    open_model(&s, "model: [input, {conv2d: {name: a, out: 4}}, {batchnorm: {name: na}}, {relu: {name: ra}},\n"
-                   "  {conv2d: {name: pads, out: 4, pad: 1}}, {batchnorm: {name: nb}}, {relu: {name: r6, cap: 6}},\n"
-                   "  {conv2d: {name: capped, out: 4}}, {conv2d: {name: linear, out: 4}}, {batchnorm: {name: nc}}, "
-                   "{relu: {name: rc}},\n"
-                   "  {maxpool: {name: mp, kernel: 3, stride: 1, pad: 1}}, {conv2d: {name: pool, out: 4, kernel: 1}}, "
-                   "{relu: {name: rd}},\n"
-                   "  {conv2d: {name: c1, out: 4, kernel: 1}}, {add: {in: [c1, rd]}}, {linear: {name: fc, out: 3}}]\n");
+    open_model(
+        &s,
+        "model: [input, {conv2d: {name: a, out: 4}}, {batchnorm: {name: na}}, {relu: {name: ra}},\n"
+        "  {conv2d: {name: pads, out: 4, pad: 1}}, {batchnorm: {name: nb}}, {relu: {name: r6, cap: 6}},\n"
+        "  {conv2d: {name: capped, out: 4}}, {conv2d: {name: linear, out: 4}}, {batchnorm: {name: nc}}, "
+        "{relu: {name: rc}},\n"
+        "  {maxpool: {name: mp, kernel: 3, stride: 1, pad: 1}}, {conv2d: {name: pool, out: 4, kernel: 1}}, "
+        "{relu: {name: rd}},\n"
+        "  {conv2d: {name: c1, out: 4, kernel: 1}}, {add: {in: [c1, rd]}}, {conv2d: {name: c2, out: 4, kernel: 1}}, "
+        "relu, {shuffle: {name: mix}}, {linear: {name: fc, out: 3}}]\n");
     for (int32_t c = 0; c < 4; c++)
         leaf(&s, "na.beta")[c] = leaf(&s, "nb.beta")[c] = leaf(&s, "nc.beta")[c] = 9;
     ref_heard h = absorb(&s, "[absorb]", 0);
@@ -188,7 +191,8 @@ static void what_it_does_not_do_it_says(void **state)
                 "linear: no relu stands before it\n"
                 "pool: a pool before it pads\n"
                 "c1: not across rd, which several layers read\n"
-                "fc: not across add1, which joins values\n");
+                "c2: not across add1, which joins values\n"
+                "fc: not across mix, which moves channels, or pads with zeros\n");
     assert_false(h.last.changed);
     h = absorb(&s, "[absorb: {padded: yes}]", 0);
     assert_non_null(strstr(h.rows, "pads: 4 of 4 channels of na\n"));

@@ -71,6 +71,7 @@ enum {
     NB_OP_TRAIN_ONLY = 16, /* identity in evaluation and left out of quantized graphs (dropout) */
     NB_OP_INTERNAL = 32,   /* not a layer one can write in a config (parameters, fake-quant) */
     NB_OP_TAPS = 64,       /* works image by image and serves n->tap */
+    NB_OP_MOVES = 256, /* channels change places or get zeros: nothing of one can be taken from before it to behind */
     NB_OP_KEEPS_MEAN = 128 /* a channel's mean over all values stays what it is, and its deviation does not grow */
 };
 
@@ -83,7 +84,7 @@ typedef enum {
     NB_ROLE_AFFINE, /* batch norm: per-channel scale and shift of an open MAC value */
     NB_ROLE_CLAMP,  /* relu: narrows the clamp of an open value */
     NB_ROLE_JOIN,   /* add, concat: every input must be codes: opens */
-    NB_ROLE_KEEP,   /* pools, flatten: codes in, codes on the same grid out (float in, float out) */
+    NB_ROLE_KEEP,   /* pools, slices, flatten: codes in, codes on the same grid out (float in, float out) */
     NB_ROLE_LOSS, /* softmax_xent: its input is the network's output, left open unless quant.output_bits asks otherwise */
     NB_ROLE_QUANTIZER /* fake-quant: closes */
 } nb_role;
