@@ -22,7 +22,7 @@ const nb_dataset *const nb_datasets[] = {
 enum { MAX_SIDE = 1 << 14 };
 
 const nb_key nb_data_common_keys[] = {
-    NB_KEY_STRING(nb_data_keys, name, NULL, "which data set: fashion-mnist, cifar10, pngdir, synth, ..."),
+    NB_KEY_STRING(nb_data_keys, name, NULL, "which data set: fashion-mnist, cifar10, pngdir, npy, synth, ..."),
     NB_KEY_STRING(nb_data_keys, path, "",
                   "folder of the files; empty: $NB_DATA, datasets/data, ../shared/data, /usr/share/datasets"),
     NB_KEY_NODE(nb_data_keys, augment, "list of crop4 | flip | erase, or maps with keys",
@@ -84,6 +84,12 @@ static nb_status check_class_names(nb_ctx *ctx, const nb_dsinfo *i)
 
 nb_status nb_data_open(nb_ctx *ctx, const nb_conf *data, const char *split, nb_data **out)
 {
+    return nb_data_open_as(ctx, data, split, NULL, out);
+}
+
+nb_status nb_data_open_as(nb_ctx *ctx, const nb_conf *data, const char *split, const nb_features *features,
+                          nb_data **out)
+{
     NB_ASSERT(strcmp(split, "train") == 0 || strcmp(split, "test") == 0);
     const nb_dataset *set = NULL;
     NB_TRY(choose(ctx, data, &set));
@@ -96,6 +102,7 @@ nb_status nb_data_open(nb_ctx *ctx, const nb_conf *data, const char *split, nb_d
         return NB_E_NOMEM;
     }
     d->arena = arena;
+    d->info.features = features;
     nb_status st =
         nb_entry_bind(ctx, arena, set, data, "data", (nb_binding){nb_data_common_keys, &d->common}, &d->state);
     if (st == NB_OK) {
@@ -104,6 +111,8 @@ nb_status nb_data_open(nb_ctx *ctx, const nb_conf *data, const char *split, nb_d
         if (st == NB_E_CONFIG) /* a loader knows its keys' values, not where they stand */
             nb_conf_fail(ctx, data, NULL, st, "%s", nb_ctx_error(ctx));
     }
+    if (d->info.features == features) /* a loader of pixels alone has not made it its own */
+        d->info.features = NULL;
     if (st == NB_OK)
         st = check_class_names(ctx, &d->info);
     if (st != NB_OK) {

@@ -1,5 +1,6 @@
 /* input.c - pixels to real values: y = (u8 / 255 - mean) / std, per channel, by a 256-entry table built once.
  *
+ * Codes of features (nibble/features.h) are pixels here: mean and std of the data set make y = step * (code - zero) of them.
  * Training and lowering read the same table, so preprocessing cannot differ after deployment. */
 #include "layer.h"
 
@@ -79,6 +80,10 @@ static nb_status input_build(nb_graph *g, nb_node *n)
         mean[c] = d->mean[c];
         std[c] = d->std[c];
     }
+    if (d->features && (a->mean || a->std))
+        return nb_node_fail(g, n, NB_E_CONFIG,
+                            "%s: features are normalised where they are read: data.mean and data.std",
+                            a->mean ? "mean" : "std");
     NB_TRY(read_numbers(g, n, "mean", a->mean, -1000, NB_INPUT_MAX_MEAN, mean));
     NB_TRY(read_numbers(g, n, "std", a->std, 1e-6, NB_INPUT_MAX_STD, std));
     float *real = nb_graph_alloc(g, (size_t)d->c * 256 * sizeof *real);

@@ -1,18 +1,22 @@
 /* dataset.h - what a data set is: counted u8 images in HWC order with labels, random access, thread safe.
  *
+ * What is no image (vectors, signals, floats) becomes 8-bit codes when it is loaded, [1, n, 1] of n numbers, [1, l, c] of
+ * l times c, by a map that info->features tells (features.h): to everything else codes are pixels.
+ *
  * One loader per file in datasets/, listed in datasets/datasets.def. A loader reads or maps everything in open() and
  * checks it there; get() cannot fail. Data are searched in data.path, $NB_DATA, ./datasets/, ../shared/data/, and the
  * distribution's folder. */
 #ifndef NIBBLE_DATASET_H
 #define NIBBLE_DATASET_H
 
+#include <nibble/features.h>
 #include <nibble/registry.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-enum { NB_MAX_CHANNELS = 4 };
+enum { NB_MAX_CHANNELS = 1024 };
 /* Largest mean (in size) and deviation of pixel/255 that `input` takes: larger ones are of pixels in 0..255. */
 enum { NB_INPUT_MAX_MEAN = 1, NB_INPUT_MAX_STD = 4 };
 
@@ -20,6 +24,9 @@ typedef struct {
     int32_t count, h, w, c, classes;
     const char *const *class_names;                    /* [classes] or NULL; lives as long as the data set */
     float mean[NB_MAX_CHANNELS], std[NB_MAX_CHANNELS]; /* of pixel/255: the default normalisation */
+    const nb_features
+        *features; /* how numbers became the codes that are pixels here; NULL: they are pixels. Lives as long
+                                    as the data set */
 } nb_dsinfo;
 
 /* Keys of the `data` section that every data set shares. */
@@ -33,6 +40,10 @@ extern NB_API const nb_key nb_data_common_keys[];
 typedef struct nb_data nb_data; /* an open split of a data set */
 /* data: the config's `data` section, which must outlive the result. split: "train" or "test". */
 NB_API nb_status nb_data_open(nb_ctx *ctx, const nb_conf *data, const char *split, nb_data **out);
+/* For a network that is there already: its map of features in the place of one measured over the training samples, which
+ * need not be there then; NULL: as nb_data_open. */
+NB_API nb_status nb_data_open_as(nb_ctx *ctx, const nb_conf *data, const char *split, const nb_features *features,
+                                 nb_data **out);
 NB_API const nb_dsinfo *nb_data_info(const nb_data *d);
 NB_API const nb_data_keys *nb_data_common(const nb_data *d);
 /* hwc [h, w, c] and the label of image index, 0 <= index < count. Any number of threads at once. */
@@ -40,6 +51,10 @@ NB_API void nb_data_get(const nb_data *d, int32_t index, uint8_t *hwc, int32_t *
 /* What that image is called, the path of its file; NULL: the data set's images have no more than a number. Lives as long
  * as d. */
 NB_API const char *nb_data_image_name(const nb_data *d, int32_t index);
+/* What a file of numpy.save says to a network that takes info's samples: one or more of them, [*count][h, w, c] codes or
+ * pixels, freed with nb_free. data: the network's `data` section, for its key channels; may be NULL. */
+NB_API nb_status nb_npy_load(nb_ctx *ctx, const char *path, const nb_conf *data, const nb_dsinfo *info, uint8_t **codes,
+                             int32_t *count);
 NB_API void nb_data_close(nb_ctx *ctx, nb_data *d); /* NULL is fine */
 
 /* Shares of values that a format whose levels are no integers (small floats, logarithms) does not tell from others: beyond

@@ -4,7 +4,7 @@
  * A model is a list of steps on integer tensors that live in one arena. Every step clamps to its lo..hi, which lie on the
  * grid of its output. x, a, b: input codes; zx, za, zb: their zero points; zy: the output's. rescale: src/kernels/rescale.h.
  *
- *   table    y = table[c][pixel]
+ *   table    y = table[c][pixel], or table[0][pixel] of all channels
  *            Step 0 and only step 0; it reads the pixels and has no input tensor.
  *   conv     acc = sum w*x + bias[c];  y = clamp(rescale(acc, mult[c], shift[c]) + zy)
  *            Sums are over codes; bias already holds -zx * sum w, and padding holds zx. Output s32 (last step only): zy = 0,
@@ -76,7 +76,8 @@ typedef struct {
     int32_t n_in, in[NB_ENGINE_MAX_IN], out; /* tensor indices */
     int32_t lo, hi;                          /* clamp of the output codes (fused relu included) */
     nb_geom geom;                            /* conv and pools */
-    const uint8_t *table;                    /* TABLE: [c][256] codes (reinterpreted for s8) */
+    const uint8_t *table;                    /* TABLE: [c][256] codes (reinterpreted for s8), */
+    int32_t one_table;                       /* or [1][256], of all channels */
     const void *packed;                      /* CONV: prepared weights, from nb_engine_prepare */
     const int8_t *weights;                   /* CONV: one code per byte, OHWI */
     const int32_t *bias;                     /* CONV: [oc] */

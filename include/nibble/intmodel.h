@@ -7,6 +7,7 @@
 
 #include <nibble/context.h>
 #include <nibble/engine.h>
+#include <nibble/features.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -45,8 +46,9 @@ typedef struct nb_intmodel {
     const nb_sinfo *steps;   /* [e.n_steps] */
     int32_t classes;
     const char *const *class_names; /* [classes] or NULL */
-    const char *config;             /* the experiment's config text, or "" */
-    double accuracy;                /* on the evaluation set when it was written, 0..1; < 0 = not measured */
+    const nb_features *features; /* how a sample's numbers become the codes it takes as pixels; NULL: they are pixels */
+    const char *config;          /* the experiment's config text, or "" */
+    double accuracy;             /* on the evaluation set when it was written, 0..1; < 0 = not measured */
     struct nb_arena *arena;
     void *packed; /* prepared weights */
 } nb_intmodel;

@@ -9,6 +9,7 @@
 #include <nibble/dataset.h>
 #include <nibble/engine.h>
 #include <nibble/export.h>
+#include <nibble/features.h>
 #include <nibble/graph.h>
 #include <nibble/image.h>
 #include <nibble/import.h>

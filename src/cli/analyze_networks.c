@@ -208,6 +208,7 @@ nb_status analyze_open(analyze_networks *a)
 {
     cli *c = a->c;
     NB_TRY(open_files(a));
+    a->e.features = a->weights->info.features;
     NB_TRY(cli_experiment_open_train(c, &a->e));
     NB_TRY(cli_experiment_open_test(c, &a->e));
     NB_TRY(nb_experiment_check(c->ctx, &a->e.exp, nb_data_info(a->e.train)));

@@ -11,6 +11,7 @@
 typedef struct {
     nb_layer_rows layers;
     char kind[CLI_BITS_BYTES + 16], data[96];
+    char features[256];     /* how numbers become codes; "": pixels */
     int64_t train_bytes[2]; /* planned memory of a training step, float and quantized; 0: not used */
     int32_t batch;
     int64_t leaf_bytes;               /* values and gradients of parameters */
@@ -23,9 +24,36 @@ typedef struct {
     char simulated[CLI_WHY_BYTES];
 } summary;
 
-static void say_data(summary *s, int32_t h, int32_t w, int32_t ch, int32_t classes)
+/* "0.25", or "-3..12.5" of several. */
+static void range_text(const float *v, int32_t n, char buf[48])
 {
-    snprintf(s->data, sizeof s->data, "%dx%dx%d pixels, %d classes", h, w, ch, classes);
+    float low = v[0], high = v[0];
+    for (int32_t i = 1; i < n; i++) {
+        low = v[i] < low ? v[i] : low;
+        high = v[i] > high ? v[i] : high;
+    }
+    if (low == high)
+        snprintf(buf, 48, "%.6g", (double)low);
+    else
+        snprintf(buf, 48, "%.6g..%.6g", (double)low, (double)high);
+}
+
+static void say_features(summary *s, const nb_features *f)
+{
+    char center[48], gain[48];
+    range_text(f->center, f->n, center);
+    range_text(f->gain, f->n, gain);
+    snprintf(s->features, sizeof s->features,
+             "%s features in 8 bits: code = round((x - center) * gain) + %d, 0..255; center %s, gain %s%s", f->dtype,
+             f->zero, center, gain, f->n > 1 ? ", of each column" : "");
+}
+
+static void say_data(summary *s, const nb_dsinfo *d)
+{
+    snprintf(s->data, sizeof s->data, "%dx%dx%d %s, %d classes", d->h, d->w, d->c, d->features ? "features" : "pixels",
+             d->classes);
+    if (d->features)
+        say_features(s, d->features);
 }
 
 static nb_status from_graph(const nb_graph *g, summary *s)
@@ -33,7 +61,7 @@ static nb_status from_graph(const nb_graph *g, summary *s)
     const nb_dsinfo *d = nb_graph_about(g).info;
     const char *why = nb_graph_about(g).simulated;
     snprintf(s->simulated, sizeof s->simulated, "%s", why ? why : "");
-    say_data(s, d->h, d->w, d->c, d->classes);
+    say_data(s, d);
     nb_quant_ranges_text(g, s->ranges, sizeof s->ranges);
     return nb_layers_of_graph(g, &s->layers);
 }
@@ -41,7 +69,7 @@ static nb_status from_graph(const nb_graph *g, summary *s)
 static nb_status from_integers(cli *c, const nb_intmodel *m, summary *s)
 {
     const nb_etensor *in = &m->e.tensors[nb_intmodel_input(m)];
-    say_data(s, in->h, in->w, in->c, m->classes);
+    say_data(s, &(nb_dsinfo){.h = in->h, .w = in->w, .c = in->c, .classes = m->classes, .features = m->features});
     return nb_layers_of_integers(c->ctx, m, &s->layers);
 }
 
@@ -178,6 +206,8 @@ static nb_status print_text(cli *c, const summary *s, nb_table *t)
     printf("%s: %s, %s\n\n", c->arg[0], s->kind, s->data);
     NB_TRY(cli_table_print(c->ctx, t));
     printf("\n");
+    if (*s->features)
+        printf("input: %s\n", s->features);
     if (*s->ranges)
         printf("ranges: %s\n", s->ranges);
     if (*s->unused)
@@ -221,6 +251,8 @@ static nb_status print_json(cli *c, const summary *s, nb_table *t)
         cJSON_AddStringToObject(o, "not_exported", s->not_exported);
     if (s->accuracy >= 0)
         cJSON_AddNumberToObject(o, "accuracy", s->accuracy);
+    if (*s->features)
+        cJSON_AddStringToObject(o, "features", s->features);
     if (*s->ranges)
         cJSON_AddStringToObject(o, "ranges", s->ranges);
     if (*s->unused)

@@ -158,6 +158,7 @@ static nb_status open_network(session *s)
     NB_TRY(nb_checkpoint_open(c->ctx, s->file, &s->from));
     NB_TRY(config ? cli_experiment_load(c, c->arg[0], &s->e)
                   : cli_experiment_parse(c, s->file, s->from->config, &s->e));
+    s->e.features = s->from->info.features;
     NB_TRY(nb_experiment_check(c->ctx, &s->e.exp, &s->from->info));
     if (s->from->quantized)
         nb_log(c->ctx, "%s: is of a quantized network: its weights are taken as they are, before they are rounded",

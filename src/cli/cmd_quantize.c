@@ -344,6 +344,7 @@ static nb_status run_session(session *s)
     NB_TRY(cli_meant_file(c, from, CLI_FLOATS, s->meant, &from));
     NB_TRY(nb_checkpoint_open(c->ctx, from, &s->from));
     NB_TRY(check_from(s));
+    s->e.features = s->from->info.features;
     NB_TRY(cli_experiment_open_train(c, &s->e));
     NB_TRY(cli_experiment_open_test(c, &s->e));
     NB_TRY(nb_experiment_check(c->ctx, &s->e.exp, nb_data_info(s->e.train)));

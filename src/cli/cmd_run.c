@@ -1,4 +1,4 @@
-/* cmd_run.c - what a model says about PNG files: the five most probable classes of each. */
+/* cmd_run.c - what a model says about PNG files and NumPy's: the five most probable classes of each image or sample. */
 #include "cli/open_model.h"
 #include "cli/output.h"
 
@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { TOP = 5, MAX_IMAGES = 1 << 20 };
+enum { TOP = 5, MAX_IMAGES = 1 << 20, PATH_BYTES = 4096 };
 
 typedef struct {
     int32_t label;
@@ -88,28 +88,83 @@ static nb_status read_background(cli *c, const cli_model *m, int32_t *out)
     return key ? nb_conf_value(c->ctx, key, "data.background", &level, out) : NB_OK;
 }
 
-static nb_status run_images(cli *c, const cli_model *m, uint8_t *pixels, float *logits, cJSON *list, int32_t *unread)
+/* What is asked of, and what is said of it. */
+typedef struct {
+    cli *c;
+    const cli_model *m;
+    nb_png_spec png;
+    uint8_t *pixels; /* of one image */
+    float *logits;
+    cJSON *list; /* NULL: text */
+    int32_t unread;
+} session;
+
+static nb_status say(const session *s, const uint8_t *pixels, const char *name)
 {
-    nb_png_spec spec = {.h = m->info.h, .w = m->info.w, .c = m->info.c, .resize = cli_flag(c, "--resize")};
-    NB_TRY(read_background(c, m, &spec.background));
-    int32_t bad = 0;
+    guess top[TOP + 1];
+    NB_TRY(cli_model_logits(s->c, s->m, pixels, s->logits));
+    const int32_t n = rank(s->logits, s->m->info.classes, top);
+    if (s->list)
+        add_json(s->list, s->m, name, top, n);
+    else
+        print_text(s->m, name, top, n);
+    return NB_OK;
+}
+
+static bool is_npy(const char *path)
+{
+    const size_t n = strlen(path);
+    return n > 4 && strcmp(path + n - 4, ".npy") == 0;
+}
+
+/* Samples of one file are called by their numbers. */
+static nb_status run_samples(const session *s, const char *path)
+{
+    const nb_dsinfo *d = &s->m->info;
+    const size_t each = (size_t)d->h * (size_t)d->w * (size_t)d->c;
+    uint8_t *codes = NULL;
+    int32_t count = 0;
+    NB_TRY(nb_npy_load(s->c->ctx, path, s->m->experiment.exp.data, d, &codes, &count));
+    nb_status st = NB_OK;
+    for (int32_t i = 0; i < count && st == NB_OK; i++) {
+        char name[PATH_BYTES];
+        if (count > 1)
+            snprintf(name, sizeof name, "%s[%d]", path, i);
+        else
+            snprintf(name, sizeof name, "%s", path);
+        st = say(s, codes + (size_t)i * each, name);
+    }
+    nb_free(s->c->ctx, codes);
+    return st;
+}
+
+static nb_status run_image(const session *s, const char *path)
+{
+    const nb_dsinfo *d = &s->m->info;
+    if (d->features)
+        return nb_fail(s->c->ctx, NB_E_UNSUPPORTED,
+                       "%s: is no .npy file, and the network takes %s features of %dx%dx%d", path, d->features->dtype,
+                       d->h, d->w, d->c);
+    if (d->c != 1 && d->c != 3)
+        return nb_fail(s->c->ctx, NB_E_UNSUPPORTED, "%s: takes images of %d channels; PNG files have 1 or 3",
+                       s->m->path, d->c);
+    NB_TRY(nb_png_load(s->c->ctx, path, &s->png, s->pixels));
+    return say(s, s->pixels, path);
+}
+
+static nb_status run_files(session *s)
+{
+    cli *c = s->c;
+    NB_TRY(read_background(c, s->m, &s->png.background));
     for (int32_t i = 1; i < c->n_args; i++) {
-        guess top[TOP + 1];
-        const nb_status st = nb_png_load(c->ctx, c->arg[i], &spec, pixels);
+        const nb_status st = is_npy(c->arg[i]) ? run_samples(s, c->arg[i]) : run_image(s, c->arg[i]);
         if (c->n_args > 2 && (st == NB_E_FORMAT || st == NB_E_IO)) { /* the others are wanted all the same */
             nb_log(c->ctx, "%s", nb_ctx_error(c->ctx));
-            bad++;
+            s->unread++;
             continue;
         }
         NB_TRY(st);
-        NB_TRY(cli_model_logits(c, m, pixels, logits));
-        int32_t n = rank(logits, m->info.classes, top);
-        if (list)
-            add_json(list, m, c->arg[i], top, n);
-        else
-            print_text(m, c->arg[i], top, n);
     }
-    *unread = bad;
     return NB_OK;
 }
 
@@ -117,36 +172,32 @@ static nb_status run(cli *c)
 {
     cli_model m = {0};
     nb_status st = cli_model_open(c, c->arg[0], 1, &m);
-    if (st == NB_OK && m.info.c != 1 && m.info.c != 3)
-        st = nb_fail(c->ctx, NB_E_UNSUPPORTED, "%s: takes images of %d channels; PNG files have 1 or 3", m.path,
-                     m.info.c);
-    uint8_t *pixels = NULL;
-    float *logits = NULL;
-    cJSON *o = NULL, *list = NULL;
-    int32_t unread = 0;
+    session s = {.c = c, .m = &m};
+    cJSON *o = NULL;
     if (st == NB_OK) {
-        pixels = nb_alloc(c->ctx, (size_t)m.info.h * (size_t)m.info.w * (size_t)m.info.c);
-        logits = nb_alloc(c->ctx, (size_t)m.info.classes * sizeof *logits);
-        st = pixels && logits ? NB_OK : NB_E_NOMEM;
+        s.png = (nb_png_spec){.h = m.info.h, .w = m.info.w, .c = m.info.c, .resize = cli_flag(c, "--resize")};
+        s.pixels = nb_alloc(c->ctx, (size_t)m.info.h * (size_t)m.info.w * (size_t)m.info.c);
+        s.logits = nb_alloc(c->ctx, (size_t)m.info.classes * sizeof *s.logits);
+        st = s.pixels && s.logits ? NB_OK : NB_E_NOMEM;
     }
     if (st == NB_OK && cli_flag(c, "--json")) {
         o = cJSON_CreateObject();
         cJSON_AddBoolToObject(o, "simulated", *m.experiment.simulated != '\0');
-        list = cJSON_AddArrayToObject(o, "images");
-        st = list ? NB_OK : nb_fail(c->ctx, NB_E_NOMEM, "out of memory");
+        s.list = cJSON_AddArrayToObject(o, "images");
+        st = s.list ? NB_OK : nb_fail(c->ctx, NB_E_NOMEM, "out of memory");
     }
-    if (st == NB_OK && !list && *m.experiment.simulated)
+    if (st == NB_OK && !s.list && *m.experiment.simulated)
         printf("simulated in floats, no integers: %s\n", m.experiment.simulated);
     if (st == NB_OK)
-        st = run_images(c, &m, pixels, logits, list, &unread);
-    if (st == NB_OK && list)
+        st = run_files(&s);
+    if (st == NB_OK && s.list)
         st = cli_json_print(c->ctx, o);
     else
         cJSON_Delete(o);
-    if (st == NB_OK && unread)
-        st = nb_fail(c->ctx, NB_E_FORMAT, "%d of %d images could not be read", unread, c->n_args - 1);
-    nb_free(c->ctx, logits);
-    nb_free(c->ctx, pixels);
+    if (st == NB_OK && s.unread)
+        st = nb_fail(c->ctx, NB_E_FORMAT, "%d of %d images could not be read", s.unread, c->n_args - 1);
+    nb_free(c->ctx, s.logits);
+    nb_free(c->ctx, s.pixels);
     cli_model_close(c, &m);
     return st;
 }
@@ -156,11 +207,12 @@ static const cli_option options[] = {
 
 const cli_command cli_command_run = {
     .name = "run",
-    .usage = "FILE IMAGE.png...",
-    .help = "the five most probable classes of images",
+    .usage = "FILE IMAGE.png|SAMPLES.npy...",
+    .help = "the five most probable classes of images, or of samples",
     .more = "FILE is a checkpoint of either kind. Grey, colour, palette and transparent PNG files are converted to "
             "what the\n"
-            "network takes. Probabilities are the softmax of the logits.\n",
+            "network takes. A .npy file holds one sample or several along its first dimension. Probabilities are the "
+            "softmax of the logits.\n",
     .options = options,
     .min_args = 2,
     .max_args = MAX_IMAGES,

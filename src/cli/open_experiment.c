@@ -59,7 +59,7 @@ static nb_status check_splits_agree(cli *c, const cli_experiment *e)
 nb_status cli_experiment_open_test(cli *c, cli_experiment *e)
 {
     if (!e->test)
-        NB_TRY(nb_data_open(c->ctx, e->exp.data, "test", &e->test));
+        NB_TRY(nb_data_open_as(c->ctx, e->exp.data, "test", e->features, &e->test));
     return check_splits_agree(c, e);
 }
 
@@ -67,7 +67,7 @@ nb_status cli_experiment_open_train(cli *c, cli_experiment *e)
 {
     if (e->train)
         return NB_OK;
-    NB_TRY(nb_data_open(c->ctx, e->exp.data, "train", &e->train));
+    NB_TRY(nb_data_open_as(c->ctx, e->exp.data, "train", e->features, &e->train));
     int32_t count = nb_data_info(e->train)->count;
     e->n_validation = nb_data_common(e->train)->validation;
     if (e->n_validation >= count)

@@ -9,10 +9,11 @@ enum { CLI_WHY_BYTES = 320 };
 typedef struct {
     nb_config *config;
     nb_experiment exp;
-    char *text;            /* canonical, overrides applied */
-    char *out;             /* the run folder: `out:`, or runs/<name of the config file> */
-    nb_data *train, *test; /* NULL until opened */
-    int32_t *order;        /* with a validation split: a permutation of the training images, validation last */
+    char *text;                  /* canonical, overrides applied */
+    char *out;                   /* the run folder: `out:`, or runs/<name of the config file> */
+    nb_data *train, *test;       /* NULL until opened */
+    const nb_features *features; /* set before that, of a network that is there: what its samples are; NULL: measured */
+    int32_t *order;              /* with a validation split: a permutation of the training images, validation last */
     int32_t n_train, n_validation;
     char simulated[CLI_WHY_BYTES]; /* why its quantized network is simulated; "": it is not, or not known to be */
 } cli_experiment;

@@ -28,6 +28,7 @@ static nb_status open_checkpoint(cli *c, const char *path, int32_t max_batch, cl
     NB_TRY(nb_checkpoint_open(c->ctx, path, &m->checkpoint));
     m->info = m->checkpoint->info;
     NB_TRY(cli_experiment_parse(c, path, m->checkpoint->config, &m->experiment));
+    m->experiment.features = m->info.features;
     if (c->n_sets > 0) /* else it was checked before it was trained */
         NB_TRY(nb_experiment_check(c->ctx, &m->experiment.exp, &m->info));
     nb_graph_spec spec = {.experiment = &m->experiment.exp,
@@ -69,9 +70,11 @@ static nb_status open_integers(cli *c, const char *path, cli_model *m)
     const nb_etensor *in = &m->integers->e.tensors[nb_intmodel_input(m->integers)];
     m->info = (nb_dsinfo){.h = in->h, .w = in->w, .c = in->c, .classes = m->integers->classes};
     m->info.class_names = m->integers->class_names;
+    m->info.features = m->integers->features;
     NB_TRY(check_sets(c, path));
     if (*m->integers->config)
-        return cli_experiment_parse(c, path, m->integers->config, &m->experiment);
+        NB_TRY(cli_experiment_parse(c, path, m->integers->config, &m->experiment));
+    m->experiment.features = m->info.features;
     return NB_OK;
 }
 

@@ -102,7 +102,7 @@ static void run_table(uint8_t *y, const uint8_t *pixels, const nb_estep *s, cons
     pixels += first;
     for (int64_t p = 0; p < n; p++, y += out->c, pixels += out->c)
         for (int32_t c = 0; c < out->c; c++)
-            y[c] = s->table[c * 256 + pixels[c]];
+            y[c] = s->table[(s->one_table ? 0 : c * 256) + pixels[c]];
 }
 
 static void run_conv(const nb_emodel *m, void *arena, const nb_estep *s, slice part)

@@ -66,6 +66,11 @@ int32_t nb_estep_indices(const nb_emodel *m, const nb_estep *s, int32_t axis)
     return s->kind == NB_STEP_TAKE || (s->kind == NB_STEP_BLEND && axis < 2) ? size[axis] : 0;
 }
 
+int32_t nb_estep_tables(const nb_estep *s, const nb_etensor *out)
+{
+    return s->kind != NB_STEP_TABLE ? 0 : s->one_table ? 1 : out->c;
+}
+
 int32_t nb_engine_writer(const nb_emodel *m, int32_t tensor)
 {
     for (int32_t i = 0; i < m->n_steps; i++)
@@ -291,7 +296,7 @@ static verdict check_rescales(const nb_estep *s, int32_t step)
 
 static verdict check_table(const nb_estep *s, const nb_etensor *out, int32_t step)
 {
-    for (int32_t i = 0; i < out->c * 256; i++) {
+    for (int32_t i = 0; i < nb_estep_tables(s, out) * 256; i++) {
         const int32_t code = nb_code(s->table[i], out->type == NB_EI_S8);
         if (!within(code, s->lo, s->hi))
             return (verdict){1 + step, "table[#][#]: #: must be #..#", {i / 256, i % 256, code, s->lo, s->hi}};

@@ -38,6 +38,7 @@ int64_t nb_estep_weights(const nb_estep *s);
 int32_t nb_estep_mults(const nb_estep *s); /* may be absent when a CONV gives int32 */
 int32_t nb_estep_shifts(const nb_estep *s);
 int32_t nb_estep_indices(const nb_emodel *m, const nb_estep *s, int32_t axis);
+int32_t nb_estep_tables(const nb_estep *s, const nb_etensor *out); /* of 256 codes; 0 where there are none */
 /* The step that writes a tensor, or -1. */
 int32_t nb_engine_writer(const nb_emodel *m, int32_t tensor);
 /* What a reader of the tensor may see: its writer's clamp, and the zero point, which pads. */

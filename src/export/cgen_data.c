@@ -28,8 +28,7 @@ size_t cgen_flash_bytes(const nb_intmodel *m)
     size_t all = 0, tables;
     for (int32_t i = 0; i < m->e.n_steps; i++) {
         const nb_estep *s = &m->e.steps[i];
-        if (s->kind == NB_STEP_TABLE)
-            all += 256 * (size_t)m->e.tensors[s->out].c;
+        all += 256 * (size_t)nb_estep_tables(s, &m->e.tensors[s->out]);
         for (int32_t axis = 0; axis < 3; axis++)
             all += cgen_index_bytes(m, i, axis);
         if (s->kind != NB_STEP_CONV)
@@ -174,7 +173,7 @@ nb_status cgen_data(cgen *g)
     for (int32_t i = 0; i < g->m->e.n_steps; i++) {
         const nb_estep *s = &g->m->e.steps[i];
         if (s->kind == NB_STEP_TABLE)
-            put_bytes(g, "t", i, s->table, (int64_t)g->m->e.tensors[s->out].c * 256, false);
+            put_bytes(g, "t", i, s->table, (int64_t)nb_estep_tables(s, &g->m->e.tensors[s->out]) * 256, false);
         cgen_index_data(g, i);
         if (s->kind != NB_STEP_CONV)
             continue;

@@ -52,7 +52,7 @@ static void put_table(cgen *g, const nb_estep *s, int32_t i)
                 cgen_type(out->type));
     cgen_printf(g, "    int32_t i;\n    for (i = 0; i < %d; i++)\n        y[i] = (%s)table[", values(out),
                 cgen_type(out->type));
-    if (out->c > 1)
+    if (nb_estep_tables(s, out) > 1)
         cgen_printf(g, "i %% %d * 256 + ", out->c);
     nb_text_add(&g->out, "pixels[i]];\n}\n\n");
 }

@@ -98,7 +98,12 @@ static void put_header(cgen *g)
     put_define(g, "WIDTH", (uint64_t)in->w, "");
     put_define(g, "CHANNELS", (uint64_t)in->c, "");
     put_define(g, "INPUT_BYTES", (uint64_t)in->h * (uint64_t)in->w * (uint64_t)in->c,
-               "u8 pixels as they come from the camera or file, row by row, channels together");
+               m->features ? "u8 codes, which net_features makes of features"
+                           : "u8 pixels as they come from the camera or file, row by row, channels together");
+    if (m->features) {
+        put_define(g, "FEATURE_COLUMNS", (uint64_t)m->features->n, "");
+        put_define(g, "FEATURE_ZERO", (uint64_t)m->features->zero, "the code of a column's center");
+    }
     put_define(g, "CLASSES", (uint64_t)m->classes, "");
     put_define(g, "RAM_BYTES", g->ram, "static arena");
     put_define(g, "FLASH_BYTES", g->flash, "constants, without code and selftest");
@@ -106,6 +111,8 @@ static void put_header(cgen *g)
                 "LOGIT_SCALE", nb_float_text(scale, m->tensors[out].scale));
     put_class_names(g);
     cgen_add(g, cgen_text_declarations, NULL);
+    if (m->features)
+        cgen_add(g, cgen_text_features_declared, NULL);
     nb_text_add(&g->out, "#endif\n");
 }
 
@@ -181,6 +188,30 @@ static void put_run(cgen *g)
     cgen_helper(g, cgen_text_argmax);
 }
 
+static void put_floats(cgen *g, const char *name, const float *v, int32_t n)
+{
+    char number[NB_NUMTEXT];
+    cgen_printf(g, "static const float net_%s[NET_FEATURE_COLUMNS] = {", name);
+    for (int32_t i = 0; i < n; i++) {
+        nb_text_add(&g->out, i % 8 == 0 ? "\n    " : " ");
+        nb_text_printf(&g->out, "(float)%s,", nb_float_text(number, v[i]));
+    }
+    nb_text_add(&g->out, "\n};\n");
+}
+
+/* Beside the network: what a program that brings codes leaves to its linker. */
+static void put_features(cgen *g)
+{
+    const nb_features *f = g->m->features;
+    if (!f)
+        return;
+    nb_text_add(&g->out, "/* ---- features to codes ---- */\n\n");
+    put_floats(g, "center", f->center, f->n);
+    put_floats(g, "gain", f->gain, f->n);
+    nb_text_add(&g->out, "\n");
+    cgen_helper(g, cgen_text_features);
+}
+
 static int64_t macs_of(const nb_intmodel *m)
 {
     int64_t macs = 0;
@@ -194,7 +225,7 @@ static void put_top(cgen *g, const char *header)
     const char *slash = strrchr(header, '/');
     cgen_printf(
         g,
-        "/* Written by nibble export --format c. Freestanding C99 (and C++): integers only, no libc.\n"
+        "/* Written by nibble export --format c. Freestanding C99 (and C++): %s, no libc.\n"
         " *\n"
         " * flash   %zu bytes of constants (checked below), plus code\n"
         " * RAM     %zu bytes, static; the largest set of tensors alive at once is %zu\n"
@@ -203,7 +234,8 @@ static void put_top(cgen *g, const char *header)
         " * Results do not depend on compiler, options or instruction set: SMLAD and Helium paths add the same\n"
         " * integers. net_selftest() returns 0 where that holds. Without it (linker: --gc-sections) it costs nothing. "
         "*/\n",
-        g->flash, g->ram, g->live, macs_of(g->m));
+        g->m->features ? "integers only but net_features()" : "integers only", g->flash, g->ram, g->live,
+        macs_of(g->m));
     nb_text_add(&g->out, "#include \"");
     nb_text_add(&g->out, slash ? slash + 1 : header);
     nb_text_add(&g->out, "\"\n\n");
@@ -240,6 +272,7 @@ static nb_status put_pieces(cgen *g, const char *header, char **piece)
     cgen_helpers(g);
     NB_TRY(cgen_functions(g));
     put_run(g);
+    put_features(g);
     NB_TRY(put_selftest(g));
     NB_TRY(take(g, &piece[BODY]));
     put_top(g, header);

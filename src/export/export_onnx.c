@@ -21,31 +21,47 @@
 #    include "export/onnx_take.h"
 #    include "export/onnx_writer.h"
 #    include "kernels/integer/ipool.h"
+#    include "lower/intcheck.h"
 
 #    include <string.h>
 
+/* Where each channel's table begins, added to the pixels. */
+static nb_status put_places(onnx_writer *w, int32_t c, const char **index)
+{
+    const int64_t dims[4] = {1, c, 1, 1};
+    int32_t *first = nb_alloc(w->ctx, (size_t)c * sizeof *first);
+    if (!first)
+        return NB_E_NOMEM;
+    for (int32_t k = 0; k < c; k++)
+        first[k] = 256 * k;
+    const char *in[2] = {*index,
+                         onnx_constant(w->o, "pixels.first", ONNX_INT32, dims, 4, first, (size_t)c * sizeof *first)};
+    *index = onnx_add(w->o, "Add", "pixels.entry", in, 2);
+    nb_free(w->ctx, first);
+    return NB_OK;
+}
+
 /* code = table[channel * 256 + pixel] */
-static void put_table(onnx_writer *w, int32_t i)
+static nb_status put_table(onnx_writer *w, int32_t i)
 {
     const nb_estep *s = &w->m->e.steps[i];
     const nb_etensor *t = onnx_tensor(w, s->out);
-    const int64_t count = (int64_t)t->c * 256, dims[4] = {1, t->c, 1, 1};
+    const int32_t tables = nb_estep_tables(s, t);
+    const int64_t count = (int64_t)tables * 256;
     const char *index = onnx_add(w->o, "Cast", "pixels.index", (const char *const[]){"pixels"}, 1);
     onnx_int(w->o, "to", ONNX_INT32);
-    if (t->c > 1) {
-        int32_t first[4];
-        for (int32_t c = 0; c < t->c; c++)
-            first[c] = 256 * c;
-        const char *in[2] = {
-            index, onnx_constant(w->o, "pixels.first", ONNX_INT32, dims, 4, first, (size_t)t->c * sizeof *first)};
-        index = onnx_add(w->o, "Add", "pixels.entry", in, 2);
-    }
-    uint8_t table[4 * 256]; /* s8 moved by 128 is the top bit turned over */
-    for (int64_t k = 0; k < count; k++)
+    if (tables > 1)
+        NB_TRY(put_places(w, t->c, &index));
+    uint8_t *table = nb_alloc(w->ctx, (size_t)count);
+    if (!table)
+        return NB_E_NOMEM;
+    for (int64_t k = 0; k < count; k++) /* s8 moved by 128 is the top bit turned over */
         table[k] = (uint8_t)(s->table[k] ^ onnx_moved(w, s->out));
     const char *in[2] = {onnx_constant(w->o, "pixels.table", onnx_type(w, s->out), &count, 1, table, (size_t)count),
                          index};
     w->name[s->out] = onnx_add(w->o, "Gather", w->m->tensors[s->out].name, in, 2);
+    nb_free(w->ctx, table);
+    return NB_OK;
 }
 
 static void put_join(onnx_writer *w, int32_t i)
@@ -158,8 +174,7 @@ static nb_status put_step(onnx_writer *w, int32_t i)
 {
     switch ((nb_step_kind)w->m->e.steps[i].kind) {
     case NB_STEP_TABLE:
-        put_table(w, i);
-        break;
+        return put_table(w, i);
     case NB_STEP_CONV:
         return onnx_conv(w, i);
     case NB_STEP_ADD:

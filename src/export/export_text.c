@@ -73,10 +73,14 @@ static void put_tensors(FILE *f, const nb_intmodel *m)
     }
 }
 
-static void put_table(FILE *f, const nb_etensor *out, const uint8_t *table)
+static void put_table(FILE *f, const nb_etensor *out, const nb_estep *s)
 {
-    for (int32_t c = 0; c < out->c; c++) {
-        fprintf(f, "  table of channel %d: pixel value -> code\n", c);
+    const uint8_t *table = s->table;
+    for (int32_t c = 0; c < nb_estep_tables(s, out); c++) {
+        if (s->one_table)
+            fputs("  table of all channels: pixel value -> code\n", f);
+        else
+            fprintf(f, "  table of channel %d: pixel value -> code\n", c);
         for (int32_t v = 0; v < 256; v++) {
             const uint8_t byte = table[c * 256 + v];
             const int32_t code = out->type == NB_EI_S8 && byte > 127 ? byte - 256 : byte;
@@ -173,7 +177,7 @@ static void put_step(FILE *f, const nb_intmodel *m, int32_t i)
         fprintf(f, "  reads     %d %s\n", s->in[k], m->tensors[s->in[k]].name);
     fprintf(f, "  writes    %d %s, clamp %d..%d\n", s->out, m->tensors[s->out].name, s->lo, s->hi);
     if (s->kind == NB_STEP_TABLE)
-        put_table(f, &m->e.tensors[s->out], s->table);
+        put_table(f, &m->e.tensors[s->out], s);
     if (s->geom.kh > 0)
         put_geom(f, &s->geom);
     put_indices(f, m, s);

@@ -16,6 +16,17 @@ static void clamp_to_grid(const nb_lval *v, const nb_lval *y, nb_estep *s)
     s->hi = hi < y->hi ? (int32_t)fmax(hi, y->lo) : y->hi;
 }
 
+enum { IMAGE = 4 }; /* up to so many channels have a table each, which earlier versions read, too */
+
+/* Channels beyond an image's share a table where theirs are the same. */
+static bool shares_table(const uint8_t *table, int32_t c)
+{
+    for (int32_t k = 1; k < c; k++)
+        if (memcmp(table, table + (size_t)k * 256, 256) != 0)
+            return false;
+    return c > IMAGE;
+}
+
 static nb_status close_input(nb_lowering *lo, const nb_lval *v, const nb_lval *y, nb_estep *s)
 {
     uint8_t *table = nb_arena_alloc(lo->arena, (size_t)y->t.c * 256);
@@ -30,6 +41,7 @@ static nb_status close_input(nb_lowering *lo, const nb_lval *v, const nb_lval *y
     s->kind = NB_STEP_TABLE;
     s->n_in = 0;
     s->table = table;
+    s->one_table = shares_table(table, y->t.c);
     return NB_OK;
 }
 

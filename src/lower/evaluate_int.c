@@ -101,6 +101,8 @@ static nb_status check_fit(nb_ctx *ctx, const nb_intmodel *m, const nb_dsinfo *i
                        info->w, info->c, in->h, in->w, in->c);
     if (m->classes != info->classes)
         return nb_fail(ctx, NB_E_SHAPE, "the data set has %d classes, the model %d", info->classes, m->classes);
+    if (!nb_features_equal(m->features, info->features))
+        return nb_fail(ctx, NB_E_SHAPE, "the data set's numbers become codes in another way than the model's input");
     return NB_OK;
 }
 

@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/memplan.h"
+#include "core/feature_map.h"
 #include "lower/intcheck.h"
 #include "lower/intfile.h"
 
@@ -149,7 +150,7 @@ static nb_status keep_step(nb_intbuilder *b, nb_estep *s, nb_sinfo *info)
 {
     const bool conv = s->kind == NB_STEP_CONV;
     const bool pool = nb_step_has_geom(s->kind) && !conv;
-    const int64_t table = s->kind == NB_STEP_TABLE ? (int64_t)b->tensors[s->out].c * 256 : 0;
+    const int64_t table = (int64_t)nb_estep_tables(s, &b->tensors[s->out]) * 256;
     bool failed = false;
     for (int32_t k = s->n_in; k < NB_ENGINE_MAX_IN; k++)
         s->in[k] = 0;
@@ -276,7 +277,8 @@ static nb_status copy_meta(const nb_intbuilder *b, const nb_intmeta *meta)
     m->classes = meta->classes;
     m->accuracy = meta->accuracy < 0 ? -1 : meta->accuracy;
     m->config = nb_arena_strdup(b->arena, meta->config ? meta->config : "");
-    if (!m->config)
+    m->features = nb_features_copy(b->arena, meta->features);
+    if (!m->config || (meta->features && !m->features))
         return NB_E_NOMEM;
     if (!meta->class_names)
         return NB_OK;

@@ -14,6 +14,7 @@
 typedef struct {
     int32_t classes;
     const char *const *class_names; /* [classes] or NULL */
+    const nb_features *features;    /* or NULL */
     const char *config;             /* NULL = "" */
     double accuracy;                /* 0..1; < 0 = not measured. The owner may set model->accuracy later. */
 } nb_intmeta;

@@ -6,7 +6,8 @@
  * byte-equal. Unknown, missing and spare fields and tensors are errors.
  *
  * Tensors, in the order of steps, named after the step ("c1.weight"):
- *   <table>.table          U8  [c, 256]             pixel value v of channel c -> code (bit pattern of s8 for s8 tensors)
+ *   <table>.table          U8  [c, 256] or [1, 256]   pixel value v of channel c, or of any -> code (bit pattern of s8 for s8
+ *                                                   tensors); one where more than one channel has the same needs version 6
  *   <conv>.weight          I8  [oc, kh, kw, c/groups]   packing "i8" (8 bits; written before version 3, 5..8): one code per byte
  *                          U8  [bytes]              packing "s4" (4 bits; before version 3, 3 and 4): two codes per byte, first in
  *                                                   the low nibble
@@ -39,11 +40,13 @@
  * __metadata__ (every value is a string):
  *   format       "nibble-int 1"; "nibble-int 2" when a layer has levels; "nibble-int 3" when weights are offsets or channels have
  *                levels of their own, or a tensor has 1 bit; "nibble-int 4" when weights are in blocks; "nibble-int 5" when
- *                stride, pad or dilation is a list, or a mean has padding; "nibble-int 6" for take and blend: the smallest that
- *                will do
+ *                stride, pad or dilation is a list, or a mean has padding; "nibble-int 6" for take and blend, and when channels
+ *                share a table or there are features: the smallest that will do
  *   graph        JSON, see below
  *   classes      "10"
  *   class_names  JSON list of strings; absent when unknown
+ *   features     "float32 ZERO STEP N CENTER... GAIN...": what the input's 8 bits are, code = clamp(round((x - center) * gain) +
+ *                zero, 0, 255) with number i of a sample in column i % N; absent of pixels
  *   config       text of the experiment's YAML; absent when empty
  *   accuracy     "0.9213" on the evaluation set; absent when not measured
  *
@@ -67,6 +70,7 @@
 #include "base/safetensors.h"
 #include "base/textbuf.h"
 #include "base/utf8.h"
+#include "core/feature_map.h"
 #include "lower/intcheck.h"
 #include "lower/pack.h"
 
@@ -169,6 +173,12 @@ static nb_status set_class_names(nb_text *b, nb_st_writer *w, const nb_intmodel 
     return b->st != NB_OK ? b->st : nb_st_set_meta(w, "class_names", b->s);
 }
 
+static nb_status set_features(nb_text *b, nb_st_writer *w, const nb_features *f)
+{
+    nb_features_print(b, f);
+    return b->st != NB_OK ? b->st : nb_st_set_meta(w, "features", b->s);
+}
+
 static int version_of(const nb_intmodel *m)
 {
     int version = NB_INTFILE_PLAIN;
@@ -180,7 +190,7 @@ static int version_of(const nb_intmodel *m)
     for (int32_t i = 0; i < m->e.n_tensors; i++)
         if (m->tensors[i].bits == 1 && version < NB_INTFILE_GRIDS)
             version = NB_INTFILE_GRIDS;
-    return version;
+    return m->features ? NB_INTFILE_FEATURES : version;
 }
 
 static nb_status set_metadata(nb_ctx *ctx, nb_st_writer *w, const nb_intmodel *m)
@@ -188,6 +198,8 @@ static nb_status set_metadata(nb_ctx *ctx, nb_st_writer *w, const nb_intmodel *m
     char number[NB_NUMTEXT];
     nb_text graph;
     nb_text names;
+    nb_text features;
+    nb_text_init(ctx, &features);
     nb_text_init(ctx, &graph);
     nb_text_init(ctx, &names);
     snprintf(number, sizeof number, "%s%d", NB_INTFILE_FAMILY, version_of(m));
@@ -199,12 +211,15 @@ static nb_status set_metadata(nb_ctx *ctx, nb_st_writer *w, const nb_intmodel *m
         st = nb_st_set_meta(w, "classes", number);
     if (st == NB_OK && m->class_names)
         st = set_class_names(&names, w, m);
+    if (st == NB_OK && m->features)
+        st = set_features(&features, w, m->features);
     if (st == NB_OK && *m->config)
         st = nb_st_set_meta(w, "config", m->config);
     if (st == NB_OK && m->accuracy >= 0)
         st = nb_st_set_meta(w, "accuracy", nb_double_text(number, m->accuracy));
     nb_text_free(&graph);
     nb_text_free(&names);
+    nb_text_free(&features);
     return st;
 }
 
@@ -264,7 +279,7 @@ static nb_status add_step(const sink *o, const nb_intmodel *m, int32_t i)
 {
     const nb_estep *s = &m->e.steps[i];
     if (s->kind == NB_STEP_TABLE) {
-        const int64_t shape[2] = {m->e.tensors[s->out].c, 256};
+        const int64_t shape[2] = {nb_estep_tables(s, &m->e.tensors[s->out]), 256};
         const char *name = nb_arena_printf(o->arena, "%s.table", o->step);
         return name ? nb_st_add(o->w, name, NB_ST_U8, 2, shape, s->table) : NB_E_NOMEM;
     }

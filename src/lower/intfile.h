@@ -16,7 +16,8 @@ enum {
     NB_INTFILE_BLOCKS = 4,
     NB_INTFILE_WINDOWS = 5,
     NB_INTFILE_MOVES = 6,
-    NB_INTFILE_VERSION = NB_INTFILE_MOVES
+    NB_INTFILE_FEATURES = 6,
+    NB_INTFILE_VERSION = 6
 };
 
 /* A step's weights as a stream of indices. */
@@ -43,7 +44,8 @@ static inline int nb_intfile_version(const nb_sinfo *info)
     return info->packing == NB_PACKING_LEVELS ? NB_INTFILE_LEVELS : NB_INTFILE_PLAIN;
 }
 
-/* The version that a step asks for: 5 where rows and columns of a window differ, and for means that reach over the edge. */
+/* The version that a step asks for, its weights aside: 5 where rows and columns of a window differ, and for means that reach
+ * over the edge, 6 for a table that channels share. */
 static inline int nb_intfile_of_step(const nb_estep *s)
 {
     const nb_geom *g = &s->geom;
@@ -52,7 +54,7 @@ static inline int nb_intfile_of_step(const nb_estep *s)
     const bool mean = s->kind == NB_STEP_AVGPOOL_INSIDE || (s->kind == NB_STEP_AVGPOOL && !nb_geom_inside(g));
     const bool even = g->stride.h == g->stride.w && g->dilation.h == g->dilation.w && g->pad.top == g->pad.left &&
                       g->pad.top == g->pad.bottom && g->pad.top == g->pad.right;
-    return mean || !even ? NB_INTFILE_WINDOWS : NB_INTFILE_PLAIN;
+    return s->one_table ? NB_INTFILE_FEATURES : mean || !even ? NB_INTFILE_WINDOWS : NB_INTFILE_PLAIN;
 }
 
 static inline bool nb_step_has_geom(int32_t kind)

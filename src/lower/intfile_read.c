@@ -7,7 +7,9 @@
 #include "lower/intfile.h"
 
 #include "base/check.h"
+#include "base/numtext.h"
 #include "base/safetensors.h"
+#include "core/feature_map.h"
 #include "lower/intbuild.h"
 #include "lower/intcheck.h"
 #include "lower/intfile_json.h"
@@ -29,6 +31,7 @@ typedef struct {
     int version, needed; /* of the format: the file's, and what it has so far asks for */
     int32_t used;        /* tensors of the file some step asked for */
     nb_intbuilder *builder;
+    nb_arena *arena;        /* until the file is read */
     const nb_emodel *model; /* the builder's, so far */
 } reader;
 
@@ -378,8 +381,11 @@ static nb_status get_arrays(reader *r, filed_step *s)
     const nb_etensor *out = &r->model->tensors[s->e.out];
     const nb_st_tensor *t;
     if (s->e.kind == NB_STEP_TABLE) {
-        NB_TRY(get_array(r, name, &(wanted){"table", NB_ST_U8, 2, {out->c, 256}}, &t));
+        t = find(r, name, "table");
+        s->e.one_table = r->version >= NB_INTFILE_FEATURES && out->c > 1 && t && t->ndim == 2 && t->shape[0] == 1;
+        NB_TRY(get_array(r, name, &(wanted){"table", NB_ST_U8, 2, {nb_estep_tables(&s->e, out), 256}}, &t));
         s->e.table = t->data;
+        needs(r, nb_intfile_of_step(&s->e));
     }
     if (s->e.kind == NB_STEP_CONV)
         NB_TRY(get_conv(r, s));
@@ -435,6 +441,10 @@ static nb_status read_graph(reader *r, const cJSON *graph)
         return bad(r, "graph: \"steps\" must be a list");
     int32_t index = 0;
     cJSON_ArrayForEach(item, steps) NB_TRY(read_step(r, item, index++));
+    if (nb_st_meta(r->st, "features") && r->version < NB_INTFILE_FEATURES)
+        return bad(r, "__metadata__ features: only format \"%s%d\" has it", NB_INTFILE_FAMILY, NB_INTFILE_FEATURES);
+    if (nb_st_meta(r->st, "features"))
+        needs(r, NB_INTFILE_FEATURES);
     if (r->version != r->needed)
         return bad(r, "format \"%s%d\" is for %s: there are none", NB_INTFILE_FAMILY, r->version,
                    r->version == NB_INTFILE_LEVELS ? "layers with levels"
@@ -442,7 +452,7 @@ static nb_status read_graph(reader *r, const cJSON *graph)
                        ? "layers with offsets or levels of each channel, or tensors of 1 bit"
                    : r->version == NB_INTFILE_BLOCKS  ? "layers with blocks"
                    : r->version == NB_INTFILE_WINDOWS ? "oblong windows and means with padding"
-                                                      : "steps that move codes");
+                                                      : "steps that move codes, features, channels that share a table");
     if (r->used != nb_st_count(r->st))
         return bad(r, "%d tensors belong to no step", nb_st_count(r->st) - r->used);
     return NB_OK;
@@ -480,6 +490,24 @@ static nb_status read_class_names(const reader *r, const cJSON *json, int32_t cl
     return NB_OK;
 }
 
+/* *out lives in the reader's arena. */
+static nb_status read_features(reader *r, const nb_features **out)
+{
+    const nb_etensor *in = &r->model->tensors[r->model->steps[0].out];
+    nb_c_locale locale;
+    if (!nb_c_locale_enter(&locale))
+        return nb_fail(r->ctx, NB_E_NOMEM, "out of memory");
+    const nb_status st = nb_features_parse(r->arena, nb_st_meta(r->st, "features"), nb_etensor_values(in), in->c, out);
+    nb_c_locale_leave(&locale);
+    NB_TRY(st);
+    return *out ? NB_OK
+                : bad(r,
+                      "__metadata__ features: must be \"TYPE ZERO STEP N CENTER... GAIN...\" with N of 1, %d channels "
+                      "or "
+                      "%" PRId64 " numbers",
+                      in->c, nb_etensor_values(in));
+}
+
 static nb_status finish(reader *r, nb_intmodel **out)
 {
     const char *text = nb_st_meta(r->st, "class_names");
@@ -492,6 +520,8 @@ static nb_status finish(reader *r, nb_intmodel **out)
         return bad(r, "__metadata__ classes: must be a whole number");
     if (nb_st_meta(r->st, "accuracy"))
         NB_TRY(meta_number(r, "accuracy", 0, 1, &meta.accuracy));
+    if (nb_st_meta(r->st, "features"))
+        NB_TRY(read_features(r, &meta.features));
     cJSON *json = text ? cJSON_ParseWithOpts(text, NULL, 1) : NULL;
     nb_status st = text ? read_class_names(r, json, meta.classes, &names) : NB_OK;
     meta.class_names = names;
@@ -509,14 +539,20 @@ static nb_status read_file(nb_ctx *ctx, const nb_st_file *file, nb_intmodel **ou
     NB_TRY(nb_st_check_format(ctx, file, NB_INTFILE_FAMILY, NB_INTFILE_VERSION, "an integer checkpoint"));
     r.version = (int)strtol(nb_st_meta(file, "format") + strlen(NB_INTFILE_FAMILY), NULL, 10);
     r.needed = NB_INTFILE_PLAIN;
-    NB_TRY(nb_intbuilder_create(ctx, r.file, &r.builder));
+    NB_TRY(nb_arena_create(ctx, &r.arena));
+    nb_status st = nb_intbuilder_create(ctx, r.file, &r.builder);
+    if (st != NB_OK) {
+        nb_arena_free(r.arena);
+        return st;
+    }
     r.model = nb_intbuilder_model(r.builder);
     cJSON *graph = text ? cJSON_ParseWithOpts(text, NULL, 1) : NULL;
-    nb_status st = read_graph(&r, graph);
+    st = read_graph(&r, graph);
     if (st == NB_OK)
         st = finish(&r, out);
     cJSON_Delete(graph);
     nb_intbuilder_free(r.builder);
+    nb_arena_free(r.arena);
     /* What would be a mistake of ours while lowering is here the file's. */
     return st == NB_E_SHAPE || st == NB_E_RANGE ? NB_E_FORMAT : st;
 }

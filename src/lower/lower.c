@@ -354,8 +354,11 @@ nb_status nb_lower(const nb_graph *g, const char *config, nb_intmodel **out)
 {
     nb_lowering lo = {.ctx = g->ctx};
     NB_TRY(nb_arena_create(g->ctx, &lo.arena));
-    nb_intmeta meta = {
-        .classes = g->info.classes, .class_names = g->info.class_names, .config = config, .accuracy = -1};
+    nb_intmeta meta = {.classes = g->info.classes,
+                       .class_names = g->info.class_names,
+                       .features = g->info.features,
+                       .config = config,
+                       .accuracy = -1};
     nb_status st = walk(&lo, g);
     if (st == NB_OK)
         st = nb_intbuilder_finish(lo.builder, NB_INT_PLAN, &meta, out);

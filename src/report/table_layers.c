@@ -102,8 +102,7 @@ nb_status nb_layers_of_integers(nb_ctx *ctx, const nb_intmodel *m, nb_layer_rows
         snprintf(r->name, sizeof r->name, "%s", i->name);
         snprintf(r->output, sizeof r->output, "%dx%dx%d", y->h, y->w, y->c);
         r->output_bits = m->tensors[e->out].bits;
-        if (e->kind == NB_STEP_TABLE)
-            r->bytes = 256 * (int64_t)y->c;
+        r->bytes = 256 * (int64_t)nb_estep_tables(e, y);
         if (e->kind == NB_STEP_CONV) {
             const int64_t weights = nb_estep_weights(e), channels = e->geom.oc;
             r->parameters = weights + channels;

@@ -14,7 +14,7 @@ typedef struct {
 static const nb_key crop_keys[] = {
     NB_KEY_INT(crop_attr, pad, "4", 1, 1024, "pixels added on every side before cutting"),
     NB_KEY_ENUM(crop_attr, mode, "zero", "zero|reflect",
-                "what the added pixels hold: black, or the image mirrored at its edge"),
+                "what the added pixels hold: black (0 of features), or the image mirrored at its edge"),
     {0}};
 
 static nb_status crop_check(nb_ctx *ctx, void *attr, const nb_dsinfo *info, const char *where)
@@ -39,13 +39,13 @@ static void reflect_row(uint8_t *dst, const uint8_t *row, int32_t dx, int32_t w,
         memcpy(dst + (size_t)x * c, row + (size_t)mirror(x + dx, w) * c, c);
 }
 
-static void zero_row(uint8_t *dst, const uint8_t *row, int32_t dx, int32_t w, size_t c)
+static void zero_row(uint8_t *dst, const uint8_t *row, int32_t dx, int32_t w, size_t c, uint8_t blank)
 {
     const size_t before = dx < 0 ? (size_t)-dx * c : 0, after = dx > 0 ? (size_t)dx * c : 0;
     const size_t kept = (size_t)w * c - before - after;
-    memset(dst, 0, before);
+    memset(dst, blank, before);
     memcpy(dst + before, row + after, kept);
-    memset(dst + before + kept, 0, after);
+    memset(dst + before + kept, blank, after);
 }
 
 static void crop_apply(const void *attr, const nb_dsinfo *info, nb_rng *rng, uint8_t *dst, const uint8_t *src)
@@ -62,9 +62,9 @@ static void crop_apply(const void *attr, const nb_dsinfo *info, nb_rng *rng, uin
         if (a->mode == MODE_REFLECT)
             reflect_row(out, src + mirror(sy, h) * row, dx, w, c);
         else if (sy < 0 || sy >= h)
-            memset(out, 0, (size_t)row);
+            memset(out, nb_augment_blank(info), (size_t)row);
         else
-            zero_row(out, src + sy * row, dx, w, c);
+            zero_row(out, src + sy * row, dx, w, c, nb_augment_blank(info));
     }
 }
 

@@ -26,7 +26,7 @@ static const nb_key erase_keys[] = {
     NB_KEY_FLOAT(erase_attr, aspect, "0.3", 0.01, 1,
                  "flattest rectangle, height by width; the steepest is one over it"),
     NB_KEY_ENUM(erase_attr, fill, "random", "random|mean|zero",
-                "what the rectangle holds: noise, the data set's mean colour, or black"),
+                "what the rectangle holds: noise, the data set's mean colour, or black (0 of features)"),
     {0}};
 
 static nb_status erase_check(nb_ctx *ctx, void *attr, const nb_dsinfo *info, const char *where)
@@ -62,7 +62,9 @@ static void fill_row(const erase_attr *a, const nb_dsinfo *info, nb_rng *rng, ui
     uint32_t word = 0;
     for (int32_t i = 0; i < pixels * c; i++) {
         word = i % 4 ? word >> 8 : a->fill == FILL_RANDOM ? nb_rng_u32(rng) : 0;
-        dst[i] = a->fill == FILL_MEAN ? (uint8_t)rounded(info->mean[i % c] * 255.0f) : (uint8_t)word;
+        dst[i] = a->fill == FILL_MEAN   ? (uint8_t)rounded(info->mean[i % c] * 255.0f)
+                 : a->fill == FILL_ZERO ? nb_augment_blank(info)
+                                        : (uint8_t)word;
     }
 }
 

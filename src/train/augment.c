@@ -101,6 +101,9 @@ static nb_status add(nb_ctx *ctx, nb_augment *a, const nb_conf *node, int32_t i)
         return nb_conf_fail(ctx, node, where, NB_E_CONFIG,
                             "must be a name, like crop4, or one name with keys, like {crop: {pad: 4}}");
     l->key = nb_mix(nb_hash_text(l->op->name), (uint64_t)i);
+    if (a->info.h == 1)
+        return nb_conf_fail(ctx, node, where, NB_E_CONFIG, "%s: is for images: samples of 1x%dx%d are none",
+                            l->op->name, a->info.w, a->info.c);
     if (!l->op->check)
         return NB_OK;
     char place[MAX_SECTION + 256];

@@ -9,6 +9,12 @@
 
 #include "base/rng.h"
 
+/* What stands where an image has nothing: black, or the 0 of features. */
+static inline uint8_t nb_augment_blank(const nb_dsinfo *info)
+{
+    return info->features ? (uint8_t)info->features->zero : 0;
+}
+
 typedef struct nb_augmentation {
     NB_ENTRY;
     const char *number_key; /* the NB_K_INT key that digits after the name set ("crop4": pad = 4), or NULL */

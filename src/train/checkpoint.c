@@ -7,7 +7,7 @@
  * A model checkpoint (best.safetensors) has only leaves, and with train.ema those are the averaged weights.
  * __metadata__, all text: format, config, metrics (the CSV so far), the position (seed, epoch and step are all there is
  * to the state of the random numbers: they are counter based), best, accuracy, quantized, the data's shape,
- * normalisation and class names, so that a checkpoint can be used without its data set, float_accuracy of a calibrated
+ * normalisation, map of features (core/feature_map.h) and class names, so that a checkpoint can be used without its data set, float_accuracy of a calibrated
  * one, and train_data, test_data: what a resumed run compares its data with. Numbers are printed so that they read back exactly. */
 #include "train/checkpoint.h"
 
@@ -17,6 +17,7 @@
 #include "base/numtext.h"
 #include "base/safetensors.h"
 #include "base/textbuf.h"
+#include "core/feature_map.h"
 #include "core/sound.h"
 
 #include <errno.h>
@@ -28,6 +29,7 @@
 #define FAMILY "nibble-checkpoint-"
 
 enum { VERSION = 1, MAX_SIDE = 65536, MAX_CLASSES = 1 << 20, MAX_COUNT = 1 << 30 };
+enum { FEWEST = 4 }; /* numbers of mean and std */
 
 /* ---- writing ---- */
 
@@ -65,14 +67,40 @@ static nb_status write_class_names(nb_ctx *ctx, nb_st_writer *w, const nb_dsinfo
     return st;
 }
 
+/* At least four, as earlier versions read them. */
+static nb_status write_floats(nb_ctx *ctx, nb_st_writer *w, const char *key, const float *v, int32_t n)
+{
+    nb_text t;
+    char *text;
+    nb_text_init(ctx, &t);
+    for (int32_t i = 0; i < n || i < FEWEST; i++)
+        nb_text_printf(&t, "%s%.9g", i ? " " : "", (double)v[i]);
+    NB_TRY(nb_text_take(&t, &text));
+    nb_status st = nb_st_set_meta(w, key, text);
+    nb_free(ctx, text);
+    return st;
+}
+
+static nb_status write_features(nb_ctx *ctx, nb_st_writer *w, const nb_features *f)
+{
+    nb_text t;
+    char *text;
+    nb_text_init(ctx, &t);
+    nb_features_print(&t, f);
+    NB_TRY(nb_text_take(&t, &text));
+    nb_status st = nb_st_set_meta(w, "features", text);
+    nb_free(ctx, text);
+    return st;
+}
+
 static nb_status write_info(nb_ctx *ctx, nb_st_writer *w, const nb_dsinfo *d)
 {
     NB_TRY(meta(w, "input", "%d %d %d", d->h, d->w, d->c));
     NB_TRY(meta(w, "classes", "%d", d->classes));
-    NB_TRY(meta(w, "mean", "%.9g %.9g %.9g %.9g", (double)d->mean[0], (double)d->mean[1], (double)d->mean[2],
-                (double)d->mean[3]));
-    NB_TRY(meta(w, "std", "%.9g %.9g %.9g %.9g", (double)d->std[0], (double)d->std[1], (double)d->std[2],
-                (double)d->std[3]));
+    NB_TRY(write_floats(ctx, w, "mean", d->mean, d->c));
+    NB_TRY(write_floats(ctx, w, "std", d->std, d->c));
+    if (d->features)
+        NB_TRY(write_features(ctx, w, d->features));
     return d->class_names ? write_class_names(ctx, w, d) : NB_OK;
 }
 
@@ -178,10 +206,13 @@ nb_status nb_checkpoint_prove(nb_ctx *ctx, const nb_checkpoint_spec *s)
     NB_TRY(st);
     const nb_dsinfo *a = &s->graph->info, *b = &c->info;
     bool same = !strcmp(c->config, s->config) && !strcmp(c->metrics, s->metrics) && !a->class_names == !b->class_names;
+    same = same && nb_features_equal(a->features, b->features);
     for (int32_t i = 0; same && a->class_names && i < a->classes; i++)
         same = !strcmp(a->class_names[i], b->class_names[i]);
     nb_checkpoint_close(ctx, c);
-    return same ? NB_OK : nb_fail(ctx, NB_E_UNSUPPORTED, "the config or the class names cannot be stored unchanged");
+    return same ? NB_OK
+                : nb_fail(ctx, NB_E_UNSUPPORTED,
+                          "the config, the features or the class names cannot be stored unchanged");
 }
 
 /* ---- reading ---- */
@@ -240,7 +271,7 @@ static nb_status read_accuracy(nb_ctx *ctx, const nb_checkpoint *c, const char *
 static nb_status read_floats(nb_ctx *ctx, const nb_checkpoint *c, const char *key, float min, float *out)
 {
     const char *text = nb_st_meta(c->file, key), *at = text;
-    for (int32_t i = 0; i < NB_MAX_CHANNELS; i++) {
+    for (int32_t i = 0; i < c->info.c || i < FEWEST; i++) {
         char *end = NULL;
         out[i] = at ? strtof(at, &end) : 0;
         if (!at || end == at || !isfinite(out[i]) || (i < c->info.c && !(out[i] >= min)))
@@ -302,6 +333,16 @@ static nb_status read_fingerprint(nb_ctx *ctx, const nb_checkpoint *c, const cha
                : NB_OK;
 }
 
+static nb_status read_features(nb_ctx *ctx, nb_checkpoint *c)
+{
+    const char *text = nb_st_meta(c->file, "features");
+    nb_dsinfo *d = &c->info;
+    if (!text)
+        return NB_OK;
+    NB_TRY(nb_features_parse(c->arena, text, (int64_t)d->h * d->w * d->c, d->c, &d->features));
+    return d->features ? NB_OK : bad_meta(ctx, c, "features", text);
+}
+
 static nb_status read_info(nb_ctx *ctx, nb_checkpoint *c)
 {
     nb_dsinfo *d = &c->info;
@@ -322,6 +363,7 @@ static nb_status read_info(nb_ctx *ctx, nb_checkpoint *c)
         return bad_meta(ctx, c, "classes", "0");
     NB_TRY(read_floats(ctx, c, "mean", -1e6f, d->mean));
     NB_TRY(read_floats(ctx, c, "std", 1e-6f, d->std));
+    NB_TRY(read_features(ctx, c));
     return read_class_names(ctx, c);
 }
 

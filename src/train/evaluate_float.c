@@ -92,6 +92,8 @@ nb_status nb_evaluate_graph_each(nb_graph *g, const nb_data *data, const int32_t
         return nb_fail(g->ctx, NB_E_SHAPE,
                        "the data have images of %dx%dx%d in %d classes, the network takes %dx%dx%d in %d", d->h, d->w,
                        d->c, d->classes, g->info.h, g->info.w, g->info.c, g->info.classes);
+    if (!nb_features_equal(d->features, g->info.features))
+        return nb_fail(g->ctx, NB_E_SHAPE, "the data's numbers become codes in another way than the network's input");
     nb_loader_spec spec = {.batch = g->max_batch, .subset = indices, .n_subset = n};
     int32_t *first_n = NULL;
     if (!indices && n < d->count) {

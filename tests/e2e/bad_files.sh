@@ -136,7 +136,7 @@ wrong_levels() { # SED-SCRIPT TEXT
     [ ! -e net.c ] || die "a refused model leaves a program"
 }
 wrong_levels 's/nibble-int 2/nibble-int 1/' 'graph: step 1: packing: "bits": only format "nibble-int 2" has it'
-wrong_levels 's/nibble-int 2/nibble-int 6/' 'written by a newer Nibble'
+wrong_levels 's/nibble-int 2/nibble-int 7/' 'written by a newer Nibble'
 wrong_levels 's/"c1.levels"/"c1.lovels"/' 'tensor "c1.levels" is missing'
 wrong_levels 's/weight_bits\\":3/weight_bits\\":2/' 'tensor "c1.levels" has 5 values: must have 2..4'
 wrong_levels 's/weight_bits\\":3/weight_bits\\":9/' 'graph: step 1: weight_bits: 9: must be 1..8'

@@ -76,7 +76,8 @@ static int32_t add_table(maker *k)
 {
     const int32_t out = new_tensor(k, pick(k, 1, 20), pick(k, 1, 20), pick(k, 1, 4), any_type(k));
     nb_estep *s = new_step(k, NB_STEP_TABLE, out);
-    const int32_t n = k->m->tensors[out].c * 256;
+    s->one_table = k->m->tensors[out].c == 4 && k->m->tensors[out].h % 3 == 0;
+    const int32_t n = (s->one_table ? 1 : k->m->tensors[out].c) * 256;
     uint8_t *table = take((size_t)n);
     for (int32_t i = 0; i < n; i++)
         table[i] = (uint8_t)pick(k, s->lo, s->hi);
@@ -431,7 +432,7 @@ ref_step_bytes ref_model_step_bytes(const nb_emodel *m, const nb_estep *s)
     const int32_t raw = s->kind == NB_STEP_CONV && !s->mult && !s->shift;
     if (s->kind == NB_STEP_TABLE) {
         const int32_t c = s->out >= 0 && s->out < m->n_tensors ? m->tensors[s->out].c : 0;
-        b.table = c > 0 && c < 100000 ? (int64_t)c * 256 : -1;
+        b.table = c > 0 && c < 100000 ? (int64_t)(s->one_table ? 1 : c) * 256 : -1;
     } else if (s->kind == NB_STEP_CONV) {
         const double n = (double)g->oc * g->kh * g->kw * g->c / (g->groups > 0 ? g->groups : 1);
         const int32_t sane = g->oc > 0 && g->kh > 0 && g->kw > 0 && g->c > 0 && g->groups > 0 && n >= 1 && n < 1e7;

@@ -153,7 +153,7 @@ static void run_table(const frame *f, const uint8_t *pixels)
 {
     const int64_t n = (int64_t)f->out->h * f->out->w * f->out->c;
     for (int64_t i = 0; i < n; i++) {
-        const int64_t byte = f->s->table[i % f->out->c * 256 + pixels[i]];
+        const int64_t byte = f->s->table[(f->s->one_table ? 0 : i % f->out->c * 256) + pixels[i]];
         f->y[i] = f->out->type == NB_EI_S8 && byte > 127 ? byte - 256 : byte;
     }
 }

@@ -175,10 +175,10 @@ static void erase_fills_with_the_mean_or_with_noise(void **state)
 static void erase_that_never_fits_leaves_the_image_whole(void **state)
 {
     data_fixture *f = *state;
-    static const nb_dsinfo line = {.count = 1, .h = 1, .w = 64, .c = 1, .classes = 1, .mean = {0.5f}, .std = {1}};
+    static const nb_dsinfo line = {.count = 1, .h = 64, .w = 1, .c = 1, .classes = 1, .mean = {0.5f}, .std = {1}};
     nb_augment *a;
     const nb_conf *list = data_fixture_section(f, "[{erase: {prob: 1, area_min: 1, area_max: 1, aspect: 1}}]");
-    assert_int_equal(nb_augment_create(f->ctx, list, &line, &a), NB_OK); /* an 8x8 square in one row */
+    assert_int_equal(nb_augment_create(f->ctx, list, &line, &a), NB_OK); /* an 8x8 square in one column */
     uint8_t img[64], scratch[64];
     memset(img, 9, sizeof img);
     nb_augment_apply(a, 1, 0, 0, img, scratch);
@@ -270,6 +270,42 @@ static void mistakes_have_place_and_remedy(void **state)
     }
 }
 
+static void samples_that_are_no_images_have_none(void **state)
+{
+    data_fixture *f = *state;
+    static const nb_dsinfo vector = {.count = 1, .h = 1, .w = 640, .c = 1, .classes = 2, .mean = {0.5f}, .std = {1}};
+    static const char *const names[] = {"[flip]", "[crop4]", "[erase]"};
+    for (size_t i = 0; i < 3; i++) {
+        nb_augment *a;
+        assert_int_equal(nb_augment_create(f->ctx, data_fixture_section(f, names[i]), &vector, &a), NB_E_CONFIG);
+        assert_non_null(strstr(nb_ctx_error(f->ctx), ": is for images: samples of 1x640x1 are none"));
+    }
+}
+
+/* A spectrogram may be shifted: what comes in is 0, not the least of its values. */
+static void the_blank_of_features_is_their_zero(void **state)
+{
+    data_fixture *f = *state;
+    const nb_features map = {.dtype = "float32", .zero = 77, .step = 1, .n = 1};
+    nb_dsinfo features = shape;
+    features.features = &map;
+    nb_augment *a;
+    const nb_conf *list = data_fixture_section(f, "[crop4, {erase: {prob: 1, fill: zero}}]");
+    assert_int_equal(nb_augment_create(f->ctx, list, &features, &a), NB_OK);
+    int32_t blank = 0;
+    for (int32_t k = 0; k < 20; k++) {
+        uint8_t img[BYTES], scratch[BYTES];
+        memset(img, 9, sizeof img);
+        nb_augment_apply(a, 1, 0, k, img, scratch);
+        for (size_t i = 0; i < sizeof img; i++) {
+            assert_true(img[i] == 9 || img[i] == 77);
+            blank += img[i] == 77;
+        }
+    }
+    assert_true(blank > 100);
+    nb_augment_free(a);
+}
+
 static void failing_at_any_allocation_is_an_error(void **state)
 {
     data_fixture *f = *state;
@@ -298,6 +334,8 @@ int main(void)
         T(a_further_link_leaves_the_draws_of_the_others_alone),
         T(no_list_is_an_empty_chain),
         T(mistakes_have_place_and_remedy),
+        T(samples_that_are_no_images_have_none),
+        T(the_blank_of_features_is_their_zero),
         T(failing_at_any_allocation_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

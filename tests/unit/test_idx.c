@@ -120,15 +120,16 @@ static void every_mistake_has_its_sentence(void **state)
 {
     data_fixture *f = *state;
     static const mistake list[] = {
-        {"images", 2, 0, 13, "images: magic number 0x00000d03: must be 0x00000803 (images of unsigned bytes)"},
-        {"images", 3, 0, 1, "images: magic number 0x00000801: must be 0x00000803"},
-        {"images", 3, 0, 5, "images: magic number 0x00000805: must be 0x00000803"},
-        {"labels", 3, 0, 3, "labels: magic number 0x00000803: must be 0x00000801 (labels of unsigned bytes)"},
-        {"images", 7, 0, 0, "images: header: 0 entries: must be 1.."},
-        {"images", 4, 0, 255, "images: header: 4278190083 entries: must be 1.."},
+        {"images", 2, 0, 7, "images: magic number 0x00000703: must be 0x00000803 (images of unsigned bytes)"},
+        {"images", 2, 0, 13, "images: header promises 3 entries of 16 bytes, but 12 bytes follow it"},
+        {"images", 3, 0, 0, "images: magic number 0x00000800: must be 0x00000803"},
+        {"images", 3, 0, 9, "images: magic number 0x00000809: must be 0x00000803"},
+        {"labels", 3, 0, 3, "labels: 11 bytes are too few for an IDX header with 3 sizes"},
+        {"images", 7, 0, 0, "images: header: size 1 of 3 is 0: cannot be right"},
+        {"images", 4, 0, 255, "images: header: size 1 of 3 is 4278190083"},
         {"images", 4, 0, 127, "images: header promises 2130706435 entries of 4 bytes, but 12 bytes follow it"},
-        {"images", 11, 0, 0, "images: header: images of 0x2x1: must be 1..16384 high and wide"},
-        {"images", 8, 0, 255, "images: header: images of 4278190082x2x1: must be 1..16384"},
+        {"images", 11, 0, 0, "images: header: size 2 of 3 is 0"},
+        {"images", 8, 0, 255, "images: header: size 2 of 3 is 4278190082"},
         {"images", 15, 0, 3, "images: header promises 3 entries of 6 bytes, but 12 bytes follow it"},
         {"images", 99, 1, 0, "images: header promises 3 entries of 4 bytes, but 11 bytes follow it"},
         {"images", 99, 13, 0, "images: 15 bytes are too few for an IDX header with 3 sizes"},
@@ -182,7 +183,7 @@ static void test_images_of_another_size_are_an_error(void **state)
     data_fixture_write(f, "wide", wide, sizeof wide);
     nb_data *d;
     assert_int_equal(data_fixture_open(f, "{name: idx, path: %s, test_images: wide}", "test", &d), NB_E_FORMAT);
-    assert_non_null(strstr(nb_ctx_error(f->ctx), "images of 2x2x1, but the test images have 1x2x1"));
+    assert_non_null(strstr(nb_ctx_error(f->ctx), "samples of 2x2x1, but the test samples have 1x2x1"));
 }
 
 static void a_missing_file_is_named_in_both_forms(void **state)

@@ -93,6 +93,33 @@ static void what_is_loaded_and_saved_again_is_byte_equal_and_runs_the_same_for_a
     }
 }
 
+static void features_and_a_table_of_all_channels_come_back(void **state)
+{
+    sandbox *s = *state;
+    const nb_features map = {"int16", 130, 0.03f, 2, (const float[]){0.1f, -7}, (const float[]){3, 0.01f}};
+    uint8_t pixels[50];
+    ref_tiny t;
+    nb_intmodel *a, *b;
+    for (int i = 0; i < 50; i++)
+        pixels[i] = (uint8_t)(i * 5);
+    ref_tiny_fill(&t, 4);
+    t.meta.features = &map;
+    t.steps[0].one_table = 1;
+    assert_int_equal(ref_tiny_build(s->ctx, &t, &a), NB_OK);
+    assert_int_equal(nb_intmodel_save(s->ctx, a, s->path), NB_OK);
+    assert_int_equal(nb_intmodel_load(s->ctx, s->path, &b), NB_OK);
+    assert_int_equal(nb_intmodel_save(s->ctx, b, s->path2), NB_OK);
+    assert_same_files(s);
+    assert_true(nb_features_equal(b->features, &map));
+    assert_int_equal(b->e.steps[0].one_table, 1);
+    assert_same_output(s, a, b, pixels);
+    ref_values v = ref_engine_run(&b->e, pixels);
+    assert_int_equal(v.value[0][1], t.table[pixels[1]]); /* channel 1 by the first table */
+    ref_values_free(&v);
+    nb_intmodel_free(s->ctx, a);
+    nb_intmodel_free(s->ctx, b);
+}
+
 static void everything_a_model_says_comes_back(void **state)
 {
     sandbox *s = *state;
@@ -251,6 +278,7 @@ static void levels_and_blocks_are_stored_as_a_naive_reader_finds_them(void **sta
         const int32_t with = compare_levels(s, r, f, b, &needed);
         for (int32_t i = 0; i < r->e.n_steps; i++)
             needed = r->e.steps[i].index[0] ? 6 : wants_windows(&r->e.steps[i]) && needed < 5 ? 5 : needed;
+        needed = r->e.steps[0].one_table ? 6 : needed;
         assert_int_equal(nb_st_meta(f, "format")[11], '0' + needed);
         version[needed]++;
         layers += with;
@@ -259,7 +287,7 @@ static void levels_and_blocks_are_stored_as_a_naive_reader_finds_them(void **sta
         nb_intmodel_free(s->ctx, b);
         ref_model_free(r);
     }
-    assert_true(layers > 100 && version[3] > 0 && version[4] > 1 && version[5] > 5 && version[6] > 20);
+    assert_true(layers > 100 && version[3] > 0 && version[4] > 1 && version[5] > 2 && version[6] > 20);
 }
 
 /* 3-bit indices of two channels of 18: 54 bits each, so 7 bytes. */
@@ -331,6 +359,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_loaded_and_saved_again_is_byte_equal_and_runs_the_same_for_all_bits),
         cmocka_unit_test(everything_a_model_says_comes_back),
+        cmocka_unit_test(features_and_a_table_of_all_channels_come_back),
         cmocka_unit_test(what_is_unknown_stays_unknown),
         cmocka_unit_test(four_bit_weights_take_half_a_byte_in_the_file),
         cmocka_unit_test(random_models_come_back_and_run_the_same),

@@ -112,7 +112,8 @@ static const struct {
     const char *from, *to, *sentence;
 } edits[] = {
     {"nibble-int 1", "nibble-int 99", "written by a newer Nibble (format \"nibble-int 99\""},
-    {"nibble-int 1", "nibble-int 6", "format \"nibble-int 6\" is for steps that move codes: there are none"},
+    {"nibble-int 1", "nibble-int 6",
+     "format \"nibble-int 6\" is for steps that move codes, features, channels that share a table: there are none"},
     {"nibble-int 1", "nibble-int 5",
      "format \"nibble-int 5\" is for oblong windows and means with padding: there are none"},
     {"nibble-int 1", "nibble-int 4", "format \"nibble-int 4\" is for layers with blocks: there are none"},
@@ -225,6 +226,39 @@ static void every_edit_of_the_header_gives_its_sentence(void **state)
             fail_msg("%s -> %s: status %d, want \"%s\", got \"%s\"", edits[i].from, edits[i].to, st, edits[i].sentence,
                      nb_ctx_error(s->ctx));
     }
+    close_tiny(s, &f);
+}
+
+static void every_edit_of_features_gives_its_sentence(void **state)
+{
+    static const struct {
+        const char *from, *to, *sentence;
+    } features[] = {
+        {"nibble-int 6", "nibble-int 5", "tensor \"in.table\" has 256 values: must have 2 x 256"},
+        {"int16 130", "int16 256",
+         "__metadata__ features: must be \"TYPE ZERO STEP N CENTER... GAIN...\" with N of 1, 2"},
+        {"int16 130 0.5 2 1", "int16 130 0.5 3 1", "features: must be"},
+        {"int16 130 0.5 2 1", "int16 130 0.5 2", "features: must be"},
+        {"int16 130 0.5 2 1", "", "features: must be"},
+        {"[1,256]", "[2,256]", "tensor \"in.table\": data_offsets"},
+    };
+    sandbox *s = *state;
+    ref_tiny t;
+    const nb_features map = {"int16", 130, 0.5f, 2, (const float[]){1, -7}, (const float[]){3, 1}};
+    ref_tiny_fill(&t, 4);
+    t.meta.features = &map;
+    t.steps[0].one_table = 1;
+    file f = open_model(s, &t);
+    assert_int_equal(parse_edited(s, &f, "int16 130", "int16 129"), NB_OK);
+    for (size_t i = 0; i < sizeof features / sizeof *features; i++)
+        if (parse_edited(s, &f, features[i].from, features[i].to) != NB_E_FORMAT ||
+            !strstr(nb_ctx_error(s->ctx), features[i].sentence))
+            fail_msg("%s -> %s: %s", features[i].from, features[i].to, nb_ctx_error(s->ctx));
+    close_tiny(s, &f);
+    t.steps[0].one_table = 0;
+    f = open_model(s, &t);
+    assert_int_equal(parse_edited(s, &f, "nibble-int 6", "nibble-int 5"), NB_E_FORMAT);
+    assert_non_null(strstr(nb_ctx_error(s->ctx), "__metadata__ features: only format \"nibble-int 6\" has it"));
     close_tiny(s, &f);
 }
 
@@ -535,6 +569,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_edit_of_the_header_gives_its_sentence),
+        cmocka_unit_test(every_edit_of_features_gives_its_sentence),
         cmocka_unit_test(every_edit_of_levels_gives_its_sentence),
         cmocka_unit_test(levels_and_indices_outside_their_bounds_are_refused),
         cmocka_unit_test(blocks_outside_their_bounds_are_refused),

@@ -11,8 +11,8 @@ extern "C" {
 
 struct nb_dataset {
     NB_ENTRY; /* keys are bound into the state */
-    /* st is zeroed and its keys are bound; split is "train" or "test"; path is data.path or "". After a failure close
-     * is called too. */
+    /* st is zeroed and its keys are bound; split is "train" or "test"; path is data.path or "". info is zeroed but
+     * features, which is NULL or the map to use. After a failure close is called too. */
     nb_status (*open)(nb_ctx *ctx, void *st, const char *path, const char *split, nb_dsinfo *info);
     void (*get)(const void *st, int32_t index, uint8_t *hwc, int32_t *label);
     const char *(*image_name)(const void *st, int32_t index); /* NULL: they have numbers only */

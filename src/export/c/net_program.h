@@ -7,6 +7,8 @@
 #define NET_INPUT_BYTES 48
 #define NET_CLASSES 3
 #define NET_RAM_BYTES 64
+#define NET_FEATURE_COLUMNS 2
+#define NET_FEATURE_ZERO 128
 
 /* ==== cgen_text_declarations ==== */
 #ifdef __cplusplus
@@ -21,6 +23,19 @@ int32_t net_argmax(const int32_t *logits);
  * that differs. pixels: NET_INPUT_BYTES bytes to make images in, logits: NET_CLASSES. */
 int32_t net_selftest(uint8_t *pixels, int32_t *logits);
 
+#ifdef __cplusplus
+}
+#endif
+/* ==== */
+
+/* ==== cgen_text_features_declared ==== */
+#ifdef __cplusplus
+extern "C" {
+#endif
+/* NET_INPUT_BYTES numbers as they were measured -> the codes that net_run takes as pixels:
+ * clamp(round((x - center) * gain) + NET_FEATURE_ZERO, 0, 255), center and gain of column i % NET_FEATURE_COLUMNS.
+ * The one function here that uses floats; who has codes already does without. */
+void net_features(const float *x, uint8_t *codes);
 #ifdef __cplusplus
 }
 #endif
