@@ -83,3 +83,19 @@ nb_status onnx_shape_part(const onnx_net *n, const onnx_node *d, int32_t ndim, i
     *end = *end < *first ? *first : *end;
     return NB_OK;
 }
+
+nb_status onnx_image_axis(const onnx_net *n, const onnx_node *d, const onnx_v_entry *x, int64_t axis, int32_t *out)
+{
+    int32_t axes[ONNX_FILE_DIMS], rank;
+    char text[ONNX_LAYOUT_TEXT];
+    const onnx_layout l = onnx_layout_of(x);
+    const int64_t at = axis < 0 ? axis + l.rank : axis;
+    if (at < 0 || at >= l.rank)
+        return onnx_fail(n, d, NB_E_FORMAT, "axis: %lld: must be in %d..%d", (long long)axis, -l.rank, l.rank - 1);
+    if (!onnx_layout_axes(x, axes, &rank))
+        return onnx_fail(n, d, NB_E_UNSUPPORTED,
+                         "axis: %lld: its input stands as %s, where no axis is one of the image's", (long long)axis,
+                         onnx_layout_text(&l, text));
+    *out = axes[at];
+    return NB_OK;
+}

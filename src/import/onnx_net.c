@@ -9,19 +9,26 @@
 #include "base/rng.h"
 #include "core/sound.h"
 #include "import/fill.h"
+#include "import/onnx_fit.h"
 #include "import/onnx_fold.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
 
-#define NB_OPERATOR(type, function, attributes) {#type, onnx_op_##function, attributes},
+#define NB_OPERATOR(type, function, attributes)        {#type, onnx_op_##function, attributes, ONNX_FIT_IMAGES},
+#define NB_OPERATOR_WINDOW(type, function, attributes) {#type, onnx_op_##function, attributes, ONNX_FIT_WINDOW},
+#define NB_OPERATOR_EACH(type, function, attributes)   {#type, onnx_op_##function, attributes, ONNX_FIT_EACH},
+#define NB_OPERATOR_ANY(type, function, attributes)    {#type, onnx_op_##function, attributes, ONNX_FIT_ANY},
 static const onnx_operator operators[] = {
 #include "import/operators.def"
 };
 #undef NB_OPERATOR
+#undef NB_OPERATOR_WINDOW
+#undef NB_OPERATOR_EACH
+#undef NB_OPERATOR_ANY
 
-enum { FOLDABLE_TIMES = 8, FOLDABLE_MORE = 1 << 22 };
+enum { OF_COLOURS = 4, FOLDABLE_TIMES = 8, FOLDABLE_MORE = 1 << 22 };
 enum { N_OPERATORS = sizeof operators / sizeof *operators };
 
 /* ---- sentences ---- */
@@ -91,7 +98,7 @@ static onnx_v_entry *find(const onnx_net *n, const char *name)
     return &n->entry[at];
 }
 
-static onnx_v_entry *intern(onnx_net *n, const char *name)
+onnx_v_entry *onnx_intern(onnx_net *n, const char *name)
 {
     onnx_v_entry *e = find(n, name);
     e->name = name;
@@ -105,14 +112,14 @@ static nb_status intern_all(onnx_net *n)
     for (size_t i = 0; i < f->n_nodes; i++)
         names += f->node[i].n_in + f->node[i].n_out;
     uint64_t size = 16;
-    while (size < 2 * names)
+    while (size < 3 * names) /* twice, and room for inputs that are renamed */
         size *= 2;
     n->entry = nb_arena_array(n->arena, (size_t)size, sizeof *n->entry);
     if (!n->entry)
         return NB_E_NOMEM;
     n->mask = (uint32_t)(size - 1);
     for (size_t i = 0; i < f->n_constants; i++) {
-        onnx_v_entry *e = intern(n, f->constant[i].name);
+        onnx_v_entry *e = onnx_intern(n, f->constant[i].name);
         if (e->kind != ONNX_V_NONE || !*e->name)
             return nb_fail(n->ctx, NB_E_FORMAT, "%s: initializer '%.100s' is there twice, or has no name", f->path,
                            e->name);
@@ -123,12 +130,12 @@ static nb_status intern_all(onnx_net *n)
     n->foldable += FOLDABLE_MORE;
     for (size_t i = 0; i < f->n_nodes; i++) {
         for (size_t k = 0; k < f->node[i].n_in; k++)
-            intern(n, f->node[i].in[k]);
+            onnx_intern(n, f->node[i].in[k]);
         for (size_t k = 0; k < f->node[i].n_out; k++)
-            intern(n, f->node[i].out[k]);
+            onnx_intern(n, f->node[i].out[k]);
     }
     for (size_t i = 0; i < f->n_outputs; i++)
-        intern(n, f->output[i].name)->uses++;
+        onnx_intern(n, f->output[i].name)->uses++;
     return NB_OK;
 }
 
@@ -415,8 +422,27 @@ static nb_status translate_node(onnx_net *n, const onnx_node *d)
         return onnx_fail(n, d, NB_E_UNSUPPORTED, "is supported for constants only; here it works on the images");
     if (!o)
         return unknown_operator(n, d);
+    bool signal;
     NB_TRY(check_attributes(n, d, o->attrs));
-    return o->fn(n, d);
+    NB_TRY(onnx_fit(n, d, o->fit, &d, &signal));
+    NB_TRY(o->fn(n, d));
+    if (signal)
+        onnx_fit_signal(n, d);
+    return NB_OK;
+}
+
+/* [N, height, width, channels]: a Transpose says so, or four channels at most where the other order would have more. */
+static bool channels_last(const onnx_net *n, const onnx_port *v)
+{
+    static const int64_t perm[] = {0, 3, 1, 2};
+    for (size_t i = 0; i < n->file->n_nodes; i++) {
+        const onnx_node *d = &n->file->node[i];
+        const onnx_attr *a = onnx_attr_find(d, "perm");
+        if (strcmp(d->op, "Transpose") == 0 && d->n_in == 1 && strcmp(d->in[0], v->name) == 0 && a &&
+            a->kind == ONNX_A_INTS && a->n == 4 && memcmp(a->ints, perm, sizeof perm) == 0)
+            return true;
+    }
+    return v->dim[1] > OF_COLOURS && v->dim[3] <= OF_COLOURS;
 }
 
 static nb_status read_input(onnx_net *n)
@@ -429,20 +455,25 @@ static nb_status read_input(onnx_net *n)
     bool fits = v->ndim == 4 && v->type == 1;
     for (int32_t i = 1; i < 4 && fits; i++)
         fits = v->dim[i] >= 1 && v->dim[i] <= ONNX_MAX_SIDE;
-    if (!fits || v->dim[1] > NB_MAX_CHANNELS)
+    const bool last = fits && channels_last(n, v);
+    if (!fits || v->dim[last ? 3 : 1] > NB_MAX_CHANNELS)
         return nb_fail(n->ctx, NB_E_UNSUPPORTED,
                        "%s: input '%.80s': must be float images [N, 1..%d, height, width] of known size", f->path,
                        v->name, NB_MAX_CHANNELS);
-    n->c = (int32_t)v->dim[1];
-    n->h = (int32_t)v->dim[2];
-    n->w = (int32_t)v->dim[3];
-    onnx_v_entry *e = intern(n, v->name);
+    n->c = (int32_t)v->dim[last ? 3 : 1];
+    n->h = (int32_t)v->dim[last ? 1 : 2];
+    n->w = (int32_t)v->dim[last ? 2 : 3];
+    n->batch = v->dim[0];
+    onnx_v_entry *e = onnx_intern(n, v->name);
     if (e->kind != ONNX_V_NONE)
         return nb_fail(n->ctx, NB_E_FORMAT, "%s: input '%.80s' is an initializer as well", f->path, v->name);
     e->kind = ONNX_V_DATA;
     e->c = n->c;
     e->h = n->h;
     e->w = n->w;
+    const onnx_layout images_last = onnx_layout_images_last(e);
+    if (last)
+        onnx_layout_set(e, &images_last);
     n->layer[0] = (onnx_layer){.op = "input", .name = "input1", .node = ""};
     n->n = 1;
     return NB_OK;
@@ -458,6 +489,11 @@ static nb_status read_output(onnx_net *n)
     if (e->kind != ONNX_V_DATA || e->pad[0] + e->pad[1] + e->pad[2] + e->pad[3])
         return nb_fail(n->ctx, NB_E_UNSUPPORTED, "%s: output '%.80s' does not come from a layer", f->path,
                        f->output[0].name);
+    if (!onnx_layout_in_order(e)) {
+        char text[ONNX_LAYOUT_TEXT];
+        return nb_fail(n->ctx, NB_E_UNSUPPORTED, "%s: output '%.80s' stands as %s: must be [N, logits]", f->path,
+                       f->output[0].name, onnx_layout_text(&e->layout, text));
+    }
     n->output = e->layer;
     int64_t classes = (int64_t)e->c * e->h * e->w;
     if (e->layer == 0 || classes > 1 << 20)

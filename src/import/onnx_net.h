@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "import/onnx_file.h"
+#include "import/onnx_layout.h"
 
 enum { ONNX_SHAPE_MAX = 8, ONNX_KEYS = 160, ONNX_NAME = 100, ONNX_MAX_SIDE = 65536 };
 
@@ -14,9 +15,9 @@ enum { ONNX_SHAPE_MAX = 8, ONNX_KEYS = 160, ONNX_NAME = 100, ONNX_MAX_SIDE = 655
 
 typedef enum { ONNX_V_NONE, ONNX_V_CONSTANT, ONNX_V_DATA } onnx_v;
 
-/* What a name stands for. DATA: the output of a layer, [N, c, h, w], or [N, c*h*w] when flat (in ONNX's order: the same
- * layer). Constants are the file's, or folded (onnx_fold.h). */
-typedef struct {
+/* What a name stands for. DATA: the output of a layer, an image of c, h, w: [N, c, h, w], or [N, c*h*w] when flat, or in
+ * another layout. Constants are the file's, or folded (onnx_fold.h). */
+typedef struct onnx_v_entry {
     const char *name;
     int32_t uses; /* by nodes that the output needs, and as the output */
     bool wanted;  /* the output needs it */
@@ -25,6 +26,7 @@ typedef struct {
     int32_t layer, c, h, w;
     int32_t owner; /* of a constant: the first layer with weights from it */
     bool flat;
+    onnx_layout layout;
     bool row;       /* the layer itself gives rows, not images */
     bool last;      /* softmax has been taken: nothing may follow */
     int32_t pad[4]; /* zeros around it that the next convolution takes over: top, left, bottom, right */
@@ -42,6 +44,7 @@ typedef struct {
     int32_t in[NB_MAX_IN], n_in;
     onnx_param param[4];
     int32_t n_params;
+    bool reduced;             /* a mean over rows or columns, which one over the others completes */
     bool bias, needed, named; /* named: after its parameters, or somebody names it in an `in` */
 } onnx_layer;
 
@@ -71,14 +74,21 @@ typedef struct {
     int32_t h, w, c; /* of an image */
     int32_t output;  /* layer that gives the logits */
     int32_t classes;
+    int64_t batch;    /* images that the exporter saw; -1: any number */
+    int32_t renamed;  /* inputs that were given names of their own */
     int64_t foldable; /* elements that may still be made of constants */
 } onnx_net;
+
+/* Which layouts an operator takes: images and rows as they are meant here; the same, or 1-D signals; any, since it works
+ * value by value and its output stands as its input does; any, for it asks for itself. */
+typedef enum { ONNX_FIT_IMAGES, ONNX_FIT_WINDOW, ONNX_FIT_EACH, ONNX_FIT_ANY } onnx_fit_kind;
 
 typedef nb_status (*onnx_fn)(onnx_net *n, const onnx_node *d);
 typedef struct {
     const char *op;
     onnx_fn fn;
     const char *attrs; /* the attributes it understands, with blanks between */
+    onnx_fit_kind fit;
 } onnx_operator;
 
 /* Translates the whole graph. */
@@ -101,6 +111,8 @@ const onnx_attr *onnx_attr_find(const onnx_node *d, const char *name);
 
 /* Input k's entry, or NULL when it is not given. */
 onnx_v_entry *onnx_input(const onnx_net *n, const onnx_node *d, size_t k);
+/* The entry of a name, which is made when it is new. */
+onnx_v_entry *onnx_intern(onnx_net *n, const char *name);
 /* Does a node read this output, or is it the network's? */
 bool onnx_is_read(const onnx_net *n, const char *name);
 /* Input k must be data (no softmax before it, no zeros waiting). */
@@ -109,6 +121,8 @@ nb_status onnx_data(const onnx_net *n, const onnx_node *d, size_t k, onnx_v_entr
 nb_status onnx_data_padded(const onnx_net *n, const onnx_node *d, size_t k, onnx_v_entry **out);
 /* Input k must be a constant of finite floats. */
 nb_status onnx_floats(const onnx_net *n, const onnx_node *d, size_t k, const nb_st_tensor **out);
+/* Which axis of the image x (ONNX_AXIS_C, ...) an axis of the tensor is; negative ones count from the end. */
+nb_status onnx_image_axis(const onnx_net *n, const onnx_node *d, const onnx_v_entry *x, int64_t axis, int32_t *out);
 /* A short vector of integers: from input k, or from the attribute of that name. */
 nb_status onnx_integers(const onnx_net *n, const onnx_node *d, size_t k, const char *attr, int64_t *out,
                         int32_t *count);
@@ -131,7 +145,13 @@ nb_status onnx_new_floats(onnx_net *n, const char *name, int32_t ndim, const int
 
 /* The operators; one that this list lacks does not compile. */
 #define NB_OPERATOR(type, function, attributes) nb_status onnx_op_##function(onnx_net *n, const onnx_node *d);
+#define NB_OPERATOR_WINDOW                      NB_OPERATOR
+#define NB_OPERATOR_EACH                        NB_OPERATOR
+#define NB_OPERATOR_ANY                         NB_OPERATOR
 #include "import/operators.def"
 #undef NB_OPERATOR
+#undef NB_OPERATOR_WINDOW
+#undef NB_OPERATOR_EACH
+#undef NB_OPERATOR_ANY
 
 #endif

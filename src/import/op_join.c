@@ -73,11 +73,13 @@ nb_status onnx_op_concat(onnx_net *n, const onnx_node *d)
     onnx_v_entry *first, all;
     int32_t in[NB_MAX_IN], count = 0;
     int64_t axis, channels = 0;
+    int32_t at;
     NB_TRY(onnx_data(n, d, 0, &first));
     all = *first;
     NB_TRY(onnx_attr_int(n, d, "axis", 1, &axis));
-    if (axis != 1 && axis != (all.flat ? -1 : -3))
-        return onnx_fail(n, d, NB_E_UNSUPPORTED, "axis: %lld: only channels, 1, can be joined", (long long)axis);
+    NB_TRY(onnx_image_axis(n, d, first, axis, &at));
+    if (at != ONNX_AXIS_C)
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "axis: %lld: only channels can be joined", (long long)axis);
     bool rows = false;
     for (size_t k = 0; k < d->n_in; k++) {
         onnx_v_entry *x;
@@ -103,5 +105,6 @@ nb_status onnx_op_concat(onnx_net *n, const onnx_node *d)
     all.layer = in[0];
     all.c = (int32_t)channels;
     all.row = rows;
+    onnx_layout_like(&all, first, NULL);
     return onnx_output(n, d, &all);
 }

@@ -3,6 +3,7 @@
 #include "import/fill.h"
 #include "import/onnx_window.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { MAX_KERNEL = 64, MAX_PAD = 64, MAX_STRIDE = 16, MAX_OUT = 65536 };
@@ -77,53 +78,156 @@ nb_status onnx_op_conv(onnx_net *n, const onnx_node *d)
                                        .w = (int32_t)w.out[1]});
 }
 
-/* y = x W + b; W is [out, in], or [in, out] when it has to be turned. */
-static nb_status add_linear(onnx_net *n, const onnx_node *d, bool turned, bool bias)
+/* ---- linear ---- */
+
+/* y = alpha x W + beta b. */
+typedef struct {
+    bool turn_a, turn_b; /* x is [features, N]; W is [out, in] */
+    float alpha, beta;
+    int32_t dim; /* of x, which the weights run along */
+    bool pixel;  /* each pixel for itself */
+    int64_t in, out;
+} linear;
+
+static bool is_all_of(const onnx_layout *l, int32_t dim, int32_t axis, int32_t size)
 {
-    onnx_v_entry *x;
+    const onnx_atom *a = &l->atom[l->first[dim]];
+    const int32_t n = l->first[dim + 1] - l->first[dim];
+    return size == 1 && axis != ONNX_AXIS_N ? n == 0 : n == 1 && a->axis == axis && a->size == size && a->stride == 1;
+}
+
+/* [N, features], or [..., c] with rows, columns and N before: then each pixel is multiplied for itself. */
+static nb_status find_features(const onnx_net *n, const onnx_node *d, const onnx_v_entry *x, linear *m)
+{
+    const onnx_layout l = onnx_layout_of(x);
+    char text[ONNX_LAYOUT_TEXT];
+    bool images;
+    m->dim = l.rank == 2 ? !m->turn_a : l.rank - 1;
+    m->in = onnx_layout_size(&l, m->dim, &images);
+    if (l.rank == 2 && is_all_of(&l, m->turn_a, ONNX_AXIS_N, 0))
+        return NB_OK;
+    m->pixel = true;
+    if (m->turn_a || images || !is_all_of(&l, m->dim, ONNX_AXIS_C, x->c))
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "needs rows%s, but its input are images, %s",
+                         m->turn_a ? " that transA turns" : "", onnx_layout_text(&l, text));
+    return NB_OK;
+}
+
+static nb_status linear_weights(onnx_net *n, const onnx_node *d, const onnx_v_entry *x, linear *m, nb_st_tensor *w)
+{
     const nb_st_tensor *t;
-    NB_TRY(onnx_data(n, d, 0, &x));
     NB_TRY(onnx_floats(n, d, 1, &t));
-    if (!x->flat && !x->row && (int64_t)x->h * x->w > 1)
-        return onnx_fail(n, d, NB_E_UNSUPPORTED, "needs rows, but its input are images");
-    const int64_t features = (int64_t)x->c * x->h * x->w;
-    if (t->ndim != 2 || t->shape[turned ? 0 : 1] != features || t->shape[turned ? 1 : 0] < 1 ||
-        t->shape[turned ? 1 : 0] > MAX_OUT)
-        return onnx_fail(n, d, NB_E_FORMAT, "its weights do not fit the %lld values of its input", (long long)features);
-    const int64_t out = t->shape[turned ? 1 : 0], dims[2] = {out, features};
-    nb_st_tensor w = *t;
-    if (turned) {
-        float *to;
-        NB_TRY(onnx_new_floats(n, t->name, 2, dims, &to, &w));
-        for (int64_t o = 0; o < out; o++)
-            for (int64_t i = 0; i < features; i++)
-                to[o * features + i] = nb_fill_element(t, i * out + o);
+    if (t->ndim != 2 || t->shape[m->turn_b ? 1 : 0] != m->in || t->shape[m->turn_b ? 0 : 1] < 1 ||
+        t->shape[m->turn_b ? 0 : 1] > MAX_OUT)
+        return onnx_fail(n, d, NB_E_FORMAT, "its weights do not fit the %lld values of its input", (long long)m->in);
+    m->out = t->shape[m->turn_b ? 0 : 1];
+    *w = *t;
+    if (m->turn_b && m->alpha == 1.0f && (m->pixel || onnx_layout_in_order(x)))
+        return NB_OK;
+    const onnx_layout l = onnx_layout_of(x);
+    const int64_t dims[2] = {m->out, m->in};
+    float *to;
+    NB_TRY(onnx_new_floats(n, t->name, 2, dims, &to, w));
+    for (int64_t i = 0; i < m->in; i++) {
+        const int64_t place = m->pixel ? i : onnx_layout_place(x, &l, m->dim, i);
+        for (int64_t o = 0; o < m->out; o++)
+            to[o * m->in + place] = m->alpha * nb_fill_element(t, m->turn_b ? o * m->in + i : i * m->out + o);
     }
-    int32_t l;
-    NB_TRY(onnx_add_layer(n, d, "linear", t->name, &x->layer, 1, &l));
-    onnx_keys(n, l, "out: %d", (int)out);
-    onnx_give(n, l, "weight", &w);
-    if (bias)
-        NB_TRY(take_bias(n, d, 2, l, out));
-    return onnx_output(
-        n, d,
-        &(onnx_v_entry){.kind = ONNX_V_DATA, .layer = l, .c = (int32_t)out, .h = 1, .w = 1, .flat = true, .row = true});
+    return NB_OK;
+}
+
+/* One number for all, or one for each; beta times. */
+static nb_status linear_bias(onnx_net *n, const onnx_node *d, const linear *m, int32_t layer)
+{
+    const nb_st_tensor *b;
+    nb_st_tensor all;
+    float *to;
+    if (!onnx_input(n, d, 2))
+        return NB_OK;
+    NB_TRY(onnx_floats(n, d, 2, &b));
+    if (b->count != 1 && (b->count != m->out || b->shape[b->ndim - 1] != m->out))
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "C: must be one number, or one for each of %lld outputs",
+                         (long long)m->out);
+    NB_TRY(onnx_new_floats(n, b->name, 1, &m->out, &to, &all));
+    for (int64_t o = 0; o < m->out; o++)
+        to[o] = m->beta * nb_fill_element(b, b->count == 1 ? 0 : o);
+    onnx_give(n, layer, "bias", &all);
+    n->layer[layer].bias = true;
+    return NB_OK;
+}
+
+static nb_status add_linear(onnx_net *n, const onnx_node *d, linear *m)
+{
+    onnx_v_entry *x, y = {.kind = ONNX_V_DATA, .h = 1, .w = 1};
+    nb_st_tensor w;
+    NB_TRY(onnx_data(n, d, 0, &x));
+    NB_TRY(find_features(n, d, x, m));
+    NB_TRY(linear_weights(n, d, x, m, &w));
+    const bool pixels = (int64_t)x->h * x->w > 1 && m->pixel;
+    NB_TRY(onnx_add_layer(n, d, pixels ? "conv2d" : "linear", w.name, &x->layer, 1, &y.layer));
+    onnx_keys(n, y.layer, "out: %d", (int)m->out);
+    if (pixels)
+        onnx_keys(n, y.layer, "kernel: 1");
+    onnx_give(n, y.layer, "weight", &w);
+    NB_TRY(linear_bias(n, d, m, y.layer));
+    y.c = (int32_t)m->out;
+    y.row = !pixels;
+    y.h = pixels ? x->h : 1;
+    y.w = pixels ? x->w : 1;
+    const onnx_layout from = onnx_layout_of(x);
+    onnx_layout to = {.rank = from.rank};
+    for (int32_t i = 0; i < from.rank; i++) {
+        const int32_t at = m->turn_a ? 1 - i : i;
+        for (int32_t k = from.first[at]; k < from.first[at + 1] && at != m->dim; k++)
+            onnx_layout_add(&to, i, from.atom[k]);
+        if (at == m->dim)
+            onnx_layout_add(&to, i, (onnx_atom){ONNX_AXIS_C, y.c, 1});
+    }
+    onnx_layout_set(&y, &to);
+    return onnx_output(n, d, &y);
+}
+
+/* Gemm whose C is data: the product, and an Add of it. */
+static nb_status gemm_and_add(onnx_net *n, const onnx_node *d, linear *m)
+{
+    const char **names = nb_arena_array(n->arena, 2, sizeof *names);
+    char *product = nb_arena_printf(n->arena, "%s\nproduct", d->out[0]);
+    onnx_node mul = *d, add = *d;
+    if (!names || !product)
+        return NB_E_NOMEM;
+    names[0] = product;
+    names[1] = d->in[2];
+    onnx_v_entry *e = onnx_intern(n, product);
+    e->uses = 1;
+    mul.n_in = 2;
+    mul.out = &names[0];
+    add.name = "";
+    add.in = names;
+    add.n_in = 2;
+    NB_TRY(add_linear(n, &mul, m));
+    return onnx_op_add(n, &add);
 }
 
 nb_status onnx_op_gemm(onnx_net *n, const onnx_node *d)
 {
     int64_t turn_a, turn_b;
-    float alpha, beta;
+    linear m = {0};
+    const onnx_v_entry *c = onnx_input(n, d, 2);
     NB_TRY(onnx_attr_int(n, d, "transA", 0, &turn_a));
     NB_TRY(onnx_attr_int(n, d, "transB", 0, &turn_b));
-    NB_TRY(onnx_attr_float(n, d, "alpha", 1, &alpha));
-    NB_TRY(onnx_attr_float(n, d, "beta", 1, &beta));
-    if (turn_a || alpha != 1.0f || beta != 1.0f)
-        return onnx_fail(n, d, NB_E_UNSUPPORTED, "transA, alpha and beta other than 0, 1 and 1 are not supported");
-    return add_linear(n, d, turn_b == 0, true);
+    NB_TRY(onnx_attr_float(n, d, "alpha", 1, &m.alpha));
+    NB_TRY(onnx_attr_float(n, d, "beta", 1, &m.beta));
+    m.turn_a = turn_a != 0;
+    m.turn_b = turn_b != 0;
+    if (!(fabsf(m.alpha) < 1e6f && fabsf(m.beta) < 1e6f))
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "alpha: %g, beta: %g: must be below 1e6 in size", (double)m.alpha,
+                         (double)m.beta);
+    if (c && c->kind == ONNX_V_DATA && m.beta == 1.0f)
+        return gemm_and_add(n, d, &m);
+    return add_linear(n, d, &m);
 }
 
 nb_status onnx_op_matmul(onnx_net *n, const onnx_node *d)
 {
-    return add_linear(n, d, true, false);
+    return add_linear(n, d, &(linear){.alpha = 1, .beta = 1});
 }

@@ -150,3 +150,40 @@ def disturbed(network, seed):
             if m.bias is not None:
                 m.bias.data.copy_(0.1 * torch.randn(m.bias.shape, generator=g))
     return network.eval()
+
+
+def keras(path, rng, classes=10):
+    """A file as tf2onnx writes it from Keras: images [N, height, width, channels], a Transpose before and after each layer that
+    wants them otherwise, biases and activations in between, a flattened image of [height, width, channels], float16 weights."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    nodes, constants = [], []
+
+    def constant(v, dtype=np.float32):
+        constants.append(numpy_helper.from_array(np.asarray(v, dtype), f"k{len(constants)}"))
+        return constants[-1].name
+
+    def add(op, *inputs, **attributes):
+        nodes.append(helper.make_node(op, list(inputs), [f"v{len(nodes)}"], name=f"{op}_{len(nodes)}", **attributes))
+        return nodes[-1].output[0]
+
+    def conv(x, i, o, k=3, group=1):
+        w = add("Cast", constant(rng.normal(size=(k, k, i // group, o)) * (2 / (k * k * i // group)) ** 0.5, np.float16), to=1)
+        y = add("Conv", add("Transpose", x, perm=[0, 3, 1, 2]), add("Transpose", w, perm=[3, 2, 0, 1]), auto_pad="SAME_UPPER", group=group)
+        return add("Relu", add("Add", add("Transpose", y, perm=[0, 2, 3, 1]), constant(rng.normal(size=o) * 0.2)))
+
+    x = conv("image", 3, 8)
+    x = add("Transpose", add("MaxPool", add("Transpose", x, perm=[0, 3, 1, 2]), kernel_shape=[4, 4], strides=[4, 4]), perm=[0, 2, 3, 1])
+    x = add("Concat", x, conv(x, 8, 8, group=8), axis=3)
+    shape = add("Shape", x)
+    batch = add("Slice", shape, constant([0], np.int64), constant([1], np.int64))
+    one_by_one = add("Add", add("MatMul", x, constant(rng.normal(size=(16, 12)) * 0.3)), constant(rng.normal(size=12) * 0.2))
+    dense = add("MatMul", add("Reshape", one_by_one, add("Concat", batch, constant([-1], np.int64), axis=0)), constant(rng.normal(size=(768, 32)) * 0.04))
+    pooled = add("Squeeze", add("ReduceMean", add("ReduceMean", x, axes=[1], keepdims=1), axes=[2], keepdims=1), constant([1, 2], np.int64))
+    dense = add("Add", dense, add("Gemm", pooled, constant(rng.normal(size=(32, 16))), constant(0.1), alpha=0.5, beta=2.0, transB=1))
+    add("Softmax", add("MatMul", add("Relu", dense), constant(rng.normal(size=(32, classes)))))
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 32, 32, 3])
+    logits = helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, ["N", classes])
+    save(helper.make_model(helper.make_graph(nodes, "keras", [image], [logits], constants), opset_imports=[helper.make_opsetid("", 15)], ir_version=8), path)
+    return nodes[-1].input[0]

@@ -146,6 +146,21 @@ def onnx(name, network, x, want, mean, std, data):
         print("onnxscript is not there: PyTorch's new exporter is left out")
 
 
+def keras(x):
+    """Channels last, as TensorFlow has them; the logits are what the softmax at the end reads."""
+    import onnx as onnx_module
+    import onnxruntime
+
+    logits = networks.keras(work / "keras.onnx", np.random.default_rng(11))
+    model = onnx_module.load(work / "keras.onnx")
+    model.graph.output[0].name = logits
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    images = ((x.transpose(0, 2, 3, 1) / 255 - MEAN) / STD).astype(np.float32)
+    text = [",".join(map(str, v)) for v in (MEAN, STD)]
+    run("import", "keras.onnx", "-o", "keras", "--data", "{name: cifar10, path: cifar}", "--mean", text[0], "--std", text[1])
+    compare("keras, ONNX, channels last", "keras.safetensors", session.run(None, {"image": images})[0])
+
+
 def back(name, want, x, mean, std):
     """Our float network as ONNX: in ONNX Runtime, and imported again: the same tensors."""
     import onnxruntime
@@ -209,8 +224,9 @@ def main():
     back("mixed-fold", want, odd, [0.4], [0.3])
     uneven = networks.disturbed(networks.Uneven(), 9)
     onnx("uneven", uneven, x, logits_of(uneven, x, MEAN, STD), MEAN, STD, "{name: cifar10, path: cifar}")
+    keras(x)
     to_integers("resnet20", "resnet20.yaml", "resnet20.ckpt.safetensors")
-    for name in ("resnet20-fold", "mobilenetv2-norm", "mixed-fold", "uneven-norm"):
+    for name in ("resnet20-fold", "mobilenetv2-norm", "mixed-fold", "uneven-norm", "keras"):
         to_integers(name, f"{name}.yaml", f"{name}.safetensors")
 
 

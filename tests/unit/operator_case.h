@@ -9,6 +9,7 @@
 #include <nibble/import.h>
 #include <nibble/model.h>
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,16 +19,14 @@
 
 #ifdef NB_ONNX
 
-/* The config of a model on 2 x 8 x 8 images holds the text; its weights go into the graph of that config. */
-static inline void expect(data_fixture *f, const char *model, const char *text)
+/* The config of a model holds the text; its weights go into the graph of that config, which the caller frees. */
+static inline nb_graph *build_from(data_fixture *f, const char *path, const char *text)
 {
     nb_onnx *o;
     char *config = NULL;
     nb_config *cfg;
     nb_experiment exp;
     nb_graph *g;
-    const char *path = data_fixture_path(f, "m.onnx");
-    ref_onnx_write(f->ctx, path, 2, 8, 8, model);
     if (nb_onnx_open(f->ctx, path, &o) != NB_OK)
         fail_msg("%s", nb_ctx_error(f->ctx));
     const nb_onnx_config_options options = {.data = "{name: synth}", .init = "i", .out = "o"};
@@ -40,10 +39,34 @@ static inline void expect(data_fixture *f, const char *model, const char *text)
     if (nb_model_build(f->ctx, &exp, &info, 1, &g) != NB_OK || nb_onnx_fill(o, g) != NB_OK)
         fail_msg("%s\n%s", nb_ctx_error(f->ctx), config);
     nb_onnx_say(o);
-    nb_graph_free(g);
     nb_config_free(f->ctx, cfg);
     nb_free(f->ctx, config);
     nb_onnx_free(o);
+    return g;
+}
+
+/* The same for a model on 2 x 8 x 8 images. */
+static inline void expect(data_fixture *f, const char *model, const char *text)
+{
+    const char *path = data_fixture_path(f, "m.onnx");
+    ref_onnx_write(f->ctx, path, 2, 8, 8, model);
+    nb_graph_free(build_from(f, path, text));
+}
+
+/* Its leaf of that name holds the values, in our order. */
+static inline void expect_weights(data_fixture *f, const char *model, const char *leaf, int32_t count,
+                                  const float *want)
+{
+    const char *path = data_fixture_path(f, "m.onnx");
+    ref_onnx_write(f->ctx, path, 2, 8, 8, model);
+    nb_graph *g = build_from(f, path, "");
+    const nb_node *w = nb_graph_find(g, leaf);
+    assert_non_null(w);
+    assert_int_equal(nb_shape_count(&w->out.shape), count);
+    for (int32_t i = 0; i < count; i++)
+        if (fabsf(((const float *)w->out.data)[i] - want[i]) > 1e-6f)
+            fail_msg("%s\nvalue %d is %g, not %g", model, i, (double)((const float *)w->out.data)[i], (double)want[i]);
+    nb_graph_free(g);
 }
 
 static inline void refuse(data_fixture *f, const char *model, const char *sentence)

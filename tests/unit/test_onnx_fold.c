@@ -4,41 +4,14 @@
 
 #ifdef NB_ONNX
 
-#    include <math.h>
 #    include <stdio.h>
 
 /* The lines make w, [2, outputs]; its values in our order, one output's two weights after the other. */
 static void expect_values(data_fixture *f, const char *lines, int32_t count, const float *want)
 {
     char model[1024];
-    nb_onnx *o;
-    char *config = NULL;
-    nb_config *cfg;
-    nb_experiment exp;
-    nb_graph *g;
     snprintf(model, sizeof model, "%s\nGlobalAveragePool pool x\nFlatten rows pool\nMatMul y rows,w\noutput y", lines);
-    const char *path = data_fixture_path(f, "m.onnx");
-    ref_onnx_write(f->ctx, path, 2, 8, 8, model);
-    if (nb_onnx_open(f->ctx, path, &o) != NB_OK)
-        fail_msg("%s\n%s", nb_ctx_error(f->ctx), model);
-    const nb_onnx_config_options options = {.data = "{name: synth}", .init = "i", .out = "o"};
-    assert_int_equal(nb_onnx_config(o, &options, &config), NB_OK);
-    assert_int_equal(nb_config_parse(f->ctx, "made", config, strlen(config), NULL, 0, &cfg), NB_OK);
-    assert_int_equal(nb_experiment_bind(f->ctx, cfg, &exp), NB_OK);
-    nb_dsinfo info = *nb_onnx_info(o);
-    assert_int_equal(nb_model_build(f->ctx, &exp, &info, 1, &g), NB_OK);
-    assert_int_equal(nb_onnx_fill(o, g), NB_OK);
-    const nb_node *w = nb_graph_find(g, "y.weight");
-    w = w ? w : nb_graph_find(g, "w.weight");
-    assert_non_null(w);
-    assert_int_equal(nb_shape_count(&w->out.shape), count);
-    for (int32_t i = 0; i < count; i++)
-        if (fabsf(((const float *)w->out.data)[i] - want[i]) > 1e-6f)
-            fail_msg("%s\nvalue %d is %g, not %g", model, i, (double)((const float *)w->out.data)[i], (double)want[i]);
-    nb_graph_free(g);
-    nb_config_free(f->ctx, cfg);
-    nb_free(f->ctx, config);
-    nb_onnx_free(o);
+    expect_weights(f, model, "y.weight", count, want);
 }
 
 #    define VALUES(...)                                                                                                \

@@ -32,7 +32,8 @@ static void channels_are_joined_in_steps_of_eight(void **state)
     expect(f, "floats w 4x2x3x3\nConv a x,w\nConcat y a,a,a,a,a,a,a,a,a axis=1\noutput y", "concat: {in: [y, a]}");
     refuse(f, "floats w 4x2x3x3\nConv a x,w\nConcat y a,a axis=2\noutput y", "axis: 2: only channels");
     refuse(f, "floats w 4x2x3x3\nConv a x,w\nConcat y a,x axis=1\noutput y", "joins images of 6x6 and 8x8");
-    refuse(f, "Flatten a x\nConcat y a,a axis=1\noutput y", "that are flat");
+    refuse(f, "Flatten a x\nConcat y a,a axis=1\noutput y",
+           "axis: 1: its input stands as [N, channels*rows*columns], where no axis");
 }
 
 ONNX_TESTS(ONNX_TEST(a_constant_behind_a_layer_without_bias_is_its_bias), ONNX_TEST(sums_are_of_equal_shapes),

@@ -90,10 +90,19 @@ static void matrices_become_linear_layers(void **state)
     expect(f, "floats w 128x3\nFlatten r x\nGemm y r,w\noutput y", "linear: {name: y, out: 3, bias: no}");
     expect(f, "floats w 128x3\nfloats b 3\nFlatten r x\nMatMul m r,w\nAdd y b,m\noutput y",
            "linear: {name: m, out: 3}");
-    refuse(f, "floats w 128x3\nfloats b 3x1\nFlatten r x\nGemm y r,w,b\noutput y", "its bias has 3 values");
+    refuse(f, "floats w 128x3\nfloats b 3x1\nFlatten r x\nGemm y r,w,b\noutput y",
+           "C: must be one number, or one for each");
     refuse(f, "floats w 3x128\nGemm y x,w transB=1\noutput y", "needs rows, but its input are images");
     refuse(f, "floats w 3x64\nFlatten r x\nGemm y r,w transB=1\noutput y", "do not fit the 128 values of its input");
-    refuse(f, "floats w 3x128\nFlatten r x\nGemm y r,w transA=1\noutput y", "transA, alpha and beta");
+    refuse(f, "floats w 3x128\nFlatten r x\nGemm y r,w transA=1\noutput y", "needs rows that transA turns");
+    expect(f, "floats w 3x128\nFlatten r x\nTranspose t r\nGemm y t,w transA=1 transB=1\noutput y", "linear: {name: y");
+    expect_weights(f,
+                   "values w 1,2,3,4\nints s 2,2\nReshape m w,s\nvalues b 5\nGlobalAveragePool p x\nFlatten r p\n"
+                   "Gemm y r,m,b alpha=0.5 beta=2.0\noutput y",
+                   "y.weight", 4, (const float[]){0.5f, 1.5f, 1, 2});
+    expect_weights(f, "floats w 2x2\nvalues b 5\nGlobalAveragePool p x\nFlatten r p\nGemm y r,w,b beta=2.0\noutput y",
+                   "y.bias", 2, (const float[]){10, 10});
+    expect(f, "floats w 128x3\nfloats v 128x3\nFlatten r x\nGemm a r,w\nGemm y r,v,a\noutput y", "  - add: {in: [");
 }
 
 ONNX_TESTS(ONNX_TEST(windows_stay_as_they_are), ONNX_TEST(rows_and_columns_are_told_apart_where_they_differ),

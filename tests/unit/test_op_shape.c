@@ -18,9 +18,9 @@ static void rows_are_made_in_many_ways(void **state)
            "floats w 4x2x3x3\nfloats v 3x4\nConv c x,w\nGlobalAveragePool p c\nSqueeze q p axes=2,3\nGemm y q,v "
            "transB=1\noutput y",
            "linear");
-    refuse(f, "ints s 128\nReshape y x,s\noutput y", "only images to rows, [N, 128]");
-    refuse(f, "ints s 0,64\nReshape y x,s\noutput y", "only images to rows");
-    refuse(f, "ints s -1,-1\nReshape y x,s\noutput y", "only images to rows");
+    refuse(f, "ints s 128\nReshape y x,s\noutput y", "output 'y' cannot be logits");
+    refuse(f, "ints s 0,64\nReshape y x,s\noutput y", "shape: cuts [N, channels, rows, columns] apart");
+    refuse(f, "ints s -1,-1\nReshape y x,s\noutput y", "shape: cuts [N, channels, rows, columns] apart");
     refuse(f, "Reshape y x,x\noutput y", "must be a short vector of known integers");
     refuse(f, "ints s 0,-1\nReshape y x,s allowzero=1\noutput y", "allowzero: a size of 0");
     refuse(f, "Flatten y x axis=2\noutput y", "axis: 2: must be 1");
@@ -37,10 +37,11 @@ static void a_softmax_ends_the_network(void **state)
     expect_note(f, "floats w 3x128\nFlatten r x\nGemm y r,w transB=1\noutput y", "linear", "");
     refuse(f, "floats w 3x128\nFlatten r x\nGemm g r,w transB=1\nSoftmax s g\nRelu y s\noutput y",
            "stands behind a softmax, which must be the end");
-    refuse(f, "Softmax y x axis=3\noutput y", "axis: 3: must be 1");
-    refuse(f, "floats w 4x2x3x3\nConv c x,w\nGlobalAveragePool p c\nSoftmax y p\noutput y", "axis: -1: must be 1");
+    refuse(f, "Softmax y x axis=3\noutput y", "axis: 3: is taken over 8 of 128 values");
+    refuse(f, "floats w 4x2x3x3\nConv c x,w\nGlobalAveragePool p c\nSoftmax y p\noutput y",
+           "axis: -1: is taken over 1 of 4 values");
     expect(f, "opset 11\nfloats w 4x2x3x3\nConv c x,w\nGlobalAveragePool p c\nSoftmax y p\noutput y", "avgpool");
-    refuse(f, "floats w 4x2x3x3\nConv c x,w\nSoftmax y c axis=1\noutput y", "is taken at each of 6x6 places");
+    refuse(f, "floats w 4x2x3x3\nConv c x,w\nSoftmax y c axis=1\noutput y", "axis: 1: is taken over 4 of 144 values");
 }
 
 static void a_dropout_is_nothing_unless_it_was_exported_in_training(void **state)
