@@ -7,6 +7,7 @@
  * saved: the mask, in the last node's. */
 #include "fuse.h"
 
+#include "join.h"
 #include "layer.h"
 
 #include "kernels/sweeps/sweep.h"
@@ -53,10 +54,12 @@ static job job_of(const nb_step *s)
     return j;
 }
 
-/* All floats or all codes; a relu on codes is another thing. */
+/* All floats or all codes, nothing repeated; a relu on codes is another thing. */
 static bool join_fits(const nb_step *s)
 {
     const nb_node *first = s->node[0];
+    if (first->n_in > 1 && !nb_join_is_plain(first))
+        return false;
     bool codes = nb_layer_is_codes(&first->in[0]->out);
     for (int32_t k = 1; k < first->n_in; k++)
         if (nb_layer_is_codes(&first->in[k]->out) != codes)

@@ -10,7 +10,8 @@
  *            Sums are over codes; bias already holds -zx * sum w, and padding holds zx. Output s32 (last step only): zy = 0,
  *            and without mult and shift y = acc.
  *   add      y = clamp((((a - za) * m0 + (b - zb) * m1 + half) >> shift) + zy)
- *            One 64-bit sum, one rounding; m0, m1 >= 0.
+ *            One 64-bit sum, one rounding; m0 >= 0, m1 > -2^31: a difference has a negative m1. A side of a or b may be 1
+ *            where y's is more: it is repeated.
  *   concat   y = clamp(rescale(x - zx, mult[k], shift[k]) + zy) for every input k
  *            All inputs have the same rows and columns.
  *   maxpool  y = clamp(max x)
@@ -25,6 +26,8 @@
  *   blend    y = floor((sum w*x + 2^21) / 2^22) over the four pixels around a place: rows[i] / 2048 and columns[j] / 2048;
  *            w is the product of a row's and a column's share in 2048ths (nibble/take.h)
  *            Both keep type and zero point, and their clamp holds every code that comes in.
+ *   mul      y = clamp(rescale((a - za) * (b - zb), mult[0], shift[0]) + zy)
+ *            Sides of 1 as for add.
  *
  * mult is in [2^30, 2^31) except for add, shift in [1, 62]. Conv and pools may read a tensor as another shape of the same
  * number of values (flatten): their geom counts. A tensor is written by one step, read by later ones, and keeps its bytes
@@ -61,6 +64,7 @@ typedef enum {
     NB_STEP_AVGPOOL_INSIDE, /* padding does not count */
     NB_STEP_TAKE,
     NB_STEP_BLEND,
+    NB_STEP_MUL,
     NB_STEP_KINDS
 } nb_step_kind;
 
@@ -81,7 +85,7 @@ typedef struct {
     const void *packed;                      /* CONV: prepared weights, from nb_engine_prepare */
     const int8_t *weights;                   /* CONV: one code per byte, OHWI */
     const int32_t *bias;                     /* CONV: [oc] */
-    const int32_t *mult;     /* CONV: [oc], may be NULL for s32 output; ADD, CONCAT: [n_in]; AVGPOOL: [1] */
+    const int32_t *mult;     /* CONV: [oc], may be NULL for s32 output; ADD, CONCAT: [n_in]; AVGPOOL, MUL: [1] */
     const int32_t *shift;    /* same length; ADD: one common shift [0] */
     const int32_t *index[3]; /* TAKE, BLEND: rows, columns, and of TAKE channels, of the output's sizes */
 } nb_estep;

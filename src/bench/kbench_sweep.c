@@ -93,8 +93,14 @@ static void requantize(tensors *t)
 
 static void add_codes(tensors *t)
 {
-    const nb_iadd add = {{0, 0}, {3, 5}, {1 << 28, 1 << 29}, 30, 0, 0, 255};
-    nb_k_add_codes(t->codes, t->codes, t->more, VALUES, &add);
+    const nb_ipair add = {0, {0, 0}, {3, 5}, {1 << 28, 1 << 29}, 30, 0, 0, 255};
+    nb_k_pair_codes(t->codes, t->codes, t->more, VALUES, &add);
+}
+
+static void mul_codes(tensors *t)
+{
+    const nb_ipair mul = {1, {0, 0}, {3, 5}, {1 << 30, 0}, 38, 0, 0, 255};
+    nb_k_pair_codes(t->codes, t->codes, t->more, VALUES, &mul);
 }
 
 /* A mask is a bit per value. */
@@ -113,6 +119,7 @@ const nb_kbench_sweep nb_kbench_sweeps[] = {
     {"acc_to_real", "accumulators to floats", 4 + 4, acc_to_real},
     {"requantize", "accumulators to codes", 4 + 1, requantize},
     {"add_codes", "residual add of the engine", 1 + 1 + 1, add_codes},
+    {"mul_codes", "product of two tensors in the engine", 1 + 1 + 1, mul_codes},
     {0}};
 enum { SWEEPS = (int)(sizeof nb_kbench_sweeps / sizeof *nb_kbench_sweeps) - 1 };
 

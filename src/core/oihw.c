@@ -29,15 +29,28 @@ static bool value_by_value(const nb_node *x)
            x->op->role == NB_ROLE_AFFINE;
 }
 
+static bool joins(const nb_node *x)
+{
+    return x->op->role == NB_ROLE_JOIN || x->op->role == NB_ROLE_PRODUCT;
+}
+
+/* An input as wide as x; NULL: x has its inputs side by side. */
+static const nb_node *whole_input(const nb_node *x)
+{
+    for (int32_t k = 0; k < x->n_in; k++)
+        if (nb_channels(&x->in[k]->out) == nb_channels(&x->out))
+            return x->in[k];
+    return NULL;
+}
+
 /* Where others keep value i of x's rows: pixel by pixel, channel by channel, where an image was flattened; through
  * everything that works value by value, and joins part by part. */
 static int64_t their_column(const nb_node *x, int64_t i)
 {
-    while (x->out.shape.ndim == 2 && x->n_in > 0 && (value_by_value(x) || x->op->role == NB_ROLE_JOIN)) {
-        const bool joins = x->op->role == NB_ROLE_JOIN;
-        const int64_t width = nb_channels(&x->in[0]->out);
-        if (!joins || width == nb_channels(&x->out)) { /* all parts of a sum have one order */
-            x = x->in[0];
+    while (x->out.shape.ndim == 2 && x->n_in > 0 && (value_by_value(x) || joins(x))) {
+        const nb_node *whole = joins(x) ? whole_input(x) : x->in[0];
+        if (whole) { /* all parts of a sum have one order */
+            x = whole;
             continue;
         }
         int64_t first = 0;

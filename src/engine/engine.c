@@ -8,6 +8,7 @@
 
 #include "kernels/integer/ibytes.h"
 #include "kernels/integer/iconv.h"
+#include "kernels/integer/ipair.h"
 #include "kernels/integer/ipool.h"
 #include "kernels/integer/itake.h"
 
@@ -123,20 +124,21 @@ static void run_conv(const nb_emodel *m, void *arena, const nb_estep *s, slice p
     }
 }
 
-static void run_add(const nb_emodel *m, void *arena, const nb_estep *s, slice part)
+static void run_pair(const nb_emodel *m, void *arena, const nb_estep *s, slice part)
 {
     const nb_etensor *a = &m->tensors[s->in[0]], *b = &m->tensors[s->in[1]], *out = &m->tensors[s->out];
-    const nb_iadd p = {.x_signed = {a->type == NB_EI_S8, b->type == NB_EI_S8},
-                       .zero = {a->zero, b->zero},
-                       .mult = {s->mult[0], s->mult[1]},
-                       .shift = s->shift[0],
-                       .y_zero = out->zero,
-                       .lo = s->lo,
-                       .hi = s->hi};
-    const int64_t row = (int64_t)out->w * out->c, first = part.y0 * row;
-    nb_k_add_codes((uint8_t *)nb_engine_tensor(m, arena, s->out) + first,
-                   (uint8_t *)nb_engine_tensor(m, arena, s->in[0]) + first,
-                   (uint8_t *)nb_engine_tensor(m, arena, s->in[1]) + first, (part.y1 - part.y0) * row, &p);
+    const bool product = s->kind == NB_STEP_MUL;
+    const nb_ipair p = {.product = product,
+                        .x_signed = {a->type == NB_EI_S8, b->type == NB_EI_S8},
+                        .zero = {a->zero, b->zero},
+                        .mult = {s->mult[0], product ? 0 : s->mult[1]},
+                        .shift = s->shift[0],
+                        .y_zero = out->zero,
+                        .lo = s->lo,
+                        .hi = s->hi};
+    const uint8_t *const x[2] = {nb_engine_tensor(m, arena, s->in[0]), nb_engine_tensor(m, arena, s->in[1])};
+    const nb_isize size[2] = {{a->h, a->w, a->c}, {b->h, b->w, b->c}}, whole = {out->h, out->w, out->c};
+    nb_k_pair_rows(nb_engine_tensor(m, arena, s->out), x, size, &whole, part.y0, part.y1, &p);
 }
 
 static nb_regrid regrid_of(const nb_emodel *m, const nb_estep *s, int32_t k)
@@ -189,7 +191,8 @@ const void *nb_engine_run_part(const nb_emodel *m, void *arena, int32_t step, in
         run_conv(m, arena, s, slice_of(m, arena, s->geom.oh, part, parts));
         break;
     case NB_STEP_ADD:
-        run_add(m, arena, s, slice_of(m, arena, out->h, part, parts));
+    case NB_STEP_MUL:
+        run_pair(m, arena, s, slice_of(m, arena, out->h, part, parts));
         break;
     case NB_STEP_CONCAT:
         if (part == 0) /* and the rest: little work, done whole by the first part */

@@ -48,6 +48,7 @@ int32_t nb_estep_mults(const nb_estep *s)
         return s->n_in;
     case NB_STEP_AVGPOOL:
     case NB_STEP_AVGPOOL_INSIDE:
+    case NB_STEP_MUL:
         return 1;
     default:
         return 0;
@@ -126,8 +127,8 @@ static verdict check_order(const nb_emodel *m, int32_t step)
 
 static verdict check_wiring(const nb_emodel *m, int32_t step)
 {
-    static const int32_t min_in[NB_STEP_KINDS] = {0, 1, 2, 1, 1, 1, 1, 1, 1},
-                         max_in[NB_STEP_KINDS] = {0, 1, 2, NB_ENGINE_MAX_IN, 1, 1, 1, 1, 1};
+    static const int32_t min_in[NB_STEP_KINDS] = {0, 1, 2, 1, 1, 1, 1, 1, 1, 2},
+                         max_in[NB_STEP_KINDS] = {0, 1, 2, NB_ENGINE_MAX_IN, 1, 1, 1, 1, 1, 2};
     const nb_estep *s = &m->steps[step];
     if (!within(s->kind, 0, NB_STEP_KINDS - 1))
         return (verdict){1 + step, "kind #: must be 0..#", {s->kind, NB_STEP_KINDS - 1}};
@@ -162,20 +163,46 @@ static verdict check_types(const nb_emodel *m, int32_t step)
     return (verdict){0};
 }
 
-static verdict check_join(const nb_emodel *m, int32_t step)
+static verdict wrong_size(const nb_emodel *m, int32_t step, int32_t k)
+{
+    const nb_estep *s = &m->steps[step];
+    const nb_etensor *in = &m->tensors[s->in[k]], *out = &m->tensors[s->out];
+    return (verdict){1 + step,
+                     "input @ is #x#x#, output @ is #x#x#",
+                     {s->in[k], in->h, in->w, in->c, s->out, out->h, out->w, out->c}};
+}
+
+/* Every side of the output is that of an input; the other one's may be 1. */
+static verdict check_pair(const nb_emodel *m, int32_t step)
+{
+    const nb_estep *s = &m->steps[step];
+    const nb_etensor *out = &m->tensors[s->out];
+    const int32_t whole[3] = {out->h, out->w, out->c};
+    bool has[3] = {false, false, false};
+    for (int32_t k = 0; k < 2; k++) {
+        const nb_etensor *in = &m->tensors[s->in[k]];
+        const int32_t side[3] = {in->h, in->w, in->c};
+        for (int32_t i = 0; i < 3; i++) {
+            if (side[i] != whole[i] && side[i] != 1)
+                return wrong_size(m, step, k);
+            has[i] = has[i] || side[i] == whole[i];
+        }
+    }
+    return has[0] && has[1] && has[2] ? (verdict){0} : wrong_size(m, step, 0);
+}
+
+static verdict check_concat(const nb_emodel *m, int32_t step)
 {
     const nb_estep *s = &m->steps[step];
     const nb_etensor *out = &m->tensors[s->out];
     int64_t channels = 0;
     for (int32_t k = 0; k < s->n_in; k++) {
         const nb_etensor *in = &m->tensors[s->in[k]];
-        if (in->h != out->h || in->w != out->w || (s->kind == NB_STEP_ADD && in->c != out->c))
-            return (verdict){1 + step,
-                             "input @ is #x#x#, output @ is #x#x#",
-                             {s->in[k], in->h, in->w, in->c, s->out, out->h, out->w, out->c}};
+        if (in->h != out->h || in->w != out->w)
+            return wrong_size(m, step, k);
         channels += in->c;
     }
-    if (s->kind == NB_STEP_CONCAT && channels != out->c)
+    if (channels != out->c)
         return (verdict){1 + step, "inputs have # channels, the output #", {channels, out->c}};
     return (verdict){0};
 }
@@ -268,8 +295,10 @@ verdict nb_engine_check_shape(const nb_emodel *m, int32_t step)
         return v;
     switch (m->steps[step].kind) {
     case NB_STEP_ADD:
+    case NB_STEP_MUL:
+        return check_pair(m, step);
     case NB_STEP_CONCAT:
-        return check_join(m, step);
+        return check_concat(m, step);
     case NB_STEP_TAKE:
     case NB_STEP_BLEND:
         return check_take(m, step);
@@ -280,14 +309,17 @@ verdict nb_engine_check_shape(const nb_emodel *m, int32_t step)
 
 /* ---- values ---- */
 
-/* No 64-bit sum can overflow: a window holds at most 2^20 codes, and |(a - za) * m0 + (b - zb) * m1| < 2^40. */
+/* No 64-bit sum can overflow: a window holds at most 2^20 codes, |(a - za) * m0 + (b - zb) * m1| < 2 * 2^8 * 2^31, and
+ * |(a - za) * (b - zb) * m| < 2^16 * 2^31. */
 static verdict check_rescales(const nb_estep *s, int32_t step)
 {
-    /* The operands of an add share one shift, so the smaller multiplier may be any size. */
-    const int32_t min = s->kind == NB_STEP_ADD ? 0 : MULT_MIN;
-    for (int32_t i = 0; i < nb_estep_mults(s); i++)
+    for (int32_t i = 0; i < nb_estep_mults(s); i++) {
+        /* The operands of an add share one shift, so the smaller multiplier may be any size; the second one's sign, too.
+         */
+        const int32_t min = s->kind != NB_STEP_ADD ? MULT_MIN : i == 0 ? 0 : -INT32_MAX;
         if (s->mult[i] < min)
             return (verdict){1 + step, "mult[#]: #: must be at least #", {i, s->mult[i], min}};
+    }
     for (int32_t i = 0; i < nb_estep_shifts(s); i++)
         if (!within(s->shift[i], 1, SHIFT_MAX))
             return (verdict){1 + step, "shift[#]: #: must be 1..#", {i, s->shift[i], SHIFT_MAX}};

@@ -57,17 +57,47 @@ static void put_table(cgen *g, const nb_estep *s, int32_t i)
     nb_text_add(&g->out, "pixels[i]];\n}\n\n");
 }
 
-static void put_add(cgen *g, const nb_estep *s, int32_t i)
+/* "a[(oy * 4 + ox) * 8 + c]": the value that belongs to y's at (oy, ox, c), sides of 1 repeated. */
+static void operand(char *text, size_t len, const char *name, const nb_etensor *x)
+{
+    char at[96] = "";
+    if (x->h > 1 && x->w > 1)
+        snprintf(at, sizeof at, "(oy * %d + ox) * %d + ", x->w, x->c);
+    else if (x->h > 1 || x->w > 1)
+        snprintf(at, sizeof at, "%s * %d + ", x->h > 1 ? "oy" : "ox", x->c);
+    snprintf(text, len, "%s[%s%s]", name, at, x->c > 1 ? "c" : "0");
+}
+
+static bool same_size(const nb_etensor *a, const nb_etensor *b)
+{
+    return a->h == b->h && a->w == b->w && a->c == b->c;
+}
+
+/* A sum, or a product. */
+static void put_pair(cgen *g, const nb_estep *s, int32_t i)
 {
     const nb_etensor *a = input(g, s, 0), *b = input(g, s, 1), *out = output(g, s);
+    char left[128] = "a[i]", right[128] = "b[i]";
     cgen_printf(g, "static void net_step%d(%s *y, const %s *a, const %s *b)\n{\n", i, cgen_type(out->type),
                 cgen_type(a->type), cgen_type(b->type));
-    cgen_printf(g, "    int32_t i;\n    for (i = 0; i < %d; i++)\n        y[i] = (%s)net_close((int64_t)", values(out),
-                cgen_type(out->type));
-    put_less(g, "a[i]", a->zero);
-    cgen_printf(g, " * %d + (int64_t)", s->mult[0]);
-    put_less(g, "b[i]", b->zero);
-    cgen_printf(g, " * %d", s->mult[1]);
+    if (same_size(a, out) && same_size(b, out)) {
+        cgen_printf(g, "    int32_t i;\n    for (i = 0; i < %d; i++)\n        y[i]", values(out));
+    } else {
+        operand(left, sizeof left, "a", a);
+        operand(right, sizeof right, "b", b);
+        cgen_printf(g, "    int32_t oy, ox, c;\n    for (oy = 0; oy < %d; oy++)\n", out->h);
+        cgen_printf(g,
+                    "        for (ox = 0; ox < %d; ox++)\n            for (c = 0; c < %d; c++)\n                *y++",
+                    out->w, out->c);
+    }
+    cgen_printf(g, " = (%s)net_close((int64_t)", cgen_type(out->type));
+    put_less(g, left, a->zero);
+    if (s->kind == NB_STEP_ADD)
+        cgen_printf(g, " * %d + (int64_t)", s->mult[0]);
+    else
+        nb_text_add(&g->out, " * ");
+    put_less(g, right, b->zero);
+    cgen_printf(g, " * %d", s->mult[s->kind == NB_STEP_ADD]);
     put_close(g, s, s->shift[0]);
     nb_text_add(&g->out, "}\n\n");
 }
@@ -183,7 +213,8 @@ static void put_function(cgen *g, int32_t i)
         cgen_conv(g, i);
         break;
     case NB_STEP_ADD:
-        put_add(g, s, i);
+    case NB_STEP_MUL:
+        put_pair(g, s, i);
         break;
     case NB_STEP_CONCAT:
         put_concat(g, s, i);

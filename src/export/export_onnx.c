@@ -67,17 +67,15 @@ static nb_status put_table(onnx_writer *w, int32_t i)
 static void put_join(onnx_writer *w, int32_t i)
 {
     const nb_estep *s = &w->m->e.steps[i];
-    const nb_etensor *y = onnx_tensor(w, s->out);
-    const bool add = s->kind == NB_STEP_ADD;
+    const bool concat = s->kind == NB_STEP_CONCAT;
+    const char *op = concat ? "Concat" : s->kind == NB_STEP_MUL ? "Mul" : s->mult[1] < 0 ? "Sub" : "Add";
     const char *in[NB_ENGINE_MAX_IN];
     for (int32_t k = 0; k < s->n_in; k++) {
-        const char *from = onnx_codes(w, s->in[k], i, y->h, y->w, add ? y->c : onnx_tensor(w, s->in[k])->c);
         const char *what = onnx_name(w->o, "%s.dq.%d.%d", w->name[s->in[k]], i, k); /* x + x has two */
-        in[k] = onnx_dequantize(w, what, s->in[k], from);
+        in[k] = onnx_dequantize(w, what, s->in[k], w->name[s->in[k]]);
     }
-    const char *real =
-        onnx_add(w->o, add ? "Add" : "Concat", onnx_name(w->o, "%s.real", w->m->steps[i].name), in, s->n_in);
-    if (!add)
+    const char *real = onnx_add(w->o, op, onnx_name(w->o, "%s.real", w->m->steps[i].name), in, s->n_in);
+    if (concat)
         onnx_int(w->o, "axis", 1);
     onnx_quantize(w, i, real);
 }
@@ -179,6 +177,7 @@ static nb_status put_step(onnx_writer *w, int32_t i)
         return onnx_conv(w, i);
     case NB_STEP_ADD:
     case NB_STEP_CONCAT:
+    case NB_STEP_MUL:
         put_join(w, i);
         break;
     case NB_STEP_MAXPOOL:

@@ -150,14 +150,33 @@ static nb_status put_avgpool(writer *w, const nb_node *n)
 static void put_join(writer *w, const nb_node *n, const char *op)
 {
     const char *in[NB_MAX_IN];
-    for (int32_t k = 0; k < n->n_in; k++)
+    for (int32_t k = 0; k < n->n_in; k++) {
         in[k] = in_name(w, n, k);
+        if (n->in[k]->out.shape.ndim < n->out.shape.ndim) { /* rows beside images: as images of one pixel */
+            const int64_t dims[4] = {0, nb_channels(&n->in[k]->out), 1, 1}, four = 4;
+            const char *shape = onnx_name(w->o, "%s.pixel.%d", n->name, k);
+            const char *both[2] = {in[k], onnx_constant(w->o, shape, ONNX_INT64, &four, 1, dims, sizeof dims)};
+            in[k] = onnx_add(w->o, "Reshape", onnx_name(w->o, "%s.image.%d", n->name, k), both, 2);
+        }
+    }
     w->name[n->id] = onnx_add(w->o, op, n->name, in, n->n_in);
 }
 
 static nb_status put_add(writer *w, const nb_node *n)
 {
     put_join(w, n, "Add");
+    return NB_OK;
+}
+
+static nb_status put_sub(writer *w, const nb_node *n)
+{
+    put_join(w, n, "Sub");
+    return NB_OK;
+}
+
+static nb_status put_mul(writer *w, const nb_node *n)
+{
+    put_join(w, n, "Mul");
     return NB_OK;
 }
 
@@ -241,11 +260,21 @@ static nb_status put_node(writer *w, const nb_node *n)
         const char *op;
         nb_status (*put)(writer *w, const nb_node *n);
     } table[] = {
-        {"input", put_input},         {"conv2d", put_conv},         {"dwconv2d", put_conv},
-        {"linear", put_linear},       {"batchnorm", put_batchnorm}, {"relu", put_relu},
-        {"maxpool", put_maxpool},     {"avgpool", put_avgpool},     {"add", put_add},
-        {"concat", put_concat},       {"flatten", put_flatten},     {"dropout", put_nothing},
+        {"input", put_input},
+        {"conv2d", put_conv},
+        {"dwconv2d", put_conv},
+        {"linear", put_linear},
+        {"batchnorm", put_batchnorm},
+        {"relu", put_relu},
+        {"maxpool", put_maxpool},
+        {"avgpool", put_avgpool},
+        {"add", put_add},
+        {"concat", put_concat},
+        {"flatten", put_flatten},
+        {"dropout", put_nothing},
         {"softmax_xent", put_output},
+        {"sub", put_sub},
+        {"mul", put_mul},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].op, n->op->name) == 0)

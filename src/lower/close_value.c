@@ -159,7 +159,25 @@ static nb_status close_add(nb_lowering *lo, const nb_lval *v, const nb_lval *y, 
         double m = ldexp((double)lo->val[v->in[k]].info.scale / y->info.scale, *shift);
         mult[k] = &lo->val[v->in[k]] == large || m >= top ? top : (int32_t)llrint(m);
     }
+    mult[1] = v->minus ? -mult[1] : mult[1];
     s->kind = NB_STEP_ADD;
+    s->mult = mult;
+    s->shift = shift;
+    return NB_OK;
+}
+
+/* Any less is exact with this one: products of codes, below 2^16, become 0 by either. One that is too large, too. */
+static const double LEAST = 0x1p-32;
+
+static nb_status close_mul(nb_lowering *lo, const nb_lval *v, const nb_lval *y, nb_estep *s)
+{
+    int32_t *mult = nb_arena_alloc(lo->arena, sizeof *mult), *shift = nb_arena_alloc(lo->arena, sizeof *shift);
+    if (!mult || !shift)
+        return NB_E_NOMEM;
+    const double scale = (double)lo->val[v->in[0]].info.scale * (double)lo->val[v->in[1]].info.scale;
+    const bool fits = nb_multiplier_or_most(fmax(scale / (double)y->info.scale, LEAST), mult, shift);
+    NB_ASSERT(fits);
+    s->kind = NB_STEP_MUL;
     s->mult = mult;
     s->shift = shift;
     return NB_OK;
@@ -202,6 +220,9 @@ nb_status nb_lval_close(nb_lowering *lo, const nb_lval *v, nb_lval *y)
         break;
     case NB_LVAL_CONCAT:
         st = close_concat(lo, v, y, &s);
+        break;
+    case NB_LVAL_MUL:
+        st = close_mul(lo, v, y, &s);
         break;
     case NB_LVAL_NONE:
     case NB_LVAL_CLOSED:

@@ -11,7 +11,7 @@
 #include <string.h>
 
 const char *const nb_step_names[NB_STEP_KINDS] = {"table",   "conv",           "add",  "concat", "maxpool",
-                                                  "avgpool", "avgpool_inside", "take", "blend"};
+                                                  "avgpool", "avgpool_inside", "take", "blend",  "mul"};
 const char *const nb_index_names[3] = {"rows", "columns", "channels"};
 const char *const nb_etype_names[3] = {"u8", "s8", "s32"};
 

@@ -36,12 +36,14 @@
  *   <avgpool>.mult, .shift I32 [1], [1] (avgpool_inside as well)
  *   <take>.rows, .columns, .channels   I32 [h], [w], [c] of the output: which of the input's, -1: the zero point
  *   <blend>.rows, .columns             I32 [h], [w]: places between the input's, in 2048ths
+ *   <mul>.mult, .shift     I32 [1], [1]
  *
  * __metadata__ (every value is a string):
  *   format       "nibble-int 1"; "nibble-int 2" when a layer has levels; "nibble-int 3" when weights are offsets or channels have
  *                levels of their own, or a tensor has 1 bit; "nibble-int 4" when weights are in blocks; "nibble-int 5" when
- *                stride, pad or dilation is a list, or a mean has padding; "nibble-int 6" for take and blend, and when channels
- *                share a table or there are features: the smallest that will do
+ *                stride, pad or dilation is a list, or a mean has padding; "nibble-int 6" for take, blend and mul, for sums with a
+ *                negative multiplier or inputs that are repeated, and when channels share a table or there are features: the
+ *                smallest that will do
  *   graph        JSON, see below
  *   classes      "10"
  *   class_names  JSON list of strings; absent when unknown
@@ -54,7 +56,7 @@
  *   T = {"name", "h", "w", "c", "type": "u8"|"s8"|"s32", "bits", "scale", "zero", "offset"}
  *       real = scale * (code - zero). offset: byte in the engine's arena, a multiple of 64; tensors alive at the same time
  *       do not overlap.
- *   S = {"kind": "table"|"conv"|"add"|"concat"|"maxpool"|"avgpool"|"avgpool_inside"|"take"|"blend", "name", "in": [tensor...], "out": tensor, "lo", "hi"}
+ *   S = {"kind": "table"|"conv"|"add"|"concat"|"maxpool"|"avgpool"|"avgpool_inside"|"take"|"blend"|"mul", "name", "in": [tensor...], "out": tensor, "lo", "hi"}
  *       lo..hi: clamp of the output codes (fused relu included).
  *       conv and pools: "geom": {"h", "w", "c", "oh", "ow", "oc", "kh", "kw", "stride", "pad", "dilation", "groups"};
  *       stride and dilation are numbers, or [rows, columns] where these differ, pad is a number or [top, left, bottom, right]
@@ -183,14 +185,15 @@ static int version_of(const nb_intmodel *m)
 {
     int version = NB_INTFILE_PLAIN;
     for (int32_t i = 0; i < m->e.n_steps; i++) {
-        const int weights = nb_intfile_version(&m->steps[i]), window = nb_intfile_of_step(&m->e.steps[i]);
-        version = weights > version ? weights : version;
-        version = window > version ? window : version;
+        const nb_estep *s = &m->e.steps[i];
+        const int asks[] = {nb_intfile_version(&m->steps[i]), nb_intfile_of_step(s), nb_intfile_of_sum(&m->e, s)};
+        for (int32_t k = 0; k < 3; k++)
+            version = asks[k] > version ? asks[k] : version;
     }
     for (int32_t i = 0; i < m->e.n_tensors; i++)
         if (m->tensors[i].bits == 1 && version < NB_INTFILE_GRIDS)
             version = NB_INTFILE_GRIDS;
-    return m->features ? NB_INTFILE_FEATURES : version;
+    return m->features ? NB_INTFILE_STEPS : version;
 }
 
 static nb_status set_metadata(nb_ctx *ctx, nb_st_writer *w, const nb_intmodel *m)

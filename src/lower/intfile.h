@@ -15,9 +15,8 @@ enum {
     NB_INTFILE_GRIDS = 3,
     NB_INTFILE_BLOCKS = 4,
     NB_INTFILE_WINDOWS = 5,
-    NB_INTFILE_MOVES = 6,
-    NB_INTFILE_FEATURES = 6,
-    NB_INTFILE_VERSION = 6
+    NB_INTFILE_STEPS = 6, /* and features */
+    NB_INTFILE_VERSION = NB_INTFILE_STEPS
 };
 
 /* A step's weights as a stream of indices. */
@@ -45,16 +44,27 @@ static inline int nb_intfile_version(const nb_sinfo *info)
 }
 
 /* The version that a step asks for, its weights aside: 5 where rows and columns of a window differ, and for means that reach
- * over the edge, 6 for a table that channels share. */
+ * over the edge; 6 for kinds that came with it, and for a table that channels share. */
 static inline int nb_intfile_of_step(const nb_estep *s)
 {
     const nb_geom *g = &s->geom;
-    if (s->kind == NB_STEP_TAKE || s->kind == NB_STEP_BLEND)
-        return NB_INTFILE_MOVES;
+    if (s->kind == NB_STEP_TAKE || s->kind == NB_STEP_BLEND || s->kind == NB_STEP_MUL)
+        return NB_INTFILE_STEPS;
     const bool mean = s->kind == NB_STEP_AVGPOOL_INSIDE || (s->kind == NB_STEP_AVGPOOL && !nb_geom_inside(g));
     const bool even = g->stride.h == g->stride.w && g->dilation.h == g->dilation.w && g->pad.top == g->pad.left &&
                       g->pad.top == g->pad.bottom && g->pad.top == g->pad.right;
-    return s->one_table ? NB_INTFILE_FEATURES : mean || !even ? NB_INTFILE_WINDOWS : NB_INTFILE_PLAIN;
+    return s->one_table ? NB_INTFILE_STEPS : mean || !even ? NB_INTFILE_WINDOWS : NB_INTFILE_PLAIN;
+}
+
+/* The version that a sum asks for: a difference, or one that repeats an input. */
+static inline int nb_intfile_of_sum(const nb_emodel *m, const nb_estep *s)
+{
+    bool later = s->kind == NB_STEP_ADD && s->mult && s->mult[1] < 0;
+    for (int32_t k = 0; s->kind == NB_STEP_ADD && k < s->n_in; k++) {
+        const nb_etensor *x = &m->tensors[s->in[k]], *y = &m->tensors[s->out];
+        later = later || x->h != y->h || x->w != y->w || x->c != y->c;
+    }
+    return later ? NB_INTFILE_STEPS : NB_INTFILE_PLAIN;
 }
 
 static inline bool nb_step_has_geom(int32_t kind)

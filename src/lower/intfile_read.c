@@ -382,7 +382,7 @@ static nb_status get_arrays(reader *r, filed_step *s)
     const nb_st_tensor *t;
     if (s->e.kind == NB_STEP_TABLE) {
         t = find(r, name, "table");
-        s->e.one_table = r->version >= NB_INTFILE_FEATURES && out->c > 1 && t && t->ndim == 2 && t->shape[0] == 1;
+        s->e.one_table = r->version >= NB_INTFILE_STEPS && out->c > 1 && t && t->ndim == 2 && t->shape[0] == 1;
         NB_TRY(get_array(r, name, &(wanted){"table", NB_ST_U8, 2, {nb_estep_tables(&s->e, out), 256}}, &t));
         s->e.table = t->data;
         needs(r, nb_intfile_of_step(&s->e));
@@ -397,6 +397,11 @@ static nb_status get_arrays(reader *r, filed_step *s)
         NB_TRY(get_i32(r, name, "mult", nb_estep_mults(&s->e), &s->e.mult));
         NB_TRY(get_i32(r, name, "shift", nb_estep_shifts(&s->e), &s->e.shift));
     }
+    const int asks = nb_intfile_of_sum(r->model, &s->e);
+    if (asks > r->version)
+        return bad(r, "step \"%s\": a difference or a repeated input: only format \"%s%d\" has it", name,
+                   NB_INTFILE_FAMILY, asks);
+    needs(r, asks);
     return NB_OK;
 }
 
@@ -441,10 +446,10 @@ static nb_status read_graph(reader *r, const cJSON *graph)
         return bad(r, "graph: \"steps\" must be a list");
     int32_t index = 0;
     cJSON_ArrayForEach(item, steps) NB_TRY(read_step(r, item, index++));
-    if (nb_st_meta(r->st, "features") && r->version < NB_INTFILE_FEATURES)
-        return bad(r, "__metadata__ features: only format \"%s%d\" has it", NB_INTFILE_FAMILY, NB_INTFILE_FEATURES);
+    if (nb_st_meta(r->st, "features") && r->version < NB_INTFILE_STEPS)
+        return bad(r, "__metadata__ features: only format \"%s%d\" has it", NB_INTFILE_FAMILY, NB_INTFILE_STEPS);
     if (nb_st_meta(r->st, "features"))
-        needs(r, NB_INTFILE_FEATURES);
+        needs(r, NB_INTFILE_STEPS);
     if (r->version != r->needed)
         return bad(r, "format \"%s%d\" is for %s: there are none", NB_INTFILE_FAMILY, r->version,
                    r->version == NB_INTFILE_LEVELS ? "layers with levels"
@@ -452,7 +457,7 @@ static nb_status read_graph(reader *r, const cJSON *graph)
                        ? "layers with offsets or levels of each channel, or tensors of 1 bit"
                    : r->version == NB_INTFILE_BLOCKS  ? "layers with blocks"
                    : r->version == NB_INTFILE_WINDOWS ? "oblong windows and means with padding"
-                                                      : "steps that move codes, features, channels that share a table");
+                                                      : "features, and steps that no older one has");
     if (r->used != nb_st_count(r->st))
         return bad(r, "%d tensors belong to no step", nb_st_count(r->st) - r->used);
     return NB_OK;

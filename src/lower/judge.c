@@ -65,19 +65,38 @@ static exact mac_value(const nb_judge *j, const nb_verdict *d, const nb_lval *v,
     return e;
 }
 
-static exact add_value(const nb_judge *j, const nb_verdict *d, const nb_lval *v)
+/* Of the value that input k of a sum or product has for y's value at `at`; sides of 1 are repeated. */
+static double code_at(const nb_judge *j, const nb_verdict *d, const nb_lval *v, const nb_etensor *y, int32_t k)
+{
+    const nb_lval *x = &j->val[v->in[k]];
+    const int64_t c = d->at % y->c, col = d->at / y->c % y->w, row = d->at / y->c / y->w;
+    const int64_t at = ((x->t.h > 1 ? row : 0) * x->t.w + (x->t.w > 1 ? col : 0)) * x->t.c + (x->t.c > 1 ? c : 0);
+    return (double)d->in[k][at] - x->t.zero;
+}
+
+static exact add_value(const nb_judge *j, const nb_verdict *d, const nb_lval *v, const nb_etensor *y)
 {
     exact e = {0};
     double codes = 0, scale = 0;
     for (int32_t k = 0; k < v->n_in; k++) {
         const nb_lval *x = &j->val[v->in[k]];
-        const double code = (double)d->in[k][d->at] - x->t.zero, unit = (double)x->info.scale;
-        e.real += unit * code;
+        const double code = code_at(j, d, v, y, k), unit = (double)x->info.scale;
+        e.real += k && v->minus ? -unit * code : unit * code;
         e.graph += 2 * NB_FLOAT_ROUNDING * fabs(unit * code);
         codes += fabs(code);
         scale = fmax(scale, unit);
     }
     e.engine = MULTIPLIER * scale * codes; /* both multipliers have the larger one's shift */
+    return e;
+}
+
+static exact mul_value(const nb_judge *j, const nb_verdict *d, const nb_lval *v, const nb_etensor *y)
+{
+    exact e = {.real = 1};
+    for (int32_t k = 0; k < 2; k++)
+        e.real *= (double)j->val[v->in[k]].info.scale * code_at(j, d, v, y, k);
+    e.graph = 3 * NB_FLOAT_ROUNDING * fabs(e.real); /* of either value, and of the product */
+    e.engine = MULTIPLIER * fabs(e.real);
     return e;
 }
 
@@ -93,11 +112,15 @@ static exact concat_value(const nb_judge *j, const nb_verdict *d, const nb_lval 
     return e;
 }
 
-/* The open value that step i closes; NULL when the step only moves codes or looks them up. */
+/* What steps close; those that only move codes or look them up: nothing. */
+static const nb_lval_kind kinds[NB_STEP_KINDS] = {[NB_STEP_CONV] = NB_LVAL_MAC,
+                                                  [NB_STEP_ADD] = NB_LVAL_ADD,
+                                                  [NB_STEP_CONCAT] = NB_LVAL_CONCAT,
+                                                  [NB_STEP_MUL] = NB_LVAL_MUL};
+
+/* The open value that step i closes; NULL when it closes none. */
 static const nb_lval *opened(const nb_judge *j, int32_t i)
 {
-    static const nb_lval_kind kinds[NB_STEP_KINDS] = {
-        [NB_STEP_CONV] = NB_LVAL_MAC, [NB_STEP_ADD] = NB_LVAL_ADD, [NB_STEP_CONCAT] = NB_LVAL_CONCAT};
     const nb_estep *s = &j->m->e.steps[i];
     const nb_node *n = j->node[s->out];
     const bool logits = j->m->e.tensors[s->out].type == NB_EI_S32;
@@ -110,7 +133,7 @@ bool nb_judge_fits(const nb_judge *j, int32_t i)
     const nb_estep *s = &j->m->e.steps[i];
     const nb_lval *v = opened(j, i);
     if (!v)
-        return s->kind != NB_STEP_CONV && s->kind != NB_STEP_ADD && s->kind != NB_STEP_CONCAT;
+        return kinds[s->kind] == NB_LVAL_NONE;
     if (v->n_in != s->n_in || (s->kind == NB_STEP_CONV && s->geom.oc != v->geom.oc))
         return false;
     for (int32_t k = 0; k < s->n_in; k++) {
@@ -131,7 +154,8 @@ bool nb_judge_is_rounding(const nb_judge *j, const nb_verdict *d)
     if (!v)
         return false;
     const exact e = v->kind == NB_LVAL_MAC   ? mac_value(j, d, v, unit)
-                    : v->kind == NB_LVAL_ADD ? add_value(j, d, v)
+                    : v->kind == NB_LVAL_ADD ? add_value(j, d, v, y)
+                    : v->kind == NB_LVAL_MUL ? mul_value(j, d, v, y)
                                              : concat_value(j, d, v, y->c);
     const bool logits = y->type == NB_EI_S32;
     const double lo = logits ? INT32_MIN : closed->lo, hi = logits ? INT32_MAX : closed->hi;

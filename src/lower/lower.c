@@ -198,6 +198,18 @@ nb_status nb_lower_add(nb_lowering *lo, const nb_node *n)
     return open_join(lo, n, NB_LVAL_ADD);
 }
 
+nb_status nb_lower_sub(nb_lowering *lo, const nb_node *n)
+{
+    NB_TRY(open_join(lo, n, NB_LVAL_ADD));
+    lo->val[n->id].minus = true;
+    return NB_OK;
+}
+
+nb_status nb_lower_mul(nb_lowering *lo, const nb_node *n)
+{
+    return open_join(lo, n, NB_LVAL_MUL);
+}
+
 nb_status nb_lower_concat(nb_lowering *lo, const nb_node *n)
 {
     return open_join(lo, n, NB_LVAL_CONCAT);

@@ -7,7 +7,15 @@
 #include "base/arena.h"
 #include "lower/intbuild.h"
 
-typedef enum { NB_LVAL_NONE, NB_LVAL_CLOSED, NB_LVAL_INPUT, NB_LVAL_MAC, NB_LVAL_ADD, NB_LVAL_CONCAT } nb_lval_kind;
+typedef enum {
+    NB_LVAL_NONE,
+    NB_LVAL_CLOSED,
+    NB_LVAL_INPUT,
+    NB_LVAL_MAC,
+    NB_LVAL_ADD,
+    NB_LVAL_CONCAT,
+    NB_LVAL_MUL
+} nb_lval_kind;
 
 /* A node's value while lowering: an integer tensor (CLOSED), or one that is still open. */
 typedef struct {
@@ -22,8 +30,9 @@ typedef struct {
     bool viewed;
     /* INPUT */
     const float *real; /* [c][256] */
-    /* MAC, ADD, CONCAT: integer tensors it reads, as node ids */
+    /* MAC, ADD, CONCAT, MUL: integer tensors it reads, as node ids */
     int32_t n_in, in[NB_MAX_IN];
+    bool minus; /* ADD: a difference */
     /* MAC: real = scale[c] * sum w (x - zero) + bias[c] */
     nb_geom geom;
     int8_t *weights;

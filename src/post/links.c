@@ -52,6 +52,8 @@ static const char *why_not(const nb_graph *g, const nb_node *n)
         return "whose cap is one for all channels; a relu without `cap` could be crossed";
     case NB_ROLE_JOIN:
         return "which joins values";
+    case NB_ROLE_PRODUCT:
+        return "which multiplies values";
     case NB_ROLE_INPUT:
         return "the images";
     default:

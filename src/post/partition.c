@@ -98,7 +98,7 @@ static void cut(cutting *c)
         const nb_node *n = g->node[i];
         if (n->op->role == NB_ROLE_MAC)
             c->mac[c->n_macs++] = n;
-        joins = joins || n->op->role == NB_ROLE_JOIN;
+        joins = joins || n->op->role == NB_ROLE_JOIN || n->op->role == NB_ROLE_PRODUCT;
         if (!is_value(n))
             continue;
         const int32_t read = last_reader(g, n, &inside);

@@ -37,10 +37,18 @@ void nb_clip_moments(double low, double high, double *mean, double *deviation)
     *deviation = sqrt(fmax(second - first * first, 0));
 }
 
-/* An add has the channels of each input, a concat those of all, one after the other. */
+/* A concat has the channels of all inputs, one after the other. */
+static bool is_concat(const nb_node *n)
+{
+    int64_t channels = 0;
+    for (int32_t k = 0; k < n->n_in; k++)
+        channels += nb_channels(&n->in[k]->out);
+    return channels == nb_channels(&n->out);
+}
+
 static bool join_moments(const nb_node *n, int32_t c, double *mean, double *deviation)
 {
-    const bool add = nb_channels(&n->out) == nb_channels(&n->in[0]->out);
+    const bool add = !is_concat(n);
     double sum = 0, var = 0;
     for (int32_t k = 0; k < n->n_in; k++) {
         double m, s;
@@ -50,9 +58,9 @@ static bool join_moments(const nb_node *n, int32_t c, double *mean, double *devi
         c -= add ? 0 : channels;
         if (!add)
             continue;
-        if (!nb_value_moments(n->in[k], c, &m, &s))
+        if (!nb_value_moments(n->in[k], c % channels, &m, &s))
             return false;
-        sum += m;
+        sum += k && n->op->flags & NB_OP_SUBTRACTS ? -m : m;
         var += s * s;
     }
     *mean = sum;

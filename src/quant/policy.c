@@ -3,7 +3,7 @@
  * A value is open while it is an exact function of an accumulator: conv -> batchnorm -> relu stays open and gets ONE
  * fake-quant node at its end, after the fused activation (white paper 2.3.1). Rules:
  *   - the input, and every open value that something other than the next link of its chain reads, is closed;
- *   - what joins (add, concat), pools and MACs read is codes; pools keep their input's grid;
+ *   - what joins (add, sub, concat), products, pools and MACs read is codes; pools keep their input's grid;
  *   - the network's output stays open (int32 logits) unless output_bits is set;
  *   - every MAC's weight gets a node of its own;
  *   - TRAIN_ONLY layers (dropout) are taken out;
@@ -35,8 +35,8 @@ static bool continues(const nb_node *n, const nb_node *r)
 static bool must_close(const nb_quant_rules *rules, const nb_node *n)
 {
     static const bool opens[] = {
-        [NB_ROLE_INPUT] = true, [NB_ROLE_MAC] = true,   [NB_ROLE_AFFINE] = true,    [NB_ROLE_CLAMP] = true,
-        [NB_ROLE_JOIN] = true,  [NB_ROLE_LOSS] = false, [NB_ROLE_QUANTIZER] = false};
+        [NB_ROLE_INPUT] = true, [NB_ROLE_MAC] = true,   [NB_ROLE_AFFINE] = true,     [NB_ROLE_CLAMP] = true,
+        [NB_ROLE_JOIN] = true,  [NB_ROLE_LOSS] = false, [NB_ROLE_QUANTIZER] = false, [NB_ROLE_PRODUCT] = true};
     if (!opens[n->op->role] || is_closed(n))
         return false;
     const nb_node *r = nb_node_only_reader(rules->g, n);

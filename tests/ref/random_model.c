@@ -8,7 +8,7 @@
 
 #include "base/rng.h"
 
-enum { MAX = 40 };
+enum { MAX = 48 };
 
 typedef struct {
     ref_model *m;
@@ -240,6 +240,17 @@ static int32_t add_pool(maker *k, int32_t in)
     return out;
 }
 
+static void give_sum(maker *k, nb_estep *s, bool minus)
+{
+    int32_t *mult = take(2 * sizeof *mult), *shift = take(sizeof *shift);
+    mult[0] = pick(k, 0, 9) ? (int32_t)(nb_rng_u32(&k->r) >> pick(k, 1, 6)) : pick(k, 0, 1) ? INT32_MAX : 0;
+    mult[1] = pick(k, 0, 9) ? (int32_t)(nb_rng_u32(&k->r) >> pick(k, 1, 6)) : pick(k, 0, 1) ? INT32_MAX : 0;
+    mult[1] = minus ? -mult[1] : mult[1];
+    shift[0] = pick(k, 0, 9) ? pick(k, 29, 32) : pick(k, 1, 62);
+    s->mult = mult;
+    s->shift = shift;
+}
+
 static int32_t add_residual(maker *k, int32_t in)
 {
     const int32_t mid = add_conv(k, in, 1);
@@ -249,12 +260,42 @@ static int32_t add_residual(maker *k, int32_t in)
     s->n_in = 2;
     s->in[0] = pick(k, 0, 1) ? in : mid;
     s->in[1] = s->in[0] == in ? mid : in;
-    int32_t *mult = take(2 * sizeof *mult), *shift = take(sizeof *shift);
-    mult[0] = pick(k, 0, 9) ? (int32_t)(nb_rng_u32(&k->r) >> pick(k, 1, 6)) : pick(k, 0, 1) ? INT32_MAX : 0;
-    mult[1] = pick(k, 0, 9) ? (int32_t)(nb_rng_u32(&k->r) >> pick(k, 1, 6)) : pick(k, 0, 1) ? INT32_MAX : 0;
-    shift[0] = pick(k, 0, 9) ? pick(k, 29, 32) : pick(k, 1, 62);
-    s->mult = mult;
-    s->shift = shift;
+    give_sum(k, s, pick(k, 0, 4) == 0);
+    return out;
+}
+
+/* The image times, plus or less a value per channel, per pixel, or one for all: what a pool of it has. */
+static int32_t add_gate(maker *k, int32_t in)
+{
+    const nb_etensor x = k->m->tensors[in];
+    const bool product = pick(k, 0, 2) > 0, vector = pick(k, 0, 2) > 0, deep = pick(k, 0, 2) > 0;
+    const nb_hw side = {vector ? 1 : x.h, vector ? 1 : x.w};
+    const nb_geom g = {.h = x.h,
+                       .w = x.w,
+                       .c = x.c,
+                       .oh = side.h,
+                       .ow = side.w,
+                       .oc = deep ? x.c : 1,
+                       .kh = x.h - side.h + 1,
+                       .kw = x.w - side.w + 1,
+                       .stride = {1, 1},
+                       .dilation = {1, 1},
+                       .groups = deep ? x.c : 1};
+    const int32_t gate = new_tensor(k, side.h, side.w, g.oc, any_type(k));
+    nb_estep *s = new_step(k, NB_STEP_CONV, gate);
+    s->n_in = 1;
+    s->in[0] = in;
+    s->geom = g;
+    give_weights(k, s);
+    const int32_t out = new_tensor(k, x.h, x.w, x.c, any_type(k));
+    s = new_step(k, product ? NB_STEP_MUL : NB_STEP_ADD, out);
+    s->n_in = 2;
+    s->in[0] = pick(k, 0, 1) ? in : gate;
+    s->in[1] = s->in[0] == in ? gate : in;
+    if (product)
+        give_rescales(k, s, 1, -8);
+    else
+        give_sum(k, s, true);
     return out;
 }
 
@@ -381,7 +422,7 @@ ref_model *ref_model_random(uint64_t seed)
     int32_t x = add_table(&k);
     const int32_t n = pick(&k, 1, 10);
     for (int32_t i = 0; i < n; i++) {
-        switch (pick(&k, 0, 5)) {
+        switch (pick(&k, 0, 6)) {
         case 0:
             x = add_pool(&k, x);
             break;
@@ -390,6 +431,9 @@ ref_model *ref_model_random(uint64_t seed)
             break;
         case 2:
             x = add_concat(&k, x);
+            break;
+        case 3:
+            x = add_gate(&k, x);
             break;
         default:
             x = add_conv(&k, x, 0);
@@ -440,7 +484,7 @@ ref_step_bytes ref_model_step_bytes(const nb_emodel *m, const nb_estep *s)
         b.bias = sane ? g->oc * (int64_t)sizeof(int32_t) : -1;
         b.mult = b.shift = raw ? 0 : b.bias;
     } else if (s->kind == NB_STEP_ADD || s->kind == NB_STEP_CONCAT || s->kind == NB_STEP_AVGPOOL ||
-               s->kind == NB_STEP_AVGPOOL_INSIDE) {
+               s->kind == NB_STEP_AVGPOOL_INSIDE || s->kind == NB_STEP_MUL) {
         const int32_t n = s->kind == NB_STEP_ADD || s->kind == NB_STEP_CONCAT ? s->n_in : 1;
         b.mult = n > 0 && n <= NB_ENGINE_MAX_IN ? n * (int64_t)sizeof(int32_t) : -1;
         b.shift = s->kind == NB_STEP_ADD ? (int64_t)sizeof(int32_t) : b.mult;

@@ -148,6 +148,23 @@ static void join(writer *w)
     maybe_norm(w, 6);
 }
 
+/* A value and what is repeated over it: one for each channel, from a pool, or one for each pixel. */
+static void gated(writer *w)
+{
+    static const char *const ops[] = {"mul", "mul", "add", "sub"};
+    const int32_t id = w->layer++;
+    const bool vector = pick(w, 0, 2) > 0, first = pick(w, 0, 1);
+    put(w, "  - conv2d: {name: g%d, out: %d, kernel: 1}\n", id, w->c);
+    if (vector)
+        put(w, "  - avgpool: {global: yes}\n");
+    put(w, "  - conv2d: {out: %d, kernel: 1}\n", vector && pick(w, 0, 3) ? w->c : 1);
+    if (pick(w, 0, 1))
+        put(w, "  - relu\n");
+    put(w, pick(w, 0, 1) ? "  - batchnorm: {name: g%dn}\n" : "  - dwconv2d: {name: g%dn, kernel: 1}\n", id);
+    put(w, "  - %s: {in: [g%d%s, g%d%s]}\n", ops[pick(w, 0, 3)], id, first ? "n" : "", id, first ? "" : "n");
+    maybe_norm_and_relu(w);
+}
+
 /* Blocks in a row: a value that a convolution and an add read, over several adds. */
 static void residual(writer *w)
 {
@@ -327,7 +344,8 @@ static void write_network(writer *w, int32_t n_kinds, bool levels)
     for (int32_t i = 0, n = pick(w, 1, 5); i < n; i++) {
         static void (*const kinds[])(writer *) = {conv, depthwise, pool, join, residual, crossed};
         const int32_t kind = pick(w, 0, n_kinds - 1);
-        (kind == 0 && pick(w, 0, 1) ? oblong : kinds[kind])(w);
+        const bool other = pick(w, 0, 1);
+        (kind == 0 && other ? oblong : kind == 3 && other ? gated : kinds[kind])(w);
         if (pick(w, 0, 2) == 0)
             moved(w);
     }

@@ -1,4 +1,4 @@
-/* random_network.h - random networks from a seed: odd sizes, residual adds, concats, depthwise and grouped
+/* random_network.h - random networks from a seed: odd sizes, residual adds, concats, gates, depthwise and grouped
  * convolutions, both pools, dilation, rows that are joined, batch norms in every place that is legal, with gamma < 0,
  * ~0 and 0, 2..8 bits. */
 #ifndef NB_REF_RANDOM_NETWORK_H

@@ -91,14 +91,24 @@ static void run_pool(const frame *f)
             }
 }
 
-static void run_add(const frame *f, const int64_t *b)
+/* What input k has for the output's value (row, col, c), without its zero point; sides of 1 are repeated. */
+static int64_t real_at(const frame *f, int64_t *const *value, int32_t k, int64_t row, int64_t col, int64_t c)
 {
-    const int64_t n = (int64_t)f->out->h * f->out->w * f->out->c, za = f->in->zero,
-                  zb = f->m->tensors[f->s->in[1]].zero;
-    for (int64_t i = 0; i < n; i++) {
-        const int64_t sum = (f->x[i] - za) * f->s->mult[0] + (b[i] - zb) * f->s->mult[1];
-        f->y[i] = clamp(round_shift(sum, f->s->shift[0]) + f->out->zero, f->s);
-    }
+    const nb_etensor *x = &f->m->tensors[f->s->in[k]];
+    return value[f->s->in[k]][(row % x->h * x->w + col % x->w) * x->c + c % x->c] - x->zero;
+}
+
+static void run_pair(const frame *f, int64_t *const *value)
+{
+    int64_t *y = f->y;
+    for (int64_t row = 0; row < f->out->h; row++)
+        for (int64_t col = 0; col < f->out->w; col++)
+            for (int64_t c = 0; c < f->out->c; c++) {
+                const int64_t a = real_at(f, value, 0, row, col, c), b = real_at(f, value, 1, row, col, c);
+                const int64_t wide =
+                    f->s->kind == NB_STEP_MUL ? a * b * f->s->mult[0] : a * f->s->mult[0] + b * f->s->mult[1];
+                *y++ = clamp(round_shift(wide, f->s->shift[0]) + f->out->zero, f->s);
+            }
 }
 
 static void run_concat(const frame *f, int64_t *const *value)
@@ -180,8 +190,8 @@ ref_values ref_engine_run(const nb_emodel *m, const uint8_t *pixels)
             run_table(&f, pixels);
         else if (s->kind == NB_STEP_CONV)
             run_conv(&f);
-        else if (s->kind == NB_STEP_ADD)
-            run_add(&f, v.value[s->in[1]]);
+        else if (s->kind == NB_STEP_ADD || s->kind == NB_STEP_MUL)
+            run_pair(&f, v.value);
         else if (s->kind == NB_STEP_CONCAT)
             run_concat(&f, v.value);
         else if (s->kind == NB_STEP_TAKE)

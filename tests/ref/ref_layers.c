@@ -240,6 +240,36 @@ static void ref_upsample(double *y, const nb_node *n, const double *const *in)
                 }
 }
 
+/* Of input k, for y's value i; a size of 1 is repeated. Rows are images of one pixel. */
+static double repeated(const nb_node *n, const double *const *in, int32_t k, int64_t i)
+{
+    int32_t y[4] = {0, 1, 1, 0}, x[4] = {0, 1, 1, 0};
+    int64_t at = 0, stride = 1;
+    for (int32_t side = 0; side < 2; side++) {
+        const nb_shape *s = side ? &n->in[k]->out.shape : &n->out.shape;
+        int32_t *d = side ? x : y;
+        d[0] = s->d[0];
+        d[3] = s->d[s->ndim - 1];
+        if (s->ndim == 4)
+            memcpy(d, s->d, sizeof x);
+    }
+    for (int32_t axis = 3; axis >= 0; axis--) {
+        at += i % y[axis] % x[axis] * stride;
+        stride *= x[axis];
+        i /= y[axis];
+    }
+    return in[k][at];
+}
+
+static void ref_pair(double *y, const nb_node *n, const double *const *in)
+{
+    const char kind = n->op->name[0];
+    for (int64_t i = 0; i < nb_count(&n->out); i++) {
+        const double a = repeated(n, in, 0, i), b = repeated(n, in, 1, i);
+        y[i] = kind == 'a' ? a + b : kind == 's' ? a - b : a * b;
+    }
+}
+
 static void ref_concat(double *y, const nb_node *n, const double *const *in)
 {
     for (int64_t row = 0; row < nb_rows(&n->out); row++)
@@ -286,9 +316,8 @@ bool ref_layer_forward(double *y, const nb_node *n, const nb_run *r, const doubl
                  strcmp(op, "maxpool") == 0                               ? MAX
                  : ref_attr(n, "count_pad", 1) && !ref_attr(n, "ceil", 0) ? MEAN
                                                                           : MEAN_INSIDE);
-    else if (strcmp(op, "add") == 0)
-        for (int64_t i = 0; i < count; i++)
-            y[i] = in[0][i] + in[1][i];
+    else if (strcmp(op, "add") == 0 || strcmp(op, "sub") == 0 || strcmp(op, "mul") == 0)
+        ref_pair(y, n, in);
     else if (strcmp(op, "concat") == 0)
         ref_concat(y, n, in);
     else if (strcmp(op, "slice") == 0 || strcmp(op, "shuffle") == 0 || strcmp(op, "pad") == 0)

@@ -95,6 +95,15 @@ static void expect_fault(const char *what, const sample *m, int32_t where)
         fail_msg("%s: check says %d, not %d", what, (int)got, (int)want);
 }
 
+/* The second input of the sum is a pool of the first. */
+static void as_gate(sample *m, int32_t h, int32_t w, int32_t c)
+{
+    m->t[B].h = h;
+    m->t[B].w = w;
+    m->t[B].c = c;
+    m->s[B].geom = square(4, 2, h, c, 4 / h, 4 / h, 0);
+}
+
 #define HURT(where, what)                                                                                              \
     do {                                                                                                               \
         make_sample(m);                                                                                                \
@@ -150,7 +159,11 @@ static void missing_arrays_and_bad_numbers_are_named(void **state)
     HURT(G, m->mult[2] = -1);
     HURT(B, m->shift[1] = 0);
     HURT(B, m->shift[0] = 63);
-    HURT(C, m->add_mult[1] = -1);
+    HURT(C, m->add_mult[0] = -1);
+    HURT(FINE, m->add_mult[1] = -INT32_MAX); /* a difference */
+    HURT(C, m->add_mult[1] = INT32_MIN);
+    HURT(C, m->s[C].kind = NB_STEP_MUL; m->add_mult[0] = (1 << 30) - 1);
+    HURT(C, m->s[C].kind = NB_STEP_MUL; m->add_mult[0] = 1 << 30; m->add_shift[0] = 63);
     HURT(C, m->add_shift[0] = 0);
     HURT(C, m->add_shift[0] = 63);
     HURT(B, m->bias[1] = INT32_MAX);
@@ -230,6 +243,14 @@ static void tensors_of_wrong_shape_type_or_place_are_named(void **state)
     HURT(E, m->t[E].zero = 1);
     HURT(FINE, m->t[F].zero = 1); /* an average may change it */
     HURT(C, m->t[C].h = 3);
+    HURT(FINE, m->s[C].kind = NB_STEP_MUL; m->add_mult[0] = 1 << 30);
+    HURT(C, m->s[C].kind = NB_STEP_MUL; m->add_mult[0] = 1 << 30; m->s[C].n_in = 1);
+    HURT(C, m->s[C].kind = NB_STEP_MUL; m->add_mult[0] = 1 << 30; m->t[C].h = 2); /* of two that have 4 */
+    HURT(FINE, as_gate(m, 1, 1, 2));
+    HURT(FINE, as_gate(m, 4, 4, 1));
+    HURT(FINE, as_gate(m, 1, 1, 1));
+    HURT(C, as_gate(m, 2, 2, 2));
+    HURT(C, as_gate(m, 1, 1, 1); m->s[C].in[0] = B); /* y's sides are no input's */
     HURT(C, m->t[C].h = 2; m->t[C].w = 8);
     HURT(D, m->t[D].c = 3);
     HURT(D, m->s[D].kind = NB_STEP_ADD);

@@ -113,7 +113,8 @@ static const struct {
 } edits[] = {
     {"nibble-int 1", "nibble-int 99", "written by a newer Nibble (format \"nibble-int 99\""},
     {"nibble-int 1", "nibble-int 6",
-     "format \"nibble-int 6\" is for steps that move codes, features, channels that share a table: there are none"},
+     "format \"nibble-int 6\" is for features, and steps that no older one has: there are none"},
+    {Q("kind") ":" Q("add"), Q("kind") ":" Q("mul"), "step 4: its kind or window: only format \"nibble-int 6\" has it"},
     {"nibble-int 1", "nibble-int 5",
      "format \"nibble-int 5\" is for oblong windows and means with padding: there are none"},
     {"nibble-int 1", "nibble-int 4", "format \"nibble-int 4\" is for layers with blocks: there are none"},

@@ -1,4 +1,4 @@
-/* test_ipool.c - pools, residual add and concat on codes against their definitions in 64-bit integers. */
+/* test_ipool.c - pools and concat on codes against their definitions in 64-bit integers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -187,45 +187,6 @@ static void the_average_of_equal_codes_is_that_code(void **state)
         }
 }
 
-static nb_iadd random_add(nb_rng *r)
-{
-    nb_iadd p = {.shift = pick(r, 0, 3) ? pick(r, 28, 33) : pick(r, 1, 62)};
-    for (int32_t k = 0; k < 2; k++) {
-        p.x_signed[k] = pick(r, 0, 1);
-        p.zero[k] = p.x_signed[k] ? pick(r, -128, 127) : pick(r, 0, 255);
-        p.mult[k] = pick(r, 0, 9) ? (int32_t)(nb_rng_u32(r) >> pick(r, 1, 8)) : pick(r, 0, 1) ? INT32_MAX : 0;
-    }
-    random_grid(r, &p.y_zero, &p.lo, &p.hi);
-    return p;
-}
-
-static void sums_of_residuals_are_rounded_once_by_every_variant(void **state)
-{
-    (void)state;
-    nb_rng r = nb_rng_make(13, 0);
-    for (int32_t i = 0; i < 600; i++) {
-        const size_t n = (size_t)pick(&r, 0, 300);
-        const ref_guard_side side = pick(&r, 0, 1) ? GUARD_BEGIN : GUARD_END;
-        ref_guard a = ref_guard_alloc(n, side), b = ref_guard_alloc(n, side), y = ref_guard_alloc(n, side);
-        random_bytes(&r, a.data, n);
-        random_bytes(&r, b.data, n);
-        const nb_iadd p = random_add(&r);
-        for (const nb_variant *v = nb_variant_best(nb_iconv_variants); v; v = nb_variant_below(nb_iconv_variants, v)) {
-            memset(y.data, 0xA5, n);
-            NB_ICONV_FUNCTION(v, add)(y.data, a.data, b.data, (int64_t)n, &p);
-            for (size_t j = 0; j < n; j++) {
-                const int64_t sum = (int64_t)(code(((uint8_t *)a.data)[j], p.x_signed[0]) - p.zero[0]) * p.mult[0] +
-                                    (int64_t)(code(((uint8_t *)b.data)[j], p.x_signed[1]) - p.zero[1]) * p.mult[1];
-                const int64_t want = ref_rescale_wide(sum, p.shift) + p.y_zero;
-                assert_int_equal(((uint8_t *)y.data)[j], (uint8_t)(want < p.lo ? p.lo : want > p.hi ? p.hi : want));
-            }
-        }
-        ref_guard_free(&a);
-        ref_guard_free(&b);
-        ref_guard_free(&y);
-    }
-}
-
 static void one_input_of_a_concat_leaves_its_neighbours_alone(void **state)
 {
     (void)state;
@@ -258,7 +219,6 @@ int main(void)
         cmocka_unit_test(the_largest_window_sums_do_not_overflow),
         cmocka_unit_test(the_multiplier_of_an_average_is_the_nearest),
         cmocka_unit_test(the_average_of_equal_codes_is_that_code),
-        cmocka_unit_test(sums_of_residuals_are_rounded_once_by_every_variant),
         cmocka_unit_test(one_input_of_a_concat_leaves_its_neighbours_alone),
     };
     return cmocka_run_group_tests_name("ipool", tests, NULL, NULL);

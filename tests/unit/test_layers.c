@@ -229,6 +229,70 @@ static void without_labels_the_loss_does_nothing(void **state)
     small_model_free(&m);
 }
 
+/* A network of the layers whose names are in `inputs`, which op x reads. */
+static void pair_text(char *text, size_t len, const char *op, const char *inputs)
+{
+    static const struct {
+        const char *name, *layer;
+    } parts[] = {{"one", "conv2d: {name: flat, out: 1, pad: 1}\n- avgpool: {name: one, global: yes}"},
+                 {"plane", "conv2d: {name: plane, in: pre, out: 1, pad: 1}"},
+                 {"pool", "avgpool: {name: pool, in: pre, global: yes}"},
+                 {"rows", "avgpool: {name: mean, in: pre, global: yes}\n- flatten: {name: rows}"}};
+    size_t at = (size_t)snprintf(text, len, "model:\n- input\n- conv2d: {name: pre, out: 5, pad: 1}\n");
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (strstr(inputs, parts[i].name))
+            at += (size_t)snprintf(text + at, len - at, "- %s\n", parts[i].layer);
+    snprintf(text + at, len - at, "- %s: {name: x, in: [%s]}\n- linear: {out: 4}\n", op, inputs);
+}
+
+/* Either input, or both, has sides of 1; a gate may be rows. */
+static void a_side_of_one_is_repeated_and_its_gradient_is_the_sum(void **state)
+{
+    (void)state;
+    static const char *const ops[] = {"add", "sub", "mul"};
+    static const char *const inputs[] = {"pre, pool",  "pool, pre", "pre, rows",
+                                         "plane, pre", "pre, one",  "plane, pool"};
+    for (size_t i = 0; i < 3; i++)
+        for (size_t k = 0; k < sizeof inputs / sizeof *inputs; k++) {
+            char text[600];
+            small_model m;
+            node_error e;
+            double worst;
+            pair_text(text, sizeof text, ops[i], inputs[k]);
+            build(&m, text, 3);
+            assert_ok(nb_graph_freeze(m.g, NB_PLAN_TRAIN));
+            const nb_node *x = nb_graph_find(m.g, "x");
+            assert_int_equal(nb_count(&x->out), 3 * SMALL_H * SMALL_W * 5);
+            assert_true(node_check(m.g, nb_graph_find(m.g, "x"), &m.run, 40, &e));
+            if (e.forward > 2e-6 || e.backward > 1e-5)
+                fail_msg("%s of %s: forward %g, backward %g", ops[i], inputs[k], e.forward, e.backward);
+            assert_ok(nb_grad_check(m.g, &m.run, 6, 1e-2, &worst));
+            if (worst > 0.02)
+                fail_msg("%s of %s: %g", ops[i], inputs[k], worst);
+            small_model_free(&m);
+            if (step_digest(text, 1, 5) != step_digest(text, 3, 5))
+                fail_msg("%s of %s: 1 and 3 threads differ", ops[i], inputs[k]);
+        }
+}
+
+static void what_is_read_twice_gets_both_gradients(void **state)
+{
+    (void)state;
+    static const char *const ops[] = {"add", "mul"};
+    for (size_t i = 0; i < 2; i++) {
+        char text[200];
+        small_model m;
+        double worst;
+        pair_text(text, sizeof text, ops[i], "pre, pre");
+        build(&m, text, 3);
+        assert_ok(nb_graph_freeze(m.g, NB_PLAN_TRAIN));
+        assert_ok(nb_grad_check(m.g, &m.run, 6, 1e-2, &worst));
+        if (worst > 0.02)
+            fail_msg("%s: %g", ops[i], worst);
+        small_model_free(&m);
+    }
+}
+
 static void input_normalises_pixels_with_the_given_or_the_data_sets_numbers(void **state)
 {
     (void)state;
@@ -342,6 +406,8 @@ int main(void)
         cmocka_unit_test(every_example_equals_plain_loops_forward_and_backward),
         cmocka_unit_test(every_example_passes_the_gradient_check_inside_a_network),
         cmocka_unit_test(every_example_gives_the_same_bits_on_1_and_3_threads),
+        cmocka_unit_test(a_side_of_one_is_repeated_and_its_gradient_is_the_sum),
+        cmocka_unit_test(what_is_read_twice_gets_both_gradients),
         cmocka_unit_test(frozen_batch_norm_uses_running_statistics_and_leaves_them),
         cmocka_unit_test(batch_norm_moves_running_statistics_by_momentum_with_the_unbiased_variance),
         cmocka_unit_test(a_smaller_batch_gives_the_same_logits_for_the_same_images),

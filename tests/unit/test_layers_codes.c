@@ -316,7 +316,7 @@ static void check_quantized(const nb_op *op, const char *example, nb_compute com
         loss[threads / 2] = nb_graph_loss(m.g);
         node_error e = {0};
         make_bias_whole(n);
-        bool linear = op->role == NB_ROLE_MAC || op->role == NB_ROLE_JOIN;
+        bool linear = op->role == NB_ROLE_MAC || op->role == NB_ROLE_JOIN || op->role == NB_ROLE_PRODUCT;
         const double allowed = compute == NB_COMPUTE_F32 ? 1e-5 : rounded;
         if (linear && node_check(m.g, n, &m.run, 10, &e) && (e.forward > 1e-6 || e.backward > allowed))
             fail_msg("%s: forward %g, backward %g", example, e.forward, e.backward);

@@ -1,7 +1,7 @@
 /* lowering.h - what a layer's lower() may say; implemented in src/lower/.
  *
  * nb_lower walks the nodes in order and holds per tensor either "integer tensor" or "open accumulator" with per-channel
- * scale, bias and clamp. conv and linear open one, batch norm edits scale and bias, relu raises the clamp, add and
+ * scale, bias and clamp. conv and linear open one, batch norm edits scale and bias, relu raises the clamp, add, mul and
  * concat open one with several inputs, and the fake-quant node closes it: it computes multiplier, shift, int32 bias and
  * zero point and emits one engine step. */
 #ifndef NIBBLE_EXTEND_LOWERING_H
@@ -24,7 +24,10 @@ NB_API nb_status nb_lower_mac(nb_lowering *lo, const nb_node *n, const nb_geom *
 NB_API nb_status nb_lower_affine(nb_lowering *lo, const nb_node *n, const double *mul, const double *add);
 /* y = min(max(x, lo), hi); INFINITY is fine. On open values narrows the clamp; on codes emits a clamp step. */
 NB_API nb_status nb_lower_clamp(nb_lowering *lo, const nb_node *n, double low, double high);
-NB_API nb_status nb_lower_add(nb_lowering *lo, const nb_node *n); /* opens the sum of in[0] and in[1] */
+/* Open the sum, the difference or the product of in[0] and in[1]; sides of 1 are repeated. */
+NB_API nb_status nb_lower_add(nb_lowering *lo, const nb_node *n);
+NB_API nb_status nb_lower_sub(nb_lowering *lo, const nb_node *n);
+NB_API nb_status nb_lower_mul(nb_lowering *lo, const nb_node *n);
 NB_API nb_status nb_lower_concat(nb_lowering *lo,
                                  const nb_node *n); /* opens the concatenation of all inputs along channels */
 typedef enum { NB_POOL_MAX, NB_POOL_AVG, NB_POOL_AVG_INSIDE } nb_pool_kind; /* inside: padding does not count */

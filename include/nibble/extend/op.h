@@ -72,6 +72,7 @@ enum {
     NB_OP_INTERNAL = 32,   /* not a layer one can write in a config (parameters, fake-quant) */
     NB_OP_TAPS = 64,       /* works image by image and serves n->tap */
     NB_OP_MOVES = 256, /* channels change places or get zeros: nothing of one can be taken from before it to behind */
+    NB_OP_SUBTRACTS = 512, /* NB_ROLE_JOIN that takes off its second input */
     NB_OP_KEEPS_MEAN = 128 /* a channel's mean over all values stays what it is, and its deviation does not grow */
 };
 
@@ -83,10 +84,11 @@ typedef enum {
     NB_ROLE_MAC, /* conv, linear: in[0] must be codes, in[1] is the weight, in[2] the bias if any: opens an accumulator */
     NB_ROLE_AFFINE, /* batch norm: per-channel scale and shift of an open MAC value */
     NB_ROLE_CLAMP,  /* relu: narrows the clamp of an open value */
-    NB_ROLE_JOIN,   /* add, concat: every input must be codes: opens */
+    NB_ROLE_JOIN,   /* add, sub, concat: every input must be codes: opens */
     NB_ROLE_KEEP,   /* pools, slices, flatten: codes in, codes on the same grid out (float in, float out) */
     NB_ROLE_LOSS, /* softmax_xent: its input is the network's output, left open unless quant.output_bits asks otherwise */
-    NB_ROLE_QUANTIZER /* fake-quant: closes */
+    NB_ROLE_QUANTIZER, /* fake-quant: closes */
+    NB_ROLE_PRODUCT    /* mul: as JOIN, but no sum of what it reads */
 } nb_role;
 
 /* THE layer abstraction: everything about one kind of layer, in one file. Its examples are built, gradient checked and

@@ -1,4 +1,4 @@
-/* icodes_avx2.c - sums to codes with AVX2, for the integer convolution and the residual add: products of 64 bits for
+/* icodes_avx2.c - sums to codes with AVX2, for the integer convolution, sums and products of tensors: products of 64 bits for
  * even and odd lanes apart, shifted and put together again. */
 #include "kernels/integer/ibytes.h"
 #include "kernels/integer/iconv_isa.h"
@@ -126,18 +126,19 @@ AVX2 void nb_icodes_requantize_avx2(uint8_t *codes, const int32_t *acc, const nb
         requantize8(codes, acc, q, rows, c, c0);
 }
 
-/* Constants of a residual add. The zero points go into `add`, together with half of the last place and 2^63: the
+/* Constants of a sum or a product. The zero points of a sum go into `add`, together with half of the last place and 2^63: the
  * logical shift (v + 2^63) >> s is (v >> s) + 2^(63 - s), and `sub` takes that off again. */
 typedef struct {
     __m256i mult_a, mult_b, add, sub, lo, hi, zero;
     __m128i shift;
-} add_constants;
+} pair_constants;
 
-AVX2_INLINE add_constants add_constants_of(const nb_iadd *p)
+AVX2_INLINE pair_constants constants_of(const nb_ipair *p)
 {
-    const int64_t zeros = (int64_t)p->zero[0] * p->mult[0] + (int64_t)p->zero[1] * p->mult[1];
+    const int64_t sum = (int64_t)p->zero[0] * p->mult[0] + (int64_t)p->zero[1] * p->mult[1];
+    const int64_t zeros = p->product ? 0 : sum;
     const uint64_t add = ((uint64_t)1 << (p->shift - 1)) + ((uint64_t)1 << 63) - (uint64_t)zeros;
-    add_constants k = {.mult_a = _mm256_set1_epi64x(p->mult[0]), .mult_b = _mm256_set1_epi64x(p->mult[1])};
+    pair_constants k = {.mult_a = _mm256_set1_epi64x(p->mult[0]), .mult_b = _mm256_set1_epi64x(p->mult[1])};
     k.add = _mm256_set1_epi64x((int64_t)add);
     k.shift = _mm_cvtsi32_si128(p->shift);
     k.sub = _mm256_set1_epi32((int32_t)(uint32_t)((uint64_t)1 << (63 - p->shift)));
@@ -147,15 +148,29 @@ AVX2_INLINE add_constants add_constants_of(const nb_iadd *p)
     return k;
 }
 
-/* 8 codes each, widened to 32 bits, to 8 rounded sums. */
-AVX2_INLINE __m256i add8(__m256i a, __m256i b, const add_constants *k)
+/* 64-bit numbers of even and odd lanes, rounded and shifted. */
+AVX2_INLINE __m256i shifted8(__m256i e, __m256i o, const pair_constants *k)
 {
-    __m256i e = _mm256_add_epi64(_mm256_mul_epi32(a, k->mult_a), _mm256_mul_epi32(b, k->mult_b));
-    __m256i o = _mm256_add_epi64(_mm256_mul_epi32(_mm256_shuffle_epi32(a, 0xF5), k->mult_a),
-                                 _mm256_mul_epi32(_mm256_shuffle_epi32(b, 0xF5), k->mult_b));
     e = _mm256_srl_epi64(_mm256_add_epi64(e, k->add), k->shift);
     o = _mm256_srl_epi64(_mm256_add_epi64(o, k->add), k->shift);
     return _mm256_sub_epi32(_mm256_blend_epi32(e, _mm256_slli_epi64(o, 32), 0xAA), k->sub);
+}
+
+/* 8 codes each, widened to 32 bits, to 8 rounded sums. */
+AVX2_INLINE __m256i add8(__m256i a, __m256i b, const pair_constants *k)
+{
+    const __m256i e = _mm256_add_epi64(_mm256_mul_epi32(a, k->mult_a), _mm256_mul_epi32(b, k->mult_b));
+    const __m256i o = _mm256_add_epi64(_mm256_mul_epi32(_mm256_shuffle_epi32(a, 0xF5), k->mult_a),
+                                       _mm256_mul_epi32(_mm256_shuffle_epi32(b, 0xF5), k->mult_b));
+    return shifted8(e, o, k);
+}
+
+/* The same of codes without their zero points, to 8 rounded products. */
+AVX2_INLINE __m256i mul8(__m256i a, __m256i b, const pair_constants *k)
+{
+    const __m256i product = _mm256_mullo_epi32(a, b);
+    return shifted8(_mm256_mul_epi32(product, k->mult_a),
+                    _mm256_mul_epi32(_mm256_shuffle_epi32(product, 0xF5), k->mult_a), k);
 }
 
 AVX2_INLINE __m256i widen8(const uint8_t *x, int32_t is_signed)
@@ -164,10 +179,10 @@ AVX2_INLINE __m256i widen8(const uint8_t *x, int32_t is_signed)
     return is_signed ? _mm256_cvtepi8_epi32(v) : _mm256_cvtepu8_epi32(v);
 }
 
-AVX2_INLINE int64_t add_blocks(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_iadd *p,
+AVX2_INLINE int64_t add_blocks(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_ipair *p,
                                const int32_t a_signed, const int32_t b_signed)
 {
-    const add_constants k = add_constants_of(p);
+    const pair_constants k = constants_of(p);
     int64_t i = 0;
     for (; i + 16 <= n; i += 16) {
         const __m256i lo = add8(widen8(a + i, a_signed), widen8(b + i, b_signed), &k);
@@ -178,7 +193,7 @@ AVX2_INLINE int64_t add_blocks(uint8_t *y, const uint8_t *a, const uint8_t *b, i
 }
 
 /* |sum| + half < 2^40 + 2^(shift-1): with shift >= 10 the rounded sum fits in 32 bits. */
-AVX2 void nb_icodes_add_avx2(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_iadd *p)
+AVX2 void nb_icodes_add_avx2(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_ipair *p)
 {
     int64_t done = 0;
     if (p->shift >= 10) {
@@ -189,6 +204,27 @@ AVX2 void nb_icodes_add_avx2(uint8_t *y, const uint8_t *a, const uint8_t *b, int
     }
     if (done < n)
         nb_iconv_scalar.add(y + done, a + done, b + done, n - done, p);
+}
+
+AVX2_INLINE __m256i real8(const uint8_t *x, int32_t is_signed, __m256i zero)
+{
+    return _mm256_sub_epi32(widen8(x, is_signed), zero);
+}
+
+/* |product| + half < 2^47 + 2^(shift-1): with shift >= 17 what is rounded fits in 32 bits. */
+AVX2 void nb_icodes_mul_avx2(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_ipair *p)
+{
+    const pair_constants k = constants_of(p);
+    const __m256i za = _mm256_set1_epi32(p->zero[0]), zb = _mm256_set1_epi32(p->zero[1]);
+    const int32_t a_signed = p->x_signed[0], b_signed = p->x_signed[1];
+    int64_t i = 0;
+    for (; p->shift >= 17 && i + 16 <= n; i += 16) {
+        const __m256i lo = mul8(real8(a + i, a_signed, za), real8(b + i, b_signed, zb), &k);
+        const __m256i hi = mul8(real8(a + i + 8, a_signed, za), real8(b + i + 8, b_signed, zb), &k);
+        _mm_storeu_si128((void *)(y + i), codes16(lo, hi, k.lo, k.hi, k.zero));
+    }
+    if (i < n)
+        nb_iconv_scalar.mul(y + i, a + i, b + i, n - i, p);
 }
 
 #endif

@@ -435,6 +435,7 @@ const nb_iconv_isa nb_iconv_avx2 = {.methods = methods,
                                     .depthwise = depthwise,
                                     .depthwise3 = depthwise3,
                                     .requantize = nb_icodes_requantize_avx2,
-                                    .add = nb_icodes_add_avx2};
+                                    .add = nb_icodes_add_avx2,
+                                    .mul = nb_icodes_mul_avx2};
 
 #endif

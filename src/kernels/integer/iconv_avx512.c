@@ -123,7 +123,7 @@ AVX512_INLINE __m512i codes8(const uint8_t *x, int32_t is_signed)
 }
 
 /* The zero points go into the constant that is added, together with half of the last place. */
-AVX512 static void add(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_iadd *p)
+AVX512 static void add(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_ipair *p)
 {
     const int64_t zeros = (int64_t)p->zero[0] * p->mult[0] + (int64_t)p->zero[1] * p->mult[1];
     const __m512i constant = _mm512_set1_epi64(((int64_t)1 << (p->shift - 1)) - zeros);
@@ -143,10 +143,30 @@ AVX512 static void add(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n
         nb_iconv_scalar.add(y + i, a + i, b + i, n - i, p);
 }
 
+AVX512 static void mul(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_ipair *p)
+{
+    const __m512i half = _mm512_set1_epi64((int64_t)1 << (p->shift - 1)), mult = _mm512_set1_epi64(p->mult[0]);
+    const __m512i zero_a = _mm512_set1_epi64(p->zero[0]), zero_b = _mm512_set1_epi64(p->zero[1]);
+    const __m256i lo = _mm256_set1_epi32(p->lo - p->y_zero), hi = _mm256_set1_epi32(p->hi - p->y_zero);
+    const __m256i zero = _mm256_set1_epi32(p->y_zero);
+    const __m128i shift = _mm_cvtsi32_si128(p->shift);
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        const __m512i product = _mm512_mul_epi32(_mm512_sub_epi64(codes8(a + i, p->x_signed[0]), zero_a),
+                                                 _mm512_sub_epi64(codes8(b + i, p->x_signed[1]), zero_b));
+        const __m512i wide = _mm512_add_epi64(_mm512_mul_epi32(product, mult), half);
+        __m256i v = _mm512_cvtsepi64_epi32(_mm512_sra_epi64(wide, shift));
+        v = _mm256_add_epi32(_mm256_min_epi32(_mm256_max_epi32(v, lo), hi), zero);
+        _mm_storel_epi64((void *)(y + i), _mm256_cvtepi32_epi8(v));
+    }
+    if (i < n)
+        nb_iconv_scalar.mul(y + i, a + i, b + i, n - i, p);
+}
+
 static const nb_iconv_method s16 = {.name = "s16", .form = NB_ICONV_S16, .dense = dense};
 static const nb_iconv_method *const methods[] = {&s16, NULL};
 
 const nb_iconv_isa nb_iconv_avx512 = {
-    .methods = methods, .widen = widen, .depthwise = depthwise, .requantize = requantize, .add = add};
+    .methods = methods, .widen = widen, .depthwise = depthwise, .requantize = requantize, .add = add, .mul = mul};
 
 #endif

@@ -29,7 +29,7 @@
 #define NB_KERNELS_ICONV_ISA_H
 
 #include "kernels/integer/iconv.h"
-#include "kernels/integer/ipool.h"
+#include "kernels/integer/ipair.h"
 #include "kernels/variant.h"
 
 enum { NB_ICONV_LANES = 16, NB_ICONV_SLACK = 64 }; /* channels per panel; bytes readable behind the padded image */
@@ -83,7 +83,9 @@ typedef struct {
     void (*depthwise)(const nb_iconv_job *j);
     void (*depthwise3)(const nb_iconv_job *j); /* NULL everywhere below as well: `depthwise` does it */
     void (*requantize)(uint8_t *codes, const int32_t *acc, const nb_irequant *q, int64_t rows, int32_t c);
-    void (*add)(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_iadd *p); /* nb_k_add_codes */
+    /* nb_k_pair_codes: sums, products */
+    void (*add)(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_ipair *p);
+    void (*mul)(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_ipair *p);
 } nb_iconv_isa;
 
 #define VARIANT(name, needs) extern const nb_iconv_isa nb_iconv_##name;
@@ -92,7 +94,8 @@ typedef struct {
 
 #ifdef NB_WITH_AVX2 /* the hooks of that name (icodes_avx2.c) */
 void nb_icodes_requantize_avx2(uint8_t *codes, const int32_t *acc, const nb_irequant *q, int64_t rows, int32_t c);
-void nb_icodes_add_avx2(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_iadd *p);
+void nb_icodes_add_avx2(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_ipair *p);
+void nb_icodes_mul_avx2(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_ipair *p);
 #endif
 
 extern const nb_variant nb_iconv_variants[]; /* kernels: nb_iconv_isa */

@@ -103,7 +103,7 @@ static void requantize(uint8_t *codes, const int32_t *acc, const nb_irequant *q,
 }
 
 /* Four codes each, widened to 32 bits, to four rounded sums. constant: what the zero points amount to. */
-static inline int32x4_t add4(int16x4_t a, int16x4_t b, const nb_iadd *p, int64_t constant)
+static inline int32x4_t add4(int16x4_t a, int16x4_t b, const nb_ipair *p, int64_t constant)
 {
     const int32x4_t wide_a = vmovl_s16(a), wide_b = vmovl_s16(b);
     const int64x2_t k = vdupq_n_s64(constant), right = vdupq_n_s64(-(int64_t)p->shift);
@@ -120,7 +120,7 @@ static inline int16x8_t codes8(const uint8_t *x, int32_t is_signed)
     return is_signed ? vmovl_s8(vreinterpret_s8_u8(v)) : vreinterpretq_s16_u16(vmovl_u8(v));
 }
 
-static void add(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_iadd *p)
+static void add(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_ipair *p)
 {
     const int64_t constant = -((int64_t)p->zero[0] * p->mult[0] + (int64_t)p->zero[1] * p->mult[1]);
     const int32_t lo = p->lo - p->y_zero, hi = p->hi - p->y_zero;
@@ -136,10 +136,35 @@ static void add(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const
         nb_iconv_scalar.add(y + i, a + i, b + i, n - i, p);
 }
 
+static inline int32x4_t mul4(int16x4_t a, int16x4_t b, const nb_ipair *p)
+{
+    const int32x4_t product = vmull_s16(a, b);
+    const int64x2_t right = vdupq_n_s64(-(int64_t)p->shift);
+    return vcombine_s32(rescale2(vmull_n_s32(vget_low_s32(product), p->mult[0]), right),
+                        rescale2(vmull_n_s32(vget_high_s32(product), p->mult[0]), right));
+}
+
+static void mul(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_ipair *p)
+{
+    const int16x8_t zero_a = vdupq_n_s16((int16_t)p->zero[0]), zero_b = vdupq_n_s16((int16_t)p->zero[1]);
+    const int32_t lo = p->lo - p->y_zero, hi = p->hi - p->y_zero;
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        const int16x8_t u = vsubq_s16(codes8(a + i, p->x_signed[0]), zero_a);
+        const int16x8_t v = vsubq_s16(codes8(b + i, p->x_signed[1]), zero_b);
+        const int32x4_t first = mul4(vget_low_s16(u), vget_low_s16(v), p);
+        const int32x4_t second = mul4(vget_high_s16(u), vget_high_s16(v), p);
+        const int16x8_t both = vcombine_s16(clamped(first, p->y_zero, lo, hi), clamped(second, p->y_zero, lo, hi));
+        vst1_u8(y + i, vmovn_u16(vreinterpretq_u16_s16(both)));
+    }
+    if (i < n)
+        nb_iconv_scalar.mul(y + i, a + i, b + i, n - i, p);
+}
+
 static const nb_iconv_method s16 = {.name = "s16", .form = NB_ICONV_S16, .dense = dense};
 static const nb_iconv_method *const methods[] = {&s16, NULL};
 
 const nb_iconv_isa nb_iconv_neon = {
-    .methods = methods, .widen = widen, .depthwise = depthwise, .requantize = requantize, .add = add};
+    .methods = methods, .widen = widen, .depthwise = depthwise, .requantize = requantize, .add = add, .mul = mul};
 
 #endif

@@ -69,7 +69,7 @@ static void requantize(uint8_t *codes, const int32_t *acc, const nb_irequant *q,
 }
 
 /* The products depend on one code each: done once per code instead of once per element. */
-static void add(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_iadd *p)
+static void add(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_ipair *p)
 {
     int64_t part[2][256];
     for (int32_t k = 0; k < 2; k++)
@@ -80,8 +80,16 @@ static void add(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const
             (uint8_t)nb_clamp_code(nb_rescale_wide(part[0][a[i]] + part[1][b[i]], p->shift) + p->y_zero, p->lo, p->hi);
 }
 
+static void mul(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_ipair *p)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const int32_t u = nb_code(a[i], p->x_signed[0]) - p->zero[0], v = nb_code(b[i], p->x_signed[1]) - p->zero[1];
+        y[i] = (uint8_t)nb_rescale(u * v, p->mult[0], p->shift, p->y_zero, p->lo, p->hi);
+    }
+}
+
 static const nb_iconv_method s16 = {.name = "s16", .form = NB_ICONV_S16, .dense = dense};
 static const nb_iconv_method *const methods[] = {&s16, NULL};
 
 const nb_iconv_isa nb_iconv_scalar = {
-    .methods = methods, .widen = widen, .depthwise = depthwise, .requantize = requantize, .add = add};
+    .methods = methods, .widen = widen, .depthwise = depthwise, .requantize = requantize, .add = add, .mul = mul};

@@ -1,4 +1,4 @@
-/* ipool.c - pools, residual add and concat on codes.
+/* ipool.c - pools and concat on codes.
  *
  * Inner loops run over channels, contiguous in NHWC, so that compilers vectorize them. What depends on one code alone
  * is put into a table of 256 entries first: the same arithmetic, done once per code instead of once per element. */
@@ -136,11 +136,6 @@ void nb_avgpool_multiplier(int32_t count, int32_t *mult, int32_t *shift)
     quotient = (quotient + 1) >> 1; /* to the nearest; < 2^31 because count > 2^(bits - 1) strictly */
     *mult = (int32_t)quotient;
     *shift = 30 + bits;
-}
-
-void nb_k_add_codes(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_iadd *p)
-{
-    NB_ICONV_FUNCTION(nb_variant_best(nb_iconv_variants), add)(y, a, b, n, p);
 }
 
 void nb_k_concat_codes(uint8_t *y, int64_t y_stride, const uint8_t *x, int64_t rows, int32_t c, const nb_regrid *r)

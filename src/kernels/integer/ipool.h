@@ -1,4 +1,4 @@
-/* ipool.h - what the engine and the training graph do to codes beside convolution: pools, residual add, concat. One
+/* ipool.h - what the engine and the training graph do to codes beside convolution: pools, concat; ipair.h has sums. One
  * implementation for both, so they cannot differ. Pure, integer, no libc beyond memcpy/memset. Codes are bytes: u8, or
  * s8 as their bit pattern. */
 #ifndef NB_KERNELS_IPOOL_H
@@ -14,14 +14,6 @@ typedef struct {
     int32_t y_zero, lo, hi;   /* output */
 } nb_regrid;
 
-/* y = clamp(rescale_wide((a - zero[0]) * mult[0] + (b - zero[1]) * mult[1], shift) + y_zero, lo, hi): one sum, one
- * rounding. */
-typedef struct {
-    int32_t x_signed[2], zero[2], mult[2]; /* 0 <= mult < 2^31: |sum| < 2^40, so nothing can overflow */
-    int32_t shift;                         /* common, [1, 62] */
-    int32_t y_zero, lo, hi;
-} nb_iadd;
-
 /* Does every window hold at least one pixel of the image? Asked of pools, whose dilation is 1. */
 int32_t nb_pool_touches(const nb_geom *g);
 /* Pixels of the image in the window of one output pixel. */
@@ -36,7 +28,6 @@ void nb_k_avgpool_codes(uint8_t *y, const uint8_t *x, const nb_regrid *r, const 
 /* mult / 2^shift = 1 / count to the nearest, mult in [2^30, 2^31); 1 <= count <= 2^30. */
 void nb_avgpool_multiplier(int32_t count, int32_t *mult, int32_t *shift);
 
-void nb_k_add_codes(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_iadd *p);
 /* y[row * y_stride + i] = regrid(x[row * c + i]): one input of a concat; y points at its first channel. */
 void nb_k_concat_codes(uint8_t *y, int64_t y_stride, const uint8_t *x, int64_t rows, int32_t c, const nb_regrid *r);
 
