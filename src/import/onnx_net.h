@@ -132,6 +132,9 @@ nb_status onnx_add_layer(onnx_net *n, const onnx_node *d, const char *op, const 
                          int32_t n_in, int32_t *out);
 void onnx_keys(onnx_net *n, int32_t layer, const char *fmt, ...) NB_PRINTF(3, 4);
 void onnx_give(onnx_net *n, int32_t layer, const char *what, const nb_st_tensor *t);
+/* A layer of two inputs value by value: add, sub, mul. Sides of 1 are repeated; *out is what it gives. */
+nb_status onnx_pair(onnx_net *n, const onnx_node *d, const char *op, const onnx_v_entry *a, const onnx_v_entry *b,
+                    onnx_v_entry *out);
 /* The node's first output is v; another meaning for that name is an error. */
 nb_status onnx_output(onnx_net *n, const onnx_node *d, const onnx_v_entry *v);
 nb_status onnx_output_at(onnx_net *n, const onnx_node *d, size_t output, const onnx_v_entry *v);

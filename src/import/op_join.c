@@ -1,4 +1,4 @@
-/* op_join.c - Add, Sum, Concat; an Add of one number per channel is the bias of the layer before it. */
+/* op_join.c - Add, Sum, Concat of data; an Add of one number per channel is the bias of the layer before it. */
 #include "base/check.h"
 #include "import/onnx_net.h"
 
@@ -36,19 +36,50 @@ static nb_status add_bias(onnx_net *n, const onnx_node *d, size_t data, size_t c
     return onnx_output(n, d, x);
 }
 
-/* Rows where one of two is rows. */
-static nb_status join_two(onnx_net *n, const onnx_node *d, const onnx_v_entry *a, const onnx_v_entry *b,
-                          onnx_v_entry *out)
+static bool fit(int32_t a, int32_t b)
+{
+    return a == b || a == 1 || b == 1;
+}
+
+static int32_t larger(int32_t a, int32_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t values(const onnx_v_entry *v)
+{
+    return (int64_t)v->c * v->h * v->w;
+}
+
+/* Rows where one of two is rows, unless these are a value per channel of an image. */
+nb_status onnx_pair(onnx_net *n, const onnx_node *d, const char *op, const onnx_v_entry *a, const onnx_v_entry *b,
+                    onnx_v_entry *out)
 {
     int32_t in[2] = {a->layer, b->layer};
-    if (a->c != b->c || a->h != b->h || a->w != b->w || a->flat != b->flat)
-        return onnx_fail(n, d, NB_E_UNSUPPORTED, "adds %dx%dx%d to %dx%dx%d (channels, rows, columns): must be equal",
-                         b->c, b->h, b->w, a->c, a->h, a->w);
-    if (a->row != b->row)
+    const bool same = a->c == b->c && a->h == b->h && a->w == b->w;
+    bool fits = fit(a->c, b->c) && fit(a->h, b->h) && fit(a->w, b->w) && a->flat == b->flat;
+    if (!same && a->flat) /* each is a vector */
+        fits = values(a) == 1 || values(b) == 1;
+    for (int32_t k = 0; k < 2 && !same; k++) {
+        const onnx_v_entry *v = k ? b : a;
+        fits = fits && (!v->row || v->h * v->w == 1);
+    }
+    if (!fits)
+        return onnx_fail(n, d, NB_E_UNSUPPORTED,
+                         "joins %dx%dx%d and %dx%dx%d (channels, rows, columns): must be equal, or 1", a->c, a->h, a->w,
+                         b->c, b->h, b->w);
+    const bool rows = a->row != b->row && (same || a->flat);
+    if (rows)
         NB_TRY(onnx_as_rows(n, d, a->row ? b : a, &in[a->row ? 1 : 0]));
-    *out = *a;
-    out->row = a->row || b->row;
-    return onnx_add_layer(n, d, "add", NULL, in, 2, &out->layer);
+    const onnx_v_entry *whole = values(a) >= values(b) ? a : b;
+    *out = *whole;
+    out->c = larger(a->c, b->c);
+    out->h = larger(a->h, b->h);
+    out->w = larger(a->w, b->w);
+    out->row = rows || (a->row && b->row);
+    if (!out->flat)
+        onnx_layout_like(out, whole, NULL);
+    return onnx_add_layer(n, d, op, NULL, in, 2, &out->layer);
 }
 
 nb_status onnx_op_add(onnx_net *n, const onnx_node *d)
@@ -61,7 +92,7 @@ nb_status onnx_op_add(onnx_net *n, const onnx_node *d)
     for (size_t k = 1; k < d->n_in; k++) {
         onnx_v_entry *x, both;
         NB_TRY(onnx_data(n, d, k, &x));
-        NB_TRY(join_two(n, d, &sum, x, &both));
+        NB_TRY(onnx_pair(n, d, "add", &sum, x, &both));
         sum = both;
     }
     return onnx_output(n, d, &sum);
