@@ -50,9 +50,16 @@ NB_API nb_status nb_import_weights_parse(nb_graph *g, const char *name, const ui
 
 /* ---- ONNX ---- */
 
-/* A float ONNX model, read and translated: one input of float images [N, C, H, W], one output of logits. */
+/* A float ONNX model, read and translated: one input of float images [N, C, H, W] or [N, H, W, C], signals [N, C, L] or
+ * vectors [N, F], which are images of one row, and one output of logits. */
 typedef struct nb_onnx nb_onnx;
 NB_API nb_status nb_onnx_open(nb_ctx *ctx, const char *path, nb_onnx **out);
+/* Sizes of one image in the file's order, for a file that leaves them open. */
+typedef struct {
+    int32_t n; /* 1 to 7 */
+    int64_t d[7];
+} nb_onnx_size;
+NB_API nb_status nb_onnx_open_sized(nb_ctx *ctx, const char *path, const nb_onnx_size *size, nb_onnx **out);
 /* The same from memory; name stands in messages. */
 NB_API nb_status nb_onnx_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, nb_onnx **out);
 NB_API void nb_onnx_free(nb_onnx *o); /* NULL is fine */

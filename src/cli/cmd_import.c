@@ -93,9 +93,9 @@ static nb_status import_into(cli *c, const cli_experiment *e, nb_graph *g)
 
 static nb_status import_weights(cli *c, cli_experiment *e)
 {
-    static const char *const onnx_only[] = {"--data", "--mean", "--std", "--force"};
+    static const char *const onnx_only[] = {"--data", "--mean", "--std", "--force", "--input"};
     const char *config = cli_value(c, "--config");
-    for (int32_t i = 0; i < 4; i++)
+    for (int32_t i = 0; i < 5; i++)
         if (cli_value(c, onnx_only[i]))
             return cli_usage(c, "%s is for ONNX models; with --config the config says it", onnx_only[i]);
     if (cli_flag(c, "--json") && !cli_flag(c, "--list"))
@@ -133,6 +133,7 @@ static const cli_option options[] = {
     {"--data", "NAME|{...}", "ONNX: the data set of the config, or its whole section"},
     {"--mean", "M[,M,M]", "ONNX: mean of pixel/255 that the images were normalised with (default: the data set's)"},
     {"--std", "S[,S,S]", "ONNX: their standard deviation"},
+    {"--input", "CxHxW", "ONNX: the size of one image, in the file's order, where the file leaves it open"},
     {"--force", NULL, "ONNX: replace an OUT.yaml that says something else"},
     {"--set", "KEY=VALUE", "safetensors: override a key of the config; may be repeated"},
     CLI_JSON,

@@ -50,6 +50,25 @@ static nb_status number_list(cli *c, const char *option, int32_t channels, doubl
     return NB_OK;
 }
 
+/* "3x224x224"; nothing given: *out is NULL. */
+static nb_status input_size(cli *c, nb_onnx_size *size, const nb_onnx_size **out)
+{
+    const char *text = cli_value(c, "--input"), *at = text;
+    *out = text ? size : NULL;
+    for (size->n = 0; text && size->n < 7;) {
+        char *end;
+        const long long v = strtoll(at, &end, 10);
+        if (end == at || v < 1 || v > 65536 || (*end && *end != 'x'))
+            break;
+        size->d[size->n++] = v;
+        if (!*end)
+            return NB_OK;
+        at = end + 1;
+    }
+    return text ? cli_usage(c, "--input: %s: must be the size of one image in the file's order, as 3x224x224", text)
+                : NB_OK;
+}
+
 /* The data section: what --data says, completed where the data set takes sizes. */
 static nb_status data_section(cli *c, const nb_dsinfo *d, char *out, size_t len)
 {
@@ -110,19 +129,24 @@ static nb_status output_paths(cli *c, char *stem, char *yaml, char *checkpoint)
     return NB_OK;
 }
 
+/* A data section that no data can make right is an error; one that only lacks them is not. */
+static bool is_wrong(const cli_experiment *e, nb_status st)
+{
+    const nb_conf *data = e->exp.data, *name = nb_conf_is_map(data) ? nb_conf_get(data, "name") : NULL;
+    const bool known = name && nb_conf_text(name) && nb_registry_find(nb_datasets, nb_conf_text(name));
+    return st == NB_E_NOMEM || !known || (st == NB_E_CONFIG && nb_conf_get(data, "path"));
+}
+
 /* What the network takes and what the data give must agree; without the data the model's own sizes do. */
-static nb_status find_info(cli *c, cli_experiment *e, const nb_dsinfo *model, bool normalised, nb_dsinfo *out)
+static nb_status find_info(cli *c, cli_experiment *e, const nb_dsinfo *model, bool *there, nb_dsinfo *out)
 {
     nb_status st = cli_experiment_open_test(c, e);
     *out = *model;
+    *there = st == NB_OK;
     for (int32_t i = 0; i < model->c; i++)
         out->std[i] = out->std[i] > 0 ? out->std[i] : 1;
-    if (st != NB_OK && (!normalised || st == NB_E_NOMEM))
-        return st;
-    if (st != NB_OK) {
-        nb_log(c->ctx, "imported without its data: %s", nb_ctx_error(c->ctx));
-        return NB_OK;
-    }
+    if (st != NB_OK)
+        return is_wrong(e, st) ? st : NB_OK;
     const nb_dsinfo *d = nb_data_info(e->test);
     if (d->h != model->h || d->w != model->w || d->c != model->c || d->classes != model->classes)
         return nb_fail(c->ctx, NB_E_SHAPE,
@@ -180,16 +204,13 @@ static nb_status write_pair(cli *c, const nb_onnx *o, const nb_graph *g, const c
     return st;
 }
 
-static nb_status write_both(cli *c, const nb_onnx *o, cli_experiment *e, const nb_onnx_config_options *options,
-                            const char *text, const char *yaml)
+static nb_status write_both(cli *c, const nb_onnx *o, cli_experiment *e, const nb_dsinfo *info,
+                            const nb_onnx_config_options *options, const char *yaml)
 {
-    nb_dsinfo info;
     nb_graph *g;
-    NB_TRY(cli_experiment_parse(c, yaml, text, e));
-    NB_TRY(find_info(c, e, nb_onnx_info(o), options->mean && options->std, &info));
     NB_TRY(cli_output_check(c, "-o", yaml));
     NB_TRY(cli_output_check(c, "-o", options->init));
-    NB_TRY(nb_model_build(c->ctx, &e->exp, &info, 1, &g));
+    NB_TRY(nb_model_build(c->ctx, &e->exp, info, 1, &g));
     nb_lock lock = {0};
     nb_status st = nb_onnx_fill(o, g);
     if (st == NB_OK)
@@ -202,6 +223,41 @@ static nb_status write_both(cli *c, const nb_onnx *o, cli_experiment *e, const n
     nb_lock_release(&lock);
     nb_graph_free(g);
     return st;
+}
+
+/* The config as an experiment with its data, if they are there. */
+static nb_status read_config(cli *c, const nb_onnx *o, const nb_onnx_config_options *options, const char *yaml,
+                             cli_experiment *e, bool *there, nb_dsinfo *info)
+{
+    char *text;
+    NB_TRY(nb_onnx_config(o, options, &text));
+    nb_status st = cli_experiment_parse(c, yaml, text, e);
+    nb_free(c->ctx, text);
+    return st == NB_OK ? find_info(c, e, nb_onnx_info(o), there, info) : st;
+}
+
+/* Nobody says how the images were normalised: the data, or, where these are not there either, pixels from 0 to 1. */
+static nb_status import_as(cli *c, const nb_onnx *o, cli_experiment *e, nb_onnx_config_options *options,
+                           const char *yaml)
+{
+    static const float zero[NB_MAX_CHANNELS];
+    float one[NB_MAX_CHANNELS];
+    bool there;
+    nb_dsinfo info;
+    NB_TRY(read_config(c, o, options, yaml, e, &there, &info));
+    if (!there)
+        nb_log(c->ctx, "imported without its data: %s", nb_ctx_error(c->ctx));
+    for (int32_t i = 0; i < info.c; i++)
+        one[i] = 1;
+    if (!there && !(options->mean && options->std)) {
+        nb_log(c->ctx, "the model does not say how its images were normalised: the config takes pixels from 0 to 1; "
+                       "--mean and --std say otherwise");
+        options->mean = options->mean ? options->mean : zero;
+        options->std = options->std ? options->std : one;
+        cli_experiment_close(c, e);
+        NB_TRY(read_config(c, o, options, yaml, e, &there, &info));
+    }
+    return write_both(c, o, e, &info, options, yaml);
 }
 
 static nb_status import_model(cli *c, const nb_onnx *o, cli_experiment *e)
@@ -223,15 +279,10 @@ static nb_status import_model(cli *c, const nb_onnx *o, cli_experiment *e)
     nb_onnx_config_options options = {.data = data, .init = checkpoint, .out = out};
     options.mean = known || cli_value(c, "--mean") ? mean : NULL;
     options.std = known || cli_value(c, "--std") ? std : NULL;
-    char *text;
-    NB_TRY(nb_onnx_config(o, &options, &text));
-    nb_status st = write_both(c, o, e, &options, text, yaml);
-    nb_free(c->ctx, text);
-    if (st == NB_OK) {
-        nb_onnx_say(o);
-        say_guesses(c, &options);
-    }
-    return st;
+    NB_TRY(import_as(c, o, e, &options, yaml));
+    nb_onnx_say(o);
+    say_guesses(c, &options);
+    return NB_OK;
 }
 
 nb_status cli_import_onnx(cli *c, cli_experiment *e)
@@ -245,7 +296,10 @@ nb_status cli_import_onnx(cli *c, cli_experiment *e)
                          "--set is for safetensors; the config of an ONNX model is written, so edit it there, and say "
                          "with --data '{name: pngdir, path: DIR}' where its images are");
     nb_onnx *o;
-    NB_TRY(nb_onnx_open(c->ctx, c->arg[0], &o));
+    nb_onnx_size size;
+    const nb_onnx_size *given;
+    NB_TRY(input_size(c, &size, &given));
+    NB_TRY(nb_onnx_open_sized(c->ctx, c->arg[0], given, &o));
     nb_status st = import_model(c, o, e);
     nb_onnx_free(o);
     return st;

@@ -65,18 +65,19 @@ static void read_info(nb_onnx *o)
 }
 
 /* Takes the file. */
-static nb_status translate(nb_ctx *ctx, onnx_file *file, nb_onnx **out)
+static nb_status translate(nb_ctx *ctx, onnx_file *file, const nb_onnx_size *given, nb_onnx **out)
 {
     nb_onnx *o = nb_alloc(ctx, sizeof *o);
     if (!o) {
         onnx_file_free(ctx, file);
         return NB_E_NOMEM;
     }
-    *o = (nb_onnx){.ctx = ctx, .file = file, .net = {.ctx = ctx, .file = file}};
+    *o = (nb_onnx){.ctx = ctx, .file = file, .net = {.ctx = ctx, .file = file, .given = given}};
     nb_status st = nb_arena_create(ctx, &o->net.arena);
     nb_c_locale locale; /* numbers become text, and text numbers */
     if (st == NB_OK)
         st = nb_c_locale_enter(&locale) ? onnx_net_translate(&o->net) : nb_fail(ctx, NB_E_NOMEM, "out of memory");
+    o->net.given = NULL; /* it is the caller's */
     if (st == NB_OK)
         read_info(o);
     if (o->net.arena)
@@ -88,18 +89,23 @@ static nb_status translate(nb_ctx *ctx, onnx_file *file, nb_onnx **out)
     return st;
 }
 
-nb_status nb_onnx_open(nb_ctx *ctx, const char *path, nb_onnx **out)
+nb_status nb_onnx_open_sized(nb_ctx *ctx, const char *path, const nb_onnx_size *given, nb_onnx **out)
 {
     onnx_file *f;
     NB_TRY(onnx_file_open(ctx, path, &f));
-    return translate(ctx, f, out);
+    return translate(ctx, f, given, out);
+}
+
+nb_status nb_onnx_open(nb_ctx *ctx, const char *path, nb_onnx **out)
+{
+    return nb_onnx_open_sized(ctx, path, NULL, out);
 }
 
 nb_status nb_onnx_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, nb_onnx **out)
 {
     onnx_file *f;
     NB_TRY(onnx_file_parse(ctx, name, bytes, len, &f));
-    return translate(ctx, f, out);
+    return translate(ctx, f, NULL, out);
 }
 
 void nb_onnx_free(nb_onnx *o)

@@ -47,12 +47,6 @@ static onnx_layout usual(const onnx_v_entry *v, bool flat)
     return made_of(v, axes, dims[flat], flat ? 2 : 4);
 }
 
-onnx_layout onnx_layout_images_last(const onnx_v_entry *v)
-{
-    return made_of(v, (const int32_t[]){ONNX_AXIS_N, ONNX_AXIS_H, ONNX_AXIS_W, ONNX_AXIS_C},
-                   (const int32_t[]){0, 1, 2, 3}, 4);
-}
-
 onnx_layout onnx_layout_of(const onnx_v_entry *v)
 {
     return v->layout.rank ? v->layout : usual(v, v->flat);

@@ -24,8 +24,6 @@ typedef struct {
 
 struct onnx_v_entry;
 
-/* [N, rows, columns, channels]. */
-onnx_layout onnx_layout_images_last(const struct onnx_v_entry *v);
 /* The layout of v written out: rank is never 0. */
 onnx_layout onnx_layout_of(const struct onnx_v_entry *v);
 /* v is the same values in this layout. */

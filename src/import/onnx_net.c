@@ -28,7 +28,7 @@ static const onnx_operator operators[] = {
 #undef NB_OPERATOR_EACH
 #undef NB_OPERATOR_ANY
 
-enum { OF_COLOURS = 4, FOLDABLE_TIMES = 8, FOLDABLE_MORE = 1 << 22 };
+enum { FOLDABLE_TIMES = 8, FOLDABLE_MORE = 1 << 22 };
 enum { N_OPERATORS = sizeof operators / sizeof *operators };
 
 /* ---- sentences ---- */
@@ -176,6 +176,11 @@ static nb_status find_needed(onnx_net *n)
 onnx_v_entry *onnx_input(const onnx_net *n, const onnx_node *d, size_t k)
 {
     return k < d->n_in && *d->in[k] ? find(n, d->in[k]) : NULL;
+}
+
+bool onnx_is_wanted(const onnx_net *n, const char *name)
+{
+    return find(n, name)->wanted;
 }
 
 bool onnx_is_read(const onnx_net *n, const char *name)
@@ -431,54 +436,6 @@ static nb_status translate_node(onnx_net *n, const onnx_node *d)
     return NB_OK;
 }
 
-/* [N, height, width, channels]: a Transpose says so, or four channels at most where the other order would have more. */
-static bool channels_last(const onnx_net *n, const onnx_port *v)
-{
-    static const int64_t perm[] = {0, 3, 1, 2};
-    for (size_t i = 0; i < n->file->n_nodes; i++) {
-        const onnx_node *d = &n->file->node[i];
-        const onnx_attr *a = onnx_attr_find(d, "perm");
-        if (strcmp(d->op, "Transpose") == 0 && d->n_in == 1 && strcmp(d->in[0], v->name) == 0 && a &&
-            a->kind == ONNX_A_INTS && a->n == 4 && memcmp(a->ints, perm, sizeof perm) == 0)
-            return true;
-    }
-    return v->dim[1] > OF_COLOURS && v->dim[3] <= OF_COLOURS;
-}
-
-static nb_status read_input(onnx_net *n)
-{
-    const onnx_file *f = n->file;
-    if (f->n_inputs != 1)
-        return nb_fail(n->ctx, NB_E_UNSUPPORTED, "%s: has %zu inputs; import takes networks of one: the images",
-                       f->path, f->n_inputs);
-    const onnx_port *v = &f->input[0];
-    bool fits = v->ndim == 4 && v->type == 1;
-    for (int32_t i = 1; i < 4 && fits; i++)
-        fits = v->dim[i] >= 1 && v->dim[i] <= ONNX_MAX_SIDE;
-    const bool last = fits && channels_last(n, v);
-    if (!fits || v->dim[last ? 3 : 1] > NB_MAX_CHANNELS)
-        return nb_fail(n->ctx, NB_E_UNSUPPORTED,
-                       "%s: input '%.80s': must be float images [N, 1..%d, height, width] of known size", f->path,
-                       v->name, NB_MAX_CHANNELS);
-    n->c = (int32_t)v->dim[last ? 3 : 1];
-    n->h = (int32_t)v->dim[last ? 1 : 2];
-    n->w = (int32_t)v->dim[last ? 2 : 3];
-    n->batch = v->dim[0];
-    onnx_v_entry *e = onnx_intern(n, v->name);
-    if (e->kind != ONNX_V_NONE)
-        return nb_fail(n->ctx, NB_E_FORMAT, "%s: input '%.80s' is an initializer as well", f->path, v->name);
-    e->kind = ONNX_V_DATA;
-    e->c = n->c;
-    e->h = n->h;
-    e->w = n->w;
-    const onnx_layout images_last = onnx_layout_images_last(e);
-    if (last)
-        onnx_layout_set(e, &images_last);
-    n->layer[0] = (onnx_layer){.op = "input", .name = "input1", .node = ""};
-    n->n = 1;
-    return NB_OK;
-}
-
 static nb_status read_output(onnx_net *n)
 {
     const onnx_file *f = n->file;
@@ -560,7 +517,7 @@ nb_status onnx_net_translate(onnx_net *n)
     for (size_t i = 0; i < n->file->n_nodes; i++) /* before its u8 input is what is wrong with it */
         if (is_quantized(&n->file->node[i]) && is_needed(n, &n->file->node[i]))
             return unknown_operator(n, &n->file->node[i]);
-    NB_TRY(read_input(n));
+    NB_TRY(onnx_read_images(n));
     for (size_t i = 0; i < n->file->n_nodes; i++)
         if (is_needed(n, &n->file->node[i]))
             NB_TRY(translate_node(n, &n->file->node[i]));

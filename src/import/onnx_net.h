@@ -4,6 +4,7 @@
 #define NB_IMPORT_ONNX_NET_H
 
 #include <nibble/extend/op.h>
+#include <nibble/import.h>
 
 #include "base/arena.h"
 #include "import/onnx_file.h"
@@ -63,6 +64,7 @@ typedef struct {
     nb_ctx *ctx;
     nb_arena *arena;
     const onnx_file *file;
+    const nb_onnx_size *given; /* sizes of the input, or NULL */
     struct {
         char *text; /* of the first */
         int32_t more;
@@ -93,6 +95,8 @@ typedef struct {
 
 /* Translates the whole graph. */
 nb_status onnx_net_translate(onnx_net *n);
+/* Finds the input: its entry, and layer 0. */
+nb_status onnx_read_images(onnx_net *n);
 /* Everything that was noted, to the log. */
 void onnx_net_say(const onnx_net *n);
 
@@ -113,6 +117,8 @@ const onnx_attr *onnx_attr_find(const onnx_node *d, const char *name);
 onnx_v_entry *onnx_input(const onnx_net *n, const onnx_node *d, size_t k);
 /* The entry of a name, which is made when it is new. */
 onnx_v_entry *onnx_intern(onnx_net *n, const char *name);
+/* Does the output need it? */
+bool onnx_is_wanted(const onnx_net *n, const char *name);
 /* Does a node read this output, or is it the network's? */
 bool onnx_is_read(const onnx_net *n, const char *name);
 /* Input k must be data (no softmax before it, no zeros waiting). */

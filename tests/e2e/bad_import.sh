@@ -124,6 +124,8 @@ onnx_refused 2 '--std: 58.395: must be at most 4' net.onnx --mean 0.485 --std 58
 onnx_refused 2 '--std: 0: must be numbers from 1e-06' net.onnx --std 0
 onnx_refused 2 'out.yaml:7: data.name: nothing' net.onnx --data nothing
 onnx_refused 2 'takes images of 9x9x3 in 4 classes, the data set has 9x9x3 in 5' net.onnx --data '{name: synth, height: 9, width: 9, channels: 3, classes: 5}'
+onnx_refused 2 '--input: 3x9: 2' net.onnx --input '3x9: 2'
+onnx_refused 2 "input 'image' is [N, 3, 9, 9], which the size that was given does not fit" net.onnx --input 1x9x9
 refuses 2 '-o OUT is missing' import net.onnx
 refuses 2 '--data is for ONNX models' import net.safetensors --config net.yaml -o out.safetensors --data synth
 onnx_refused 1 'nowhere.onnx: ' nowhere.onnx

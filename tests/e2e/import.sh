@@ -84,7 +84,11 @@ run 0 import "$golden/import_folded.onnx" -o folded --mean 0.5,0.5,0.5 --std 0.2
 run 0 eval folded.safetensors --logits a.safetensors
 run 0 eval made/import_norms.safetensors --logits b.safetensors
 [ "$(wc -c <a.safetensors)" = "$(wc -c <b.safetensors)" ] || die "both forms must give as many logits"
-# Without its data a model can be imported when its normalisation is said.
+# A model can be imported without its data; nobody says how images were normalised then, unless --mean and --std do.
+run 0 import "$golden/import_folded.onnx" -o anywhere --data '{name: pngdir, path: nowhere}' --input 3x9x9
+says 'imported without its data: nowhere'
+says 'the config takes pixels from 0 to 1'
+grep -q 'input: {mean: \[0, 0, 0\], std: \[1, 1, 1\]}' anywhere.yaml || die 'pixels from 0 to 1 must stand in the config'
 run 0 import "$golden/import_folded.onnx" -o elsewhere --data '{name: pngdir, path: nowhere}' --mean 0.5 --std 0.25
 says 'imported without its data'
 

@@ -128,8 +128,18 @@ void ref_onnx_write(nb_ctx *ctx, const char *path, int32_t c, int32_t h, int32_t
         opset = strtoll(text + 6, &end, 10);
         text = end + 1;
     }
+    int64_t dims[ONNX_MAX_IN] = {-1, c, h, w};
+    int32_t rank = 4;
+    if (strncmp(text, "input ", 6) == 0) {
+        char line[64] = "";
+        const size_t n = strcspn(text, "\n");
+        NB_ASSERT(n < sizeof line);
+        memcpy(line, text + 6, n - 6);
+        rank = 1 + numbers(line, dims + 1);
+        text += n + 1;
+    }
     NB_ASSERT(onnx_create(ctx, opset, &o) == NB_OK);
-    onnx_value(o, false, "x", ONNX_FLOAT, (const int64_t[]){-1, c, h, w}, 4);
+    onnx_value(o, false, "x", ONNX_FLOAT, dims, rank);
     while (*text) {
         char line[256];
         size_t n = strcspn(text, "\n");

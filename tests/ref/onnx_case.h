@@ -7,6 +7,7 @@
 /* Writes a model of float images "x", [N, c, h, w], to path. Lines of text:
  *   floats NAME 4x2x3x3        a constant, values 0.01, 0.02, ...
  *   opset 11                   in the first line; otherwise 17
+ *   input 8,8,3                then: sizes of the input without the first, -1 where they are not known
  *   values NAME 0.5,-1,nan     a constant vector
  *   number NAME 6              a scalar
  *   bool NAME 1                a scalar
