@@ -5,6 +5,8 @@
 #include "cli/overwrite.h"
 #include "cli/run_folder.h"
 
+#include <nibble/extend/op.h>
+
 #include "base/check.h"
 #include "train/checkpoint.h"
 
@@ -66,6 +68,31 @@ nb_status cli_import_save(cli *c, const nb_graph *g, const char *config, const c
     return nb_checkpoint_save(c->ctx, path, &spec);
 }
 
+nb_status cli_input_size(cli *c, nb_onnx_size *size, const nb_onnx_size **out)
+{
+    const char *text = cli_value(c, "--input"), *at = text;
+    *out = text ? size : NULL;
+    for (size->n = 0; text && size->n < 7;) {
+        char *end;
+        const long long v = strtoll(at, &end, 10);
+        if (end == at || v < 1 || v > 65536 || (*end && *end != 'x'))
+            break;
+        size->d[size->n++] = v;
+        if (!*end)
+            return NB_OK;
+        at = end + 1;
+    }
+    return text ? cli_usage(c, "--input: %s: must be the size of one image in the file's order, as 3x224x224", text)
+                : NB_OK;
+}
+
+bool cli_data_is_wrong(const cli_experiment *e, nb_status st)
+{
+    const nb_conf *data = e->exp.data, *name = nb_conf_is_map(data) ? nb_conf_get(data, "name") : NULL;
+    const bool known = name && nb_conf_text(name) && nb_registry_find(nb_datasets, nb_conf_text(name));
+    return st == NB_E_NOMEM || !known || (st == NB_E_CONFIG && nb_conf_get(data, "path"));
+}
+
 static nb_status import_into(cli *c, const cli_experiment *e, nb_graph *g)
 {
     const char *out = cli_value(c, "--output");
@@ -91,11 +118,42 @@ static nb_status import_into(cli *c, const cli_experiment *e, nb_graph *g)
     return st;
 }
 
+/* The data's, or --input's, as PyTorch orders it: the network says how many classes there are, and the config how images
+ * are normalised; pixels from 0 to 1 where it does not. */
+static nb_status find_sizes(cli *c, cli_experiment *e, nb_dsinfo *out)
+{
+    nb_onnx_size size;
+    const nb_onnx_size *given;
+    NB_TRY(cli_input_size(c, &size, &given));
+    if (given && given->n != 3)
+        return cli_usage(c, "--input: %s: must be channels, rows and columns, as 3x224x224", cli_value(c, "--input"));
+    nb_status st = cli_experiment_open_test(c, e);
+    if (st == NB_OK) {
+        *out = *nb_data_info(e->test);
+        if (given && (given->d[0] != out->c || given->d[1] != out->h || given->d[2] != out->w))
+            return cli_usage(c, "--input: %s: the data are %dx%dx%d (channels, rows, columns)", cli_value(c, "--input"),
+                             out->c, out->h, out->w);
+        return NB_OK;
+    }
+    if (cli_data_is_wrong(e, st))
+        return st;
+    if (!given)
+        return nb_fail(c->ctx, st, "%s (without the data, --input says the size of an image, as 3x224x224)",
+                       nb_ctx_error(c->ctx));
+    if (given->d[0] > NB_MAX_CHANNELS)
+        return cli_usage(c, "--input: %s: at most %d channels", cli_value(c, "--input"), NB_MAX_CHANNELS);
+    nb_log(c->ctx, "imported without its data: %s", nb_ctx_error(c->ctx));
+    *out = (nb_dsinfo){.c = (int32_t)given->d[0], .h = (int32_t)given->d[1], .w = (int32_t)given->d[2]};
+    for (int32_t i = 0; i < out->c; i++)
+        out->std[i] = 1;
+    return NB_OK;
+}
+
 static nb_status import_weights(cli *c, cli_experiment *e)
 {
-    static const char *const onnx_only[] = {"--data", "--mean", "--std", "--force", "--input"};
+    static const char *const onnx_only[] = {"--data", "--mean", "--std", "--force"};
     const char *config = cli_value(c, "--config");
-    for (int32_t i = 0; i < 5; i++)
+    for (int32_t i = 0; i < 4; i++)
         if (cli_value(c, onnx_only[i]))
             return cli_usage(c, "%s is for ONNX models; with --config the config says it", onnx_only[i]);
     if (cli_flag(c, "--json") && !cli_flag(c, "--list"))
@@ -107,10 +165,14 @@ static nb_status import_weights(cli *c, cli_experiment *e)
     char meant[CLI_PATH_BYTES];
     NB_TRY(cli_meant_file(c, config, CLI_CONFIG, meant, &config));
     NB_TRY(cli_experiment_load(c, config, e));
-    NB_TRY(cli_experiment_open_test(c, e));
-    NB_TRY(nb_experiment_check(c->ctx, &e->exp, nb_data_info(e->test)));
+    nb_dsinfo info;
+    NB_TRY(find_sizes(c, e, &info));
+    if (e->test)
+        NB_TRY(nb_experiment_check(c->ctx, &e->exp, &info));
     nb_graph *g;
-    NB_TRY(nb_model_build(c->ctx, &e->exp, nb_data_info(e->test), 1, &g));
+    NB_TRY(nb_model_build(c->ctx, &e->exp, &info, 1, &g));
+    const nb_shape *logits = &g->loss->in[0]->out.shape;
+    g->info.classes = (int32_t)(nb_shape_count(logits) / logits->d[0]);
     nb_status st = import_into(c, e, g);
     nb_graph_free(g);
     return st;
@@ -133,7 +195,7 @@ static const cli_option options[] = {
     {"--data", "NAME|{...}", "ONNX: the data set of the config, or its whole section"},
     {"--mean", "M[,M,M]", "ONNX: mean of pixel/255 that the images were normalised with (default: the data set's)"},
     {"--std", "S[,S,S]", "ONNX: their standard deviation"},
-    {"--input", "CxHxW", "ONNX: the size of one image, in the file's order, where the file leaves it open"},
+    {"--input", "CxHxW", "the size of one image; ONNX: where the file leaves it open; safetensors: without the data"},
     {"--force", NULL, "ONNX: replace an OUT.yaml that says something else"},
     {"--set", "KEY=VALUE", "safetensors: override a key of the config; may be repeated"},
     CLI_JSON,
@@ -152,6 +214,7 @@ const cli_command cli_command_import = {
         "  layer{}.{}.conv1             {} is a number; such lines are taken number by number\n"
         "  head.fc -> fc                by name; blocks.{}.c -> b{+1} repeats the number, one higher\n"
         "  aux.* -> -                   left out\n"
+        "What such a file does not name goes by a built-in map, if one knows all of it.\n"
         "  layout ohwi                  weights are not OIHW, as PyTorch's, but as ours\n",
     .options = options,
     .min_args = 1,

@@ -50,25 +50,6 @@ static nb_status number_list(cli *c, const char *option, int32_t channels, doubl
     return NB_OK;
 }
 
-/* "3x224x224"; nothing given: *out is NULL. */
-static nb_status input_size(cli *c, nb_onnx_size *size, const nb_onnx_size **out)
-{
-    const char *text = cli_value(c, "--input"), *at = text;
-    *out = text ? size : NULL;
-    for (size->n = 0; text && size->n < 7;) {
-        char *end;
-        const long long v = strtoll(at, &end, 10);
-        if (end == at || v < 1 || v > 65536 || (*end && *end != 'x'))
-            break;
-        size->d[size->n++] = v;
-        if (!*end)
-            return NB_OK;
-        at = end + 1;
-    }
-    return text ? cli_usage(c, "--input: %s: must be the size of one image in the file's order, as 3x224x224", text)
-                : NB_OK;
-}
-
 /* The data section: what --data says, completed where the data set takes sizes. */
 static nb_status data_section(cli *c, const nb_dsinfo *d, char *out, size_t len)
 {
@@ -129,14 +110,6 @@ static nb_status output_paths(cli *c, char *stem, char *yaml, char *checkpoint)
     return NB_OK;
 }
 
-/* A data section that no data can make right is an error; one that only lacks them is not. */
-static bool is_wrong(const cli_experiment *e, nb_status st)
-{
-    const nb_conf *data = e->exp.data, *name = nb_conf_is_map(data) ? nb_conf_get(data, "name") : NULL;
-    const bool known = name && nb_conf_text(name) && nb_registry_find(nb_datasets, nb_conf_text(name));
-    return st == NB_E_NOMEM || !known || (st == NB_E_CONFIG && nb_conf_get(data, "path"));
-}
-
 /* What the network takes and what the data give must agree; without the data the model's own sizes do. */
 static nb_status find_info(cli *c, cli_experiment *e, const nb_dsinfo *model, bool *there, nb_dsinfo *out)
 {
@@ -146,7 +119,7 @@ static nb_status find_info(cli *c, cli_experiment *e, const nb_dsinfo *model, bo
     for (int32_t i = 0; i < model->c; i++)
         out->std[i] = out->std[i] > 0 ? out->std[i] : 1;
     if (st != NB_OK)
-        return is_wrong(e, st) ? st : NB_OK;
+        return cli_data_is_wrong(e, st) ? st : NB_OK;
     const nb_dsinfo *d = nb_data_info(e->test);
     if (d->h != model->h || d->w != model->w || d->c != model->c || d->classes != model->classes)
         return nb_fail(c->ctx, NB_E_SHAPE,
@@ -298,7 +271,7 @@ nb_status cli_import_onnx(cli *c, cli_experiment *e)
     nb_onnx *o;
     nb_onnx_size size;
     const nb_onnx_size *given;
-    NB_TRY(input_size(c, &size, &given));
+    NB_TRY(cli_input_size(c, &size, &given));
     NB_TRY(nb_onnx_open_sized(c->ctx, c->arg[0], given, &o));
     nb_status st = import_model(c, o, e);
     nb_onnx_free(o);

@@ -220,3 +220,22 @@ nb_status nb_map_parse(nb_ctx *ctx, nb_arena *arena, const char *name, const cha
     *out = m;
     return NB_OK;
 }
+
+nb_status nb_map_extend(nb_ctx *ctx, nb_arena *arena, const nb_map *own, const char *text, nb_map *out)
+{
+    nb_map more, m = *own;
+    const int32_t behind = own->n ? own->rules[own->n - 1].line : 0; /* groups are in order of their lines */
+    NB_TRY(nb_map_parse(ctx, arena, own->name, text, &more));
+    m.n += more.n;
+    m.rules = nb_arena_array(arena, (size_t)m.n, sizeof *m.rules);
+    if (!m.rules)
+        return NB_E_NOMEM;
+    memcpy(m.rules, own->rules, (size_t)own->n * sizeof *m.rules);
+    for (int32_t i = 0; i < more.n; i++) {
+        m.rules[own->n + i] = more.rules[i];
+        m.rules[own->n + i].line += behind;
+        m.rules[own->n + i].group += behind;
+    }
+    *out = m;
+    return NB_OK;
+}

@@ -31,8 +31,8 @@ typedef struct {
     const char *name; /* for messages: the path, or the built-in map's name */
     nb_map_rule *rules;
     int32_t n;
-    bool ohwi;   /* layout of convolution weights */
-    bool strict; /* a line that matches nothing is an error */
+    bool ohwi;     /* layout of convolution weights */
+    int32_t n_own; /* rules of the user's: one that matches nothing is an error */
 } nb_map;
 
 /* What the holes of a pattern matched. */
@@ -45,6 +45,8 @@ typedef struct {
 
 /* Strings live in the arena. A mistake is NB_E_CONFIG "<name>:<line>: ...". */
 nb_status nb_map_parse(nb_ctx *ctx, struct nb_arena *arena, const char *name, const char *text, nb_map *out);
+/* The rules of own, and behind them those of a built-in text. */
+nb_status nb_map_extend(nb_ctx *ctx, struct nb_arena *arena, const nb_map *own, const char *text, nb_map *out);
 bool nb_map_match(const char *pattern, const char *text, size_t len, nb_map_holes *holes);
 /* The right side with its holes filled, into buf; false when it is too long. */
 bool nb_map_fill(const char *pattern, const nb_map_holes *holes, char *buf, size_t len);

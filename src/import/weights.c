@@ -13,6 +13,7 @@
 #include "base/textbuf.h"
 #include "core/oihw.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { MAX_TENSORS = 1 << 14, /* names are compared pair by pair */ MAP_FILE_BYTES = 1 << 20 };
@@ -247,24 +248,48 @@ static bool any_rule(const nb_weights *m)
     return false;
 }
 
-/* A checkpoint of ours says so; else the first map that knows every name. The identity knows all names: it is asked for
- * by name, or by the file being a checkpoint. */
-static nb_status try_built_in(nb_weights *m, bool *found)
+/* The built-in map that knows most of the names behind the rules of own, and whether it knows all. The identity knows
+ * all names: it is asked for by name, or by the file being a checkpoint. */
+static nb_status try_built_in(nb_weights *m, const nb_map *own, const char **best, bool *found)
 {
-    *found = false;
-    for (int32_t i = 0; nb_name_maps[i] && !*found; i++) {
+    int32_t least = INT32_MAX;
+    nb_map map = *own;
+    for (int32_t i = 0; nb_name_maps[i] && least > 0; i++) {
         if (strcmp(nb_name_maps[i]->name, "nibble") == 0)
             continue;
-        NB_TRY(nb_map_parse(m->ctx, m->arena, nb_name_maps[i]->name, nb_name_maps[i]->text, &m->map));
+        NB_TRY(nb_map_extend(m->ctx, m->arena, own, nb_name_maps[i]->text, &m->map));
+        m->map.name = own->n ? own->name : nb_name_maps[i]->name;
         apply_rules(m);
-        *found = strangers(m) == 0;
+        if (strangers(m) < least) {
+            least = strangers(m);
+            *best = nb_name_maps[i]->name;
+            map = m->map;
+        }
     }
+    m->map = map;
+    apply_rules(m);
+    *found = least == 0;
     return NB_OK;
 }
 
+enum { STRANGERS = 6, STRANGER_BYTES = 640 };
+
+static const char *stranger_names(const nb_weights *m, char *buf)
+{
+    size_t at = 0;
+    int32_t n = 0;
+    for (int32_t i = 0; i < m->n && n < STRANGERS && at < STRANGER_BYTES; i++)
+        if (!m->items[i].rule && !m->items[i].ignored)
+            at += (size_t)snprintf(buf + at, STRANGER_BYTES - at, "%s%.80s", n++ ? ", " : "", m->items[i].t->name);
+    if (strangers(m) > n && at < STRANGER_BYTES)
+        snprintf(buf + at, STRANGER_BYTES - at, ", ...");
+    return buf;
+}
+
+/* A checkpoint of ours says so; else the first map that knows every name. */
 static nb_status choose_map(nb_weights *m)
 {
-    const char *format = nb_st_meta(m->file, "format");
+    const char *format = nb_st_meta(m->file, "format"), *best = "";
     if (format && strncmp(format, "nibble-checkpoint", strlen("nibble-checkpoint")) == 0) {
         const nb_name_map *own = nb_registry_find(nb_name_maps, "nibble");
         NB_TRY(nb_map_parse(m->ctx, m->arena, own->name, own->text, &m->map));
@@ -272,15 +297,36 @@ static nb_status choose_map(nb_weights *m)
         return NB_OK;
     }
     bool found;
-    NB_TRY(try_built_in(m, &found));
+    const nb_map none = {0};
+    NB_TRY(try_built_in(m, &none, &best, &found));
     if (!found && strip_prefix(m))
-        NB_TRY(try_built_in(m, &found));
+        NB_TRY(try_built_in(m, &none, &best, &found));
     if (found)
         return NB_OK;
-    char names[256];
+    char names[256], unknown[STRANGER_BYTES];
     return nb_fail(m->ctx, NB_E_CONFIG,
-                   "%s: no built-in map knows all of its names: say --map, with one of %s or a mapping file",
-                   nb_st_name(m->file), nb_registry_text(nb_name_maps, names, sizeof names));
+                   "%s: no built-in map knows all of its names: %s does not know %d of %d (%s); say --map, with one of "
+                   "%s, or with a file that has lines for these alone",
+                   nb_st_name(m->file), best, strangers(m), m->n, stranger_names(m, unknown),
+                   nb_registry_text(nb_name_maps, names, sizeof names));
+}
+
+/* A file that says where some of the names go leaves the rest to a built-in map, if one knows them. */
+static nb_status complete_map(nb_weights *m)
+{
+    const nb_map own = m->map;
+    const char *best = "";
+    bool found;
+    if (strangers(m) == 0)
+        return NB_OK;
+    NB_TRY(try_built_in(m, &own, &best, &found));
+    if (found) {
+        m->rest = best;
+        return NB_OK;
+    }
+    m->map = own;
+    apply_rules(m);
+    return NB_OK;
 }
 
 static nb_status unknown_map(const nb_weights *m, const char *name)
@@ -315,11 +361,11 @@ static nb_status read_map(nb_weights *m, const nb_import_options *o)
         NB_TRY(nb_map_parse(m->ctx, m->arena, o->map ? o->map : "map", o->map_text, &m->map));
     else
         NB_TRY(read_map_file(m, o->map));
-    m->map.strict = !own;
+    m->map.n_own = own ? 0 : m->map.n;
     apply_rules(m);
     if ((own ? strangers(m) > 0 : !any_rule(m)) && strip_prefix(m))
         apply_rules(m);
-    return NB_OK;
+    return own ? NB_OK : complete_map(m);
 }
 
 static nb_status import_all(nb_weights *m, const nb_import_options *o, nb_import_report *report)
@@ -336,6 +382,9 @@ static nb_status import_all(nb_weights *m, const nb_import_options *o, nb_import
         if (it->leaf)
             NB_TRY(nb_fill_leaf(m->ctx, nb_st_name(m->file), it->layer, it->leaf, it->t, m->map.ohwi));
     }
+    if (m->rest)
+        nb_log(m->ctx, "%s: what %s does not name goes by the built-in map %s", nb_st_name(m->file), m->map.name,
+               m->rest);
     if (m->prefix)
         nb_log(m->ctx, "%s: all names begin with '%.*s', which is left out", nb_st_name(m->file), (int)m->prefix,
                m->items[0].t->name);

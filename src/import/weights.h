@@ -29,6 +29,7 @@ typedef struct {
     const nb_st_file *file;
     nb_arena *arena;
     nb_map map;
+    const char *rest;       /* the built-in map behind the user's rules, or NULL */
     nb_weights_item *items; /* by module, in the order of execution where the map says so */
     int32_t n;
     size_t prefix;          /* bytes that item names are shorter than tensor names */

@@ -154,7 +154,7 @@ static nb_status check_leftovers(const nb_weights *m)
 /* In a map of the user's every line is meant. */
 static nb_status check_rules_used(const nb_weights *m)
 {
-    for (int32_t i = 0; m->map.strict && i < m->map.n; i++) {
+    for (int32_t i = 0; i < m->map.n_own; i++) {
         bool used = false;
         for (int32_t k = 0; k < m->n; k++)
             used = used || m->items[k].rule == &m->map.rules[i];

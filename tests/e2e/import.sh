@@ -40,6 +40,19 @@ run 0 train net.yaml --quiet --set init=float.safetensors --set out=run
 run 0 verify run/model.int.safetensors --images 20
 run 0 eval run/model.int.safetensors --logits logits.safetensors
 
+# Without the data the size of an image is enough, and a mapping file may leave the rest to a built-in map.
+sed 's/{name: synth.*}/{name: cifar10, path: nowhere}/' net.yaml >away.yaml
+run 1 import "$golden/import_resnet.safetensors" --config away.yaml -o away.safetensors
+says '(without the data, --input says the size of an image, as 3x224x224)'
+echo 'fc -> fc' >part.map
+run 0 eval float.safetensors --logits here.logits
+run 0 import "$golden/import_resnet.safetensors" --config away.yaml --input 3x9x9 --map part.map -o away.safetensors
+says 'what part.map does not name goes by the built-in map resnet'
+run 0 eval away.safetensors --set 'data={name: synth, count: 200, test_count: 60, height: 9, width: 9, channels: 3, classes: 4}' --logits away.logits
+cmp here.logits away.logits || die "without its data the network must be the same"
+run 2 import "$golden/import_resnet.safetensors" --config net.yaml --input 3x8x9 -o away.safetensors
+says '--input: 3x8x9: the data are 3x9x9'
+
 # A mapping file that says the same by name.
 cat >by_name.map <<'END'
 fc -> fc

@@ -195,8 +195,15 @@ static void maps_that_are_not_there_are_named(void **state)
     assert_int_equal(import(&f, RESNET, &(nb_import_options){.map = "nowhere.map"}, &r), NB_E_IO);
     nb_import_report_free(&r);
     assert_int_equal(import(&f, RESNET "strange.weight F32 2\n", NULL, &r), NB_E_CONFIG);
-    assert_non_null(
-        strstr(nb_ctx_error(f.ctx), "no built-in map knows all of its names: say --map, with one of nibble, resnet"));
+    assert_non_null(strstr(nb_ctx_error(f.ctx), "no built-in map knows all of its names: resnet does not know 1 of "));
+    assert_non_null(strstr(nb_ctx_error(f.ctx), "(strange.weight); say --map, with one of nibble, resnet"));
+    nb_import_report_free(&r);
+    const nb_import_options partial = {.map = "my.map", .map_text = "strange -> -\n"};
+    assert_int_equal(import(&f, RESNET "strange.weight F32 2\n", &partial, &r), NB_OK);
+    nb_import_report_free(&r);
+    const nb_import_options unused = {.map = "my.map", .map_text = "strange -> -\nstranger -> -\n"};
+    assert_int_equal(import(&f, RESNET "strange.weight F32 2\n", &unused, &r), NB_E_FORMAT);
+    assert_non_null(strstr(nb_ctx_error(f.ctx), "my.map:2: stranger: "));
     nb_import_report_free(&r);
     ref_foreign_close(&f);
 }
