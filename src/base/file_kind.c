@@ -5,11 +5,10 @@
 
 #include "base/utf8.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { LOOK = 4096, STEM = 200 };
+enum { LOOK = 4096, FIRST_ENTRY = 300, STEM = 200 };
 
 static bool starts(const uint8_t *bytes, size_t len, const char *magic, size_t n)
 {
@@ -28,8 +27,14 @@ static bool holds(const uint8_t *bytes, size_t len, const char *word)
 /* A zip's entries stand by name before their content: PyTorch's first is <name>/data.pkl. */
 static const char *zip_kind(const uint8_t *bytes, size_t look)
 {
+    if (holds(bytes, look, "/data/weights/") || holds(bytes, look, "/models/model.json"))
+        return "torchexport";
+    if (holds(bytes, look, "/data.pkl") && holds(bytes, look, "ctorch.nn.modules"))
+        return "torchmodule";
     if (holds(bytes, look, "/data.pkl") || holds(bytes, look, "/byteorder"))
         return holds(bytes, look, "constants.pkl") || holds(bytes, look, "/code/") ? "torchscript" : "torch";
+    if (holds(bytes, look < FIRST_ENTRY ? look : FIRST_ENTRY, "/data/0")) /* TorchScript puts its tensors first */
+        return "torchscript";
     if (holds(bytes, look, "model.weights.h5") || holds(bytes, look, "metadata.json"))
         return "keras";
     return holds(bytes, look, ".npy") ? "npz" : "zip";
@@ -39,6 +44,15 @@ static const char *zip_kind(const uint8_t *bytes, size_t look)
 static bool is_onnx(const uint8_t *b, size_t len)
 {
     return len > 4 && b[0] == 0x08 && b[1] >= 1 && b[1] < 32 && (b[2] & 7) == 2 && b[2] >> 3 >= 2 && b[2] >> 3 <= 8;
+}
+
+/* A SavedModel begins with its schema's version, 1, and a MetaGraphDef, whose first is a MetaInfoDef; an ONNX model's
+ * second is a string, or the graph, which begins with a node. */
+static bool is_saved_model(const uint8_t *b, size_t len)
+{
+    const size_t look = len < LOOK ? len : LOOK;
+    return len > 4 && b[0] == 0x08 && b[1] == 1 && b[2] == 0x12 &&
+           (holds(b, look, "serve") || holds(b, look, "saved_model"));
 }
 
 /* "key:" at the beginning of a line */
@@ -82,10 +96,12 @@ static const char *kind_of(const uint8_t *b, size_t len)
     if (is_safetensors(b, len))
         return "safetensors";
     if (len > 2 && b[0] == 0x80 && b[1] >= 2 && b[1] <= 5) /* a pickle, as torch.save wrote before it wrote zips */
-        return "torch";
+        return holds(b, look, "ctorch.nn.modules") ? "torchmodule" : "torch";
     for (size_t i = 0; i < sizeof magics / sizeof *magics; i++)
         if (len > magics[i].at && starts(b + magics[i].at, len - magics[i].at, magics[i].magic, magics[i].n))
             return magics[i].kind;
+    if (is_saved_model(b, len))
+        return "savedmodel";
     if (is_onnx(b, len))
         return "onnx";
     if (!is_text(b, look))
@@ -101,10 +117,22 @@ static const char *kind_of(const uint8_t *b, size_t len)
 static const struct {
     const char *kind, *what;
 } whats[] = {
-    {"torch",
-     "a PyTorch file (.pt, .pth); for a state dict: python -c \"import torch, safetensors.torch as s; "
-     "s.save_file(torch.load('@', map_location='cpu'), '^.safetensors')\", then nibble import ^.safetensors --config "
-     "CONFIG -o OUT"},
+    {"torch", "a PyTorch file (.pt, .pth); for a state dict: python -c \"import torch, safetensors.torch as s; d = "
+              "torch.load('@', "
+              "map_location='cpu'); d = d.get('state_dict', d.get('model', d)); s.save_file({k: v.clone() for k, v in "
+              "d.items() if "
+              "torch.is_tensor(v)}, '^.safetensors')\", then nibble import ^.safetensors --config CONFIG -o OUT"},
+    {"torchmodule",
+     "a whole PyTorch module, which runs its author's code when it is loaded; if you trust it: python -c \"import "
+     "torch; m "
+     "= torch.load('@', map_location='cpu', weights_only=False).eval(); torch.onnx.export(m, (torch.zeros(1, 3, 224, "
+     "224),), '^.onnx')\" with the size of your images, then nibble import ^.onnx -o OUT"},
+    {"torchexport",
+     "a program of torch.export; python -c \"import torch; torch.onnx.export(torch.export.load('@'), (), "
+     "'^.onnx')\", then nibble import ^.onnx -o OUT"},
+    {"savedmodel",
+     "a TensorFlow SavedModel; python -m tf2onnx.convert --saved-model FOLDER --output FOLDER.onnx with the "
+     "folder it lies in, then nibble import FOLDER.onnx -o OUT"},
     {"torchscript",
      "a TorchScript file; python -c \"import torch, safetensors.torch as s; s.save_file(dict(torch.jit.load('@', "
      "map_location='cpu').state_dict()), '^.safetensors')\", then nibble import ^.safetensors --config CONFIG -o OUT"},
@@ -115,7 +143,7 @@ static const struct {
     {"tflite",
      "a TensorFlow Lite model; python -m tf2onnx.convert --tflite @ --output ^.onnx, then nibble import ^.onnx "
      "-o OUT (float models only)"},
-    {"onnx", "an ONNX model; nibble import ^.onnx -o OUT makes a config and a checkpoint of it"},
+    {"onnx", "an ONNX model; nibble import @ -o OUT makes a config and a checkpoint of it"},
     {"npz",
      "an archive of NumPy arrays; python -c \"import numpy as n, safetensors.numpy as s; "
      "s.save_file(dict(n.load('@')), '^.safetensors')\", then nibble import ^.safetensors --config CONFIG -o OUT"},
@@ -140,6 +168,12 @@ static void fill_in(char *to, size_t size, const char *what, const char *name, c
                                      : snprintf(to + at, size - at, "%c", *what);
         at += n > 0 ? (size_t)n : 0;
     }
+}
+
+bool nb_file_is(const uint8_t *bytes, size_t len, const char *kind)
+{
+    const char *is = kind_of(bytes, len);
+    return is && strcmp(is, kind) == 0;
 }
 
 const char *nb_file_kind(const char *name, const uint8_t *bytes, size_t len, char *buf, size_t size)

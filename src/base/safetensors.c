@@ -289,7 +289,7 @@ static nb_status read_header(nb_ctx *ctx, nb_st_file *f, const cJSON *root, cons
 /* Its first bytes are no header's: say what they are, if that is known. */
 static nb_status not_ours(nb_ctx *ctx, const nb_st_file *f, size_t len)
 {
-    char kind[640];
+    char kind[NB_FILE_KIND_BYTES];
     const bool ours = len > LENGTH_BYTES && f->bytes[LENGTH_BYTES] == '{';
     if (!ours && nb_file_kind(f->name, f->bytes, len, kind, sizeof kind))
         return nb_fail(ctx, NB_E_FORMAT, "%s: not a safetensors file but %s", f->name, kind);

@@ -8,11 +8,16 @@
 #include <nibble/extend/op.h>
 
 #include "base/check.h"
+#include "base/file_kind.h"
+#include "base/files.h"
 #include "train/checkpoint.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { HEAD_BYTES = 4096 };
 
 static nb_status make_table(cli *c, const nb_import_report *r, nb_table **out)
 {
@@ -178,10 +183,32 @@ static nb_status import_weights(cli *c, cli_experiment *e)
     return st;
 }
 
+/* By its content: a name ends in anything. What is neither is said here, before an option is missed. */
+static nb_status find_kind(cli *c, bool *onnx)
+{
+    uint8_t head[HEAD_BYTES];
+    char kind[NB_FILE_KIND_BYTES], path[CLI_PATH_BYTES];
+    const char *file = c->arg[0];
+    snprintf(path, sizeof path, "%s/saved_model.pb", file);
+    if (nb_file_exists(path))
+        return nb_fail(c->ctx, NB_E_FORMAT,
+                       "%s: a TensorFlow SavedModel; python -m tf2onnx.convert --saved-model %s --output %s.onnx, then "
+                       "nibble import %s.onnx -o OUT",
+                       file, file, file, file);
+    const size_t n = nb_file_head(file, head, sizeof head);
+    *onnx = cli_is_onnx(file) || nb_file_is(head, n, "onnx");
+    const char *what =
+        *onnx || nb_file_is(head, n, "safetensors") ? NULL : nb_file_kind(file, head, n, kind, sizeof kind);
+    return what ? nb_fail(c->ctx, NB_E_FORMAT, "%s: must be an ONNX model or a safetensors file, but is %s", file, what)
+                : NB_OK;
+}
+
 static nb_status run(cli *c)
 {
     cli_experiment e = {0};
-    nb_status st = cli_is_onnx(c->arg[0]) ? cli_import_onnx(c, &e) : import_weights(c, &e);
+    bool onnx;
+    NB_TRY(find_kind(c, &onnx));
+    nb_status st = onnx ? cli_import_onnx(c, &e) : import_weights(c, &e);
     cli_experiment_close(c, &e);
     return st;
 }

@@ -290,7 +290,7 @@ nb_status nb_config_parse(nb_ctx *ctx, const char *name, const char *text, size_
 static nb_status read_config(nb_ctx *ctx, const char *path, uint8_t **bytes, size_t *len)
 {
     uint8_t head[HEAD_BYTES];
-    char kind[640];
+    char kind[NB_FILE_KIND_BYTES];
     const size_t n = nb_file_head(path, head, sizeof head);
     const char *what = nb_file_kind(path, head, n, kind, sizeof kind);
     if (what && strncmp(what, "a config", 8) != 0 && strncmp(what, "a text", 6) != 0)

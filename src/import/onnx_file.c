@@ -396,7 +396,7 @@ static nb_status unpack(nb_ctx *ctx, const char *name, const uint8_t *bytes, siz
 {
     int32_t things = 0;
     const char *bad = len ? walk(&onnx__model_proto__descriptor, (wire){bytes, bytes + len, &things}, 0) : "is empty";
-    char kind[640];
+    char kind[NB_FILE_KIND_BYTES];
     if (bad && len && nb_file_kind(name, bytes, len, kind, sizeof kind) && strncmp(kind, "an ONNX", 7) != 0)
         return nb_fail(ctx, NB_E_FORMAT, "%s: not an ONNX model but %s", name, kind);
     if (bad)

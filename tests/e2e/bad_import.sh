@@ -101,6 +101,12 @@ printf 'conv1 -> stam\n' >bad.map && import_refused 1 'bad.map:1: conv1.weight -
 printf 'conv2\n' >bad.map && import_refused 1 'bad.map:1: conv2: net.safetensors has no such module (did you mean "conv1"?)' net.safetensors --config net.yaml --map bad.map
 import_refused 1 'the network has no such layer' net.safetensors --config net.yaml --map nibble
 
+# ---- files of others ----
+printf 'PK\3\4\0\0net/data.pkl' >net.pth
+import_refused 1 "net.pth: must be an ONNX model or a safetensors file, but is a PyTorch file (.pt, .pth); for a state dict: python -c" net.pth
+mkdir saved && touch saved/saved_model.pb
+import_refused 1 'saved: a TensorFlow SavedModel; python -m tf2onnx.convert --saved-model saved --output saved.onnx' saved
+
 # ---- ONNX ----
 if "$NIBBLE" import "$golden/import_norms.onnx" -o probe --mean 0.5 --std 0.25 2>&1 | grep -q 'this build has no ONNX'; then
     refuses 1 'this build has no ONNX' import "$golden/import_norms.onnx" -o out

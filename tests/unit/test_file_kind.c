@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-static char said[640];
+static char said[NB_FILE_KIND_BYTES];
 
 static bool is(const char *name, const void *bytes, size_t len, const char *text)
 {
@@ -22,14 +22,23 @@ static void networks_of_others_are_told_with_the_line_that_converts_them(void **
 {
     (void)state;
     IS("d/net.pth", "PK\3\4\0\0\0\0\10\10\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\10\0\22\0net/data.pkl", "a PyTorch file");
-    assert_non_null(strstr(said, "torch.load('d/net.pth', map_location='cpu'), 'd/net.safetensors')"));
+    assert_non_null(strstr(said, "d = torch.load('d/net.pth', map_location='cpu'); d = d.get('state_dict', "));
+    assert_non_null(strstr(said, "if torch.is_tensor(v)}, 'd/net.safetensors')"));
     assert_non_null(strstr(said, "nibble import d/net.safetensors --config CONFIG -o OUT"));
     IS("net.pt", "\x80\2\x8a\nl\xfc\x9c\x46\xf9 j\xa8P\x19.", "a PyTorch file");
     IS("net.pt", "PK\3\4\0\0net/data.pkl\0\0net/constants.pkl", "a TorchScript file");
+    IS("net.pt", "PK\3\4\0\0script/data/0FB", "a TorchScript file");
     IS("net.h5", "\x89HDF\r\n\x1a\n\0\0", "python -m tf2onnx.convert --keras net.h5 --output net.onnx");
     IS("net.keras", "PK\3\4\0\0metadata.json", "a Keras file");
     IS("a.b/net", "\x1c\0\0\0TFL3\0\0", "python -m tf2onnx.convert --tflite a.b/net --output a.b/net.onnx");
-    IS("net.pb", "\x08\x08\x12\x07pytorch", "an ONNX model; nibble import net.onnx -o OUT");
+    IS("net.pb", "\x08\x08\x12\x07pytorch", "an ONNX model; nibble import net.pb -o OUT");
+    IS("net.pt", "PK\3\4\0\0net/data.pklFB\2\0ZZ\x80\2ctorch.nn.modules.container\nSequential\n",
+       "a whole PyTorch module");
+    assert_non_null(
+        strstr(said, "weights_only=False).eval(); torch.onnx.export(m, (torch.zeros(1, 3, 224, 224),), 'net.onnx')"));
+    IS("net.pt2", "PK\3\4\0\0net/data/weights/weight_0",
+       "torch.onnx.export(torch.export.load('net.pt2'), (), 'net.onnx')");
+    IS("m/saved_model.pb", "\x08\1\x12\x20\x0a\x10\x0a\0\x12\5serve", "--saved-model FOLDER --output FOLDER.onnx");
     IS("x.npz", "PK\3\4\0\0w.npy", "an archive of NumPy arrays");
 }
 
