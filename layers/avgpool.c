@@ -1,5 +1,5 @@
 /* avgpool.c - mean over each window, or over the whole image. Codes stay on their grid: the same integer function as
- * the engine's makes them; its rounding is passed straight through on the way back. */
+ * the engine's makes them; its rounding is passed straight through on the way back. Or it opens, and the mean is real. */
 #include "layer.h"
 
 #include "base/check.h"
@@ -62,7 +62,19 @@ static nb_status avgpool_build(nb_graph *g, nb_node *n)
 static nb_status avgpool_prepare(nb_graph *g, nb_node *n)
 {
     const nb_geom q = avgpool_window(n);
-    return nb_layer_pool_prepare(g, n, &q);
+    NB_TRY(nb_layer_pool_prepare(g, n, &q));
+    if (n->flags & NB_NODE_REGRIDS) {
+        n->out.dtype = NB_F32;
+        n->out.q = NULL;
+    }
+    return NB_OK;
+}
+
+/* An engine step has one multiplier, so all windows must hold as many pixels. */
+static bool avgpool_regrids(const nb_node *n)
+{
+    const nb_geom q = avgpool_window(n);
+    return !counts_inside(n->attr) || nb_geom_inside(&q);
 }
 
 /* Pixels of in[0] that make one output pixel: rows [y0, y1), columns [x0, x1). */
@@ -99,6 +111,26 @@ static void mean_image(float *y, const float *x, const nb_geom *q, bool inside)
         }
 }
 
+/* Sums of codes below 2^24 are exact in floats. */
+static void mean_of_codes(float *y, const uint8_t *x, const nb_geom *q, const nb_tensor *t)
+{
+    const bool is_signed = t->dtype == NB_S8;
+    const float zero = (float)t->q->zero[0], unit = t->q->scale[0];
+    for (int32_t oy = 0; oy < q->oh; oy++)
+        for (int32_t ox = 0; ox < q->ow; ox++, y += q->c) {
+            const part p = part_of(q, false, oy, ox);
+            memset(y, 0, (size_t)q->c * sizeof *y);
+            for (int32_t iy = p.y0; iy < p.y1; iy++)
+                for (int32_t ix = p.x0; ix < p.x1; ix++) {
+                    const uint8_t *pixel = x + ((int64_t)iy * q->w + ix) * q->c;
+                    for (int32_t c = 0; c < q->c; c++)
+                        y[c] += (float)(is_signed ? (int8_t)pixel[c] : pixel[c]) - zero;
+                }
+            for (int32_t c = 0; c < q->c; c++)
+                y[c] = unit * (y[c] / p.count);
+        }
+}
+
 static void forward_image(void *arg, int64_t image, int32_t thread)
 {
     (void)thread;
@@ -110,6 +142,10 @@ static void forward_image(void *arg, int64_t image, int32_t thread)
     int64_t at_y = image * q->oh * q->ow * q->c;
     if (!nb_layer_is_codes(x)) {
         mean_image((float *)n->out.data + at_y, (const float *)x->data + at_x, q, inside);
+        return;
+    }
+    if (n->flags & NB_NODE_REGRIDS) {
+        mean_of_codes((float *)n->out.data + at_y, (const uint8_t *)x->data + at_x, q, x);
         return;
     }
     int32_t zero = x->q->zero[0];
@@ -155,6 +191,8 @@ static void avgpool_backward(nb_node *n, const nb_run *r)
 static nb_status avgpool_lower(nb_lowering *lo, const nb_node *n)
 {
     nb_geom q = avgpool_window(n);
+    if (n->flags & NB_NODE_REGRIDS)
+        return nb_lower_mean(lo, n, &q);
     return nb_lower_pool(lo, n, counts_inside(n->attr) && !nb_geom_inside(&q) ? NB_POOL_AVG_INSIDE : NB_POOL_AVG, &q);
 }
 
@@ -167,6 +205,7 @@ const nb_op nb_op_avgpool = {
     .max_in = 1,
     .flags = NB_OP_BWD_SETS | NB_OP_KEEPS_MEAN,
     .role = NB_ROLE_KEEP,
+    .regrids = avgpool_regrids,
     .build = avgpool_build,
     .prepare = avgpool_prepare,
     .forward = avgpool_forward,

@@ -150,7 +150,7 @@ static void put_avgpool(onnx_writer *w, int32_t i)
         onnx_int(w->o, "count_include_pad", 1);
     if (s->kind == NB_STEP_AVGPOOL_INSIDE && !nb_geom_inside(g))
         x = count_inside(w, i, x);
-    else if (g->kh * g->kw % 2 == 0)
+    else if (g->kh * g->kw % 2 == 0 && w->m->tensors[s->in[0]].scale == w->m->tensors[s->out].scale)
         x = settle_ties(w, i, x, g->kh * g->kw);
     onnx_quantize(w, i, x);
 }

@@ -237,6 +237,7 @@ nb_status nb_onnx_config(const nb_onnx *o, const nb_onnx_config_options *options
                     "  weights: {bits: 8, granularity: channel}\n"
                     "  activations: {bits: 8, scheme: asymmetric, range: ema, momentum: 0.05}\n"
                     "  first_last_bits: 8\n"
+                    "  means: own                # an avgpool's output has a grid of its own\n"
                     "\ntrain:                      # fine-tuning in integers, from the imported weights\n"
                     "  batch: 64\n"
                     "  optimizer: {name: sgd, momentum: 0.9, weight_decay: 1.0e-4}\n"

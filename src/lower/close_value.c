@@ -166,18 +166,23 @@ static nb_status close_add(nb_lowering *lo, const nb_lval *v, const nb_lval *y, 
     return NB_OK;
 }
 
-/* Any less is exact with this one: products of codes, below 2^16, become 0 by either. One that is too large, too. */
+/* Any less is exact with this one: products of codes and sums of 2^20 of them, below 2^28, become 0 by either. One that is
+ * too large, too. */
 static const double LEAST = 0x1p-32;
 
-static nb_status close_mul(nb_lowering *lo, const nb_lval *v, const nb_lval *y, nb_estep *s)
+/* A product, or a mean: one multiplier. */
+static nb_status close_one(nb_lowering *lo, const nb_lval *v, const nb_lval *y, nb_estep *s)
 {
     int32_t *mult = nb_arena_alloc(lo->arena, sizeof *mult), *shift = nb_arena_alloc(lo->arena, sizeof *shift);
     if (!mult || !shift)
         return NB_E_NOMEM;
-    const double scale = (double)lo->val[v->in[0]].info.scale * (double)lo->val[v->in[1]].info.scale;
+    const bool mean = v->kind == NB_LVAL_MEAN;
+    const double other = mean ? 1.0 / v->geom.kh / v->geom.kw : (double)lo->val[v->in[1]].info.scale;
+    const double scale = (double)lo->val[v->in[0]].info.scale * other;
     const bool fits = nb_multiplier_or_most(fmax(scale / (double)y->info.scale, LEAST), mult, shift);
     NB_ASSERT(fits);
-    s->kind = NB_STEP_MUL;
+    s->kind = mean ? NB_STEP_AVGPOOL : NB_STEP_MUL;
+    s->geom = v->geom;
     s->mult = mult;
     s->shift = shift;
     return NB_OK;
@@ -222,7 +227,8 @@ nb_status nb_lval_close(nb_lowering *lo, const nb_lval *v, nb_lval *y)
         st = close_concat(lo, v, y, &s);
         break;
     case NB_LVAL_MUL:
-        st = close_mul(lo, v, y, &s);
+    case NB_LVAL_MEAN:
+        st = close_one(lo, v, y, &s);
         break;
     case NB_LVAL_NONE:
     case NB_LVAL_CLOSED:

@@ -100,6 +100,25 @@ static exact mul_value(const nb_judge *j, const nb_verdict *d, const nb_lval *v,
     return e;
 }
 
+static exact mean_value(const nb_judge *j, const nb_verdict *d, const nb_lval *v)
+{
+    const nb_geom *g = &v->geom;
+    const nb_lval *x = &j->val[v->in[0]];
+    const int64_t c = d->at % g->c, oy = d->at / g->c / g->ow, ox = d->at / g->c % g->ow;
+    int64_t sum = 0;
+    for (int64_t ky = 0; ky < g->kh; ky++)
+        for (int64_t kx = 0; kx < g->kw; kx++) {
+            const int64_t row = oy * g->stride.h - g->pad.top + ky, col = ox * g->stride.w - g->pad.left + kx;
+            if (row >= 0 && row < g->h && col >= 0 && col < g->w)
+                sum += d->in[0][(row * g->w + col) * g->c + c] - x->t.zero;
+        }
+    exact e = {.real = (double)x->info.scale * (double)sum / g->kh / g->kw};
+    e.graph =
+        3 * NB_FLOAT_ROUNDING * fabs(e.real); /* sums of codes are exact; the quotient, the scale, their product */
+    e.engine = MULTIPLIER * fabs(e.real);
+    return e;
+}
+
 static exact concat_value(const nb_judge *j, const nb_verdict *d, const nb_lval *v, int64_t channels)
 {
     int64_t c = d->at % channels, k = 0;
@@ -116,7 +135,8 @@ static exact concat_value(const nb_judge *j, const nb_verdict *d, const nb_lval 
 static const nb_lval_kind kinds[NB_STEP_KINDS] = {[NB_STEP_CONV] = NB_LVAL_MAC,
                                                   [NB_STEP_ADD] = NB_LVAL_ADD,
                                                   [NB_STEP_CONCAT] = NB_LVAL_CONCAT,
-                                                  [NB_STEP_MUL] = NB_LVAL_MUL};
+                                                  [NB_STEP_MUL] = NB_LVAL_MUL,
+                                                  [NB_STEP_AVGPOOL] = NB_LVAL_MEAN};
 
 /* The open value that step i closes; NULL when it closes none. */
 static const nb_lval *opened(const nb_judge *j, int32_t i)
@@ -133,7 +153,7 @@ bool nb_judge_fits(const nb_judge *j, int32_t i)
     const nb_estep *s = &j->m->e.steps[i];
     const nb_lval *v = opened(j, i);
     if (!v)
-        return kinds[s->kind] == NB_LVAL_NONE;
+        return kinds[s->kind] == NB_LVAL_NONE || s->kind == NB_STEP_AVGPOOL; /* a mean may keep its grid */
     if (v->n_in != s->n_in || (s->kind == NB_STEP_CONV && s->geom.oc != v->geom.oc))
         return false;
     for (int32_t k = 0; k < s->n_in; k++) {
@@ -153,10 +173,11 @@ bool nb_judge_is_rounding(const nb_judge *j, const nb_verdict *d)
     const double unit = (double)j->m->tensors[s->out].scale;
     if (!v)
         return false;
-    const exact e = v->kind == NB_LVAL_MAC   ? mac_value(j, d, v, unit)
-                    : v->kind == NB_LVAL_ADD ? add_value(j, d, v, y)
-                    : v->kind == NB_LVAL_MUL ? mul_value(j, d, v, y)
-                                             : concat_value(j, d, v, y->c);
+    const exact e = v->kind == NB_LVAL_MAC    ? mac_value(j, d, v, unit)
+                    : v->kind == NB_LVAL_ADD  ? add_value(j, d, v, y)
+                    : v->kind == NB_LVAL_MUL  ? mul_value(j, d, v, y)
+                    : v->kind == NB_LVAL_MEAN ? mean_value(j, d, v)
+                                              : concat_value(j, d, v, y->c);
     const bool logits = y->type == NB_EI_S32;
     const double lo = logits ? INT32_MIN : closed->lo, hi = logits ? INT32_MAX : closed->hi;
     const double real = fmax(fmin(e.real, v->high), v->low), code = fmax(fmin(real / unit + y->zero, hi), lo);

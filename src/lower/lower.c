@@ -263,6 +263,18 @@ nb_status nb_lower_take(nb_lowering *lo, const nb_node *n, const nb_take *t)
     return nb_intbuilder_step(lo->builder, &s, &(nb_sinfo){.name = n->name});
 }
 
+nb_status nb_lower_mean(nb_lowering *lo, const nb_node *n, const nb_geom *geom)
+{
+    const nb_lval *x = NULL;
+    NB_TRY(closed_input(lo, n, 0, &x));
+    nb_lval v = open_value(NB_LVAL_MEAN, n);
+    v.n_in = 1;
+    v.in[0] = n->in[0]->id;
+    v.geom = *geom;
+    lo->val[n->id] = v;
+    return NB_OK;
+}
+
 /* A view's codes are the same, its channels are not: a flattened image is one pixel with a channel per value. */
 nb_status nb_lower_same(nb_lowering *lo, const nb_node *n)
 {

@@ -14,7 +14,8 @@ typedef enum {
     NB_LVAL_MAC,
     NB_LVAL_ADD,
     NB_LVAL_CONCAT,
-    NB_LVAL_MUL
+    NB_LVAL_MUL,
+    NB_LVAL_MEAN
 } nb_lval_kind;
 
 /* A node's value while lowering: an integer tensor (CLOSED), or one that is still open. */
@@ -30,11 +31,11 @@ typedef struct {
     bool viewed;
     /* INPUT */
     const float *real; /* [c][256] */
-    /* MAC, ADD, CONCAT, MUL: integer tensors it reads, as node ids */
+    /* MAC, ADD, CONCAT, MUL, MEAN: integer tensors it reads, as node ids */
     int32_t n_in, in[NB_MAX_IN];
-    bool minus; /* ADD: a difference */
+    bool minus;   /* ADD: a difference */
+    nb_geom geom; /* MEAN, MAC */
     /* MAC: real = scale[c] * sum w (x - zero) + bias[c] */
-    nb_geom geom;
     int8_t *weights;
     int32_t weight_bits, n_weight_scale;
     float *weight_scale;

@@ -5,6 +5,7 @@
  *   - the input, and every open value that something other than the next link of its chain reads, is closed;
  *   - what joins (add, sub, concat), products, pools and MACs read is codes; pools keep their input's grid;
  *   - the network's output stays open (int32 logits) unless output_bits is set;
+ *   - an avgpool opens with means: own;
  *   - every MAC's weight gets a node of its own;
  *   - TRAIN_ONLY layers (dropout) are taken out;
  *   - where one node cannot make integers, or was left out (off), the whole network is simulated (integers.c). */
@@ -18,7 +19,7 @@ static bool is_closed(const nb_node *n)
 {
     if (nb_is_quantizer(n))
         return true;
-    bool keeps = n->op->role == NB_ROLE_KEEP || n->op->role == NB_ROLE_CLAMP;
+    bool keeps = (n->op->role == NB_ROLE_KEEP && !(n->flags & NB_NODE_REGRIDS)) || n->op->role == NB_ROLE_CLAMP;
     return keeps && is_closed(n->in[0]);
 }
 
@@ -34,10 +35,10 @@ static bool continues(const nb_node *n, const nb_node *r)
 
 static bool must_close(const nb_quant_rules *rules, const nb_node *n)
 {
-    static const bool opens[] = {
-        [NB_ROLE_INPUT] = true, [NB_ROLE_MAC] = true,   [NB_ROLE_AFFINE] = true,     [NB_ROLE_CLAMP] = true,
-        [NB_ROLE_JOIN] = true,  [NB_ROLE_LOSS] = false, [NB_ROLE_QUANTIZER] = false, [NB_ROLE_PRODUCT] = true};
-    if (!opens[n->op->role] || is_closed(n))
+    static const bool opens[] = {[NB_ROLE_INPUT] = true,      [NB_ROLE_MAC] = true,   [NB_ROLE_AFFINE] = true,
+                                 [NB_ROLE_CLAMP] = true,      [NB_ROLE_JOIN] = true,  [NB_ROLE_LOSS] = false,
+                                 [NB_ROLE_QUANTIZER] = false, [NB_ROLE_KEEP] = false, [NB_ROLE_PRODUCT] = true};
+    if ((!opens[n->op->role] && !(n->flags & NB_NODE_REGRIDS)) || is_closed(n))
         return false;
     const nb_node *r = nb_node_only_reader(rules->g, n);
     if (r && r->op->role == NB_ROLE_LOSS)
@@ -196,6 +197,25 @@ static nb_status settle_simulation(const nb_quant_rules *rules, const nb_conf *q
     return NB_OK;
 }
 
+static bool leads_to_loss(const nb_graph *g, const nb_node *n)
+{
+    const nb_node *r = nb_node_only_reader(g, n);
+    while (r && r->op->role == NB_ROLE_KEEP)
+        r = nb_node_only_reader(g, r);
+    return r && r->op->role == NB_ROLE_LOSS;
+}
+
+/* Where nothing but the loss reads them, their input's codes are the logits. */
+static void open_means(const nb_quant_rules *rules)
+{
+    nb_graph *g = rules->g;
+    for (int32_t i = 0; rules->section.means == NB_MEANS_OWN && i < g->n; i++) {
+        nb_node *n = g->node[i];
+        if (n->op->regrids && n->op->regrids(n) && !leads_to_loss(g, n))
+            n->flags |= NB_NODE_REGRIDS;
+    }
+}
+
 nb_status nb_quant_place(nb_graph *g, const nb_conf *quant)
 {
     NB_ASSERT(!g->frozen && !g->quantized);
@@ -203,6 +223,7 @@ nb_status nb_quant_place(nb_graph *g, const nb_conf *quant)
     NB_TRY(nb_quant_rules_bind(g, quant, &rules));
     NB_TRY(nb_quant_rules_check_names(&rules));
     NB_TRY(remove_train_only(g));
+    open_means(&rules);
     if (rules.section.batchnorm == NB_BATCHNORM_FOLD_CORRECTED)
         NB_TRY(nb_quant_fold_corrected(g, quant));
     nb_node *first = NULL, *last = NULL;

@@ -50,6 +50,9 @@ const nb_key nb_quant_section_keys[] = {
         nb_quant_section, first_last_bits, "8", 0, 8,
         "bits of the first and last layer's weights, of the input and of what enters the last layer; 0 = as the "
         "others. Where a format has no such width, these weights are uniform, where a scheme has none, symmetric"),
+    NB_KEY_ENUM(
+        nb_quant_section, means, "keep", "keep|own",
+        "grid of what an avgpool gives: its input's, or one of its own, finer where means are smaller than values"),
     NB_KEY_INT(nb_quant_section, join_bits, "0", 0, 8,
                "bits of values that only adds and concats read, of which no product is made; 0 = as the others"),
     NB_KEY_BOOL(nb_quant_section, simulate, "no",

@@ -352,6 +352,7 @@ static void write_network(writer *w, int32_t n_kinds, bool levels)
     rows(w);
     weight_rules(w, levels);
     value_rules(w);
+    put(w, "  means: %s\n", pick(w, 0, 1) ? "own" : "keep");
     put(w, "  first_last_bits: %d\n  output_bits: %d\n  batchnorm: %s\n", pick(w, 0, 1) ? 8 : 0, pick(w, 0, 1) ? 8 : 0,
         pick(w, 0, 1) ? "keep" : "fold");
 }

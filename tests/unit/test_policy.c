@@ -99,6 +99,30 @@ static void what_only_joins_read_has_bits_of_its_own(void **state)
     ref_street_close(&s);
 }
 
+/* Not where padding does not count, and not where it makes the logits. */
+static void a_mean_has_a_grid_of_its_own_where_that_is_asked_for(void **state)
+{
+    (void)state;
+    for (int32_t own = 0; own < 2; own++) {
+        char text[700];
+        ref_street s;
+        snprintf(text, sizeof text,
+                 "data: {name: synth, count: 32, height: 9, width: 9, channels: 3, classes: 3}\nmodel:\n  - input\n"
+                 "  - conv2d: {name: a, out: 4}\n  - avgpool: {name: m, kernel: 2}\n  - relu: {name: r}\n"
+                 "  - avgpool: {name: inside, kernel: 3, stride: 1, pad: 1, count_pad: no}\n"
+                 "  - conv2d: {name: b, out: 3, kernel: 1}\n  - avgpool: {name: end, global: yes}\n"
+                 "  - flatten\nquant: {means: %s}\n",
+                 own ? "own" : "keep");
+        assert_int_equal(ref_street_open(&s, text, 2, REF_QUANTIZED), NB_OK);
+        assert_true((nb_graph_find(s.graph, "r.fq") != NULL) == own); /* the relu joins the mean's step */
+        assert_true((nb_graph_find(s.graph, "a.fq") != NULL));
+        assert_null(nb_graph_find(s.graph, "m.fq"));
+        assert_null(nb_graph_find(s.graph, "inside.fq"));
+        assert_null(nb_graph_find(s.graph, "end.fq"));
+        ref_street_close(&s);
+    }
+}
+
 static void a_layer_overrides_only_what_it_names(void **state)
 {
     (void)state;
@@ -216,6 +240,7 @@ int main(void)
         cmocka_unit_test(every_chain_is_closed_once_at_its_end),
         cmocka_unit_test(the_first_and_the_last_layer_keep_eight_bits),
         cmocka_unit_test(what_only_joins_read_has_bits_of_its_own),
+        cmocka_unit_test(a_mean_has_a_grid_of_its_own_where_that_is_asked_for),
         cmocka_unit_test(a_layer_overrides_only_what_it_names),
         cmocka_unit_test(a_layers_momentum_refines_the_general_range_method),
         cmocka_unit_test(mistakes_in_the_quant_section_are_named),

@@ -34,6 +34,8 @@ typedef enum { NB_POOL_MAX, NB_POOL_AVG, NB_POOL_AVG_INSIDE } nb_pool_kind; /* i
 NB_API nb_status nb_lower_pool(nb_lowering *lo, const nb_node *n, nb_pool_kind kind, const nb_geom *geom);
 /* in[0]'s codes moved, or mixed with those beside them when t is a blend. */
 NB_API nb_status nb_lower_take(nb_lowering *lo, const nb_node *n, const nb_take *t);
+/* A mean of in[0]'s codes, open; padding counts. */
+NB_API nb_status nb_lower_mean(nb_lowering *lo, const nb_node *n, const nb_geom *geom);
 NB_API nb_status nb_lower_same(nb_lowering *lo, const nb_node *n);   /* n's value is in[0]'s (flatten) */
 NB_API nb_status nb_lower_close(nb_lowering *lo, const nb_node *n);  /* n is a fake-quant node on in[0] */
 NB_API nb_status nb_lower_output(nb_lowering *lo, const nb_node *n); /* in[0] is the network's output */

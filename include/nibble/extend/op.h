@@ -41,7 +41,8 @@ enum {
     NB_NODE_NONNEGATIVE = 32, /* values are >= 0 by construction (set in build, e.g. by relu) */
     NB_NODE_BATCHED = 64,     /* shape.d[0] is the batch (set by nb_graph_add) */
     NB_NODE_QUANTIZER = 128,  /* a leaf that a quantizer made: its range's state, or what it learns */
-    NB_NODE_READS_IN = 256    /* as NB_OP_BWD_NEEDS_IN, of this node alone (set in prepare) */
+    NB_NODE_READS_IN = 256,   /* as NB_OP_BWD_NEEDS_IN, of this node alone (set in prepare) */
+    NB_NODE_REGRIDS = 512     /* NB_ROLE_KEEP that opens: what it makes of codes is real (set by placement) */
 };
 
 struct nb_node {
@@ -123,6 +124,8 @@ struct nb_op {
     /* NB_ROLE_AFFINE with leaves "mean" and "var" only: they are those of in[statistics_of]. */
     uint8_t statistics_of;
     int64_t (*macs)(const nb_node *n); /* per image; NULL = 0 */
+    /* NB_ROLE_KEEP only: it can open (NB_NODE_REGRIDS). NULL: it cannot. */
+    bool (*regrids)(const nb_node *n);
     /* Of convolutions and pools: what slides over in[0], once shapes are known. */
     nb_geom (*window)(const nb_node *n);
 };

@@ -255,11 +255,14 @@ typedef struct {
 
 typedef enum { NB_BATCHNORM_KEEP, NB_BATCHNORM_FOLD, NB_BATCHNORM_FOLD_CORRECTED } nb_batchnorm;
 
+typedef enum { NB_MEANS_KEEP, NB_MEANS_OWN } nb_quant_means;
+
 /* The `quant` section. */
 typedef struct {
     const nb_conf *weights, *activations, *layers;
     int32_t first_last_bits; /* 0 = as the others */
     int32_t join_bits;       /* of values that only adds and concats read; 0 = as the others */
+    int32_t means;           /* nb_quant_means: the grid of what an avgpool gives */
     int32_t output_bits;     /* 0 = int32 logits, left unquantized */
     int32_t batchnorm;       /* nb_batchnorm */
     bool simulate;           /* although it could become integers */
