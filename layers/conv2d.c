@@ -15,7 +15,7 @@ typedef struct {
     nb_sides pad;
     int32_t out, groups; /* conv2d */
     int32_t multiplier;  /* dwconv2d; 0: conv2d */
-    bool bias;
+    bool bias, turned;
 } conv_attr;
 
 #define WINDOW_KEYS                                                                                                    \
@@ -30,6 +30,9 @@ static const nb_key conv_keys[] = {
     WINDOW_KEYS,
     NB_KEY_INT(conv_attr, groups, "1", 1, MAX_CHANNELS, "independent groups of channels"),
     BIAS_KEY,
+    NB_KEY_BOOL(
+        conv_attr, turned, "no",
+        "half of a convtranspose2d: other programs' weights are [in, out, rows, columns], turned by 180 degrees"),
     {0}};
 
 static const nb_key dwconv_keys[] = {
@@ -56,6 +59,10 @@ static nb_status conv_build(nb_graph *g, nb_node *n)
     if (q.c % q.groups || q.oc % q.groups)
         return nb_node_fail(g, n, NB_E_SHAPE, "groups: %d: must divide the %d input and the %d output channels",
                             q.groups, q.c, q.oc);
+    if (a->turned && (q.stride.h != 1 || q.stride.w != 1 || q.pad.top > q.dilation.h * (q.kh - 1) ||
+                      q.pad.left > q.dilation.w * (q.kw - 1)))
+        return nb_node_fail(g, n, NB_E_CONFIG,
+                            "turned: needs stride 1 and a pad of less than the window: convtranspose2d sees to it");
     NB_TRY(nb_layer_set_shape(g, n, &q));
     return nb_mac_leaves(g, n, &q, a->bias);
 }

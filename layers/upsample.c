@@ -6,11 +6,9 @@
 #include "moves.h"
 
 #include "base/check.h"
-
-#include <math.h>
+#include "core/resize.h"
 
 typedef enum { UPSAMPLE_NEAREST, UPSAMPLE_BILINEAR } upsample_mode;
-typedef enum { ALIGN_HALF_PIXEL, ALIGN_CORNERS, ALIGN_ASYMMETRIC } upsample_align;
 
 typedef struct {
     nb_hw factor, size;
@@ -26,38 +24,16 @@ static const nb_key upsample_keys[] = {
                 "what lies upon each other: whole images, centres of corner pixels, first pixels (PyTorch's nearest)"),
     {0}};
 
-/* Where pixel i of `out` lies among the `in` of the input. */
-static double place_of(int32_t i, int32_t in, int32_t out, upsample_align align)
-{
-    if (align == ALIGN_CORNERS)
-        return out > 1 ? (double)i * (in - 1) / (out - 1) : 0;
-    return align == ALIGN_ASYMMETRIC ? (double)i * in / out : (i + 0.5) * in / out - 0.5;
-}
-
-static int32_t nearest(int32_t i, int32_t in, int32_t out, upsample_align align)
-{
-    if (align == ALIGN_CORNERS)
-        return (int32_t)floor(place_of(i, in, out, align) + 0.5);
-    if (align == ALIGN_ASYMMETRIC)
-        return (int32_t)((int64_t)i * in / out);
-    return (int32_t)(((int64_t)2 * i + 1) * in / (2 * (int64_t)out)); /* floor((i + 0.5) * in / out) */
-}
-
-static int32_t between(int32_t i, int32_t in, int32_t out, upsample_align align)
-{
-    const double p = fmin(fmax(place_of(i, in, out, align), 0), in - 1);
-    return (int32_t)nearbyint(p * NB_BLEND_ONE);
-}
-
 static nb_status build_axis(nb_graph *g, nb_node *n, int32_t axis, int64_t out)
 {
     const upsample_attr *a = n->attr;
+    int32_t (*place)(int32_t, int32_t, int32_t, nb_align) =
+        a->mode == UPSAMPLE_NEAREST ? nb_resize_nearest : nb_resize_between;
     int32_t in[3], *index;
     nb_take_in(n, in);
     NB_TRY(nb_take_axis(g, n, axis, out, &index));
     for (int32_t i = 0; i < (int32_t)out; i++)
-        index[i] =
-            (a->mode == UPSAMPLE_NEAREST ? nearest : between)(i, in[axis], (int32_t)out, (upsample_align)a->align);
+        index[i] = place(i, in[axis], (int32_t)out, (nb_align)a->align);
     return NB_OK;
 }
 

@@ -83,17 +83,33 @@ nb_oihw nb_oihw_of(const nb_node *layer, const nb_node *leaf)
         r.y = s->d[1];
         r.x = s->d[2];
     }
+    const bool *turned = nb_bound_key(layer, "turned", NB_K_BOOL);
+    const int32_t *groups = nb_bound_key(layer, "groups", NB_K_INT);
+    r.turned = turned && *turned && s->ndim == 4;
+    r.groups = groups ? *groups : 1;
     const nb_node *x = layer->in[0];
     bool per_column =
         layer->op->role == NB_ROLE_AFFINE ? x->out.shape.ndim == 2 : layer->out.shape.ndim == 2 && s->ndim == 4;
     r.rows = x;
     r.columns = per_column && moves(x);
-    r.same = !r.columns && r.y * r.x == 1;
+    r.same = !r.columns && !r.turned && r.y * r.x == 1;
     return r;
+}
+
+void nb_oihw_sizes(const nb_oihw *r, int64_t sizes[4])
+{
+    sizes[0] = r->turned ? r->i * r->groups : r->o;
+    sizes[1] = r->turned ? r->o / r->groups : r->i;
+    sizes[2] = r->y;
+    sizes[3] = r->x;
 }
 
 int64_t nb_oihw_place(const nb_oihw *r, int64_t o, int64_t y, int64_t x, int64_t i)
 {
+    if (r->turned) {
+        const int64_t each = r->o / r->groups;
+        return (((o / each * r->i + i) * each + o % each) * r->y + r->y - 1 - y) * r->x + r->x - 1 - x;
+    }
     if (!r->columns)
         return ((o * r->i + i) * r->y + y) * r->x + x;
     return o * r->i + their_column(r->rows, i);

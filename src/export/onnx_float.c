@@ -11,6 +11,7 @@
 
 #    include "core/oihw.h"
 #    include "export/onnx_model.h"
+#    include "export/onnx_take.h"
 
 #    include <math.h>
 #    include <stdio.h>
@@ -34,7 +35,9 @@ static const char *in_name(const writer *w, const nb_node *n, int32_t k)
 static nb_status put_leaf(writer *w, const nb_node *layer, const nb_node *leaf, bool window, const char **name)
 {
     const nb_oihw r = nb_oihw_of(layer, leaf);
-    const int64_t count = nb_count(&leaf->out), image[4] = {r.o, r.i, r.y, r.x}, matrix[2] = {r.o, r.i};
+    const int64_t count = nb_count(&leaf->out), matrix[2] = {r.o, r.i};
+    int64_t image[4];
+    nb_oihw_sizes(&r, image);
     const bool vector = leaf->out.shape.ndim == 1;
     const float *from = leaf->out.data;
     float *to = nb_alloc(w->ctx, (size_t)count * sizeof *to);
@@ -64,6 +67,110 @@ static void put_window(writer *w, const nb_geom *g)
     onnx_ints(w->o, "pads", (const int64_t[]){g->pad.top, g->pad.left, g->pad.bottom, g->pad.right}, 4);
 }
 
+/* Is n the zeros between pixels of a transposed convolution, and nothing else? */
+static bool is_between(const nb_node *n)
+{
+    const nb_hw *between = nb_bound_key(n, "between", NB_K_HW);
+    if (!between || (between->h == 0 && between->w == 0))
+        return false;
+    const nb_take *t = n->priv;
+    return t->out[0] == (t->in[0] - 1) * (between->h + 1) + 1 && t->out[1] == (t->in[1] - 1) * (between->w + 1) + 1 &&
+           t->out[2] == t->in[2];
+}
+
+/* Zeros between pixels as a transposed convolution of its own, with one weight of 1 for each channel. */
+static nb_status put_between(writer *w, const nb_node *n)
+{
+    const nb_hw *between = nb_bound_key(n, "between", NB_K_HW);
+    const int32_t c = nb_channels(&n->out);
+    const int64_t dims[4] = {c, 1, 1, 1};
+    float *ones = nb_alloc(w->ctx, (size_t)c * sizeof *ones);
+    if (!ones)
+        return NB_E_NOMEM;
+    for (int32_t i = 0; i < c; i++)
+        ones[i] = 1;
+    const char *in[2] = {in_name(w, n, 0), onnx_constant(w->o, onnx_name(w->o, "%s.ones", n->name), ONNX_FLOAT, dims, 4,
+                                                         ones, (size_t)c * sizeof *ones)};
+    w->name[n->id] = onnx_add(w->o, "ConvTranspose", n->name, in, 2);
+    onnx_ints(w->o, "kernel_shape", (const int64_t[]){1, 1}, 2);
+    onnx_ints(w->o, "strides", (const int64_t[]){between->h + 1, between->w + 1}, 2);
+    onnx_int(w->o, "group", c);
+    nb_free(w->ctx, ones);
+    return NB_OK;
+}
+
+/* A pad that only its convolution reads goes into that. */
+static bool goes_into_conv(const writer *w, const nb_node *n)
+{
+    const nb_node *r = nb_node_only_reader(w->g, n);
+    const bool *turned = r ? nb_bound_key(r, "turned", NB_K_BOOL) : NULL;
+    return turned && *turned && is_between(n);
+}
+
+static nb_status put_pad(writer *w, const nb_node *n)
+{
+    w->name[n->id] = n->name;
+    if (goes_into_conv(w, n)) {
+        w->name[n->id] = in_name(w, n, 0);
+        return NB_OK;
+    }
+    if (is_between(n))
+        return put_between(w, n);
+    const onnx_values v = {n->out.shape.ndim, ONNX_FLOAT, 0};
+    return onnx_take(w->ctx, w->o, n->name, in_name(w, n, 0), n->priv, &v);
+}
+
+static nb_status put_take(writer *w, const nb_node *n)
+{
+    const onnx_values v = {n->out.shape.ndim, ONNX_FLOAT, 0};
+    w->name[n->id] = n->name;
+    return onnx_take(w->ctx, w->o, n->name, in_name(w, n, 0), n->priv, &v);
+}
+
+static nb_status put_upsample(writer *w, const nb_node *n)
+{
+    static const char *const aligns[] = {"half_pixel", "align_corners", "asymmetric"};
+    const nb_take *t = n->priv;
+    const bool bilinear = *(const int32_t *)nb_bound_key(n, "mode", NB_K_ENUM);
+    const int32_t align = *(const int32_t *)nb_bound_key(n, "align", NB_K_ENUM);
+    if (!bilinear && (t->out[0] % t->in[0] || t->out[1] % t->in[1]))
+        return put_take(w, n); /* a scale in floats might miss a pixel */
+    const float scales[4] = {1, 1, (float)t->out[0] / (float)t->in[0], (float)t->out[1] / (float)t->in[1]};
+    const int64_t four = 4;
+    const char *in[3] = {
+        in_name(w, n, 0), "",
+        onnx_constant(w->o, onnx_name(w->o, "%s.scales", n->name), ONNX_FLOAT, &four, 1, scales, sizeof scales)};
+    w->name[n->id] = onnx_add(w->o, "Resize", n->name, in, 3);
+    onnx_string(w->o, "mode", bilinear ? "linear" : "nearest");
+    onnx_string(w->o, "coordinate_transformation_mode", aligns[align]);
+    if (!bilinear)
+        onnx_string(w->o, "nearest_mode", align == 2 ? "floor" : "round_prefer_ceil");
+    return NB_OK;
+}
+
+/* What it is to others: strides, and pads that the output lacks (src/model/block_convtranspose2d.c). */
+static nb_status put_turned(writer *w, const nb_node *n, const char *const *in, int32_t n_in)
+{
+    const nb_geom g = n->op->window(n);
+    const nb_hw *between = is_between(n->in[0]) && goes_into_conv(w, n->in[0])
+                               ? nb_bound_key(n->in[0], "between", NB_K_HW)
+                               : &(const nb_hw){0, 0};
+    const int64_t high = g.dilation.h * (g.kh - 1), wide = g.dilation.w * (g.kw - 1);
+    const int64_t more[2] = {g.pad.bottom > high ? g.pad.bottom - high : 0,
+                             g.pad.right > wide ? g.pad.right - wide : 0};
+    w->name[n->id] = onnx_add(w->o, "ConvTranspose", n->name, in, n_in);
+    onnx_ints(w->o, "kernel_shape", (const int64_t[]){g.kh, g.kw}, 2);
+    onnx_ints(w->o, "strides", (const int64_t[]){between->h + 1, between->w + 1}, 2);
+    onnx_ints(w->o, "pads",
+              (const int64_t[]){high - g.pad.top, wide - g.pad.left, high - g.pad.bottom + more[0],
+                                wide - g.pad.right + more[1]},
+              4);
+    onnx_ints(w->o, "output_padding", more, 2);
+    onnx_ints(w->o, "dilations", (const int64_t[]){g.dilation.h, g.dilation.w}, 2);
+    onnx_int(w->o, "group", g.groups);
+    return NB_OK;
+}
+
 static nb_status put_conv(writer *w, const nb_node *n)
 {
     const nb_node *weight = nb_leaf_of(n, "weight"), *bias = nb_leaf_of(n, "bias");
@@ -72,6 +179,8 @@ static nb_status put_conv(writer *w, const nb_node *n)
     NB_TRY(put_leaf(w, n, weight, true, &in[1]));
     if (bias)
         NB_TRY(put_leaf(w, n, bias, false, &in[2]));
+    if (nb_oihw_of(n, weight).turned)
+        return put_turned(w, n, in, bias ? 3 : 2);
     w->name[n->id] = onnx_add(w->o, "Conv", n->name, in, bias ? 3 : 2);
     put_window(w, &g);
     onnx_ints(w->o, "dilations", (const int64_t[]){g.dilation.h, g.dilation.w}, 2);
@@ -275,6 +384,10 @@ static nb_status put_node(writer *w, const nb_node *n)
         {"softmax_xent", put_output},
         {"sub", put_sub},
         {"mul", put_mul},
+        {"slice", put_take},
+        {"shuffle", put_take},
+        {"pad", put_pad},
+        {"upsample", put_upsample},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].op, n->op->name) == 0)

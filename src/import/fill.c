@@ -22,6 +22,12 @@ bool nb_fill_fits(const nb_node *layer, const nb_node *leaf, const nb_st_tensor 
                 return false;
         return true;
     }
+    const nb_oihw r = nb_oihw_of(layer, leaf);
+    int64_t sizes[4];
+    if (r.turned) {
+        nb_oihw_sizes(&r, sizes);
+        return t->ndim == 4 && memcmp(t->shape, sizes, sizeof sizes) == 0;
+    }
     /* [out, in] for a 1x1 window, [out, c, h, w] for a layer over a whole image: the same numbers in the same order */
     bool linear = layer->out.shape.ndim == 2, rows = t->ndim == 2 || t->ndim == 4;
     if (rows && t->shape[0] == s->d[0] && (linear || (t->ndim == 2 && s->d[1] * s->d[2] == 1)))

@@ -110,10 +110,13 @@ static int32_t shuffled(const onnx_v_entry *v)
 }
 
 /* From here on the name stands for the shuffled channels: whoever reads it next finds them in order. */
-static nb_status shuffle(onnx_net *n, const onnx_node *d, onnx_v_entry *x, int32_t groups)
+nb_status onnx_fit_shuffle(onnx_net *n, const onnx_node *d, onnx_v_entry *x)
 {
+    const int32_t groups = x->layout.rank ? shuffled(x) : 0;
     onnx_node unnamed = *d;
     int32_t l;
+    if (!groups)
+        return NB_OK;
     unnamed.name = "";
     NB_TRY(onnx_add_layer(n, &unnamed, "shuffle", NULL, &x->layer, 1, &l));
     onnx_keys(n, l, "groups: %d", groups);
@@ -129,10 +132,8 @@ static nb_status fit_images(onnx_net *n, const onnx_node *d)
         char text[ONNX_LAYOUT_TEXT];
         if (!e || e->kind != ONNX_V_DATA || !e->layout.rank)
             continue;
-        const int32_t groups = shuffled(e);
-        if (groups)
-            NB_TRY(shuffle(n, d, e, groups));
-        else
+        NB_TRY(onnx_fit_shuffle(n, d, e));
+        if (e->layout.rank)
             return onnx_fail(n, d, NB_E_UNSUPPORTED, "its input stands as %s, must be [N, channels, rows, columns]",
                              onnx_layout_text(&e->layout, text));
     }

@@ -201,13 +201,25 @@ nb_status onnx_data_padded(const onnx_net *n, const onnx_node *d, size_t k, onnx
     return NB_OK;
 }
 
-nb_status onnx_data(const onnx_net *n, const onnx_node *d, size_t k, onnx_v_entry **out)
+/* The entry itself changes: all that read it read one layer. */
+static nb_status settle_pads(onnx_net *n, const onnx_node *d, onnx_v_entry *x)
+{
+    const int64_t p[6] = {x->pad[0], x->pad[1], x->pad[2], x->pad[3]};
+    const char *name = x->name;
+    onnx_node unnamed = *d; /* the node's name is for the layer it stands for */
+    unnamed.name = "";
+    if (!(p[0] || p[1] || p[2] || p[3]))
+        return NB_OK;
+    NB_TRY(onnx_add_pad(n, &unnamed, "", p, x));
+    memset(x->pad, 0, sizeof x->pad);
+    x->name = name;
+    return NB_OK;
+}
+
+nb_status onnx_data(onnx_net *n, const onnx_node *d, size_t k, onnx_v_entry **out)
 {
     NB_TRY(onnx_data_padded(n, d, k, out));
-    for (int32_t i = 0; i < 4; i++)
-        if ((*out)->pad[i])
-            return onnx_fail(n, d, NB_E_UNSUPPORTED, "reads a Pad; only a convolution can stand behind one");
-    return NB_OK;
+    return settle_pads(n, d, *out);
 }
 
 nb_status onnx_floats(const onnx_net *n, const onnx_node *d, size_t k, const nb_st_tensor **out)

@@ -121,8 +121,8 @@ onnx_v_entry *onnx_intern(onnx_net *n, const char *name);
 bool onnx_is_wanted(const onnx_net *n, const char *name);
 /* Does a node read this output, or is it the network's? */
 bool onnx_is_read(const onnx_net *n, const char *name);
-/* Input k must be data (no softmax before it, no zeros waiting). */
-nb_status onnx_data(const onnx_net *n, const onnx_node *d, size_t k, onnx_v_entry **out);
+/* Input k must be data (no softmax before it); zeros that wait around it become a pad. */
+nb_status onnx_data(onnx_net *n, const onnx_node *d, size_t k, onnx_v_entry **out);
 /* The same, zeros may wait. */
 nb_status onnx_data_padded(const onnx_net *n, const onnx_node *d, size_t k, onnx_v_entry **out);
 /* Input k must be a constant of finite floats. */
@@ -136,7 +136,11 @@ nb_status onnx_integers(const onnx_net *n, const onnx_node *d, size_t k, const c
 /* A new layer reading in[0..n_in-1] (layers); *out is its index. Name: from the parameter's name, or the node's. */
 nb_status onnx_add_layer(onnx_net *n, const onnx_node *d, const char *op, const char *param_name, const int32_t *in,
                          int32_t n_in, int32_t *out);
+/* x becomes x with rows and columns on top, left, bottom, right, and channels before and behind; mode "": zeros. */
+nb_status onnx_add_pad(onnx_net *n, const onnx_node *d, const char *mode, const int64_t p[6], onnx_v_entry *x);
 void onnx_keys(onnx_net *n, int32_t layer, const char *fmt, ...) NB_PRINTF(3, 4);
+/* Input k, if it is given, becomes the layer's bias. */
+nb_status onnx_take_bias(onnx_net *n, const onnx_node *d, size_t k, int32_t layer, int64_t channels);
 void onnx_give(onnx_net *n, int32_t layer, const char *what, const nb_st_tensor *t);
 /* A layer of two inputs value by value: add, sub, mul. Sides of 1 are repeated; *out is what it gives. */
 nb_status onnx_pair(onnx_net *n, const onnx_node *d, const char *op, const onnx_v_entry *a, const onnx_v_entry *b,

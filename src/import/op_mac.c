@@ -8,8 +8,7 @@
 
 enum { MAX_KERNEL = 64, MAX_PAD = 64, MAX_STRIDE = 16, MAX_OUT = 65536 };
 
-/* Input k, if it is given, becomes the layer's bias. */
-static nb_status take_bias(onnx_net *n, const onnx_node *d, size_t k, int32_t layer, int64_t channels)
+nb_status onnx_take_bias(onnx_net *n, const onnx_node *d, size_t k, int32_t layer, int64_t channels)
 {
     const nb_st_tensor *b = NULL;
     if (onnx_input(n, d, k)) {
@@ -55,7 +54,7 @@ static nb_status add_conv(onnx_net *n, const onnx_node *d, const onnx_v_entry *x
     if (!depthwise && groups > 1)
         onnx_keys(n, l, "groups: %d", (int)groups);
     onnx_give(n, l, "weight", t);
-    return take_bias(n, d, 2, l, t->shape[0]);
+    return onnx_take_bias(n, d, 2, l, t->shape[0]);
 }
 
 nb_status onnx_op_conv(onnx_net *n, const onnx_node *d)

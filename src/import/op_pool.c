@@ -1,6 +1,7 @@
-/* op_pool.c - MaxPool, AveragePool, GlobalAveragePool, ReduceMean and ReduceMax over the image, Pad. */
+/* op_pool.c - MaxPool, AveragePool, GlobalAveragePool, ReduceMean and ReduceMax over the image. */
 #include "base/check.h"
 #include "import/fill.h"
+#include "import/onnx_fit.h"
 #include "import/onnx_window.h"
 
 #include <string.h>
@@ -107,6 +108,7 @@ static nb_status reduce(onnx_net *n, const onnx_node *d, const char *op)
     int32_t count, at;
     bool on[ONNX_AXES] = {false};
     NB_TRY(onnx_data(n, d, 0, &x));
+    NB_TRY(onnx_fit_shuffle(n, d, x));
     NB_TRY(onnx_integers(n, d, 1, "axes", axes, &count));
     NB_TRY(onnx_attr_int(n, d, "keepdims", 1, &keep));
     NB_TRY(onnx_attr_int(n, d, "noop_with_empty_axes", 0, &none));
@@ -151,33 +153,4 @@ nb_status onnx_op_reducemean(onnx_net *n, const onnx_node *d)
 nb_status onnx_op_reducemax(onnx_net *n, const onnx_node *d)
 {
     return reduce(n, d, "maxpool");
-}
-
-/* Zeros around an image wait for the convolution that reads them. */
-nb_status onnx_op_pad(onnx_net *n, const onnx_node *d)
-{
-    onnx_v_entry *x;
-    int64_t pads[ONNX_SHAPE_MAX];
-    int32_t count;
-    float value = 0;
-    const onnx_attr *mode = onnx_attr_find(d, "mode");
-    NB_TRY(onnx_data_padded(n, d, 0, &x));
-    NB_TRY(onnx_integers(n, d, 1, "pads", pads, &count));
-    NB_TRY(onnx_attr_float(n, d, "value", 0, &value));
-    if (onnx_input(n, d, 2)) {
-        const nb_st_tensor *t;
-        NB_TRY(onnx_floats(n, d, 2, &t));
-        value = t->count == 1 ? nb_fill_element(t, 0) : 1;
-    }
-    bool fits = count == 8 && !x->flat && value == 0.0f && !onnx_input(n, d, 3) &&
-                (!mode || (mode->kind == ONNX_A_STRING && strcmp(mode->s, "constant") == 0));
-    for (int32_t i = 0; i < count; i++)
-        fits = fits && pads[i] >= 0 && pads[i] <= 64 && (i % 4 >= 2 || pads[i] == 0);
-    if (!fits)
-        return onnx_fail(n, d, NB_E_UNSUPPORTED, "only up to 64 zeros around rows and columns of images are supported");
-    onnx_v_entry y = *x;
-    const int32_t from[4] = {2, 3, 6, 7};
-    for (int32_t i = 0; i < 4; i++)
-        y.pad[i] += (int32_t)pads[from[i]];
-    return onnx_output(n, d, &y);
 }

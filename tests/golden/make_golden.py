@@ -90,6 +90,33 @@ def conv_cases():
     c.close()
 
 
+def moves_cases():
+    """Layers that move values; a transposed convolution is zeros between pixels and a convolution with its kernel turned."""
+    torch.manual_seed(13)
+    c = Cases("moves.safetensors")
+    x = leaf(1, 6, 4, 3)
+    c.add("shuffle: {groups: 3}", {"x": x}, F.channel_shuffle(x, 3))
+    c.add('slice: {channels: "1::2", rows: ":3"}', {"x": x}, x[:, 1::2, :3])
+    c.add("pad: {pad: [1, 2, 3, 0], mode: reflect}", {"x": x}, F.pad(x, (2, 0, 1, 3), mode="reflect"))
+    c.add("pad: {pad: [1, 2, 3, 0], mode: edge}", {"x": x}, F.pad(x, (2, 0, 1, 3), mode="replicate"))
+    c.add("pad: {pad: [1, 2, 3, 0], mode: wrap}", {"x": x}, F.pad(x, (2, 0, 1, 3), mode="circular"))
+    c.add("pad: {channels: [1, 2]}", {"x": x}, F.pad(x, (0, 0, 0, 0, 1, 2)))
+    x = leaf(1, 2, 4, 8)  # sizes whose shares are whole 2048ths
+    c.add("upsample: {size: [8, 16], mode: bilinear}", {"x": x}, F.interpolate(x, (8, 16), mode="bilinear"))
+    c.add("upsample: {size: [7, 15], mode: bilinear, align: corners}", {"x": x}, F.interpolate(x, (7, 15), mode="bilinear", align_corners=True))
+    c.add("upsample: {size: [7, 5], align: asymmetric}", {"x": x}, F.interpolate(x, (7, 5), mode="nearest"))
+    c.add("upsample: {size: [7, 5]}", {"x": x}, F.interpolate(x, (7, 5), mode="nearest-exact"))
+    for h, w, ci, co, k, s, p, op, d, g in [(4, 3, 3, 4, (2, 2), 2, 0, 0, 1, 1), (3, 4, 4, 6, (3, 2), (2, 3), 1, 1, 1, 2), (4, 4, 2, 3, (3, 3), 1, 1, 0, 2, 1)]:
+        x, wt, b = leaf(2, ci, h, w), leaf(co, ci // g, *k, scale=0.3), leaf(co)
+        turned = wt.flip(2, 3).reshape(g, co // g, ci // g, *k).transpose(1, 2).reshape(ci, co // g, *k)
+        y = F.conv_transpose2d(x, turned, b, s, p, op, g, d)
+        sh, sw = (s, s) if isinstance(s, int) else s
+        high, wide = (d * (n - 1) - p for n in k)
+        zeros = f"pad: {{between: [{sh - 1}, {sw - 1}]}}\n"
+        c.add(f"{zeros}conv2d: {{out: {co}, kernel: [{k[0]}, {k[1]}], pad: [{high}, {wide}, {high + op}, {wide + op}], dilation: {d}, groups: {g}}}", {"x": x, "weight": wt, "bias": b}, y)
+    c.close()
+
+
 def linear_cases():
     c = Cases("linear.safetensors")
     for n, k, o in [(3, 20, 10), (17, 9, 5)]:
@@ -438,3 +465,4 @@ if __name__ == "__main__":
     learned_cases()
     dorefa_cases()
     folded_norm_cases()  # as well
+    moves_cases()  # as well

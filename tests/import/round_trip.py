@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
+import moving
 import networks
 
 warnings.filterwarnings("ignore")
@@ -222,11 +223,21 @@ def main():
     want = logits_of(mixed, odd, [0.4], [0.3])
     onnx("mixed", mixed, odd, want, [0.4], [0.3], "{name: idx, path: idx, classes: 7}")
     back("mixed-fold", want, odd, [0.4], [0.3])
+    option_a = networks.disturbed(moving.ResNetA(), 11)
+    want = logits_of(option_a, x, MEAN, STD)
+    state_dict("resnet20a", option_a, RESNET20.replace("stride: 2", "stride: 2, shortcut: zeros") % "cifar", want)
+    onnx("resnet20a", option_a, x, want, MEAN, STD, "{name: cifar10, path: cifar}")
+    back("resnet20a-norm", want, x, MEAN, STD)
+    for seed, (name, network) in enumerate([("shuffle", moving.ShuffleNet()), *((f"unet-{up}", moving.UNet(up)) for up in ("nearest", "bilinear", "corners", "transposed"))], 12):
+        networks.disturbed(network, seed)
+        want = logits_of(network, x, MEAN, STD)
+        onnx(name, network, x, want, MEAN, STD, "{name: cifar10, path: cifar}")
+        back(f"{name}-fold", want, x, MEAN, STD)
     uneven = networks.disturbed(networks.Uneven(), 9)
     onnx("uneven", uneven, x, logits_of(uneven, x, MEAN, STD), MEAN, STD, "{name: cifar10, path: cifar}")
     keras(x)
     to_integers("resnet20", "resnet20.yaml", "resnet20.ckpt.safetensors")
-    for name in ("resnet20-fold", "mobilenetv2-norm", "mixed-fold", "uneven-norm", "keras"):
+    for name in ("resnet20-fold", "mobilenetv2-norm", "mixed-fold", "uneven-norm", "keras", "resnet20a-fold", "unet-bilinear-fold", "unet-transposed-fold"):
         to_integers(name, f"{name}.yaml", f"{name}.safetensors")
 
 

@@ -23,7 +23,7 @@ static int32_t numbers(const char *text, int64_t *v)
     return n;
 }
 
-static void put_floats(onnx_model *o, const char *name, const char *shape)
+static void put_floats(onnx_model *o, const char *name, const char *shape, const char *all)
 {
     static float values[MAX_VALUES];
     int64_t dims[ONNX_MAX_IN], count = 1;
@@ -32,7 +32,7 @@ static void put_floats(onnx_model *o, const char *name, const char *shape)
         count *= dims[i];
     NB_ASSERT(count <= MAX_VALUES);
     for (int64_t i = 0; i < count; i++)
-        values[i] = 0.01f * (float)(i + 1);
+        values[i] = all ? strtof(all, NULL) : 0.01f * (float)(i + 1);
     onnx_constant(o, name, ONNX_FLOAT, dims, n, values, (size_t)count * sizeof *values);
 }
 
@@ -100,7 +100,7 @@ static void put_line(onnx_model *o, char *line)
         return;
     NB_ASSERT(n > 1);
     if (strcmp(word[0], "floats") == 0) {
-        put_floats(o, word[1], word[2]);
+        put_floats(o, word[1], word[2], word[3]);
     } else if (strcmp(word[0], "number") == 0) {
         onnx_scalar(o, word[1], ONNX_FLOAT, strtod(word[2], NULL));
     } else if (strcmp(word[0], "values") == 0) {

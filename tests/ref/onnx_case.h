@@ -5,7 +5,7 @@
 #include <nibble/context.h>
 
 /* Writes a model of float images "x", [N, c, h, w], to path. Lines of text:
- *   floats NAME 4x2x3x3        a constant, values 0.01, 0.02, ...
+ *   floats NAME 4x2x3x3        a constant, values 0.01, 0.02, ..., or all those of a number behind it
  *   opset 11                   in the first line; otherwise 17
  *   input 8,8,3                then: sizes of the input without the first, -1 where they are not known
  *   values NAME 0.5,-1,nan     a constant vector

@@ -227,6 +227,14 @@ static void moved(writer *w)
     } else if (kind == 1 && w->h > 6 && w->w > 6) {
         put(w, "  - slice: {rows: \"::2\", cols: \"1::-1, 2:\"}\n");
         w->h = (w->h + 1) / 2;
+    } else if (kind == 2 && w->h < 6 && w->w < 6 && pick(w, 0, 1)) {
+        const int32_t out = pick(w, 1, 6), k = pick(w, 2, 3), pad = pick(w, 0, 1);
+        put(w, "  - convtranspose2d: {out: %d, kernel: [%d, 2], stride: 2, pad: [%d, 0], output_pad: [1, 0]}\n", out, k,
+            pad);
+        w->h = 2 * (w->h - 1) + k - 2 * pad + 1;
+        w->w = 2 * w->w;
+        w->c = out;
+        maybe_norm_and_relu(w);
     } else if (kind == 2 && w->h < 6 && w->w < 6) {
         put(w, "  - pad: {between: [1, %d]}\n", pick(w, 0, 1));
         w->h = 2 * w->h - 1;

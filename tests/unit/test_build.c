@@ -42,6 +42,11 @@ static void each_mistake_names_place_and_remedy(void **state)
            "must be the last layer");
     expect("  - input\n  - {conv2d: {out: 3}, relu: {}}\n", NB_E_CONFIG, "must be one name");
     expect("  - input\n  - resblock: {out: 0}\n", NB_E_CONFIG, "must be in 1..65536");
+    expect("  - input\n  - convtranspose2d: {name: t, out: 4, kernel: 2, pad: 2}\n", NB_E_CONFIG,
+           "convtranspose2d t: pad: must be numbers, at most dilation * (kernel - 1), 1 and 1,");
+    expect("  - input\n  - convtranspose2d: {name: t, out: 4, pad: same}\n", NB_E_CONFIG, "pad: must be numbers");
+    expect("  - input\n  - convtranspose2d: {name: t, out: 4, kernel: 64, output_pad: 2}\n", NB_E_CONFIG,
+           "zeros added to the image are 64 at most");
     expect("  - input\n  - conv2d: {out: 5}\n  - resblock: {out: 4, shortcut: zeros}\n", NB_E_CONFIG,
            "resblock resblock1: shortcut: zeros: 5 channels cannot become 4: the conv shortcut can");
     expect("  - input\n  - invres: {name: a, out: 4, kernel: 4}\n", NB_E_CONFIG, "invres a: kernel: 4: must be odd");

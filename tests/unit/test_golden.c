@@ -102,6 +102,25 @@ static void finish_bench(bench *b)
     assert_ok(nb_graph_freeze(b->g, NB_PLAN_TRAIN));
 }
 
+/* The layers of a map, one behind the other; the last is called \"x\". */
+static nb_node *add_layers(nb_graph *g, const nb_conf *map, nb_node *const *in, int32_t n_in)
+{
+    nb_node *x = NULL;
+    for (int32_t i = 0; i < nb_conf_count(map); i++) {
+        const nb_op *op = nb_registry_find(nb_layers, nb_conf_key_at(map, i));
+        assert_non_null(op);
+        void *attr = calloc(1, op->attr_size + 1);
+        assert_non_null(attr);
+        nb_binding bind = {op->keys, attr};
+        if (op->keys)
+            assert_ok(nb_conf_bind(ctx, nb_conf_at(map, i), "golden", &bind, 1));
+        const bool last = i + 1 == nb_conf_count(map);
+        assert_ok(nb_graph_add(g, op, last ? "x" : "before", NULL, attr, x ? &x : in, x ? 1 : n_in, &x));
+        free(attr);
+    }
+    return x;
+}
+
 static bench layer_bench(const nb_st_file *f, int32_t k, const char *text)
 {
     bench b = {0};
@@ -116,16 +135,7 @@ static bench layer_bench(const nb_st_file *f, int32_t k, const char *text)
         in[n_in] = add_given(b.g, name, part(f, k, names[n_in]));
     }
     assert_ok(nb_config_parse(ctx, "golden", text, strlen(text), NULL, 0, &b.cfg));
-    const nb_conf *root = nb_config_root(b.cfg);
-    const nb_op *op = nb_registry_find(nb_layers, nb_conf_key_at(root, 0));
-    assert_non_null(op);
-    void *attr = calloc(1, op->attr_size + 1);
-    assert_non_null(attr);
-    nb_binding bind = {op->keys, attr};
-    if (op->keys)
-        assert_ok(nb_conf_bind(ctx, nb_conf_at(root, 0), "golden", &bind, 1));
-    assert_ok(nb_graph_add(b.g, op, "x", NULL, attr, in, n_in, &b.n));
-    free(attr);
+    b.n = add_layers(b.g, nb_config_root(b.cfg), in, n_in);
     finish_bench(&b);
     return b;
 }
@@ -185,6 +195,40 @@ static void check_case(const nb_st_file *f, int32_t k, const char *text)
     free_bench(&b);
 }
 
+/* The same for a transposed convolution, which is two layers. */
+static void check_two(const nb_st_file *f, int32_t k, const char *text)
+{
+    bench b = layer_bench(f, k, text);
+    nb_node *n = b.n, *zeros = n->in[0], *own[3] = {zeros->in[0], n->in[1], n->in[2]};
+    const char *names[3] = {"x", "weight", "bias"};
+    const nb_run r = {.train = true};
+    float *grad[4] = {nb_alloc(ctx, (size_t)nb_count(&zeros->out) * sizeof(float))}, *dy;
+    for (int32_t i = 0; i < 3; i++) {
+        memcpy(own[i]->out.data, must(f, k, names[i])->data, must(f, k, names[i])->bytes);
+        own[i]->out.grad = grad[i + 1] = nb_alloc(ctx, must(f, k, names[i])->bytes);
+        assert_non_null(grad[i + 1]);
+    }
+    zeros->op->forward(zeros, &r);
+    n->op->forward(n, &r);
+    assert_near(n->out.data, must(f, k, "y"), 1e-5);
+    n->out.grad = dy = nb_alloc(ctx, must(f, k, "dy")->bytes);
+    zeros->out.grad = grad[0];
+    assert_true(dy && grad[0]);
+    memcpy(dy, must(f, k, "dy")->data, must(f, k, "dy")->bytes);
+    n->fresh = zeros->fresh = 0xff;
+    n->op->backward(n, &r);
+    zeros->op->backward(zeros, &r);
+    for (int32_t i = 0; i < 3; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "d.%s", names[i]);
+        assert_near(grad[i + 1], must(f, k, name), 1e-5);
+    }
+    for (int32_t i = 0; i < 4; i++)
+        nb_free(ctx, grad[i]);
+    nb_free(ctx, dy);
+    free_bench(&b);
+}
+
 static int32_t check_file(const char *name)
 {
     nb_st_file *f = golden(name);
@@ -194,7 +238,7 @@ static int32_t check_file(const char *name)
         const char *text = nb_st_meta(f, key);
         if (!text)
             break;
-        check_case(f, k, text);
+        (strchr(text, '\n') ? check_two : check_case)(f, k, text);
     }
     nb_st_close(ctx, f);
     return k;
@@ -205,6 +249,12 @@ static void convolutions_equal_pytorch(void **state)
     (void)state;
     assert_int_equal(check_file("conv2d"), 5);
     assert_int_equal(check_file("dwconv2d"), 3);
+}
+
+static void moved_values_and_transposed_convolutions_equal_pytorch(void **state)
+{
+    (void)state;
+    assert_int_equal(check_file("moves"), 13);
 }
 
 static void linear_equals_pytorch(void **state)
@@ -489,6 +539,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(convolutions_equal_pytorch),
+        cmocka_unit_test(moved_values_and_transposed_convolutions_equal_pytorch),
         cmocka_unit_test(linear_equals_pytorch),
         cmocka_unit_test(batch_norm_equals_pytorch_in_training_and_frozen),
         cmocka_unit_test(relu_pools_joins_and_loss_equal_pytorch),

@@ -51,6 +51,28 @@ static void rows_that_were_joined_move_part_by_part(void **state)
     ref_foreign_close(&f);
 }
 
+/* 6 channels to 4 in 2 groups: theirs are [6, 2, 3, 1], and the first row is the last. */
+static void transposed_convolutions_are_turned(void **state)
+{
+    (void)state;
+    ref_foreign f;
+    ref_foreign_open(
+        &f,
+        "  - input\n  - conv2d: {out: 6, kernel: 1}\n  - convtranspose2d: {name: t, out: 4, kernel: [3, 1], "
+        "stride: 2, groups: 2}\n  - linear: {out: 2}\n",
+        3, 4, 2, 2);
+    const nb_node *t = nb_graph_find(f.g, "t");
+    const nb_oihw r = nb_oihw_of(t, nb_leaf_of(t, "weight"));
+    int64_t sizes[4];
+    nb_oihw_sizes(&r, sizes);
+    assert_memory_equal(sizes, ((const int64_t[]){6, 2, 3, 1}), sizeof sizes);
+    assert_true(r.turned && !r.same);
+    assert_int_equal(nb_oihw_place(&r, 0, 2, 0, 1), (1 * 2 + 0) * 3 + 0);
+    assert_int_equal(nb_oihw_place(&r, 3, 0, 0, 2), (5 * 2 + 1) * 3 + 2);
+    assert_true(nb_oihw_of(t, nb_leaf_of(t, "bias")).same);
+    ref_foreign_close(&f);
+}
+
 static void what_has_one_order_keeps_it(void **state)
 {
     (void)state;
@@ -81,6 +103,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(windows_move_the_channels_and_flat_images_the_columns),
         cmocka_unit_test(rows_that_were_joined_move_part_by_part),
+        cmocka_unit_test(transposed_convolutions_are_turned),
         cmocka_unit_test(what_has_one_order_keeps_it),
         cmocka_unit_test(leaves_and_keys_are_found_by_name),
     };

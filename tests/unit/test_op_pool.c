@@ -44,10 +44,6 @@ static void what_our_pools_are_not_is_refused(void **state)
     refuse(f, "ReduceMean y x\noutput y", "axes: only rows and columns of an image are supported");
     refuse(f, "ReduceMean y x axes=4,\noutput y", "axis: 4: must be in -4..3");
     refuse(f, "Flatten r x\nGlobalAveragePool y r\noutput y", "needs images, but its input is flat");
-    refuse(f, "ints p 0,0,1,1,0,0,1,1\nPad z x,p\nMaxPool y z kernel_shape=3,3\noutput y",
-           "reads a Pad; only a convolution can stand behind one");
-    refuse(f, "ints p 0,1,0,0,0,0,0,0\nPad y x,p\noutput y", "only up to 64 zeros around rows and columns");
-    refuse(f, "number v 1\nints p 0,0,1,1,0,0,1,1\nPad y x,p,v\noutput y", "only up to 64 zeros");
 }
 
 ONNX_TESTS(ONNX_TEST(pools_keep_their_windows), ONNX_TEST(what_our_pools_are_not_is_refused))
