@@ -90,6 +90,8 @@ $(FUZZERS): $(B)/%: $(B)/%.o $(if $(findstring fuzzer,$(SAN)),,$(B)/tests/fuzz/r
 # Tests are compiled in half the time so (at -O0, some run ten times longer); the oracles below tests/ref are worth more.
 $(B)/tests/%.o: FLAGS += -Itests $(if $(filter release,$(MODE)),-O1 -g1)
 $(B)/tests/ref/%.o: FLAGS += $(if $(filter release,$(MODE)),-O2)
+# No value depends on it: selects become vectors, as nobody asks for the exceptions of what was not selected.
+$(B)/layers/activation.o: FLAGS += -fno-trapping-math
 # clang's sanitizers take minutes over these templates; gcc's look at them, and the tests put guard pages around every buffer.
 ifneq ($(and $(SAN),$(findstring clang,$(CC))),)
 SLOW_TEMPLATES := float/fconv_generic float/fconv_avx2 float/fconv_avx512 integer/iconv_avx512 integer/iconv_vnni grad16/qgrad_avx512 grad16/qgrad_vnni

@@ -4,8 +4,9 @@
  * A model is a list of steps on integer tensors that live in one arena. Every step clamps to its lo..hi, which lie on the
  * grid of its output. x, a, b: input codes; zx, za, zb: their zero points; zy: the output's. rescale: src/kernels/rescale.h.
  *
- *   table    y = table[c][pixel], or table[0][pixel] of all channels
- *            Step 0 and only step 0; it reads the pixels and has no input tensor.
+ *   table    y = table[c][x], or with one table for all channels table[x]
+ *            x is a byte, of an s8 code its bit pattern; c is y's channel, and x has as many values in any shape. Step 0,
+ *            and no other, reads the pixels and has no input tensor.
  *   conv     acc = sum w*x + bias[c];  y = clamp(rescale(acc, mult[c], shift[c]) + zy)
  *            Sums are over codes; bias already holds -zx * sum w, and padding holds zx. Output s32 (last step only): zy = 0,
  *            and without mult and shift y = acc.
@@ -55,7 +56,7 @@ enum { NB_ENGINE_MAX_IN = 8, NB_ENGINE_MAX_STEPS = 4096, NB_ENGINE_MAX_TENSORS =
 
 typedef enum { NB_EI_U8, NB_EI_S8, NB_EI_S32 } nb_etype;
 typedef enum {
-    NB_STEP_TABLE, /* pixels -> codes; must be first */
+    NB_STEP_TABLE, /* pixels -> codes, which must be first; codes -> codes: activations */
     NB_STEP_CONV,  /* conv (any groups) and linear (1x1 on a 1x1 image) */
     NB_STEP_ADD,
     NB_STEP_CONCAT,
@@ -114,7 +115,7 @@ NB_ENGINE_API size_t nb_engine_parts_bytes(const nb_emodel *m, int32_t parts); /
 /* One image: u8 pixels [h, w, c] -> the output tensor (inside the arena; valid until the next run). arena is 64-byte
  * aligned; its contents do not matter. Several threads may run one prepared model at once, each with its own arena. */
 NB_ENGINE_API const void *nb_engine_run(const nb_emodel *m, void *arena, const uint8_t *pixels);
-/* One step only, on what its input tensors hold now; returns its output tensor. pixels is read by the table step alone.
+/* One step only, on what its input tensors hold now; returns its output tensor. pixels is read by step 0 alone.
  * Running all steps in order is nb_engine_run; verify and profile look inside, or put codes of their own into
  * nb_engine_tensor first. Codes must be on their grid. */
 NB_ENGINE_API const void *nb_engine_run_step(const nb_emodel *m, void *arena, int32_t step, const uint8_t *pixels);

@@ -35,7 +35,7 @@ struct nb_probe {
 static const nb_node *begins_layer(const nb_probe *p, const nb_node *n)
 {
     const nb_role r = n->op->role;
-    const bool open = r == NB_ROLE_AFFINE || r == NB_ROLE_CLAMP;
+    const bool open = r == NB_ROLE_AFFINE || r == NB_ROLE_CLAMP || r == NB_ROLE_TABLE;
     const bool opens = r == NB_ROLE_MAC || r == NB_ROLE_JOIN || r == NB_ROLE_PRODUCT || r == NB_ROLE_INPUT ||
                        n->flags & NB_NODE_REGRIDS;
     return opens || (open && p->layer_of[n->id] < 0) ? n : NULL;

@@ -85,8 +85,11 @@ static const char *why_fixed_output(const allocate_choice *a, const nb_probe_lay
         return "output_bits";
     if (says(quant, "first_last_bits") && (y->node->op->role == NB_ROLE_INPUT || read_by(last->node) == fq))
         return "first_last_bits";
-    if (says(quant, "join_bits") && nb_quant_only_joined(nb_probe_graph(a->of->probe), fq))
+    const nb_graph *g = nb_probe_graph(a->of->probe);
+    if (says(quant, "join_bits") && nb_quant_only_read_by(g, fq, NB_ROLE_JOIN))
         return "join_bits";
+    if (nb_quant_only_read_by(g, fq, NB_ROLE_TABLE))
+        return "table_bits";
     return a->unit == ALLOCATE_FLASH ? "saves no bytes" : NULL;
 }
 

@@ -26,7 +26,7 @@ const void *nb_bound_key(const nb_node *layer, const char *name, nb_kind kind)
 static bool value_by_value(const nb_node *x)
 {
     return x->op->flags & (NB_OP_VIEW | NB_OP_TRAIN_ONLY) || x->op->role == NB_ROLE_CLAMP ||
-           x->op->role == NB_ROLE_AFFINE;
+           x->op->role == NB_ROLE_AFFINE || x->op->role == NB_ROLE_TABLE;
 }
 
 static bool joins(const nb_node *x)
@@ -88,8 +88,9 @@ nb_oihw nb_oihw_of(const nb_node *layer, const nb_node *leaf)
     r.turned = turned && *turned && s->ndim == 4;
     r.groups = groups ? *groups : 1;
     const nb_node *x = layer->in[0];
-    bool per_column =
-        layer->op->role == NB_ROLE_AFFINE ? x->out.shape.ndim == 2 : layer->out.shape.ndim == 2 && s->ndim == 4;
+    const bool per_channel = layer->op->role == NB_ROLE_AFFINE || layer->op->role == NB_ROLE_TABLE;
+    const bool per_column = per_channel ? x->out.shape.ndim == 2 && nb_count(&leaf->out) == nb_channels(&x->out)
+                                        : layer->out.shape.ndim == 2 && s->ndim == 4;
     r.rows = x;
     r.columns = per_column && moves(x);
     r.same = !r.columns && !r.turned && r.y * r.x == 1;

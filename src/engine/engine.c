@@ -96,14 +96,19 @@ static slice slice_of(const nb_emodel *m, void *arena, int32_t rows, int32_t par
     return s;
 }
 
-static void run_table(uint8_t *y, const uint8_t *pixels, const nb_estep *s, const nb_etensor *out, slice part)
+static void run_table(uint8_t *y, const uint8_t *x, const nb_estep *s, const nb_etensor *out, slice part)
 {
     const int64_t n = (int64_t)(part.y1 - part.y0) * out->w, first = (int64_t)part.y0 * out->w * out->c;
     y += first;
-    pixels += first;
-    for (int64_t p = 0; p < n; p++, y += out->c, pixels += out->c)
+    x += first;
+    if (s->one_table) {
+        for (int64_t i = 0; i < n * out->c; i++)
+            y[i] = s->table[x[i]];
+        return;
+    }
+    for (int64_t p = 0; p < n; p++, y += out->c, x += out->c)
         for (int32_t c = 0; c < out->c; c++)
-            y[c] = s->table[(s->one_table ? 0 : c * 256) + pixels[c]];
+            y[c] = s->table[c * 256 + x[c]];
 }
 
 static void run_conv(const nb_emodel *m, void *arena, const nb_estep *s, slice part)
@@ -185,7 +190,8 @@ const void *nb_engine_run_part(const nb_emodel *m, void *arena, int32_t step, in
     const nb_etensor *out = &m->tensors[s->out];
     switch ((nb_step_kind)s->kind) {
     case NB_STEP_TABLE:
-        run_table(y, pixels, s, out, slice_of(m, arena, out->h, part, parts));
+        run_table(y, s->n_in ? nb_engine_tensor(m, arena, s->in[0]) : pixels, s, out,
+                  slice_of(m, arena, out->h, part, parts));
         break;
     case NB_STEP_CONV:
         run_conv(m, arena, s, slice_of(m, arena, s->geom.oh, part, parts));

@@ -115,8 +115,8 @@ static verdict check_order(const nb_emodel *m, int32_t step)
     const nb_estep *s = &m->steps[step];
     if (step == 0 && s->kind != NB_STEP_TABLE)
         return (verdict){1 + step, "the first step must be the table", {0}};
-    if (step > 0 && s->kind == NB_STEP_TABLE)
-        return (verdict){1 + step, "only the first step may be a table", {0}};
+    if (s->kind == NB_STEP_TABLE && s->n_in != (step > 0))
+        return (verdict){1 + step, "only the first step reads the pixels, every other table a tensor", {0}};
     for (int32_t k = 0; k < s->n_in; k++)
         if (!within(nb_engine_writer(m, s->in[k]), 0, step - 1))
             return (verdict){1 + step, "reads a tensor no earlier step has written: @", {s->in[k]}};
@@ -128,7 +128,7 @@ static verdict check_order(const nb_emodel *m, int32_t step)
 static verdict check_wiring(const nb_emodel *m, int32_t step)
 {
     static const int32_t min_in[NB_STEP_KINDS] = {0, 1, 2, 1, 1, 1, 1, 1, 1, 2},
-                         max_in[NB_STEP_KINDS] = {0, 1, 2, NB_ENGINE_MAX_IN, 1, 1, 1, 1, 1, 2};
+                         max_in[NB_STEP_KINDS] = {1, 1, 2, NB_ENGINE_MAX_IN, 1, 1, 1, 1, 1, 2};
     const nb_estep *s = &m->steps[step];
     if (!within(s->kind, 0, NB_STEP_KINDS - 1))
         return (verdict){1 + step, "kind #: must be 0..#", {s->kind, NB_STEP_KINDS - 1}};
@@ -269,6 +269,22 @@ static verdict check_geom(const nb_emodel *m, int32_t step)
     return check_window(s, step);
 }
 
+/* As above: activations stand behind flattened images, too. */
+static verdict check_lookup(const nb_emodel *m, int32_t step)
+{
+    const nb_estep *s = &m->steps[step];
+    if (!within(s->one_table, 0, 1))
+        return (verdict){1 + step, "one_table: #: must be 0 or 1", {s->one_table}};
+    if (s->n_in == 0)
+        return (verdict){0};
+    const nb_etensor *in = &m->tensors[s->in[0]], *out = &m->tensors[s->out];
+    if (nb_etensor_values(in) != nb_etensor_values(out))
+        return (verdict){1 + step,
+                         "input @ is #x#x#, output @ is #x#x#",
+                         {s->in[0], in->h, in->w, in->c, s->out, out->h, out->w, out->c}};
+    return (verdict){0};
+}
+
 /* Codes move on their grid, and none of them meets a clamp. */
 static verdict check_take(const nb_emodel *m, int32_t step)
 {
@@ -291,9 +307,11 @@ verdict nb_engine_check_shape(const nb_emodel *m, int32_t step)
     verdict v = check_wiring(m, step);
     if (!v.where)
         v = check_types(m, step);
-    if (v.where || m->steps[step].kind == NB_STEP_TABLE)
+    if (v.where)
         return v;
     switch (m->steps[step].kind) {
+    case NB_STEP_TABLE:
+        return check_lookup(m, step);
     case NB_STEP_ADD:
     case NB_STEP_MUL:
         return check_pair(m, step);

@@ -48,13 +48,17 @@ static void put_close(cgen *g, const nb_estep *s, int32_t shift)
 static void put_table(cgen *g, const nb_estep *s, int32_t i)
 {
     const nb_etensor *out = output(g, s);
-    cgen_printf(g, "static void net_step%d(%s *y, const uint8_t *pixels, const uint8_t *table)\n{\n", i,
-                cgen_type(out->type));
-    cgen_printf(g, "    int32_t i;\n    for (i = 0; i < %d; i++)\n        y[i] = (%s)table[", values(out),
-                cgen_type(out->type));
-    if (nb_estep_tables(s, out) > 1)
-        cgen_printf(g, "i %% %d * 256 + ", out->c);
-    nb_text_add(&g->out, "pixels[i]];\n}\n\n");
+    const char *type = cgen_type(out->type), *from = s->n_in ? cgen_type(input(g, s, 0)->type) : "uint8_t";
+    const char *cast = s->n_in && input(g, s, 0)->type == NB_EI_S8 ? "(uint8_t)" : "";
+    cgen_printf(g, "static void net_step%d(%s *y, const %s *x, const uint8_t *table)\n{\n", i, type, from);
+    if (s->one_table || out->c == 1) {
+        cgen_printf(g, "    int32_t i;\n    for (i = 0; i < %d; i++)\n        y[i] = (%s)table[%sx[i]];\n}\n\n",
+                    values(out), type, cast);
+        return;
+    }
+    cgen_printf(g, "    int32_t i, c;\n    for (i = 0; i < %d; i++)\n        for (c = 0; c < %d; c++)\n",
+                out->h * out->w, out->c);
+    cgen_printf(g, "            *y++ = (%s)table[c * 256 + %s*x++];\n}\n\n", type, cast);
 }
 
 /* "a[(oy * 4 + ox) * 8 + c]": the value that belongs to y's at (oy, ox, c), sides of 1 repeated. */
@@ -297,7 +301,7 @@ void cgen_calls(cgen *g)
             put_tensor(g, s->in[k], true);
         }
         if (s->kind == NB_STEP_TABLE)
-            cgen_printf(g, ", pixels, net_t%d", i);
+            cgen_printf(g, "%s, net_t%d", s->n_in ? "" : ", pixels", i);
         cgen_index_arguments(g, i);
         if (s->kind == NB_STEP_CONV) {
             if (cgen_scratch_bytes(m, i))

@@ -7,7 +7,8 @@
  *           operator in the standard: they stay DequantizeLinear, operator, QuantizeLinear, so that a file needs no
  *           other domain. ONNX Runtime makes QLinearAdd, QLinearConcat and the like of them by itself.
  *
- * Pixels go in as they are, u8: the table of the first step is a Gather. The output are real logits.
+ * Pixels go in as they are, u8: the table of the first step is a Gather, and so are those of activations, which the
+ * standard has no exact operator for. The output are real logits.
  *
  * Run times round x / s half to even in float where the engine rounds a 62-bit product half up: codes can differ by one
  * where the two disagree. */
@@ -18,6 +19,7 @@
 
 #ifdef NB_ONNX
 
+#    include "engine/engine_check.h"
 #    include "export/onnx_take.h"
 #    include "export/onnx_writer.h"
 #    include "kernels/integer/ipool.h"
@@ -25,42 +27,48 @@
 
 #    include <string.h>
 
-/* Where each channel's table begins, added to the pixels. */
-static nb_status put_places(onnx_writer *w, int32_t c, const char **index)
+/* What is read, and where its table begins: entries are in the order of codes, of s8 ones from -128 on. */
+static const char *put_index(onnx_writer *w, int32_t i, const char *what, bool is_signed)
 {
-    const int64_t dims[4] = {1, c, 1, 1};
-    int32_t *first = nb_alloc(w->ctx, (size_t)c * sizeof *first);
-    if (!first)
-        return NB_E_NOMEM;
-    for (int32_t k = 0; k < c; k++)
-        first[k] = 256 * k;
-    const char *in[2] = {*index,
-                         onnx_constant(w->o, "pixels.first", ONNX_INT32, dims, 4, first, (size_t)c * sizeof *first)};
-    *index = onnx_add(w->o, "Add", "pixels.entry", in, 2);
+    const nb_estep *s = &w->m->e.steps[i];
+    const nb_etensor *y = onnx_tensor(w, s->out);
+    const int32_t n = s->one_table ? 1 : y->c, moved = is_signed && !onnx_moved(w, s->in[0]) ? 128 : 0;
+    const char *x = s->n_in ? onnx_codes(w, s->in[0], i, y->h, y->w, y->c) : what;
+    const char *index = onnx_add(w->o, "Cast", onnx_name(w->o, "%s.index", what), &x, 1);
+    onnx_int(w->o, "to", ONNX_INT32);
+    if (n == 1 && !moved)
+        return index;
+    int32_t *first = nb_alloc(w->ctx, (size_t)n * sizeof *first);
+    for (int32_t c = 0; first && c < n; c++)
+        first[c] = 256 * c + moved;
+    const int64_t dims[4] = {1, n, 1, 1};
+    const char *in[2] = {index};
+    if (first)
+        in[1] = onnx_constant(w->o, onnx_name(w->o, "%s.first", what), ONNX_INT32, dims, 4, first,
+                              (size_t)n * sizeof *first);
     nb_free(w->ctx, first);
-    return NB_OK;
+    return first ? onnx_add(w->o, "Add", onnx_name(w->o, "%s.entry", what), in, 2) : NULL;
 }
 
-/* code = table[channel * 256 + pixel] */
+/* code = table[channel * 256 + x] */
 static nb_status put_table(onnx_writer *w, int32_t i)
 {
     const nb_estep *s = &w->m->e.steps[i];
-    const nb_etensor *t = onnx_tensor(w, s->out);
-    const int32_t tables = nb_estep_tables(s, t);
-    const int64_t count = (int64_t)tables * 256;
-    const char *index = onnx_add(w->o, "Cast", "pixels.index", (const char *const[]){"pixels"}, 1);
-    onnx_int(w->o, "to", ONNX_INT32);
-    if (tables > 1)
-        NB_TRY(put_places(w, t->c, &index));
+    const int64_t count = 256 * (int64_t)nb_estep_tables(s, onnx_tensor(w, s->out));
+    const bool is_signed = s->n_in && onnx_tensor(w, s->in[0])->type == NB_EI_S8;
+    const char *what = s->n_in ? w->m->steps[i].name : "pixels", *index = put_index(w, i, what, is_signed);
     uint8_t *table = nb_alloc(w->ctx, (size_t)count);
-    if (!table)
+    if (!index || !table) {
+        nb_free(w->ctx, table);
         return NB_E_NOMEM;
+    }
     for (int64_t k = 0; k < count; k++) /* s8 moved by 128 is the top bit turned over */
-        table[k] = (uint8_t)(s->table[k] ^ onnx_moved(w, s->out));
-    const char *in[2] = {onnx_constant(w->o, "pixels.table", onnx_type(w, s->out), &count, 1, table, (size_t)count),
-                         index};
-    w->name[s->out] = onnx_add(w->o, "Gather", w->m->tensors[s->out].name, in, 2);
+        table[k] = (uint8_t)(s->table[is_signed ? k ^ 128 : k] ^ onnx_moved(w, s->out));
+    const char *in[2] = {
+        onnx_constant(w->o, onnx_name(w->o, "%s.table", what), onnx_type(w, s->out), &count, 1, table, (size_t)count),
+        index};
     nb_free(w->ctx, table);
+    w->name[s->out] = onnx_add(w->o, "Gather", w->m->tensors[s->out].name, in, 2);
     return NB_OK;
 }
 

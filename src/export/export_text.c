@@ -73,16 +73,17 @@ static void put_tensors(FILE *f, const nb_intmodel *m)
     }
 }
 
+/* In the order of bytes, as they are stored. */
 static void put_table(FILE *f, const nb_etensor *out, const nb_estep *s)
 {
-    const uint8_t *table = s->table;
+    const char *from = s->n_in ? "code, as a byte" : "pixel value";
     for (int32_t c = 0; c < nb_estep_tables(s, out); c++) {
         if (s->one_table)
-            fputs("  table of all channels: pixel value -> code\n", f);
+            fprintf(f, "  table of all channels: %s -> code\n", from);
         else
-            fprintf(f, "  table of channel %d: pixel value -> code\n", c);
+            fprintf(f, "  table of channel %d: %s -> code\n", c, from);
         for (int32_t v = 0; v < 256; v++) {
-            const uint8_t byte = table[c * 256 + v];
+            const uint8_t byte = s->table[c * 256 + v];
             const int32_t code = out->type == NB_EI_S8 && byte > 127 ? byte - 256 : byte;
             if (v % TABLE_ROW == 0)
                 fprintf(f, "%6d  ", v);

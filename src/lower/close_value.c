@@ -27,21 +27,35 @@ static bool shares_table(const uint8_t *table, int32_t c)
     return c > IMAGE;
 }
 
-static nb_status close_input(nb_lowering *lo, const nb_lval *v, const nb_lval *y, nb_estep *s)
+/* The contract's float division, as fake-quant does; no real is zero, as there. */
+static int32_t code_of(float real, const nb_lval *y)
 {
-    uint8_t *table = nb_arena_alloc(lo->arena, (size_t)y->t.c * 256);
+    const float q = nearbyintf(real / y->info.scale) + (float)y->t.zero;
+    return isnan(q) ? y->t.zero : q < (float)y->lo ? y->lo : q > (float)y->hi ? y->hi : (int32_t)q;
+}
+
+/* Of codes the clamp is what the table holds; what nobody reads, bytes that are no codes, is the zero point. */
+static nb_status close_table(nb_lowering *lo, const nb_lval *v, const nb_lval *y, nb_estep *s)
+{
+    uint8_t *table = nb_arena_alloc(lo->arena, (size_t)v->n_real * 256);
+    const nb_lval *x = v->n_in ? &lo->val[v->in[0]] : NULL;
     if (!table)
         return NB_E_NOMEM;
-    for (int32_t i = 0; i < y->t.c * 256; i++) {
-        float q = nearbyintf(v->real[i] / y->info.scale) +
-                  (float)y->t.zero; /* the contract's float division, as fake-quant does */
-        int32_t code = q < (float)s->lo ? s->lo : q > (float)s->hi ? s->hi : (int32_t)q;
+    if (x) {
+        s->lo = y->hi;
+        s->hi = y->lo;
+    }
+    for (int32_t i = 0; i < v->n_real * 256; i++) {
+        const int32_t byte = i % 256, in = x && x->t.type == NB_EI_S8 && byte > 127 ? byte - 256 : byte;
+        const bool read = !x || (in >= x->lo && in <= x->hi);
+        const int32_t code = read ? code_of(nb_lval_clamp(v, v->real[i]), y) : y->t.zero;
         table[i] = (uint8_t)code;
+        s->lo = code < s->lo ? code : s->lo;
+        s->hi = code > s->hi ? code : s->hi;
     }
     s->kind = NB_STEP_TABLE;
-    s->n_in = 0;
     s->table = table;
-    s->one_table = shares_table(table, y->t.c);
+    s->one_table = x ? v->n_real == 1 : shares_table(table, v->n_real);
     return NB_OK;
 }
 
@@ -214,8 +228,8 @@ nb_status nb_lval_close(nb_lowering *lo, const nb_lval *v, nb_lval *y)
     clamp_to_grid(v, y, &s);
     nb_status st = NB_E_UNSUPPORTED;
     switch (v->kind) {
-    case NB_LVAL_INPUT:
-        st = close_input(lo, v, y, &s);
+    case NB_LVAL_TABLE:
+        st = close_table(lo, v, y, &s);
         break;
     case NB_LVAL_MAC:
         st = close_mac(lo, v, y, &s, &info);

@@ -150,10 +150,12 @@ static nb_status keep_step(nb_intbuilder *b, nb_estep *s, nb_sinfo *info)
 {
     const bool conv = s->kind == NB_STEP_CONV;
     const bool pool = nb_step_has_geom(s->kind) && !conv;
+    const bool one_channel = b->tensors[s->out].c == 1;
     const int64_t table = (int64_t)nb_estep_tables(s, &b->tensors[s->out]) * 256;
     bool failed = false;
     for (int32_t k = s->n_in; k < NB_ENGINE_MAX_IN; k++)
         s->in[k] = 0;
+    s->one_table = table > 0 && !one_channel ? s->one_table : 0;
     if (!conv && !pool)
         s->geom = (nb_geom){0};
     if (pool)

@@ -3,7 +3,7 @@
  *   nb_intbuilder_create -> nb_intbuilder_tensor ... -> nb_intbuilder_step ... -> nb_intbuilder_finish ->
  * nb_intbuilder_free
  *
- * Names and arrays are copied, callers keep theirs. The first step is the only NB_STEP_TABLE (n_in = 0: it reads the
+ * Names and arrays are copied, callers keep theirs. The first step is a NB_STEP_TABLE (n_in = 0: it reads the
  * pixels), the last step's output is the network's output. Lowering and the file loader both build their models here,
  * so there is one place where a model is checked. */
 #ifndef NB_LOWER_INTBUILD_H

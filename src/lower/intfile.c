@@ -6,8 +6,9 @@
  * byte-equal. Unknown, missing and spare fields and tensors are errors.
  *
  * Tensors, in the order of steps, named after the step ("c1.weight"):
- *   <table>.table          U8  [c, 256] or [1, 256]   pixel value v of channel c, or of any -> code (bit pattern of s8 for s8
- *                                                   tensors); one where more than one channel has the same needs version 6
+ *   <table>.table          U8  [c, 256] or [1, 256]   byte v of channel c, or of any -> code (bit patterns of s8 for s8 tensors): of a
+ *                                                   pixel, or of a code; one where more than one channel has the same needs
+ *                                                   version 6
  *   <conv>.weight          I8  [oc, kh, kw, c/groups]   packing "i8" (8 bits; written before version 3, 5..8): one code per byte
  *                          U8  [bytes]              packing "s4" (4 bits; before version 3, 3 and 4): two codes per byte, first in
  *                                                   the low nibble
@@ -41,9 +42,9 @@
  * __metadata__ (every value is a string):
  *   format       "nibble-int 1"; "nibble-int 2" when a layer has levels; "nibble-int 3" when weights are offsets or channels have
  *                levels of their own, or a tensor has 1 bit; "nibble-int 4" when weights are in blocks; "nibble-int 5" when
- *                stride, pad or dilation is a list, or a mean has padding; "nibble-int 6" for take, blend and mul, for sums with a
- *                negative multiplier or inputs that are repeated, and when channels share a table or there are features: the
- *                smallest that will do
+ *                stride, pad or dilation is a list, or a mean has padding; "nibble-int 6" for take, blend and mul, for tables of
+ *                codes, for sums with a negative multiplier or inputs that are repeated, and when channels share a table or
+ *                there are features: the smallest that will do
  *   graph        JSON, see below
  *   classes      "10"
  *   class_names  JSON list of strings; absent when unknown
@@ -61,7 +62,7 @@
  *       conv and pools: "geom": {"h", "w", "c", "oh", "ow", "oc", "kh", "kw", "stride", "pad", "dilation", "groups"};
  *       stride and dilation are numbers, or [rows, columns] where these differ, pad is a number or [top, left, bottom, right]
  *       conv: "weight_bits", "packing"; with packing "block" alone: "block"
- * Steps stand in execution order; step 0 is the table and reads the pixels; the last step's output are the logits. The
+ * Steps stand in execution order; step 0 is a table and reads the pixels; the last step's output are the logits. The
  * arithmetic is in include/nibble/engine.h and src/kernels/rescale.h. Floats are written so that they read back exactly. */
 /* clang-format on */
 #include "lower/intfile.h"

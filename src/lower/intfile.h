@@ -44,16 +44,16 @@ static inline int nb_intfile_version(const nb_sinfo *info)
 }
 
 /* The version that a step asks for, its weights aside: 5 where rows and columns of a window differ, and for means that reach
- * over the edge; 6 for kinds that came with it, and for a table that channels share. */
+ * over the edge; 6 for kinds that came with it, for tables of codes and for one that channels share. */
 static inline int nb_intfile_of_step(const nb_estep *s)
 {
     const nb_geom *g = &s->geom;
-    if (s->kind == NB_STEP_TAKE || s->kind == NB_STEP_BLEND || s->kind == NB_STEP_MUL)
+    if (s->kind > NB_STEP_AVGPOOL_INSIDE || (s->kind == NB_STEP_TABLE && (s->n_in || s->one_table)))
         return NB_INTFILE_STEPS;
     const bool mean = s->kind == NB_STEP_AVGPOOL_INSIDE || (s->kind == NB_STEP_AVGPOOL && !nb_geom_inside(g));
     const bool even = g->stride.h == g->stride.w && g->dilation.h == g->dilation.w && g->pad.top == g->pad.left &&
                       g->pad.top == g->pad.bottom && g->pad.top == g->pad.right;
-    return s->one_table ? NB_INTFILE_STEPS : mean || !even ? NB_INTFILE_WINDOWS : NB_INTFILE_PLAIN;
+    return mean || !even ? NB_INTFILE_WINDOWS : NB_INTFILE_PLAIN;
 }
 
 /* The version that a sum asks for: a difference, or one that repeats an input. */

@@ -205,8 +205,8 @@ static nb_status read_fields(reader *r, const nb_json *o, filed_step *f)
     if (nb_step_has_geom(s->kind))
         NB_TRY(read_geom(r, o, &s->geom));
     if (nb_intfile_of_step(s) > r->version)
-        return bad(r, "graph: step %d: its kind or window: only format \"%s%d\" has it", o->index, NB_INTFILE_FAMILY,
-                   nb_intfile_of_step(s));
+        return bad(r, "graph: step %d: its kind, input or window: only format \"%s%d\" has it", o->index,
+                   NB_INTFILE_FAMILY, nb_intfile_of_step(s));
     needs(r, nb_intfile_of_step(s));
     return s->kind == NB_STEP_CONV ? read_packing(r, o, f) : NB_OK;
 }
@@ -375,18 +375,24 @@ static nb_status get_conv(reader *r, filed_step *s)
     return NB_OK;
 }
 
+/* One for each channel, or from version 6 on one for all. */
+static nb_status get_table(reader *r, filed_step *s, const nb_etensor *out)
+{
+    const nb_st_tensor *t = find(r, s->info.name, "table");
+    const bool one = t && t->ndim == 2 && t->shape[0] == 1 && out->c > 1 && r->version >= NB_INTFILE_STEPS;
+    NB_TRY(get_array(r, s->info.name, &(wanted){"table", NB_ST_U8, 2, {one ? 1 : out->c, 256}}, &t));
+    s->e.table = t->data;
+    s->e.one_table = one;
+    needs(r, nb_intfile_of_step(&s->e));
+    return NB_OK;
+}
+
 static nb_status get_arrays(reader *r, filed_step *s)
 {
     const char *name = s->info.name;
     const nb_etensor *out = &r->model->tensors[s->e.out];
-    const nb_st_tensor *t;
-    if (s->e.kind == NB_STEP_TABLE) {
-        t = find(r, name, "table");
-        s->e.one_table = r->version >= NB_INTFILE_STEPS && out->c > 1 && t && t->ndim == 2 && t->shape[0] == 1;
-        NB_TRY(get_array(r, name, &(wanted){"table", NB_ST_U8, 2, {nb_estep_tables(&s->e, out), 256}}, &t));
-        s->e.table = t->data;
-        needs(r, nb_intfile_of_step(&s->e));
-    }
+    if (s->e.kind == NB_STEP_TABLE)
+        NB_TRY(get_table(r, s, out));
     if (s->e.kind == NB_STEP_CONV)
         NB_TRY(get_conv(r, s));
     for (int32_t axis = 0; axis < 3; axis++)

@@ -48,8 +48,52 @@ static nb_lval open_value(nb_lval_kind kind, const nb_node *n)
 
 nb_status nb_lower_input(nb_lowering *lo, const nb_node *n, const float *real)
 {
-    nb_lval v = open_value(NB_LVAL_INPUT, n);
+    nb_lval v = open_value(NB_LVAL_TABLE, n);
     v.real = real;
+    v.n_real = nb_channels(&n->out);
+    lo->val[n->id] = v;
+    return NB_OK;
+}
+
+/* What the float network makes of the codes, which are all 256 bytes, before n. */
+static nb_status open_table(nb_lowering *lo, const nb_node *n, const nb_lval *x, nb_lval *v)
+{
+    float *real = nb_arena_array(lo->arena, 256, sizeof *real);
+    if (!real)
+        return NB_E_NOMEM;
+    *v = open_value(NB_LVAL_TABLE, n);
+    v->n_in = 1;
+    v->in[0] = n->in[0]->id;
+    v->n_real = 1;
+    v->real = real;
+    nb_code_reals(real, x->info.scale, x->t.zero, x->t.type == NB_EI_S8);
+    return NB_OK;
+}
+
+nb_status nb_lower_each(nb_lowering *lo, const nb_node *n, int32_t maps)
+{
+    nb_lval v = lo->val[n->in[0]->id];
+    if (v.kind == NB_LVAL_CLOSED) {
+        const nb_lval x = v;
+        NB_TRY(open_table(lo, n, &x, &v));
+    }
+    if (v.kind != NB_LVAL_TABLE)
+        return not_codes(lo, n, n->in[0]);
+    NB_ASSERT(maps == 1 || maps == nb_channels(&n->out));
+    const int32_t tables = maps > v.n_real ? maps : v.n_real;
+    float *x = nb_arena_array(lo->arena, (size_t)tables * 256, 3 * sizeof *x);
+    if (!x)
+        return NB_E_NOMEM;
+    float *y = x + 256 * tables, *real = y + 256 * tables;
+    for (int32_t i = 0; i < 256 * tables; i++) /* rows of channels */
+        x[i] = nb_lval_clamp(&v, v.real[(v.n_real > 1 ? i % tables * 256 : 0) + i / tables]);
+    n->op->each(n, y, x, 256 * tables / maps);
+    for (int32_t i = 0; i < 256 * tables; i++)
+        real[i % tables * 256 + i / tables] = y[i];
+    v.real = real;
+    v.n_real = tables;
+    v.low = -INFINITY;
+    v.high = INFINITY;
     lo->val[n->id] = v;
     return NB_OK;
 }

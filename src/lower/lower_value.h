@@ -10,7 +10,7 @@
 typedef enum {
     NB_LVAL_NONE,
     NB_LVAL_CLOSED,
-    NB_LVAL_INPUT,
+    NB_LVAL_TABLE,
     NB_LVAL_MAC,
     NB_LVAL_ADD,
     NB_LVAL_CONCAT,
@@ -29,12 +29,13 @@ typedef struct {
     nb_tinfo info;
     int32_t lo, hi; /* its grid */
     bool viewed;
-    /* INPUT */
-    const float *real; /* [c][256] */
-    /* MAC, ADD, CONCAT, MUL, MEAN: integer tensors it reads, as node ids */
+    /* integer tensors it reads, as node ids; of the input none */
     int32_t n_in, in[NB_MAX_IN];
-    bool minus;   /* ADD: a difference */
-    nb_geom geom; /* MEAN, MAC */
+    /* TABLE */
+    const float *real; /* [n_real][256] of the bytes that are read */
+    int32_t n_real;    /* tables: 1, or one for each channel */
+    bool minus;        /* ADD: a difference */
+    nb_geom geom;      /* MEAN, MAC */
     /* MAC: real = scale[c] * sum w (x - zero) + bias[c] */
     int8_t *weights;
     int32_t weight_bits, n_weight_scale;
@@ -47,6 +48,13 @@ typedef struct {
      * it quantizes: err_scale[c] * |sum| + err_bias[c] */
     double *err_scale, *err_bias;
 } nb_lval;
+
+/* What the float network's relus, which compare like this, make of a real value of an open one. */
+static inline float nb_lval_clamp(const nb_lval *v, float x)
+{
+    x = x < (float)v->low ? (float)v->low : x;
+    return x > (float)v->high ? (float)v->high : x;
+}
 
 /* Rounding one operation to a float changes its result by this share at most. */
 #define NB_FLOAT_ROUNDING 0x1p-24

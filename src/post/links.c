@@ -38,7 +38,7 @@ static bool homogeneous(const nb_node *n)
     const float *cap = nb_bound_key(n, "cap", NB_K_FLOAT);
     if (n->op->role == NB_ROLE_CLAMP)
         return cap && isinf(*cap);
-    return n->op->role == NB_ROLE_KEEP && !(n->op->flags & NB_OP_MOVES);
+    return (n->op->role == NB_ROLE_KEEP && !(n->op->flags & NB_OP_MOVES)) || (n->op->flags & NB_OP_HOMOGENEOUS);
 }
 
 static const char *why_not(const nb_graph *g, const nb_node *n)

@@ -42,7 +42,8 @@ static int32_t last_reader(const nb_graph *g, const nb_node *n, bool *inside)
             if (root_of(g->node[i]->in[k]) != n)
                 continue;
             last = i;
-            *inside = *inside || role == NB_ROLE_AFFINE || role == NB_ROLE_CLAMP || role == NB_ROLE_QUANTIZER;
+            *inside = *inside || role == NB_ROLE_AFFINE || role == NB_ROLE_CLAMP || role == NB_ROLE_TABLE ||
+                      role == NB_ROLE_QUANTIZER;
         }
     return last;
 }
@@ -52,7 +53,7 @@ static bool is_linear(const nb_node *to)
 {
     while (to->op->role == NB_ROLE_QUANTIZER || to->op->role == NB_ROLE_AFFINE)
         to = to->in[0];
-    return to->op->role != NB_ROLE_CLAMP;
+    return to->op->role != NB_ROLE_CLAMP && to->op->role != NB_ROLE_TABLE;
 }
 
 static const char *name_of(nb_arena *arena, const nb_node *const *mac, int32_t n)

@@ -3,7 +3,8 @@
  * A value is open while it is an exact function of an accumulator: conv -> batchnorm -> relu stays open and gets ONE
  * fake-quant node at its end, after the fused activation (white paper 2.3.1). Rules:
  *   - the input, and every open value that something other than the next link of its chain reads, is closed;
- *   - what joins (add, sub, concat), products, pools and MACs read is codes; pools keep their input's grid;
+ *   - what joins (add, sub, concat), products, activations by table, pools and MACs read is codes; pools keep their
+ *     input's grid;
  *   - the network's output stays open (int32 logits) unless output_bits is set;
  *   - an avgpool opens with means: own;
  *   - every MAC's weight gets a node of its own;
@@ -23,11 +24,21 @@ static bool is_closed(const nb_node *n)
     return keeps && is_closed(n->in[0]);
 }
 
+/* An activation's value, or what relus leave of it: a table so far. */
+static bool is_table(const nb_node *n)
+{
+    while (n->op->role == NB_ROLE_CLAMP)
+        n = n->in[0];
+    return n->op->role == NB_ROLE_TABLE;
+}
+
 /* Can reader r go on with the open value of n, so that both become one engine step? */
 static bool continues(const nb_node *n, const nb_node *r)
 {
     if (r->op->role == NB_ROLE_CLAMP)
         return n->op->role != NB_ROLE_INPUT;
+    if (r->op->role == NB_ROLE_TABLE)
+        return is_table(n);
     if (r->op->role == NB_ROLE_AFFINE)
         return n->op->role == NB_ROLE_MAC || n->op->role == NB_ROLE_AFFINE;
     return false;
@@ -35,9 +46,10 @@ static bool continues(const nb_node *n, const nb_node *r)
 
 static bool must_close(const nb_quant_rules *rules, const nb_node *n)
 {
-    static const bool opens[] = {[NB_ROLE_INPUT] = true,      [NB_ROLE_MAC] = true,   [NB_ROLE_AFFINE] = true,
-                                 [NB_ROLE_CLAMP] = true,      [NB_ROLE_JOIN] = true,  [NB_ROLE_LOSS] = false,
-                                 [NB_ROLE_QUANTIZER] = false, [NB_ROLE_KEEP] = false, [NB_ROLE_PRODUCT] = true};
+    static const bool opens[] = {
+        [NB_ROLE_INPUT] = true, [NB_ROLE_MAC] = true,    [NB_ROLE_AFFINE] = true, [NB_ROLE_CLAMP] = true,
+        [NB_ROLE_TABLE] = true, [NB_ROLE_JOIN] = true,   [NB_ROLE_LOSS] = false,  [NB_ROLE_QUANTIZER] = false,
+        [NB_ROLE_KEEP] = false, [NB_ROLE_PRODUCT] = true};
     if ((!opens[n->op->role] && !(n->flags & NB_NODE_REGRIDS)) || is_closed(n))
         return false;
     const nb_node *r = nb_node_only_reader(rules->g, n);
@@ -63,22 +75,23 @@ static nb_status chain_overrides(const nb_quant_rules *rules, const nb_node *n, 
 {
     for (;; n = n->in[0]) {
         NB_TRY(nb_quant_rules_override(rules, n->name, "activations", a));
-        bool inner = n->op->role == NB_ROLE_AFFINE || n->op->role == NB_ROLE_CLAMP;
+        const nb_role role = n->op->role;
+        const bool inner = role == NB_ROLE_AFFINE || role == NB_ROLE_CLAMP || role == NB_ROLE_TABLE;
         if (!inner || is_closed(n->in[0]))
             return NB_OK;
     }
 }
 
-bool nb_quant_only_joined(const nb_graph *g, const nb_node *x)
+bool nb_quant_only_read_by(const nb_graph *g, const nb_node *x, nb_role role)
 {
-    bool joined = false;
+    bool read = false;
     for (int32_t i = 0; i < g->n; i++)
         for (int32_t k = 0; k < g->node[i]->n_in; k++)
-            if (g->node[i]->in[k] == x && g->node[i]->op->role != NB_ROLE_JOIN)
+            if (g->node[i]->in[k] == x && g->node[i]->op->role != role)
                 return false;
             else if (g->node[i]->in[k] == x)
-                joined = true;
-    return joined;
+                read = true;
+    return read;
 }
 
 static nb_status close_value(const nb_quant_rules *rules, nb_node *n)
@@ -93,8 +106,10 @@ static nb_status close_value(const nb_quant_rules *rules, nb_node *n)
         a.learning_attr = NULL;
         nb_quant_give_bits(rules->section.first_last_bits, &a);
     }
-    if (nb_quant_only_joined(g, n))
+    if (nb_quant_only_read_by(g, n, NB_ROLE_JOIN))
         nb_quant_give_bits(rules->section.join_bits, &a);
+    if (nb_quant_only_read_by(g, n, NB_ROLE_TABLE))
+        nb_quant_give_bits(rules->section.table_bits, &a);
     nb_quant_for_value(n, &a);
     const bool logits = r && r->op->role == NB_ROLE_LOSS;
     if (logits) {

@@ -17,10 +17,10 @@ nb_status nb_quant_rules_override(const nb_quant_rules *rules, const char *layer
                                   nb_fakequant_attr *attr);
 /* Once all else of *a is known, for the values of n: the range that `auto` stands for; an error where it cannot be used. */
 nb_status nb_quant_rules_pick_range(const nb_quant_rules *rules, const nb_node *n, bool logits, nb_fakequant_attr *a);
-/* What `first_last_bits` or `join_bits` makes of the general rule; 0: nothing. */
+/* What `first_last_bits`, `join_bits` or `table_bits` makes of the general rule; 0: nothing. */
 void nb_quant_give_bits(int32_t bits, nb_fakequant_attr *a);
-/* Is x read by adds and concats alone? */
-bool nb_quant_only_joined(const nb_graph *g, const nb_node *x);
+/* Is x read by layers of this role alone (joins, tables)? */
+bool nb_quant_only_read_by(const nb_graph *g, const nb_node *x, nb_role role);
 /* The general rule for the values of n: what can only learn from others (pact, where there is no relu) learns nothing. */
 void nb_quant_for_value(const nb_node *n, nb_fakequant_attr *a);
 /* After single layers' rules: those must fit. */

@@ -55,6 +55,10 @@ const nb_key nb_quant_section_keys[] = {
         "grid of what an avgpool gives: its input's, or one of its own, finer where means are smaller than values"),
     NB_KEY_INT(nb_quant_section, join_bits, "0", 0, 8,
                "bits of values that only adds and concats read, of which no product is made; 0 = as the others"),
+    NB_KEY_INT(
+        nb_quant_section, table_bits, "8", 0, 8,
+        "bits of values that only activations other than relu read, which become tables of 256 codes: no product "
+        "is made of them; 0 = as the others"),
     NB_KEY_BOOL(nb_quant_section, simulate, "no",
                 "train and evaluate in floats although the network could become integers (to compare the two)"),
     NB_KEY_INT(nb_quant_section, output_bits, "0", 0, 8, "bits of the network's output; 0 = int32 logits"),
@@ -356,9 +360,10 @@ nb_status nb_quant_rules_bind(nb_graph *g, const nb_conf *quant, nb_quant_rules 
     nb_quant_rules r = {.g = g};
     nb_binding b = {nb_quant_section_keys, &r.section};
     NB_TRY(nb_conf_bind(g->ctx, quant, "quant", &b, 1));
-    static const char *const zero_or_bits[] = {"first_last_bits", "join_bits", "output_bits"};
-    const int32_t bits[] = {r.section.first_last_bits, r.section.join_bits, r.section.output_bits};
-    for (int32_t i = 0; i < 3; i++)
+    static const char *const zero_or_bits[] = {"first_last_bits", "join_bits", "table_bits", "output_bits"};
+    const int32_t bits[] = {r.section.first_last_bits, r.section.join_bits, r.section.table_bits,
+                            r.section.output_bits};
+    for (int32_t i = 0; i < 4; i++)
         if (bits[i] == 1)
             return nb_conf_fail(g->ctx, nb_conf_get(quant, zero_or_bits[i]), "quant", NB_E_CONFIG,
                                 "%s: 1: must be 0 or in 2..8", zero_or_bits[i]);

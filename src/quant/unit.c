@@ -2,6 +2,8 @@
  * float pass that claims to show them. */
 #include <nibble/extend/quant.h>
 
+#include "kernels/sweeps/sweep.h"
+
 #include <math.h>
 
 bool nb_accumulator_unit(const nb_node *n, double *unit, double *mul, double *add)
@@ -26,6 +28,14 @@ bool nb_accumulator_unit(const nb_node *n, double *unit, double *mul, double *ad
     for (int32_t c = 0; c < channels; c++)
         unit[c] *= mul[c];
     return true;
+}
+
+void nb_code_reals(float *real, float scale, int32_t zero, bool is_signed)
+{
+    uint8_t bytes[256];
+    for (int32_t i = 0; i < 256; i++)
+        bytes[i] = (uint8_t)i;
+    nb_k_dequantize(real, bytes, 256, scale, zero, is_signed);
 }
 
 double nb_round_to_unit(double v, double unit)

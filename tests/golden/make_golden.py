@@ -452,6 +452,36 @@ def train_case():
     print("losses", " ".join(f"{v:.4f}" for v in losses))
 
 
+def activation_cases():
+    torch.manual_seed(31)
+    c = Cases("activations.safetensors")
+    slope, one = leaf(5), leaf(1)
+    for layer, f in {
+        "sigmoid: {}": torch.sigmoid,
+        "tanh: {}": torch.tanh,
+        "hardsigmoid: {}": F.hardsigmoid,
+        "hardswish: {}": F.hardswish,
+        "silu: {}": F.silu,
+        "silu: {alpha: 1.702}": lambda x: x * torch.sigmoid(float(np.float32(1.702)) * x),
+        "gelu: {}": F.gelu,
+        "gelu_tanh: {}": lambda x: F.gelu(x, approximate="tanh"),
+        "leakyrelu: {slope: 0.25}": lambda x: F.leaky_relu(x, 0.25),
+        "elu: {alpha: 0.5}": lambda x: F.elu(x, 0.5),
+        "celu: {alpha: 0.5}": lambda x: F.celu(x, 0.5),
+        "selu: {}": F.selu,
+        "softplus: {}": F.softplus,
+        "mish: {}": F.mish,
+        "softsign: {}": F.softsign,
+    }.items():
+        x = leaf(1, 5, 3, 2, scale=4)
+        c.add(layer, {"x": x}, f(x))
+    x = leaf(2, 5, 3, 2)
+    c.add("prelu: {}", {"x": x, "slope": slope}, F.prelu(x, slope))
+    x = leaf(3, 5)
+    c.add("prelu: {channels: no}", {"x": x, "slope": one}, F.prelu(x, one))
+    c.close()
+
+
 if __name__ == "__main__":
     torch.manual_seed(2024)
     torch.set_num_threads(1)
@@ -466,3 +496,4 @@ if __name__ == "__main__":
     dorefa_cases()
     folded_norm_cases()  # as well
     moves_cases()  # as well
+    activation_cases()  # as well

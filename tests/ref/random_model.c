@@ -85,6 +85,25 @@ static int32_t add_table(maker *k)
     return out;
 }
 
+/* An activation; sometimes behind a flattened image. */
+static int32_t add_lookup(maker *k, int32_t in)
+{
+    const nb_etensor x = k->m->tensors[in];
+    const bool flat = pick(k, 0, 3) == 0 && x.h * x.w * x.c <= 200;
+    const int32_t out =
+        flat ? new_tensor(k, 1, 1, x.h * x.w * x.c, any_type(k)) : new_tensor(k, x.h, x.w, x.c, any_type(k));
+    nb_estep *s = new_step(k, NB_STEP_TABLE, out);
+    s->n_in = 1;
+    s->in[0] = in;
+    s->one_table = k->m->tensors[out].c > 64 || (k->m->tensors[out].c > 1 && pick(k, 0, 2));
+    const int32_t n = (s->one_table ? 1 : k->m->tensors[out].c) * 256;
+    uint8_t *table = take((size_t)n);
+    for (int32_t i = 0; i < n; i++)
+        table[i] = (uint8_t)pick(k, s->lo, s->hi);
+    s->table = table;
+    return out;
+}
+
 /* Ascending: `bits` 1..8, up to 2^bits of the integers -127..127, in a third of them without 0, in a third symmetric. */
 static void draw_table(nb_rng *r, const ref_levels *to, int8_t *table)
 {
@@ -433,7 +452,7 @@ ref_model *ref_model_random(uint64_t seed)
             x = add_concat(&k, x);
             break;
         case 3:
-            x = add_gate(&k, x);
+            x = pick(&k, 0, 1) ? add_gate(&k, x) : add_lookup(&k, x);
             break;
         default:
             x = add_conv(&k, x, 0);

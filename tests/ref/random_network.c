@@ -43,11 +43,25 @@ static void maybe_norm(writer *w, int32_t one_in)
         put(w, "  - batchnorm\n");
 }
 
+/* Also two in a row, or a relu behind one: a single table. */
+static void activation(writer *w)
+{
+    static const char *const all[] = {"sigmoid",   "tanh",  "hardsigmoid", "hardsigmoid: {alpha: 0.2}",
+                                      "hardswish", "silu",  "gelu",        "gelu_tanh",
+                                      "leakyrelu", "prelu", "elu",         "prelu: {channels: no, slope: -0.5}",
+                                      "celu",      "selu",  "softplus",    "mish",
+                                      "softsign",  "relu",  "relu",        "relu: {cap: 2}"};
+    for (int32_t n = pick(w, 0, 3) ? 1 : 2; n > 0; n--)
+        put(w, "  - %s\n", all[pick(w, 0, (int32_t)(sizeof all / sizeof *all) - 1)]);
+}
+
 static void maybe_norm_and_relu(writer *w)
 {
     if (pick(w, 0, 2))
         put(w, "  - batchnorm\n");
-    if (pick(w, 0, 2))
+    if (pick(w, 0, 2) == 0)
+        activation(w);
+    else if (pick(w, 0, 1))
         put(w, pick(w, 0, 3) ? "  - relu\n" : "  - relu: {cap: 2}\n");
     maybe_norm(w, 6); /* behind another batch norm, or a relu */
 }
@@ -144,7 +158,7 @@ static void join(writer *w)
     w->c = added ? out : out + other;
     maybe_norm(w, 3);
     if (pick(w, 0, 1))
-        put(w, "  - relu\n");
+        activation(w);
     maybe_norm(w, 6);
 }
 
@@ -265,7 +279,7 @@ static void rows(writer *w)
         }
         maybe_norm(w, 2);
         if (pick(w, 0, 3) == 0)
-            put(w, "  - relu\n");
+            activation(w);
     }
     if (pick(w, 0, 2) == 0) {
         put(w, "  - linear: {out: %d}\n", pick(w, 3, 9));

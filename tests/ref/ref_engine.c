@@ -163,7 +163,8 @@ static void run_table(const frame *f, const uint8_t *pixels)
 {
     const int64_t n = (int64_t)f->out->h * f->out->w * f->out->c;
     for (int64_t i = 0; i < n; i++) {
-        const int64_t byte = f->s->table[(f->s->one_table ? 0 : i % f->out->c * 256) + pixels[i]];
+        const int64_t x = !f->x ? pixels[i] : f->x[i] < 0 ? f->x[i] + 256 : f->x[i];
+        const int64_t byte = f->s->table[(f->s->one_table ? 0 : i % f->out->c * 256) + x];
         f->y[i] = f->out->type == NB_EI_S8 && byte > 127 ? byte - 256 : byte;
     }
 }

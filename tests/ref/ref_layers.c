@@ -2,6 +2,7 @@
  * of the code under test. */
 #include "ref/ref_layers.h"
 
+#include "ref/ref_activation.h"
 #include "ref/ref_conv.h"
 
 #include <math.h>
@@ -107,6 +108,22 @@ static void ref_relu(double *y, const nb_node *n, const double *const *in)
 {
     for (int64_t i = 0; i < nb_count(&n->out); i++)
         y[i] = fmin(fmax(in[0][i], 0), ref_attr(n, "cap", INFINITY));
+}
+
+/* The first two numbers among its keys; a trained slope instead. */
+static bool ref_each(double *y, const nb_node *n, const double *const *in)
+{
+    double key[2] = {0};
+    int32_t count = 0;
+    for (const nb_key *k = n->op->keys; k && k->name && count < 2; k++)
+        if (k->kind == NB_K_FLOAT)
+            key[count++] = ref_attr(n, k->name, 0);
+    const bool trained = strcmp(n->op->name, "prelu") == 0;
+    const int64_t slopes = trained ? nb_count(&n->in[1]->out) : 1;
+    bool has = n->n_in > 0;
+    for (int64_t i = 0; i < nb_count(&n->out) && has; i++)
+        has = ref_activation(n->op->name, in[0][i], trained ? in[1][i % slopes] : key[0], key[1], &y[i]);
+    return has;
 }
 
 enum { MAX, MEAN, MEAN_INSIDE };
@@ -329,7 +346,7 @@ bool ref_layer_forward(double *y, const nb_node *n, const nb_run *r, const doubl
     else if (strcmp(op, "softmax_xent") == 0)
         ref_softmax_xent(y, n, r, in);
     else
-        return false;
+        return ref_each(y, n, in);
     return true;
 }
 

@@ -172,6 +172,37 @@ static void a_small_model_gives_what_a_pencil_gives(void **state)
     free(arena);
 }
 
+/* Bytes of s8 codes: 0, 255 (-1), 128 (-128); then a table for each channel, of the same six values in another shape. */
+static void codes_are_looked_up_by_their_bytes(void **state)
+{
+    (void)state;
+    uint8_t pixels[6] = {0, 1, 2, 3, 4, 5}, to_codes[2 * 256] = {0}, one[256] = {0}, each[3 * 256];
+    const int8_t first[6] = {0, -1, -128, 127, 5, 0};
+    for (int32_t i = 0; i < 6; i++)
+        to_codes[i % 2 * 256 + i] = (uint8_t)first[i];
+    one[0] = 10;
+    one[255] = 20;
+    one[128] = 30;
+    one[127] = 40;
+    one[5] = 50;
+    for (int32_t i = 0; i < 3 * 256; i++)
+        each[i] = (uint8_t)(i % 256 + i / 256);
+    const nb_etensor tensors[] = {{.h = 3, .w = 1, .c = 2, .type = NB_EI_S8},
+                                  {.h = 3, .w = 1, .c = 2, .type = NB_EI_U8, .offset = 64},
+                                  {.h = 1, .w = 2, .c = 3, .type = NB_EI_S8, .offset = 128}};
+    nb_estep steps[] = {
+        {.kind = NB_STEP_TABLE, .out = 0, .lo = -128, .hi = 127, .table = to_codes},
+        {.kind = NB_STEP_TABLE, .n_in = 1, .in = {0}, .out = 1, .lo = 0, .hi = 50, .table = one, .one_table = 1},
+        {.kind = NB_STEP_TABLE, .n_in = 1, .in = {1}, .out = 2, .lo = -128, .hi = 127, .table = each}};
+    nb_emodel e = {.n_tensors = 3, .n_steps = 3, .tensors = tensors, .steps = steps, .tensor_bytes = 192};
+    assert_int_equal(nb_engine_check(&e), 0);
+    void *arena = aligned_alloc(64, nb_engine_arena_bytes(&e) / 64 * 64 + 64);
+    assert_non_null(arena);
+    assert_memory_equal(nb_engine_run(&e, arena, pixels), ((int8_t[]){10, 21, 32, 40, 51, 12}), 6);
+    assert_memory_equal(nb_engine_tensor(&e, arena, 1), ((uint8_t[]){10, 20, 30, 40, 50, 10}), 6);
+    free(arena);
+}
+
 static void argmax_takes_the_first_of_equals_in_each_type(void **state)
 {
     (void)state;
@@ -195,6 +226,7 @@ int main(void)
         cmocka_unit_test(a_step_in_parts_gives_the_same_bytes),
         cmocka_unit_test(four_threads_share_one_prepared_model),
         cmocka_unit_test(a_small_model_gives_what_a_pencil_gives),
+        cmocka_unit_test(codes_are_looked_up_by_their_bytes),
         cmocka_unit_test(argmax_takes_the_first_of_equals_in_each_type),
     };
     return cmocka_run_group_tests_name("engine", tests, NULL, NULL);

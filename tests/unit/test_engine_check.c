@@ -119,6 +119,8 @@ static void steps_that_read_or_write_the_wrong_things_are_named(void **state)
     HURT(A, m->s[A].kind = NB_STEP_CONV);
     HURT(B, m->s[B].kind = NB_STEP_TABLE);
     HURT(B, m->s[B].kind = NB_STEP_TABLE; m->s[B].n_in = 0; m->s[B].table = m->table);
+    HURT(A, m->s[A].one_table = 2);
+    HURT(A, m->s[A].one_table = -1);
     HURT(B, m->s[B].kind = NB_STEP_KINDS);
     HURT(B, m->s[B].kind = -1);
     HURT(A, m->s[A].n_in = 1);
@@ -139,6 +141,32 @@ static void steps_that_read_or_write_the_wrong_things_are_named(void **state)
     HURT(C, m->s[C].lo = -1); /* u8 */
     HURT(C, m->s[C].hi = 256);
     HURT(C, m->s[C].lo = 9; m->s[C].hi = 8);
+}
+
+/* B looks up what A gives. */
+static void look_up(sample *m)
+{
+    m->s[B].kind = NB_STEP_TABLE;
+    m->s[B].table = m->table;
+}
+
+static void tables_of_codes_are_checked_like_those_of_pixels(void **state)
+{
+    (void)state;
+    sample samples[1], *m = samples;
+    HURT(FINE, look_up(m));
+    HURT(FINE, look_up(m); m->s[B].one_table = 1);
+    HURT(FINE, look_up(m); m->t[A].type = NB_EI_S8; m->s[A].lo = -128; m->s[A].hi = 127);
+    HURT(B, look_up(m); m->s[B].table = NULL);
+    HURT(B, look_up(m); m->s[B].n_in = 0);
+    HURT(B, look_up(m); m->s[B].n_in = 2);
+    HURT(B, look_up(m); m->s[B].hi = 8; m->table[300] = 9);
+    HURT(FINE, look_up(m); m->s[B].hi = 8; m->table[300] = 9; m->s[B].one_table = 1); /* nobody's entry */
+    HURT(A, m->t[A].type = NB_EI_S8; m->table[1] = 200);                              /* -56 */
+    HURT(B, look_up(m); m->e.n_steps = C; m->t[B].type = NB_EI_S32);
+    HURT(F, m->s[F].kind = NB_STEP_TABLE; m->s[F].table = m->table); /* 4x4x4 values into 2x2x4 */
+    HURT(FINE, look_up(m); m->e.n_steps = m->e.n_tensors = C; m->t[B].h = m->t[B].w = 1; m->t[B].c = 32;
+         m->s[B].one_table = 1); /* another shape */
 }
 
 static void missing_arrays_and_bad_numbers_are_named(void **state)
@@ -393,6 +421,7 @@ static void mutate_step(nb_rng *r, ref_model *m, nb_estep *s)
 {
     int32_t *fields[] = {&s->kind,
                          &s->n_in,
+                         &s->one_table,
                          &s->in[0],
                          &s->in[1],
                          &s->out,
@@ -537,6 +566,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steps_that_read_or_write_the_wrong_things_are_named),
+        cmocka_unit_test(tables_of_codes_are_checked_like_those_of_pixels),
         cmocka_unit_test(missing_arrays_and_bad_numbers_are_named),
         cmocka_unit_test(geometries_that_do_not_fit_are_named),
         cmocka_unit_test(indices_outside_are_named),

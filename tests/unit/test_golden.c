@@ -275,6 +275,12 @@ static void relu_pools_joins_and_loss_equal_pytorch(void **state)
     assert_int_equal(check_file("simple"), 10);
 }
 
+static void activations_equal_pytorch(void **state)
+{
+    (void)state;
+    assert_int_equal(check_file("activations"), 17);
+}
+
 static void check_fakequant(const nb_st_file *f, int32_t k, const char *kind)
 {
     char what[32];
@@ -540,6 +546,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(convolutions_equal_pytorch),
         cmocka_unit_test(moved_values_and_transposed_convolutions_equal_pytorch),
+        cmocka_unit_test(activations_equal_pytorch),
         cmocka_unit_test(linear_equals_pytorch),
         cmocka_unit_test(batch_norm_equals_pytorch_in_training_and_frozen),
         cmocka_unit_test(relu_pools_joins_and_loss_equal_pytorch),

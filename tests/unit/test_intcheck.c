@@ -91,6 +91,7 @@ BEND(writes_twice, t->steps[4].in[0] = 3; t->steps[4].out = 2)
 BEND(same_name, t->sinfo[4].name = "c1")
 BEND(no_table_first, t->steps[0] = t->steps[1])
 BEND(second_table, t->steps[6].kind = NB_STEP_TABLE; t->steps[6].n_in = 0)
+BEND(one_table, t->steps[0].one_table = 3)
 BEND(reads_s32, t->tensors[1].type = NB_EI_S32; t->tinfo[1].bits = 32; t->tensors[1].zero = 0)
 BEND(pool_to_s32, t->tensors[2].type = NB_EI_S32; t->tinfo[2].bits = 32; t->tensors[2].zero = 0)
 BEND(clamp_off_grid, t->steps[3].hi = 8)
@@ -195,7 +196,8 @@ static const fault faults[] = {
     {writes_twice, "writes a tensor an earlier step has written: \"pool\""},
     {same_name, "an earlier step has the same name"},
     {no_table_first, "the first step must be the table"},
-    {second_table, "only the first step may be a table"},
+    {second_table, "only the first step reads the pixels, every other table a tensor"},
+    {one_table, "table step 0 \"in\": one_table: 3: must be 0 or 1"},
     {reads_s32, "only u8 and s8 can be read"},
     {pool_to_s32, "maxpool step 2 \"pool\": output \"pool\" is s32: only conv gives s32"},
     {clamp_off_grid, "clamp -8..8: must lie within the grid of \"dw.fq\", -8..7"},

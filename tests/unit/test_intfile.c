@@ -262,7 +262,7 @@ static bool wants_windows(const nb_estep *s)
            g->pad.left != g->pad.right || g->pad.top != g->pad.left;
 }
 
-/* Products, differences and inputs that are repeated, which version 6 has. */
+/* Moves, tables of codes, products, differences and inputs that are repeated, which version 6 has. */
 static bool wants_steps(const nb_emodel *e, const nb_estep *s)
 {
     const nb_etensor *y = &e->tensors[s->out];
@@ -271,7 +271,8 @@ static bool wants_steps(const nb_emodel *e, const nb_estep *s)
         const nb_etensor *x = &e->tensors[s->in[k]];
         repeats = repeats || x->h * x->w * x->c < y->h * y->w * y->c;
     }
-    return s->kind == NB_STEP_MUL || repeats || (s->kind == NB_STEP_ADD && s->mult[1] < 0);
+    const bool table = s->kind == NB_STEP_TABLE && (s->n_in > 0 || s->one_table);
+    return s->index[0] || table || s->kind == NB_STEP_MUL || repeats || (s->kind == NB_STEP_ADD && s->mult[1] < 0);
 }
 
 static void levels_and_blocks_are_stored_as_a_naive_reader_finds_them(void **state)
@@ -289,8 +290,7 @@ static void levels_and_blocks_are_stored_as_a_naive_reader_finds_them(void **sta
         int32_t needed = 1;
         const int32_t with = compare_levels(s, r, f, b, &needed);
         for (int32_t i = 0; i < r->e.n_steps; i++)
-            needed = r->e.steps[i].index[0] ? 6 : wants_windows(&r->e.steps[i]) && needed < 5 ? 5 : needed;
-        needed = r->e.steps[0].one_table ? 6 : needed;
+            needed = wants_windows(&r->e.steps[i]) && needed < 5 ? 5 : needed;
         for (int32_t i = 0; i < r->e.n_steps; i++)
             needed = wants_steps(&r->e, &r->e.steps[i]) ? 6 : needed;
         assert_int_equal(nb_st_meta(f, "format")[11], '0' + needed);

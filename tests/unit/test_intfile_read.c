@@ -108,13 +108,16 @@ static nb_status parse_edited(sandbox *s, const file *f, const char *from, const
 
 #define Q(x) "\\\"" x "\\\"" /* a quoted string inside the graph, which is a string itself */
 
-static const struct {
+typedef struct {
     const char *from, *to, *sentence;
-} edits[] = {
+} edit;
+
+static const edit edits[] = {
     {"nibble-int 1", "nibble-int 99", "written by a newer Nibble (format \"nibble-int 99\""},
     {"nibble-int 1", "nibble-int 6",
      "format \"nibble-int 6\" is for features, and steps that no older one has: there are none"},
-    {Q("kind") ":" Q("add"), Q("kind") ":" Q("mul"), "step 4: its kind or window: only format \"nibble-int 6\" has it"},
+    {Q("kind") ":" Q("add"), Q("kind") ":" Q("mul"),
+     "step 4: its kind, input or window: only format \"nibble-int 6\" has it"},
     {"nibble-int 1", "nibble-int 5",
      "format \"nibble-int 5\" is for oblong windows and means with padding: there are none"},
     {"nibble-int 1", "nibble-int 4", "format \"nibble-int 4\" is for layers with blocks: there are none"},
@@ -174,7 +177,7 @@ static const struct {
     {Q("oc") ":3", Q("oc") ":2147483647", "channels: 2147483647"},
     {Q("groups") ":1", Q("groups") ":0", "groups: 0"},
     {Q("stride") ":1", Q("stride") ":0", "stride 0"},
-    {Q("stride") ":1", Q("stride") ":[1,2]", "step 1: its kind or window: only format \"nibble-int 5\" has it"},
+    {Q("stride") ":1", Q("stride") ":[1,2]", "step 1: its kind, input or window: only format \"nibble-int 5\" has it"},
     {Q("stride") ":1", Q("stride") ":[1]", "geom of step 1: \"stride\" has 1 numbers, not 2"},
     {Q("pad") ":1", Q("pad") ":[1,1,1,1,1]", "geom of step 1: \"pad\" must be a number or 4 of them"},
     {Q("pad") ":1", Q("pad") ":[1,true,1,1]", "geom of step 1: \"pad\" must be a number or 4 of them"},
@@ -215,26 +218,28 @@ static file open_blocks(sandbox *s)
     return open_model(s, &t);
 }
 
-static void every_edit_of_the_header_gives_its_sentence(void **state)
+/* Each is refused with its sentence; the editing itself is sound. */
+static void check_edits(sandbox *s, file f, const edit *e, size_t n)
 {
-    sandbox *s = *state;
-    file f = open_tiny(s);
-    assert_int_equal(parse_edited(s, &f, "in.fq", "xy.fq"), NB_OK); /* the editing itself is sound */
-    for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
-        nb_status st = parse_edited(s, &f, edits[i].from, edits[i].to);
-        if (st != NB_E_FORMAT || !strstr(nb_ctx_error(s->ctx), edits[i].sentence) ||
+    assert_int_equal(parse_edited(s, &f, "in.fq", "xy.fq"), NB_OK);
+    for (size_t i = 0; i < n; i++) {
+        const nb_status st = parse_edited(s, &f, e[i].from, e[i].to);
+        if (st != NB_E_FORMAT || !strstr(nb_ctx_error(s->ctx), e[i].sentence) ||
             strncmp(nb_ctx_error(s->ctx), "edited: ", 8) != 0)
-            fail_msg("%s -> %s: status %d, want \"%s\", got \"%s\"", edits[i].from, edits[i].to, st, edits[i].sentence,
+            fail_msg("%s -> %s: status %d, want \"%s\", got \"%s\"", e[i].from, e[i].to, st, e[i].sentence,
                      nb_ctx_error(s->ctx));
     }
     close_tiny(s, &f);
 }
 
+static void every_edit_of_the_header_gives_its_sentence(void **state)
+{
+    check_edits(*state, open_tiny(*state), edits, sizeof edits / sizeof *edits);
+}
+
 static void every_edit_of_features_gives_its_sentence(void **state)
 {
-    static const struct {
-        const char *from, *to, *sentence;
-    } features[] = {
+    static const edit features[] = {
         {"nibble-int 6", "nibble-int 5", "tensor \"in.table\" has 256 values: must have 2 x 256"},
         {"int16 130", "int16 256",
          "__metadata__ features: must be \"TYPE ZERO STEP N CENTER... GAIN...\" with N of 1, 2"},
@@ -249,25 +254,49 @@ static void every_edit_of_features_gives_its_sentence(void **state)
     ref_tiny_fill(&t, 4);
     t.meta.features = &map;
     t.steps[0].one_table = 1;
+    check_edits(s, open_model(s, &t), features, sizeof features / sizeof *features);
+    t.steps[0].one_table = 0;
     file f = open_model(s, &t);
     assert_int_equal(parse_edited(s, &f, "int16 130", "int16 129"), NB_OK);
-    for (size_t i = 0; i < sizeof features / sizeof *features; i++)
-        if (parse_edited(s, &f, features[i].from, features[i].to) != NB_E_FORMAT ||
-            !strstr(nb_ctx_error(s->ctx), features[i].sentence))
-            fail_msg("%s -> %s: %s", features[i].from, features[i].to, nb_ctx_error(s->ctx));
-    close_tiny(s, &f);
-    t.steps[0].one_table = 0;
-    f = open_model(s, &t);
     assert_int_equal(parse_edited(s, &f, "nibble-int 6", "nibble-int 5"), NB_E_FORMAT);
     assert_non_null(strstr(nb_ctx_error(s->ctx), "__metadata__ features: only format \"nibble-int 6\" has it"));
     close_tiny(s, &f);
 }
 
+/* The clamp becomes one table for all its channels. */
+static file open_lookup(sandbox *s)
+{
+    ref_tiny t;
+    ref_tiny_fill(&t, 4);
+    t.steps[6].kind = NB_STEP_TABLE;
+    t.steps[6].geom = (nb_geom){0};
+    t.steps[6].one_table = 1;
+    t.steps[6].lo = 0;
+    t.steps[6].hi = 127;
+    for (int32_t i = 0; i < 256; i++)
+        t.table[i] = (uint8_t)(i / 2);
+    t.steps[6].table = t.table;
+    return open_model(s, &t);
+}
+
+static void every_edit_of_a_table_of_codes_gives_its_sentence(void **state)
+{
+    static const edit tables[] = {
+        {"nibble-int 6", "nibble-int 5", "step 6: its kind, input or window: only format \"nibble-int 6\" has it"},
+        {Q("in") ":[5],", Q("in") ":[],", "table step 6 \"clamp\": only the first step reads the pixels"},
+        {"\"clamp.table\"", "\"clomp.table\"", "tensor \"clamp.table\" is missing"},
+        {"\"clamp.table\":{\"dtype\":\"U8\",\"shape\":[1,256]", "\"clamp.table\":{\"dtype\":\"U8\",\"shape\":[2,128]",
+         "tensor \"clamp.table\" has 256 values: must have 6 x 256 in 2 dimensions"},
+        {"\"clamp.table\":{\"dtype\":\"U8\"", "\"clamp.table\":{\"dtype\":\"I8\"",
+         "tensor \"clamp.table\" is I8: must be U8"},
+        {Q("lo") ":0," Q("hi") ":127", Q("lo") ":0," Q("hi") ":126", "table[0][254]: 127: must be 0..126"},
+    };
+    check_edits(*state, open_lookup(*state), tables, sizeof tables / sizeof *tables);
+}
+
 static void every_edit_of_levels_gives_its_sentence(void **state)
 {
-    static const struct {
-        const char *from, *to, *sentence;
-    } levels[] = {
+    static const edit levels[] = {
         {"nibble-int 2", "nibble-int 1", "step 1: packing: \"bits\": only format \"nibble-int 2\" has it"},
         {Q("packing") ":" Q("bits"), Q("packing") ":" Q("i8"), "packing: \"i8\": must be \"s4\" for 3 bits"},
         {Q("weight_bits") ":3", Q("weight_bits") ":0", "step 1: weight_bits: 0: must be 1..8"},
@@ -284,22 +313,12 @@ static void every_edit_of_levels_gives_its_sentence(void **state)
          "tensor \"c1.weight\" is I8: must be U8"},
         {"\"dw.weight\"", "\"dw.levels\"", "tensor \"dw.weight\" is missing"},
     };
-    sandbox *s = *state;
-    file f = open_levels(s);
-    assert_int_equal(parse_edited(s, &f, "in.fq", "xy.fq"), NB_OK);
-    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
-        if (parse_edited(s, &f, levels[i].from, levels[i].to) != NB_E_FORMAT ||
-            !strstr(nb_ctx_error(s->ctx), levels[i].sentence))
-            fail_msg("%s -> %s: want \"%s\", got \"%s\"", levels[i].from, levels[i].to, levels[i].sentence,
-                     nb_ctx_error(s->ctx));
-    close_tiny(s, &f);
+    check_edits(*state, open_levels(*state), levels, sizeof levels / sizeof *levels);
 }
 
 static void every_edit_of_blocks_gives_its_sentence(void **state)
 {
-    static const struct {
-        const char *from, *to, *sentence;
-    } blocks[] = {
+    static const edit blocks[] = {
         {"nibble-int 4", "nibble-int 3", "step 1: packing: \"block\": only format \"nibble-int 4\" has it"},
         {Q("block") ":5", Q("blocks") ":5", "step 1: \"block\" must be a number"},
         {Q("block") ":5", Q("block") ":5.5", "step 1: block: 5.5: must be a whole number"},
@@ -311,23 +330,13 @@ static void every_edit_of_blocks_gives_its_sentence(void **state)
         {Q("weight_bits") ":3", Q("weight_bits") ":1", "step 1: weight_bits: 1: must be 2..7 in blocks"},
         {Q("weight_bits") ":3", Q("weight_bits") ":8", "step 1: weight_bits: 8: must be 2..7 in blocks"},
     };
-    sandbox *s = *state;
-    file f = open_blocks(s);
-    assert_int_equal(parse_edited(s, &f, "in.fq", "xy.fq"), NB_OK);
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
-        if (parse_edited(s, &f, blocks[i].from, blocks[i].to) != NB_E_FORMAT ||
-            !strstr(nb_ctx_error(s->ctx), blocks[i].sentence))
-            fail_msg("%s -> %s: want \"%s\", got \"%s\"", blocks[i].from, blocks[i].to, blocks[i].sentence,
-                     nb_ctx_error(s->ctx));
-    close_tiny(s, &f);
+    check_edits(*state, open_blocks(*state), blocks, sizeof blocks / sizeof *blocks);
 }
 
 static void every_edit_of_moves_gives_its_sentence(void **state)
 {
-    static const struct {
-        const char *from, *to, *sentence;
-    } moves[] = {
-        {"nibble-int 6", "nibble-int 5", "step 6: its kind or window: only format \"nibble-int 6\" has it"},
+    static const edit moves[] = {
+        {"nibble-int 6", "nibble-int 5", "step 6: its kind, input or window: only format \"nibble-int 6\" has it"},
         {"\"clamp.rows\"", "\"clamp.row\"", "tensor \"clamp.rows\" is missing"},
         {"\"clamp.columns\"", "\"clamp.col\"", "tensor \"clamp.columns\" is missing"},
         {"\"clamp.channels\":{\"dtype\":\"I32\"", "\"clamp.channels\":{\"dtype\":\"F32\"", "is F32: must be I32"},
@@ -340,14 +349,7 @@ static void every_edit_of_moves_gives_its_sentence(void **state)
     ref_tiny t;
     ref_tiny_fill(&t, 4);
     ref_tiny_moves(&t);
-    file f = open_model(s, &t);
-    assert_int_equal(parse_edited(s, &f, "in.fq", "xy.fq"), NB_OK);
-    for (size_t i = 0; i < sizeof moves / sizeof *moves; i++)
-        if (parse_edited(s, &f, moves[i].from, moves[i].to) != NB_E_FORMAT ||
-            !strstr(nb_ctx_error(s->ctx), moves[i].sentence))
-            fail_msg("%s -> %s: want \"%s\", got \"%s\"", moves[i].from, moves[i].to, moves[i].sentence,
-                     nb_ctx_error(s->ctx));
-    close_tiny(s, &f);
+    check_edits(s, open_model(s, &t), moves, sizeof moves / sizeof *moves);
 }
 
 static void two_tensors_in_one_place_are_refused(void **state)
@@ -571,6 +573,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_edit_of_the_header_gives_its_sentence),
         cmocka_unit_test(every_edit_of_features_gives_its_sentence),
+        cmocka_unit_test(every_edit_of_a_table_of_codes_gives_its_sentence),
         cmocka_unit_test(every_edit_of_levels_gives_its_sentence),
         cmocka_unit_test(levels_and_indices_outside_their_bounds_are_refused),
         cmocka_unit_test(blocks_outside_their_bounds_are_refused),

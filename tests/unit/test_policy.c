@@ -123,6 +123,41 @@ static void a_mean_has_a_grid_of_its_own_where_that_is_asked_for(void **state)
     }
 }
 
+static void what_only_tables_read_has_eight_bits(void **state)
+{
+    (void)state;
+    ref_street s;
+    static const char net[] = DATA
+        "model:\n  - input\n  - conv2d: {name: c1, out: 4}\n  - batchnorm: {name: bn}\n  - silu: {name: a1}\n"
+        "  - relu: {name: r1}\n  - tanh: {name: a2}\n  - conv2d: {name: c2, out: 4}\n"
+        "  - conv2d: {name: c3, out: 4, in: c2, kernel: 1}\n  - elu: {name: a3, in: c2}\n"
+        "  - concat: {in: [c3, a3]}\n  - sigmoid: {name: a4}\n  - linear: {name: fc, out: 3}\nquant: {activations: "
+        "{bits: 4, scheme: unsigned}, first_last_bits: 0";
+    const struct {
+        const char *quant, *name;
+        int32_t bits;
+    } wanted[] = {{"}\n", "bn.fq", 8}, /* a table, and then what the three make together */
+                  {"}\n", "a2.fq", 4},
+                  {"}\n", "c2.fq", 4}, /* c3 multiplies it */
+                  {"}\n", "concat1.fq", 8},
+                  {"}\n", "a4.fq", 4},
+                  {", table_bits: 0}\n", "bn.fq", 4},
+                  {", table_bits: 5}\n", "bn.fq", 5},
+                  {", layers: {c1: {activations: {bits: 3}}}}\n", "bn.fq", 3},
+                  {", layers: {a1: {activations: {bits: 3}}}}\n", "a2.fq", 3}};
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        char yaml[2048];
+        snprintf(yaml, sizeof yaml, "%s%s", net, wanted[i].quant);
+        assert_int_equal(ref_street_open(&s, yaml, 2, REF_QUANTIZED), NB_OK);
+        assert_int_equal(rule(&s, wanted[i].name)->bits, wanted[i].bits);
+        assert_null(nb_graph_find(s.graph, "a1.fq"));
+        assert_null(nb_graph_find(s.graph, "r1.fq"));
+        assert_int_equal(rule(&s, "a2.fq")->scheme, NB_SCHEME_SYMMETRIC); /* tanh of what is positive, but who knows */
+        assert_int_equal(rule(&s, "a4.fq")->scheme, NB_SCHEME_UNSIGNED);
+        ref_street_close(&s);
+    }
+}
+
 static void a_layer_overrides_only_what_it_names(void **state)
 {
     (void)state;
@@ -161,6 +196,7 @@ static void mistakes_in_the_quant_section_are_named(void **state)
         {"quant: {weights: {bits: 9}}\n", "quant.weights.bits: 9: must be in 1..8"},
         {"quant: {join_bits: 1}\n", "quant: join_bits: 1: must be 0 or in 2..8"},
         {"quant: {join_bits: 9}\n", "quant.join_bits: 9: must be in 0..8"},
+        {"quant: {table_bits: 1}\n", "quant: table_bits: 1: must be 0 or in 2..8"},
         {"quant: {weights: {range: emma}}\n", "did you mean \"ema\"?"},
         {"quant: {layers: {c3: {weights: {bits: 4}}}}\n", "the model has no such layer"},
         {"quant: {layers: {c1: {wieghts: {bits: 4}}}}\n", "did you mean \"weights\"?"},
@@ -241,6 +277,7 @@ int main(void)
         cmocka_unit_test(the_first_and_the_last_layer_keep_eight_bits),
         cmocka_unit_test(what_only_joins_read_has_bits_of_its_own),
         cmocka_unit_test(a_mean_has_a_grid_of_its_own_where_that_is_asked_for),
+        cmocka_unit_test(what_only_tables_read_has_eight_bits),
         cmocka_unit_test(a_layer_overrides_only_what_it_names),
         cmocka_unit_test(a_layers_momentum_refines_the_general_range_method),
         cmocka_unit_test(mistakes_in_the_quant_section_are_named),

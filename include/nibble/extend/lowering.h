@@ -18,6 +18,9 @@ extern "C" {
 /* Pixels -> real values (u8/255 - mean) / std, per channel: becomes the 256-entry table when the fake-quant node closes
  * it. real[c * 256 + v] is the exact float that training computes for pixel value v of channel c. */
 NB_API nb_status nb_lower_input(nb_lowering *lo, const nb_node *n, const float *real);
+/* y = n->op->each(x), value by value, on codes, or on an open table: becomes a table when the fake-quant node closes it.
+ * maps: 1, or one for each channel. */
+NB_API nb_status nb_lower_each(nb_lowering *lo, const nb_node *n, int32_t maps);
 /* n->in[0] are codes, n->in[1] weight codes (OHWI), n->in[2] a float bias or absent. */
 NB_API nb_status nb_lower_mac(nb_lowering *lo, const nb_node *n, const nb_geom *geom);
 /* y = mul[c] * x + add[c] on the open accumulator of in[0] (or on codes: opens an identity depthwise step). */

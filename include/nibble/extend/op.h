@@ -69,12 +69,13 @@ enum {
     NB_OP_BWD_SETS = 4, /* backward looks at `fresh`: writes (=) when its bit is set, adds (+=) otherwise. Without this
                                 flag autograd zeroes fresh gradients first and backward always adds */
     NB_OP_VIEW = 8,     /* output shares data and gradient with in[0] (flatten); forward and backward are NULL */
-    NB_OP_TRAIN_ONLY = 16, /* identity in evaluation and left out of quantized graphs (dropout) */
-    NB_OP_INTERNAL = 32,   /* not a layer one can write in a config (parameters, fake-quant) */
-    NB_OP_TAPS = 64,       /* works image by image and serves n->tap */
+    NB_OP_TRAIN_ONLY = 16,  /* identity in evaluation and left out of quantized graphs (dropout) */
+    NB_OP_INTERNAL = 32,    /* not a layer one can write in a config (parameters, fake-quant) */
+    NB_OP_TAPS = 64,        /* works image by image and serves n->tap */
+    NB_OP_KEEPS_MEAN = 128, /* a channel's mean over all values stays what it is, and its deviation does not grow */
     NB_OP_MOVES = 256, /* channels change places or get zeros: nothing of one can be taken from before it to behind */
-    NB_OP_SUBTRACTS = 512, /* NB_ROLE_JOIN that takes off its second input */
-    NB_OP_KEEPS_MEAN = 128 /* a channel's mean over all values stays what it is, and its deviation does not grow */
+    NB_OP_SUBTRACTS = 512,   /* NB_ROLE_JOIN that takes off its second input */
+    NB_OP_HOMOGENEOUS = 1024 /* f(s x) = s f(x) for s > 0 */
 };
 
 /* What a layer means to fake-quant placement and lowering. A value is *open* while it is still an exact function of an
@@ -85,6 +86,7 @@ typedef enum {
     NB_ROLE_MAC, /* conv, linear: in[0] must be codes, in[1] is the weight, in[2] the bias if any: opens an accumulator */
     NB_ROLE_AFFINE, /* batch norm: per-channel scale and shift of an open MAC value */
     NB_ROLE_CLAMP,  /* relu: narrows the clamp of an open value */
+    NB_ROLE_TABLE,  /* activations: one function of one value: of codes, or of an open value of another such: opens */
     NB_ROLE_JOIN,   /* add, sub, concat: every input must be codes: opens */
     NB_ROLE_KEEP,   /* pools, slices, flatten: codes in, codes on the same grid out (float in, float out) */
     NB_ROLE_LOSS, /* softmax_xent: its input is the network's output, left open unless quant.output_bits asks otherwise */
@@ -118,6 +120,9 @@ struct nb_op {
     void (*moments)(const nb_node *n, int32_t c, double *mean, double *deviation);
     /* NB_ROLE_CLAMP only: narrows *low..*high to what it lets through. */
     void (*bounds)(const nb_node *n, float *low, float *high);
+    /* NB_ROLE_TABLE only: y = f(x) with the leaves' current values, a row having one value, or one for each channel where
+     * channels have functions of their own. The same bits for a value wherever it stands. */
+    void (*each)(const nb_node *n, float *y, const float *x, int64_t rows);
     /* NB_ROLE_AFFINE only, before fake-quant nodes are placed: n reads a MAC that nobody else reads, and puts its factor
      * into the MAC's weights (batchnorm: fold_corrected). NULL: it cannot. */
     nb_status (*fold)(nb_graph *g, nb_node *n);

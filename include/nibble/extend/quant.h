@@ -263,6 +263,7 @@ typedef struct {
     int32_t first_last_bits; /* 0 = as the others */
     int32_t join_bits;       /* of values that only adds and concats read; 0 = as the others */
     int32_t means;           /* nb_quant_means: the grid of what an avgpool gives */
+    int32_t table_bits;      /* of values that only activations by table read; 0 = as the others */
     int32_t output_bits;     /* 0 = int32 logits, left unquantized */
     int32_t batchnorm;       /* nb_batchnorm */
     bool simulate;           /* although it could become integers */
@@ -301,6 +302,8 @@ enum { NB_IDENTITY_WEIGHT = 127 };
  * batch norms after them), per channel; false for other values. mul and add [channels] are work space. Valid during a
  * forward pass, after n's inputs ran. */
 NB_API bool nb_accumulator_unit(const nb_node *n, double *unit, double *mul, double *add);
+/* What the 256 bytes stand for, as nb_k_dequantize says: real[byte] = scale * (code - zero). */
+NB_API void nb_code_reals(float *real, float scale, int32_t zero, bool is_signed);
 /* v to the nearest whole number of units, as a bias is stored; v itself when that would not fit an int32. */
 NB_API double nb_round_to_unit(double v, double unit);
 
