@@ -41,7 +41,8 @@ typedef struct {
 /* Copies the float tensors of a safetensors file (F32, F16, BF16, F64) into the leaves of g, a float graph that is not
  * frozen: weights OIHW -> OHWI, columns of a layer behind a flatten CHW -> HWC. Every leaf must get a tensor of its
  * shape and every tensor but num_batches_tracked must go somewhere: else NB_E_FORMAT with the names. What was found is
- * in *report then too; the caller frees it in any case. options may be NULL. */
+ * in *report then too; the caller frees it in any case. options may be NULL. A graph that was built for 0 classes, since
+ * nobody knew their number, has as many as its output from then on. */
 NB_API nb_status nb_import_weights(nb_graph *g, const char *path, const nb_import_options *options,
                                    nb_import_report *report);
 /* The same from memory; name stands in messages. */

@@ -5,8 +5,6 @@
 #include "cli/overwrite.h"
 #include "cli/run_folder.h"
 
-#include <nibble/extend/op.h>
-
 #include "base/check.h"
 #include "base/file_kind.h"
 #include "base/files.h"
@@ -176,8 +174,6 @@ static nb_status import_weights(cli *c, cli_experiment *e)
         NB_TRY(nb_experiment_check(c->ctx, &e->exp, &info));
     nb_graph *g;
     NB_TRY(nb_model_build(c->ctx, &e->exp, &info, 1, &g));
-    const nb_shape *logits = &g->loss->in[0]->out.shape;
-    g->info.classes = (int32_t)(nb_shape_count(logits) / logits->d[0]);
     nb_status st = import_into(c, e, g);
     nb_graph_free(g);
     return st;

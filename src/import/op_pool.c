@@ -1,7 +1,6 @@
-/* op_pool.c - MaxPool, AveragePool, GlobalAveragePool, ReduceMean and ReduceMax over the image. */
+/* op_pool.c - MaxPool, AveragePool, GlobalAveragePool, GlobalMaxPool. */
 #include "base/check.h"
 #include "import/fill.h"
-#include "import/onnx_fit.h"
 #include "import/onnx_window.h"
 
 #include <string.h>
@@ -98,59 +97,4 @@ nb_status onnx_op_globalpool(onnx_net *n, const onnx_node *d)
         return onnx_fail(n, d, NB_E_UNSUPPORTED, "needs images, but its input is flat");
     NB_TRY(add_pool(n, d, x, "avgpool", NULL));
     return pooled(n, d, x, NULL);
-}
-
-/* A pool over whole rows or columns, or both. Without axes it would be over the images of a batch too. */
-static nb_status reduce(onnx_net *n, const onnx_node *d, const char *op)
-{
-    onnx_v_entry *x;
-    int64_t axes[ONNX_SHAPE_MAX] = {0}, keep, none;
-    int32_t count, at;
-    bool on[ONNX_AXES] = {false};
-    NB_TRY(onnx_data(n, d, 0, &x));
-    NB_TRY(onnx_fit_shuffle(n, d, x));
-    NB_TRY(onnx_integers(n, d, 1, "axes", axes, &count));
-    NB_TRY(onnx_attr_int(n, d, "keepdims", 1, &keep));
-    NB_TRY(onnx_attr_int(n, d, "noop_with_empty_axes", 0, &none));
-    if (count == 0 && none)
-        return onnx_output(n, d, x);
-    for (int32_t i = 0; i < count; i++) {
-        NB_TRY(onnx_image_axis(n, d, x, axes[i], &at));
-        on[at] = true;
-    }
-    if (count == 0 || on[ONNX_AXIS_N] || (on[ONNX_AXIS_C] && x->c > 1))
-        return onnx_fail(n, d, NB_E_UNSUPPORTED, "axes: only rows and columns of an image are supported");
-    onnx_window w = {.k = {on[ONNX_AXIS_H] ? x->h : 1, on[ONNX_AXIS_W] ? x->w : 1}, .dilation = {1, 1}};
-    const bool global = w.k[0] == x->h && w.k[1] == x->w, max = op[0] == 'm';
-    for (int32_t i = 0; i < 2; i++) {
-        w.stride[i] = w.k[i];
-        w.out[i] = (i ? x->w : x->h) / w.k[i];
-    }
-    if ((max || !global) && (w.k[0] > MAX_WINDOW || w.k[1] > MAX_WINDOW || (max && w.k[0] * w.k[1] > MAX_TAPS)))
-        return onnx_fail(n, d, NB_E_UNSUPPORTED, "axes: a pool over %lldx%lld pixels is too large", (long long)w.k[0],
-                         (long long)w.k[1]);
-    onnx_v_entry y = *x;
-    onnx_layer *before = &n->layer[x->layer];
-    if (global && !max && before->reduced && x->uses == 1) {
-        before->keys[0] = '\0';
-        onnx_keys(n, x->layer, "global: yes");
-    } else {
-        NB_TRY(add_pool(n, d, x, op, global ? NULL : &w));
-        y.layer = n->n - 1;
-    }
-    n->layer[y.layer].reduced = !global && !max;
-    y.h = (int32_t)w.out[0];
-    y.w = (int32_t)w.out[1];
-    onnx_layout_like(&y, x, keep ? NULL : on);
-    return onnx_output(n, d, &y);
-}
-
-nb_status onnx_op_reducemean(onnx_net *n, const onnx_node *d)
-{
-    return reduce(n, d, "avgpool");
-}
-
-nb_status onnx_op_reducemax(onnx_net *n, const onnx_node *d)
-{
-    return reduce(n, d, "maxpool");
 }

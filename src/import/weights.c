@@ -371,6 +371,9 @@ static nb_status read_map(nb_weights *m, const nb_import_options *o)
 static nb_status import_all(nb_weights *m, const nb_import_options *o, nb_import_report *report)
 {
     NB_ASSERT(!m->g->frozen && !m->g->quantized);
+    const nb_shape *logits = &m->g->loss->in[0]->out.shape;
+    if (m->g->info.classes == 0)
+        m->g->info.classes = (int32_t)(nb_shape_count(logits) / logits->d[0]);
     NB_TRY(take_items(m));
     NB_TRY(find_layers(m));
     NB_TRY(read_map(m, o));

@@ -22,14 +22,6 @@ static void pools_keep_their_windows(void **state)
            "avgpool: {kernel: 3, stride: 1, pad: 1}");
     expect(f, "GlobalMaxPool y x\noutput y", "maxpool: {global: yes}");
     expect(f, "floats w 4x2x3x3\nConv a x,w\nGlobalAveragePool y a\noutput y", "avgpool: {global: yes}");
-    expect(f, "floats w 4x2x3x3\nConv a x,w\nReduceMean y a axes=2,3 keepdims=0\noutput y", "avgpool: {global: yes}");
-    expect(
-        f,
-        "floats w 4x2x3x3\nConv a x,w\nReduceMean b a axes=3, keepdims=0\nReduceMax y b axes=2, keepdims=0\noutput y",
-        "  - avgpool: {kernel: [1, 6]}  # b\n  - maxpool: {global: yes}  # y\n");
-    expect(f, "floats w 4x2x3x3\nConv a x,w\nReduceMean b a axes=3,\nReduceMean y b axes=2,\noutput y",
-           "# a\n  - avgpool: {global: yes}  # b\n\n");
-    expect(f, "floats w 4x2x3x3\nints ax -1,-2\nConv a x,w\nReduceMean y a,ax\noutput y", "avgpool: {global: yes}");
 }
 
 static void what_our_pools_are_not_is_refused(void **state)
@@ -40,9 +32,6 @@ static void what_our_pools_are_not_is_refused(void **state)
            "ceil_mode with pads that count is not supported");
     refuse(f, "MaxPool y x\noutput y", "kernel_shape: 0: must be in 1..65536");
     refuse(f, "MaxPool y x kernel_shape=2,2 pads=2,2,2,2\noutput y", "pads must be less than the window");
-    refuse(f, "ReduceMean y x axes=1,\noutput y", "axes: only rows and columns of an image are supported");
-    refuse(f, "ReduceMean y x\noutput y", "axes: only rows and columns of an image are supported");
-    refuse(f, "ReduceMean y x axes=4,\noutput y", "axis: 4: must be in -4..3");
     refuse(f, "Flatten r x\nGlobalAveragePool y r\noutput y", "needs images, but its input is flat");
 }
 
