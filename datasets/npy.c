@@ -2,8 +2,6 @@
 #include "locate.h"
 #include "samples.h"
 
-#include <string.h>
-
 #include "base/check.h"
 
 typedef struct {
@@ -47,8 +45,8 @@ static nb_status layout_of(nb_ctx *ctx, const char *path, const nb_array *a, con
 nb_status nb_npy_load(nb_ctx *ctx, const char *path, const nb_conf *data, const nb_dsinfo *info, uint8_t **codes,
                       int32_t *count)
 {
-    const nb_conf *channels = nb_conf_get(data, "channels");
-    const char *where = nb_conf_text(channels);
+    static const nb_key yes_or_no = {.kind = NB_K_BOOL};
+    const nb_conf *first = nb_conf_get(data, "channels_first");
     char *name = NULL;
     uint8_t *bytes = NULL;
     size_t len;
@@ -59,10 +57,10 @@ nb_status nb_npy_load(nb_ctx *ctx, const char *path, const nb_conf *data, const 
         st = nb_npy_parse(ctx, name, bytes, len, &a);
     if (st == NB_OK)
         st = layout_of(ctx, name, &a, info, &at);
-    if (st == NB_OK) {
-        at.first = where && strcmp(where, "first") == 0;
+    if (st == NB_OK)
+        st = first ? nb_conf_value(ctx, first, "data.channels_first", &yes_or_no, &at.first) : NB_OK;
+    if (st == NB_OK)
         st = nb_samples_code(ctx, name, &a, &at, info->features, codes);
-    }
     if (st == NB_OK)
         *count = at.count;
     nb_free(ctx, name);
@@ -72,7 +70,7 @@ nb_status nb_npy_load(nb_ctx *ctx, const char *path, const nb_conf *data, const 
 
 static const nb_key npy_keys[] = {
     NB_KEY_STRING(npy_state, x_train, "x_train.npy", "training samples, .gz or not, relative to data.path"),
-    NB_KEY_STRING(npy_state, y_train, "y_train.npy", "their labels, integers"),
+    NB_KEY_STRING(npy_state, y_train, "y_train.npy", "their labels, integers; empty: there are none, all are 0"),
     NB_KEY_STRING(npy_state, x_test, "x_test.npy", "test samples"),
     NB_KEY_STRING(npy_state, y_test, "y_test.npy", "their labels"),
     NB_KEY_INT(npy_state, classes, "0", 0, 1 << 20, "number of classes; 0: the largest label says it"),

@@ -82,7 +82,7 @@ static nb_status shape_of(nb_ctx *ctx, const char *name, const nb_array *a, cons
 {
     char text[NB_ARRAY_SHAPE_BYTES];
     int64_t s[3] = {1, 1, 1};
-    const bool first = keys->channels == NB_CHANNELS_FIRST;
+    const bool first = keys->channels_first;
     if (keys->shape)
         NB_TRY(read_shape(ctx, keys->shape, s));
     else if (a->ndim < 2 || a->ndim > 4)
@@ -335,13 +335,21 @@ static nb_status open_labels(nb_ctx *ctx, nb_samples *s, const nb_sample_files *
                              const char *x_name, int32_t *classes)
 {
     const bool train = strcmp(split, "train") == 0;
+    const char *file = train ? files->train_y : files->test_y, *other = train ? files->test_y : files->train_y;
     const int32_t fixed = *classes;
     array_file y = {0};
-    nb_status st = read_file(ctx, files, train ? files->train_y : files->test_y, &y);
+    if (!*file) { /* unlabelled: all are 0 */
+        s->labels = nb_alloc(ctx, (size_t)s->at.count * sizeof *s->labels);
+        if (!s->labels)
+            return NB_E_NOMEM;
+        *classes = fixed ? fixed : 1;
+        return fixed || !*other ? NB_OK : count_classes(ctx, files, other, classes);
+    }
+    nb_status st = read_file(ctx, files, file, &y);
     if (st == NB_OK)
         st = read_labels(ctx, &y, x_name, s->at.count, fixed, classes, &s->labels);
     close_file(ctx, &y);
-    return st == NB_OK && !fixed ? count_classes(ctx, files, train ? files->test_y : files->train_y, classes) : st;
+    return st == NB_OK && !fixed && *other ? count_classes(ctx, files, other, classes) : st;
 }
 
 /* keys NULL: pixels whose normalisation is known. */

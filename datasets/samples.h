@@ -11,11 +11,11 @@
 /* Keys of the section `data`, embedded in the state of a data set; NB_SAMPLES_KEYS(state, member) are their table's lines. */
 typedef struct {
     const nb_conf *shape, *mean, *std;
-    int32_t channels, normalise;
+    bool channels_first;
+    int32_t normalise;
     float keep;
 } nb_sample_keys;
 
-typedef enum { NB_CHANNELS_LAST, NB_CHANNELS_FIRST } nb_sample_channels;
 typedef enum {
     NB_NORMALISE_AUTO,
     NB_NORMALISE_NUMBER,
@@ -30,12 +30,11 @@ typedef enum {
      .help = "of a sample; default: [1, n, 1] of n numbers, [1, l, c] of l x c, but [h, w, 1] of bytes, as in IDX",    \
      .kind = NB_K_NODE,                                                                                                \
      .offset = offsetof(T, m.shape)},                                                                                  \
-        {.name = "channels",                                                                                           \
-         .dflt = "last",                                                                                               \
-         .choices = "last|first",                                                                                      \
-         .help = "where the channels of a sample stand in the file; first as in PyTorch",                              \
-         .kind = NB_K_ENUM,                                                                                            \
-         .offset = offsetof(T, m.channels)},                                                                           \
+        {.name = "channels_first",                                                                                     \
+         .dflt = "no",                                                                                                 \
+         .help = "the channels of a sample stand before its rows and columns, as in PyTorch",                          \
+         .kind = NB_K_BOOL,                                                                                            \
+         .offset = offsetof(T, m.channels_first)},                                                                     \
         {.name = "normalise",                                                                                          \
          .dflt = "auto",                                                                                               \
          .choices = "auto|number|channel|all|no",                                                                      \

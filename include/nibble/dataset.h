@@ -20,13 +20,18 @@ enum { NB_MAX_CHANNELS = 1024 };
 /* Largest mean (in size) and deviation of pixel/255 that `input` takes: larger ones are of pixels in 0..255. */
 enum { NB_INPUT_MAX_MEAN = 1, NB_INPUT_MAX_STD = 4 };
 
+/* What a network's outputs are, which its loss says: logits of classes; the input's normalised values again, a mean squared
+ * error away, which is how much of an anomaly a sample is. */
+typedef enum { NB_TASK_CLASSES, NB_TASK_RECONSTRUCT } nb_task;
+
 typedef struct {
-    int32_t count, h, w, c, classes;
+    int32_t count, h, w, c, classes;                   /* of a network whose task is another: its outputs */
     const char *const *class_names;                    /* [classes] or NULL; lives as long as the data set */
     float mean[NB_MAX_CHANNELS], std[NB_MAX_CHANNELS]; /* of pixel/255: the default normalisation */
     const nb_features
         *features; /* how numbers became the codes that are pixels here; NULL: they are pixels. Lives as long
                                     as the data set */
+    nb_task task;  /* of networks */
 } nb_dsinfo;
 
 /* Keys of the `data` section that every data set shares. */
@@ -52,7 +57,7 @@ NB_API void nb_data_get(const nb_data *d, int32_t index, uint8_t *hwc, int32_t *
  * as d. */
 NB_API const char *nb_data_image_name(const nb_data *d, int32_t index);
 /* What a file of numpy.save says to a network that takes info's samples: one or more of them, [*count][h, w, c] codes or
- * pixels, freed with nb_free. data: the network's `data` section, for its key channels; may be NULL. */
+ * pixels, freed with nb_free. data: the network's `data` section, for its key channels_first; may be NULL. */
 NB_API nb_status nb_npy_load(nb_ctx *ctx, const char *path, const nb_conf *data, const nb_dsinfo *info, uint8_t **codes,
                              int32_t *count);
 NB_API void nb_data_close(nb_ctx *ctx, nb_data *d); /* NULL is fine */
@@ -66,8 +71,11 @@ typedef struct {
 /* How a network did on a set of images: the same for the float forward pass and for the integer engine. */
 typedef struct {
     int32_t n, correct;
-    double accuracy; /* correct / n */
-    double loss;     /* mean cross entropy of the dequantized logits */
+    double accuracy; /* correct / n, or what metric says, in 0..1 and the higher the better */
+    double loss;     /* mean cross entropy of the dequantized logits, or mean squared error of the outputs */
+    const char
+        *metric; /* "accuracy"; of reconstructions "AUC", where some labels are 0 and some are not: how well the error
+                           tells those others, else "explained": the share of the inputs' squares that is no error */
     /* yes or no: by floats in the place of integers that cannot be (nb_graph_facts); then, some format's levels are no
      * integers, and these are the shares of all such values */
     int32_t simulated, any_lost;

@@ -6,8 +6,8 @@
 #define NIBBLE_INTMODEL_H
 
 #include <nibble/context.h>
+#include <nibble/dataset.h>
 #include <nibble/engine.h>
-#include <nibble/features.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -44,7 +44,8 @@ typedef struct nb_intmodel {
     nb_emodel e;
     const nb_tinfo *tensors; /* [e.n_tensors]; tensor i of the engine is e.tensors[i] */
     const nb_sinfo *steps;   /* [e.n_steps] */
-    int32_t classes;
+    nb_task task;
+    int32_t classes;                /* outputs, whatever they are */
     const char *const *class_names; /* [classes] or NULL */
     const nb_features *features; /* how a sample's numbers become the codes it takes as pixels; NULL: they are pixels */
     const char *config;          /* the experiment's config text, or "" */

@@ -27,6 +27,9 @@ NB_API nb_status nb_intmodel_evaluate_each(nb_ctx *ctx, const nb_intmodel *m, co
 NB_API size_t nb_intmodel_arena_bytes(const nb_intmodel *m);
 NB_API const void *nb_intmodel_run(const nb_intmodel *m, void *arena, const uint8_t *pixels);
 /* One image: u8 pixels [h, w, c] of the input tensor's size -> dequantized logits [classes]. */
+/* What a sample's reconstruction, outputs [classes], is away from its input as the model takes it: mean squared error. */
+NB_API nb_status nb_intmodel_error(nb_ctx *ctx, const nb_intmodel *m, const uint8_t *pixels, const float *outputs,
+                                   double *error);
 NB_API nb_status nb_intmodel_logits(nb_ctx *ctx, const nb_intmodel *m, const uint8_t *pixels, float *logits);
 
 /* One step of the integer model against the quantized graph it was lowered from, in codes (units of the output's scale for int32

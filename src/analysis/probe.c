@@ -181,6 +181,11 @@ nb_status nb_probe_open(nb_graph *g, const nb_graph *reference, nb_probe **out)
 {
     NB_ASSERT(g->frozen && g->quantized && g->simulated && !g->fusions && g->batch == g->max_batch);
     nb_arena *arena = NULL;
+    if (g->info.task != NB_TASK_CLASSES)
+        return nb_fail(g->ctx, NB_E_UNSUPPORTED,
+                       "what quantizers cost is told from logits of classes, and this network "
+                       "reconstructs its input: nibble eval of it and of its float network "
+                       "tells what all cost");
     NB_TRY(nb_arena_create(g->ctx, &arena));
     nb_probe *p = nb_arena_alloc(arena, sizeof *p);
     nb_status st = p ? NB_OK : NB_E_NOMEM;

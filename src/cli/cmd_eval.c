@@ -47,6 +47,9 @@ static nb_status open_all(session *s)
     NB_TRY(cli_model_open(c, c->arg[0], BATCH, m));
     if (!m->experiment.config)
         return nb_fail(c->ctx, NB_E_UNSUPPORTED, "%s: holds no config, so its data set is not known", m->path);
+    if (tables > 0 && m->info.task != NB_TASK_CLASSES)
+        return cli_usage(c, "--classes, --confusion, --mistakes: %s reconstructs its input and names no classes",
+                         m->path);
     s->reference = cli_flag(c, "--reference");
     if (s->reference && !m->graph)
         return cli_usage(c, "--reference: %s holds integers alone; it takes a training checkpoint", m->path);
@@ -153,7 +156,7 @@ static nb_status table_of_summary(const session *s, nb_table **out)
     nb_table_column(t, "split", "split", NB_LEFT);
     nb_table_column(t, "images", "images", NB_RIGHT);
     nb_table_column(t, "correct", "correct", NB_RIGHT);
-    nb_table_column(t, "accuracy", "accuracy", NB_RIGHT);
+    nb_table_column(t, s->e.metric, s->e.metric, NB_RIGHT);
     nb_table_column(t, "loss", "loss", NB_RIGHT);
     nb_table_column(t, "simulated", "simulated", NB_RIGHT);
     nb_table_row(t);
@@ -180,8 +183,9 @@ static nb_status print_json(const session *s)
     cli_json_simulated(o, &s->e);
     cJSON_AddStringToObject(o, "split", s->images.name);
     cJSON_AddNumberToObject(o, "images", s->e.n);
-    cJSON_AddNumberToObject(o, "correct", s->e.correct);
-    cJSON_AddNumberToObject(o, "accuracy", s->e.accuracy);
+    if (s->model.info.task == NB_TASK_CLASSES)
+        cJSON_AddNumberToObject(o, "correct", s->e.correct);
+    cJSON_AddNumberToObject(o, s->e.metric, s->e.accuracy);
     cJSON_AddNumberToObject(o, "loss", s->e.loss);
     cJSON_AddNumberToObject(o, "seconds", s->seconds);
     for (int32_t i = 0; st == NB_OK && i < TABLES; i++) {
@@ -218,8 +222,9 @@ static const char *title_of(const session *s, int32_t table)
 
 static nb_status print_text(const session *s)
 {
-    printf("%s: %s on %d %s images: accuracy %.2f %%, loss %.4f (%.0f images/s)\n", s->model.path, s->kind, s->e.n,
-           s->images.name, 100 * s->e.accuracy, s->e.loss, (double)s->e.n / (s->seconds > 1e-9 ? s->seconds : 1e-9));
+    printf("%s: %s on %d %s images: %s %.2f %%, loss %.4f (%.0f images/s)\n", s->model.path, s->kind, s->e.n,
+           s->images.name, s->e.metric, 100 * s->e.accuracy, s->e.loss,
+           (double)s->e.n / (s->seconds > 1e-9 ? s->seconds : 1e-9));
     cli_say_simulated(&s->e, s->model.experiment.simulated);
     for (int32_t i = 0; i < TABLES; i++) {
         nb_table *t;

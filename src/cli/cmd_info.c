@@ -19,8 +19,9 @@ typedef struct {
     nb_export_size exported;          /* as C; macs 0: not known */
     char not_exported[CLI_WHY_BYTES]; /* why it cannot be; "": it can, or nothing is quantized */
     double accuracy;                  /* < 0: unknown */
-    char ranges[256];                 /* "": not quantized */
-    char unused[320];                 /* "": codes are used */
+    nb_task task;
+    char ranges[256]; /* "": not quantized */
+    char unused[320]; /* "": codes are used */
     char simulated[CLI_WHY_BYTES];
 } summary;
 
@@ -50,8 +51,12 @@ static void say_features(summary *s, const nb_features *f)
 
 static void say_data(summary *s, const nb_dsinfo *d)
 {
-    snprintf(s->data, sizeof s->data, "%dx%dx%d %s, %d classes", d->h, d->w, d->c, d->features ? "features" : "pixels",
-             d->classes);
+    const char *what = d->features ? "features" : "pixels";
+    if (d->task == NB_TASK_RECONSTRUCT)
+        snprintf(s->data, sizeof s->data, "%dx%dx%d %s, reconstructed", d->h, d->w, d->c, what);
+    else
+        snprintf(s->data, sizeof s->data, "%dx%dx%d %s, %d classes", d->h, d->w, d->c, what, d->classes);
+    s->task = d->task;
     if (d->features)
         say_features(s, d->features);
 }
@@ -69,7 +74,9 @@ static nb_status from_graph(const nb_graph *g, summary *s)
 static nb_status from_integers(cli *c, const nb_intmodel *m, summary *s)
 {
     const nb_etensor *in = &m->e.tensors[nb_intmodel_input(m)];
-    say_data(s, &(nb_dsinfo){.h = in->h, .w = in->w, .c = in->c, .classes = m->classes, .features = m->features});
+    say_data(s,
+             &(nb_dsinfo){
+                 .h = in->h, .w = in->w, .c = in->c, .classes = m->classes, .features = m->features, .task = m->task});
     return nb_layers_of_integers(c->ctx, m, &s->layers);
 }
 
@@ -222,7 +229,8 @@ static nb_status print_text(cli *c, const summary *s, nb_table *t)
     print_memory("integer engine, one image", s->engine_bytes);
     print_export(s);
     if (s->accuracy >= 0)
-        printf("accuracy when it was written: %.2f %%\n", 100 * s->accuracy);
+        printf("%s when it was written: %.2f %%\n",
+               s->task == NB_TASK_CLASSES ? "accuracy" : "AUC, or explained share,", 100 * s->accuracy);
     return NB_OK;
 }
 

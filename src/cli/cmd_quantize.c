@@ -172,7 +172,7 @@ static nb_status print(session *s)
     NB_TRY(nb_table_create(s->c->ctx, &t));
     nb_table_column(t, "network", "network", NB_LEFT);
     nb_table_column(t, "bits", "bits", NB_LEFT);
-    nb_table_column(t, "accuracy_percent", "accuracy %", NB_RIGHT);
+    nb_table_column(t, "accuracy_percent", cli_metric_percent(&s->after), NB_RIGHT);
     nb_table_column(t, "loss", "loss", NB_RIGHT);
     if (s->before.n)
         add_row(t, "before", "float", &s->before);

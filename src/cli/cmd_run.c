@@ -99,10 +99,30 @@ typedef struct {
     int32_t unread;
 } session;
 
+static nb_status say_error(const session *s, const uint8_t *pixels, const char *name)
+{
+    double error;
+    NB_TRY(cli_model_error(s->c, s->m, pixels, s->logits, &error));
+    if (!s->list) {
+        printf("%s\n  anomaly score %.6g\n", name, error);
+        return NB_OK;
+    }
+    cJSON *o = cJSON_CreateObject(), *values = cJSON_CreateArray();
+    cJSON_AddStringToObject(o, "image", name);
+    cJSON_AddNumberToObject(o, "score", error);
+    for (int32_t i = 0; i < s->m->info.classes; i++)
+        cJSON_AddItemToArray(values, cJSON_CreateNumber((double)s->logits[i]));
+    cJSON_AddItemToObject(o, "output", values);
+    cJSON_AddItemToArray(s->list, o);
+    return NB_OK;
+}
+
 static nb_status say(const session *s, const uint8_t *pixels, const char *name)
 {
     guess top[TOP + 1];
     NB_TRY(cli_model_logits(s->c, s->m, pixels, s->logits));
+    if (s->m->info.task == NB_TASK_RECONSTRUCT)
+        return say_error(s, pixels, name);
     const int32_t n = rank(s->logits, s->m->info.classes, top);
     if (s->list)
         add_json(s->list, s->m, name, top, n);
@@ -209,10 +229,13 @@ const cli_command cli_command_run = {
     .name = "run",
     .usage = "FILE IMAGE.png|SAMPLES.npy...",
     .help = "the five most probable classes of images, or of samples",
-    .more = "FILE is a checkpoint of either kind. Grey, colour, palette and transparent PNG files are converted to "
-            "what the\n"
-            "network takes. A .npy file holds one sample or several along its first dimension. Probabilities are the "
-            "softmax of the logits.\n",
+    .more =
+        "FILE is a checkpoint of either kind. Grey, colour, palette and transparent PNG files are converted to "
+        "what the\n"
+        "network takes. A .npy file holds one sample or several along its first dimension. Probabilities are the "
+        "softmax of the logits.\n"
+        "Of a network that reconstructs its input: how far its output is away from it, a mean square; --json has the "
+        "output.\n",
     .options = options,
     .min_args = 2,
     .max_args = MAX_IMAGES,

@@ -98,6 +98,9 @@ static nb_status evaluate(gathering *g)
     if (!g->model.experiment.config)
         return nb_fail(ctx, NB_E_UNSUPPORTED, "%s: holds no config, so its data set is not known", g->model.path);
     NB_TRY(cli_experiment_split(g->c, &g->model.experiment, "test", &images));
+    g->r.images = images.data;
+    if (g->model.info.task != NB_TASK_CLASSES) /* there are no answers to tell */
+        return cli_model_evaluate(g->c, &g->model, &images, &g->r.eval, &g->said);
     const size_t n = (size_t)images.n, all = n * (size_t)g->model.info.classes;
     g->said = (nb_answers){.labels = nb_alloc(ctx, n * sizeof(int32_t)),
                            .answers = nb_alloc(ctx, n * sizeof(int32_t)),
@@ -106,7 +109,6 @@ static nb_status evaluate(gathering *g)
         return NB_E_NOMEM;
     cli_progress_text(&g->progress, "evaluating");
     NB_TRY(cli_model_evaluate(g->c, &g->model, &images, &g->r.eval, &g->said));
-    g->r.images = images.data;
     g->r.said = (nb_answered){.n = images.n,
                               .classes = g->model.info.classes,
                               .labels = g->said.labels,

@@ -71,6 +71,7 @@ static nb_status open_integers(cli *c, const char *path, cli_model *m)
     m->info = (nb_dsinfo){.h = in->h, .w = in->w, .c = in->c, .classes = m->integers->classes};
     m->info.class_names = m->integers->class_names;
     m->info.features = m->integers->features;
+    m->info.task = m->integers->task;
     NB_TRY(check_sets(c, path));
     if (*m->integers->config)
         NB_TRY(cli_experiment_parse(c, path, m->integers->config, &m->experiment));
@@ -144,5 +145,16 @@ nb_status cli_model_logits(cli *c, const cli_model *m, const uint8_t *pixels, fl
         if (!isfinite(logits[i]))
             return nb_fail(c->ctx, NB_E_DIVERGED, "%s: the network gives no result: logit %d is %g", m->path, i,
                            (double)logits[i]);
+    return NB_OK;
+}
+
+nb_status cli_model_error(cli *c, const cli_model *m, const uint8_t *pixels, const float *logits, double *error)
+{
+    const int32_t label = 0;
+    if (m->integers)
+        return nb_intmodel_error(c->ctx, m->integers, pixels, logits, error);
+    nb_graph_set_batch(m->graph, 1);
+    nb_forward(m->graph, &(nb_run){.pixels = pixels, .labels = &label});
+    *error = (double)nb_graph_loss(m->graph);
     return NB_OK;
 }

@@ -27,6 +27,8 @@ const char *cli_model_kind(const cli_model *m, char *buf, size_t len);
 /* Accuracy on data, by the integer engine when there are integers, and what it said of each image. */
 nb_status cli_model_evaluate(cli *c, const cli_model *m, const cli_images *images, nb_eval *out,
                              const nb_answers *each);
+/* How far logits, which a network that reconstructs gave for this image, are away from it. */
+nb_status cli_model_error(cli *c, const cli_model *m, const uint8_t *pixels, const float *logits, double *error);
 /* Logits [classes] of one image [h, w, c]. */
 nb_status cli_model_logits(cli *c, const cli_model *m, const uint8_t *pixels, float *logits);
 

@@ -80,6 +80,12 @@ nb_status cli_json_print(nb_ctx *ctx, cJSON *o)
     return NB_OK;
 }
 
+const char *cli_metric_percent(const nb_eval *e)
+{
+    const char *metric = e->metric ? e->metric : "";
+    return strcmp(metric, "AUC") == 0 ? "AUC %" : strcmp(metric, "explained") == 0 ? "explained %" : "accuracy %";
+}
+
 void cli_say_simulated(const nb_eval *e, const char *why)
 {
     if (!e->simulated)

@@ -27,6 +27,7 @@ nb_status cli_json_print(nb_ctx *ctx, cJSON *o);
 nb_status cli_json_print_table(nb_ctx *ctx, cJSON *o, const char *name, nb_table *t);
 
 /* Of a result that is simulated: why there are no integers, and what small floats lost. why: as in nb_graph_facts. */
+const char *cli_metric_percent(const nb_eval *e); /* heading of a column: "accuracy %", "AUC %" */
 void cli_say_simulated(const nb_eval *e, const char *why);
 void cli_json_simulated(cJSON *o, const nb_eval *e);
 

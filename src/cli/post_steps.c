@@ -69,7 +69,7 @@ static void on_start(void *ud, const nb_eval *floats, const nb_eval *quantized)
     nb_table_column(s->gains, "step", "step", NB_LEFT);
     nb_table_column(s->gains, "what", "", NB_LEFT);
     nb_table_column(s->gains, "loss", "loss", NB_RIGHT);
-    nb_table_column(s->gains, "accuracy_percent", "accuracy %", NB_RIGHT);
+    nb_table_column(s->gains, "accuracy_percent", cli_metric_percent(floats), NB_RIGHT);
     add_gain(s, "float", "", floats);
     add_gain(s, "ranges", "quantized, without any step", quantized);
     if (!s->json)

@@ -55,6 +55,7 @@ extern const char cgen_text_dotw2[], cgen_text_dotw4[], cgen_text_dotw8[];      
 extern const char cgen_text_declarations[];                                     /* net_program.h */
 extern const char cgen_text_arena[], cgen_text_argmax[];                        /* net_program.c */
 extern const char cgen_text_features[], cgen_text_features_declared[];          /* net_features.c, net_program.h */
+extern const char cgen_text_score[], cgen_text_score_declared[];                /* net_score.c, net_program.h */
 extern const char cgen_text_test_image[], cgen_text_selftest[];                 /* net_program.c */
 
 /* ---- cgen_plan.c ---- */

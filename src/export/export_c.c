@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "base/numtext.h"
 #include "base/rng.h"
+#include "lower/intcheck.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -104,13 +105,16 @@ static void put_header(cgen *g)
         put_define(g, "FEATURE_COLUMNS", (uint64_t)m->features->n, "");
         put_define(g, "FEATURE_ZERO", (uint64_t)m->features->zero, "the code of a column's center");
     }
-    put_define(g, "CLASSES", (uint64_t)m->classes, "");
+    put_define(g, "CLASSES", (uint64_t)m->classes,
+               m->task == NB_TASK_RECONSTRUCT ? "values that come out, the input's again" : "");
     put_define(g, "RAM_BYTES", g->ram, "static arena");
     put_define(g, "FLASH_BYTES", g->flash, "constants, without code and selftest");
     cgen_printf(g, "#define NET_%-14s ((float)%s) /* a logit is worth so much; argmax needs no scale */\n\n",
                 "LOGIT_SCALE", nb_float_text(scale, m->tensors[out].scale));
     put_class_names(g);
     cgen_add(g, cgen_text_declarations, NULL);
+    if (m->task == NB_TASK_RECONSTRUCT)
+        cgen_add(g, cgen_text_score_declared, NULL);
     if (m->features)
         cgen_add(g, cgen_text_features_declared, NULL);
     nb_text_add(&g->out, "#endif\n");
@@ -212,6 +216,21 @@ static void put_features(cgen *g)
     cgen_helper(g, cgen_text_features);
 }
 
+static void put_score(cgen *g)
+{
+    const nb_estep *s = &g->m->e.steps[0];
+    const nb_etensor *in = &g->m->e.tensors[s->out];
+    char scale[NB_NUMTEXT];
+    if (g->m->task != NB_TASK_RECONSTRUCT)
+        return;
+    nb_text_add(&g->out, "/* ---- how far a reconstruction is away ---- */\n\n");
+    cgen_printf(g, "#define NET_INPUT_SCALE ((float)%s)\n#define NET_INPUT_ZERO %d\n",
+                nb_float_text(scale, g->m->tensors[s->out].scale), in->zero);
+    cgen_printf(g, "#define NET_INPUT_TABLES %d\n#define NET_INPUT_CODE %s\n\n", nb_estep_tables(s, in),
+                cgen_type(in->type));
+    cgen_helper(g, cgen_text_score);
+}
+
 static int64_t macs_of(const nb_intmodel *m)
 {
     int64_t macs = 0;
@@ -234,8 +253,10 @@ static void put_top(cgen *g, const char *header)
         " * Results do not depend on compiler, options or instruction set: SMLAD and Helium paths add the same\n"
         " * integers. net_selftest() returns 0 where that holds. Without it (linker: --gc-sections) it costs nothing. "
         "*/\n",
-        g->m->features ? "integers only but net_features()" : "integers only", g->flash, g->ram, g->live,
-        macs_of(g->m));
+        g->m->task == NB_TASK_RECONSTRUCT ? "integers only but net_score() and net_features()"
+        : g->m->features                  ? "integers only but net_features()"
+                                          : "integers only",
+        g->flash, g->ram, g->live, macs_of(g->m));
     nb_text_add(&g->out, "#include \"");
     nb_text_add(&g->out, slash ? slash + 1 : header);
     nb_text_add(&g->out, "\"\n\n");
@@ -272,6 +293,7 @@ static nb_status put_pieces(cgen *g, const char *header, char **piece)
     cgen_helpers(g);
     NB_TRY(cgen_functions(g));
     put_run(g);
+    put_score(g);
     put_features(g);
     NB_TRY(put_selftest(g));
     NB_TRY(take(g, &piece[BODY]));

@@ -219,6 +219,7 @@ static void put_ends(onnx_writer *w)
     onnx_value(w->o, false, "pixels", ONNX_UINT8, pixels, 4);
     onnx_value(w->o, true, "logits", ONNX_FLOAT, logits, 2);
     onnx_meta(w->o, "config", m->config);
+    onnx_features(w->o, m->features);
 }
 
 /* 0: INT4 where it saves something. */

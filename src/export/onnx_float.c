@@ -350,6 +350,10 @@ static nb_status put_input(writer *w, const nb_node *n)
     const nb_dsinfo *d = &w->g->info;
     w->name[n->id] = "image";
     onnx_value(w->o, false, "image", ONNX_FLOAT, (const int64_t[]){-1, d->c, d->h, d->w}, MAX_DIMS);
+    if (d->features) { /* it takes them normalised, (x - center) * gain * step */
+        onnx_features(w->o, d->features);
+        return NB_OK;
+    }
     NB_TRY(put_normalisation(w, n, "mean", d->mean));
     return put_normalisation(w, n, "std", d->std);
 }
@@ -382,6 +386,7 @@ static nb_status put_node(writer *w, const nb_node *n)
         {"flatten", put_flatten},
         {"dropout", put_nothing},
         {"softmax_xent", put_output},
+        {"mse", put_output},
         {"sub", put_sub},
         {"mul", put_mul},
         {"slice", put_take},

@@ -6,6 +6,7 @@
 #    include "base/arena.h"
 #    include "base/check.h"
 #    include "base/files.h"
+#    include "core/feature_map.h"
 
 #    include <onnx.pb-c.h>
 
@@ -283,6 +284,20 @@ void onnx_meta(onnx_model *o, const char *key, const char *value)
     e->key = copy(o, key);
     e->value = copy(o, value);
     append(o, &o->metas, e);
+}
+
+void onnx_features(onnx_model *o, const nb_features *f)
+{
+    nb_text t;
+    if (!f)
+        return;
+    nb_text_init(o->ctx, &t);
+    nb_features_print(&t, f);
+    if (t.st == NB_OK)
+        onnx_meta(o, "features", t.s);
+    else
+        o->st = t.st;
+    nb_text_free(&t);
 }
 
 nb_status onnx_finish(onnx_model *o, const char *path)

@@ -5,7 +5,7 @@
 #ifndef NB_EXPORT_ONNX_MODEL_H
 #define NB_EXPORT_ONNX_MODEL_H
 
-#include <nibble/context.h>
+#include <nibble/features.h>
 #include <stdbool.h>
 
 typedef struct onnx_model onnx_model;
@@ -43,6 +43,7 @@ const char *onnx_scalar(onnx_model *o, const char *name, int32_t type, double v)
 /* A graph input or output; dims[0] < 0: any number of images, "N". */
 void onnx_value(onnx_model *o, bool is_output, const char *name, int32_t type, const int64_t *dims, int32_t n_dims);
 void onnx_meta(onnx_model *o, const char *key, const char *value);
+void onnx_features(onnx_model *o, const nb_features *f); /* metadata "features"; nothing for NULL */
 /* Writes the file atomically. */
 nb_status onnx_finish(onnx_model *o, const char *path);
 

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/parallel.h"
+#include "core/score.h"
 
 #include <math.h>
 #include <string.h>
@@ -15,7 +16,7 @@ enum { CHUNK = 32 }; /* images: a millisecond of work or more, and fine enough t
 
 typedef struct {
     int32_t correct, unlike;
-    double loss;
+    double loss, energy;
 } chunk_sum;
 
 typedef struct {
@@ -25,6 +26,9 @@ typedef struct {
     int32_t n;
     size_t arena_bytes, image_bytes; /* per thread, multiples of 64 */
     uint8_t *memory;                 /* [threads][arena_bytes + image_bytes] */
+    double *real;                    /* [threads][2][classes]: outputs and targets of one image */
+    double *losses;                  /* [n] and */
+    int32_t *labels;                 /* [n] where there are targets, else NULL */
     chunk_sum *sums;                 /* [chunks] */
     void *first;                     /* the first image's output */
     size_t out_bytes;
@@ -45,20 +49,27 @@ static double logit(const nb_intmodel *m, const void *out, int32_t i)
     return (double)m->tensors[nb_intmodel_output(m)].scale * integer(m, out, i);
 }
 
-static double cross_entropy(const nb_intmodel *m, const void *out, int32_t label)
+/* The real values that the input's codes stand for, by the table alone: their tensor may be overwritten by now. */
+static void find_target(const nb_intmodel *m, const uint8_t *pixels, double *target)
 {
-    double max = logit(m, out, 0);
-    double sum = 0;
-    for (int32_t i = 1; i < m->classes; i++)
-        max = fmax(max, logit(m, out, i));
-    for (int32_t i = 0; i < m->classes; i++)
-        sum += exp(logit(m, out, i) - max);
-    return log(sum) - (logit(m, out, label) - max);
+    const nb_estep *s = &m->e.steps[0];
+    const nb_etensor *in = &m->e.tensors[s->out];
+    const double scale = (double)m->tensors[s->out].scale;
+    for (int32_t i = 0; i < m->classes; i++) {
+        const uint8_t byte = s->table[(s->one_table ? 0 : i % in->c * 256) + pixels[i]];
+        target[i] = scale * ((in->type == NB_EI_S8 ? (int8_t)byte : byte) - in->zero);
+    }
+}
+
+/* Of thread's image. */
+static uint8_t *pixels_of(const job *j, int32_t thread)
+{
+    return j->memory + (size_t)thread * (j->arena_bytes + j->image_bytes) + j->arena_bytes;
 }
 
 static const void *run_image(const job *j, int64_t i, int32_t thread, int32_t *label)
 {
-    uint8_t *arena = j->memory + (size_t)thread * (j->arena_bytes + j->image_bytes), *pixels = arena + j->arena_bytes;
+    uint8_t *pixels = pixels_of(j, thread), *arena = pixels - j->arena_bytes;
     nb_data_get(j->data, j->indices ? j->indices[i] : (int32_t)i, pixels, label);
     return nb_engine_run(&j->m->e, arena, pixels);
 }
@@ -77,6 +88,17 @@ static void keep_answer(const job *j, int64_t i, const void *out, int32_t answer
         a->integers[i * classes + c] = integer(j->m, out, c);
 }
 
+static nb_score score(const job *j, const void *out, int32_t thread, int32_t label)
+{
+    const nb_intmodel *m = j->m;
+    double *real = j->real + (size_t)thread * 2 * (size_t)m->classes, *target = real + m->classes;
+    for (int32_t c = 0; c < m->classes; c++)
+        real[c] = logit(m, out, c);
+    if (j->losses)
+        find_target(m, pixels_of(j, thread), target);
+    return nb_score_of(m->task, real, target, m->classes, label);
+}
+
 static void run_chunk(void *arg, int64_t chunk, int32_t thread)
 {
     const job *j = arg;
@@ -85,10 +107,15 @@ static void run_chunk(void *arg, int64_t chunk, int32_t thread)
         int32_t label;
         const void *out = run_image(j, i, thread, &label);
         sum.unlike += memcmp(out, j->first, j->out_bytes) != 0;
-        const int32_t answer = nb_engine_argmax(&j->m->e, out);
-        keep_answer(j, i, out, answer, label);
-        sum.correct += answer == label;
-        sum.loss += cross_entropy(j->m, out, label);
+        const nb_score one = score(j, out, thread, label);
+        keep_answer(j, i, out, one.answer, label);
+        sum.correct += one.right;
+        sum.loss += one.loss;
+        sum.energy += one.energy;
+        if (j->losses) {
+            j->losses[i] = one.loss;
+            j->labels[i] = label;
+        }
     }
     j->sums[chunk] = sum;
 }
@@ -99,7 +126,7 @@ static nb_status check_fit(nb_ctx *ctx, const nb_intmodel *m, const nb_dsinfo *i
     if (in->h != info->h || in->w != info->w || in->c != info->c)
         return nb_fail(ctx, NB_E_SHAPE, "the data set has images of %dx%dx%d, the model takes %dx%dx%d", info->h,
                        info->w, info->c, in->h, in->w, in->c);
-    if (m->classes != info->classes)
+    if (m->task == NB_TASK_CLASSES && m->classes != info->classes)
         return nb_fail(ctx, NB_E_SHAPE, "the data set has %d classes, the model %d", info->classes, m->classes);
     if (!nb_features_equal(m->features, info->features))
         return nb_fail(ctx, NB_E_SHAPE, "the data set's numbers become codes in another way than the model's input");
@@ -115,9 +142,10 @@ static nb_status check_logits(nb_ctx *ctx, const nb_intmodel *m, const float *lo
     return NB_OK;
 }
 
-static nb_eval run_all(job *j, int64_t chunks)
+static nb_status run_all(nb_ctx *ctx, job *j, int64_t chunks, nb_eval *out)
 {
     nb_eval e = {.n = j->n};
+    nb_score_sums sums = {.losses = j->losses, .labels = j->labels};
     int32_t label;
     if (j->n > 0)
         memcpy(j->first, run_image(j, 0, 0, &label), j->out_bytes);
@@ -125,11 +153,38 @@ static nb_eval run_all(job *j, int64_t chunks)
     for (int64_t i = 0; i < chunks; i++) {
         e.correct += j->sums[i].correct;
         e.unlike += j->sums[i].unlike;
-        e.loss += j->sums[i].loss;
+        sums.loss += j->sums[i].loss;
+        sums.energy += j->sums[i].energy;
     }
-    e.accuracy = j->n ? (double)e.correct / j->n : 0;
-    e.loss = j->n ? e.loss / j->n : 0;
-    return e;
+    NB_TRY(nb_score_finish(ctx, j->m->task, &sums, &e));
+    *out = e;
+    return NB_OK;
+}
+
+static nb_status alloc_job(nb_ctx *ctx, job *j, int64_t chunks)
+{
+    const size_t threads = (size_t)nb_threads(), n = (size_t)j->n;
+    j->memory = nb_alloc(ctx, threads * (j->arena_bytes + j->image_bytes));
+    j->first = nb_alloc(ctx, j->out_bytes);
+    j->sums = nb_alloc(ctx, (size_t)chunks * sizeof *j->sums);
+    j->real = nb_alloc(ctx, threads * 2 * (size_t)j->m->classes * sizeof *j->real);
+    if (!j->memory || !j->first || !j->sums || !j->real)
+        return NB_E_NOMEM;
+    if (!nb_task_has_target(j->m->task))
+        return NB_OK;
+    j->losses = nb_alloc(ctx, n * sizeof *j->losses);
+    j->labels = nb_alloc(ctx, n * sizeof *j->labels);
+    return j->losses && j->labels ? NB_OK : NB_E_NOMEM;
+}
+
+static void free_job(nb_ctx *ctx, job *j)
+{
+    nb_free(ctx, j->labels);
+    nb_free(ctx, j->losses);
+    nb_free(ctx, j->real);
+    nb_free(ctx, j->sums);
+    nb_free(ctx, j->first);
+    nb_free(ctx, j->memory);
 }
 
 nb_status nb_intmodel_evaluate_each(nb_ctx *ctx, const nb_intmodel *m, const nb_data *data, const int32_t *indices,
@@ -141,22 +196,18 @@ nb_status nb_intmodel_evaluate_each(nb_ctx *ctx, const nb_intmodel *m, const nb_
         NB_ASSERT((indices ? indices[i] : i) >= 0 && (indices ? indices[i] : i) < info->count);
     const int64_t chunks = nb_chunks(n, CHUNK);
     job j = {.m = m, .data = data, .indices = indices, .n = n, .each = *each};
+    nb_eval e = {0};
     j.arena_bytes = nb_round64(nb_engine_arena_bytes(&m->e));
     j.image_bytes = nb_round64((size_t)info->h * (size_t)info->w * (size_t)info->c);
     j.out_bytes = (size_t)m->classes * (m->e.tensors[nb_intmodel_output(m)].type == NB_EI_S32 ? sizeof(int32_t) : 1);
-    j.memory = nb_alloc(ctx, (size_t)nb_threads() * (j.arena_bytes + j.image_bytes));
-    j.first = j.memory ? nb_alloc(ctx, j.out_bytes) : NULL;
-    j.sums = j.first ? nb_alloc(ctx, (size_t)chunks * sizeof *j.sums) : NULL;
-    nb_status st = j.sums ? NB_OK : NB_E_NOMEM;
-    if (st == NB_OK) {
-        const nb_eval e = run_all(&j, chunks);
-        st = each->logits ? check_logits(ctx, m, each->logits, (int64_t)n * m->classes) : NB_OK;
-        if (st == NB_OK)
-            *out = e;
-    }
-    nb_free(ctx, j.sums);
-    nb_free(ctx, j.first);
-    nb_free(ctx, j.memory);
+    nb_status st = alloc_job(ctx, &j, chunks);
+    if (st == NB_OK)
+        st = run_all(ctx, &j, chunks, &e);
+    if (st == NB_OK && each->logits)
+        st = check_logits(ctx, m, each->logits, (int64_t)n * m->classes);
+    if (st == NB_OK)
+        *out = e;
+    free_job(ctx, &j);
     return st;
 }
 
@@ -201,4 +252,18 @@ nb_status nb_intmodel_logits(nb_ctx *ctx, const nb_intmodel *m, const uint8_t *p
         logits[i] = (float)logit(m, out, i);
     nb_free(ctx, arena);
     return check_logits(ctx, m, logits, m->classes);
+}
+
+nb_status nb_intmodel_error(nb_ctx *ctx, const nb_intmodel *m, const uint8_t *pixels, const float *outputs,
+                            double *error)
+{
+    double *target = nb_alloc(ctx, 2 * (size_t)m->classes * sizeof *target), *out = target + (target ? m->classes : 0);
+    if (!target)
+        return NB_E_NOMEM;
+    find_target(m, pixels, target);
+    for (int32_t i = 0; i < m->classes; i++)
+        out[i] = (double)outputs[i];
+    *error = nb_score_of(NB_TASK_RECONSTRUCT, out, target, m->classes, 0).loss;
+    nb_free(ctx, target);
+    return NB_OK;
 }

@@ -262,6 +262,10 @@ static nb_status check_whole(const nb_intbuilder *b, const nb_intmeta *meta)
     if (meta->classes < 1 || meta->classes > NB_INT_MAX_CLASSES || meta->classes != values)
         return refuse(b, NB_E_SHAPE, "%d classes, but the output \"%s\" has %" PRId64 " values", meta->classes,
                       b->tinfo[out].name, values);
+    if (meta->task == NB_TASK_RECONSTRUCT && values != nb_etensor_values(&e->tensors[nb_intmodel_input(b->m)]))
+        return refuse(b, NB_E_SHAPE,
+                      "the output \"%s\" has %" PRId64 " values, the input that it is compared with %" PRId64,
+                      b->tinfo[out].name, values, nb_etensor_values(&e->tensors[nb_intmodel_input(b->m)]));
     if (!(meta->accuracy <= 1))
         return refuse(b, NB_E_SHAPE, "accuracy: %g: must be at most 1", meta->accuracy);
     const uint64_t arena = nb_engine_arena_bytes(e), packed = nb_engine_packed_bytes(e);
@@ -277,6 +281,7 @@ static nb_status copy_meta(const nb_intbuilder *b, const nb_intmeta *meta)
 {
     nb_intmodel *m = b->m;
     m->classes = meta->classes;
+    m->task = meta->task;
     m->accuracy = meta->accuracy < 0 ? -1 : meta->accuracy;
     m->config = nb_arena_strdup(b->arena, meta->config ? meta->config : "");
     m->features = nb_features_copy(b->arena, meta->features);

@@ -15,6 +15,7 @@ typedef struct {
     int32_t classes;
     const char *const *class_names; /* [classes] or NULL */
     const nb_features *features;    /* or NULL */
+    nb_task task;                   /* reconstruct: classes is how many values come out, as many as go in */
     const char *config;             /* NULL = "" */
     double accuracy;                /* 0..1; < 0 = not measured. The owner may set model->accuracy later. */
 } nb_intmeta;

@@ -46,8 +46,9 @@
  *                codes, for sums with a negative multiplier or inputs that are repeated, and when channels share a table or
  *                there are features: the smallest that will do
  *   graph        JSON, see below
- *   classes      "10"
+ *   classes      "10", which is how many values come out, whatever they are
  *   class_names  JSON list of strings; absent when unknown
+ *   task         "reconstruct": the outputs are the input's values again; absent where they are logits of classes (version 6)
  *   features     "float32 ZERO STEP N CENTER... GAIN...": what the input's 8 bits are, code = clamp(round((x - center) * gain) +
  *                zero, 0, 255) with number i of a sample in column i % N; absent of pixels
  *   config       text of the experiment's YAML; absent when empty
@@ -194,7 +195,7 @@ static int version_of(const nb_intmodel *m)
     for (int32_t i = 0; i < m->e.n_tensors; i++)
         if (m->tensors[i].bits == 1 && version < NB_INTFILE_GRIDS)
             version = NB_INTFILE_GRIDS;
-    return m->features ? NB_INTFILE_STEPS : version;
+    return m->features || m->task != NB_TASK_CLASSES ? NB_INTFILE_STEPS : version;
 }
 
 static nb_status set_metadata(nb_ctx *ctx, nb_st_writer *w, const nb_intmodel *m)
@@ -215,6 +216,8 @@ static nb_status set_metadata(nb_ctx *ctx, nb_st_writer *w, const nb_intmodel *m
         st = nb_st_set_meta(w, "classes", number);
     if (st == NB_OK && m->class_names)
         st = set_class_names(&names, w, m);
+    if (st == NB_OK && m->task == NB_TASK_RECONSTRUCT)
+        st = nb_st_set_meta(w, "task", NB_INTFILE_RECONSTRUCT);
     if (st == NB_OK && m->features)
         st = set_features(&features, w, m->features);
     if (st == NB_OK && *m->config)

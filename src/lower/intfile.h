@@ -7,7 +7,8 @@
 
 #include "lower/pack.h"
 
-#define NB_INTFILE_FAMILY "nibble-int "
+#define NB_INTFILE_FAMILY      "nibble-int "
+#define NB_INTFILE_RECONSTRUCT "reconstruct"
 /* A file has the smallest version that can say what it holds. */
 enum {
     NB_INTFILE_PLAIN = 1,

@@ -452,10 +452,12 @@ static nb_status read_graph(reader *r, const cJSON *graph)
         return bad(r, "graph: \"steps\" must be a list");
     int32_t index = 0;
     cJSON_ArrayForEach(item, steps) NB_TRY(read_step(r, item, index++));
-    if (nb_st_meta(r->st, "features") && r->version < NB_INTFILE_STEPS)
-        return bad(r, "__metadata__ features: only format \"%s%d\" has it", NB_INTFILE_FAMILY, NB_INTFILE_STEPS);
-    if (nb_st_meta(r->st, "features"))
-        needs(r, NB_INTFILE_STEPS);
+    static const char *const keys[] = {"features", "task"};
+    for (int32_t i = 0; i < 2; i++) {
+        if (nb_st_meta(r->st, keys[i]) && r->version < NB_INTFILE_STEPS)
+            return bad(r, "__metadata__ %s: only format \"%s%d\" has it", keys[i], NB_INTFILE_FAMILY, NB_INTFILE_STEPS);
+        needs(r, nb_st_meta(r->st, keys[i]) ? NB_INTFILE_STEPS : NB_INTFILE_PLAIN);
+    }
     if (r->version != r->needed)
         return bad(r, "format \"%s%d\" is for %s: there are none", NB_INTFILE_FAMILY, r->version,
                    r->version == NB_INTFILE_LEVELS ? "layers with levels"
@@ -531,6 +533,10 @@ static nb_status finish(reader *r, nb_intmodel **out)
         return bad(r, "__metadata__ classes: must be a whole number");
     if (nb_st_meta(r->st, "accuracy"))
         NB_TRY(meta_number(r, "accuracy", 0, 1, &meta.accuracy));
+    const char *task = nb_st_meta(r->st, "task");
+    if (task && strcmp(task, NB_INTFILE_RECONSTRUCT) != 0)
+        return bad(r, "__metadata__ task: \"%.40s\": must be \"%s\"", task, NB_INTFILE_RECONSTRUCT);
+    meta.task = task ? NB_TASK_RECONSTRUCT : NB_TASK_CLASSES;
     if (nb_st_meta(r->st, "features"))
         NB_TRY(read_features(r, &meta.features));
     cJSON *json = text ? cJSON_ParseWithOpts(text, NULL, 1) : NULL;

@@ -425,6 +425,7 @@ nb_status nb_lower(const nb_graph *g, const char *config, nb_intmodel **out)
     nb_intmeta meta = {.classes = g->info.classes,
                        .class_names = g->info.class_names,
                        .features = g->info.features,
+                       .task = g->info.task,
                        .config = config,
                        .accuracy = -1};
     nb_status st = walk(&lo, g);

@@ -9,6 +9,7 @@
 #include "train/reestimate.h"
 
 #include "base/check.h"
+#include "core/score.h"
 #include "quant/fakequant.h"
 
 #include <math.h>
@@ -63,12 +64,7 @@ static nb_status run_batches(nb_graph *g, const nb_data *data, const int32_t *in
 
 nb_status nb_check_images(const nb_graph *g, const nb_data *data)
 {
-    const nb_dsinfo *d = nb_data_info(data);
-    if (d->h != g->info.h || d->w != g->info.w || d->c != g->info.c || d->classes != g->info.classes)
-        return nb_fail(g->ctx, NB_E_SHAPE,
-                       "the data have images of %dx%dx%d in %d classes, the network takes %dx%dx%d in %d", d->h, d->w,
-                       d->c, d->classes, g->info.h, g->info.w, g->info.c, g->info.classes);
-    return NB_OK;
+    return nb_score_check(g->ctx, &g->info, nb_data_info(data));
 }
 
 nb_status nb_calibrate(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n)

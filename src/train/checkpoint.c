@@ -7,7 +7,7 @@
  * A model checkpoint (best.safetensors) has only leaves, and with train.ema those are the averaged weights.
  * __metadata__, all text: format, config, metrics (the CSV so far), the position (seed, epoch and step are all there is
  * to the state of the random numbers: they are counter based), best, accuracy, quantized, the data's shape,
- * normalisation, map of features (core/feature_map.h) and class names, so that a checkpoint can be used without its data set, float_accuracy of a calibrated
+ * task, normalisation, map of features (core/feature_map.h) and class names, so that a checkpoint can be used without its data set, float_accuracy of a calibrated
  * one, and train_data, test_data: what a resumed run compares its data with. Numbers are printed so that they read back exactly. */
 #include "train/checkpoint.h"
 
@@ -26,7 +26,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FAMILY "nibble-checkpoint-"
+#define FAMILY      "nibble-checkpoint-"
+#define RECONSTRUCT "reconstruct"
 
 enum { VERSION = 1, MAX_SIDE = 65536, MAX_CLASSES = 1 << 20, MAX_COUNT = 1 << 30 };
 enum { FEWEST = 4 }; /* numbers of mean and std */
@@ -99,6 +100,8 @@ static nb_status write_info(nb_ctx *ctx, nb_st_writer *w, const nb_dsinfo *d)
     NB_TRY(meta(w, "classes", "%d", d->classes));
     NB_TRY(write_floats(ctx, w, "mean", d->mean, d->c));
     NB_TRY(write_floats(ctx, w, "std", d->std, d->c));
+    if (d->task == NB_TASK_RECONSTRUCT)
+        NB_TRY(nb_st_set_meta(w, "task", RECONSTRUCT));
     if (d->features)
         NB_TRY(write_features(ctx, w, d->features));
     return d->class_names ? write_class_names(ctx, w, d) : NB_OK;
@@ -364,6 +367,10 @@ static nb_status read_info(nb_ctx *ctx, nb_checkpoint *c)
     NB_TRY(read_floats(ctx, c, "mean", -1e6f, d->mean));
     NB_TRY(read_floats(ctx, c, "std", 1e-6f, d->std));
     NB_TRY(read_features(ctx, c));
+    const char *task = nb_st_meta(c->file, "task");
+    if (task && strcmp(task, RECONSTRUCT) != 0)
+        return bad_meta(ctx, c, "task", task);
+    d->task = task ? NB_TASK_RECONSTRUCT : NB_TASK_CLASSES;
     return read_class_names(ctx, c);
 }
 

@@ -1,12 +1,12 @@
 /* evaluate_float.c - the float evaluator: forward in evaluation mode, loss and accuracy from the logits.
  *
- * The loss is the plain cross entropy (no label smoothing), in double, image by image in order: comparable with the
- * engine's. */
+ * The loss is the plain one (no label smoothing), in double, image by image in order: comparable with the engine's
+ * (core/score.h). */
 #include <nibble/extend/op.h>
 #include <nibble/train.h>
 
 #include "base/check.h"
-#include "base/measure.h"
+#include "core/score.h"
 #include "quant/fakequant.h"
 #include "train/loader.h"
 
@@ -24,16 +24,32 @@ static void keep_answer(const nb_answers *a, int64_t i, const float *logits, int
         memcpy(a->logits + i * classes, logits, (size_t)classes * sizeof *logits);
 }
 
-/* Adds one image's cross entropy and counts it when the largest logit, ties to the lowest index, is its label. */
-static void score(const float *logits, int32_t classes, int32_t label, nb_eval *e, double *loss, const nb_answers *each)
+/* What is summed up, and memory for one image. */
+typedef struct {
+    nb_score_sums sums;
+    double *losses, *out, *target; /* [n], [classes], [classes] */
+    int32_t *labels;               /* [n] */
+    float *first;                  /* [classes] */
+} scoring;
+
+static void score(const nb_graph *g, const float *logits, const uint8_t *pixels, int32_t label, scoring *s, nb_eval *e,
+                  const nb_answers *each)
 {
-    const int32_t best = nb_argmax_float(logits, classes);
-    keep_answer(each, e->n, logits, classes, best, label);
-    double sum = 0;
+    const int32_t classes = g->info.classes;
+    const float *real = g->input->priv; /* layers/input.c: [c][256] */
     for (int32_t c = 0; c < classes; c++)
-        sum += exp((double)logits[c] - (double)logits[best]);
-    *loss += log(sum) + (double)logits[best] - (double)logits[label];
-    e->correct += best == label;
+        s->out[c] = (double)logits[c];
+    for (int32_t i = 0; s->losses && i < classes; i++)
+        s->target[i] = (double)real[i % g->info.c * 256 + pixels[i]];
+    const nb_score one = nb_score_of(g->info.task, s->out, s->target, classes, label);
+    keep_answer(each, e->n, logits, classes, one.answer, label);
+    s->sums.loss += one.loss;
+    s->sums.energy += one.energy;
+    if (s->losses) {
+        s->losses[e->n] = one.loss;
+        s->labels[e->n] = label;
+    }
+    e->correct += one.right;
     e->n++;
 }
 
@@ -66,37 +82,56 @@ static nb_lost share_of(const nb_lost_counts *c)
     return (nb_lost){(double)c->over / n, (double)c->under / n};
 }
 
-static nb_status forward_and_score(nb_graph *g, const nb_batch *b, float *first, nb_eval *e, double *loss,
-                                   const nb_answers *each)
+static nb_status forward_and_score(nb_graph *g, const nb_batch *b, scoring *s, nb_eval *e, const nb_answers *each)
 {
     const int32_t classes = g->info.classes;
-    const size_t bytes = (size_t)classes * sizeof *first;
+    const size_t bytes = (size_t)classes * sizeof *s->first,
+                 image = (size_t)g->info.h * (size_t)g->info.w * (size_t)g->info.c;
     nb_graph_set_batch(g, b->n);
     nb_forward(g, &(nb_run){.pixels = b->pixels});
     NB_TRY(check_logits(g, b, e->n));
     const float *logits = nb_graph_logits(g);
     for (int32_t i = 0; i < b->n; i++, logits += classes) {
         if (e->n == 0)
-            memcpy(first, logits, bytes);
-        e->unlike += memcmp(first, logits, bytes) != 0;
-        score(logits, classes, b->labels[i], e, loss, each);
+            memcpy(s->first, logits, bytes);
+        e->unlike += memcmp(s->first, logits, bytes) != 0;
+        score(g, logits, b->pixels + (size_t)i * image, b->labels[i], s, e, each);
     }
     return NB_OK;
 }
 
-nb_status nb_evaluate_graph_each(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n, nb_eval *out,
-                                 const nb_answers *each)
+static void free_scoring(nb_ctx *ctx, scoring *s)
 {
-    const nb_dsinfo *d = nb_data_info(data);
-    if (d->h != g->info.h || d->w != g->info.w || d->c != g->info.c || d->classes != g->info.classes)
-        return nb_fail(g->ctx, NB_E_SHAPE,
-                       "the data have images of %dx%dx%d in %d classes, the network takes %dx%dx%d in %d", d->h, d->w,
-                       d->c, d->classes, g->info.h, g->info.w, g->info.c, g->info.classes);
-    if (!nb_features_equal(d->features, g->info.features))
-        return nb_fail(g->ctx, NB_E_SHAPE, "the data's numbers become codes in another way than the network's input");
+    nb_free(ctx, s->losses);
+    nb_free(ctx, s->labels);
+    nb_free(ctx, s->target);
+    nb_free(ctx, s->out);
+    nb_free(ctx, s->first);
+}
+
+static nb_status alloc_scoring(const nb_graph *g, int32_t n, scoring *s)
+{
+    const size_t classes = (size_t)g->info.classes;
+    s->first = nb_alloc(g->ctx, classes * sizeof *s->first);
+    s->out = nb_alloc(g->ctx, classes * sizeof *s->out);
+    if (!s->first || !s->out)
+        return NB_E_NOMEM;
+    if (!nb_task_has_target(g->info.task))
+        return NB_OK;
+    s->target = nb_alloc(g->ctx, classes * sizeof *s->target);
+    s->labels = nb_alloc(g->ctx, (size_t)n * sizeof *s->labels);
+    s->losses = nb_alloc(g->ctx, (size_t)n * sizeof *s->losses);
+    s->sums.losses = s->losses;
+    s->sums.labels = s->labels;
+    return s->target && s->labels && s->losses ? NB_OK : NB_E_NOMEM;
+}
+
+static nb_status open_loader(const nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n,
+                             nb_loader **loader)
+{
     nb_loader_spec spec = {.batch = g->max_batch, .subset = indices, .n_subset = n};
     int32_t *first_n = NULL;
-    if (!indices && n < d->count) {
+    if (!indices && n < nb_data_info(data)->count) {
         first_n = nb_alloc(g->ctx, (size_t)n * sizeof *first_n);
         if (!first_n)
             return NB_E_NOMEM;
@@ -104,27 +139,32 @@ nb_status nb_evaluate_graph_each(nb_graph *g, const nb_data *data, const int32_t
             first_n[i] = i;
         spec.subset = first_n;
     }
-    nb_loader *loader;
-    nb_status st = nb_loader_open(g->ctx, data, &spec, &loader);
+    const nb_status st = nb_loader_open(g->ctx, data, &spec, loader);
     nb_free(g->ctx, first_n);
-    if (st != NB_OK)
-        return st;
+    return st;
+}
+
+nb_status nb_evaluate_graph_each(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n, nb_eval *out,
+                                 const nb_answers *each)
+{
+    nb_loader *loader;
+    NB_TRY(nb_score_check(g->ctx, &g->info, nb_data_info(data)));
+    NB_TRY(open_loader(g, data, indices, n, &loader));
     nb_eval e = {.simulated = g->simulated != NULL};
     nb_lost_counts lost[2] = {{0}};
-    double loss = 0;
-    float *first = nb_alloc(g->ctx, (size_t)d->classes * sizeof *first);
-    st = first ? NB_OK : NB_E_NOMEM;
+    scoring s = {0};
+    nb_status st = alloc_scoring(g, indices ? n : nb_data_info(data)->count, &s);
     for (int32_t step = 0; st == NB_OK && step < nb_loader_steps_per_epoch(loader); step++) {
-        st = forward_and_score(g, nb_loader_next(loader), first, &e, &loss, each);
+        st = forward_and_score(g, nb_loader_next(loader), &s, &e, each);
         add_lost(g, lost);
     }
     nb_loader_close(g->ctx, loader);
     nb_graph_set_batch(g, g->max_batch);
-    nb_free(g->ctx, first);
+    if (st == NB_OK)
+        st = nb_score_finish(g->ctx, g->info.task, &s.sums, &e);
+    free_scoring(g->ctx, &s);
     if (st != NB_OK)
         return st;
-    e.accuracy = (double)e.correct / (double)e.n;
-    e.loss = loss / (double)e.n;
     e.any_lost = lost[0].values + lost[1].values > 0;
     e.weights = share_of(&lost[0]);
     e.activations = share_of(&lost[1]);

@@ -70,7 +70,7 @@ int main(int argc, char **argv)
     nb_data *data = NULL;
     if (argc != 3 || nb_intmodel_load(ctx, argv[1], &m) != NB_OK ||
         nb_config_parse(ctx, "the model's config", m->config, strlen(m->config), NULL, 0, &config) != NB_OK ||
-        nb_experiment_bind(ctx, config, &e) != NB_OK || nb_data_open(ctx, e.data, "test", &data) != NB_OK)
+        nb_experiment_bind(ctx, config, &e) != NB_OK || nb_data_open_as(ctx, e.data, "test", m->features, &data) != NB_OK)
         return fail(ctx);
     return put_all(ctx, m, data, atoi(argv[2]));
 }

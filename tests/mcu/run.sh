@@ -2,8 +2,8 @@
 # run.sh - exported networks on emulated microcontrollers: every logit of IMAGES test images against the engine, and what they cost.
 #
 # usage: tests/mcu/run.sh MAKE_IMAGES [MODEL.int.safetensors...]      needs gcc-arm-none-eabi and qemu-system-arm
-# Without models, configs/fmnist-cnn.yaml is trained for one epoch with W8A8, W4A4 and W2A8, and tests/mcu/branches.yaml with W8A8, into
-# runs/mcu-* (two minutes): what is compared here does not depend on how well they do. Flash is code and constants of the network alone
+# Without models, configs/fmnist-cnn.yaml is trained for one epoch with W8A8, W4A4 and W2A8, tests/mcu/branches.yaml, and MLPerf Tiny's
+# audio networks on a little that is made here (tests/e2e/npy_data.c) with W8A8, into runs/mcu-* (two minutes): what is compared here does not depend on how well they do. Flash is code and constants of the network alone
 # (without the self-test), RAM its static arena, instructions one inference as qemu counts them. The stack is a few hundred bytes on top.
 # RAM must be what the planner said, and within 5 % of the largest set of tensors alive at once; flash of the fmnist-cnn networks
 # within 10 % of packed weights + 6 KiB.
@@ -36,6 +36,13 @@ if [ ${#models[@]} = 0 ]; then
         trained "mcu-w${bits% *}a${bits#* }" configs/fmnist-cnn.yaml --set "quant.weights.bits=${bits% *}" --set "quant.activations.bits=${bits#* }" --set "$one"
     done
     trained mcu-branches "$here/branches.yaml"
+    mkdir -p runs/mcu-keywords runs/mcu-sounds
+    "${CC:-cc}" -std=c11 -O1 -Itests "$here/../e2e/npy_data.c" "$here/../ref/npy_writer.c" -o "$work/npy_data"
+    "$work/npy_data" keywords runs/mcu-keywords 480 120
+    "$work/npy_data" sounds runs/mcu-sounds 1200 120
+    one='train.phases=[{name: qat, epochs: 1, lr: 0.002, quant: on}]'
+    trained mcu-ds-cnn configs/ds-cnn-kws.yaml --set data.path=runs/mcu-keywords --set train.batch=32 --set "$one"
+    trained mcu-autoencoder configs/autoencoder-ad.yaml --set data.path=runs/mcu-sounds --set train.batch=64 --set "$one"
 fi
 
 # Sum of the sizes of the network's own sections whose names match $2, in $1.
@@ -78,7 +85,9 @@ sizes_hold() { # NETWORK FLASH RAM
 printf '%-14s %-14s %-4s %8s %8s %8s %8s %8s %14s %8s\n' network target opt code flash weights RAM live instructions differ
 for model in "${models[@]}"; do
     "$nibble" export "$model" --format c --prefix net -o "$work/net.c" >/dev/null
-    "$make_images" "$model" "$images" >"$work/images.h"
+    n=$images
+    [[ $model != *mcu-autoencoder* ]] || [ "$n" -le 40 ] || n=40 # each has 640 logits, and the flash is 512 KiB
+    "$make_images" "$model" "$n" >"$work/images.h"
     network=$(basename "$(dirname "$model")")
     weights=$(sed -n 's/^static const u*int8_t net_w[0-9]*\[\([0-9]*\)\].*/\1/p' "$work/net.c" | awk '{ n += $1 } END { print n }')
     planned=$(sed -n 's/^#define NET_RAM_BYTES *\([0-9]*\).*/\1/p' "$work/net.h")

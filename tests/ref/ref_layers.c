@@ -316,6 +316,23 @@ static void ref_softmax_xent(double *y, const nb_node *n, const nb_run *r, const
     }
 }
 
+/* To what the input layer gave, which is the first node above. */
+static void ref_mse(double *y, const nb_node *n, const double *const *in)
+{
+    const nb_node *input = n->in[0];
+    while (input->n_in > 0)
+        input = input->in[0];
+    const float *target = input->out.data;
+    const int64_t count = nb_count(&n->in[0]->out), batch = n->in[0]->out.shape.d[0];
+    double energy = 0;
+    y[0] = 0;
+    for (int64_t i = 0; i < count; i++) {
+        y[0] += (in[0][i] - (double)target[i]) * (in[0][i] - (double)target[i]) / (double)count;
+        energy += (double)target[i] * (double)target[i] / (double)count;
+    }
+    y[1] = y[0] < energy ? nearbyint((1 - y[0] / energy) * (double)batch) : 0;
+}
+
 bool ref_layer_forward(double *y, const nb_node *n, const nb_run *r, const double *const *in)
 {
     const char *op = n->op->name;
@@ -345,6 +362,8 @@ bool ref_layer_forward(double *y, const nb_node *n, const nb_run *r, const doubl
         memcpy(y, in[0], (size_t)count * sizeof *y);
     else if (strcmp(op, "softmax_xent") == 0)
         ref_softmax_xent(y, n, r, in);
+    else if (strcmp(op, "mse") == 0)
+        ref_mse(y, n, in);
     else
         return ref_each(y, n, in);
     return true;

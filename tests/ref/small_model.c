@@ -64,12 +64,13 @@ static void with_keys(char *text, size_t len, const char *example, const char *k
 void small_model_around(char *text, size_t len, const nb_op *op, const char *example)
 {
     char entry[256];
+    const int32_t outputs = strcmp(op->name, "mse") == 0 ? SMALL_H * SMALL_W * SMALL_C : SMALL_CLASSES;
     const char *conv = "conv2d: {kernel: 3, pad: 1, out: 4";
     with_keys(entry, sizeof entry, example, op->max_in > 1 ? "name: x, in: [pre, pre2]" : "name: x");
     if (op->role == NB_ROLE_INPUT)
         snprintf(text, len, "model:\n- %s\n- %s, name: pre}\n- linear: {out: %d}\n", entry, conv, SMALL_CLASSES);
     else if (op->role == NB_ROLE_LOSS)
-        snprintf(text, len, "model:\n- input\n- linear: {name: pre, out: %d}\n- %s\n", SMALL_CLASSES, entry);
+        snprintf(text, len, "model:\n- input\n- linear: {name: pre, out: %d}\n- %s\n", outputs, entry);
     else if (op->max_in > 1)
         snprintf(text, len,
                  "model:\n- input\n- %s, name: pre}\n- %s, name: pre2, in: input1}\n- %s\n- linear: {out: %d}\n", conv,

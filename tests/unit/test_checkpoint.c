@@ -263,6 +263,7 @@ static const char *const good[][2] = {
     {"mean", "0 0 0 0"},
     {"std", "1 1 1 1"},
     {"features", "float32 128 0.5 1 0 1"},
+    {"task", "reconstruct"},
     {"class_names", "a\nb\nc"},
     {"train_data", FINGERPRINT},
 };
@@ -296,7 +297,8 @@ static void each_missing_field_is_named(void **state)
     for (int i = 1; i < N_GOOD; i++) {
         nb_status st = open_with(f, good[i][0], NULL, &c);
         if (strcmp(good[i][0], "class_names") == 0 || strcmp(good[i][0], "train_data") == 0 ||
-            strcmp(good[i][0], "float_accuracy") == 0 || strcmp(good[i][0], "features") == 0) { /* optional */
+            strcmp(good[i][0], "float_accuracy") == 0 || strcmp(good[i][0], "features") == 0 ||
+            strcmp(good[i][0], "task") == 0) { /* optional */
             assert_int_equal(st, NB_OK);
             nb_checkpoint_close(f->ctx, c);
             continue;
@@ -330,6 +332,7 @@ static void each_impossible_value_is_refused(void **state)
         {"input", "8 8 1025"},
         {"features", "float32 128 0.5 3 0 0 0 1 1 1"},
         {"features", "float32 300 0.5 1 0 1"},
+        {"task", "ranking"},
         {"input", "8 8 99999999999"},
         {"classes", "0"},
         {"classes", "2000000000"},

@@ -205,6 +205,8 @@ static const edit edits[] = {
     {"\"classes\":\"4\"", "\"classes\":\"four\"", "classes: must be a number in 1..1.04858e+06"},
     {"\"classes\":\"4\"", "\"class\":\"4\"", "classes: must be a number"},
     {"[" Q("cat"), "[3", "class_names: must be a list of 4 strings"},
+    {"\"accuracy\":", "\"task\":\"reconstruct\",\"accuracy\":",
+     "__metadata__ task: only format \"nibble-int 6\" has it"},
     {"\"accuracy\":\"0.1\"", "\"accuracy\":\"1.1\"", "accuracy: must be a number in 0..1"},
     {"\"accuracy\":\"0.1\"", "\"accuracy\":\"\"", "accuracy: must be a number in 0..1"},
 };
@@ -247,6 +249,9 @@ static void every_edit_of_features_gives_its_sentence(void **state)
         {"int16 130 0.5 2 1", "int16 130 0.5 2", "features: must be"},
         {"int16 130 0.5 2 1", "", "features: must be"},
         {"[1,256]", "[2,256]", "tensor \"in.table\": data_offsets"},
+        {"\"accuracy\":", "\"task\":\"rank\",\"accuracy\":", "__metadata__ task: \"rank\": must be \"reconstruct\""},
+        {"\"accuracy\":", "\"task\":\"reconstruct\",\"accuracy\":",
+         "has 4 values, the input that it is compared with 50"},
     };
     sandbox *s = *state;
     ref_tiny t;

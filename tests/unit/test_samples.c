@@ -154,10 +154,10 @@ static void dimensions_say_what_a_sample_is(void **state)
     shape_of(f, "<f4", "2, 12", "", "1x12x1");
     shape_of(f, "<f4", "2, 6, 2", "", "1x6x2");
     shape_of(f, "<f4", "2, 1, 12", "", "1x12x1");
-    shape_of(f, "<f4", "2, 2, 6", ", channels: first", "1x6x2");
+    shape_of(f, "<f4", "2, 2, 6", ", channels_first: yes", "1x6x2");
     shape_of(f, "|u1", "2, 3, 4", "", "3x4x1");
     shape_of(f, "<f4", "2, 3, 2, 2", "", "3x2x2");
-    shape_of(f, "<f4", "2, 2, 3, 2", ", channels: first", "3x2x2");
+    shape_of(f, "<f4", "2, 2, 3, 2", ", channels_first: yes", "3x2x2");
     shape_of(f, "<f4", "2, 12", ", shape: [3, 4, 1]", "3x4x1");
 }
 
@@ -168,7 +168,7 @@ static void channels_that_stand_first_come_last(void **state)
     put(f, "x_train.npy", "|u1", "1, 2, 2, 2", x, 8);
     put(f, "y_train.npy", "|u1", "1,", y, 1);
     put(f, "y_test.npy", "|u1", "1,", y, 1);
-    nb_data *d = opened(f, "{name: npy, path: %s, channels: first}", "train");
+    nb_data *d = opened(f, "{name: npy, path: %s, channels_first: yes}", "train");
     static const uint8_t want[] = {1, 11, 2, 12, 3, 13, 4, 14};
     uint8_t got[8];
     int32_t label;

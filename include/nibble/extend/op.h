@@ -89,7 +89,7 @@ typedef enum {
     NB_ROLE_TABLE,  /* activations: one function of one value: of codes, or of an open value of another such: opens */
     NB_ROLE_JOIN,   /* add, sub, concat: every input must be codes: opens */
     NB_ROLE_KEEP,   /* pools, slices, flatten: codes in, codes on the same grid out (float in, float out) */
-    NB_ROLE_LOSS, /* softmax_xent: its input is the network's output, left open unless quant.output_bits asks otherwise */
+    NB_ROLE_LOSS, /* softmax_xent, mse: its input is the network's output, left open unless quant.output_bits asks otherwise */
     NB_ROLE_QUANTIZER, /* fake-quant: closes */
     NB_ROLE_PRODUCT    /* mul: as JOIN, but no sum of what it reads */
 } nb_role;

@@ -9,6 +9,7 @@
 #define NET_RAM_BYTES 64
 #define NET_FEATURE_COLUMNS 2
 #define NET_FEATURE_ZERO 128
+#define NET_LOGIT_SCALE ((float)0.25)
 
 /* ==== cgen_text_declarations ==== */
 #ifdef __cplusplus
@@ -23,6 +24,17 @@ int32_t net_argmax(const int32_t *logits);
  * that differs. pixels: NET_INPUT_BYTES bytes to make images in, logits: NET_CLASSES. */
 int32_t net_selftest(uint8_t *pixels, int32_t *logits);
 
+#ifdef __cplusplus
+}
+#endif
+/* ==== */
+
+/* ==== cgen_text_score_declared ==== */
+#ifdef __cplusplus
+extern "C" {
+#endif
+/* How much of an anomaly a sample is: the mean square of what net_run's outputs are away from its input. */
+float net_score(const uint8_t *pixels, const int32_t *logits);
 #ifdef __cplusplus
 }
 #endif
