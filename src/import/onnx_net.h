@@ -136,6 +136,8 @@ nb_status onnx_integers(const onnx_net *n, const onnx_node *d, size_t k, const c
 /* A new layer reading in[0..n_in-1] (layers); *out is its index. Name: from the parameter's name, or the node's. */
 nb_status onnx_add_layer(onnx_net *n, const onnx_node *d, const char *op, const char *param_name, const int32_t *in,
                          int32_t n_in, int32_t *out);
+/* Concat of images below or beside each other. */
+nb_status onnx_concat_along(onnx_net *n, const onnx_node *d, bool columns);
 /* x becomes x with rows and columns on top, left, bottom, right, and channels before and behind; mode "": zeros. */
 nb_status onnx_add_pad(onnx_net *n, const onnx_node *d, const char *mode, const int64_t p[6], onnx_v_entry *x);
 void onnx_keys(onnx_net *n, int32_t layer, const char *fmt, ...) NB_PRINTF(3, 4);

@@ -109,8 +109,11 @@ nb_status onnx_op_concat(onnx_net *n, const onnx_node *d)
     all = *first;
     NB_TRY(onnx_attr_int(n, d, "axis", 1, &axis));
     NB_TRY(onnx_image_axis(n, d, first, axis, &at));
+    if (at == ONNX_AXIS_H || at == ONNX_AXIS_W)
+        return onnx_concat_along(n, d, at == ONNX_AXIS_W);
     if (at != ONNX_AXIS_C)
-        return onnx_fail(n, d, NB_E_UNSUPPORTED, "axis: %lld: only channels can be joined", (long long)axis);
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "axis: %lld: only channels, rows and columns can be joined",
+                         (long long)axis);
     bool rows = false;
     for (size_t k = 0; k < d->n_in; k++) {
         onnx_v_entry *x;

@@ -39,7 +39,8 @@ static void values_that_stand_otherwise_are_not_joined(void **state)
            "  - concat: {in: [");
     refuse(f, "ints ax 1\nTranspose a x " LAST "Add y a,x\noutput y",
            "joins values that stand as [N, channels, rows, columns] and as [N, rows, columns, channels]");
-    refuse(f, "Transpose a x " LAST "Concat y a,a axis=1\noutput y", "axis: 1: only channels can be joined");
+    refuse(f, "Transpose a x " LAST "Concat y a,a axis=0\noutput y",
+           "axis: 0: only channels, rows and columns can be joined");
     refuse(f, "floats b 8\nTranspose a x " LAST "Add y a,b\noutput y", "does not fit the order of its other input");
 }
 

@@ -49,7 +49,7 @@ static void channels_are_joined_in_steps_of_eight(void **state)
     data_fixture *f = *state;
     expect(f, "floats w 4x2x3x3\nConv a x,w\nRelu r a\nConcat y a,r axis=1\noutput y", "concat: {in: [a, r]}");
     expect(f, "floats w 4x2x3x3\nConv a x,w\nConcat y a,a,a,a,a,a,a,a,a axis=1\noutput y", "concat: {in: [y, a]}");
-    refuse(f, "floats w 4x2x3x3\nConv a x,w\nConcat y a,a axis=2\noutput y", "axis: 2: only channels");
+    refuse(f, "floats w 4x2x3x3\nConv a x,w\nConcat y a,a axis=0\noutput y", "axis: 0: only channels");
     refuse(f, "floats w 4x2x3x3\nConv a x,w\nConcat y a,x axis=1\noutput y", "joins images of 6x6 and 8x8");
     refuse(f, "Flatten a x\nConcat y a,a axis=1\noutput y",
            "axis: 1: its input stands as [N, channels*rows*columns], where no axis");
