@@ -163,7 +163,9 @@ check-bad: $(PRODUCTS)                  ## those of them that feed it bad input 
 check-exported: $(B)/tests/prop/test_exported_c ## random networks as C programs, under several compilers
 	@tests/exported.sh $(B)/tests/prop/test_exported_c
 check-onnx: $(B)/tests/onnx/export_networks ## random networks, or MODELS=..., in ONNX Runtime (PYTHON: one with onnx and onnxruntime; TIES=ties: other ranges than ema as well)
-	@rm -rf $(B)/onnx && mkdir -p $(B)/onnx && $< $(B)/onnx $(if $(MODELS),models $(MODELS),0 $(or $(NETWORKS),300) $(TIES)) && $(or $(PYTHON),python3) tests/onnx/check.py $(B)/onnx
+	@rm -rf $(B)/onnx && mkdir -p $(B)/onnx && $< onnx $(B)/onnx $(if $(MODELS),models $(MODELS),0 $(or $(NETWORKS),300) $(TIES)) && $(or $(PYTHON),python3) tests/onnx/check.py $(B)/onnx
+check-tflite: $(B)/tests/onnx/export_networks ## the same in LiteRT (PYTHON: one with numpy and ai-edge-litert)
+	@rm -rf $(B)/tflite && mkdir -p $(B)/tflite && $< tflite $(B)/tflite $(if $(MODELS),models $(MODELS),0 $(or $(NETWORKS),300) $(TIES)) && $(or $(PYTHON),python3) tests/tflite/check.py $(B)/tflite
 $(B)/tests/onnx/export_networks: $(B)/tests/onnx/export_networks.o $(B)/libref.a $(B)/libnibble.a
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 $(B)/tests/adaround/dump_layers: $(B)/tests/adaround/dump_layers.o $(B)/libnibble.a
@@ -215,7 +217,7 @@ clean:                                  ## remove build/
 	rm -rf build
 print-B:
 	@echo $(B)
-.PHONY: all deps demo test check-fast check-isa check-threads check-arm check-emulated check-san check-e2e check-bad check-exported check-onnx check-import check-mcu check-install check-make check-tsan check-tsan-run products test-long fuzz-replay fuzz fuzz-run \
+.PHONY: all deps demo test check-fast check-isa check-threads check-arm check-emulated check-san check-e2e check-bad check-exported check-onnx check-tflite check-import check-mcu check-install check-make check-tsan check-tsan-run products test-long fuzz-replay fuzz fuzz-run \
         lint tidy format format-check install uninstall help clean print-B
 .SECONDARY:
 -include $(patsubst %.c,$(B)/%.d,$(ALL_SRC)) $(ENGINE_SRC:%.c=$(B)/freestanding/%.d)

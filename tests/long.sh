@@ -56,6 +56,11 @@ python() {
     else
         leave_out "random networks in ONNX Runtime" "${PYTHON:-python3} has no onnx and onnxruntime (PYTHON=...)"
     fi
+    if has ai_edge_litert; then
+        part "random networks in LiteRT" $MAKE CC=gcc PYTHON="${PYTHON:-python3}" check-tflite
+    else
+        leave_out "random networks in LiteRT" "${PYTHON:-python3} has no ai_edge_litert (PYTHON=...)"
+    fi
     if has torch onnx safetensors; then
         part "networks of PyTorch through import" $MAKE CC=gcc PYTHON="${PYTHON:-python3}" check-import
     else

@@ -20,6 +20,8 @@ typedef struct {
     const char *prefix; /* of the names in a program (format c); NULL: from the file's name */
     int32_t opset; /* format onnx: 13 or 21; 0: 21 where weights have up to 4 bits and the form has INT4, else 13 */
     nb_onnx_form onnx_form; /* format onnx */
+    bool tflite_pixels;     /* format tflite: takes u8 pixels, not int8 codes */
+    bool tflite_int4;       /* format tflite: weights of up to 4 bits are INT4, not int8 */
 } nb_export_options;
 
 /* What a network takes as a program on a device. */
@@ -33,6 +35,7 @@ typedef struct {
 typedef struct nb_exporter {
     const char *name, *ext, *help; /* "text", ".txt", one line */
     const char *beside;            /* ending of the second file, ".h"; NULL: there is one file */
+    bool in_flash;                 /* the file lies in a device's memory as it is: its size is worth a word */
     /* Writes atomically; equal models give equal bytes. options may be NULL. A format that consists of several files
      * writes them beside path. */
     nb_status (*write)(nb_ctx *ctx, const nb_intmodel *m, const char *path, const nb_export_options *options);

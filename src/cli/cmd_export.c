@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static nb_status unknown_format(cli *c, const char *format)
 {
@@ -18,7 +19,7 @@ static nb_status unknown_format(cli *c, const char *format)
 /* What --format says, or else the ending of the file that is asked for; NULL: it says nothing. */
 static const char *format_of(const cli *c)
 {
-    static const char *const endings[][2] = {{".c", "c"}, {".onnx", "onnx"}, {".txt", "text"}};
+    static const char *const endings[][2] = {{".c", "c"}, {".onnx", "onnx"}, {".tflite", "tflite"}, {".txt", "text"}};
     const char *format = cli_value(c, "--format"), *out = cli_value(c, "--output");
     const char *slash = out ? strrchr(out, '/') : NULL, *dot = out ? strrchr(slash ? slash : out, '.') : NULL;
     if (format || !dot)
@@ -32,8 +33,9 @@ static const char *format_of(const cli *c)
 /* Options of one format are an error with another. */
 static nb_status options_of(cli *c, const char *format, nb_export_options *o)
 {
-    static const char *const belongs[][2] = {{"--prefix", "c"}, {"--opset", "onnx"}, {"--form", "onnx"}};
-    for (int32_t i = 0; i < 3; i++)
+    static const char *const belongs[][2] = {
+        {"--prefix", "c"}, {"--opset", "onnx"}, {"--form", "onnx"}, {"--input", "tflite"}, {"--weights", "tflite"}};
+    for (size_t i = 0; i < sizeof belongs / sizeof *belongs; i++)
         if (cli_value(c, belongs[i][0]) && strcmp(format, belongs[i][1]) != 0)
             return cli_usage(c, "%s is for --format %s", belongs[i][0], belongs[i][1]);
     const char *opset = cli_value(c, "--opset");
@@ -44,7 +46,14 @@ static nb_status options_of(cli *c, const char *format, nb_export_options *o)
     const char *form = cli_value(c, "--form");
     if (form && strcmp(form, "qdq") != 0 && strcmp(form, "operator") != 0)
         return cli_usage(c, "--form: %s: must be one of qdq, operator", form);
-    *o = (nb_export_options){.prefix = cli_value(c, "--prefix"),
+    const char *input = cli_value(c, "--input"), *weights = cli_value(c, "--weights");
+    if (input && strcmp(input, "codes") != 0 && strcmp(input, "pixels") != 0)
+        return cli_usage(c, "--input: %s: must be one of codes, pixels", input);
+    if (weights && strcmp(weights, "int4") != 0 && strcmp(weights, "int8") != 0)
+        return cli_usage(c, "--weights: %s: must be one of int4, int8", weights);
+    *o = (nb_export_options){.tflite_pixels = input && *input == 'p',
+                             .tflite_int4 = weights && strcmp(weights, "int4") == 0,
+                             .prefix = cli_value(c, "--prefix"),
                              .opset = (int32_t)v,
                              .onnx_form = form && *form == 'o' ? NB_ONNX_OPERATOR : NB_ONNX_QDQ};
     return NB_OK;
@@ -63,6 +72,11 @@ static nb_status say_written(cli *c, const nb_exporter *e, const cli_model *m, c
                " multiply-accumulates per image",
                s.flash_bytes, s.ram_bytes, s.macs);
     }
+    if (e->in_flash) {
+        struct stat st;
+        if (stat(out, &st) == 0)
+            printf(": %lld bytes of flash (the file as it is)", (long long)st.st_size);
+    }
     printf("\n");
     return NB_OK;
 }
@@ -71,7 +85,8 @@ static nb_status export_model(cli *c, cli_model *m)
 {
     const char *format = format_of(c), *out = cli_value(c, "--output");
     if (!format)
-        return cli_usage(c, "-o: %s: its ending names no format: say --format text, c (a file .c) or onnx", out);
+        return cli_usage(c, "-o: %s: its ending names no format: say --format text, c (a file .c), onnx or tflite",
+                         out);
     const nb_exporter *e = nb_exporter_find(format);
     if (!e)
         return unknown_format(c, format);
@@ -105,11 +120,16 @@ static nb_status run(cli *c)
 
 static const cli_option options[] = {
     {"--format", "NAME",
-     "text: a listing; c: one freestanding C99 file and its header; onnx. Default: by OUT's ending .txt, .c, .onnx"},
+     "text: a listing; c: one freestanding C99 file and its header; onnx; tflite. Default: by OUT's ending .txt, .c, "
+     ".onnx, .tflite"},
     {"--output,-o", "OUT", "the file to write; - is standard output (format text)"},
     {"--prefix", "NAME", "format c: what its names begin with (default: from the file's name)"},
     {"--opset", "N", "format onnx: 13 (weights as int8) or 21 (up to 4 bits as INT4; default where it saves)"},
     {"--form", "NAME", "format onnx: qdq (default; with QuantizeLinear, DequantizeLinear) or operator (QLinearConv)"},
+    {"--input", "NAME",
+     "format tflite: codes (default; int8, metadata nibble.pixels says those of pixels) or pixels (u8)"},
+    {"--weights", "NAME",
+     "format tflite: int8 (default) or int4 (INT4 where they have up to 4 bits: half the flash, slower)"},
     CLI_SET,
     {0}};
 

@@ -23,6 +23,10 @@ refuses 2 '--prefix is for --format c' export $model -o listing.txt --prefix net
 refuses 2 '--opset is for --format onnx' export $model --format c -o net.c --opset 13
 refuses 2 '--opset: x: must be 13 or 21' export $model --format onnx -o net.onnx --opset x
 refuses 2 '--form is for --format onnx' export $model --format c -o net.c --form qdq
+refuses 2 '--input is for --format tflite' export $model -o net.onnx --input pixels
+refuses 2 '--weights is for --format tflite' export $model --format c -o net.c --weights int4
+refuses 2 '--input: u8: must be one of codes, pixels' export $model -o net.tflite --input u8
+refuses 2 '--weights: 4: must be one of int4, int8' export $model -o net.tflite --weights 4
 refuses 2 '--form: qlinear: must be one of qdq, operator' export $model --format onnx -o net.onnx --form qlinear
 refuses 2 'prefix: int x: must be a letter' export $model --format c -o net.c --prefix 'int x'
 refuses 1 'nowhere/net.c: cannot write: No such file or directory' export $model --format c -o nowhere/net.c

@@ -41,6 +41,11 @@ run 0 export run/model.int.safetensors --format text -o listing.txt
 run 0 export run/model.int.safetensors -o ending.c
 [ -s ending.h ] || die "-o ending.c must be format c"
 run 0 export run/last.safetensors -o listing2.txt
+run 0 export run/model.int.safetensors -o net.tflite
+says "net.tflite: $(wc -c <net.tflite) bytes of flash"
+run 0 export run/model.int.safetensors -o pixels.tflite --input pixels
+grep -q nibble.pixels net.tflite || die "no codes of pixels go along"
+! grep -q nibble.pixels pixels.tflite || die "--input pixels: the codes are in the network"
 if "$NIBBLE" export run/model.int.safetensors --format onnx -o qdq.onnx >/dev/null 2>&1; then # a build may lack ONNX
     run 0 export run/model.int.safetensors --format onnx --form qdq -o same.onnx
     cmp qdq.onnx same.onnx || die "qdq is the default form"

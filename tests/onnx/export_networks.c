@@ -1,9 +1,10 @@
-/* export_networks.c - networks as ONNX, with images and the engine's logits for them, for check.py.
+/* export_networks.c - networks as ONNX or TensorFlow Lite, with images and the engine's logits for them, for check.py
+ * here and in tests/tflite.
  *
- * usage: export_networks DIR FIRST COUNT [ties]   random networks; with "ties" they keep their other ranges
- *        export_networks DIR models MODEL...      integer checkpoints, all test images of their data sets
- * For each network that can be lowered: DIR/nNUMBER.qdq.onnx, DIR/nNUMBER.operator.onnx, and DIR/nNUMBER.bin: int32
- * images, c, h, w, classes; float scale of a logit; u8 pixels [images, c, h, w]; float logits [images, classes]. */
+ * usage: export_networks FORMAT DIR FIRST COUNT [ties]   random networks; with "ties" they keep their other ranges
+ *        export_networks FORMAT DIR models MODEL...      integer checkpoints, all test images of their data sets
+ * For each network that can be lowered: DIR/nNUMBER.VARIANT.FORMAT, and DIR/nNUMBER.bin: int32 images, c, h, w, classes;
+ * float scale of a logit; u8 pixels [images, c, h, w]; float logits [images, classes]. Prints what a format refuses. */
 #include "ref/random_network.h"
 
 #include <nibble/nibble.h>
@@ -13,6 +14,10 @@
 #include <string.h>
 
 enum { IMAGES = 64 };
+
+typedef struct {
+    const char *format, *dir;
+} place;
 
 static void put(FILE *f, const void *p, size_t bytes)
 {
@@ -63,16 +68,33 @@ static void must(nb_ctx *ctx, nb_status st)
     exit(1);
 }
 
-static void put_network(nb_ctx *ctx, const char *dir, int32_t number, const nb_intmodel *m, const nb_data *data,
+static const struct {
+    const char *format, *variant;
+    nb_export_options options;
+} variants[] = {
+    {"onnx", "qdq", {.onnx_form = NB_ONNX_QDQ}},
+    {"onnx", "operator", {.onnx_form = NB_ONNX_OPERATOR}},
+    {"tflite", "int8", {0}},
+    {"tflite", "int4", {.tflite_int4 = true}},
+    {"tflite", "pixels", {.tflite_pixels = true}},
+};
+
+static void put_network(nb_ctx *ctx, const place *to, int32_t number, const nb_intmodel *m, const nb_data *data,
                         int32_t most)
 {
-    static const char *const forms[] = {[NB_ONNX_QDQ] = "qdq", [NB_ONNX_OPERATOR] = "operator"};
     char path[4096];
-    for (int32_t k = 0; k < 2; k++) {
-        snprintf(path, sizeof path, "%s/n%d.%s.onnx", dir, number, forms[k]);
-        must(ctx, nb_exporter_find("onnx")->write(ctx, m, path, &(nb_export_options){.onnx_form = (nb_onnx_form)k}));
+    for (size_t k = 0; k < sizeof variants / sizeof *variants; k++) {
+        if (strcmp(variants[k].format, to->format) != 0)
+            continue;
+        snprintf(path, sizeof path, "%s/n%d.%s.%s", to->dir, number, variants[k].variant, to->format);
+        const nb_status st = nb_exporter_find(to->format)->write(ctx, m, path, &variants[k].options);
+        if (st == NB_E_UNSUPPORTED) {
+            printf("n%d is refused: %s\n", number, nb_ctx_error(ctx));
+            return;
+        }
+        must(ctx, st);
     }
-    snprintf(path, sizeof path, "%s/n%d.bin", dir, number);
+    snprintf(path, sizeof path, "%s/n%d.bin", to->dir, number);
     FILE *f = fopen(path, "wb");
     if (!f)
         exit(1);
@@ -80,7 +102,7 @@ static void put_network(nb_ctx *ctx, const char *dir, int32_t number, const nb_i
     fclose(f);
 }
 
-static void random_network(const char *dir, int32_t seed, bool with_ties)
+static void random_network(const place *to, int32_t seed, bool with_ties)
 {
     char text[REF_NETWORK_BYTES];
     ref_street s;
@@ -90,12 +112,12 @@ static void random_network(const char *dir, int32_t seed, bool with_ties)
         with_moving_averages(text);
     ref_network_open(seed, text, &s);
     if (ref_network_integers(&s, &m) == NB_OK)
-        put_network(s.ctx, dir, seed, m, s.test, IMAGES);
+        put_network(s.ctx, to, seed, m, s.test, IMAGES);
     nb_intmodel_free(s.ctx, m);
     ref_street_close(&s);
 }
 
-static void model_of_file(const char *dir, int32_t number, const char *file)
+static void model_of_file(const place *to, int32_t number, const char *file)
 {
     nb_ctx *ctx = nb_ctx_create();
     nb_intmodel *m;
@@ -106,7 +128,7 @@ static void model_of_file(const char *dir, int32_t number, const char *file)
     must(ctx, nb_config_parse(ctx, file, m->config, strlen(m->config), NULL, 0, &config));
     must(ctx, nb_experiment_bind(ctx, config, &e));
     must(ctx, nb_data_open(ctx, e.data, "test", &data));
-    put_network(ctx, dir, number, m, data, INT32_MAX);
+    put_network(ctx, to, number, m, data, INT32_MAX);
     nb_data_close(ctx, data);
     nb_config_free(ctx, config);
     nb_intmodel_free(ctx, m);
@@ -115,13 +137,14 @@ static void model_of_file(const char *dir, int32_t number, const char *file)
 
 int main(int argc, char **argv)
 {
-    if (argc < 4)
+    if (argc < 5 || !nb_exporter_find(argv[1]))
         return 2;
-    if (!strcmp(argv[2], "models"))
-        for (int32_t i = 3; i < argc; i++)
-            model_of_file(argv[1], i - 3, argv[i]);
+    const place to = {argv[1], argv[2]};
+    if (!strcmp(argv[3], "models"))
+        for (int32_t i = 4; i < argc; i++)
+            model_of_file(&to, i - 4, argv[i]);
     else
-        for (int32_t i = 0; i < atoi(argv[3]); i++)
-            random_network(argv[1], atoi(argv[2]) + i, argc == 5);
+        for (int32_t i = 0; i < atoi(argv[4]); i++)
+            random_network(&to, atoi(argv[3]) + i, argc == 6);
     return 0;
 }
