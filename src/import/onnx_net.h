@@ -138,6 +138,8 @@ nb_status onnx_add_layer(onnx_net *n, const onnx_node *d, const char *op, const 
                          int32_t n_in, int32_t *out);
 /* Concat of images below or beside each other. */
 nb_status onnx_concat_along(onnx_net *n, const onnx_node *d, bool columns);
+/* x becomes those of its rows (0), columns (1) or channels (2) that `at` lists. */
+nb_status onnx_pick(onnx_net *n, const onnx_node *d, onnx_v_entry *x, int32_t axis, const int32_t *at, int32_t count);
 /* x becomes x with rows and columns on top, left, bottom, right, and channels before and behind; mode "": zeros. */
 nb_status onnx_add_pad(onnx_net *n, const onnx_node *d, const char *mode, const int64_t p[6], onnx_v_entry *x);
 void onnx_keys(onnx_net *n, int32_t layer, const char *fmt, ...) NB_PRINTF(3, 4);

@@ -45,20 +45,27 @@ static nb_status read_pads(const onnx_net *n, const onnx_node *d, const onnx_v_e
     const char *how = a && a->kind == ONNX_A_STRING ? a->s : a ? "?" : "NOTSET";
     const bool lower = strcmp(how, "SAME_LOWER") == 0, same = lower || strcmp(how, "SAME_UPPER") == 0;
     const int64_t size[2] = {x->h, x->w};
-    if (!same && strcmp(how, "NOTSET") != 0 && strcmp(how, "VALID") != 0)
-        return onnx_fail(n, d, NB_E_UNSUPPORTED, "auto_pad '%.40s' is not supported", how);
     NB_TRY(onnx_attr_ints(n, d, "pads", t->pad, 4));
     NB_TRY(onnx_attr_ints(n, d, "output_shape", t->out, 2));
+    bool fits = true;
+    for (int32_t i = 0; shape && i < 2; i++)
+        fits = fits && t->out[i] >= 1 && t->out[i] <= ONNX_MAX_SIDE;
+    if (!fits)
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "output_shape: must be 1..%d rows and columns", ONNX_MAX_SIDE);
+    if (!same && strcmp(how, "NOTSET") != 0 && strcmp(how, "VALID") != 0)
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "auto_pad '%.40s' is not supported", how);
     for (int32_t i = 0; i < 2; i++) {
         const int64_t reach = t->stride[i] * (size[i] - 1) + t->more[i] + (t->k[i] - 1) * t->dilation[i] + 1;
         if (same && !shape)
             t->out[i] = size[i] * t->stride[i];
         if (same || shape) {
-            const int64_t all = reach - t->out[i];
+            const int64_t less = reach - t->out[i], all = less > 0 ? less : 0;
+            t->more[i] -= less - all; /* what the windows do not reach stands behind */
             t->pad[i] = lower ? all - all / 2 : all / 2;
             t->pad[i + 2] = all - t->pad[i];
         }
-        t->out[i] = reach - t->pad[i] - t->pad[i + 2];
+        t->out[i] =
+            t->stride[i] * (size[i] - 1) + t->more[i] + (t->k[i] - 1) * t->dilation[i] + 1 - t->pad[i] - t->pad[i + 2];
         for (int32_t k = i; k < 4; k += 2)
             if (t->pad[k] < 0 || t->pad[k] > (t->k[i] - 1) * t->dilation[i] || t->out[i] < 1 ||
                 (t->k[i] - 1) * t->dilation[i] + t->more[i] - t->pad[k] > MAX_PAD)

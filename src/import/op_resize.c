@@ -1,5 +1,6 @@
 /* op_resize.c - Resize and Upsample: where every pixel of the output comes from, as ONNX says it, must be what one of our
- * three ways to lay images upon each other gives (core/resize.h). */
+ * three ways to lay images upon each other gives (core/resize.h), along rows and along columns; of nearest pixels any
+ * choice will do. */
 #include "base/check.h"
 #include "core/resize.h"
 #include "import/fill.h"
@@ -128,7 +129,7 @@ static double place_of(const resize *r, int32_t axis, int32_t i, int32_t in)
         return i / scale;
     if (strcmp(r->align, "pytorch_half_pixel") == 0 && out == 1)
         return 0;
-    return (i + 0.5) / scale - 0.5;
+    return (i + 0.5) / scale - (strcmp(r->align, "tf_half_pixel_for_nn") == 0 ? 0 : 0.5);
 }
 
 static int32_t theirs(const resize *r, int32_t axis, int32_t i, int32_t in)
@@ -143,70 +144,93 @@ static int32_t theirs(const resize *r, int32_t axis, int32_t i, int32_t in)
     return (int32_t)fmin(fmax(at, 0), in - 1);
 }
 
-static bool is_as(const resize *r, const int32_t in[2], nb_align align)
+static bool is_as(const resize *r, int32_t axis, int32_t in, nb_align align)
 {
-    for (int32_t axis = 0; axis < 2; axis++)
-        for (int32_t i = 0; i < r->out[axis]; i++) {
-            const int32_t want = theirs(r, axis, i, in[axis]);
-            const int32_t got = (r->linear ? nb_resize_between : nb_resize_nearest)(i, in[axis], r->out[axis], align);
-            if (r->linear ? got - want > 1 || want - got > 1 : got != want) /* a 2048th is a matter of rounding */
-                return false;
-        }
+    for (int32_t i = 0; i < r->out[axis]; i++) {
+        const int32_t want = theirs(r, axis, i, in);
+        const int32_t got = (r->linear ? nb_resize_between : nb_resize_nearest)(i, in, r->out[axis], align);
+        if (r->linear ? got - want > 1 || want - got > 1 : got != want) /* a 2048th is a matter of rounding */
+            return false;
+    }
     return true;
 }
 
-static nb_status find_align(const onnx_net *n, const onnx_node *d, const resize *r, const int32_t in[2],
-                            nb_align *align)
+static nb_status check_align(const onnx_net *n, const onnx_node *d, const resize *r)
 {
-    static const char *const known[] = {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"};
-    bool is_known = false;
+    static const char *const known[] = {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric",
+                                        "tf_half_pixel_for_nn"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        is_known = is_known || strcmp(known[i], r->align) == 0;
-    for (int32_t a = NB_ALIGN_HALF_PIXEL; is_known && a <= NB_ALIGN_ASYMMETRIC; a++)
-        if (is_as(r, in, (nb_align)a)) {
-            *align = (nb_align)a;
+        if (strcmp(known[i], r->align) == 0)
             return NB_OK;
-        }
-    if (!is_known)
-        return onnx_fail(n, d, NB_E_UNSUPPORTED, "coordinate_transformation_mode: '%.40s' is not supported", r->align);
-    return onnx_fail(
-        n, d, NB_E_UNSUPPORTED,
-        "coordinate_transformation_mode '%.40s' with %s%.40s and scales %g and %g gives pixels that `upsample` "
-        "does not",
-        r->align, r->linear ? "linear" : "nearest_mode ", r->linear ? "" : r->nearest, r->scale[0], r->scale[1]);
+    return onnx_fail(n, d, NB_E_UNSUPPORTED, "coordinate_transformation_mode: '%.40s' is not supported", r->align);
 }
 
-nb_status onnx_op_resize(onnx_net *n, const onnx_node *d)
+/* x becomes rows x columns, laid upon each other as `align` says. */
+static nb_status add_upsample(onnx_net *n, const onnx_node *d, const resize *r, nb_align align, const int32_t to[2],
+                              onnx_v_entry *x)
 {
     static const char *const aligns[] = {"", "corners", "asymmetric"};
-    onnx_v_entry *x;
-    resize r;
-    nb_align align = NB_ALIGN_HALF_PIXEL;
+    const int32_t factor[2] = {to[0] / x->h, to[1] / x->w};
     int32_t l;
-    NB_TRY(onnx_data(n, d, 0, &x));
-    if (x->flat)
-        return onnx_fail(n, d, NB_E_UNSUPPORTED, "needs images, but its input is flat");
-    NB_TRY(read_modes(n, d, &r));
-    NB_TRY(read_sizes(n, d, x, &r));
-    const int32_t in[2] = {x->h, x->w};
-    NB_TRY(find_align(n, d, &r, in, &align));
-    if (r.out[0] == in[0] && r.out[1] == in[1])
-        return onnx_output(n, d, x);
     NB_TRY(onnx_add_layer(n, d, "upsample", NULL, &x->layer, 1, &l));
-    const int32_t factor[2] = {r.out[0] / in[0], r.out[1] / in[1]};
-    if (r.out[0] % in[0] || r.out[1] % in[1])
-        onnx_keys(n, l, "size: [%d, %d]", r.out[0], r.out[1]);
+    if (to[0] % x->h || to[1] % x->w)
+        onnx_keys(n, l, "size: [%d, %d]", to[0], to[1]);
     else if (factor[0] == factor[1])
         onnx_keys(n, l, "factor: %d", factor[0]);
     else
         onnx_keys(n, l, "factor: [%d, %d]", factor[0], factor[1]);
-    if (r.linear)
+    if (r->linear)
         onnx_keys(n, l, "mode: bilinear");
     if (*aligns[align])
         onnx_keys(n, l, "align: %s", aligns[align]);
+    x->layer = l;
+    x->h = to[0];
+    x->w = to[1];
+    x->name = NULL;
+    return NB_OK;
+}
+
+/* One axis for itself; of nearest pixels any choice is a slice. */
+static nb_status resize_axis(onnx_net *n, const onnx_node *d, const resize *r, int32_t axis, onnx_v_entry *x)
+{
+    const int32_t in = axis ? x->w : x->h;
+    int32_t to[2] = {x->h, x->w};
+    to[axis] = r->out[axis];
+    for (int32_t a = NB_ALIGN_HALF_PIXEL; a <= NB_ALIGN_ASYMMETRIC; a++)
+        if (is_as(r, axis, in, (nb_align)a))
+            return r->out[axis] == in ? NB_OK : add_upsample(n, d, r, (nb_align)a, to, x);
+    if (r->linear)
+        return onnx_fail(
+            n, d, NB_E_UNSUPPORTED,
+            "coordinate_transformation_mode '%.40s' with scales %g and %g gives shares that `upsample` does "
+            "not",
+            r->align, r->scale[0], r->scale[1]);
+    int32_t *at = nb_arena_array(n->arena, (size_t)to[axis], sizeof *at);
+    if (!at)
+        return NB_E_NOMEM;
+    for (int32_t i = 0; i < to[axis]; i++)
+        at[i] = theirs(r, axis, i, in);
+    return onnx_pick(n, d, x, axis, at, to[axis]);
+}
+
+nb_status onnx_op_resize(onnx_net *n, const onnx_node *d)
+{
+    onnx_v_entry *x;
+    resize r;
+    NB_TRY(onnx_data(n, d, 0, &x));
+    if (x->flat)
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "needs images, but its input is flat");
+    NB_TRY(read_modes(n, d, &r));
+    NB_TRY(check_align(n, d, &r));
+    NB_TRY(read_sizes(n, d, x, &r));
     onnx_v_entry y = *x;
-    y.layer = l;
-    y.h = r.out[0];
-    y.w = r.out[1];
+    const bool same = r.out[0] == x->h && r.out[1] == x->w;
+    for (int32_t a = NB_ALIGN_HALF_PIXEL; a <= NB_ALIGN_ASYMMETRIC; a++)
+        if (is_as(&r, 0, x->h, (nb_align)a) && is_as(&r, 1, x->w, (nb_align)a)) {
+            NB_TRY(same ? NB_OK : add_upsample(n, d, &r, (nb_align)a, r.out, &y));
+            return onnx_output(n, d, &y);
+        }
+    NB_TRY(resize_axis(n, d, &r, 0, &y));
+    NB_TRY(resize_axis(n, d, &r, 1, &y));
     return onnx_output(n, d, &y);
 }

@@ -94,8 +94,8 @@ static int32_t shuffle_groups(const int32_t *at, int32_t count, int32_t size)
     return all ? groups : 0;
 }
 
-/* x becomes those of its axis that `at` lists; of several axes of one node in one layer, if its keys have room. */
-static nb_status pick(onnx_net *n, const onnx_node *d, onnx_v_entry *x, int32_t axis, const int32_t *at, int32_t count)
+/* Several axes of one node become one layer, if its keys have room. */
+nb_status onnx_pick(onnx_net *n, const onnx_node *d, onnx_v_entry *x, int32_t axis, const int32_t *at, int32_t count)
 {
     static const char *const keys[3] = {"rows", "cols", "channels"};
     const int32_t size = size_of(x, axis), groups = axis == 2 ? shuffle_groups(at, count, size) : 0;
@@ -179,7 +179,7 @@ static nb_status slice_axis(onnx_net *n, const onnx_node *d, const slices *s, in
         at[count++] = (int32_t)v;
     if (count == 0)
         return onnx_fail(n, d, NB_E_FORMAT, "starts and ends leave nothing of %d", (int)size);
-    return pick(n, d, x, axis, at, count);
+    return onnx_pick(n, d, x, axis, at, count);
 }
 
 nb_status onnx_op_slice(onnx_net *n, const onnx_node *d)
@@ -238,7 +238,7 @@ nb_status onnx_op_split(onnx_net *n, const onnx_node *d)
             at[i] = from + i;
         if (!*d->out[k] || !onnx_is_read(n, d->out[k]))
             continue;
-        NB_TRY(pick(n, d, &part, our, at, (int32_t)sizes[k]));
+        NB_TRY(onnx_pick(n, d, &part, our, at, (int32_t)sizes[k]));
         NB_TRY(onnx_output_at(n, d, k, &part));
     }
     return NB_OK;
@@ -267,7 +267,7 @@ nb_status onnx_op_gather(onnx_net *n, const onnx_node *d)
         at[i] = (int32_t)(v < 0 ? v + size : v);
     }
     onnx_v_entry y = *x;
-    NB_TRY(pick(n, d, &y, our, at, (int32_t)e->constant.count));
+    NB_TRY(onnx_pick(n, d, &y, our, at, (int32_t)e->constant.count));
     return onnx_output(n, d, &y);
 }
 
@@ -358,7 +358,7 @@ static nb_status cut(onnx_net *n, const onnx_node *d, int64_t p[6], onnx_v_entry
         NB_TRY(new_indices(n, left, &at));
         for (int32_t i = 0; i < left; i++)
             at[i] = (int32_t)from + i;
-        NB_TRY(pick(n, d, x, axis, at, left));
+        NB_TRY(onnx_pick(n, d, x, axis, at, left));
         *before = *before < 0 ? 0 : *before;
         *behind = *behind < 0 ? 0 : *behind;
     }

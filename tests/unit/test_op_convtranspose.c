@@ -21,6 +21,18 @@ static void transposed_convolutions_keep_their_windows(void **state)
            "convtranspose2d: {name: y, out: 4, kernel: 4, stride: 2, pad: [1, 0, 1, 1], bias: no}");
 }
 
+static void a_size_that_windows_do_not_reach_is_filled_up_behind(void **state)
+{
+    data_fixture *f = *state;
+    expect(f, "floats w 2x4x2x2\nConvTranspose y x,w strides=2,2 output_shape=17,16\noutput y",
+           "convtranspose2d: {name: y, out: 4, kernel: 2, stride: 2, output_pad: [1, 0], bias: no}");
+    expect(f, "floats w 2x4x1x1\nConvTranspose y x,w strides=2,2 auto_pad=SAME_UPPER\noutput y",
+           "convtranspose2d: {name: y, out: 4, kernel: 1, stride: 2, output_pad: 1, bias: no}");
+    refuse(f, "floats w 2x4x1x1\nConvTranspose y x,w output_shape=0,8\noutput y",
+           "output_shape: must be 1..65536 rows");
+    refuse(f, "floats w 2x4x1x1\nConvTranspose y x,w output_shape=100,8\noutput y", "pads: 0: must be in 0..0");
+}
+
 static void one_weight_of_1_for_each_channel_is_zeros_between_pixels(void **state)
 {
     data_fixture *f = *state;
@@ -43,6 +55,7 @@ static void what_does_not_fit_is_refused(void **state)
 }
 
 ONNX_TESTS(ONNX_TEST(transposed_convolutions_keep_their_windows),
+           ONNX_TEST(a_size_that_windows_do_not_reach_is_filled_up_behind),
            ONNX_TEST(one_weight_of_1_for_each_channel_is_zeros_between_pixels), ONNX_TEST(what_does_not_fit_is_refused))
 
 #endif

@@ -28,6 +28,21 @@ static void what_exporters_write_becomes_an_upsample(void **state)
     expect(f, "values s 1,1,1,1\nfloats w 4x2x3x3\nResize z x,-,s\nConv y z,w\noutput y", "- input\n  - conv2d");
 }
 
+static void rows_and_columns_may_differ_and_nearest_pixels_be_any(void **state)
+{
+    data_fixture *f = *state;
+    expect(f, "values s 1,1,2,1\nResize y x,-,s nearest_mode=ceil\noutput y",
+           "- slice: {rows: \":2, 1:3, 2:4, 3:5, 4:6, 5:7, 6:, 7, 7\"}");
+    expect(f,
+           "ints z 1,2,4,1\nResize y x,-,-,z mode=linear coordinate_transformation_mode=pytorch_half_pixel\noutput y",
+           "- upsample: {size: [4, 8], mode: bilinear}  # y\n  - upsample: {size: [4, 1], mode: bilinear, align: "
+           "corners}");
+    expect(f,
+           "ints z 1,2,3,4\nResize y x,-,-,z coordinate_transformation_mode=tf_half_pixel_for_nn "
+           "nearest_mode=floor\noutput y",
+           "- upsample: {size: [3, 4]}");
+}
+
 static void what_it_is_not_is_refused(void **state)
 {
     data_fixture *f = *state;
@@ -37,9 +52,7 @@ static void what_it_is_not_is_refused(void **state)
     refuse(f, "values s 1,1,2,2\nResize y x,-,s coordinate_transformation_mode=tf_crop_and_resize\noutput y",
            "coordinate_transformation_mode: 'tf_crop_and_resize' is not supported");
     refuse(f, "values s 1,1,1.4,1.4\nResize y x,-,s mode=linear coordinate_transformation_mode=asymmetric\noutput y",
-           "coordinate_transformation_mode 'asymmetric' with linear and scales 1.4 and 1.4 gives pixels");
-    refuse(f, "values s 1,1,2,2\nResize y x,-,s nearest_mode=ceil\noutput y",
-           "with nearest_mode ceil and scales 2 and 2");
+           "coordinate_transformation_mode 'asymmetric' with scales 1.4 and 1.4 gives shares");
     refuse(f, "values s 1,2,2,2\nResize y x,-,s\noutput y", "resizes axis 1: only rows and columns can be");
     refuse(f, "values s 1,1,0.1,2\nResize y x,-,s\noutput y", "gives 0 rows or columns: must be 1..16384");
     refuse(f, "values s 1,2\nResize y x,-,s\noutput y", "scales: must be 4 numbers");
@@ -49,6 +62,7 @@ static void what_it_is_not_is_refused(void **state)
     refuse(f, "values s 1,1,2,2\nFlatten r x\nResize y r,-,s\noutput y", "needs images, but its input is flat");
 }
 
-ONNX_TESTS(ONNX_TEST(what_exporters_write_becomes_an_upsample), ONNX_TEST(what_it_is_not_is_refused))
+ONNX_TESTS(ONNX_TEST(what_exporters_write_becomes_an_upsample),
+           ONNX_TEST(rows_and_columns_may_differ_and_nearest_pixels_be_any), ONNX_TEST(what_it_is_not_is_refused))
 
 #endif
