@@ -116,6 +116,12 @@ static inline float act_normal_tail(float x)
     return p * t * act_exp(-0.5f * z * z);
 }
 
+static inline float act_erf(float x)
+{
+    const float outside = 2.0f * act_normal_tail(1.41421356f * x);
+    return x > 0.0f ? 1.0f - outside : outside - 1.0f;
+}
+
 static inline float act_gelu(float x)
 {
     const float part = act_clip(x, -14.0f, 14.0f) * act_normal_tail(x);

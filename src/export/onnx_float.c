@@ -17,7 +17,7 @@
 #    include <stdio.h>
 #    include <string.h>
 
-enum { OPSET = 13, MAX_DIMS = 4 };
+enum { OPSET = 13, OPSET_MISH = 18, OPSET_GELU = 20, MAX_DIMS = 4 };
 
 typedef struct {
     nb_ctx *ctx;
@@ -308,6 +308,131 @@ static nb_status put_nothing(writer *w, const nb_node *n)
     return NB_OK;
 }
 
+/* ---- activations, scale and shift ---- */
+
+/* A node of one operator on x, the layer's output unless a part is named. */
+static const char *put_part(writer *w, const nb_node *n, const char *op, const char *x, const char *part)
+{
+    return onnx_add(w->o, op, part ? onnx_name(w->o, "%s.%s", n->name, part) : n->name, &x, 1);
+}
+
+/* The same of two. */
+static const char *put_two(writer *w, const nb_node *n, const char *op, const char *a, const char *b, const char *part)
+{
+    const char *in[2] = {a, b};
+    return onnx_add(w->o, op, part ? onnx_name(w->o, "%s.%s", n->name, part) : n->name, in, 2);
+}
+
+static const char *put_number(writer *w, const nb_node *n, const char *what, double v)
+{
+    return onnx_scalar(w->o, onnx_name(w->o, "%s.%s", n->name, what), ONNX_FLOAT, v);
+}
+
+static double key_of(const nb_node *n, const char *key)
+{
+    return (double)*(const float *)nb_bound_key(n, key, NB_K_FLOAT);
+}
+
+/* Those that are one operator: its name, and what its attributes are called here. */
+static nb_status put_activation(writer *w, const nb_node *n)
+{
+    static const struct {
+        const char *ours, *op, *attr[2], *key[2];
+    } table[] = {
+        {"sigmoid", "Sigmoid", {NULL}, {NULL}},
+        {"tanh", "Tanh", {NULL}, {NULL}},
+        {"softplus", "Softplus", {NULL}, {NULL}},
+        {"softsign", "Softsign", {NULL}, {NULL}},
+        {"erf", "Erf", {NULL}, {NULL}},
+        {"mish", "Mish", {NULL}, {NULL}},
+        {"gelu_tanh", "Gelu", {NULL}, {NULL}},
+        {"hardsigmoid", "HardSigmoid", {"alpha", "beta"}, {"alpha", "beta"}},
+        {"leakyrelu", "LeakyRelu", {"alpha"}, {"slope"}},
+        {"elu", "Elu", {"alpha"}, {"alpha"}},
+        {"celu", "Celu", {"alpha"}, {"alpha"}},
+        {"selu", "Selu", {"alpha", "gamma"}, {"alpha", "gamma"}},
+    };
+    size_t i = 0;
+    while (strcmp(table[i].ours, n->op->name) != 0)
+        i++;
+    w->name[n->id] = put_part(w, n, table[i].op, in_name(w, n, 0), NULL);
+    for (int32_t k = 0; k < 2 && table[i].attr[k]; k++)
+        onnx_float(w->o, table[i].attr[k], (float)key_of(n, table[i].key[k]));
+    if (strcmp(n->op->name, "gelu_tanh") == 0)
+        onnx_string(w->o, "approximate", "tanh");
+    return NB_OK;
+}
+
+/* As PyTorch writes them: products of x and a gate. */
+static nb_status put_silu(writer *w, const nb_node *n)
+{
+    const char *x = in_name(w, n, 0), *in = x;
+    if (key_of(n, "alpha") != 1)
+        in = put_two(w, n, "Mul", x, put_number(w, n, "alpha", key_of(n, "alpha")), "scaled");
+    w->name[n->id] = put_two(w, n, "Mul", x, put_part(w, n, "Sigmoid", in, "gate"), NULL);
+    return NB_OK;
+}
+
+static nb_status put_hardswish(writer *w, const nb_node *n)
+{
+    const char *x = in_name(w, n, 0), *gate = put_part(w, n, "HardSigmoid", x, "gate");
+    onnx_float(w->o, "alpha", 1.0f / 6);
+    w->name[n->id] = put_two(w, n, "Mul", x, gate, NULL);
+    return NB_OK;
+}
+
+static nb_status put_gelu(writer *w, const nb_node *n)
+{
+    const char *x = in_name(w, n, 0);
+    const char *erf = put_two(w, n, "Div", x, put_number(w, n, "root", 1.41421356237309504880), "scaled");
+    erf = put_part(w, n, "Erf", erf, "erf");
+    erf = put_two(w, n, "Add", erf, put_number(w, n, "one", 1), "gate");
+    erf = put_two(w, n, "Mul", x, erf, "twice");
+    w->name[n->id] = put_two(w, n, "Mul", erf, put_number(w, n, "half", 0.5), NULL);
+    return NB_OK;
+}
+
+/* Numbers of a layer, one per channel where there are more, as a constant that lies along the channels. */
+static nb_status put_channels(writer *w, const nb_node *n, const char *what, const char **name)
+{
+    const nb_node *leaf = nb_leaf_of(n, what);
+    const int64_t count = nb_count(&leaf->out), dims[3] = {count, 1, 1};
+    if (n->out.shape.ndim == 2 && count > 1)
+        return put_leaf(w, n, leaf, false, name);
+    *name = onnx_constant(w->o, leaf->name, ONNX_FLOAT, dims, count > 1 ? 3 : 1, leaf->out.data,
+                          (size_t)count * sizeof(float));
+    return NB_OK;
+}
+
+static nb_status put_prelu(writer *w, const nb_node *n)
+{
+    const char *slope;
+    NB_TRY(put_channels(w, n, "slope", &slope));
+    w->name[n->id] = put_two(w, n, "PRelu", in_name(w, n, 0), slope, NULL);
+    return NB_OK;
+}
+
+static nb_status put_affine(writer *w, const nb_node *n)
+{
+    const char *mul, *add;
+    NB_TRY(put_channels(w, n, "mul", &mul));
+    NB_TRY(put_channels(w, n, "add", &add));
+    w->name[n->id] = put_two(w, n, "Add", put_two(w, n, "Mul", in_name(w, n, 0), mul, "scaled"), add, NULL);
+    return NB_OK;
+}
+
+/* The first version that has the operators. */
+static int64_t opset_of(const nb_graph *g)
+{
+    int64_t opset = OPSET;
+    for (int32_t i = 0; i < g->n; i++) {
+        const char *op = g->node[i]->op->name;
+        const int64_t asks = strcmp(op, "gelu_tanh") == 0 ? OPSET_GELU : strcmp(op, "mish") == 0 ? OPSET_MISH : OPSET;
+        opset = asks > opset ? asks : opset;
+    }
+    return opset;
+}
+
 /* ---- the ends ---- */
 
 typedef struct {
@@ -393,10 +518,17 @@ static nb_status put_node(writer *w, const nb_node *n)
         {"shuffle", put_take},
         {"pad", put_pad},
         {"upsample", put_upsample},
+        {"affine", put_affine},
+        {"prelu", put_prelu},
+        {"silu", put_silu},
+        {"hardswish", put_hardswish},
+        {"gelu", put_gelu},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].op, n->op->name) == 0)
             return table[i].put(w, n);
+    if (n->op->role == NB_ROLE_TABLE)
+        return put_activation(w, n);
     return nb_fail(w->ctx, NB_E_UNSUPPORTED, "format onnx: layer %s (%s) has no float form", n->name, n->op->name);
 }
 
@@ -404,7 +536,7 @@ nb_status nb_onnx_write_float(nb_ctx *ctx, const nb_graph *g, const char *path)
 {
     writer w = {.ctx = ctx, .g = g};
     w.name = nb_alloc(ctx, (size_t)g->n * sizeof *w.name);
-    nb_status st = w.name ? onnx_create(ctx, OPSET, &w.o) : NB_E_NOMEM;
+    nb_status st = w.name ? onnx_create(ctx, opset_of(g), &w.o) : NB_E_NOMEM;
     for (int32_t i = 0; st == NB_OK && i < g->n; i++)
         if (!(g->node[i]->flags & NB_NODE_LEAF))
             st = put_node(&w, g->node[i]);

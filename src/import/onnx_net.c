@@ -318,7 +318,7 @@ static bool is_default(const char *name)
     memcpy(kind, name, digits);
     kind[digits] = '\0';
     const nb_op *op = nb_registry_find(nb_layers, kind);
-    return op && op->role != NB_ROLE_MAC && op->role != NB_ROLE_AFFINE;
+    return op && op->role != NB_ROLE_MAC && op->role != NB_ROLE_AFFINE && strcmp(op->name, "prelu") != 0;
 }
 
 /* "/layer1/layer1.0/conv1/Conv" -> "layer1.0.conv1": PyTorch repeats the path in each part. */
@@ -350,8 +350,11 @@ static void name_layer(onnx_net *n, const onnx_node *d, const char *param, onnx_
     char name[ONNX_NAME - 12] = "";
     const char *dot = param ? strrchr(param, '.') : NULL;
     size_t len = dot ? (size_t)(dot - param) : 0;
-    if (dot && !strchr(param, ':') && len < sizeof name &&
-        (strcmp(dot, ".weight") == 0 || strcmp(dot, ".gamma") == 0 || strcmp(dot, ".scale") == 0))
+    bool ours = false;
+    static const char *const first[] = {".weight", ".gamma", ".scale", ".mul", ".slope"};
+    for (size_t i = 0; dot && i < sizeof first / sizeof *first; i++)
+        ours = ours || strcmp(dot, first[i]) == 0;
+    if (ours && !strchr(param, ':') && len < sizeof name)
         snprintf(name, sizeof name, "%.*s", (int)len, param);
     else
         from_node_name(name, sizeof name, d->name, d->op);

@@ -1,6 +1,6 @@
 /* op_join.c - Add, Sum, Concat of data; an Add of one number per channel is the bias of the layer before it. */
 #include "base/check.h"
-#include "import/onnx_net.h"
+#include "import/op_affine.h"
 
 static bool is_data(const onnx_net *n, const onnx_node *d, size_t k)
 {
@@ -26,8 +26,7 @@ static nb_status add_bias(onnx_net *n, const onnx_node *d, size_t data, size_t c
     onnx_layer *l = &n->layer[x->layer];
     const bool open = x->layer > 0 && l->n_params == 1 && l->param[0].t.ndim > 1 && !l->bias && x->uses == 1;
     if (!open || !is_per_channel(t, x->c, x->row))
-        return onnx_fail(n, d, NB_E_UNSUPPORTED,
-                         "a constant can be added as one number per channel, right behind a layer without a bias");
+        return onnx_affine(n, d, data, ONNX_PLUS);
     nb_st_tensor flat = *t;
     flat.ndim = 1;
     flat.shape[0] = x->c;

@@ -42,9 +42,10 @@ static nb_node *leaf_for(const nb_node *layer, const char *part)
     static const char *const norm[][2] = {
         {"weight", "gamma"}, {"bias", "beta"}, {"running_mean", "mean"}, {"running_var", "var"}};
     for (int32_t i = 0; layer->op->role == NB_ROLE_AFFINE && i < 4; i++)
-        if (strcmp(part, norm[i][0]) == 0)
+        if (strcmp(part, norm[i][0]) == 0 && layer->op->moments)
             return nb_leaf_of(layer, norm[i][1]);
-    return nb_leaf_of(layer, part);
+    const bool slopes = layer->op->role == NB_ROLE_TABLE && strcmp(part, "weight") == 0; /* of a PReLU */
+    return nb_leaf_of(layer, slopes ? "slope" : part);
 }
 
 /* ---- rules ---- */

@@ -62,7 +62,7 @@ static nb_status check_pair(const nb_weights *m, const nb_weights_item *it)
     char ours[64];
     if (!it->layer || it->ignored)
         return NB_OK;
-    const bool norm = it->layer->op->role == NB_ROLE_AFFINE;
+    const bool norm = it->layer->op->moments;
     const char *hint =
         it->rule->ours ? "" : "; the networks differ here, or the order does (--list shows what goes where)";
     if (norm && !is_norm(m, it) && looks_like_norm(m, it) && !is_given(m, nb_leaf_of(it->layer, "mean")))

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
+import activations
 import moving
 import networks
 
@@ -233,11 +234,16 @@ def main():
         want = logits_of(network, x, MEAN, STD)
         onnx(name, network, x, want, MEAN, STD, "{name: cifar10, path: cifar}")
         back(f"{name}-fold", want, x, MEAN, STD)
+    for seed, (name, make) in enumerate(activations.NETWORKS.items(), 30):
+        network = networks.disturbed(make(), seed)
+        want = logits_of(network, x, MEAN, STD)
+        onnx(name, network, x, want, MEAN, STD, "{name: cifar10, path: cifar}")
+        back(f"{name}-fold", want, x, MEAN, STD)
     uneven = networks.disturbed(networks.Uneven(), 9)
     onnx("uneven", uneven, x, logits_of(uneven, x, MEAN, STD), MEAN, STD, "{name: cifar10, path: cifar}")
     keras(x)
     to_integers("resnet20", "resnet20.yaml", "resnet20.ckpt.safetensors")
-    for name in ("resnet20-fold", "mobilenetv2-norm", "mixed-fold", "uneven-norm", "keras", "resnet20a-fold", "unet-bilinear-fold", "unet-transposed-fold"):
+    for name in ("resnet20-fold", "mobilenetv2-norm", "mixed-fold", "uneven-norm", "keras", "resnet20a-fold", "unet-bilinear-fold", "unet-transposed-fold", "hardswish-fold", "written-fold"):
         to_integers(name, f"{name}.yaml", f"{name}.safetensors")
 
 

@@ -39,8 +39,9 @@ static void put(writer *w, const char *fmt, ...)
 /* Behind anything, also where a value is codes already. */
 static void maybe_norm(writer *w, int32_t one_in)
 {
+    static const char *const all[] = {"batchnorm", "batchnorm", "batchnorm", "affine", "affine: {channels: no}"};
     if (pick(w, 1, one_in) == 1)
-        put(w, "  - batchnorm\n");
+        put(w, "  - %s\n", all[pick(w, 0, 4)]);
 }
 
 /* Also two in a row, or a relu behind one: a single table. */

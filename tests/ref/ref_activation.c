@@ -25,6 +25,7 @@ bool ref_activation(const char *name, double x, double a, double b, double *y)
         {"selu", b * (x > 0 ? x : a * below)},
         {"softplus", fmax(x, 0) + log1p(exp(-fabs(x)))},
         {"mish", x * tanh(fmax(x, 0) + log1p(exp(-fabs(x))))},
+        {"erf", erf(x)},
         {"softsign", x / (1 + fabs(x))},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)

@@ -364,6 +364,9 @@ bool ref_layer_forward(double *y, const nb_node *n, const nb_run *r, const doubl
         ref_softmax_xent(y, n, r, in);
     else if (strcmp(op, "mse") == 0)
         ref_mse(y, n, in);
+    else if (strcmp(op, "affine") == 0)
+        for (int64_t i = 0, c = nb_count(&n->in[1]->out); i < count; i++)
+            y[i] = in[1][i % c] * in[0][i] + in[2][i % c];
     else
         return ref_each(y, n, in);
     return true;
