@@ -61,7 +61,8 @@ static nb_status complete(const onnx_net *n, const onnx_port *port, onnx_port *v
                 : NB_OK;
 }
 
-/* Channels stand last: a Transpose says so, or four at most where the other order would have more. */
+/* Channels stand last: a Transpose of the input says so, and a convolution that reads it says the contrary; where neither
+ * does, four at most that would be more in the other order. */
 static bool channels_last(const onnx_net *n, const onnx_port *v)
 {
     static const int64_t image[] = {0, 3, 1, 2}, signal[] = {0, 2, 1};
@@ -69,8 +70,11 @@ static bool channels_last(const onnx_net *n, const onnx_port *v)
     for (size_t i = 0; i < n->file->n_nodes; i++) {
         const onnx_node *d = &n->file->node[i];
         const onnx_attr *a = onnx_attr_find(d, "perm");
-        if (strcmp(d->op, "Transpose") == 0 && d->n_in == 1 && strcmp(d->in[0], v->name) == 0 && a &&
-            a->kind == ONNX_A_INTS && a->n == (size_t)v->ndim &&
+        if (d->n_in == 0 || strcmp(d->in[0], v->name) != 0)
+            continue;
+        if (onnx_is_of_images(d->op))
+            return false;
+        if (strcmp(d->op, "Transpose") == 0 && a && a->kind == ONNX_A_INTS && a->n == (size_t)v->ndim &&
             memcmp(a->ints, perm, (size_t)v->ndim * sizeof *perm) == 0)
             return true;
     }

@@ -423,13 +423,24 @@ static nb_status check_attributes(const onnx_net *n, const onnx_node *d, const c
     return NB_OK;
 }
 
+static const onnx_operator *find_operator(const char *op)
+{
+    for (size_t i = 0; i < N_OPERATORS; i++)
+        if (strcmp(operators[i].op, op) == 0)
+            return &operators[i];
+    return NULL;
+}
+
+bool onnx_is_of_images(const char *op)
+{
+    const onnx_operator *o = find_operator(op);
+    return o && (o->fit == ONNX_FIT_IMAGES || o->fit == ONNX_FIT_WINDOW);
+}
+
 static nb_status translate_node(onnx_net *n, const onnx_node *d)
 {
-    const onnx_operator *o = NULL;
     bool standard = !*d->domain || strcmp(d->domain, "ai.onnx") == 0;
-    for (size_t i = 0; i < N_OPERATORS && standard && !o; i++)
-        if (strcmp(operators[i].op, d->op) == 0)
-            o = &operators[i];
+    const onnx_operator *o = standard ? find_operator(d->op) : NULL;
     for (size_t k = 0; k < d->n_in; k++)
         if (*d->in[k] && find(n, d->in[k])->kind == ONNX_V_NONE)
             return onnx_fail(n, d, NB_E_FORMAT, "reads '%.80s', which no node before it gives", d->in[k]);

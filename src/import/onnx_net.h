@@ -117,6 +117,8 @@ const onnx_attr *onnx_attr_find(const onnx_node *d, const char *name);
 onnx_v_entry *onnx_input(const onnx_net *n, const onnx_node *d, size_t k);
 /* The entry of a name, which is made when it is new. */
 onnx_v_entry *onnx_intern(onnx_net *n, const char *name);
+/* Is it an operator that takes images only as [N, c, h, w]? */
+bool onnx_is_of_images(const char *op);
 /* Does the output need it? */
 bool onnx_is_wanted(const onnx_net *n, const char *name);
 /* Does a node read this output, or is it the network's? */

@@ -38,6 +38,8 @@ static void images_signals_and_vectors_come_in(void **state)
     expect_size(f, model, NULL, 5, 7, 3);
     snprintf(model, sizeof model, "input 2,3,3\n%s", first); /* only the Transpose says so */
     expect_size(f, model, NULL, 2, 3, 3);
+    expect_size(f, "input 8,6,2\nfloats w 4x8x1x1\nConv c x,w\nGlobalAveragePool y c\noutput y", NULL, 6, 2, 8);
+    expect_size(f, "input 8,6,2\nGlobalAveragePool y x\noutput y", NULL, 6, 2, 8);
     expect_size(f, "input 3,40\nfloats w 4x3x9\nConv c x,w\nGlobalAveragePool y c\noutput y", NULL, 1, 40, 3);
     expect_size(f, "input 40,3\nfloats w 4x3x9\nTranspose t x perm=0,2,1\nConv c t,w\nGlobalAveragePool y c\noutput y",
                 NULL, 1, 40, 3);
