@@ -31,7 +31,8 @@ static float normalised(const columns *k, int64_t i)
 /* A constant column has no spread to divide by: its values become 0 by their mean alone. */
 static void measure(columns *k)
 {
-    const double each = (double)(k->count / k->n);
+    const int64_t rows = k->count / k->n; /* whole samples: it divides */
+    const double each = (double)rows;
     for (int64_t i = 0; i < k->count; i++)
         k->mean[i % k->n] += (double)k->x[i] / each;
     for (int64_t i = 0; i < k->count; i++) {

@@ -63,10 +63,12 @@ nb_status nb_idx_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size
     nb_array a = {.big_endian = true};
     NB_TRY(read_header(ctx, name, bytes, len, &a));
     const size_t at = 4 + 4 * (size_t)a.ndim, each = (size_t)nb_array_bytes(a.dtype), have = len - at;
-    const size_t sample = (size_t)(a.count / a.dim[0]);
+    int64_t sample = 1;
+    for (int32_t i = 1; i < a.ndim; i++)
+        sample *= a.dim[i];
     if (have % each || have / each != (size_t)a.count)
         return nb_fail(ctx, NB_E_FORMAT, "%s: header promises %lld entries of %zu bytes, but %zu bytes follow it", name,
-                       (long long)a.dim[0], sample * each, have);
+                       (long long)a.dim[0], (size_t)sample * each, have);
     a.data = bytes + at;
     *out = a;
     return NB_OK;

@@ -50,8 +50,8 @@ nb_status nb_npy_load(nb_ctx *ctx, const char *path, const nb_conf *data, const 
     char *name = NULL;
     uint8_t *bytes = NULL;
     size_t len;
-    nb_array a;
-    nb_sample_layout at;
+    nb_array a = {0};
+    nb_sample_layout at = {0};
     nb_status st = nb_data_read(ctx, "", path, max_run_bytes, &name, &bytes, &len);
     if (st == NB_OK)
         st = nb_npy_parse(ctx, name, bytes, len, &a);

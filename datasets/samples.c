@@ -292,7 +292,7 @@ static nb_status measure_training(nb_ctx *ctx, nb_samples *s, const nb_sample_fi
     if (strcmp(split, "train") == 0)
         return measure(ctx, s, own, &s->at, keys, info);
     array_file x = {0};
-    nb_sample_layout at;
+    nb_sample_layout at = {0};
     nb_status st = read_file(ctx, files, files->train_x, &x);
     if (st == NB_OK)
         st = shape_of(ctx, x.name, &x.a, keys, files->images, &at);
@@ -324,7 +324,7 @@ nb_status nb_samples_code(nb_ctx *ctx, const char *name, const nb_array *a, cons
         *codes = copy_bytes(ctx, a, at);
         return *codes ? NB_OK : NB_E_NOMEM;
     }
-    float *numbers;
+    float *numbers = NULL;
     NB_TRY(read_numbers(ctx, name, a, at, &numbers));
     nb_status st = map_numbers(ctx, map, numbers, a->count, numbers_of(at), codes);
     nb_free(ctx, numbers);

@@ -29,33 +29,33 @@ typedef enum {
      .choices = "[height, width, channels]",                                                                           \
      .help = "of a sample; default: [1, n, 1] of n numbers, [1, l, c] of l x c, but [h, w, 1] of bytes, as in IDX",    \
      .kind = NB_K_NODE,                                                                                                \
-     .offset = offsetof(T, m.shape)},                                                                                  \
+     .offset = offsetof(T, m) + offsetof(nb_sample_keys, shape)},                                                      \
         {.name = "channels_first",                                                                                     \
          .dflt = "no",                                                                                                 \
          .help = "the channels of a sample stand before its rows and columns, as in PyTorch",                          \
          .kind = NB_K_BOOL,                                                                                            \
-         .offset = offsetof(T, m.channels_first)},                                                                     \
+         .offset = offsetof(T, m) + offsetof(nb_sample_keys, channels_first)},                                         \
         {.name = "normalise",                                                                                          \
          .dflt = "auto",                                                                                               \
          .choices = "auto|number|channel|all|no",                                                                      \
          .help = "what has a mean and a deviation of its own; auto: each number of a vector, else each channel; "      \
                  "bytes are pixels",                                                                                   \
          .kind = NB_K_ENUM,                                                                                            \
-         .offset = offsetof(T, m.normalise)},                                                                          \
+         .offset = offsetof(T, m) + offsetof(nb_sample_keys, normalise)},                                              \
         {.name = "mean",                                                                                               \
          .choices = "a number or one each",                                                                            \
          .help = "of features, together with std; default: measured over the training samples",                        \
          .kind = NB_K_NODE,                                                                                            \
-         .offset = offsetof(T, m.mean)},                                                                               \
+         .offset = offsetof(T, m) + offsetof(nb_sample_keys, mean)},                                                   \
         {.name = "std",                                                                                                \
          .choices = "a number or one each",                                                                            \
          .help = "standard deviation of features",                                                                     \
          .kind = NB_K_NODE,                                                                                            \
-         .offset = offsetof(T, m.std)},                                                                                \
+         .offset = offsetof(T, m) + offsetof(nb_sample_keys, std)},                                                    \
     {                                                                                                                  \
         .name = "keep", .dflt = "99.99",                                                                               \
         .help = "percent of the training features within the 256 codes; the rest is clamped", .kind = NB_K_FLOAT,      \
-        .offset = offsetof(T, m.keep), .min = 50, .max = 100                                                           \
+        .offset = offsetof(T, m) + offsetof(nb_sample_keys, keep), .min = 50, .max = 100                               \
     }
 
 /* How samples lie in an array. */

@@ -131,6 +131,15 @@ static void add_percent(nb_table *t, double v)
         nb_table_add_blank(t);
 }
 
+/* Of runs that reconstruct the accuracy is an AUC, as `eval` says. */
+static const char *heading_of(const session *s)
+{
+    int32_t others = 0;
+    for (int32_t i = 0; i < s->n; i++)
+        others += s->of[i].model.info.task != NB_TASK_CLASSES;
+    return others == 0 ? "accuracy %" : others == s->n ? "AUC %" : "accuracy or AUC %";
+}
+
 static nb_status show_runs(session *s)
 {
     static const struct {
@@ -148,7 +157,7 @@ static nb_status show_runs(session *s)
     nb_table *t;
     NB_TRY(nb_table_create(s->c->ctx, &t));
     for (int32_t i = 0; i < (int32_t)(sizeof columns / sizeof *columns); i++)
-        nb_table_column(t, columns[i].key, columns[i].header, i < 2 ? NB_LEFT : NB_RIGHT);
+        nb_table_column(t, columns[i].key, i == 2 ? heading_of(s) : columns[i].header, i < 2 ? NB_LEFT : NB_RIGHT);
     for (int32_t i = 0; i < s->n; i++) {
         const contender *k = &s->of[i];
         nb_table_row(t);

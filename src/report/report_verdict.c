@@ -20,6 +20,11 @@ static double seconds_of(const nb_report *r)
     return sum;
 }
 
+static const char *metric_of(const nb_report *r)
+{
+    return r->eval.metric ? r->eval.metric : "accuracy";
+}
+
 static void say_accuracy(const nb_report *r, nb_page *p)
 {
     char gap[160] = "";
@@ -27,7 +32,10 @@ static void say_accuracy(const nb_report *r, nb_page *p)
         snprintf(gap, sizeof gap, " The float network it was made from reached %.2f %%: a gap of %+.2f points.",
                  100 * r->before, 100 * (r->eval.accuracy - r->before));
     nb_page_raw(p, "<div class=\"verdict\">");
-    if (r->eval.n > 0)
+    if (r->eval.n > 0 && strcmp(metric_of(r), "accuracy") != 0)
+        nb_page_say(p, "%s: %s %.2f %% on %d test samples.%s", r->kind, metric_of(r), 100 * r->eval.accuracy, r->eval.n,
+                    gap);
+    else if (r->eval.n > 0)
         nb_page_say(p, "%s: %.2f %% of %d test images right.%s", r->kind, 100 * r->eval.accuracy, r->eval.n, gap);
     else
         nb_page_say(p, "%s: accuracy not measured here.", r->kind);
@@ -82,7 +90,7 @@ static void cards(const nb_report *r, nb_page *p)
     const double seconds = seconds_of(r), bits = effective_bits(&r->layers);
     nb_page_raw(p, "<dl class=\"cards\">\n");
     if (r->eval.n > 0)
-        card(p, r->integers ? "integers" : "accuracy", "%.2f %%", 100 * r->eval.accuracy);
+        card(p, r->integers ? "integers" : metric_of(r), "%.2f %%", 100 * r->eval.accuracy);
     if (r->before >= 0 && r->integers)
         card(p, "float", "%.2f %%", 100 * r->before);
     if (r->before >= 0 && r->integers && r->eval.n > 0)

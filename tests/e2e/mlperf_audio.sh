@@ -32,12 +32,15 @@ says "1x640x1 features, reconstructed"
 run 0 verify ad/run/model.int.safetensors
 refuses 1 "what quantizers cost is told from logits of classes" analyze ad/run/last.safetensors
 run 0 report ad/run
+grep -q 'AUC [0-9.]* % on 300 test samples' ad/run/report.html || die "the report must say AUC"
 run 0 run ad/run/model.int.safetensors ad/x_test.npy
 awk '/anomaly score/ { print $3 }' out >scores
 [ "$(wc -l <scores)" = 300 ] || die "300 samples have 300 scores"
 run 0 run ad/run/model.int.safetensors ad/x_test.npy --json
 [ "$(grep -o '"score"' out | wc -l)" = 300 ] || die "300 samples have 300 scores in JSON, too"
 run 0 quantize "$root/configs/autoencoder-ad.yaml" --set data.path=ad --from ad/run/phase-1-float.safetensors --output ad/post --images 64
+says "AUC %"
+run 0 compare ad/run ad/post
 says "AUC %"
 
 run 0 export ad/run/model.int.safetensors -o ad/net.c
