@@ -280,6 +280,7 @@ static nb_status measure(nb_ctx *ctx, nb_samples *s, const array_file *x, const 
     }
     float *numbers = NULL;
     NB_TRY(read_numbers(ctx, x->name, &x->a, at, &numbers));
+    NB_ASSERT(numbers);
     nb_status st = nb_features_fit(ctx, s->arena, &(nb_feature_file){x->name, nb_array_name(x->a.dtype), numbers}, at,
                                    keys, &s->map);
     nb_free(ctx, numbers);
@@ -326,6 +327,7 @@ nb_status nb_samples_code(nb_ctx *ctx, const char *name, const nb_array *a, cons
     }
     float *numbers = NULL;
     NB_TRY(read_numbers(ctx, name, a, at, &numbers));
+    NB_ASSERT(numbers);
     nb_status st = map_numbers(ctx, map, numbers, a->count, numbers_of(at), codes);
     nb_free(ctx, numbers);
     return st;
