@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -96,6 +97,29 @@ static void the_prefix_of_a_wrapper_is_left_out(void **state)
         nb_import_report_free(&r);
         ref_foreign_close(&f);
     }
+}
+
+/* The weight of a PReLU are slopes; in the place of a norm it is none. */
+static void slopes_of_a_prelu_are_its_weight(void **state)
+{
+    (void)state;
+    ref_foreign f;
+    nb_import_report r;
+    ref_foreign_open(&f,
+                     "  - input\n  - conv2d: {name: c, out: 4, kernel: 1, bias: no}\n  - prelu: {name: p}\n  - "
+                     "linear: {name: head, out: 3}\n",
+                     1, 1, 2, 3);
+    const nb_import_options order = {.map = "m", .map_text = "c\np\nfc\n"};
+    static const char text[] = "c.weight F32 4x2x1x1\nfc.bias F32 3\nfc.weight F32 3x4\n";
+    char slopes[160], norm[400];
+    snprintf(slopes, sizeof slopes, "%sp.weight F32 4\n", text);
+    snprintf(norm, sizeof norm, "%s" BN("p", "4"), text);
+    assert_int_equal(import(&f, slopes, &order, &r), NB_OK);
+    assert_string_equal(taken_by(&r, "p.weight"), "p.slope");
+    nb_import_report_free(&r);
+    assert_int_equal(import(&f, norm, &order, &r), NB_E_FORMAT);
+    assert_non_null(strstr(nb_ctx_error(f.ctx), "is of a batch norm, but is to become p"));
+    ref_foreign_close(&f);
 }
 
 static void a_norm_without_statistics_is_told_so(void **state)
@@ -230,6 +254,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_state_dict_finds_its_map_and_its_order),
         cmocka_unit_test(the_prefix_of_a_wrapper_is_left_out),
+        cmocka_unit_test(slopes_of_a_prelu_are_its_weight),
         cmocka_unit_test(a_norm_without_statistics_is_told_so),
         cmocka_unit_test(numbers_are_numbers_not_text),
         cmocka_unit_test(a_mapping_file_goes_by_name_and_by_order),
