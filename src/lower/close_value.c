@@ -101,6 +101,7 @@ static nb_status set_levels(nb_lowering *lo, const nb_lval *v, const bool *negat
     return NB_OK;
 }
 
+/* s->weights are the caller's to free, also when it fails: a network's are many, and the builder copies them. */
 static nb_status close_mac(nb_lowering *lo, const nb_lval *v, const nb_lval *y, nb_estep *s, nb_sinfo *info)
 {
     const nb_lval *x = &lo->val[v->in[0]];
@@ -109,10 +110,11 @@ static nb_status close_mac(nb_lowering *lo, const nb_lval *v, const nb_lval *y, 
     int32_t *bias = nb_arena_array(lo->arena, (size_t)oc, sizeof *bias);
     int32_t *mult = nb_arena_array(lo->arena, (size_t)oc, sizeof *mult);
     int32_t *shift = nb_arena_array(lo->arena, (size_t)oc, sizeof *shift);
-    int8_t *w = nb_arena_alloc(lo->arena, (size_t)(oc * per));
+    int8_t *w = nb_alloc(lo->ctx, (size_t)(oc * per));
     float *weight_scale = nb_arena_array(lo->arena, (size_t)oc, sizeof *weight_scale);
     bool *negated = nb_arena_array(lo->arena, (size_t)oc, sizeof *negated);
     bool as_trained = true;
+    s->weights = w;
     if (!bias || !mult || !shift || !w || !weight_scale || !negated)
         return NB_E_NOMEM;
     memcpy(w, v->weights, (size_t)(oc * per));
@@ -141,7 +143,6 @@ static nb_status close_mac(nb_lowering *lo, const nb_lval *v, const nb_lval *y, 
     }
     s->kind = NB_STEP_CONV;
     s->geom = v->geom;
-    s->weights = w;
     s->bias = bias;
     s->mult = mult;
     s->shift = shift;
@@ -158,7 +159,9 @@ static nb_status scale_too_far(nb_lowering *lo, const nb_lval *v, const nb_lval 
                    v->opener->name, x->info.name, (double)x->info.scale, y->info.name, (double)y->info.scale);
 }
 
-/* Both multipliers share one shift, so that the sum is rounded once: the larger one is in [2^30, 2^31). */
+/* Both multipliers share one shift, so that the sum is rounded once: the larger one is in [2^30, 2^31). Where it would have to be
+ * larger still, an output that has been next to nothing, every sum but 0 is at an end of the grid: so it is with the
+ * largest there is. */
 static nb_status close_add(nb_lowering *lo, const nb_lval *v, const nb_lval *y, nb_estep *s)
 {
     int32_t *mult = nb_arena_array(lo->arena, 2, sizeof *mult), *shift = nb_arena_array(lo->arena, 1, sizeof *shift);
@@ -167,10 +170,12 @@ static nb_status close_add(nb_lowering *lo, const nb_lval *v, const nb_lval *y, 
     const nb_lval *a = &lo->val[v->in[0]], *b = &lo->val[v->in[1]];
     const nb_lval *large = a->info.scale >= b->info.scale ? a : b;
     int32_t top;
-    if (!nb_multiplier((double)large->info.scale / y->info.scale, &top, shift))
+    double unit = y->info.scale;
+    if (!nb_multiplier_or_most((double)large->info.scale / unit, &top, shift))
         return scale_too_far(lo, v, large, y);
+    unit = fmax(unit, (double)large->info.scale / NB_MULTIPLIER_MOST);
     for (int32_t k = 0; k < 2; k++) {
-        double m = ldexp((double)lo->val[v->in[k]].info.scale / y->info.scale, *shift);
+        double m = ldexp((double)lo->val[v->in[k]].info.scale / unit, *shift);
         mult[k] = &lo->val[v->in[k]] == large || m >= top ? top : (int32_t)llrint(m);
     }
     mult[1] = v->minus ? -mult[1] : mult[1];
@@ -219,6 +224,28 @@ static nb_status close_concat(nb_lowering *lo, const nb_lval *v, const nb_lval *
     return NB_OK;
 }
 
+static nb_status close_kind(nb_lowering *lo, const nb_lval *v, const nb_lval *y, nb_estep *s, nb_sinfo *info)
+{
+    switch (v->kind) {
+    case NB_LVAL_TABLE:
+        return close_table(lo, v, y, s);
+    case NB_LVAL_MAC:
+        return close_mac(lo, v, y, s, info);
+    case NB_LVAL_ADD:
+        return close_add(lo, v, y, s);
+    case NB_LVAL_CONCAT:
+        return close_concat(lo, v, y, s);
+    case NB_LVAL_MUL:
+    case NB_LVAL_MEAN:
+        return close_one(lo, v, y, s);
+    case NB_LVAL_NONE:
+    case NB_LVAL_CLOSED:
+        break;
+    }
+    NB_ASSERT(false);
+    return NB_E_UNSUPPORTED;
+}
+
 nb_status nb_lval_close(nb_lowering *lo, const nb_lval *v, nb_lval *y)
 {
     nb_estep s = {.n_in = v->n_in};
@@ -226,30 +253,13 @@ nb_status nb_lval_close(nb_lowering *lo, const nb_lval *v, nb_lval *y)
     for (int32_t k = 0; k < v->n_in; k++)
         s.in[k] = lo->val[v->in[k]].tensor;
     clamp_to_grid(v, y, &s);
-    nb_status st = NB_E_UNSUPPORTED;
-    switch (v->kind) {
-    case NB_LVAL_TABLE:
-        st = close_table(lo, v, y, &s);
-        break;
-    case NB_LVAL_MAC:
-        st = close_mac(lo, v, y, &s, &info);
-        break;
-    case NB_LVAL_ADD:
-        st = close_add(lo, v, y, &s);
-        break;
-    case NB_LVAL_CONCAT:
-        st = close_concat(lo, v, y, &s);
-        break;
-    case NB_LVAL_MUL:
-    case NB_LVAL_MEAN:
-        st = close_one(lo, v, y, &s);
-        break;
-    case NB_LVAL_NONE:
-    case NB_LVAL_CLOSED:
-        NB_ASSERT(false);
-    }
-    NB_TRY(st);
-    NB_TRY(nb_intbuilder_tensor(lo->builder, &y->t, &y->info, &y->tensor));
+    nb_status st = close_kind(lo, v, y, &s, &info);
+    void *weights = (void *)(uintptr_t)s.weights;
+    if (st == NB_OK)
+        st = nb_intbuilder_tensor(lo->builder, &y->t, &y->info, &y->tensor);
     s.out = y->tensor;
-    return nb_intbuilder_step(lo->builder, &s, &info);
+    if (st == NB_OK)
+        st = nb_intbuilder_step(lo->builder, &s, &info);
+    nb_free(lo->ctx, weights);
+    return st;
 }

@@ -25,6 +25,7 @@ struct nb_intbuilder {
     nb_etensor *tensors;
     nb_tinfo *tinfo;
     nb_sinfo *sinfo;
+    bool forgets_weights;
 };
 
 nb_status nb_intbuilder_create(nb_ctx *ctx, const char *where, nb_intbuilder **out)
@@ -44,6 +45,11 @@ nb_status nb_intbuilder_create(nb_ctx *ctx, const char *where, nb_intbuilder **o
     b->m->e.tensor_bytes = SIZE_MAX / 2; /* not planned yet: no place is outside */
     *out = b;
     return NB_OK;
+}
+
+void nb_intbuilder_forget_weights(nb_intbuilder *b)
+{
+    b->forgets_weights = true;
 }
 
 void nb_intbuilder_free(nb_intbuilder *b)
@@ -170,7 +176,7 @@ static nb_status keep_step(nb_intbuilder *b, nb_estep *s, nb_sinfo *info)
     info->n_tables = conv && info->level ? info->n_tables : 0;
     info->name = keep(b->arena, info->name, (int64_t)strlen(info->name) + 1, 1, &failed);
     s->table = keep(b->arena, s->table, table, 1, &failed);
-    s->weights = keep(b->arena, s->weights, nb_estep_weights(s), 1, &failed);
+    s->weights = b->forgets_weights ? NULL : keep(b->arena, s->weights, nb_estep_weights(s), 1, &failed);
     s->bias = keep(b->arena, s->bias, conv ? s->geom.oc : 0, sizeof *s->bias, &failed);
     s->mult = keep(b->arena, s->mult, nb_estep_mults(s), sizeof *s->mult, &failed);
     s->shift = keep(b->arena, s->shift, nb_estep_shifts(s), sizeof *s->shift, &failed);
@@ -179,7 +185,7 @@ static nb_status keep_step(nb_intbuilder *b, nb_estep *s, nb_sinfo *info)
             keep(b->arena, s->index[axis], nb_estep_indices(&b->m->e, s, axis), sizeof **s->index, &failed);
     info->weight_scale = keep(b->arena, info->weight_scale, info->n_scale, sizeof *info->weight_scale, &failed);
     info->level = keep(b->arena, info->level, (int64_t)info->n_tables * info->n_levels, 1, &failed);
-    if (!failed && conv)
+    if (!failed && s->weights)
         failed = !set_packing(b->arena, s, info);
     return failed ? NB_E_NOMEM : NB_OK;
 }

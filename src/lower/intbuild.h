@@ -29,6 +29,8 @@ typedef struct nb_intbuilder nb_intbuilder;
 
 /* where stands in front of every message (a file's path; "" for none) and is borrowed until free. */
 nb_status nb_intbuilder_create(nb_ctx *ctx, const char *where, nb_intbuilder **out);
+/* For who wants to know whether and how a network can be lowered, and never finishes: weights are checked, not kept. */
+void nb_intbuilder_forget_weights(nb_intbuilder *b);
 void nb_intbuilder_free(nb_intbuilder *b); /* NULL is fine; a finished model lives on */
 /* t->offset is only read by NB_INT_PLACED. */
 nb_status nb_intbuilder_tensor(nb_intbuilder *b, const nb_etensor *t, const nb_tinfo *info, int32_t *index);

@@ -396,7 +396,7 @@ static nb_status lower_nodes(nb_lowering *lo, const nb_graph *g)
     return NB_OK;
 }
 
-static nb_status walk(nb_lowering *lo, const nb_graph *g)
+static nb_status walk(nb_lowering *lo, const nb_graph *g, bool values_alone)
 {
     if (!g->quantized)
         return nb_fail(g->ctx, NB_E_UNSUPPORTED, "the network is not quantized: its last phase must have quant: on");
@@ -404,6 +404,8 @@ static nb_status walk(nb_lowering *lo, const nb_graph *g)
         return nb_fail(g->ctx, NB_E_UNSUPPORTED, "the network is simulated in floats, it has no integers: %s; %s",
                        g->simulated, g->instead);
     NB_TRY(nb_intbuilder_create(g->ctx, "", &lo->builder));
+    if (values_alone)
+        nb_intbuilder_forget_weights(lo->builder);
     lo->val = nb_arena_array(lo->arena, (size_t)g->n, sizeof *lo->val);
     return lo->val ? lower_nodes(lo, g) : NB_E_NOMEM;
 }
@@ -411,7 +413,7 @@ static nb_status walk(nb_lowering *lo, const nb_graph *g)
 nb_status nb_lower_values(const nb_graph *g, nb_arena *arena, nb_lval **val)
 {
     nb_lowering lo = {.ctx = g->ctx, .arena = arena};
-    nb_status st = walk(&lo, g);
+    nb_status st = walk(&lo, g, true);
     nb_intbuilder_free(lo.builder);
     if (st == NB_OK)
         *val = lo.val;
@@ -428,10 +430,10 @@ nb_status nb_lower(const nb_graph *g, const char *config, nb_intmodel **out)
                        .task = g->info.task,
                        .config = config,
                        .accuracy = -1};
-    nb_status st = walk(&lo, g);
+    nb_status st = walk(&lo, g, false);
+    nb_arena_free(lo.arena); /* the builder has copies, and prepares weights, which takes several times their bytes */
     if (st == NB_OK)
         st = nb_intbuilder_finish(lo.builder, NB_INT_PLAN, &meta, out);
     nb_intbuilder_free(lo.builder);
-    nb_arena_free(lo.arena);
     return st;
 }

@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_CODES = 4 << 20 /* of a batch of images */ };
+
 typedef struct {
     const nb_intmodel *m;
     nb_judge judge;
@@ -233,7 +235,11 @@ static void collect(const verify_job *j, nb_verify_report *out)
 static nb_status verify_in(nb_graph *g, verify_job *j, nb_arena *a, const nb_data *data, int32_t n,
                            nb_verify_report *out)
 {
-    const int32_t most = n < g->max_batch ? n : g->max_batch;
+    int64_t codes = 0;
+    for (int32_t t = 0; t < j->m->e.n_tensors; t++)
+        codes += nb_etensor_values(&j->m->e.tensors[t]);
+    const int32_t fit = (int32_t)(MOST_CODES / codes) + 1, room = n < g->max_batch ? n : g->max_batch,
+                  most = room < fit ? room : fit;
     NB_TRY(prepare(j, g, most, a));
     out->rows = nb_alloc(g->ctx, (size_t)j->m->e.n_steps * sizeof *out->rows);
     if (!out->rows)

@@ -26,8 +26,7 @@ bool nb_multiplier(double m, int32_t *mult, int32_t *shift)
 
 bool nb_multiplier_or_most(double m, int32_t *mult, int32_t *shift)
 {
-    static const double most = (double)INT32_MAX / 2;
-    return nb_multiplier(isfinite(m) && m > most ? most : m, mult, shift);
+    return nb_multiplier(isfinite(m) && m > NB_MULTIPLIER_MOST ? NB_MULTIPLIER_MOST : m, mult, shift);
 }
 
 static double clamped_code(const nb_requant_spec *s, double real)

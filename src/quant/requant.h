@@ -10,6 +10,7 @@
 bool nb_multiplier(double m, int32_t *mult, int32_t *shift);
 /* The same, but a larger one becomes the largest, some 2^30. For outputs of at most 8 bits that is exact: every integer but
  * 0 is taken past the end of the grid by either. */
+#define NB_MULTIPLIER_MOST ((double)INT32_MAX / 2)
 bool nb_multiplier_or_most(double m, int32_t *mult, int32_t *shift);
 
 /* One output channel of a MAC: real value = scale * sum w (x - x_zero) + bias, wanted on the grid out_scale * (y -

@@ -101,6 +101,20 @@ static void a_sound_network_has_no_faults_on_8_32_and_256_images(void **state)
     close_network(&n);
 }
 
+/* As of a block that has died: what its sum was while ranges were found is next to nothing, its inputs are not. */
+static void a_sum_that_is_next_to_nothing_is_lowered_and_saturates(void **state)
+{
+    (void)state;
+    network n;
+    open_network(&n, JOINED "quant: {layers: {a: {activations: {range: fixed, lo: -1.0e-9, hi: 1.0e-9}}}}\n");
+    const nb_estep *a = step_of(&n, "a");
+    assert_int_equal(a->kind, NB_STEP_ADD);
+    assert_int_equal(a->shift[0], 1);
+    assert_true(a->mult[0] >= 1 << 29 || a->mult[1] >= 1 << 29);
+    assert_int_equal(all_faults(&n, 32), 0);
+    close_network(&n);
+}
+
 /* What the layers behind it inherit is not theirs: each is fed the float network's codes. */
 static void a_bias_that_is_off_is_a_fault_of_that_layer_alone(void **state)
 {
@@ -308,6 +322,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sound_network_has_no_faults_on_8_32_and_256_images),
+        cmocka_unit_test(a_sum_that_is_next_to_nothing_is_lowered_and_saturates),
         cmocka_unit_test(a_bias_that_is_off_is_a_fault_of_that_layer_alone),
         cmocka_unit_test(a_multiplier_off_by_a_thousandth_is_a_fault),
         cmocka_unit_test(what_only_moves_codes_must_not_differ_at_all),
