@@ -3,7 +3,7 @@
  * Times are those of planning.h: forward of step i at i, backward at end - i.
  *   value     [its step, last reader], or the last reader's backward if that reads values
  *   gradient  [backward of the last reader, backward of its step]: the last reader is the first to run on the way back
- *   saved     [its step, backward of its step]
+ *   saved     [its step, or that of the node it taps; backward of its step]
  *   scratch   one region for all nodes, since one step runs at a time; one slice per thread
  * What a step reads to answer for a tapped node's gradient lives until that node has run backward. A view shares its
  * input's value and gradient, so its readers count as readers of the *root*. Between the nodes of a fused chain nothing
@@ -102,11 +102,13 @@ static void set_lifetime(nb_planning *p, nb_node *n)
             (nb_usage){.first = p->end - p->last_reader[n->id], .last = p->end - s, .bytes = count * sizeof(float)};
 }
 
-/* The step that taps x computes x's gradient while x runs backward. */
+/* The step that taps x takes x's values while x runs forward, and computes x's gradient while x runs backward. */
 static void keep_for_tap(nb_planning *p, const nb_node *x)
 {
     const nb_step *s = x->tap->step;
     int32_t back = p->end - p->step_of[x->id];
+    for (int32_t i = 0; i < s->n; i++)
+        p->saved[s->node[i]->id].first = p->step_of[x->id];
     if (!(x->flags & NB_NODE_NEEDS_GRAD))
         return;
     extend(&p->value[x->id], back);
