@@ -24,8 +24,20 @@ extern NB_API const nb_key nb_quant_section_keys[], nb_quant_weight_keys[], nb_q
  * outlive the graph. */
 NB_API nb_status nb_model_build(nb_ctx *ctx, const nb_experiment *exp, const nb_dsinfo *info, int32_t max_batch,
                                 nb_graph **out);
+/* The same, but weights of convolutions and linear layers that lender has are lender's own: it must outlive *out, and
+ * none of both may change them. NULL: as above. */
+NB_API nb_status nb_model_build_lent(nb_ctx *ctx, const nb_experiment *exp, const nb_dsinfo *info, int32_t max_batch,
+                                     const nb_graph *lender, nb_graph **out);
+/* How many images, at most `most`, such a network should take at a time where any number gives a result: `most`, halved
+ * until what its widest layer reads and writes is at most NB_BATCH_BYTES of floats. It depends on the network alone, so
+ * that what depends on the size of batches (ranges that are averages over them) is the same on every machine. */
+#define NB_BATCH_BYTES ((int64_t)128 << 20)
+NB_API nb_status nb_model_batch(nb_ctx *ctx, const nb_experiment *exp, const nb_dsinfo *info, int32_t most,
+                                int32_t *batch);
 /* The part of it that moves values: folds batch norms when the section says so. What remains is a float graph. */
 NB_API nb_status nb_model_fold(nb_graph *g, const nb_conf *quant);
+/* Does it move any? */
+NB_API nb_status nb_model_folds(nb_ctx *ctx, const nb_conf *quant, bool *yes);
 /* Turns a float graph into a quantized one as the `quant` section says: static fold if asked (moves values: load float
  * parameters before), then fake-quant placement. */
 NB_API nb_status nb_model_quantize(nb_graph *g, const nb_conf *quant);

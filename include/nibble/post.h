@@ -21,7 +21,7 @@ extern "C" {
 /* Which graph a step works on, in the order in which there are such graphs. */
 typedef enum {
     NB_POST_FLOAT,    /* float values, batch norms folded where the config says so, no fake-quant nodes, not frozen */
-    NB_POST_QUANTIZED /* fake-quant nodes placed, frozen for training (NB_PLAN_TRAIN), ranges calibrated */
+    NB_POST_QUANTIZED /* fake-quant nodes placed, frozen, ranges calibrated */
 } nb_post_stage;
 
 /* What a step did to one layer, or why it did nothing there. Strings are valid during the call. */

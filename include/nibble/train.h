@@ -95,7 +95,7 @@ NB_API nb_status nb_evaluate_graph_each(nb_graph *g, const nb_data *data, const 
 /* NB_E_SHAPE unless data are what g takes: images of its size, as many classes. */
 NB_API nb_status nb_check_images(const nb_graph *g, const nb_data *data);
 
-/* Post-training quantization: sets the ranges of g, which is quantized and frozen for training (NB_PLAN_TRAIN), by the
+/* Post-training quantization: sets the ranges of g, which is quantized and frozen, by the
  * observers of its config on images indices[0..n-1] (NULL: 0..n-1) in batches of at most g->max_batch, as even
  * as can be. With n = 0, where no range needs values (nb_quant_data_free; else NB_E_CONFIG): on a black and a white
  * image, which say what pixels can be. Weights and batch-norm statistics stay; images are not augmented. A network whose loss is no number any
@@ -233,6 +233,8 @@ NB_API nb_status nb_checkpoint_open(nb_ctx *ctx, const char *path, nb_checkpoint
 /* From memory (copied); name stands in messages. */
 NB_API nb_status nb_checkpoint_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len,
                                      nb_checkpoint **out);
+/* Gives back the memory of its tensors, of which it has none afterwards; everything else stays. */
+NB_API void nb_checkpoint_drop_tensors(nb_ctx *ctx, nb_checkpoint *c);
 NB_API void nb_checkpoint_close(nb_ctx *ctx, nb_checkpoint *c); /* NULL is fine */
 
 typedef enum {
@@ -249,6 +251,7 @@ typedef struct {
     const nb_graph *graph;
     nb_params_mode mode;
     bool folded; /* graph is not quantized, but its batch norms are folded already where the config says so */
+    bool lends;  /* graph outlives the new one and neither changes its weights: they need not be copied */
 } nb_params_source;
 
 typedef struct {

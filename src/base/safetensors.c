@@ -366,6 +366,13 @@ nb_status nb_st_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_
     return parse_owned(ctx, name, copy, len, out);
 }
 
+void nb_st_drop_tensors(nb_ctx *ctx, nb_st_file *f)
+{
+    nb_free(ctx, f->bytes);
+    f->bytes = NULL;
+    f->n = 0;
+}
+
 void nb_st_close(nb_ctx *ctx, nb_st_file *f)
 {
     if (!f)

@@ -42,6 +42,8 @@ typedef struct nb_st_file nb_st_file;
 nb_status nb_st_open(nb_ctx *ctx, const char *path, nb_st_file **out);
 /* From memory (copied); name stands in messages. */
 nb_status nb_st_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, nb_st_file **out);
+/* Gives their memory back: the file has none afterwards, but its name and metadata. */
+void nb_st_drop_tensors(nb_ctx *ctx, nb_st_file *f);
 void nb_st_close(nb_ctx *ctx, nb_st_file *f);
 int32_t nb_st_count(const nb_st_file *f);
 const nb_st_tensor *nb_st_at(const nb_st_file *f, int32_t i);

@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-enum { BATCH = 64, MOST_BATCH = 32, DEFAULT_RANGES = 1024 };
+enum { QUANTIZE_BATCH = 64 /* as of nibble quantize */, MOST_BATCH = 32, DEFAULT_RANGES = 1024 };
 static const int64_t memory_budget = (int64_t)384 << 20; /* bytes of values that a probe keeps */
 
 /* ---- files ---- */
@@ -95,7 +95,9 @@ static nb_graph_spec spec_of(const analyze_networks *a, int32_t batch, nb_plan_m
 /* Weights rounded on new ranges, with the steps before and after. */
 static nb_status quantize(analyze_networks *a, nb_graph **out)
 {
-    nb_graph_spec spec = spec_of(a, BATCH, NB_PLAN_TRAIN);
+    int32_t batch;
+    NB_TRY(nb_model_batch(a->c->ctx, &a->e.exp, &a->weights->info, QUANTIZE_BATCH, &batch));
+    nb_graph_spec spec = spec_of(a, batch, NB_PLAN_INFER);
     const nb_params_source from = {.file = a->weights, .mode = NB_PARAMS_CALIBRATE};
     spec.before_quant = before_quant;
     spec.ud = a;
@@ -117,7 +119,7 @@ static nb_status open_quantized(analyze_networks *a, nb_graph **out)
 {
     if (a->anew)
         return quantize(a, out);
-    const nb_graph_spec spec = spec_of(a, BATCH, NB_PLAN_INFER);
+    const nb_graph_spec spec = spec_of(a, QUANTIZE_BATCH, NB_PLAN_INFER);
     const nb_params_source from = {.file = a->weights, .mode = NB_PARAMS_MODEL};
     return nb_graph_open(a->c->ctx, &spec, &from, out);
 }

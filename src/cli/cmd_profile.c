@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = 32, DEFAULT_IMAGES = 256 };
+enum { MOST_BATCH = 32, DEFAULT_IMAGES = 256 };
 #define DEFAULT_BITS   "2,3,4,6,8"
 #define DEFAULT_TARGET "18" /* about what 4 bits leave of values like a bell: networks live with that */
 
@@ -163,9 +163,11 @@ static nb_status open_network(session *s)
     if (s->from->quantized)
         nb_log(c->ctx, "%s: is of a quantized network: its weights are taken as they are, before they are rounded",
                s->file);
+    int32_t batch;
+    NB_TRY(nb_model_batch(c->ctx, &s->e.exp, &s->from->info, MOST_BATCH, &batch));
     const nb_graph_spec spec = {.experiment = &s->e.exp,
                                 .info = &s->from->info,
-                                .max_batch = BATCH,
+                                .max_batch = batch,
                                 .quant = true,
                                 .unrounded = true,
                                 .plan = NB_PLAN_INFER,

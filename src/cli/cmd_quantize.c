@@ -21,7 +21,7 @@
 #include <ctype.h>
 #include <string.h>
 
-enum { BATCH = 64, DEFAULT_IMAGES = 1024 };
+enum { MOST_BATCH = 64, DEFAULT_IMAGES = 1024 };
 
 typedef struct {
     cli *c;
@@ -32,7 +32,7 @@ typedef struct {
     cli_post_steps steps;
     cli_kept_parts kept;
     bool data_free; /* quant.data_free */
-    int32_t n_sample;
+    int32_t n_sample, batch;
     char ranges[256], unused[320]; /* nb_quant_ranges_text, nb_quant_unused_text */
     nb_eval before, after;         /* before.n == 0: unknown */
     char last[CLI_PATH_BYTES], model[CLI_PATH_BYTES], meant[CLI_PATH_BYTES];
@@ -50,18 +50,21 @@ static nb_status calibrate(session *s)
     return st == NB_E_DIVERGED || st == NB_E_CONFIG ? nb_fail(ctx, st, "%s: %s", s->from->path, nb_ctx_error(ctx)) : st;
 }
 
+/* Whoever needed the checkpoint's tensors has them. */
 static nb_status before_quant(void *ud, nb_graph *g)
 {
-    return cli_post_steps_run(&((session *)ud)->steps, g);
+    session *s = ud;
+    nb_checkpoint_drop_tensors(s->c->ctx, s->from);
+    return cli_post_steps_run(&s->steps, g);
 }
 
 static nb_status open_graph(session *s, bool quant, nb_graph **out)
 {
     nb_graph_spec spec = {.experiment = &s->e.exp,
                           .info = nb_data_info(s->e.train),
-                          .max_batch = BATCH,
+                          .max_batch = s->batch,
                           .quant = quant,
-                          .plan = quant ? NB_PLAN_TRAIN : NB_PLAN_INFER,
+                          .plan = NB_PLAN_INFER,
                           .compute = NB_COMPUTE_F32,
                           .before_quant = before_quant,
                           .ud = s};
@@ -87,8 +90,8 @@ static nb_status quantize(session *s)
     nb_ctx *ctx = s->c->ctx;
     cli_images test;
     NB_TRY(cli_experiment_split(s->c, &s->e, "test", &test));
-    NB_TRY(open_graph(s, true, &s->graph));
     NB_TRY(evaluate_before(s, &test));
+    NB_TRY(open_graph(s, true, &s->graph));
     NB_TRY(calibrate(s));
     NB_TRY(cli_post_steps_run(&s->steps, s->graph));
     NB_TRY(cli_post_steps_print(&s->steps));
@@ -135,6 +138,7 @@ static nb_status print_json(session *s, const char *bits)
     cJSON_AddStringToObject(o, "from", s->from->path);
     cJSON_AddStringToObject(o, "bits", bits);
     cJSON_AddNumberToObject(o, "calibration_images", s->n_sample);
+    cJSON_AddNumberToObject(o, "batch", s->batch);
     cJSON_AddStringToObject(o, "ranges", s->ranges);
     if (*s->unused)
         cJSON_AddStringToObject(o, "unused_codes", s->unused);
@@ -178,9 +182,11 @@ static nb_status print(session *s)
         add_row(t, "before", "float", &s->before);
     add_row(t, s->integers ? "integers" : "quantized", bits, &s->after);
     NB_TRY(cli_table_print(s->c->ctx, t));
-    char from[64] = "no images, from the weights alone";
+    char from[96] = "no images, from the weights alone";
     if (s->n_sample)
-        snprintf(from, sizeof from, "%d training images", s->n_sample);
+        snprintf(from, sizeof from, "%d training images%s%.0d%s", s->n_sample,
+                 s->batch < MOST_BATCH ? ", in batches of " : "", s->batch < MOST_BATCH ? s->batch : 0,
+                 s->batch < MOST_BATCH ? ", as they are large" : "");
     printf("\non %d test images, %s; ranges from %s\n", s->after.n,
            s->integers ? "the integers by the integer engine" : "the quantized network simulated in floats", from);
     printf("ranges: %s\n", s->ranges);
@@ -349,6 +355,7 @@ static nb_status run_session(session *s)
     NB_TRY(cli_experiment_open_test(c, &s->e));
     NB_TRY(nb_experiment_check(c->ctx, &s->e.exp, nb_data_info(s->e.train)));
     NB_TRY(settle_data_free(s));
+    NB_TRY(nb_model_batch(c->ctx, &s->e.exp, nb_data_info(s->e.train), MOST_BATCH, &s->batch));
     NB_TRY(cli_images_count(c, DEFAULT_IMAGES, s->e.n_train, "training", &s->n_sample));
     NB_TRY(cli_run_outputs_check(c, s->e.out, s->e.text));
     if (s->from->quantized && *s->from->metrics) /* calibration alone leaves weights and metrics as they were */

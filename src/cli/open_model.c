@@ -31,9 +31,11 @@ static nb_status open_checkpoint(cli *c, const char *path, int32_t max_batch, cl
     m->experiment.features = m->info.features;
     if (c->n_sets > 0) /* else it was checked before it was trained */
         NB_TRY(nb_experiment_check(c->ctx, &m->experiment.exp, &m->info));
+    int32_t batch;
+    NB_TRY(nb_model_batch(c->ctx, &m->experiment.exp, &m->info, max_batch, &batch));
     nb_graph_spec spec = {.experiment = &m->experiment.exp,
                           .info = &m->info,
-                          .max_batch = max_batch,
+                          .max_batch = batch,
                           .quant = m->checkpoint->quantized,
                           .plan = NB_PLAN_INFER,
                           .reference = cli_flag(c, "--reference")};

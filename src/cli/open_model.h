@@ -16,7 +16,7 @@ typedef struct {
     nb_dsinfo info; /* image size, classes, names */
 } cli_model;
 
-/* max_batch: of the graph. *m is closed by the caller, after a failure too. */
+/* max_batch: of the graph, at most (nb_model_batch). *m is closed by the caller, after a failure too. */
 nb_status cli_model_open(cli *c, const char *path, int32_t max_batch, cli_model *m);
 void cli_model_close(cli *c, cli_model *m);
 /* NB_E_UNSUPPORTED, with the reason, where there are no integers to `what` ("export"). */

@@ -110,6 +110,12 @@ static nb_node *new_node(nb_graph *g, const nb_op *op, const char *name, const c
     return n->name && n->where ? n : NULL;
 }
 
+static void *lent(const nb_graph *g, const nb_node *leaf)
+{
+    const nb_node *theirs = g->lender && (leaf->flags & NB_NODE_DECAY) ? nb_graph_find(g->lender, leaf->name) : NULL;
+    return theirs && nb_shape_equal(&theirs->out.shape, &leaf->out.shape) ? theirs->out.data : NULL;
+}
+
 nb_status nb_graph_leaf(nb_graph *g, nb_node *n, const char *what, nb_shape shape, uint32_t flags, nb_node **out)
 {
     char name[256];
@@ -128,10 +134,13 @@ nb_status nb_graph_leaf(nb_graph *g, nb_node *n, const char *what, nb_shape shap
         return NB_E_NOMEM;
     leaf->flags = NB_NODE_LEAF | flags;
     leaf->out = (nb_tensor){.shape = shape, .dtype = NB_F32};
-    leaf->out.data = nb_arena_array(g->arena, (size_t)count, sizeof(float));
+    leaf->out.data = lent(g, leaf);
+    if (!leaf->out.data) {
+        leaf->out.data = nb_arena_array(g->arena, (size_t)count, sizeof(float));
+        g->param_bytes += (size_t)count * sizeof(float);
+    }
     if (!leaf->out.data)
         return NB_E_NOMEM;
-    g->param_bytes += (size_t)count * sizeof(float);
     NB_TRY(append(g, leaf));
     n->in[n->n_in++] = leaf;
     if (out)

@@ -193,10 +193,17 @@ static nb_status build_all(nb_model_builder *b, const nb_conf *model)
 nb_status nb_model_build(nb_ctx *ctx, const nb_experiment *exp, const nb_dsinfo *info, int32_t max_batch,
                          nb_graph **out)
 {
+    return nb_model_build_lent(ctx, exp, info, max_batch, NULL, out);
+}
+
+nb_status nb_model_build_lent(nb_ctx *ctx, const nb_experiment *exp, const nb_dsinfo *info, int32_t max_batch,
+                              const nb_graph *lender, nb_graph **out)
+{
     nb_model_builder b = {.ctx = ctx, .where = ""};
     nb_status st = nb_graph_create(ctx, info, max_batch, &b.g);
     if (st == NB_OK) {
         b.g->fusions = nb_fusions;
+        b.g->lender = lender;
         st = nb_arena_create(ctx, &b.arena);
     }
     if (st == NB_OK)
@@ -209,12 +216,46 @@ nb_status nb_model_build(nb_ctx *ctx, const nb_experiment *exp, const nb_dsinfo 
     return st;
 }
 
-nb_status nb_model_fold(nb_graph *g, const nb_conf *quant)
+/* Of one image: what layers read and write, views aside. */
+static int64_t widest_layer(const nb_graph *g)
+{
+    int64_t widest = 0;
+    for (int32_t i = 0; i < g->n; i++) {
+        const nb_node *n = g->node[i];
+        int64_t values = n->flags & NB_NODE_BATCHED ? nb_count(&n->out) / n->out.shape.d[0] : 0;
+        for (int32_t k = 0; k < n->n_in; k++)
+            if (n->in[k]->flags & NB_NODE_BATCHED)
+                values += nb_count(&n->in[k]->out) / n->in[k]->out.shape.d[0];
+        widest = values > widest ? values : widest;
+    }
+    return widest * (int64_t)sizeof(float);
+}
+
+nb_status nb_model_batch(nb_ctx *ctx, const nb_experiment *exp, const nb_dsinfo *info, int32_t most, int32_t *batch)
+{
+    nb_graph *g;
+    NB_TRY(nb_model_build(ctx, exp, info, 1, &g));
+    const int64_t widest = widest_layer(g);
+    nb_graph_free(g);
+    for (*batch = most; *batch > 1 && *batch * widest > NB_BATCH_BYTES;)
+        *batch /= 2;
+    return NB_OK;
+}
+
+nb_status nb_model_folds(nb_ctx *ctx, const nb_conf *quant, bool *yes)
 {
     nb_quant_section section = {0};
     nb_binding b = {nb_quant_section_keys, &section};
-    NB_TRY(nb_conf_bind(g->ctx, quant, "quant", &b, 1));
-    return section.batchnorm == NB_BATCHNORM_FOLD ? nb_quant_fold(g) : NB_OK;
+    NB_TRY(nb_conf_bind(ctx, quant, "quant", &b, 1));
+    *yes = section.batchnorm == NB_BATCHNORM_FOLD;
+    return NB_OK;
+}
+
+nb_status nb_model_fold(nb_graph *g, const nb_conf *quant)
+{
+    bool folds;
+    NB_TRY(nb_model_folds(g->ctx, quant, &folds));
+    return folds ? nb_quant_fold(g) : NB_OK;
 }
 
 nb_status nb_model_quantize(nb_graph *g, const nb_conf *quant)

@@ -89,7 +89,7 @@ nb_status nb_pair_run(const nb_pair *p, const char *const *layer, int32_t n_laye
     return NB_OK;
 }
 
-nb_status nb_pair_open_twin(const nb_graph *g, const nb_experiment *experiment, nb_graph **out)
+nb_status nb_pair_open_twin(const nb_graph *g, const nb_experiment *experiment, bool lends, nb_graph **out)
 {
     const nb_graph_spec spec = {.experiment = experiment,
                                 .info = &g->info,
@@ -98,7 +98,7 @@ nb_status nb_pair_open_twin(const nb_graph *g, const nb_experiment *experiment, 
                                 .unrounded = true,
                                 .plan = NB_PLAN_INFER,
                                 .reference = true};
-    const nb_params_source from = {.graph = g, .mode = NB_PARAMS_CALIBRATE, .folded = true};
+    const nb_params_source from = {.graph = g, .mode = NB_PARAMS_CALIBRATE, .folded = true, .lends = lends};
     return nb_graph_open(g->ctx, &spec, &from, out);
 }
 

@@ -42,8 +42,9 @@ typedef struct {
 } nb_pair_view;
 
 /* The float network that g, which is quantized, rounds: g's weights, biases and batch norms as they are now, folded as
- * the experiment says; frozen for inference, node by node. Batches are of g's size at most. */
-nb_status nb_pair_open_twin(const nb_graph *g, const nb_experiment *experiment, nb_graph **out);
+ * the experiment says; frozen for inference, node by node. Batches are of g's size at most. lends: g outlives it and
+ * moves no weight meanwhile, so weights need no copy. */
+nb_status nb_pair_open_twin(const nb_graph *g, const nb_experiment *experiment, bool lends, nb_graph **out);
 
 /* Shows layers layer[0..n_layers-1], names in order of execution, each in both graphs, for all images. Runs each graph no further than
  * to the last of them. NB_E_SHAPE: the images are of another size. */

@@ -156,10 +156,13 @@ static nb_status check_finite(const nb_post_step *s, const nb_graph *g)
 
 /* ---- what a step gains ---- */
 
-/* Values of all leaves, to go back to. */
+/* Values of all leaves a step may change, to go back to. Weights are most of a network: of a step that leaves them alone
+ * their hash is enough. */
 typedef struct {
     const nb_graph *g;
     float *values;
+    bool weights;
+    uint64_t other; /* hash of the weights, if they are not among the values */
 } snapshot;
 
 static bool is_kept(const nb_node *n)
@@ -167,17 +170,35 @@ static bool is_kept(const nb_node *n)
     return n->flags & (NB_NODE_PARAM | NB_NODE_BUFFER);
 }
 
-static nb_status take(const nb_graph *g, snapshot *s)
+static bool is_in(const snapshot *s, const nb_node *n)
+{
+    return is_kept(n) && (s->weights || !(n->flags & NB_NODE_DECAY));
+}
+
+static uint64_t hash_other(const snapshot *s)
+{
+    uint64_t h = 0;
+    for (int32_t i = 0; i < s->g->n; i++) {
+        const nb_node *n = s->g->node[i];
+        if (is_kept(n) && !is_in(s, n))
+            h = nb_mix(h, nb_hash_bytes(n->out.data, (size_t)nb_count(&n->out) * sizeof(float)));
+    }
+    return h;
+}
+
+static nb_status take(const nb_graph *g, bool weights, snapshot *s)
 {
     int64_t count = 0, at = 0;
+    *s = (snapshot){.g = g, .weights = weights};
     for (int32_t i = 0; i < g->n; i++)
-        count += is_kept(g->node[i]) ? nb_count(&g->node[i]->out) : 0;
-    *s = (snapshot){g, nb_alloc(g->ctx, (size_t)count * sizeof(float))};
+        count += is_in(s, g->node[i]) ? nb_count(&g->node[i]->out) : 0;
+    s->values = nb_alloc(g->ctx, (size_t)count * sizeof(float));
     if (!s->values)
         return NB_E_NOMEM;
+    s->other = hash_other(s);
     for (int32_t i = 0; i < g->n; i++) {
         const nb_tensor *t = &g->node[i]->out;
-        if (!is_kept(g->node[i]))
+        if (!is_in(s, g->node[i]))
             continue;
         memcpy(s->values + at, t->data, (size_t)nb_count(t) * sizeof(float));
         at += nb_count(t);
@@ -190,9 +211,10 @@ static bool compare(const snapshot *s, bool back)
 {
     bool same = true;
     int64_t at = 0;
+    NB_ASSERT(hash_other(s) == s->other); /* the step says that it moves no weights */
     for (int32_t i = 0; i < s->g->n; i++) {
         const nb_tensor *t = &s->g->node[i]->out;
-        if (!is_kept(s->g->node[i]))
+        if (!is_in(s, s->g->node[i]))
             continue;
         const size_t bytes = (size_t)nb_count(t) * sizeof(float);
         same = same && memcmp(t->data, s->values + at, bytes) == 0;
@@ -209,15 +231,16 @@ static nb_status evaluate_copy(const nb_post_input *in, bool unrounded, nb_eval 
     const nb_graph *g = in->graph;
     nb_graph *copy;
     if (unrounded)
-        NB_TRY(nb_pair_open_twin(g, in->experiment, &copy));
+        NB_TRY(nb_pair_open_twin(g, in->experiment, true, &copy));
     else
-        NB_TRY(nb_graph_open(g->ctx,
-                             &(nb_graph_spec){.experiment = in->experiment,
-                                              .info = &g->info,
-                                              .max_batch = g->max_batch,
-                                              .quant = true,
-                                              .plan = NB_PLAN_TRAIN},
-                             &(nb_params_source){.graph = g, .mode = NB_PARAMS_CALIBRATE, .folded = true}, &copy));
+        NB_TRY(nb_graph_open(
+            g->ctx,
+            &(nb_graph_spec){.experiment = in->experiment,
+                             .info = &g->info,
+                             .max_batch = g->max_batch,
+                             .quant = true,
+                             .plan = NB_PLAN_INFER},
+            &(nb_params_source){.graph = g, .mode = NB_PARAMS_CALIBRATE, .folded = true, .lends = true}, &copy));
     nb_status st = unrounded ? NB_OK : nb_calibrate(copy, in->data, in->indices, in->n);
     if (st == NB_OK)
         st = nb_evaluate_graph(copy, in->data, in->indices, in->n, out);
@@ -297,7 +320,7 @@ static nb_status one_step(work *w, const nb_post_entry *e)
         r.summary = why;
     } else {
         snapshot before;
-        NB_TRY(take(w->in->graph, &before));
+        NB_TRY(take(w->in->graph, e->step->moves_weights, &before));
         nb_status st = try_step(w, e, &before, &r, summary);
         nb_free(w->in->graph->ctx, before.values);
         NB_TRY(st);
@@ -324,12 +347,16 @@ nb_status nb_post_run(const nb_post_list *list, nb_post_stage stage, const nb_po
     NB_ASSERT(g->quantized == (stage == NB_POST_QUANTIZED) && g->frozen == g->quantized);
     nb_post_input with_float = *in;
     work w = {.list = list, .in = &with_float};
-    bool needs_float = false;
-    for (int32_t i = 0; i < list->n; i++)
-        needs_float = needs_float || (list->entry[i].step->stage == stage && list->entry[i].step->needs_float);
+    bool needs_float = false,
+         lends = true; /* the float network's weights are the quantized one's, until a step moves them */
+    for (int32_t i = 0; i < list->n; i++) {
+        const nb_post_step *s = list->entry[i].step;
+        needs_float = needs_float || (s->stage == stage && s->needs_float);
+        lends = lends && !(s->stage == stage && s->moves_weights);
+    }
     NB_ASSERT(in->experiment || !(needs_float || list->tried || in->measure));
     if (needs_float && g->quantized)
-        NB_TRY(nb_pair_open_twin(g, in->experiment, &with_float.floats));
+        NB_TRY(nb_pair_open_twin(g, in->experiment, lends, &with_float.floats));
     nb_status st = all_steps(&w, stage);
     nb_graph_free(with_float.floats);
     return st;

@@ -89,7 +89,7 @@ static void cut_of_norm(const work *k, const nb_link *l, double *c)
 static nb_status cut_of_mac(const work *k, const nb_link *l, double *c)
 {
     nb_graph *g;
-    NB_TRY(nb_pair_open_twin(k->in->graph, k->in->experiment, &g));
+    NB_TRY(nb_pair_open_twin(k->in->graph, k->in->experiment, true, &g));
     const nb_pair p = {.floats = g, .data = k->in->data, .indices = k->in->indices, .n = k->in->n};
     nb_pair_moments m = {0};
     nb_status st = nb_pair_measure(&p, &l->source->name, 1, &m);

@@ -250,6 +250,7 @@ const nb_post_step nb_post_step_adaround = {
     .attr_size = sizeof(adaround_attr),
     .stage = NB_POST_QUANTIZED,
     .needs_float = true,
+    .moves_weights = true,
     .measure = "error %",
     .run = adaround_run,
     .refuse = nb_codes_refuse,

@@ -432,6 +432,7 @@ const nb_post_step nb_post_step_equalize = {
     .keys = equalize_keys,
     .attr_size = sizeof(equalize_attr),
     .stage = NB_POST_FLOAT,
+    .moves_weights = true,
     .measure = "ratio of ranges",
     .run = equalize_run,
     .examples = (const char *const[]){"equalize", "equalize: {iterations: 50}", NULL},

@@ -363,6 +363,7 @@ const nb_post_step nb_post_step_reconstruct = {
     .attr_size = sizeof(reconstruct_attr),
     .stage = NB_POST_QUANTIZED,
     .needs_float = true,
+    .moves_weights = true,
     .measure = "error %",
     .run = reconstruct_run,
     .refuse = nb_codes_refuse,

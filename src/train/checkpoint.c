@@ -462,6 +462,11 @@ nb_status nb_checkpoint_parse(nb_ctx *ctx, const char *name, const uint8_t *byte
     return from_file(ctx, file, out);
 }
 
+void nb_checkpoint_drop_tensors(nb_ctx *ctx, nb_checkpoint *c)
+{
+    nb_st_drop_tensors(ctx, c->file);
+}
+
 void nb_checkpoint_close(nb_ctx *ctx, nb_checkpoint *c)
 {
     if (!c)

@@ -102,6 +102,8 @@ static nb_status load_leaf(nb_graph *g, const source *s, nb_node *leaf)
         memset(leaf->out.data, 0, bytes);
         return NB_OK;
     }
+    if (fits && v.data == leaf->out.data) /* lent */
+        return NB_OK;
     if (fits) {
         if (s->file)
             NB_TRY(check_values(g, s, leaf, &v));
@@ -168,8 +170,8 @@ static nb_status fill(nb_graph *g, const nb_graph_spec *spec, const nb_params_so
     if (!spec->quant)
         return NB_OK;
     NB_TRY(nb_model_fold(g, spec->experiment->quant));
-    if (anew)
-        NB_TRY(load_leaves(g, &s));
+    if (anew) /* its file may be of no use any more once before_quant is called */
+        NB_TRY(load(g, &s));
     if (spec->before_quant && (!after || anew))
         NB_TRY(spec->before_quant(spec->ud, g));
     if (spec->simulate) { /* the first reason counts */
@@ -178,15 +180,17 @@ static nb_status fill(nb_graph *g, const nb_graph_spec *spec, const nb_params_so
     }
     if (!spec->unrounded)
         NB_TRY(nb_quant_place(g, spec->experiment->quant));
-    if (anew)
-        return s.file ? check_leftovers(g, &s) : NB_OK;
-    return after ? load(g, &s) : NB_OK;
+    return after && !anew ? load(g, &s) : NB_OK;
 }
 
 nb_status nb_graph_open(nb_ctx *ctx, const nb_graph_spec *spec, const nb_params_source *from, nb_graph **out)
 {
     nb_graph *g;
-    NB_TRY(nb_model_build(ctx, spec->experiment, spec->info, spec->max_batch, &g));
+    bool folds = false;
+    if (spec->quant && from->lends)
+        NB_TRY(nb_model_folds(ctx, spec->experiment->quant, &folds));
+    NB_TRY(nb_model_build_lent(ctx, spec->experiment, spec->info, spec->max_batch,
+                               from->lends && !folds ? from->graph : NULL, &g));
     g->compute = spec->compute;
     if (spec->reference)
         g->fusions = NULL;

@@ -123,7 +123,7 @@ int main(int argc, char **argv)
                                 .compute = NB_COMPUTE_F32};
     must(ctx, nb_graph_open(ctx, &spec, &(nb_params_source){.file = from, .mode = NB_PARAMS_CALIBRATE}, &d.g));
     must(ctx, nb_calibrate(d.g, data, NULL, IMAGES));
-    must(ctx, nb_pair_open_twin(d.g, &exp, &d.floats));
+    must(ctx, nb_pair_open_twin(d.g, &exp, false, &d.floats));
     must(ctx, nb_arena_create(ctx, &arena));
     d.data = data;
     d.held = nb_alloc(ctx, IMAGES * sizeof *d.held);

@@ -47,7 +47,7 @@ static void open_case(block_case *c, const char *model, const char *quant, const
     if (strcmp(name, "fc") == 0)
         ((float *)nb_graph_find(c->s.graph, "fc.bias")->out.data)[2] -= 4; /* a class that is hardly ever meant */
     assert_int_equal(ref_quantized(&c->s, BATCH, N, &c->g), NB_OK);
-    assert_int_equal(nb_pair_open_twin(c->g, &c->s.exp, &c->floats), NB_OK);
+    assert_int_equal(nb_pair_open_twin(c->g, &c->s.exp, false, &c->floats), NB_OK);
     assert_int_equal(nb_graph_freeze(c->floats, NB_PLAN_TRAIN), NB_OK);
     assert_int_equal(nb_block_graph_open(c->g, &c->s.exp, BATCH, &c->copy), NB_OK);
     assert_int_equal(nb_arena_create(c->s.ctx, &c->arena), NB_OK);

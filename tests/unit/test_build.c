@@ -138,6 +138,31 @@ static void an_invres_caps_its_relus_at_6_unless_told_otherwise(void **state)
     }
 }
 
+static int32_t batch_of(const char *size, int32_t most)
+{
+    char yaml[512];
+    int32_t batch = 0;
+    ref_street s;
+    snprintf(yaml, sizeof yaml,
+             "data: {name: synth, %s, channels: 3, count: 4, test_count: 2}\n"
+             "model: [input, conv2d: {out: 64, kernel: 3, pad: 1}, relu, avgpool: {global: yes}, linear: {out: 10}]\n",
+             size);
+    assert_int_equal(ref_street_open(&s, yaml, 1, REF_FLOAT), NB_OK);
+    assert_int_equal(nb_model_batch(s.ctx, &s.exp, nb_data_info(s.train), most, &batch), NB_OK);
+    ref_street_close(&s);
+    return batch;
+}
+
+/* The relu reads and writes 64 floats a pixel: 25.7 MB at 224x224, of 128 MiB. */
+static void large_images_come_in_smaller_batches(void **state)
+{
+    (void)state;
+    assert_int_equal(batch_of("height: 32, width: 32", 64), 64);
+    assert_int_equal(batch_of("height: 224, width: 224", 64), 4);
+    assert_int_equal(batch_of("height: 224, width: 224", 3), 3);
+    assert_int_equal(batch_of("height: 512, width: 512", 64), 1);
+}
+
 static void the_same_seed_gives_the_same_weights_with_and_without_fake_quant(void **state)
 {
     (void)state;
@@ -154,6 +179,7 @@ static void the_same_seed_gives_the_same_weights_with_and_without_fake_quant(voi
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(large_images_come_in_smaller_batches),
         cmocka_unit_test(each_mistake_names_place_and_remedy),
         cmocka_unit_test(a_resblock_has_a_projection_only_where_shapes_change),
         cmocka_unit_test(a_shortcut_of_zeros_has_no_parameters),

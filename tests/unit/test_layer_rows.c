@@ -55,7 +55,7 @@ static void open_case(rows_case *c)
     const nb_params_source from = {.graph = c->s.graph, .mode = NB_PARAMS_CALIBRATE};
     assert_int_equal(nb_graph_open(c->s.ctx, &spec, &from, &c->quantized), NB_OK);
     assert_int_equal(nb_calibrate(c->quantized, c->s.train, NULL, 64), NB_OK);
-    assert_int_equal(nb_pair_open_twin(c->quantized, &c->s.exp, &c->twin), NB_OK);
+    assert_int_equal(nb_pair_open_twin(c->quantized, &c->s.exp, false, &c->twin), NB_OK);
     assert_int_equal(nb_arena_create(c->s.ctx, &c->arena), NB_OK);
 }
 

@@ -50,7 +50,7 @@ static void open_case(pair_case *c, const char *granularity, const char *batchno
     const nb_params_source from = {.graph = c->s.graph, .mode = NB_PARAMS_CALIBRATE};
     assert_int_equal(nb_graph_open(c->s.ctx, &spec, &from, &c->quantized), NB_OK);
     assert_int_equal(nb_calibrate(c->quantized, c->s.train, sample, N), NB_OK);
-    assert_int_equal(nb_pair_open_twin(c->quantized, &c->s.exp, &c->twin), NB_OK);
+    assert_int_equal(nb_pair_open_twin(c->quantized, &c->s.exp, false, &c->twin), NB_OK);
 }
 
 static void close_case(pair_case *c)

@@ -1,4 +1,5 @@
 /* test_params.c - values by name from files and graphs; what does not fit is refused with both shapes. */
+#include "base/safetensors.h"
 #include "ref/data_fixture.h"
 #include "ref/train_case.h"
 #include "train/checkpoint.h"
@@ -460,6 +461,44 @@ static void running_out_of_memory_anywhere_is_an_error(void **state)
     train_case_close(&t);
 }
 
+/* Weights alone, and not where folding would move them: then they are copied. */
+static void lent_weights_are_the_lenders_own(void **state)
+{
+    static const char *const quant[] = {"quant: {weights: {bits: 8}, activations: {bits: 8}}\n",
+                                        "quant: {weights: {bits: 8}, activations: {bits: 8}, batchnorm: fold}\n"};
+    for (int32_t fold = 0; fold < 2; fold++) {
+        train_case t;
+        open_case(state, &t, quant[fold]);
+        nb_graph *a = graph_of(&t, false), *b;
+        fill(a, 1);
+        const float first = values(a, "c1.weight")[0];
+        const nb_params_source from = {.graph = a, .mode = NB_PARAMS_CALIBRATE, .lends = true};
+        assert_int_equal(train_case_graph(&t, true, &from, &b), NB_OK);
+        assert_true((values(a, "c1.weight") == values(b, "c1.weight")) == !fold);
+        assert_true(values(a, "fc.bias") != values(b, "fc.bias"));
+        assert_memory_equal(values(a, "fc.bias"), values(b, "fc.bias"), 3 * sizeof(float));
+        assert_true(values(a, "c1.weight")[0] == first);
+        nb_graph_free(b);
+        nb_graph_free(a);
+        train_case_close(&t);
+    }
+}
+
+static void a_checkpoint_without_tensors_keeps_its_texts(void **state)
+{
+    data_fixture *f = *state;
+    train_case t;
+    open_case(state, &t, "");
+    nb_graph *g = graph_of(&t, false);
+    nb_checkpoint *c = checkpoint_of(f, g, NULL);
+    nb_checkpoint_drop_tensors(f->ctx, c);
+    assert_string_equal(c->phase_name, "p");
+    assert_null(nb_st_find(c->file, "c1.weight"));
+    nb_checkpoint_close(f->ctx, c);
+    nb_graph_free(g);
+    train_case_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +518,8 @@ int main(void)
         TEST(to_calibrate_every_range_starts_anew),
         TEST(a_quantized_checkpoint_starts_a_float_network),
         TEST(what_is_done_before_quantization_sees_the_values_once),
+        TEST(lent_weights_are_the_lenders_own),
+        TEST(a_checkpoint_without_tensors_keeps_its_texts),
         TEST(running_out_of_memory_anywhere_is_an_error),
     };
     return cmocka_run_group_tests_name("params", tests, NULL, NULL);

@@ -70,6 +70,7 @@ static const nb_post_step scale = {.name = "scale",
                                    .help = "scales",
                                    .keys = scale_keys,
                                    .attr_size = sizeof(scale_attr),
+                                   .moves_weights = true,
                                    .measure = "size",
                                    .run = scale_run};
 static const nb_post_step poison = {.name = "poison", .help = "spoils a bias", .run = poison_run};

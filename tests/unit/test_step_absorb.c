@@ -150,7 +150,7 @@ static void without_a_batch_norm_the_images_say_it(void **state)
     for (int32_t c = 0; c < 4; c++)
         leaf(&s, "a.bias")[c] = 20.0f;
     nb_graph *g;
-    assert_int_equal(nb_pair_open_twin(s.graph, &s.exp, &g), NB_OK);
+    assert_int_equal(nb_pair_open_twin(s.graph, &s.exp, false, &g), NB_OK);
     nb_pair_moments m = {0};
     const char *name = "a";
     assert_int_equal(nb_pair_measure(&(nb_pair){.floats = g, .data = s.train, .n = N}, &name, 1, &m), NB_OK);

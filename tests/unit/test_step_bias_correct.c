@@ -83,7 +83,7 @@ static void the_mean_of_every_channel_is_the_float_networks_on_other_images_too(
         const int32_t n = m ? 64 : N;
         open_case(&s, modes[m], m ? 10 : 60);
         assert_int_equal(ref_quantized(&s, BATCH, n, &g), NB_OK);
-        assert_int_equal(nb_pair_open_twin(g, &s.exp, &floats), NB_OK);
+        assert_int_equal(nb_pair_open_twin(g, &s.exp, false, &floats), NB_OK);
         const double before = m ? 1 : worst_error(g, floats, s.test, 2048);
         if (ref_post_run(&s, g, "[bias_correct]", NULL, n, &h) != NB_OK)
             fail_msg("%s", nb_ctx_error(s.ctx));
@@ -112,7 +112,7 @@ static void only_biases_and_betas_change_and_they_by_the_difference_of_means(voi
     open_case(&s, "keep", 10);
     assert_int_equal(ref_quantized(&s, BATCH, 64, &g), NB_OK);
     assert_int_equal(ref_quantized(&s, BATCH, 64, &was), NB_OK);
-    assert_int_equal(nb_pair_open_twin(g, &s.exp, &floats), NB_OK);
+    assert_int_equal(nb_pair_open_twin(g, &s.exp, false, &floats), NB_OK);
     const nb_pair p = {.quantized = was, .floats = floats, .data = s.train, .n = 64};
     assert_int_equal(nb_pair_measure(&p, layers, LAYERS, m), NB_OK);
     assert_int_equal(ref_post_run(&s, g, "[bias_correct: {mode: empirical}]", NULL, 64, &h), NB_OK);

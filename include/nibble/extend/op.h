@@ -141,6 +141,9 @@ struct nb_graph {
     nb_node **node;
     int32_t n, cap;
     int32_t batch, max_batch;
+    const nb_graph
+        *lender;           /* its weights (NB_NODE_DECAY) are used, not copied, where this graph has such ones; or NULL.
+                               Set before layers are added */
     nb_dsinfo info;        /* of the data set: input shape, classes, normalisation */
     nb_node *input, *loss; /* loss is last; its in[0] is the logits */
     void *buffer;          /* the planned memory of one step */

@@ -13,6 +13,7 @@ struct nb_post_step {
     NB_ENTRY;
     nb_post_stage stage;
     bool needs_float;    /* run finds in->floats; of steps on the quantized network */
+    bool moves_weights;  /* of convolutions and linear layers: then there is a copy of them to go back to */
     const char *measure; /* heading of rows' before and after: "ratio of ranges" */
     /* Deterministic for any number of threads. Reports rows as it goes; *summary [NB_POST_SUMMARY] is its one line. */
     nb_status (*run)(const nb_post_input *in, const void *attr, char *summary);
