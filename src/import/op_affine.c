@@ -10,12 +10,14 @@
 nb_status onnx_per_channel(const onnx_net *n, const onnx_node *d, const onnx_v_entry *x, const nb_st_tensor *t,
                            bool *each)
 {
-    int32_t axis[ONNX_FILE_DIMS], rank;
+    static const int32_t usual[] = {ONNX_AXIS_N, ONNX_AXIS_C, ONNX_AXIS_H, ONNX_AXIS_W};
+    int32_t axis[ONNX_FILE_DIMS], rank = ONNX_AXES;
     *each = false;
     if (t->count == 1)
         return NB_OK;
-    bool fits = t->count == x->c && (!x->flat || (int64_t)x->h * x->w == 1) && onnx_layout_axes(x, axis, &rank) &&
-                t->ndim <= rank;
+    memcpy(axis, usual, sizeof usual); /* beside another layout the constant has been turned to ours (onnx_fit.c) */
+    bool fits = t->count == x->c && (!x->flat || (int64_t)x->h * x->w == 1) &&
+                (x->layout.rank || onnx_layout_axes(x, axis, &rank)) && t->ndim <= rank;
     for (int32_t i = 0; fits && i < t->ndim; i++)
         fits = t->shape[i] == 1 || axis[rank - t->ndim + i] == ONNX_AXIS_C;
     *each = true;

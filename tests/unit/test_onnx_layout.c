@@ -26,6 +26,22 @@ static void transposes_around_layers_are_nothing(void **state)
            "output 'y' stands as [N, rows, columns, channels]: must be [N, logits]");
 }
 
+static void constants_beside_another_layout_are_turned(void **state)
+{
+    data_fixture *f = *state;
+    const char *model = "floats w 4x2x3x3\nfloats k 4\nConv c x,w\nRelu r c\nTranspose t r " LAST
+                        "Mul m t,k\nAdd a m,k\nReduceMean y a axes=1,2 keepdims=0\noutput y";
+    const float k[] = {0.01f, 0.02f, 0.03f, 0.04f};
+    expect(f, model, "  - affine: {name: m}  # m\n  - avgpool: {global: yes}");
+    expect_weights(f, model, "m.mul", 4, k);
+    expect(f,
+           "floats w 4x2x8x3\nfloats k 4x1\nints ax 2\nConv c x,w\nSqueeze s c,ax\nPRelu p s,k\nReduceMean y p "
+           "axes=2,\noutput y",
+           "  - prelu: {name: p}");
+    refuse(f, "floats w 4x2x3x3\nfloats k 6x1\nConv c x,w\nTranspose t c " LAST "Mul y t,k\noutput y",
+           "'k' has 6 values for 4x6x6 (channels, rows, columns)");
+}
+
 static void values_that_stand_otherwise_are_not_joined(void **state)
 {
     data_fixture *f = *state;
@@ -124,7 +140,8 @@ static void squeezed_axes_come_back(void **state)
     refuse(f, "ints a 0,0\nUnsqueeze y x,a\noutput y", "axes: 0: must be in -6..5, and there once");
 }
 
-ONNX_TESTS(ONNX_TEST(transposes_around_layers_are_nothing), ONNX_TEST(values_that_stand_otherwise_are_not_joined),
+ONNX_TESTS(ONNX_TEST(transposes_around_layers_are_nothing), ONNX_TEST(constants_beside_another_layout_are_turned),
+           ONNX_TEST(values_that_stand_otherwise_are_not_joined),
            ONNX_TEST(columns_behind_a_flattened_transpose_are_turned),
            ONNX_TEST(a_matrix_over_channels_is_a_convolution_of_one_pixel), ONNX_TEST(channels_are_shuffled),
            ONNX_TEST(signals_are_images_of_one_row), ONNX_TEST(squeezed_axes_come_back))
