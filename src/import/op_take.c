@@ -110,8 +110,8 @@ nb_status onnx_pick(onnx_net *n, const onnx_node *d, onnx_v_entry *x, int32_t ax
         return onnx_fail(n, d, NB_E_UNSUPPORTED, "picks %d of %d %s in an order that is too long for a config", count,
                          size, keys[axis]);
     const onnx_layer *l = &n->layer[x->layer];
-    const bool goes_on =
-        !x->name && strcmp(l->op, "slice") == 0 && !groups && strlen(l->keys) + strlen(text) + 20 < sizeof l->keys;
+    const bool goes_on = !x->name && strcmp(l->op, "slice") == 0 && !groups && !strstr(l->keys, keys[axis]) &&
+                         strlen(l->keys) + strlen(text) + 20 < sizeof l->keys;
     if (!goes_on)
         NB_TRY(onnx_add_layer(n, d, groups ? "shuffle" : "slice", NULL, &x->layer, 1, &x->layer));
     if (groups)

@@ -14,6 +14,8 @@ static void slices_are_written_as_python_does(void **state)
            "- slice: {rows: \"::2\", cols: \"::3\"}");
     expect(f, CONV "ints s -1\nints e -9\nints ax -1\nints st -1\nSlice y a,s,e,ax,st\noutput y",
            "- slice: {cols: \"::-1\"}");
+    expect(f, CONV "Slice y a starts=1,1 ends=9,3 axes=2,2\noutput y",
+           "- slice: {rows: \"1:\"}  # y\n  - slice: {rows: \"1:3\"}");
     expect(f, CONV "Slice y a starts=0,2 ends=1000000000000,4 axes=0,1\noutput y", "- slice: {channels: \"2:\"}");
     expect(f, CONV "ints s 0\nints e 9\nints ax 2\nSlice b a,s,e,ax\nRelu y b\noutput y",
            "conv2d: {name: a, out: 4, kernel: 3, "
