@@ -4,6 +4,7 @@
 
 #include <nibble/dataset.h>
 #include <nibble/graph.h>
+#include <nibble/intmodel.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -81,6 +82,21 @@ typedef struct {
 NB_API nb_status nb_onnx_config(const nb_onnx *o, const nb_onnx_config_options *options, char **text);
 /* Copies the model's weights into the graph of that config (float, not frozen). */
 NB_API nb_status nb_onnx_fill(const nb_onnx *o, nb_graph *g);
+
+/* ---- quantized ONNX ---- */
+
+typedef struct {
+    const float *mean, *std; /* [c] of pixel / 255, for files that take float images; NULL: the file takes pixels */
+} nb_onnx_integers_options;
+/* A quantized ONNX model (QuantizeLinear and DequantizeLinear, or QLinearConv and the like) as integers. What integers
+ * cannot hold is refused with the node and the reason. Files that our exporter wrote come back with the same logits to
+ * the last bit. options may be NULL. */
+NB_API nb_status nb_onnx_integers(nb_ctx *ctx, const char *path, const nb_onnx_integers_options *options,
+                                  nb_intmodel **out);
+NB_API nb_status nb_onnx_integers_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len,
+                                        const nb_onnx_integers_options *options, nb_intmodel **out);
+/* The channels of its images when it holds quantized operators, else 0. */
+NB_API nb_status nb_onnx_quantized_channels(nb_ctx *ctx, const char *path, int32_t *channels);
 
 #ifdef __cplusplus
 }

@@ -203,8 +203,11 @@ static nb_status run(cli *c)
 {
     cli_experiment e = {0};
     bool onnx;
+    int32_t channels = 0; /* of a model that is quantized already */
     NB_TRY(find_kind(c, &onnx));
-    nb_status st = onnx ? cli_import_onnx(c, &e) : import_weights(c, &e);
+    if (onnx)
+        NB_TRY(nb_onnx_quantized_channels(c->ctx, c->arg[0], &channels));
+    nb_status st = channels ? cli_import_integers(c, channels) : onnx ? cli_import_onnx(c, &e) : import_weights(c, &e);
     cli_experiment_close(c, &e);
     return st;
 }
@@ -230,7 +233,8 @@ const cli_command cli_command_import = {
     .help = "weights or a network of another framework as config and checkpoint",
     .more =
         "FILE.safetensors holds a state dict (F32, F16, BF16 or F64); it goes into the network of CONFIG, by names.\n"
-        "FILE.onnx is a float network; it becomes a config and a checkpoint.\n"
+        "FILE.onnx is a float network; it becomes a config and a checkpoint. One that is quantized already\n"
+        "(QuantizeLinear, QLinearConv) becomes integers: -o OUT.int.safetensors.\n"
         "The result is a float checkpoint: eval it, quantize it, or train on from it with init: OUT.\n"
         "A mapping file has one line per module, in order of execution, or THEIRS -> OURS in any order:\n"
         "  conv1                        the next layer with parameters\n"

@@ -22,8 +22,7 @@ bool cli_is_onnx(const char *path)
     return n >= 5 && strcmp(path + n - 5, ".onnx") == 0;
 }
 
-/* "0.5" or "0.5,0.4,0.4" into v[0..channels). */
-static nb_status number_list(cli *c, const char *option, int32_t channels, double low, double most, float *v)
+nb_status cli_number_list(cli *c, const char *option, int32_t channels, double low, double most, float *v)
 {
     const char *text = cli_value(c, option);
     int32_t n = 0;
@@ -244,9 +243,9 @@ static nb_status import_model(cli *c, const nb_onnx *o, cli_experiment *e)
     NB_TRY(output_paths(c, stem, yaml, checkpoint));
     NB_TRY(data_section(c, d, data, sizeof data));
     if (cli_value(c, "--mean"))
-        NB_TRY(number_list(c, "--mean", d->c, -1000, NB_INPUT_MAX_MEAN, mean));
+        NB_TRY(cli_number_list(c, "--mean", d->c, -1000, NB_INPUT_MAX_MEAN, mean));
     if (cli_value(c, "--std"))
-        NB_TRY(number_list(c, "--std", d->c, 1e-6, NB_INPUT_MAX_STD, std));
+        NB_TRY(cli_number_list(c, "--std", d->c, 1e-6, NB_INPUT_MAX_STD, std));
     const char *slash = strrchr(stem, '/');
     snprintf(out, sizeof out, "runs/%s", slash ? slash + 1 : stem);
     nb_onnx_config_options options = {.data = data, .init = checkpoint, .out = out};

@@ -14,6 +14,10 @@ nb_status cli_import_onnx(cli *c, cli_experiment *e);
 nb_status cli_input_size(cli *c, nb_onnx_size *size, const nb_onnx_size **out);
 /* A data section that no data can make right is an error; one whose files are not there need not be. */
 bool cli_data_is_wrong(const cli_experiment *e, nb_status st);
+/* A quantized one as an integer checkpoint, OUT; its images have so many channels. */
+nb_status cli_import_integers(cli *c, int32_t channels);
+/* "0.5" or "0.5,0.4,0.4" into v[0..channels). */
+nb_status cli_number_list(cli *c, const char *option, int32_t channels, double low, double most, float *v);
 /* A float checkpoint that has not been trained here. */
 nb_status cli_import_save(cli *c, const nb_graph *g, const char *config, const char *path);
 

@@ -19,12 +19,14 @@
 
 #ifdef NB_ONNX
 
+#    include "base/textbuf.h"
 #    include "engine/engine_check.h"
 #    include "export/onnx_take.h"
 #    include "export/onnx_writer.h"
 #    include "kernels/integer/ipool.h"
 #    include "lower/intcheck.h"
 
+#    include <inttypes.h>
 #    include <string.h>
 
 /* What is read, and where its table begins: entries are in the order of codes, of s8 ones from -128 on. */
@@ -204,6 +206,30 @@ static nb_status put_step(onnx_writer *w, int32_t i)
     return NB_OK;
 }
 
+/* For import, which reads multipliers to the last bit from here (src/import/qnet_close.c has the format). */
+static nb_status put_multipliers(onnx_writer *w)
+{
+    nb_text t;
+    nb_text_init(w->ctx, &t);
+    for (int32_t i = 0; i < w->m->e.n_steps; i++) {
+        const nb_estep *s = &w->m->e.steps[i];
+        const bool logits = onnx_tensor(w, s->out)->type == NB_EI_S32;
+        uint32_t bits;
+        memcpy(&bits, &w->m->tensors[s->out].scale, sizeof bits);
+        if (!s->mult && !logits)
+            continue;
+        nb_text_printf(&t, "%s\t%08" PRIx32, logits ? "logits" : w->m->tensors[s->out].name, bits);
+        for (int32_t k = 0; s->mult && k < nb_estep_mults(s); k++)
+            nb_text_printf(&t, " %" PRId32 " %" PRId32, s->mult[k], s->shift[s->kind == NB_STEP_ADD ? 0 : k]);
+        nb_text_add(&t, "\n");
+    }
+    const nb_status st = t.st;
+    if (st == NB_OK && t.s)
+        onnx_meta(w->o, "nibble.multipliers", t.s);
+    nb_text_free(&t);
+    return st;
+}
+
 static void put_ends(onnx_writer *w)
 {
     const nb_intmodel *m = w->m;
@@ -249,6 +275,8 @@ static nb_status write_onnx(nb_ctx *ctx, const nb_intmodel *m, const char *path,
     nb_status st = w.name ? onnx_create(ctx, w.opset, &w.o) : NB_E_NOMEM;
     for (int32_t i = 0; st == NB_OK && i < m->e.n_steps; i++)
         st = put_step(&w, i);
+    if (st == NB_OK)
+        st = put_multipliers(&w);
     if (st == NB_OK) {
         put_ends(&w);
         st = onnx_finish(w.o, path);

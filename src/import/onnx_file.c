@@ -17,6 +17,7 @@
 
 #    include <string.h>
 
+enum { TYPE_UINT4 = 21, TYPE_INT4 = 22 }; /* younger than the schema that Debian ships */
 enum { MAX_DEPTH = 16, MAX_THINGS = 1 << 18, MAX_TENSOR_DIM = 1 << 30, MAX_FLAGS = 1 << 20 };
 static const size_t max_file_bytes = (size_t)1 << 30;
 static const int64_t max_elements = (int64_t)1 << 32;
@@ -103,6 +104,7 @@ typedef struct {
     nb_arena *arena;
     const char *path;
     onnx_externals *externals; /* NULL: the model is no file, and nothing lies beside it */
+    bool narrow;               /* integers of 8 and 4 bits are read, too */
 } reader;
 
 static const char *text(const char *s)
@@ -200,6 +202,29 @@ static nb_status read_listed(const reader *r, const Onnx__TensorProto *t, size_t
     return NB_OK;
 }
 
+/* Integers of 8 bits, or of 4 in halves of bytes, the first in the low one. */
+static nb_status read_narrow(const reader *r, const Onnx__TensorProto *t, nb_st_tensor *out)
+{
+    const bool halves = t->data_type == TYPE_INT4 || t->data_type == TYPE_UINT4;
+    const bool is_signed = t->data_type == TYPE_INT4 || t->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__INT8;
+    out->dtype = is_signed ? NB_ST_I8 : NB_ST_U8;
+    out->bytes = (size_t)(halves ? (out->count + 1) / 2 : out->count);
+    NB_TRY(read_raw(r, t, out));
+    const uint8_t *raw = out->data;
+    if (!raw && (halves || t->n_int32_data != (size_t)out->count))
+        return bad_tensor(r, out->name, "does not hold as many values as its dimensions say");
+    uint8_t *data = nb_arena_array(r->arena, (size_t)out->count + 1, 1);
+    if (!data)
+        return NB_E_NOMEM;
+    for (int64_t i = 0; i < out->count; i++) {
+        const int32_t half = halves ? raw[i / 2] >> 4 * (i % 2) & 15 : 0;
+        data[i] = (uint8_t)(!halves ? (raw ? raw[i] : t->int32_data[i]) : is_signed && half > 7 ? half - 16 : half);
+    }
+    out->data = data;
+    out->bytes = (size_t)out->count;
+    return NB_OK;
+}
+
 /* Integers of other widths stay OTHER: they belong to networks that are quantized already. */
 static nb_status read_tensor(const reader *r, const Onnx__TensorProto *t, nb_st_tensor *out)
 {
@@ -216,6 +241,9 @@ static nb_status read_tensor(const reader *r, const Onnx__TensorProto *t, nb_st_
                  {ONNX__TENSOR_PROTO__DATA_TYPE__BOOL, NB_ST_I64, 1}};
     *out = (nb_st_tensor){.name = text(t->name), .dtype = NB_ST_OTHER};
     NB_TRY(read_dims(r, t, out));
+    if (r->narrow && (t->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__INT8 || t->data_type == TYPE_INT4 ||
+                      t->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__UINT8 || t->data_type == TYPE_UINT4))
+        return read_narrow(r, t, out);
     size_t i = 0, n_types = sizeof types / sizeof *types;
     while (i < n_types && types[i].type != t->data_type)
         i++;
@@ -392,23 +420,26 @@ static nb_status read_model(const reader *r, const Onnx__ModelProto *m, onnx_fil
 
 /* ---- in and out ---- */
 
-static nb_status unpack(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, bool is_file, onnx_file *f)
+static nb_status unpack(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, onnx_file_kind kind,
+                        onnx_file *f)
 {
     int32_t things = 0;
     const char *bad = len ? walk(&onnx__model_proto__descriptor, (wire){bytes, bytes + len, &things}, 0) : "is empty";
-    char kind[NB_FILE_KIND_BYTES];
-    if (bad && len && nb_file_kind(name, bytes, len, kind, sizeof kind) && strncmp(kind, "an ONNX", 7) != 0)
-        return nb_fail(ctx, NB_E_FORMAT, "%s: not an ONNX model but %s", name, kind);
+    char other[NB_FILE_KIND_BYTES];
+    if (bad && len && nb_file_kind(name, bytes, len, other, sizeof other) && strncmp(other, "an ONNX", 7) != 0)
+        return nb_fail(ctx, NB_E_FORMAT, "%s: not an ONNX model but %s", name, other);
     if (bad)
         return nb_fail(ctx, NB_E_FORMAT, "%s: not an ONNX model, or damaged: %s", name, bad);
     f->memory->model = onnx__model_proto__unpack(&f->memory->allocator, len, bytes);
     if (!f->memory->model)
         return nb_fail(ctx, NB_E_FORMAT, "%s: not an ONNX model, or damaged: it cannot be unpacked", name);
-    const reader r = {ctx, f->memory->arena, f->path, is_file ? &f->memory->externals : NULL};
+    const reader r = {ctx, f->memory->arena, f->path, kind & ONNX_ON_DISK ? &f->memory->externals : NULL,
+                      (kind & ONNX_NARROW) != 0};
     return read_model(&r, f->memory->model, f);
 }
 
-static nb_status parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, bool is_file, onnx_file **out)
+nb_status onnx_file_parse_as(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, onnx_file_kind kind,
+                             onnx_file **out)
 {
     nb_arena *arena;
     NB_TRY(nb_arena_create(ctx, &arena));
@@ -421,7 +452,7 @@ static nb_status parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size
     *m = (struct onnx_memory){.arena = arena, .allocator = {.alloc = take, .free = give, .allocator_data = ctx}};
     f->memory = m;
     f->path = nb_arena_strdup(arena, name);
-    nb_status st = f->path ? unpack(ctx, name, bytes, len, is_file, f) : NB_E_NOMEM;
+    nb_status st = f->path ? unpack(ctx, name, bytes, len, kind, f) : NB_E_NOMEM;
     if (st == NB_OK)
         *out = f;
     else
@@ -429,17 +460,12 @@ static nb_status parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size
     return st;
 }
 
-nb_status onnx_file_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, onnx_file **out)
-{
-    return parse(ctx, name, bytes, len, false, out);
-}
-
-nb_status onnx_file_open(nb_ctx *ctx, const char *path, onnx_file **out)
+nb_status onnx_file_open_as(nb_ctx *ctx, const char *path, onnx_file_kind kind, onnx_file **out)
 {
     uint8_t *bytes;
     size_t len;
     NB_TRY(nb_file_read(ctx, path, max_file_bytes, &bytes, &len));
-    nb_status st = parse(ctx, path, bytes, len, true, out);
+    nb_status st = onnx_file_parse_as(ctx, path, bytes, len, kind | ONNX_ON_DISK, out);
     nb_free(ctx, bytes);
     return st;
 }
@@ -457,10 +483,12 @@ void onnx_file_free(nb_ctx *ctx, onnx_file *f)
 
 #else
 
-nb_status onnx_file_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, onnx_file **out)
+nb_status onnx_file_parse_as(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, onnx_file_kind kind,
+                             onnx_file **out)
 {
     (void)bytes;
     (void)len;
+    (void)kind;
     (void)out;
     return nb_fail(ctx, NB_E_UNSUPPORTED,
                    "%s: this build has no ONNX: install libprotobuf-c-dev, protobuf-c-compiler and libonnx-dev, and "
@@ -468,9 +496,9 @@ nb_status onnx_file_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, s
                    name);
 }
 
-nb_status onnx_file_open(nb_ctx *ctx, const char *path, onnx_file **out)
+nb_status onnx_file_open_as(nb_ctx *ctx, const char *path, onnx_file_kind kind, onnx_file **out)
 {
-    return onnx_file_parse(ctx, path, NULL, 0, out);
+    return onnx_file_parse_as(ctx, path, NULL, 0, kind, out);
 }
 
 void onnx_file_free(nb_ctx *ctx, onnx_file *f)
@@ -480,3 +508,13 @@ void onnx_file_free(nb_ctx *ctx, onnx_file *f)
 }
 
 #endif
+
+nb_status onnx_file_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, onnx_file **out)
+{
+    return onnx_file_parse_as(ctx, name, bytes, len, 0, out);
+}
+
+nb_status onnx_file_open(nb_ctx *ctx, const char *path, onnx_file **out)
+{
+    return onnx_file_open_as(ctx, path, 0, out);
+}

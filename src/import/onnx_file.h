@@ -57,9 +57,17 @@ typedef struct onnx_file {
     struct onnx_memory *memory;
 } onnx_file;
 
-/* In a build without ONNX both fail with NB_E_UNSUPPORTED. Strings and tensors live as long as the file. */
+typedef enum {
+    ONNX_ON_DISK = 1, /* other files may lie beside it */
+    ONNX_NARROW = 2   /* integers of 8 and 4 bits become I8 and U8; else their tensors are OTHER */
+} onnx_file_kind;
+
+/* In a build without ONNX all fail with NB_E_UNSUPPORTED. Strings and tensors live as long as the file. */
 nb_status onnx_file_open(nb_ctx *ctx, const char *path, onnx_file **out);
 nb_status onnx_file_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, onnx_file **out);
+nb_status onnx_file_open_as(nb_ctx *ctx, const char *path, onnx_file_kind kind, onnx_file **out);
+nb_status onnx_file_parse_as(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, onnx_file_kind kind,
+                             onnx_file **out);
 void onnx_file_free(nb_ctx *ctx, onnx_file *f); /* NULL is fine */
 
 #endif

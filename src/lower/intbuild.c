@@ -70,6 +70,11 @@ const nb_sinfo *nb_intbuilder_info(const nb_intbuilder *b, int32_t step)
     return &b->sinfo[step];
 }
 
+const nb_tinfo *nb_intbuilder_tensor_info(const nb_intbuilder *b, int32_t tensor)
+{
+    return &b->tinfo[tensor];
+}
+
 /* "<where>: sentence" */
 static nb_status refuse(const nb_intbuilder *b, nb_status st, const char *fmt, ...) NB_PRINTF(3, 4);
 static nb_status refuse(const nb_intbuilder *b, nb_status st, const char *fmt, ...)

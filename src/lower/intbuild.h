@@ -40,6 +40,7 @@ nb_status nb_intbuilder_shape(nb_intbuilder *b, const nb_estep *s, const nb_sinf
 nb_status nb_intbuilder_step(nb_intbuilder *b, const nb_estep *s, const nb_sinfo *info);
 /* What is known of a step so far. */
 const nb_sinfo *nb_intbuilder_info(const nb_intbuilder *b, int32_t step);
+const nb_tinfo *nb_intbuilder_tensor_info(const nb_intbuilder *b, int32_t tensor);
 /* The tensors and steps so far. */
 const nb_emodel *nb_intbuilder_model(const nb_intbuilder *b);
 /* Plans, checks everything (the sentence names layer and reason), prepares the weights: the model is ready to run. The builder is spent whether or not this succeeds. */

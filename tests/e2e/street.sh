@@ -51,6 +51,14 @@ if "$NIBBLE" export run/model.int.safetensors --format onnx -o qdq.onnx >/dev/nu
     cmp qdq.onnx same.onnx || die "qdq is the default form"
     run 0 export run/model.int.safetensors --format onnx --form operator -o operator.onnx
     grep -q QLinearConv operator.onnx || die "no QLinearConv in the operator form"
+    run 0 import operator.onnx -o back.int.safetensors
+    run 0 eval back.int.safetensors
+    run 2 import qdq.onnx -o back
+    says "becomes one file of integers: name it OUT.int.safetensors"
+    run 2 import qdq.onnx -o back.int.safetensors --data synth
+    says "--data is not for a quantized ONNX model"
+    run 2 import qdq.onnx -o back.int.safetensors --mean 0.5
+    says "--mean and --std go together"
     run 2 export run/model.int.safetensors --format onnx --form operator --opset 21 -o none.onnx
     says "INT4 weights have no operator form"
     [ ! -e none.onnx ] || die "a refused export left a file"

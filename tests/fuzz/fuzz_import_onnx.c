@@ -48,6 +48,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     require(st == NB_OK || nb_ctx_error(ctx)[0] != '\0');
     nb_onnx_free(o);
+    nb_intmodel *m = NULL; /* the same file as one that is quantized already */
+    st = nb_onnx_integers_parse(ctx, "fuzz", data, size, NULL, &m);
+    require(st == NB_OK || nb_ctx_error(ctx)[0] != '\0');
+    nb_intmodel_free(ctx, m);
     nb_ctx_destroy(ctx);
     return 0;
 }
