@@ -134,6 +134,71 @@ class Uneven(nn.Module):
         return torch.matmul(x.mean((2, 3)), self.weight) + self.bias
 
 
+def ResNet8():
+    """MLPerf Tiny, image classification."""
+    return ResNet(blocks=1)
+
+
+class DSCNN(nn.Module):
+    """MLPerf Tiny, keyword spotting: 49 frames of 10 coefficients."""
+
+    def __init__(self, classes=12, width=64):
+        super().__init__()
+        layers = [nn.ZeroPad2d((1, 1, 4, 5)), nn.Conv2d(1, width, (10, 4), 2), nn.BatchNorm2d(width), nn.ReLU(), nn.Dropout(0.2)]
+        for _ in range(4):
+            for conv in (nn.Conv2d(width, width, 3, padding=1, groups=width), nn.Conv2d(width, width, 1)):
+                layers += [conv, nn.BatchNorm2d(width), nn.ReLU()]
+        self.features = nn.Sequential(*layers, nn.Dropout(0.4), nn.AvgPool2d((25, 5)))
+        self.fc = nn.Linear(width, classes)
+
+    def forward(self, x):
+        return self.fc(torch.flatten(self.features(x), 1))
+
+
+class MobileNetV1(nn.Sequential):
+    """MLPerf Tiny, visual wake words: a quarter of the width."""
+
+    def __init__(self, classes=2):
+        def bn_relu(conv):
+            return nn.Sequential(conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU())
+
+        layers, i = [bn_relu(nn.Conv2d(3, 8, 3, 2, 1, bias=False))], 8
+        for o, stride in ((16, 1), (32, 2), (32, 1), (64, 2), (64, 1), (128, 2), *[(128, 1)] * 5, (256, 2), (256, 1)):
+            layers += [bn_relu(nn.Conv2d(i, i, 3, stride, 1, groups=i, bias=False)), bn_relu(nn.Conv2d(i, o, 1, bias=False))]
+            i = o
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(i, classes))
+
+
+class AutoEncoder(nn.Sequential):
+    """MLPerf Tiny, anomaly detection: 5 frames of 128 bands."""
+
+    def __init__(self):
+        widths, layers = (640, 128, 128, 128, 128, 8, 128, 128, 128, 128), []
+        for i, o in zip(widths, widths[1:]):
+            layers += [nn.Linear(i, o), nn.BatchNorm1d(o), nn.ReLU()]
+        super().__init__(*layers, nn.Linear(128, 640))
+
+
+class OptionA(nn.Module):
+    """The shortcut without parameters of He et al. 2015: every second pixel, and channels of zeros."""
+
+    def __init__(self, i, o):
+        super().__init__()
+        self.more = (o - i) // 2
+
+    def forward(self, x):
+        return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.more, self.more))
+
+
+def ResNet20A():
+    """ResNet-20 as published for CIFAR-10."""
+    network = ResNet()
+    for stage in (network.layer2, network.layer3):
+        block = stage[0]
+        block.downsample = OptionA(block.conv1.in_channels, block.conv1.out_channels)
+    return network
+
+
 def disturbed(network, seed):
     """Evaluation mode, with statistics and affine parameters as after training: none of them 0 or 1, gammas of both signs."""
     g = torch.Generator().manual_seed(seed)
