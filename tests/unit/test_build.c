@@ -90,6 +90,27 @@ static void a_shortcut_of_zeros_has_no_parameters(void **state)
     ref_street_close(&s);
 }
 
+/* 9 channels become 2 between the convolutions, and each gets a factor. */
+static void an_se_multiplies_each_channel_by_a_gate(void **state)
+{
+    (void)state;
+    ref_street s;
+    assert_int_equal(ref_street_open(&s,
+                                     DATA "model:\n  - input\n  - conv2d: {name: c, out: 9}\n  - se: {name: a}\n"
+                                          "  - se: {name: b, reduce: 20, gate: hardsigmoid}\n"
+                                          "  - avgpool: {global: yes}\n  - linear: {out: 3}\n",
+                                     2, REF_QUANTIZED),
+                     NB_OK);
+    const nb_node *mul = nb_graph_find(s.graph, "a.mul"), *few = nb_graph_find(s.graph, "a.squeeze");
+    assert_string_equal(mul->in[0]->name, "c.fq");
+    assert_string_equal(mul->in[1]->name, "a.gate.fq");
+    assert_true(mul->in[1]->out.shape.d[1] == 1 && mul->out.shape.d[1] > 1 && mul->out.shape.d[3] == 9);
+    assert_int_equal(few->out.shape.d[3], 2);
+    assert_int_equal(nb_graph_find(s.graph, "b.squeeze")->out.shape.d[3], 1);
+    assert_string_equal(nb_graph_find(s.graph, "b.gate")->op->name, "hardsigmoid");
+    ref_street_close(&s);
+}
+
 static void an_invres_expands_filters_and_projects_and_adds_where_shapes_stay(void **state)
 {
     (void)state;
@@ -183,6 +204,7 @@ int main(void)
         cmocka_unit_test(each_mistake_names_place_and_remedy),
         cmocka_unit_test(a_resblock_has_a_projection_only_where_shapes_change),
         cmocka_unit_test(a_shortcut_of_zeros_has_no_parameters),
+        cmocka_unit_test(an_se_multiplies_each_channel_by_a_gate),
         cmocka_unit_test(an_invres_expands_filters_and_projects_and_adds_where_shapes_stay),
         cmocka_unit_test(an_invres_caps_its_relus_at_6_unless_told_otherwise),
         cmocka_unit_test(the_same_seed_gives_the_same_weights_with_and_without_fake_quant),
