@@ -130,6 +130,10 @@ void nb_fq_observe(const nb_node *n, int32_t r, const nb_observation *seen)
     o.grid = &p->grid;
     o.of = n->in[0];
     o.first = !nb_fq_seen(n, r);
+    if (a->flat && a->range->ends && isfinite(o.min) && isfinite(o.max)) {
+        o.min = fminf(fmaxf(o.min, a->flat_from), a->flat_to);
+        o.max = fminf(fmaxf(o.max, a->flat_from), a->flat_to);
+    }
     if (nb_fq_held(n, r) && o.calibration > 0)
         return;
     if (isfinite(o.min) && isfinite(o.max) && !nb_fq_held(n, r)) {

@@ -22,6 +22,8 @@ typedef struct {
     bool per_last;    /* along the last axis: channels of activations, input channels of weights; is simulated */
     bool off;         /* a rule alone: there is no such node */
     bool simulated;   /* the network is: floats come out, each the value of a code */
+    bool flat;        /* to who reads it, all values below flat_from are one, and all above flat_to */
+    float flat_from, flat_to;
 } nb_fakequant_attr;
 
 /* What a range keeps per row. */

@@ -14,6 +14,7 @@
 
 #include "base/check.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static bool is_closed(const nb_node *n)
@@ -94,6 +95,30 @@ bool nb_quant_only_read_by(const nb_graph *g, const nb_node *x, nb_role role)
     return read;
 }
 
+/* From where on, outwards, an activation gives what it gives far away; far itself where that is nowhere near. */
+static float flat_end(const nb_node *r, float far)
+{
+    float inner = 0, outer = far, there, y;
+    r->op->each(r, &there, &far, 1);
+    for (int32_t i = 0; i < 40 && isfinite(there); i++) {
+        const float middle = 0.5f * (inner + outer);
+        r->op->each(r, &y, &middle, 1);
+        *(y == there ? &outer : &inner) = middle;
+    }
+    return fabsf(outer) < 100 ? outer : far;
+}
+
+/* The range of what a hardswish reads need not hold what is below -3, however far that goes. */
+static void find_flat_ends(const nb_node *r, nb_fakequant_attr *a)
+{
+    static const float far = 1e6f;
+    if (!r || r->op->role != NB_ROLE_TABLE || r->n_in != 1) /* with leaves: another function for each channel */
+        return;
+    a->flat = true;
+    a->flat_from = flat_end(r, -far);
+    a->flat_to = flat_end(r, far);
+}
+
 static nb_status close_value(const nb_quant_rules *rules, nb_node *n)
 {
     nb_graph *g = rules->g;
@@ -131,6 +156,7 @@ static nb_status close_value(const nb_quant_rules *rules, nb_node *n)
         a.scheme = NB_SCHEME_SYMMETRIC;
     }
     NB_TRY(nb_quant_check_value(rules, n, &a));
+    find_flat_ends(r, &a);
     char name[256];
     snprintf(name, sizeof name, "%s.fq", n->name);
     nb_node *fq;

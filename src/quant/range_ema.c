@@ -20,6 +20,7 @@ const nb_range nb_range_ema = {.name = "ema",
                                .keys = ema_keys,
                                .attr_size = sizeof(nb_range_average),
                                .n_state = NB_ENDS,
+                               .ends = true,
                                .observe = ema_observe,
                                .params = nb_ends_params,
                                .sound = nb_ends_sound};

@@ -23,6 +23,7 @@ static bool mean_sound(const float *state)
 const nb_range nb_range_mean = {.name = "mean",
                                 .help = "mean of all batches' minimum and maximum",
                                 .n_state = STATES,
+                                .ends = true,
                                 .observe = mean_observe,
                                 .params = nb_ends_params,
                                 .sound = mean_sound};

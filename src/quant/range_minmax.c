@@ -16,6 +16,7 @@ static void minmax_observe(const void *attr, float *state, const nb_observation 
 const nb_range nb_range_minmax = {.name = "minmax",
                                   .help = "smallest and largest value (weights: now; activations: so far)",
                                   .n_state = NB_ENDS,
+                                  .ends = true,
                                   .observe = minmax_observe,
                                   .params = nb_ends_params,
                                   .sound = nb_ends_sound};

@@ -158,6 +158,24 @@ static void what_only_tables_read_has_eight_bits(void **state)
     }
 }
 
+/* A hardswish is 0 below -3 and tells all else apart; a tanh is 1 from about 9 on. */
+static void what_an_activation_does_not_tell_apart_is_out_of_the_range(void **state)
+{
+    (void)state;
+    ref_street s;
+    assert_int_equal(ref_street_open(&s,
+                                     "data: {name: synth, count: 32, height: 9, width: 9, channels: 3, classes: 3}\n"
+                                     "model:\n  - input\n  - conv2d: {name: a, out: 4}\n  - hardswish\n"
+                                     "  - conv2d: {name: b, out: 4}\n  - tanh\n  - linear: {out: 3}\n",
+                                     2, REF_QUANTIZED),
+                     NB_OK);
+    const nb_fakequant_attr *a = rule(&s, "a.fq"), *b = rule(&s, "b.fq");
+    assert_true(a->flat && fabsf(a->flat_from + 3) < 1e-4f && a->flat_to >= 1e6f);
+    assert_true(b->flat && b->flat_from < -8 && b->flat_from > -11 && b->flat_to > 8 && b->flat_to < 11);
+    assert_false(rule(&s, "input1.fq")->flat);
+    ref_street_close(&s);
+}
+
 static void a_layer_overrides_only_what_it_names(void **state)
 {
     (void)state;
@@ -276,6 +294,7 @@ int main(void)
         cmocka_unit_test(every_chain_is_closed_once_at_its_end),
         cmocka_unit_test(the_first_and_the_last_layer_keep_eight_bits),
         cmocka_unit_test(what_only_joins_read_has_bits_of_its_own),
+        cmocka_unit_test(what_an_activation_does_not_tell_apart_is_out_of_the_range),
         cmocka_unit_test(a_mean_has_a_grid_of_its_own_where_that_is_asked_for),
         cmocka_unit_test(what_only_tables_read_has_eight_bits),
         cmocka_unit_test(a_layer_overrides_only_what_it_names),

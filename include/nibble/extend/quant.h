@@ -154,6 +154,7 @@ struct nb_range {
     int32_t n_state, n_history;
     int32_t n_state_per_level; /* times 2^bits more floats, behind the n_state */
     bool data_free;            /* of activations: the state does not depend on their values */
+    bool ends;                 /* of what it observes, it looks at min and max alone */
     /* The name of the method that takes its place, attributes and all; NULL: itself. */
     const char *(*pick)(const nb_range_use *use);
     /* true: cannot be used so, and why[size] says what is missing and what would do; NULL: can be used everywhere. */
