@@ -170,9 +170,10 @@ $(B)/tests/onnx/export_networks: $(B)/tests/onnx/export_networks.o $(B)/libref.a
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 $(B)/tests/adaround/dump_layers: $(B)/tests/adaround/dump_layers.o $(B)/libnibble.a
 	$(Q)$(CC) $(FLAGS) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
-check-import: $(PRODUCTS)               ## networks of PyTorch through `nibble import`: logits within 1e-4 (PYTHON: one with torch, onnx and safetensors)
+check-import: $(PRODUCTS)               ## networks of PyTorch through `nibble import`: logits within 1e-4 (PYTHON: one with torch, onnx and safetensors; PUBLISHED=all or names: large ones as well)
 	@rm -rf $(B)/import && $(or $(PYTHON),python3) tests/import/round_trip.py "$$PWD/$(B)/nibble" $(B)/import
 	@$(or $(PYTHON),python3) tests/import/operators.py "$$PWD/$(B)/nibble" $(B)/import/operators
+	@$(if $(PUBLISHED),$(or $(PYTHON),python3) tests/import/published.py "$$PWD/$(B)/nibble" $(B)/import/published $(filter-out all,$(PUBLISHED)))
 check-mcu: $(PRODUCTS) $(B)/tests/mcu/make_images $(B)/tests/prop/test_exported_c ## exported networks on emulated Cortex-M4 and M55 (needs gcc-arm-none-eabi, qemu-system-arm)
 	@NIBBLE="$$PWD/$(B)/nibble" tests/mcu/run.sh $(B)/tests/mcu/make_images $(MODELS)
 	@for target in "m4-portable -O2" "m4 -O2" "m55 -O2" "m55 -Os"; do NB_TEST_NETWORKS=$(or $(NETWORKS),100) \
