@@ -1,12 +1,15 @@
 /* png_write.c - libpng's simplified writer, which needs no jumps. The same pixels give the same bytes with one libpng and zlib. */
 #include <nibble/image.h>
 
+#include "base/check.h"
+
 #include <png.h>
 #include <string.h>
 
 nb_status nb_png_write(nb_ctx *ctx, const uint8_t *hwc, int32_t h, int32_t w, int32_t c, uint8_t **out, size_t *len)
 {
     static const png_uint_32 format[] = {PNG_FORMAT_GRAY, PNG_FORMAT_GA, PNG_FORMAT_RGB, PNG_FORMAT_RGBA};
+    NB_ASSERT(c >= 1 && c <= 4);
     png_image image;
     memset(&image, 0, sizeof image);
     image.version = PNG_IMAGE_VERSION;

@@ -30,7 +30,7 @@ nb_status nb_take_axis(nb_graph *g, nb_node *n, int32_t axis, int64_t out, int32
         return NB_E_NOMEM;
     n->priv = t;
     if (out < 1 || out > most)
-        return nb_node_fail(g, n, NB_E_SHAPE, "%lld %s would be left of %s: must be 1..%d", (long long)out, names[axis],
+        return nb_node_fail(g, n, NB_E_SHAPE, "%lld %s would come of %s: must be 1..%d", (long long)out, names[axis],
                             n->in[0]->name, most);
     *index = nb_graph_alloc(g, (size_t)out * sizeof **index);
     t->out[axis] = (int32_t)out;

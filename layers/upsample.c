@@ -45,6 +45,8 @@ static nb_status upsample_build(nb_graph *g, nb_node *n)
     nb_take_in(n, in);
     if (!a->size.h != !a->size.w)
         return nb_node_fail(g, n, NB_E_CONFIG, "size: needs rows and columns");
+    if (a->size.h && (a->factor.h != 2 || a->factor.w != 2)) /* 2: nobody gave it */
+        return nb_node_fail(g, n, NB_E_CONFIG, "factor: not with size, which says how many rows and columns there are");
     NB_TRY(build_axis(g, n, 0, a->size.h ? a->size.h : (int64_t)in[0] * a->factor.h));
     NB_TRY(build_axis(g, n, 1, a->size.w ? a->size.w : (int64_t)in[1] * a->factor.w));
     if (a->mode == UPSAMPLE_NEAREST)

@@ -46,11 +46,10 @@ static nb_status transposed_expand(nb_model_builder *b, const char *name, const 
     char layer[160], keys[256];
     nb_node *x = in;
     if (a->pad.top < 0 || !fits(&p))
-        return nb_fail(
-            nb_model_ctx(b), NB_E_CONFIG,
-            "convtranspose2d %s: pad: must be numbers, at most dilation * (kernel - 1), %d and %d, and so that "
-            "zeros added to the image are %d at most",
-            name, high, wide, MAX_PAD);
+        return nb_block_fail(b, name, NB_E_CONFIG,
+                             "pad: must be numbers, at most dilation * (kernel - 1), %d and %d, and so that "
+                             "zeros added to the image are %d at most",
+                             high, wide, MAX_PAD);
     if (a->stride.h > 1 || a->stride.w > 1) {
         snprintf(layer, sizeof layer, "%s.zeros", name);
         snprintf(keys, sizeof keys, "{between: [%d, %d]}", a->stride.h - 1, a->stride.w - 1);

@@ -72,13 +72,13 @@ static nb_status invres_expand(nb_model_builder *b, const char *name, const void
     const invres_attr *a = attr;
     nb_node *x = in;
     if (a->kernel % 2 == 0)
-        return nb_fail(nb_model_ctx(b), NB_E_CONFIG, "invres %s: kernel: %d: must be odd", name, a->kernel);
+        return nb_block_fail(b, name, NB_E_CONFIG, "kernel: %d: must be odd", a->kernel);
     for (int32_t i = 0; i < a->repeat; i++) {
         char block[128];
         int len = a->repeat > 1 ? snprintf(block, sizeof block, "%s.%d", name, i + 1)
                                 : snprintf(block, sizeof block, "%s", name);
         if (len < 0 || (size_t)len >= sizeof block)
-            return nb_fail(nb_model_ctx(b), NB_E_CONFIG, "invres %s: the name is too long", name);
+            return nb_block_fail(b, name, NB_E_CONFIG, "the name is too long");
         NB_TRY(one_block(b, block, a, i == 0 ? a->stride : 1, &x));
     }
     *out = x;

@@ -60,9 +60,9 @@ static nb_status add_zeros(nb_model_builder *b, const char *name, int32_t out_ch
     char layer[160], keys[96];
     nb_node *x = in;
     if (more < 0)
-        return nb_fail(nb_model_ctx(b), NB_E_CONFIG,
-                       "resblock %s: shortcut: zeros: %d channels cannot become %d: the conv shortcut can", name,
-                       nb_channels(&in->out), out_channels);
+        return nb_block_fail(b, name, NB_E_CONFIG,
+                             "shortcut: zeros: %d channels cannot become %d: the conv shortcut can",
+                             nb_channels(&in->out), out_channels);
     if (stride > 1) {
         snprintf(layer, sizeof layer, "%s.short.slice", name);
         snprintf(keys, sizeof keys, "{rows: \"::%d\", cols: \"::%d\"}", stride, stride);
@@ -104,7 +104,7 @@ static nb_status resblock_expand(nb_model_builder *b, const char *name, const vo
         int len = a->repeat > 1 ? snprintf(block, sizeof block, "%s.%d", name, i + 1)
                                 : snprintf(block, sizeof block, "%s", name);
         if (len < 0 || (size_t)len >= sizeof block)
-            return nb_fail(nb_model_ctx(b), NB_E_CONFIG, "resblock %s: the name is too long", name);
+            return nb_block_fail(b, name, NB_E_CONFIG, "the name is too long");
         NB_TRY(one_block(b, block, a, i == 0 ? a->stride : 1, x, &x));
     }
     *out = x;

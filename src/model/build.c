@@ -8,16 +8,18 @@
 #include "base/arena.h"
 #include "base/check.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_NAME = 120, MAX_KINDS = 64 };
+enum { MAX_NAME = 120, MAX_KINDS = 128 };
 
 struct nb_model_builder {
     nb_ctx *ctx;
     nb_graph *g;
     nb_arena *arena;   /* attributes while they are bound */
     const char *where; /* "path:line" of the entry being built */
+    const char *kind;  /* and what it is */
     nb_node *last;
     int32_t counts[MAX_KINDS]; /* default names: <kind><running number> */
 };
@@ -41,9 +43,14 @@ const nb_block *const nb_blocks[] = {
     NULL};
 #undef NB_BLOCK
 
-nb_ctx *nb_model_ctx(const nb_model_builder *b)
+nb_status nb_block_fail(const nb_model_builder *b, const char *name, nb_status st, const char *fmt, ...)
 {
-    return b->ctx;
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    return nb_fail(b->ctx, st, "%s: %s %s: %s", b->where, b->kind, name, text);
 }
 
 /* One entry of the list, looked up but not yet bound. */
@@ -66,13 +73,13 @@ static nb_status find_kind(nb_model_builder *b, const nb_conf *e, int32_t i, ent
     const int32_t layer = nb_registry_index(nb_layers, out->kind), block = nb_registry_index(nb_blocks, out->kind);
     out->op = layer < 0 ? NULL : nb_layers[layer];
     out->block = block < 0 ? NULL : nb_blocks[block];
-    out->kind_index = layer < 0 ? MAX_KINDS / 2 + block : layer;
-    NB_ASSERT(out->kind_index < MAX_KINDS);
-    if (out->op || out->block)
-        return NB_OK;
     const char *names[MAX_KINDS];
     int32_t n = nb_registry_names(nb_layers, names, MAX_KINDS);
+    out->kind_index = layer < 0 ? n + block : layer;
     n += nb_registry_names(nb_blocks, names + n, MAX_KINDS - n);
+    NB_ASSERT(n < MAX_KINDS);
+    if (out->op || out->block)
+        return NB_OK;
     return nb_conf_unknown(b->ctx, e, where, "layer", names, n);
 }
 
@@ -131,6 +138,7 @@ static nb_status build_entry(nb_model_builder *b, const entry *e)
         return nb_conf_fail(b->ctx, e->map, e->where, NB_E_CONFIG,
                             "name: must be shorter than %d bytes and without '/'", MAX_NAME);
     b->where = nb_conf_place(e->conf);
+    b->kind = e->kind;
     in_list l;
     NB_TRY(collect_inputs(b, e, common.in, &l));
     if (e->op && e->op->role == NB_ROLE_INPUT)

@@ -20,19 +20,20 @@ static void matrix(const nb_report *r, nb_page *p)
                        &(nb_svg_matrix){.title = "Confusion", .n = a->classes, .count = count, .label = label});
 }
 
-/* Every n-th pixel of large ones: they are shown small. */
-static nb_status shrink(nb_ctx *ctx, const nb_dsinfo *d, const uint8_t *from, int32_t *h, int32_t *w, uint8_t **out)
+/* Every n-th pixel of large ones: they are shown small. Of channels that are no colours, the first c. */
+static nb_status shrink(nb_ctx *ctx, const nb_dsinfo *d, const uint8_t *from, int32_t *h, int32_t *w, int32_t c,
+                        uint8_t **out)
 {
     const int32_t large = d->h > d->w ? d->h : d->w, step = (large + MOST_SIDE - 1) / MOST_SIDE;
     *h = (d->h + step - 1) / step;
     *w = (d->w + step - 1) / step;
-    uint8_t *to = nb_alloc(ctx, (size_t)*h * (size_t)*w * (size_t)d->c);
+    uint8_t *to = nb_alloc(ctx, (size_t)*h * (size_t)*w * (size_t)c);
     if (!to)
         return NB_E_NOMEM;
     *out = to;
     for (int32_t y = 0; y < d->h; y += step)
         for (int32_t x = 0; x < d->w; x += step)
-            for (int32_t k = 0; k < d->c; k++)
+            for (int32_t k = 0; k < c; k++)
                 *to++ = from[((int64_t)y * d->w + x) * d->c + k];
     return NB_OK;
 }
@@ -40,13 +41,14 @@ static nb_status shrink(nb_ctx *ctx, const nb_dsinfo *d, const uint8_t *from, in
 static nb_status add_picture(nb_page *p, const nb_report *r, int32_t index, uint8_t *pixels)
 {
     const nb_dsinfo *d = nb_data_info(r->images);
+    const int32_t colours = d->c < 3 ? 1 : 3;
     uint8_t *small = NULL, *png = NULL;
     size_t len;
     int32_t label, h, w;
     nb_data_get(r->images, index, pixels, &label);
-    nb_status st = shrink(p->ctx, d, pixels, &h, &w, &small);
+    nb_status st = shrink(p->ctx, d, pixels, &h, &w, colours, &small);
     if (st == NB_OK)
-        st = nb_png_write(p->ctx, small, h, w, d->c, &png, &len);
+        st = nb_png_write(p->ctx, small, h, w, colours, &png, &len);
     if (st == NB_OK) {
         nb_text_printf(&p->body, "<img width=\"96\" height=\"96\" alt=\"image %d\" src=\"data:image/png;base64,",
                        (int)index);

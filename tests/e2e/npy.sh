@@ -44,6 +44,11 @@ awk -F'"accuracy":' '{ exit !($2 + 0 >= 0.9) }' out || die "the network has not 
 cp out last.json
 run 0 verify run/model.int.safetensors
 
+# A report shows mistakes, which a network that learns nothing makes, and six channels are no colours.
+run 0 train net.yaml --set out=raw --set 'train.phases=[{epochs: 1, lr: 0}]'
+run 0 report raw
+grep -q "data:image/png" raw/report.html || die "the report shows no mistake"
+
 # The map is the model's: evaluation needs no training samples, and others change nothing.
 mkdir other && cp set/?_test.npy set/y_train.npy other && ./npy_data signals set 10 80 && cp set/x_train.npy other
 rm -r set && mv other set

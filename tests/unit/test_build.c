@@ -43,16 +43,34 @@ static void each_mistake_names_place_and_remedy(void **state)
     expect("  - input\n  - {conv2d: {out: 3}, relu: {}}\n", NB_E_CONFIG, "must be one name");
     expect("  - input\n  - resblock: {out: 0}\n", NB_E_CONFIG, "must be in 1..65536");
     expect("  - input\n  - convtranspose2d: {name: t, out: 4, kernel: 2, pad: 2}\n", NB_E_CONFIG,
-           "convtranspose2d t: pad: must be numbers, at most dilation * (kernel - 1), 1 and 1,");
+           "test.yaml:4: convtranspose2d t: pad: must be numbers, at most dilation * (kernel - 1), 1 and 1,");
     expect("  - input\n  - convtranspose2d: {name: t, out: 4, pad: same}\n", NB_E_CONFIG, "pad: must be numbers");
     expect("  - input\n  - convtranspose2d: {name: t, out: 4, kernel: 64, output_pad: 2}\n", NB_E_CONFIG,
            "zeros added to the image are 64 at most");
     expect("  - input\n  - conv2d: {out: 5}\n  - resblock: {out: 4, shortcut: zeros}\n", NB_E_CONFIG,
-           "resblock resblock1: shortcut: zeros: 5 channels cannot become 4: the conv shortcut can");
-    expect("  - input\n  - invres: {name: a, out: 4, kernel: 4}\n", NB_E_CONFIG, "invres a: kernel: 4: must be odd");
+           "test.yaml:5: resblock resblock1: shortcut: zeros: 5 channels cannot become 4: the conv shortcut can");
+    expect("  - input\n  - invres: {name: a, out: 4, kernel: 4}\n", NB_E_CONFIG,
+           "test.yaml:4: invres a: kernel: 4: must be odd");
     expect("  - input\n  - flatten\n  - invres: {name: a, out: 4}\n", NB_E_SHAPE, "conv2d a.expand");
     expect("  - input\n  - conv2d: {out: 2048, kernel: 1}\n  - invres: {name: a, out: 4, expand: 64}\n", NB_E_CONFIG,
            "a.expand.out: 131072: must be in 1..65536");
+}
+
+static void a_name_left_out_counts_its_own_kind_only(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"slice1",   "shuffle1",       "pad1",         "upsample1", "convtranspose2d1",
+                                        "dropout1", "invres1.expand", "resblock1.c1", "flatten1"};
+    ref_street s;
+    assert_int_equal(ref_street_open(&s,
+                                     DATA "model: [input, slice: {rows: '1:'}, shuffle: {groups: 3}, pad: {pad: 1}, "
+                                          "convtranspose2d: {out: 4}, invres: {out: 4}, resblock: {out: 4}, upsample, "
+                                          "dropout, flatten, linear: {out: 3}]\n",
+                                     2, REF_FLOAT),
+                     NB_OK);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        assert_non_null(nb_graph_find(s.graph, names[i]));
+    ref_street_close(&s);
 }
 
 static void a_resblock_has_a_projection_only_where_shapes_change(void **state)
@@ -202,6 +220,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(large_images_come_in_smaller_batches),
         cmocka_unit_test(each_mistake_names_place_and_remedy),
+        cmocka_unit_test(a_name_left_out_counts_its_own_kind_only),
         cmocka_unit_test(a_resblock_has_a_projection_only_where_shapes_change),
         cmocka_unit_test(a_shortcut_of_zeros_has_no_parameters),
         cmocka_unit_test(an_se_multiplies_each_channel_by_a_gate),

@@ -22,7 +22,9 @@ struct nb_block {
  * numbers only) or "". */
 NB_API nb_status nb_model_layer(nb_model_builder *b, const char *op, const char *name, const char *keys,
                                 nb_node *const *in, int32_t n_in, nb_node **out);
-NB_API nb_ctx *nb_model_ctx(const nb_model_builder *b);
+/* For expand(): writes "PATH:LINE: KIND NAME: ..." and returns st. */
+NB_API nb_status nb_block_fail(const nb_model_builder *b, const char *name, nb_status st, const char *fmt, ...)
+    NB_PRINTF(4, 5);
 
 #ifdef __cplusplus
 }
