@@ -47,7 +47,7 @@ void cgen_string(cgen *g, const char *s);
 extern const char cgen_text_close[], cgen_text_close_high[];                    /* net_rescale.c */
 extern const char cgen_text_unpack2[], cgen_text_unpack4[], cgen_text_levels[]; /* net_unpack.c */
 extern const char cgen_text_offsets[], cgen_text_blocks[];                      /* net_unpack.c */
-extern const char cgen_text_helper[], cgen_text_simd[];                         /* net_macros.h */
+extern const char cgen_text_step[], cgen_text_helper[], cgen_text_simd[];       /* net_macros.h */
 extern const char cgen_text_load_u8[], cgen_text_less_zero[];                   /* net_macros.h */
 extern const char cgen_text_dot1[], cgen_text_dot2[];                           /* net_dot.c */
 extern const char cgen_text_window[], cgen_text_closew[];                       /* net_window.c */

@@ -325,7 +325,7 @@ void cgen_conv(cgen *g, int32_t step)
     char l[32] = "";
     if (v.l)
         snprintf(l, sizeof l, "const int8_t *%s, ", v.l);
-    cgen_printf(g, "static void net_step%d(%s *y, const %s *x, %sconst %s *w, %sconst int32_t *bias%s)\n{\n", step,
+    cgen_printf(g, "net_STEP void net_step%d(%s *y, const %s *x, %sconst %s *w, %sconst int32_t *bias%s)\n{\n", step,
                 cgen_type(v.out->type), cgen_type(v.in->type), cgen_scratch_bytes(g->m, step) ? "int8_t *rows, " : "",
                 v.bytes ? "int8_t" : "uint8_t", l, v.s->mult ? ", const int32_t *mult, const uint8_t *shift" : "");
     if (windowed) {

@@ -50,7 +50,7 @@ static void put_table(cgen *g, const nb_estep *s, int32_t i)
     const nb_etensor *out = output(g, s);
     const char *type = cgen_type(out->type), *from = s->n_in ? cgen_type(input(g, s, 0)->type) : "uint8_t";
     const char *cast = s->n_in && input(g, s, 0)->type == NB_EI_S8 ? "(uint8_t)" : "";
-    cgen_printf(g, "static void net_step%d(%s *y, const %s *x, const uint8_t *table)\n{\n", i, type, from);
+    cgen_printf(g, "net_STEP void net_step%d(%s *y, const %s *x, const uint8_t *table)\n{\n", i, type, from);
     if (s->one_table || out->c == 1) {
         cgen_printf(g, "    int32_t i;\n    for (i = 0; i < %d; i++)\n        y[i] = (%s)table[%sx[i]];\n}\n\n",
                     values(out), type, cast);
@@ -82,7 +82,7 @@ static void put_pair(cgen *g, const nb_estep *s, int32_t i)
 {
     const nb_etensor *a = input(g, s, 0), *b = input(g, s, 1), *out = output(g, s);
     char left[128] = "a[i]", right[128] = "b[i]";
-    cgen_printf(g, "static void net_step%d(%s *y, const %s *a, const %s *b)\n{\n", i, cgen_type(out->type),
+    cgen_printf(g, "net_STEP void net_step%d(%s *y, const %s *a, const %s *b)\n{\n", i, cgen_type(out->type),
                 cgen_type(a->type), cgen_type(b->type));
     if (same_size(a, out) && same_size(b, out)) {
         cgen_printf(g, "    int32_t i;\n    for (i = 0; i < %d; i++)\n        y[i]", values(out));
@@ -110,7 +110,7 @@ static void put_concat(cgen *g, const nb_estep *s, int32_t i)
 {
     const nb_etensor *out = output(g, s);
     int32_t at = 0;
-    cgen_printf(g, "static void net_step%d(%s *y", i, cgen_type(out->type));
+    cgen_printf(g, "net_STEP void net_step%d(%s *y", i, cgen_type(out->type));
     for (int32_t k = 0; k < s->n_in; k++)
         cgen_printf(g, ", const %s *x%d", cgen_type(input(g, s, k)->type), k);
     cgen_printf(g, ")\n{\n    int32_t i, c;\n    for (i = 0; i < %d; i++, y += %d) {\n", out->h * out->w, out->c);
@@ -149,7 +149,7 @@ static void put_window(cgen *g, const nb_geom *q, const char *begin, const char 
 
 static void put_pool_head(cgen *g, const nb_estep *s, int32_t i)
 {
-    cgen_printf(g, "static void net_step%d(%s *y, const %s *x)\n{\n", i, cgen_type(output(g, s)->type),
+    cgen_printf(g, "net_STEP void net_step%d(%s *y, const %s *x)\n{\n", i, cgen_type(output(g, s)->type),
                 cgen_type(input(g, s, 0)->type));
 }
 

@@ -108,7 +108,7 @@ static void put_head(cgen *g, int32_t step)
 {
     const nb_estep *s = &g->m->e.steps[step];
     const char *type = cgen_type(g->m->e.tensors[s->out].type);
-    cgen_printf(g, "static void net_step%d(%s *y, const %s *x", step, type, type);
+    cgen_printf(g, "net_STEP void net_step%d(%s *y, const %s *x", step, type, type);
     for (int32_t axis = 0; axis < 3; axis++)
         if (entry_bytes(g->m, step, axis))
             cgen_printf(g, ", const %s *%ss", entry_type(g, step, axis), from[axis]);

@@ -172,6 +172,7 @@ void cgen_helpers(cgen *g)
                 u8 |= t == NB_EI_U8;
                 zero |= z;
             }
+    cgen_helper(g, cgen_text_step);
     if (needs_rescale(m, false))
         cgen_helper(g, cgen_text_close);
     if (any || needs_unpacking(m, NB_PACKING_CODES, 0) || needs_unpacking(m, NB_PACKING_OFFSET, 0) ||

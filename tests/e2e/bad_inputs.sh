@@ -18,13 +18,14 @@ checkpoint_is() { # FILE TEXT: by every command that takes one
     refuses 1 "$1: not a safetensors file but $2" verify "$1"
     refuses 1 "$1: not a safetensors file but $2" export "$1" -o listing
     refuses 1 "$1: not a safetensors file but $2" quantize tiny.yaml --from "$1" -o no
-    refuses 1 "$1: not a safetensors file but $2" import "$1" --config tiny.yaml -o no
+    [ "$1" = net.bin ] ||
+        refuses 1 "$1: must be an ONNX model or a safetensors file, but is $2" import "$1" --config tiny.yaml -o no
     refuses 1 "$1: not a safetensors file but $2" train tiny.yaml --set init="$1" --set out=other
 }
 cp tiny.yaml tiny.config # info takes a .yaml
 checkpoint_is tiny.config 'a config; nibble train tiny.config makes a checkpoint of it'
 printf 'PK\3\4\0\0\0\0\10\10net/data.pkl' >net.pth
-checkpoint_is net.pth "a PyTorch file (.pt, .pth); for a state dict: python -c \"import torch, safetensors.torch as s; s.save_file(torch.load('net.pth'"
+checkpoint_is net.pth "a PyTorch file (.pt, .pth); for a state dict: python -c \"import torch, safetensors.torch as s; d = torch.load('net.pth'"
 printf '\200\2\212\nl\374\234F\371 j\250P\31.' >old.pt
 checkpoint_is old.pt 'a PyTorch file'
 printf '\211HDF\r\n\32\n\0\0' >net.h5
@@ -32,7 +33,7 @@ checkpoint_is net.h5 'an HDF5 file (Keras); python -m tf2onnx.convert --keras ne
 printf '\34\0\0\0TFL3\0\0' >net.tflite
 checkpoint_is net.tflite 'a TensorFlow Lite model; python -m tf2onnx.convert --tflite net.tflite --output net.onnx'
 cp "$golden/import_norms.onnx" net.bin
-checkpoint_is net.bin 'an ONNX model; nibble import net.onnx -o OUT'
+checkpoint_is net.bin 'an ONNX model; nibble import net.bin -o OUT'
 printf '\211PNG\r\n\32\n' >image.png
 checkpoint_is image.png 'a PNG image'
 cp "$golden/import_resnet.safetensors" dict.safetensors

@@ -39,7 +39,7 @@ refuses 2 '--images: few: must be a whole number from 1 on' verify run/last.safe
 refuses 2 '--json: takes no value' eval run/last.safetensors --json=yes
 refuses 2 '--threads: 1x: must be in' eval run/last.safetensors --threads 1x
 refuses 2 '--set x: must be section.key=value' eval run/last.safetensors --set x
-refuses 2 'missing argument: nibble run FILE IMAGE.png...' run run/last.safetensors
+refuses 2 'missing argument: nibble run FILE IMAGE.png|SAMPLES.npy...' run run/last.safetensors
 refuses 1 '--json: cannot open' eval -- --json
 refuses 1 'is not a quantized training checkpoint' verify run/model.int.safetensors --from run/model.int.safetensors
 cp run/model.int.safetensors alone.safetensors

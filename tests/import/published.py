@@ -162,7 +162,7 @@ def c_differs(name, integers, x, want):
     folder.mkdir(exist_ok=True)
     run("export", integers, "--format", "c", "-o", folder / "net.c", "--prefix", "net")
     (folder / "main.c").write_text(DRIVER)
-    subprocess.run(["gcc", "-O1", "-o", "net", "net.c", "main.c"], cwd=folder, check=True)
+    subprocess.run(["gcc", "-O2", "-o", "net", "net.c", "main.c"], cwd=folder, check=True)
     out = subprocess.run([folder / "net"], input=x[:2].tobytes(), capture_output=True, check=True).stdout
     header = (folder / "net.h").read_text()
     scale = np.float32(header.split("NET_LOGIT_SCALE")[1].split("((float)")[1].split(")")[0])

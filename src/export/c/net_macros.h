@@ -4,6 +4,17 @@
 
 #include <stdint.h>
 
+/* GCC 12.2 at -O2 can take a step for one without effect once it knows where its tensors lie, and leave the call out: it sees them as
+ * one array, writes the place of one as a multiple of the other's, and then finds no array that is written. So it must not
+ * know; steps take pointers and are called once each. */
+/* ==== cgen_text_step ==== */
+#if defined(__GNUC__) && __GNUC__ >= 8 && !defined(__clang__)
+#    define net_STEP static __attribute__((noipa)) /* GCC 12 could drop calls of steps whose tensors it could place */
+#else
+#    define net_STEP static
+#endif
+/* ==== */
+
 /* Helium leaves some of the others' functions without a caller. */
 /* ==== cgen_text_helper ==== */
 #if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
