@@ -40,7 +40,6 @@ gcc="$warn $(tests/werror.sh gcc)"
 if here tcc; then run 0 300 tcc -w; else run 0 100 gcc -std=c99 -O0 -w; fi
 run 0 10 gcc -std=c99 -O3 $gcc
 run 10 10 gcc -std=c99 -Os $gcc
-run 60 10 gcc -std=c99 -O2 -fno-inline-functions-called-once $gcc # as in networks too large to inline
 # shellcheck disable=SC2046
 here clang && run 20 10 clang -std=c99 -O2 $warn $(tests/werror.sh clang)
 # shellcheck disable=SC2046
