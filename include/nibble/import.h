@@ -95,6 +95,8 @@ NB_API nb_status nb_onnx_integers(nb_ctx *ctx, const char *path, const nb_onnx_i
                                   nb_intmodel **out);
 NB_API nb_status nb_onnx_integers_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len,
                                         const nb_onnx_integers_options *options, nb_intmodel **out);
+/* The operators of float networks that import understands, by place from 0; NULL: no more. */
+NB_API const char *nb_onnx_operator(int32_t at);
 /* The channels of its images when it holds quantized operators, else 0. */
 NB_API nb_status nb_onnx_quantized_channels(nb_ctx *ctx, const char *path, int32_t *channels);
 

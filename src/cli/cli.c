@@ -268,11 +268,29 @@ static void print_option(const cli_option *o)
     printf("  %-22s %s\n", text, o->help);
 }
 
+static void print_listed(const cli_command *m)
+{
+    enum { WIDTH = 110 };
+    size_t column = 0;
+    for (int32_t i = 0; m->listed && m->listed(i); i++) {
+        const size_t len = strlen(m->listed(i));
+        if (column + len > WIDTH) {
+            putchar('\n');
+            column = 0;
+        }
+        printf("%s%s", column ? " " : "  ", m->listed(i));
+        column += len + 1;
+    }
+    if (column)
+        putchar('\n');
+}
+
 void cli_help(const cli_command *m)
 {
     printf("usage: nibble %s %s [OPTIONS]\n\n%s\n", m->name, m->usage, m->help);
     if (m->more)
         printf("\n%s", m->more);
+    print_listed(m);
     printf("\noptions:\n");
     for (int32_t k = 0; k < count_options(m); k++)
         print_option(&m->options[k]);

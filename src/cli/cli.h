@@ -26,10 +26,11 @@ typedef enum {
 
 typedef struct {
     const char *name;
-    const char *usage;         /* arguments, without options: "FILE IMAGE.png..." */
-    const char *help;          /* one line */
-    const char *more;          /* paragraphs for --help, or NULL */
-    const cli_option *options; /* ends with {0}; beside --help */
+    const char *usage;                 /* arguments, without options: "FILE IMAGE.png..." */
+    const char *help;                  /* one line */
+    const char *more;                  /* paragraphs for --help, or NULL */
+    const char *(*listed)(int32_t at); /* names to print below `more`, up to NULL; or NULL */
+    const cli_option *options;         /* ends with {0}; beside --help */
     int32_t min_args, max_args;
     cli_meant first; /* what arg[0] is */
     nb_status (*run)(cli *c);

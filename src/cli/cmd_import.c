@@ -242,7 +242,9 @@ const cli_command cli_command_import = {
         "  head.fc -> fc                by name; blocks.{}.c -> b{+1} repeats the number, one higher\n"
         "  aux.* -> -                   left out\n"
         "What such a file does not name goes by a built-in map, if one knows all of it.\n"
-        "  layout ohwi                  weights are not OIHW, as PyTorch's, but as ours\n",
+        "  layout ohwi                  weights are not OIHW, as PyTorch's, but as ours\n"
+        "Operators of float ONNX models; those of constants alone are more, and computed:\n",
+    .listed = nb_onnx_operator,
     .options = options,
     .min_args = 1,
     .max_args = 1,

@@ -298,12 +298,18 @@ void onnx_give(onnx_net *n, int32_t layer, const char *what, const nb_st_tensor 
     l->param[l->n_params++] = (onnx_param){what, *t};
 }
 
+/* Where the layer of that name stands in the index of names, or would. */
+static int32_t *place_of_layer(const onnx_net *n, const char *name)
+{
+    uint32_t at = (uint32_t)nb_hash_text(name) & n->named_mask;
+    while (n->named[at] && strcmp(n->layer[n->named[at] - 1].name, name) != 0)
+        at = (at + 1) & n->named_mask;
+    return &n->named[at];
+}
+
 static bool name_taken(const onnx_net *n, const char *name)
 {
-    for (int32_t i = 0; i < n->n; i++)
-        if (strcmp(n->layer[i].name, name) == 0)
-            return true;
-    return strcmp(name, "loss") == 0;
+    return *place_of_layer(n, name) || strcmp(name, n->layer[0].name) == 0 || strcmp(name, "loss") == 0;
 }
 
 /* "relu3" is what the config calls a layer without a name; layers with parameters always have one. */
@@ -365,8 +371,13 @@ static void name_layer(onnx_net *n, const onnx_node *d, const char *param, onnx_
     if (!name[0])
         snprintf(name, sizeof name, "%s", l->op);
     snprintf(l->name, sizeof l->name, "%s%s%s", name[0] == '.' ? "n" : "", name, is_default(name) ? "_" : "");
-    for (int32_t i = 2; name_taken(n, l->name); i++)
-        snprintf(l->name, sizeof l->name, "%s_%d", name, i);
+    if (!name_taken(n, l->name))
+        return;
+    const int32_t holder = *place_of_layer(n, l->name); /* none: it is the input's or the loss's */
+    int32_t *copies = &n->layer[holder ? holder - 1 : 0].copies;
+    do
+        snprintf(l->name, sizeof l->name, "%s_%d", name, ++*copies + 1);
+    while (name_taken(n, l->name));
 }
 
 nb_status onnx_add_layer(onnx_net *n, const onnx_node *d, const char *op, const char *param_name, const int32_t *in,
@@ -381,6 +392,7 @@ nb_status onnx_add_layer(onnx_net *n, const onnx_node *d, const char *op, const 
     l.named = param_name != NULL;
     n->layer[n->n] = l;
     *out = n->n++;
+    *place_of_layer(n, l.name) = n->n;
     return NB_OK;
 }
 
@@ -403,11 +415,18 @@ static nb_status unknown_operator(const onnx_net *n, const onnx_node *d)
 {
     if (is_quantized(d))
         return onnx_fail(n, d, NB_E_UNSUPPORTED, "the network is quantized already; import takes float networks");
-    char all[480] = "";
-    size_t at = 0;
-    for (size_t i = 0; i < N_OPERATORS && at < sizeof all; i++)
-        at += (size_t)snprintf(all + at, sizeof all - at, "%s%s", i ? ", " : "", operators[i].op);
-    return onnx_fail(n, d, NB_E_UNSUPPORTED, "not supported; these are: %s", all);
+    const char *names[N_OPERATORS];
+    for (size_t i = 0; i < N_OPERATORS; i++)
+        names[i] = operators[i].op;
+    const char *near = nb_closest(d->op, names, N_OPERATORS);
+    return onnx_fail(n, d, NB_E_UNSUPPORTED,
+                     "the operator is not supported%s%s; `nibble import --help` lists those that are",
+                     near ? ", the closest by name is " : "", near ? near : "");
+}
+
+const char *nb_onnx_operator(int32_t at)
+{
+    return at >= 0 && at < N_OPERATORS ? operators[at].op : NULL;
 }
 
 static nb_status check_attributes(const onnx_net *n, const onnx_node *d, const char *attrs)
@@ -535,8 +554,13 @@ static nb_status note_shared(onnx_net *n)
 nb_status onnx_net_translate(onnx_net *n)
 {
     n->cap = 4 * (int32_t)n->file->n_nodes + 2;
+    size_t places = 16;
+    while (places < 2 * (size_t)n->cap)
+        places *= 2;
+    n->named_mask = (uint32_t)(places - 1);
     n->layer = nb_arena_array(n->arena, (size_t)n->cap, sizeof *n->layer);
-    if (!n->layer)
+    n->named = nb_arena_array(n->arena, places, sizeof *n->named);
+    if (!n->layer || !n->named)
         return NB_E_NOMEM;
     NB_TRY(intern_all(n));
     NB_TRY(find_needed(n));

@@ -44,7 +44,7 @@ typedef struct {
     const char *node;                      /* theirs, for a comment */
     int32_t in[NB_MAX_IN], n_in;
     onnx_param param[4];
-    int32_t n_params;
+    int32_t n_params, copies; /* copies: layers after it that would have its name and got a number */
     bool reduced;             /* a mean over rows or columns, which one over the others completes */
     bool bias, needed, named; /* named: after its parameters, or somebody names it in an `in` */
 } onnx_layer;
@@ -73,6 +73,8 @@ typedef struct {
     uint32_t mask;
     onnx_layer *layer;
     int32_t n, cap;
+    int32_t *named; /* hashed by name of a layer: its place + 1; 0: none */
+    uint32_t named_mask;
     int32_t h, w, c; /* of an image */
     int32_t output;  /* layer that gives the logits */
     int32_t classes;

@@ -2,6 +2,7 @@
 #include "import/qnet.h"
 
 #include "base/check.h"
+#include "base/rng.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -24,12 +25,19 @@ nb_status q_fail(const qnet *n, const onnx_node *d, const char *fmt, ...)
 
 /* ---- names ---- */
 
+/* Where the name stands in the index, or would. */
+static int32_t *place(const qnet *n, const char *name)
+{
+    uint32_t at = (uint32_t)nb_hash_text(name) & n->mask;
+    while (n->index[at] && strcmp(n->value[n->index[at] - 1].name, name) != 0)
+        at = (at + 1) & n->mask;
+    return &n->index[at];
+}
+
 q_value *q_find(const qnet *n, const char *name)
 {
-    for (int32_t i = n->n_values; i-- > 0;)
-        if (strcmp(n->value[i].name, name) == 0)
-            return &n->value[i];
-    return NULL;
+    const int32_t at = *place(n, name);
+    return at ? &n->value[at - 1] : NULL;
 }
 
 const q_value *q_input(const qnet *n, const onnx_node *d, size_t k)
@@ -41,14 +49,14 @@ static nb_status add_value(qnet *n, const q_value *v)
 {
     if (n->n_values == n->most_values)
         return nb_fail(n->ctx, NB_E_FORMAT, "%s: more names than nodes", n->file->path);
+    int32_t *at = place(n, v->name);
     n->value[n->n_values++] = *v;
+    *at = n->n_values; /* given twice: the later one */
     return NB_OK;
 }
 
 nb_status q_output(qnet *n, const onnx_node *d, q_value v)
 {
-    if (d->n_out < 1)
-        return q_fail(n, d, "has no output");
     v.name = d->out[0];
     return add_value(n, &v);
 }
@@ -89,7 +97,7 @@ double q_number(const nb_st_tensor *t, int64_t i)
 
 nb_status q_grid_of(const qnet *n, const onnx_node *d, size_t scale, size_t zero, q_grid *out)
 {
-    const nb_st_tensor *s, *z = NULL;
+    const nb_st_tensor *s = NULL, *z = NULL;
     NB_TRY(q_constant(n, d, scale, &s));
     if (q_input(n, d, zero))
         NB_TRY(q_constant(n, d, zero, &z));
@@ -163,8 +171,13 @@ static nb_status walk(qnet *n)
 {
     const onnx_file *f = n->file;
     n->most_values = (int32_t)(f->n_constants + f->n_nodes + 1);
+    size_t places = 16;
+    while (places < 2 * (size_t)n->most_values)
+        places *= 2;
+    n->mask = (uint32_t)(places - 1);
     n->value = nb_arena_array(n->arena, (size_t)n->most_values, sizeof *n->value);
-    if (!n->value)
+    n->index = nb_arena_array(n->arena, places, sizeof *n->index);
+    if (!n->value || !n->index)
         return NB_E_NOMEM;
     for (size_t i = 0; i < f->n_meta; i++)
         if (strcmp(f->meta[2 * i], "nibble.multipliers") == 0)
@@ -175,6 +188,9 @@ static nb_status walk(qnet *n)
         const q_fn fn = q_operator_find(f->node[i].op);
         if (!fn)
             return q_fail(n, &f->node[i], "integers have no such operator");
+        if (f->node[i].n_out < 1)
+            return q_fail(n, &f->node[i], "has no output");
+        NB_TRY(q_check_operands(n, &f->node[i]));
         NB_TRY(fn(n, &f->node[i]));
     }
     const q_value *out = q_find(n, f->output[0].name);

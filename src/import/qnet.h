@@ -55,6 +55,8 @@ typedef struct {
     nb_intbuilder *b;
     q_value *value;
     int32_t n_values, most_values;
+    int32_t *index; /* hashed by name: value's place + 1; 0: none */
+    uint32_t mask;
     const char *ours; /* metadata nibble.multipliers, or NULL */
 } qnet;
 
@@ -74,6 +76,8 @@ int64_t q_int(const onnx_node *d, const char *name, int64_t dflt);
 nb_status q_ints(const qnet *n, const onnx_node *d, const char *name, int64_t *out, size_t count);
 /* The tensor's grid. */
 q_grid q_tensor_grid(const qnet *n, int32_t tensor);
+/* Codes that the node reads are on the grid that it says. */
+nb_status q_check_operands(const qnet *n, const onnx_node *d);
 /* A new tensor on that grid. */
 nb_status q_tensor(qnet *n, const char *name, const q_value *like, q_grid g, int32_t *out);
 /* v as codes on grid g: a step, or the tensor it is already. */

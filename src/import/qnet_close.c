@@ -112,8 +112,11 @@ static nb_status add_step(qnet *n, const onnx_node *d, nb_estep *s, const nb_sin
     const nb_status st = nb_intbuilder_step(n->b, s, info);
     if (st == NB_OK || st == NB_E_NOMEM || !d)
         return st;
-    char why[512];
-    snprintf(why, sizeof why, "%s", nb_ctx_error(n->ctx));
+    char why[512]; /* which begins with the file, as the sentence around it will */
+    const char *error = nb_ctx_error(n->ctx);
+    const size_t path = strlen(n->file->path);
+    const bool twice = strncmp(error, n->file->path, path) == 0 && strncmp(error + path, ": ", 2) == 0;
+    snprintf(why, sizeof why, "%s", twice ? error + path + 2 : error);
     return q_fail(n, d, "%s", why);
 }
 

@@ -33,8 +33,12 @@ static nb_status take_codes(qnet *n, const onnx_node *d, const weights *w, const
             for (int32_t x = 0; x < g->kw; x++)
                 for (int32_t i = 0; i < in; i++) {
                     const int32_t v = (int32_t)q_number(w->t, o * w->out + i * w->in + y * w->y + x * w->x) - zero;
-                    if (v < -128 || v > 127)
-                        return q_fail(n, d, "a weight is %d less its zero point: must be in -128..127", v);
+                    if (v < -127 || v > 127)
+                        return q_fail(
+                            n, d,
+                            "a weight is %d less its zero point: must be in -127..127, as weights of type int8 "
+                            "are (quantize_static: weight_type=QuantType.QInt8)",
+                            v);
                     *to++ = (int8_t)v;
                 }
     }

@@ -13,27 +13,72 @@ static bool reads(const onnx_node *d, const char *name, size_t at)
     return at < d->n_in && strcmp(d->in[at], name) == 0;
 }
 
-/* The grid on which whoever reads `name` takes it. */
-static nb_status reader_grid(const qnet *n, const onnx_node *d, const char *name, int32_t depth, q_grid *g)
-{
-    static const struct {
-        const char *op;
-        size_t value, scale, zero;
-    } says[] = {{"DequantizeLinear", 0, 1, 2},
-                {"QLinearConv", 0, 1, 2},
-                {"QLinearMatMul", 0, 1, 2},
+static const struct {
+    const char *op;
+    size_t value, scale, zero;
+} operands[] = {{"DequantizeLinear", 0, 1, 2},
                 {"QGemm", 0, 1, 2},
                 {"QLinearAdd", 0, 1, 2},
                 {"QLinearAdd", 3, 4, 5},
-                {"QLinearGlobalAveragePool", 0, 1, 2}};
+                {"QLinearAveragePool", 0, 1, 2},
+                {"QLinearConv", 0, 1, 2},
+                {"QLinearGlobalAveragePool", 0, 1, 2},
+                {"QLinearMatMul", 0, 1, 2},
+                {"QLinearMul", 0, 1, 2},
+                {"QLinearMul", 3, 4, 5}};
+enum { N_OPERANDS = sizeof operands / sizeof *operands, CONCAT_FIRST = 2, CONCAT_EACH = 3 };
+
+/* Whether input `at` of the node is codes, and which inputs say their scale and zero point. */
+static bool says_grid(const onnx_node *d, size_t at, size_t *scale, size_t *zero)
+{
+    *scale = at + 1;
+    *zero = at + 2;
+    if (strcmp(d->op, "QLinearConcat") == 0)
+        return at >= CONCAT_FIRST && (at - CONCAT_FIRST) % CONCAT_EACH == 0;
+    for (size_t k = 0; k < N_OPERANDS; k++)
+        if (operands[k].value == at && strcmp(d->op, operands[k].op) == 0) {
+            *scale = operands[k].scale;
+            *zero = operands[k].zero;
+            return true;
+        }
+    return false;
+}
+
+static nb_status check_grid(const qnet *n, const onnx_node *d, int32_t tensor, const q_grid *g, const char *name)
+{
+    const q_grid has = q_tensor_grid(n, tensor);
+    if (fabs(has.scale - g->scale) > 1e-6 * has.scale || has.zero != g->zero)
+        return q_fail(n, d, "scale %g and zero point %d are not those '%.80s' was made with", g->scale, g->zero, name);
+    return NB_OK;
+}
+
+nb_status q_check_operands(const qnet *n, const onnx_node *d)
+{
+    size_t scale, zero;
+    for (size_t at = 0; at < d->n_in; at++) {
+        const q_value *v = q_input(n, d, at);
+        q_grid g;
+        if (!v || v->kind != Q_REAL || !v->open.in_codes || !says_grid(d, at, &scale, &zero))
+            continue;
+        NB_TRY(q_grid_of(n, d, scale, zero, &g));
+        NB_TRY(check_grid(n, d, v->open.in[0], &g, d->in[at]));
+    }
+    return NB_OK;
+}
+
+/* The grid on which whoever reads `name` takes it. */
+static nb_status reader_grid(const qnet *n, const onnx_node *d, const char *name, int32_t depth, q_grid *g)
+{
+    size_t scale, zero;
     for (size_t i = 0; i < n->file->n_nodes; i++) {
         const onnx_node *r = &n->file->node[i];
-        for (size_t k = 0; k < sizeof says / sizeof *says; k++)
-            if (strcmp(r->op, says[k].op) == 0 && reads(r, name, says[k].value))
-                return q_grid_of(n, r, says[k].scale, says[k].zero, g);
+        for (size_t at = 0; at < r->n_in; at++)
+            if (reads(r, name, at) && says_grid(r, at, &scale, &zero))
+                return q_grid_of(n, r, scale, zero, g);
         if (strcmp(r->op, "ConvInteger") == 0 && reads(r, name, 0)) {
-            const q_value *zero = q_input(n, r, 2);
-            *g = (q_grid){1, zero && zero->kind == Q_CONSTANT ? (int32_t)q_number(&zero->t, 0) : 0, false};
+            const q_value *zero_point = q_input(n, r, 2);
+            *g = (q_grid){1, zero_point && zero_point->kind == Q_CONSTANT ? (int32_t)q_number(&zero_point->t, 0) : 0,
+                          false};
             return NB_OK;
         }
         if (depth < 8 && reads(r, name, 0) && r->n_out == 1 &&
@@ -127,9 +172,7 @@ static nb_status op_dequantize(qnet *n, const onnx_node *d)
     q_value real = *v;
     int32_t tensor;
     NB_TRY(q_codes(n, d, v, &tensor));
-    const q_grid has = q_tensor_grid(n, tensor);
-    if (fabs(has.scale - g.scale) > 1e-6 * has.scale || has.zero != g.zero)
-        return q_fail(n, d, "scale %g and zero point %d are not those the codes were made with", g.scale, g.zero);
+    NB_TRY(check_grid(n, d, tensor, &g, d->in[0]));
     real.open.in_codes = false;
     return q_output(n, d, real);
 }
@@ -433,12 +476,16 @@ static nb_status op_transpose(qnet *n, const onnx_node *d)
 
 /* ---- operators of codes, with the grid of their output ---- */
 
-static nb_status on_grid(qnet *n, const onnx_node *d, q_fn fn, size_t scale, size_t zero)
+/* The operator of real values, of these inputs. */
+static nb_status on_grid(qnet *n, const onnx_node *d, q_fn fn, const char *const *in, size_t n_in, size_t scale)
 {
+    onnx_node plain = *d;
     q_grid g;
     q_value out;
-    NB_TRY(q_grid_of(n, d, scale, zero, &g));
-    NB_TRY(fn(n, d));
+    plain.in = in;
+    plain.n_in = n_in;
+    NB_TRY(q_grid_of(n, d, scale, scale + 1, &g));
+    NB_TRY(fn(n, &plain));
     q_value *made = &n->value[n->n_values - 1];
     NB_TRY(q_close(n, d, made, &g, &out));
     out.name = made->name;
@@ -446,26 +493,42 @@ static nb_status on_grid(qnet *n, const onnx_node *d, q_fn fn, size_t scale, siz
     return NB_OK;
 }
 
-static nb_status op_qlinear_add(qnet *n, const onnx_node *d)
+static nb_status sum(qnet *n, const onnx_node *d)
 {
-    if (d->n_in < 8)
+    return two(n, d, NB_STEP_ADD, 1);
+}
+
+static nb_status product(qnet *n, const onnx_node *d)
+{
+    return two(n, d, NB_STEP_MUL, 1);
+}
+
+/* QLinearAdd, QLinearMul: a, s, z, b, s, z, s, z */
+static nb_status op_qlinear_two(qnet *n, const onnx_node *d)
+{
+    if (d->n_in < 7)
         return q_fail(n, d, "must have 8 inputs");
     const char *in[2] = {d->in[0], d->in[3]};
-    const onnx_node sum = {.name = d->name, .op = d->op, .in = in, .out = d->out, .n_in = 2, .n_out = d->n_out};
-    q_grid g;
-    q_value out;
-    NB_TRY(q_grid_of(n, d, 6, 7, &g));
-    NB_TRY(two(n, &sum, NB_STEP_ADD, 1));
-    q_value *made = &n->value[n->n_values - 1];
-    NB_TRY(q_close(n, d, made, &g, &out));
-    out.name = made->name;
-    *made = out;
-    return NB_OK;
+    return on_grid(n, d, strcmp(d->op, "QLinearMul") == 0 ? product : sum, in, 2, 6);
 }
 
-static nb_status op_qlinear_global(qnet *n, const onnx_node *d)
+/* s, z, and a, s, z of each */
+static nb_status op_qlinear_concat(qnet *n, const onnx_node *d)
 {
-    return on_grid(n, d, op_global_avgpool, 3, 4);
+    const char *in[NB_ENGINE_MAX_IN];
+    size_t n_in = 0;
+    for (size_t at = CONCAT_FIRST; at < d->n_in && n_in < NB_ENGINE_MAX_IN; at += CONCAT_EACH)
+        in[n_in++] = d->in[at];
+    if (!n_in || d->n_in != CONCAT_FIRST + CONCAT_EACH * n_in)
+        return q_fail(n, d, "must join 1 to %d values, each with scale and zero point", NB_ENGINE_MAX_IN);
+    return on_grid(n, d, op_concat, in, n_in, 0);
+}
+
+static nb_status op_qlinear_pool(qnet *n, const onnx_node *d)
+{
+    if (q_int(d, "channels_last", 0))
+        return q_fail(n, d, "channels_last: must be 0");
+    return on_grid(n, d, strcmp(d->op, "QLinearAveragePool") == 0 ? op_avgpool : op_global_avgpool, d->in, 1, 3);
 }
 
 static nb_status op_constant(qnet *n, const onnx_node *d)
@@ -495,11 +558,14 @@ static const q_operator operators[] = {
     {"MatMul", q_op_gemm},
     {"MaxPool", op_maxpool},
     {"Mul", op_mul},
-    {"QLinearAdd", op_qlinear_add},
     {"QGemm", q_op_qlinear_gemm},
-    {"QLinearMatMul", q_op_qlinear_gemm},
+    {"QLinearAdd", op_qlinear_two},
+    {"QLinearAveragePool", op_qlinear_pool},
+    {"QLinearConcat", op_qlinear_concat},
     {"QLinearConv", q_op_qlinear_conv},
-    {"QLinearGlobalAveragePool", op_qlinear_global},
+    {"QLinearGlobalAveragePool", op_qlinear_pool},
+    {"QLinearMatMul", q_op_qlinear_gemm},
+    {"QLinearMul", op_qlinear_two},
     {"QuantizeLinear", op_quantize},
     {"Relu", op_relu},
     {"Reshape", op_reshape},

@@ -2,12 +2,17 @@
  * onnx_window.c, onnx_config.c). */
 #include "operator_case.h"
 
+#include <stdio.h>
+
 #ifdef NB_ONNX
 
 static void what_is_not_supported_is_named_with_its_node(void **state)
 {
     data_fixture *f = *state;
-    refuse(f, "LRN y x size=3\noutput y", "m.onnx: node 'y' (LRN): not supported; these are: Conv, Gemm");
+    refuse(f, "LRN y x size=3\noutput y",
+           "m.onnx: node 'y' (LRN): the operator is not supported; `nibble import --help` lists those that are");
+    refuse(f, "LayerNormalization y x\noutput y",
+           "is not supported, the closest by name is BatchNormalization; `nibble");
     refuse(f, "number s 1\nQuantizeLinear y x,s\noutput y",
            "node 'y' (QuantizeLinear): the network is quantized already");
     refuse(f, "Relu y x alpha=1\noutput y", "attribute 'alpha' is not supported");
@@ -40,8 +45,27 @@ static void a_layer_is_named_where_somebody_reads_it_from_afar(void **state)
     expect(f, "floats w 2x2x1x1\nConv a x,w\nAdd y a,x\noutput y", "- input: {name: input1}");
 }
 
+/* Trying every number from 2 on, against every layer, took a minute. */
+static void thousands_of_layers_may_want_one_name(void **state)
+{
+    enum { LAYERS = 3000, LINE = 24 };
+    static const char odd[] = "!#$%&()*+;<>?@[]^{|}~"; /* all become '_' */
+    const int32_t n = (int32_t)strlen(odd);
+    data_fixture *f = *state;
+    char *text = test_malloc((LAYERS + 2) * LINE), before[8] = "x";
+    size_t at = 0;
+    for (int32_t i = 0; i < LAYERS; i++) {
+        const char name[] = {'v', odd[i / n / n], odd[i / n % n], odd[i % n], '\0'};
+        at += (size_t)sprintf(text + at, "Relu %s %s\n", name, before);
+        memcpy(before, name, sizeof name);
+    }
+    sprintf(text + at, "Add y %s,v!!!\noutput y", before);
+    expect(f, text, "add: {in: [v____3000, v___]}");
+    test_free(text);
+}
+
 ONNX_TESTS(ONNX_TEST(what_is_not_supported_is_named_with_its_node),
-           ONNX_TEST(a_name_is_given_before_it_is_read_and_once),
+           ONNX_TEST(a_name_is_given_before_it_is_read_and_once), ONNX_TEST(thousands_of_layers_may_want_one_name),
            ONNX_TEST(a_layer_is_named_where_somebody_reads_it_from_afar))
 
 #endif

@@ -100,6 +100,43 @@ static void what_integers_cannot_hold_is_refused_by_node_and_reason(void **state
     assert_refused(f, "Identity y x\noutput y\n", "its output does not come from quantized images");
 }
 
+/* 100 is code 39 of scale 0.01; 0.39 * 0.39 is code 152 of scale 0.001. */
+static void operators_with_the_scale_of_their_output_are_one_step_each(void **state)
+{
+    data_fixture *f = *state;
+    const float mean[1] = {0}, std[1] = {1};
+    const nb_onnx_integers_options options = {.mean = mean, .std = std};
+    const char *path = data_fixture_path(f, "linear.onnx");
+    uint8_t pixels[16];
+    float logits[8];
+    nb_intmodel *m;
+    ref_onnx_write(f->ctx, path, 1, 4, 4,
+                   "number s 0.01\nnumber t 0.001\nQuantizeLinear q x,s\nQLinearConcat c s,-,q,s,-,q,s,- axis=1\n"
+                   "QLinearAveragePool p c,s,-,s,- kernel_shape=2,2 strides=2,2\nQLinearMul m p,s,-,p,s,-,t,-\n"
+                   "DequantizeLinear y m,t\noutput y\n");
+    if (nb_onnx_integers(f->ctx, path, &options, &m) != NB_OK)
+        fail_msg("%s", nb_ctx_error(f->ctx));
+    assert_int_equal(m->e.n_steps, 4);
+    assert_int_equal(m->classes, 8);
+    memset(pixels, 100, sizeof pixels);
+    assert_int_equal(nb_intmodel_logits(f->ctx, m, pixels, logits), NB_OK);
+    for (int32_t i = 0; i < 8; i++)
+        assert_float_equal(logits[i], 0.152f, 1e-6);
+    nb_intmodel_free(f->ctx, m);
+    ref_onnx_write(f->ctx, path, 1, 4, 4,
+                   "number s 0.01\nnumber t 0.02\nQuantizeLinear q x,s\nQLinearConcat c s,-,q,t,-\noutput c\n");
+    assert_int_equal(nb_onnx_integers(f->ctx, path, &options, &m), NB_E_UNSUPPORTED);
+    assert_non_null(strstr(nb_ctx_error(f->ctx), "scale 0.02 and zero point 0 are not those 'q' was made with"));
+    ref_onnx_write(f->ctx, path, 1, 4, 4, "number s 0.01\nQuantizeLinear q x,s\nQLinearConcat c s,-,q,s\noutput c\n");
+    assert_int_equal(nb_onnx_integers(f->ctx, path, &options, &m), NB_E_UNSUPPORTED);
+    assert_non_null(strstr(nb_ctx_error(f->ctx), "must join 1 to 8 values, each with scale and zero point"));
+    ref_onnx_write(
+        f->ctx, path, 1, 4, 4,
+        "number s 0.01\nQuantizeLinear q x,s\nQLinearGlobalAveragePool c q,s,-,s,- channels_last=1\noutput c\n");
+    assert_int_equal(nb_onnx_integers(f->ctx, path, &options, &m), NB_E_UNSUPPORTED);
+    assert_non_null(strstr(nb_ctx_error(f->ctx), "channels_last: must be 0"));
+}
+
 static void running_out_of_memory_anywhere_is_an_error(void **state)
 {
     data_fixture *f = *state;
@@ -124,6 +161,7 @@ static void running_out_of_memory_anywhere_is_an_error(void **state)
 static const struct CMUnitTest tests[] = {
     TEST(random_networks_come_back_with_the_same_logits),
     TEST(what_integers_cannot_hold_is_refused_by_node_and_reason),
+    TEST(operators_with_the_scale_of_their_output_are_one_step_each),
     TEST(running_out_of_memory_anywhere_is_an_error),
 };
 
