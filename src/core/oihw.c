@@ -43,9 +43,8 @@ static const nb_node *whole_input(const nb_node *x)
     return NULL;
 }
 
-/* Where others keep value i of x's rows: pixel by pixel, channel by channel, where an image was flattened; through
- * everything that works value by value, and joins part by part. */
-static int64_t their_column(const nb_node *x, int64_t i)
+/* Channel by channel where an image was flattened; through everything that works value by value, and joins part by part. */
+int64_t nb_oihw_column(const nb_node *x, int64_t i)
 {
     while (x->out.shape.ndim == 2 && x->n_in > 0 && (value_by_value(x) || joins(x))) {
         const nb_node *whole = joins(x) ? whole_input(x) : x->in[0];
@@ -57,7 +56,7 @@ static int64_t their_column(const nb_node *x, int64_t i)
         int32_t k = 0;
         while (i - first >= nb_channels(&x->in[k]->out))
             first += nb_channels(&x->in[k++]->out);
-        return first + their_column(x->in[k], i - first);
+        return first + nb_oihw_column(x->in[k], i - first);
     }
     const nb_shape *s = &x->out.shape;
     if (s->ndim != 4)
@@ -69,7 +68,7 @@ static bool moves(const nb_node *x)
 {
     const int64_t n = nb_count(&x->out) / x->out.shape.d[0];
     for (int64_t i = 0; i < n; i++)
-        if (their_column(x, i) != i)
+        if (nb_oihw_column(x, i) != i)
             return true;
     return false;
 }
@@ -113,5 +112,5 @@ int64_t nb_oihw_place(const nb_oihw *r, int64_t o, int64_t y, int64_t x, int64_t
     }
     if (!r->columns)
         return ((o * r->i + i) * r->y + y) * r->x + x;
-    return o * r->i + their_column(r->rows, i);
+    return o * r->i + nb_oihw_column(r->rows, i);
 }

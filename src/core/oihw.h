@@ -24,6 +24,9 @@ void nb_oihw_sizes(const nb_oihw *r, int64_t sizes[4]);
 /* Place of our element (o, y, x, i) in theirs. */
 int64_t nb_oihw_place(const nb_oihw *r, int64_t o, int64_t y, int64_t x, int64_t i);
 
+/* Place of value i of x's rows in theirs. */
+int64_t nb_oihw_column(const nb_node *x, int64_t i);
+
 /* The layer's leaf called "<layer>.<what>", or NULL. */
 nb_node *nb_leaf_of(const nb_node *layer, const char *what);
 /* A key of the layer's config by name and kind, as it was bound into its attributes; NULL when it has none. */

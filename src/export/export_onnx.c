@@ -237,7 +237,12 @@ static void put_ends(onnx_writer *w)
     const nb_etensor *in = onnx_tensor(w, nb_intmodel_input(m)), *out = onnx_tensor(w, t);
     const int64_t pixels[4] = {-1, in->c, in->h, in->w}, logits[2] = {-1, m->classes}, shape[2] = {0, m->classes},
                   two = 2;
-    const char *both[2] = {w->name[t], onnx_constant(w->o, "logits.shape", ONNX_INT64, &two, 1, shape, sizeof shape)};
+    const char *x = w->name[t];
+    if (out->h * out->w > 1) { /* in the engine's order */
+        x = onnx_add(w->o, "Transpose", "logits.nhwc", &x, 1);
+        onnx_ints(w->o, "perm", (const int64_t[]){0, 2, 3, 1}, 4);
+    }
+    const char *both[2] = {x, onnx_constant(w->o, "logits.shape", ONNX_INT64, &two, 1, shape, sizeof shape)};
     const bool real = out->type == NB_EI_S32;
     const char *flat = onnx_add(w->o, "Reshape", real ? "logits" : "logits.codes", both, 2);
     if (!real)

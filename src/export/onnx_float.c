@@ -107,6 +107,42 @@ static bool goes_into_conv(const writer *w, const nb_node *n)
     return turned && *turned && is_between(n);
 }
 
+/* Rows that input k of n holds, in the order of `like`, whose order others have as well; NULL: in ours. */
+static nb_status put_order(writer *w, const nb_node *n, int32_t k, const nb_node *like, const char **out)
+{
+    const nb_node *x = n->in[k];
+    *out = in_name(w, n, k);
+    if (x->out.shape.ndim != 2)
+        return NB_OK;
+    const int64_t count = nb_channels(&x->out);
+    int64_t *index = nb_alloc(w->ctx, (size_t)count * sizeof *index);
+    bool same = true;
+    if (!index)
+        return NB_E_NOMEM;
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t to = like ? nb_oihw_column(like, i) : i;
+        index[to] = nb_oihw_column(x, i);
+        same = same && index[to] == to;
+    }
+    if (!same) {
+        const char *both[2] = {*out, onnx_constant(w->o, onnx_name(w->o, "%s.order.%d", n->name, k), ONNX_INT64, &count,
+                                                   1, index, (size_t)count * sizeof *index)};
+        *out = onnx_add(w->o, "Gather", onnx_name(w->o, "%s.ordered.%d", n->name, k), both, 2);
+        onnx_int(w->o, "axis", 1);
+    }
+    nb_free(w->ctx, index);
+    return NB_OK;
+}
+
+static nb_status put_take(writer *w, const nb_node *n)
+{
+    const onnx_values v = {n->out.shape.ndim, ONNX_FLOAT, 0};
+    w->name[n->id] = n->name;
+    const char *x;
+    NB_TRY(put_order(w, n, 0, NULL, &x));
+    return onnx_take(w->ctx, w->o, n->name, x, n->priv, &v);
+}
+
 static nb_status put_pad(writer *w, const nb_node *n)
 {
     w->name[n->id] = n->name;
@@ -116,15 +152,7 @@ static nb_status put_pad(writer *w, const nb_node *n)
     }
     if (is_between(n))
         return put_between(w, n);
-    const onnx_values v = {n->out.shape.ndim, ONNX_FLOAT, 0};
-    return onnx_take(w->ctx, w->o, n->name, in_name(w, n, 0), n->priv, &v);
-}
-
-static nb_status put_take(writer *w, const nb_node *n)
-{
-    const onnx_values v = {n->out.shape.ndim, ONNX_FLOAT, 0};
-    w->name[n->id] = n->name;
-    return onnx_take(w->ctx, w->o, n->name, in_name(w, n, 0), n->priv, &v);
+    return put_take(w, n);
 }
 
 static nb_status put_upsample(writer *w, const nb_node *n)
@@ -256,11 +284,17 @@ static nb_status put_avgpool(writer *w, const nb_node *n)
     return NB_OK;
 }
 
-static void put_join(writer *w, const nb_node *n, const char *op)
+static nb_status put_join(writer *w, const nb_node *n, const char *op)
 {
     const char *in[NB_MAX_IN];
+    const nb_node *like = NULL;
     for (int32_t k = 0; k < n->n_in; k++) {
+        const bool whole = nb_channels(&n->in[k]->out) == nb_channels(&n->out);
         in[k] = in_name(w, n, k);
+        if (whole && !like && n->out.shape.ndim == 2)
+            like = n->in[k];
+        if (whole)
+            NB_TRY(put_order(w, n, k, like, &in[k]));
         if (n->in[k]->out.shape.ndim < n->out.shape.ndim) { /* rows beside images: as images of one pixel */
             const int64_t dims[4] = {0, nb_channels(&n->in[k]->out), 1, 1}, four = 4;
             const char *shape = onnx_name(w->o, "%s.pixel.%d", n->name, k);
@@ -269,29 +303,18 @@ static void put_join(writer *w, const nb_node *n, const char *op)
         }
     }
     w->name[n->id] = onnx_add(w->o, op, n->name, in, n->n_in);
-}
-
-static nb_status put_add(writer *w, const nb_node *n)
-{
-    put_join(w, n, "Add");
     return NB_OK;
 }
 
-static nb_status put_sub(writer *w, const nb_node *n)
+static nb_status put_arithmetic(writer *w, const nb_node *n)
 {
-    put_join(w, n, "Sub");
-    return NB_OK;
-}
-
-static nb_status put_mul(writer *w, const nb_node *n)
-{
-    put_join(w, n, "Mul");
-    return NB_OK;
+    const char *op = n->op->name;
+    return put_join(w, n, strcmp(op, "add") == 0 ? "Add" : strcmp(op, "sub") == 0 ? "Sub" : "Mul");
 }
 
 static nb_status put_concat(writer *w, const nb_node *n)
 {
-    put_join(w, n, "Concat");
+    NB_TRY(put_join(w, n, "Concat"));
     onnx_int(w->o, "axis", 1);
     return NB_OK;
 }
@@ -485,7 +508,18 @@ static nb_status put_input(writer *w, const nb_node *n)
 
 static nb_status put_output(writer *w, const nb_node *n)
 {
-    const char *x = put_rows(w, n, "logits.rows");
+    const nb_shape *s = &n->in[0]->out.shape;
+    const char *x = in_name(w, n, 0);
+    if (s->ndim == 4 && (int64_t)s->d[1] * s->d[2] > 1) { /* logits stand in the order of ours */
+        x = onnx_add(w->o, "Transpose", "logits.nhwc", &x, 1);
+        onnx_ints(w->o, "perm", (const int64_t[]){0, 2, 3, 1}, 4);
+    }
+    if (s->ndim == 2)
+        NB_TRY(put_order(w, n, 0, NULL, &x));
+    else {
+        x = onnx_add(w->o, "Flatten", "logits.rows", &x, 1);
+        onnx_int(w->o, "axis", 1);
+    }
     onnx_add(w->o, "Identity", "logits", &x, 1);
     onnx_value(w->o, true, "logits", ONNX_FLOAT,
                (const int64_t[]){-1, nb_count(&n->in[0]->out) / n->in[0]->out.shape.d[0]}, 2);
@@ -498,30 +532,12 @@ static nb_status put_node(writer *w, const nb_node *n)
         const char *op;
         nb_status (*put)(writer *w, const nb_node *n);
     } table[] = {
-        {"input", put_input},
-        {"conv2d", put_conv},
-        {"dwconv2d", put_conv},
-        {"linear", put_linear},
-        {"batchnorm", put_batchnorm},
-        {"relu", put_relu},
-        {"maxpool", put_maxpool},
-        {"avgpool", put_avgpool},
-        {"add", put_add},
-        {"concat", put_concat},
-        {"flatten", put_flatten},
-        {"dropout", put_nothing},
-        {"softmax_xent", put_output},
-        {"mse", put_output},
-        {"sub", put_sub},
-        {"mul", put_mul},
-        {"slice", put_take},
-        {"shuffle", put_take},
-        {"pad", put_pad},
-        {"upsample", put_upsample},
-        {"affine", put_affine},
-        {"prelu", put_prelu},
-        {"silu", put_silu},
-        {"hardswish", put_hardswish},
+        {"input", put_input},         {"conv2d", put_conv},   {"dwconv2d", put_conv},   {"linear", put_linear},
+        {"batchnorm", put_batchnorm}, {"relu", put_relu},     {"maxpool", put_maxpool}, {"avgpool", put_avgpool},
+        {"add", put_arithmetic},      {"concat", put_concat}, {"flatten", put_flatten}, {"dropout", put_nothing},
+        {"softmax_xent", put_output}, {"mse", put_output},    {"sub", put_arithmetic},  {"mul", put_arithmetic},
+        {"slice", put_take},          {"shuffle", put_take},  {"pad", put_pad},         {"upsample", put_upsample},
+        {"affine", put_affine},       {"prelu", put_prelu},   {"silu", put_silu},       {"hardswish", put_hardswish},
         {"gelu", put_gelu},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)

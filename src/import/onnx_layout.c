@@ -120,13 +120,34 @@ bool onnx_layout_axes(const onnx_v_entry *v, int32_t axis[ONNX_FILE_DIMS], int32
     return false;
 }
 
-bool onnx_layout_in_order(const onnx_v_entry *v)
+/* All dimensions but N as one. */
+static onnx_layout as_rows(const onnx_v_entry *v)
 {
-    const onnx_layout l = onnx_layout_of(v), rows = usual(v, true);
+    const onnx_layout l = onnx_layout_of(v);
     onnx_layout one = {.rank = 2};
     for (int32_t i = 0; i < l.first[l.rank]; i++)
         onnx_layout_add(&one, i > 0, l.atom[i]);
+    return one;
+}
+
+bool onnx_layout_in_order(const onnx_v_entry *v)
+{
+    const onnx_layout one = as_rows(v), rows = usual(v, true);
     return equal(&one, &rows);
+}
+
+bool onnx_layout_is_ours(const onnx_v_entry *v)
+{
+    const onnx_layout one = as_rows(v);
+    const onnx_atom want[3] = {{ONNX_AXIS_H, v->h, 1}, {ONNX_AXIS_W, v->w, 1}, {ONNX_AXIS_C, v->c, 1}};
+    int32_t at = 1;
+    for (int32_t i = 0; i < 3; i++)
+        if (want[i].size > 1) {
+            const onnx_atom *a = &one.atom[at++];
+            if (at > one.first[2] || a->axis != want[i].axis || a->size != want[i].size)
+                return false;
+        }
+    return at == one.first[2];
 }
 
 int64_t onnx_layout_place(const onnx_v_entry *v, const onnx_layout *l, int32_t dim, int64_t j)

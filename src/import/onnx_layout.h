@@ -35,6 +35,8 @@ int64_t onnx_layout_size(const onnx_layout *l, int32_t dim, bool *images);
 bool onnx_layout_axes(const struct onnx_v_entry *v, int32_t axis[ONNX_FILE_DIMS], int32_t *rank);
 /* Read from first to last, the values stand in the order channels, rows, columns. */
 bool onnx_layout_in_order(const struct onnx_v_entry *v);
+/* They do in the order rows, columns, channels, which is ours. */
+bool onnx_layout_is_ours(const struct onnx_v_entry *v);
 /* Where value j of a dimension stands in an image of c*h*w. */
 int64_t onnx_layout_place(const struct onnx_v_entry *v, const onnx_layout *l, int32_t dim, int64_t j);
 /* y stands as x does, which onnx_layout_axes knows, with sizes of its own; axes in gone[] have one element and no

@@ -491,7 +491,7 @@ static nb_status read_output(onnx_net *n)
     if (e->kind != ONNX_V_DATA || e->pad[0] + e->pad[1] + e->pad[2] + e->pad[3])
         return nb_fail(n->ctx, NB_E_UNSUPPORTED, "%s: output '%.80s' does not come from a layer", f->path,
                        f->output[0].name);
-    if (!onnx_layout_in_order(e)) {
+    if (!onnx_layout_in_order(e) && !onnx_layout_is_ours(e)) {
         char text[ONNX_LAYOUT_TEXT];
         return nb_fail(n->ctx, NB_E_UNSUPPORTED, "%s: output '%.80s' stands as %s: must be [N, logits]", f->path,
                        f->output[0].name, onnx_layout_text(&e->layout, text));

@@ -42,8 +42,8 @@ static bool bn_refuse(const void *attr, const nb_range_use *use, char *why, size
         snprintf(why, size, "is for activations: weights are there to be looked at, with minmax or mse");
     else if (!known(n))
         snprintf(why, size,
-                 "there is no batch norm right before the output of %s to say its range (batchnorm: fold takes them "
-                 "out): give it another one, e.g. quant.layers.%s.activations.range: ema",
+                 "the output of %s is no batch norm's, nor a relu's or a join's of such, which say a range "
+                 "(batchnorm: fold takes them out): give it another one, e.g. quant.layers.%s.activations.range: ema",
                  n->name, n->name);
     else
         return false;

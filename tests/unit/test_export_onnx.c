@@ -1,6 +1,7 @@
 /* test_export_onnx.c - the ONNX exporter: files that parse, names that resolve, weights as wide as they should be. What
  * run times compute from them is compared by `make check-onnx`, which needs ONNX Runtime. */
 #include "ref/data_fixture.h"
+#include "ref/foreign.h"
 #include "ref/random_network.h"
 #include "ref/tiny_int.h"
 
@@ -178,6 +179,42 @@ static float float_of(const Onnx__TensorProto *t, int32_t i)
     return v;
 }
 
+/* Rows of pixels of two channels: theirs are 0, 2, 1, 3 of ours. */
+static void flattened_images_come_in_our_order_where_it_matters(void **state)
+{
+    data_fixture *f = *state;
+    static const char *const models[] = {
+        "  - input\n  - conv2d: {out: 2, kernel: [10, 11]}\n  - flatten\n  - slice: {name: s, channels: '::-1'}\n",
+        "  - input\n  - conv2d: {out: 2, kernel: [10, 11], name: a}\n  - flatten: {name: b}\n"
+        "  - linear: {in: a, out: 4, name: c}\n  - add: {name: s, in: [c, b]}\n"};
+    static const char *const order[] = {"s.order.0", "s.order.1"}, *const ordered[] = {"s.ordered.0", "s.ordered.1"};
+    size_t len;
+    for (int32_t i = 0; i < 2; i++) {
+        ref_foreign net;
+        ref_foreign_open(&net, models[i], 11, 11, 3, 4);
+        assert_int_equal(nb_exporter_find("onnx")->write_float(net.ctx, net.g, data_fixture_path(f, "f.onnx")), NB_OK);
+        ref_foreign_close(&net);
+        Onnx__ModelProto *p = read_back(f, "f.onnx", &len);
+        assert_memory_equal(constant(p->graph, order[i])->raw_data.data, ((const int64_t[]){0, 2, 1, 3}), 32);
+        assert_string_equal(node_with(p->graph, ordered[i])->op_type, "Gather");
+        onnx__model_proto__free_unpacked(p, NULL);
+    }
+}
+
+static void logits_of_an_image_stand_in_our_order(void **state)
+{
+    data_fixture *f = *state;
+    size_t len;
+    ref_foreign net;
+    ref_foreign_open(&net, "  - input\n  - conv2d: {out: 2, kernel: [10, 11]}\n", 11, 11, 3, 4);
+    assert_int_equal(nb_exporter_find("onnx")->write_float(net.ctx, net.g, data_fixture_path(f, "f.onnx")), NB_OK);
+    ref_foreign_close(&net);
+    Onnx__ModelProto *p = read_back(f, "f.onnx", &len);
+    assert_string_equal(node_with(p->graph, "logits.rows")->input[0], "logits.nhwc");
+    assert_string_equal(node_with(p->graph, "logits.nhwc")->op_type, "Transpose");
+    onnx__model_proto__free_unpacked(p, NULL);
+}
+
 static void the_operator_form_has_integer_convolutions_with_int8_weights(void **state)
 {
     data_fixture *f = *state;
@@ -332,6 +369,8 @@ static const struct CMUnitTest tests[] = {
     TEST(all_kinds_of_steps_become_a_sound_graph),
     TEST(weights_are_transposed_to_oihw),
     TEST(levels_become_int8_weights),
+    TEST(flattened_images_come_in_our_order_where_it_matters),
+    TEST(logits_of_an_image_stand_in_our_order),
     TEST(the_operator_form_has_integer_convolutions_with_int8_weights),
     TEST(scales_of_an_integer_convolution_say_its_multipliers),
     TEST(signed_codes_are_moved_by_128_in_the_operator_form),

@@ -33,6 +33,9 @@
         "  - elu\n  - prelu: {channels: no}\n  - celu: {alpha: 0.5}\n  - selu\n  - softplus\n  - mish\n  - softsign\n" \
         "  - erf\n  - avgpool: {global: yes}\n  - affine\n  - prelu\n  - linear: {name: fc, out: 4}\n"
 
+/* Logits are an image of 2x1 pixels. */
+#    define IMAGE "  - input\n  - conv2d: {out: 3, kernel: 3}\n  - relu\n  - conv2d: {out: 2, kernel: [8, 9]}\n"
+
 enum { SIDE = 11, IMAGES = 3, CLASSES = 4 };
 
 /* Everything a value of its own; variances above 0. */
@@ -111,6 +114,7 @@ static void a_float_network_comes_back_bit_for_bit(void **state)
 {
     round_trip(*state, MODEL, 16);
     round_trip(*state, ACTIVATIONS, 12);
+    round_trip(*state, IMAGE, 4);
 }
 
 #else

@@ -22,8 +22,8 @@ static void transposes_around_layers_are_nothing(void **state)
     refuse(f, "floats w 4x8x3x3\nTranspose a x " LAST "Conv y a,w\noutput y",
            "its input stands as [N, rows, columns, channels], must be [N, channels, rows, columns]");
     refuse(f, "Transpose y x perm=0,1,1,2\noutput y", "perm: must hold each axis once");
-    refuse(f, "Transpose y x " LAST "output y",
-           "output 'y' stands as [N, rows, columns, channels]: must be [N, logits]");
+    refuse(f, "Transpose y x perm=0,3,2,1\noutput y",
+           "output 'y' stands as [N, columns, rows, channels]: must be [N, logits]");
 }
 
 static void constants_beside_another_layout_are_turned(void **state)

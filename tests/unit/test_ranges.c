@@ -399,7 +399,7 @@ static void mistakes_are_named_with_what_would_do(void **state)
          "range: ema: needs images, and quant.data_free: yes says that there are none: leave range out, or say bn or "
          "fixed"},
         {"quant: {activations: {range: bn}, output_bits: 8}\n",
-         "activations of fc: range: bn: there is no batch norm right before the output of fc"},
+         "activations of fc: range: bn: the output of fc is no batch norm's"},
         {"quant: {activations: {range: xent}}\n", "range: xent: is for the network's output"},
         {"quant: {weights: {range: xent}}\n", "set quant.output_bits"},
         {"quant: {activations: {range: fixed}}\n", "range: fixed: needs lo and hi"},
