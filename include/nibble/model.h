@@ -31,7 +31,7 @@ NB_API nb_status nb_model_build_lent(nb_ctx *ctx, const nb_experiment *exp, cons
 /* How many images, at most `most`, such a network should take at a time where any number gives a result: `most`, halved
  * until what its widest layer reads and writes is at most NB_BATCH_BYTES of floats. It depends on the network alone, so
  * that what depends on the size of batches (ranges that are averages over them) is the same on every machine. */
-#define NB_BATCH_BYTES ((int64_t)128 << 20)
+#define NB_BATCH_BYTES ((int64_t)64 << 20)
 NB_API nb_status nb_model_batch(nb_ctx *ctx, const nb_experiment *exp, const nb_dsinfo *info, int32_t most,
                                 int32_t *batch);
 /* The part of it that moves values: folds batch norms when the section says so. What remains is a float graph. */
