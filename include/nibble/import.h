@@ -69,6 +69,7 @@ NB_API void nb_onnx_free(nb_onnx *o); /* NULL is fine */
 /* Size of its images and number of its classes; count is 0. mean and std are those of a model that we exported; else
  * std is 0: the file does not say how its images were normalised. */
 NB_API const nb_dsinfo *nb_onnx_info(const nb_onnx *o);
+NB_API bool nb_onnx_reconstructs(const nb_onnx *o); /* its output has the shape of its input */
 /* Logs, a line for each kind, what is kept in another form than the file has it (windows, batch norms, dropout, shared
  * weights) and what is left out. */
 NB_API void nb_onnx_say(const nb_onnx *o);
@@ -77,6 +78,7 @@ typedef struct {
     const char *data;        /* the data section as YAML flow text, "{name: cifar10}" */
     const char *init, *out;  /* the checkpoint to start from, the run folder */
     const float *mean, *std; /* [c] of the input layer; NULL: the data set's */
+    bool reconstruct;        /* ends in mse: only where nb_onnx_reconstructs */
 } nb_onnx_config_options;
 /* A config of the same network, with comments, ready to be trained and quantized; the caller frees it with nb_free. */
 NB_API nb_status nb_onnx_config(const nb_onnx *o, const nb_onnx_config_options *options, char **text);

@@ -50,7 +50,7 @@ nb_status cli_number_list(cli *c, const char *option, int32_t channels, double l
 }
 
 /* The data section: what --data says, completed where the data set takes sizes. */
-static nb_status data_section(cli *c, const nb_dsinfo *d, char *out, size_t len)
+static nb_status data_section(cli *c, const nb_dsinfo *d, bool reconstruct, char *out, size_t len)
 {
     const char *name = cli_value(c, "--data");
     int n;
@@ -58,7 +58,7 @@ static nb_status data_section(cli *c, const nb_dsinfo *d, char *out, size_t len)
         n = snprintf(out, len, "%s", name);
     else if (!name || strcmp(name, "synth") == 0)
         n = snprintf(out, len, "{name: synth, count: 2048, height: %d, width: %d, channels: %d, classes: %d}", d->h,
-                     d->w, d->c, d->classes);
+                     d->w, d->c, reconstruct ? 10 : d->classes);
     else if (strcmp(name, "pngdir") == 0)
         n = snprintf(out, len, "{name: pngdir, height: %d, width: %d, channels: %d}", d->h, d->w, d->c);
     else
@@ -73,6 +73,9 @@ static void say_guesses(cli *c, const nb_onnx_config_options *o)
 {
     if (!cli_value(c, "--data"))
         nb_log(c->ctx, "no --data: the config names procedural images of the right size; put your data set there");
+    if (o->reconstruct)
+        nb_log(c->ctx, "its output has the shape of its input: the config ends in mse, an autoencoder; data of as many "
+                       "classes, by --data, make logits of it");
     if (!o->mean || !o->std)
         nb_log(c->ctx,
                "the model does not say how its images were normalised: the config takes the data set's own mean "
@@ -109,8 +112,10 @@ static nb_status output_paths(cli *c, char *stem, char *yaml, char *checkpoint)
     return NB_OK;
 }
 
-/* What the network takes and what the data give must agree; without the data the model's own sizes do. */
-static nb_status find_info(cli *c, cli_experiment *e, const nb_dsinfo *model, bool *there, nb_dsinfo *out)
+/* What the network takes and what the data give must agree; without the data the model's own sizes do. An output as large
+ * as the input is classes where the data have as many, else the input again. */
+static nb_status find_info(cli *c, cli_experiment *e, const nb_dsinfo *model, bool may_reconstruct, bool *reconstruct,
+                           bool *there, nb_dsinfo *out)
 {
     nb_status st = cli_experiment_open_test(c, e);
     *out = *model;
@@ -120,7 +125,9 @@ static nb_status find_info(cli *c, cli_experiment *e, const nb_dsinfo *model, bo
     if (st != NB_OK)
         return cli_data_is_wrong(e, st) ? st : NB_OK;
     const nb_dsinfo *d = nb_data_info(e->test);
-    if (d->h != model->h || d->w != model->w || d->c != model->c || d->classes != model->classes)
+    const bool same = d->h == model->h && d->w == model->w && d->c == model->c;
+    *reconstruct = *reconstruct || (may_reconstruct && same && d->classes != model->classes);
+    if (!same || (!*reconstruct && d->classes != model->classes))
         return nb_fail(c->ctx, NB_E_SHAPE,
                        "%s: takes images of %dx%dx%d in %d classes, the data set has %dx%dx%d in %d", c->arg[0],
                        model->h, model->w, model->c, model->classes, d->h, d->w, d->c, d->classes);
@@ -198,14 +205,20 @@ static nb_status write_both(cli *c, const nb_onnx *o, cli_experiment *e, const n
 }
 
 /* The config as an experiment with its data, if they are there. */
-static nb_status read_config(cli *c, const nb_onnx *o, const nb_onnx_config_options *options, const char *yaml,
+static nb_status read_config(cli *c, const nb_onnx *o, nb_onnx_config_options *options, const char *yaml,
                              cli_experiment *e, bool *there, nb_dsinfo *info)
 {
     char *text;
     NB_TRY(nb_onnx_config(o, options, &text));
     nb_status st = cli_experiment_parse(c, yaml, text, e);
     nb_free(c->ctx, text);
-    return st == NB_OK ? find_info(c, e, nb_onnx_info(o), there, info) : st;
+    const bool classes = !options->reconstruct;
+    if (st == NB_OK)
+        st = find_info(c, e, nb_onnx_info(o), nb_onnx_reconstructs(o), &options->reconstruct, there, info);
+    if (st != NB_OK || !classes || !options->reconstruct)
+        return st;
+    cli_experiment_close(c, e); /* the data have other classes: the config ends in mse */
+    return read_config(c, o, options, yaml, e, there, info);
 }
 
 /* Nobody says how the images were normalised: the data, or, where these are not there either, pixels from 0 to 1. */
@@ -241,14 +254,15 @@ static nb_status import_model(cli *c, const nb_onnx *o, cli_experiment *e)
     memcpy(mean, d->mean, sizeof mean);
     memcpy(std, d->std, sizeof std);
     NB_TRY(output_paths(c, stem, yaml, checkpoint));
-    NB_TRY(data_section(c, d, data, sizeof data));
+    const bool reconstruct = nb_onnx_reconstructs(o) && !cli_value(c, "--data");
+    NB_TRY(data_section(c, d, reconstruct, data, sizeof data));
     if (cli_value(c, "--mean"))
         NB_TRY(cli_number_list(c, "--mean", d->c, -1000, NB_INPUT_MAX_MEAN, mean));
     if (cli_value(c, "--std"))
         NB_TRY(cli_number_list(c, "--std", d->c, 1e-6, NB_INPUT_MAX_STD, std));
     const char *slash = strrchr(stem, '/');
     snprintf(out, sizeof out, "runs/%s", slash ? slash + 1 : stem);
-    nb_onnx_config_options options = {.data = data, .init = checkpoint, .out = out};
+    nb_onnx_config_options options = {.data = data, .init = checkpoint, .out = out, .reconstruct = reconstruct};
     options.mean = known || cli_value(c, "--mean") ? mean : NULL;
     options.std = known || cli_value(c, "--std") ? std : NULL;
     NB_TRY(import_as(c, o, e, &options, yaml));

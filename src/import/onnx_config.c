@@ -122,6 +122,11 @@ void nb_onnx_say(const nb_onnx *o)
     onnx_net_say(&o->net);
 }
 
+bool nb_onnx_reconstructs(const nb_onnx *o)
+{
+    return o->net.reconstructs;
+}
+
 const nb_dsinfo *nb_onnx_info(const nb_onnx *o)
 {
     return &o->info;
@@ -233,6 +238,8 @@ nb_status nb_onnx_config(const nb_onnx *o, const nb_onnx_config_options *options
         put_layer(&t, n, i, above);
         above = i;
     }
+    if (options->reconstruct)
+        nb_text_add(&t, "  - mse                     # to the network's own input\n");
     nb_text_add(&t, "\nquant:\n"
                     "  weights: {bits: 8, granularity: channel}\n"
                     "  activations: {bits: 8, scheme: asymmetric, range: ema, momentum: 0.05}\n"

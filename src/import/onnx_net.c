@@ -502,6 +502,9 @@ static nb_status read_output(onnx_net *n)
         return nb_fail(n->ctx, NB_E_UNSUPPORTED, "%s: output '%.80s' cannot be logits: %" PRId64 " values of layer %d",
                        f->path, f->output[0].name, classes, e->layer);
     n->classes = (int32_t)classes;
+    const bool vectors = f->input[0].ndim == 2, image = !e->flat && e->h * e->w > 1;
+    n->reconstructs = !e->last && classes == (int64_t)n->c * n->h * n->w &&
+                      (vectors ? e->flat : image && e->c == n->c && e->h == n->h && e->w == n->w);
     return NB_OK;
 }
 

@@ -78,9 +78,10 @@ typedef struct {
     int32_t h, w, c; /* of an image */
     int32_t output;  /* layer that gives the logits */
     int32_t classes;
-    int64_t batch;    /* images that the exporter saw; -1: any number */
-    int32_t renamed;  /* inputs that were given names of their own */
-    int64_t foldable; /* elements that may still be made of constants */
+    bool reconstructs; /* the output has the shape of the input */
+    int64_t batch;     /* images that the exporter saw; -1: any number */
+    int32_t renamed;   /* inputs that were given names of their own */
+    int64_t foldable;  /* elements that may still be made of constants */
 } onnx_net;
 
 /* Which layouts an operator takes: images and rows as they are meant here; the same, or 1-D signals; any, since it works

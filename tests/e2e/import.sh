@@ -4,6 +4,7 @@
 set -eu
 . tests/e2e/common.bash
 golden=$PWD/tests/golden
+corpus=$PWD/tests/fuzz/corpus/fuzz_import_onnx
 cd "$WORK"
 cat >net.yaml <<'END'
 seed: 1
@@ -124,3 +125,16 @@ for form in qdq operator; do
     run 0 export back.int.safetensors --format c -o back/net.c
     cmp <(program net.c) <(program back/net.c) || die "other integers came back from the form $form"
 done
+# Four values in and four out: the input again, or four classes where the data have as many.
+cp "$corpus/autoencoder" four.onnx
+run 0 import four.onnx -o four
+says 'the config ends in mse'
+grep -q '^  - mse ' four.yaml || die "no mse at the end of an autoencoder"
+run 0 eval four.safetensors
+says 'AUC'
+run 0 import four.onnx -o ten --data '{name: synth, height: 1, width: 4, channels: 1, classes: 10}'
+grep -q '^  - mse ' ten.yaml || die "ten classes are no four logits"
+run 0 import four.onnx -o classes --data '{name: synth, height: 1, width: 4, channels: 1, classes: 4}'
+! grep -q '^  - mse ' classes.yaml || die "four classes are logits"
+refuses 2 'takes images of 1x4x1 in 4 classes, the data set has 1x5x1 in 10' import four.onnx -o five \
+    --data '{name: synth, height: 1, width: 5, channels: 1, classes: 10}'

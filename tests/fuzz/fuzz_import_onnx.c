@@ -39,7 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     nb_onnx *o = NULL;
     nb_status st = nb_onnx_parse(ctx, "fuzz", data, size, &o);
     if (st == NB_OK) {
-        const nb_onnx_config_options options = {.data = "{name: synth}", .init = "i", .out = "o"};
+        const nb_onnx_config_options options = {
+            .data = "{name: synth}", .init = "i", .out = "o", .reconstruct = nb_onnx_reconstructs(o)};
         char *text = NULL;
         st = nb_onnx_config(o, &options, &text);
         if (st == NB_OK)

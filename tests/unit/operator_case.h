@@ -29,7 +29,8 @@ static inline nb_graph *build_from(data_fixture *f, const char *path, const char
     nb_graph *g;
     if (nb_onnx_open(f->ctx, path, &o) != NB_OK)
         fail_msg("%s", nb_ctx_error(f->ctx));
-    const nb_onnx_config_options options = {.data = "{name: synth}", .init = "i", .out = "o"};
+    const nb_onnx_config_options options = {
+        .data = "{name: synth}", .init = "i", .out = "o", .reconstruct = nb_onnx_reconstructs(o)};
     assert_int_equal(nb_onnx_config(o, &options, &config), NB_OK);
     if (!strstr(config, text))
         fail_msg("%s\nwant: %s", config, text);

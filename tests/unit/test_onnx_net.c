@@ -64,8 +64,21 @@ static void thousands_of_layers_may_want_one_name(void **state)
     test_free(text);
 }
 
+static void an_output_like_the_input_is_an_autoencoder(void **state)
+{
+    data_fixture *f = *state;
+    expect(f, "floats w 2x2x3x3\nConv y x,w pads=1,1,1,1\noutput y", "# y\n  - mse ");
+    expect(f, "floats w 2x2x3x3\nConv y x,w\noutput y", "# y\n\nquant:");
+    expect(f, "floats w 3x2x3x3\nConv y x,w pads=1,1,1,1\noutput y", "# y\n\nquant:");
+    expect(f, "floats w 2x2x3x3\nConv c x,w pads=1,1,1,1\nFlatten y c\noutput y", "\n\nquant:");
+    expect(f, "input 1,2,2\nfloats w 4x4\nFlatten r x\nGemm y r,w\noutput y", "# y\n\nquant:");
+    expect(f, "input 4\nfloats w 4x4\nGemm y x,w\noutput y", "# y\n  - mse ");
+    expect(f, "input 4\nfloats w 4x4\nGemm g x,w\nSoftmax y g\noutput y", "# g\n\nquant:");
+}
+
 ONNX_TESTS(ONNX_TEST(what_is_not_supported_is_named_with_its_node),
            ONNX_TEST(a_name_is_given_before_it_is_read_and_once), ONNX_TEST(thousands_of_layers_may_want_one_name),
+           ONNX_TEST(an_output_like_the_input_is_an_autoencoder),
            ONNX_TEST(a_layer_is_named_where_somebody_reads_it_from_afar))
 
 #endif
