@@ -69,6 +69,9 @@ NB_API void nb_onnx_free(nb_onnx *o); /* NULL is fine */
 /* Size of its images and number of its classes; count is 0. mean and std are those of a model that we exported; else
  * std is 0: the file does not say how its images were normalised. */
 NB_API const nb_dsinfo *nb_onnx_info(const nb_onnx *o);
+/* Does the network begin by scaling and shifting its input, and can the input layer do that, whose mean and std [c] these are?
+ * Then they are changed to do it, and the network does it no more. */
+NB_API bool nb_onnx_take_normalisation(nb_onnx *o, float *mean, float *std);
 NB_API bool nb_onnx_reconstructs(const nb_onnx *o); /* its output has the shape of its input */
 /* Logs, a line for each kind, what is kept in another form than the file has it (windows, batch norms, dropout, shared
  * weights) and what is left out. */

@@ -245,7 +245,7 @@ static nb_status import_as(cli *c, const nb_onnx *o, cli_experiment *e, nb_onnx_
     return write_both(c, o, e, &info, options, yaml);
 }
 
-static nb_status import_model(cli *c, const nb_onnx *o, cli_experiment *e)
+static nb_status import_model(cli *c, nb_onnx *o, cli_experiment *e)
 {
     char stem[STEM_BYTES], yaml[PATH_BYTES], checkpoint[PATH_BYTES], out[PATH_BYTES], data[DATA_BYTES];
     const nb_dsinfo *d = nb_onnx_info(o);
@@ -265,6 +265,8 @@ static nb_status import_model(cli *c, const nb_onnx *o, cli_experiment *e)
     nb_onnx_config_options options = {.data = data, .init = checkpoint, .out = out, .reconstruct = reconstruct};
     options.mean = known || cli_value(c, "--mean") ? mean : NULL;
     options.std = known || cli_value(c, "--std") ? std : NULL;
+    if (options.mean && options.std && nb_onnx_take_normalisation(o, mean, std))
+        nb_log(c->ctx, "what the network does to its input first is the input layer's mean and std now");
     NB_TRY(import_as(c, o, e, &options, yaml));
     nb_onnx_say(o);
     say_guesses(c, &options);

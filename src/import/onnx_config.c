@@ -132,6 +132,51 @@ const nb_dsinfo *nb_onnx_info(const nb_onnx *o)
     return &o->info;
 }
 
+/* ---- the network's own normalisation ---- */
+
+/* The affine layer that alone reads the input; NULL: there is none. */
+static onnx_layer *first_affine(onnx_net *n)
+{
+    onnx_layer *first = NULL;
+    for (int32_t i = 1; i < n->n; i++)
+        for (int32_t k = 0; n->layer[i].needed && k < n->layer[i].n_in; k++) {
+            if (n->layer[i].in[k] != 0)
+                continue;
+            if (first || strcmp(n->layer[i].op, "affine") != 0)
+                return NULL;
+            first = &n->layer[i];
+        }
+    return first && first != &n->layer[n->output] ? first : NULL;
+}
+
+/* m (p - mean) / std + a = (p - (mean - a std / m)) / (std / m) */
+bool nb_onnx_take_normalisation(nb_onnx *o, float *mean, float *std)
+{
+    onnx_net *n = &o->net;
+    onnx_layer *l = first_affine(n);
+    float moved[NB_MAX_CHANNELS], scaled[NB_MAX_CHANNELS];
+    for (int32_t c = 0; l && c < n->c; c++) {
+        const int32_t at = l->param[0].t.count > 1 ? c : 0;
+        const double m = (double)((const float *)l->param[0].t.data)[at],
+                     a = (double)((const float *)l->param[1].t.data)[at];
+        const double s = m > 0 ? (double)std[c] / m : 0, shift = (double)mean[c] - a * s;
+        if (!(s >= 1e-6 && s <= NB_INPUT_MAX_STD && fabs(shift) <= NB_INPUT_MAX_MEAN))
+            return false;
+        moved[c] = (float)shift;
+        scaled[c] = (float)s;
+    }
+    if (!l)
+        return false;
+    memcpy(mean, moved, (size_t)n->c * sizeof *mean);
+    memcpy(std, scaled, (size_t)n->c * sizeof *std);
+    l->needed = false;
+    for (int32_t i = 1; i < n->n; i++)
+        for (int32_t k = 0; k < n->layer[i].n_in; k++)
+            if (n->layer[i].in[k] == (int32_t)(l - n->layer))
+                n->layer[i].in[k] = 0;
+    return true;
+}
+
 /* ---- the config ---- */
 
 /* Who is read by somebody other than the layer right below needs a name to be read by. */

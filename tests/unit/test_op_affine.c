@@ -1,6 +1,8 @@
 /* test_op_affine.c - arithmetic with constants in ONNX (op_affine.c, op_mul.c). */
 #include "operator_case.h"
 
+#include <stdio.h>
+
 #ifdef NB_ONNX
 
 #    define CONV "floats w 4x2x3x3\nConv c x,w\n"
@@ -39,7 +41,45 @@ static void what_no_channel_has_one_number_of_is_refused(void **state)
     refuse(f, CONV "Relu r c\nDiv y c,r\noutput y", "only a constant can be divided by");
 }
 
+/* Of the model's images, which are (p - mean) / std; what becomes of mean and std, and is there an affine left? */
+static bool takes(data_fixture *f, const char *model, float mean[2], float std[2])
+{
+    const char *path = data_fixture_path(f, "m.onnx");
+    nb_onnx *o;
+    char *config = NULL;
+    ref_onnx_write(f->ctx, path, 2, 8, 8, model);
+    if (nb_onnx_open(f->ctx, path, &o) != NB_OK)
+        fail_msg("%s", nb_ctx_error(f->ctx));
+    const bool taken = nb_onnx_take_normalisation(o, mean, std);
+    const nb_onnx_config_options options = {.data = "{name: synth}", .init = "i", .out = "o", .mean = mean, .std = std};
+    assert_int_equal(nb_onnx_config(o, &options, &config), NB_OK);
+    assert_true(taken == !strstr(config, "affine"));
+    nb_free(f->ctx, config);
+    nb_onnx_say(o);
+    nb_onnx_free(o);
+    return taken;
+}
+
+static void what_is_done_to_the_input_becomes_its_mean_and_std(void **state)
+{
+    data_fixture *f = *state;
+    float mean[2] = {0.5f, 0}, std[2] = {0.5f, 1};
+    const char *behind = "floats w 4x2x3x3\nConv c y,w\nReduceMean m c axes=2,3 keepdims=0\noutput m";
+    char model[256];
+    snprintf(model, sizeof model, "number a 0.25\nnumber b 2\nSub s x,a\nMul y s,b\n%s", behind);
+    assert_true(takes(f, model, mean, std)); /* 2 (p - 0.5) / 0.5 - 0.5 = (p - 0.625) / 0.25 */
+    assert_true(mean[0] == 0.625f && std[0] == 0.25f && mean[1] == 0.25f && std[1] == 0.5f);
+    snprintf(model, sizeof model, "number a 1\nSub y a,x\n%s", behind); /* no std is negative */
+    assert_false(takes(f, model, mean, std));
+    snprintf(model, sizeof model, "number b 0.01\nMul y x,b\n%s", behind); /* pixels of 0..255, which these are not */
+    assert_false(takes(f, model, mean, std));
+    snprintf(model, sizeof model, "number b 2\nMul s x,b\nAdd y s,x\n%s", behind); /* something else reads it, too */
+    assert_false(takes(f, model, mean, std));
+    assert_true(mean[0] == 0.625f && std[0] == 0.25f);
+}
+
 ONNX_TESTS(ONNX_TEST(constants_scale_and_shift_and_what_follows_each_other_is_one_layer),
-           ONNX_TEST(what_no_channel_has_one_number_of_is_refused))
+           ONNX_TEST(what_no_channel_has_one_number_of_is_refused),
+           ONNX_TEST(what_is_done_to_the_input_becomes_its_mean_and_std))
 
 #endif
