@@ -230,7 +230,8 @@ nb_status nb_map_extend(nb_ctx *ctx, nb_arena *arena, const nb_map *own, const c
     m.rules = nb_arena_array(arena, (size_t)m.n, sizeof *m.rules);
     if (!m.rules)
         return NB_E_NOMEM;
-    memcpy(m.rules, own->rules, (size_t)own->n * sizeof *m.rules);
+    for (int32_t i = 0; i < own->n; i++)
+        m.rules[i] = own->rules[i];
     for (int32_t i = 0; i < more.n; i++) {
         m.rules[own->n + i] = more.rules[i];
         m.rules[own->n + i].line += behind;
