@@ -119,6 +119,7 @@ static void slopes_of_a_prelu_are_its_weight(void **state)
     nb_import_report_free(&r);
     assert_int_equal(import(&f, norm, &order, &r), NB_E_FORMAT);
     assert_non_null(strstr(nb_ctx_error(f.ctx), "is of a batch norm, but is to become p"));
+    nb_import_report_free(&r);
     ref_foreign_close(&f);
 }
 
