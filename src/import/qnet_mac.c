@@ -179,19 +179,27 @@ static nb_status conv_of(qnet *n, const onnx_node *d, const q_value *x, weights 
     return open_mac(n, d, x, w, &g, out);
 }
 
-nb_status q_op_conv(qnet *n, const onnx_node *d)
+/* x, w and perhaps a bias, as the operators on floats have them. */
+static nb_status dequantized_mac(qnet *n, const onnx_node *d,
+                                 nb_status (*open)(qnet *n, const onnx_node *d, const q_value *x, weights *w,
+                                                   q_value *out))
 {
     const q_value *x, *bias = q_input(n, d, 2);
     weights w;
     q_value out;
     NB_TRY(q_real(n, d, 0, &x));
     NB_TRY(constant_weights(n, d, 1, &w));
-    NB_TRY(conv_of(n, d, x, &w, &out));
+    NB_TRY(open(n, d, x, &w, &out));
     if (bias && bias->kind != Q_CONSTANT)
         return q_fail(n, d, "the bias must be a constant");
     if (bias)
         NB_TRY(set_bias(n, d, &out, &bias->t, bias->scale));
     return q_output(n, d, out);
+}
+
+nb_status q_op_conv(qnet *n, const onnx_node *d)
+{
+    return dequantized_mac(n, d, conv_of);
 }
 
 /* x, s, z, w, s, z, s, z, bias */
@@ -253,17 +261,7 @@ static nb_status matrix_of(qnet *n, const onnx_node *d, const q_value *x, weight
 /* Gemm, and MatMul, which has no attributes. */
 nb_status q_op_gemm(qnet *n, const onnx_node *d)
 {
-    const q_value *x, *bias = q_input(n, d, 2);
-    weights w;
-    q_value out;
-    NB_TRY(q_real(n, d, 0, &x));
-    NB_TRY(constant_weights(n, d, 1, &w));
-    NB_TRY(matrix_of(n, d, x, &w, &out));
-    if (bias && bias->kind != Q_CONSTANT)
-        return q_fail(n, d, "the bias must be a constant");
-    if (bias)
-        NB_TRY(set_bias(n, d, &out, &bias->t, bias->scale));
-    return q_output(n, d, out);
+    return dequantized_mac(n, d, matrix_of);
 }
 
 /* QGemm: x, s, z, w, s, z, bias, s, z; QLinearMatMul: x, s, z, w, s, z, s, z */
