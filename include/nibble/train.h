@@ -47,13 +47,27 @@ typedef struct {
     int32_t freeze_bn_at, freeze_ranges_at;
     int32_t
         reestimate_bn; /* statistics anew over so many training images at the phase's end; 0 = as training left them */
+    const nb_conf *oscillation;
 } nb_phase_keys;
 extern NB_API const nb_key nb_phase_table[];
+
+/* A phase's `oscillation`: weights that jump between two codes and back (Nagel et al. 2022). */
+typedef struct {
+    float momentum;
+    float freeze,
+        freeze_end; /* how often a weight turns back before it is frozen, at the beginning and at the end; 0 = never */
+    float dampen;   /* factor of the loss that draws weights to their codes, at the end; 0 = none */
+    float begin;    /* share of the phase before which weights are only watched */
+    int32_t bits;   /* only weights of at most so many */
+} nb_oscillation_keys;
+extern NB_API const nb_key nb_oscillation_table[];
 
 typedef struct {
     nb_phase_keys keys;
     const nb_schedule *schedule;
     void *schedule_attr;
+    bool watches; /* it has an `oscillation` */
+    nb_oscillation_keys oscillation;
 } nb_phase;
 
 /* The whole section, bound and checked; owns everything but the config's strings, so it must die before the config. */
@@ -133,6 +147,7 @@ typedef struct {
     nb_eval eval;
     double train_seconds, eval_seconds;
     bool best;
+    double oscillating, frozen; /* shares of the weights that are watched; < 0: none are */
 } nb_epoch_report;
 
 /* ---- the trainer ---- */
@@ -183,7 +198,7 @@ NB_API nb_status nb_experiment_check(nb_ctx *ctx, const nb_experiment *e, const 
  * every kind of phase, whether it can become integers (job->check), the checkpoint of `init` or, with job->resume, the
  * one to go on from, whether checkpoints can be written and read back. */
 NB_API nb_status nb_train_check(nb_ctx *ctx, const nb_train_job *job);
-/* Writes metrics.csv, ranges.csv (of quantized phases), timing.csv, last.safetensors, best.safetensors and the end of every phase but the last
+/* Writes metrics.csv, ranges.csv (of quantized phases), oscillation.csv (of those that watch it), timing.csv, last.safetensors, best.safetensors and the end of every phase but the last
  * (nb_phase_file) into the run folder, and with log.tensorboard events.out.tfevents.nibble. NB_E_STOPPED: state was saved. NB_E_DIVERGED: the last good checkpoint is still
  * there. */
 NB_API nb_status nb_train(nb_ctx *ctx, const nb_train_job *job, nb_train_result *out);

@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "base/files.h"
 #include "train/events.h"
+#include "train/oscillation.h"
 #include "train/range_log.h"
 
 #include <string.h>
@@ -183,7 +184,7 @@ static nb_status print_file(const session *s, const char *name, const char *befo
 
 static nb_status print_files(const session *s)
 {
-    static const char *const also[] = {"config.yaml", "metrics.csv",      NB_RANGES_FILE,
+    static const char *const also[] = {"config.yaml", "metrics.csv",      NB_RANGES_FILE, NB_OSCILLATION_FILE,
                                        "timing.csv",  "best.safetensors", NB_EVENTS_FILE};
     bool any = false;
     printf("also in %s:", s->e.out);

@@ -168,8 +168,11 @@ void cli_progress_epoch(cli_progress *p, const nb_epoch_report *r)
                "train %", "eval loss", "eval %", "time");
     p->titled = true;
     snprintf(at, sizeof at, "%d/%d", r->epoch + 1, k->epochs);
-    printf("%-*s  %*s  %9.3g  %10.4f  %7.2f  %9.4f  %6.2f  %6.1f s%s%s\n", (int)name, k->name, epoch, at, r->lr,
+    char turning[64] = "";
+    if (r->oscillating >= 0)
+        snprintf(turning, sizeof turning, "  %.2f %% oscillate, %.2f %% frozen", 100 * r->oscillating, 100 * r->frozen);
+    printf("%-*s  %*s  %9.3g  %10.4f  %7.2f  %9.4f  %6.2f  %6.1f s%s%s%s\n", (int)name, k->name, epoch, at, r->lr,
            r->loss, 100 * r->train_accuracy, r->eval.loss, 100 * r->eval.accuracy, r->train_seconds + r->eval_seconds,
-           r->eval.simulated ? "  simulated" : "", r->best ? "  best" : "");
+           r->eval.simulated ? "  simulated" : "", turning, r->best ? "  best" : "");
     fflush(stdout);
 }

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/files.h"
+#include "train/oscillation.h"
 #include "train/range_log.h"
 
 #include <dirent.h>
@@ -43,8 +44,13 @@ static bool is_in(const char *name, const char *const *list)
  * checkpoint. */
 static bool is_result(const char *name)
 {
-    static const char *const list[] = {"last.safetensors", "best.safetensors", "model.int.safetensors",
-                                       "metrics.csv",      NB_RANGES_FILE,     NULL};
+    static const char *const list[] = {"last.safetensors",
+                                       "best.safetensors",
+                                       "model.int.safetensors",
+                                       "metrics.csv",
+                                       NB_RANGES_FILE,
+                                       NB_OSCILLATION_FILE,
+                                       NULL};
     return is_in(name, list) || is_phase_file(name);
 }
 

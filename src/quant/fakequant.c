@@ -486,12 +486,24 @@ bool nb_fakequant_of_weights(const nb_node *fq)
     return ((const nb_fakequant_attr *)fq->attr)->weights;
 }
 
+static void channel_codes(const nb_node *fq, const nb_qparams *q, int8_t *codes, int32_t c)
+{
+    const int64_t per = nb_count(&fq->out) / q->n;
+    const nb_fq_span v = {nb_fq_values(fq) + c * per, per, c * per, nb_fq_draw_of(fq, &(nb_run){0})};
+    quantize(fq, (uint8_t *)codes + c * per, NULL, &v, q, c);
+}
+
+void nb_fakequant_codes(const nb_node *fq, int8_t *codes, int32_t first, int32_t end)
+{
+    for (int32_t c = first; c < end; c++)
+        channel_codes(fq, fq->out.q, codes, c);
+}
+
 static nb_status snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_use *use, nb_qparams *q, int8_t *codes)
 {
     q->n = nb_fakequant_channels(fq);
     set_grid(fq, q);
     nb_fq_set_one_scale(fq);
-    int64_t per = nb_count(&fq->out) / q->n;
     nb_fq_warp(fq);
     for (int32_t r = 0; r < nb_fq_rows(fq); r++) {
         if (!nb_fq_seen(fq, r))
@@ -499,10 +511,8 @@ static nb_status snapshot(nb_ctx *ctx, const nb_node *fq, const nb_weight_use *u
                            "%s has no range yet: train at least one step with quant: on before lowering", fq->name);
         nb_fq_set_params(fq, q, r, use);
     }
-    for (int32_t c = 0; codes && c < q->n; c++) {
-        const nb_fq_span v = {nb_fq_values(fq) + c * per, per, c * per, nb_fq_draw_of(fq, &(nb_run){0})};
-        quantize(fq, (uint8_t *)codes + c * per, NULL, &v, q, c);
-    }
+    for (int32_t c = 0; codes && c < q->n; c++)
+        channel_codes(fq, q, codes, c);
     return NB_OK;
 }
 

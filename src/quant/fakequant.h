@@ -66,6 +66,10 @@ nb_status nb_fakequant_take_earlier_default(nb_graph *g, nb_node *n, int32_t flo
  * scale for all; what a learning would have learned is not there. It has observed nothing yet. In the graph's arena. */
 nb_status nb_fakequant_understudy(nb_graph *g, const nb_node *fq, const nb_fakequant_attr *attr, nb_node **out);
 
+/* The codes of fq's weights as they are now, at the scale of its last forward pass: to nearest, less their zero points, of
+ * channels first to end - 1 of scales, where they stand in codes [count]. */
+void nb_fakequant_codes(const nb_node *fq, int8_t *codes, int32_t first, int32_t end);
+
 /* A node of activations whose scale can be any: it has one, whose codes are every integer of a grid, and learns that or nothing. */
 bool nb_fakequant_scalable(const nb_node *n);
 /* Makes this its scale, from the next forward pass on; the zero point stays. */

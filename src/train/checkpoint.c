@@ -2,7 +2,7 @@
  *
  * Tensors, all F32, in graph order:
  *   <leaf>            parameters, batch-norm statistics, range states; the weights as trained
- *   opt/<leaf>/<k>    moments of the optimizer       (only in last.safetensors)
+ *   opt/<leaf>/<k>    moments of the optimizer, and more state by name (only in last.safetensors)
  *   ema/<leaf>        averaged weights               (only in last.safetensors and with train.ema)
  * A model checkpoint (best.safetensors) has only leaves, and with train.ema those are the averaged weights.
  * __metadata__, all text: format, config, metrics (the CSV so far), the position (seed, epoch and step are all there is
@@ -151,23 +151,15 @@ static nb_status add_tensor(nb_st_writer *w, const nb_node *leaf, const void *da
 
 static nb_status add_tensors(nb_st_writer *w, const nb_checkpoint_spec *s)
 {
-    char name[320];
+    int32_t n = 0;
     for (int32_t i = 0; i < s->graph->n; i++) {
         const nb_node *leaf = s->graph->node[i];
         if (leaf->flags & (NB_NODE_PARAM | NB_NODE_BUFFER))
             NB_TRY(add_tensor(w, leaf, leaf->out.data, leaf->name));
     }
-    for (int32_t i = 0; s->optim && i < nb_optim_count(s->optim); i++) {
-        const nb_slot *slot = nb_optim_slot(s->optim, i);
-        for (int32_t k = 0; k < NB_MAX_MOMENTS && slot->moment[k]; k++) {
-            snprintf(name, sizeof name, "opt/%s/%d", slot->leaf->name, k);
-            NB_TRY(add_tensor(w, slot->leaf, slot->moment[k], name));
-        }
-        if (slot->average) {
-            snprintf(name, sizeof name, "ema/%s", slot->leaf->name);
-            NB_TRY(add_tensor(w, slot->leaf, slot->average, name));
-        }
-    }
+    const nb_kept *kept = s->optim ? nb_optim_kept(s->optim, &n) : NULL;
+    for (int32_t i = 0; i < n; i++)
+        NB_TRY(add_tensor(w, kept[i].leaf, kept[i].data, kept[i].name));
     return NB_OK;
 }
 
@@ -475,37 +467,30 @@ void nb_checkpoint_close(nb_ctx *ctx, nb_checkpoint *c)
     nb_arena_free(c->arena);
 }
 
-static nb_status load_values(nb_ctx *ctx, const nb_checkpoint *c, const char *name, bool squares, float *to, int64_t n)
+static nb_status load_values(nb_ctx *ctx, const nb_checkpoint *c, const nb_kept *k)
 {
-    const nb_st_tensor *t = nb_st_find(c->file, name);
+    const nb_st_tensor *t = nb_st_find(c->file, k->name);
+    const int64_t n = nb_count(&k->leaf->out);
     if (!t)
         return nb_fail(ctx, NB_E_FORMAT, "%s: tensor %s is missing: this checkpoint cannot be resumed from", c->path,
-                       name);
+                       k->name);
     if (t->dtype != NB_ST_F32 || t->count != n)
-        return nb_fail(ctx, NB_E_FORMAT, "%s: tensor %s has %lld values, the network needs %lld floats", c->path, name,
-                       (long long)t->count, (long long)n);
+        return nb_fail(ctx, NB_E_FORMAT, "%s: tensor %s has %lld values, the network needs %lld floats", c->path,
+                       k->name, (long long)t->count, (long long)n);
     const float *values = t->data;
-    const int64_t bad = nb_first_fault(values, n, squares);
+    const int64_t bad = nb_first_fault(values, n, k->nonnegative);
     if (bad < n)
-        return nb_fail(ctx, NB_E_FORMAT, "%s: tensor %s: value %lld is %g: %s", c->path, name, (long long)bad,
-                       (double)values[bad], nb_value_fault(values[bad], squares));
-    memcpy(to, values, (size_t)n * sizeof(float));
+        return nb_fail(ctx, NB_E_FORMAT, "%s: tensor %s: value %lld is %g: %s", c->path, k->name, (long long)bad,
+                       (double)values[bad], nb_value_fault(values[bad], k->nonnegative));
+    memcpy(k->data, values, (size_t)n * sizeof(float));
     return NB_OK;
 }
 
 nb_status nb_checkpoint_load_optim(nb_ctx *ctx, const nb_checkpoint *c, nb_optim *o)
 {
-    char name[320];
-    for (int32_t i = 0; i < nb_optim_count(o); i++) {
-        const nb_slot *s = nb_optim_slot(o, i);
-        for (int32_t k = 0; k < NB_MAX_MOMENTS && s->moment[k]; k++) {
-            snprintf(name, sizeof name, "opt/%s/%d", s->leaf->name, k);
-            NB_TRY(load_values(ctx, c, name, nb_optim_is_square(o, k), s->moment[k], s->n));
-        }
-        if (s->average) {
-            snprintf(name, sizeof name, "ema/%s", s->leaf->name);
-            NB_TRY(load_values(ctx, c, name, false, s->average, s->n));
-        }
-    }
+    int32_t n;
+    const nb_kept *kept = nb_optim_kept(o, &n);
+    for (int32_t i = 0; i < n; i++)
+        NB_TRY(load_values(ctx, c, &kept[i]));
     return NB_OK;
 }

@@ -21,7 +21,7 @@ typedef struct {
 nb_status nb_checkpoint_save(nb_ctx *ctx, const char *path, const nb_checkpoint_spec *s);
 /* Writes and reads it back, in memory only: what cannot be stored shows before it costs anything. */
 nb_status nb_checkpoint_prove(nb_ctx *ctx, const nb_checkpoint_spec *s);
-/* Moments and averages, for resume: all of them must be there and fit. */
+/* What the optimizer keeps (nb_optim_kept), for resume: all of it must be there and fit. */
 nb_status nb_checkpoint_load_optim(nb_ctx *ctx, const nb_checkpoint *c, nb_optim *o);
 
 #endif

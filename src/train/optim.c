@@ -12,7 +12,7 @@
 #include "quant/fakequant.h"
 #include <math.h>
 
-enum { GRAIN = 16384 };
+enum { GRAIN = 16384, MOST_KEPT = 12 /* arrays of one slot: the most there can be */ };
 
 static const float LEAST = 0x1p-40f; /* of a learned value that must be positive; its reader has floors of its own */
 
@@ -26,13 +26,42 @@ struct nb_optim {
     const nb_train_plan *plan;
     nb_slot *slot;
     chunk *chunk;
-    int32_t n_slots, n_chunks;
+    nb_kept *kept;
+    int32_t n_slots, n_chunks, n_kept;
     struct nb_arena *arena;
     nb_step_args args; /* of the step under way */
     float scale;       /* of the gradients, from clipping */
     float decay;       /* of the averages */
     bool freeze_ranges;
 };
+
+/* name is printed by the caller; NULL: no memory. */
+static nb_status keep(nb_optim *o, const nb_slot *s, const char *name, bool nonnegative, float **out)
+{
+    *out = nb_arena_array(o->arena, (size_t)s->n, sizeof(float));
+    if (!name || !*out)
+        return NB_E_NOMEM;
+    NB_ASSERT(o->n_kept < MOST_KEPT * o->n_slots);
+    o->kept[o->n_kept++] = (nb_kept){s->leaf, name, *out, nonnegative};
+    return NB_OK;
+}
+
+nb_status nb_optim_keep(nb_optim *o, int32_t i, const char *what, bool nonnegative, float **out)
+{
+    const nb_slot *s = &o->slot[i];
+    return keep(o, s, nb_arena_printf(o->arena, "opt/%s/%s", s->leaf->name, what), nonnegative, out);
+}
+
+void *nb_optim_alloc(nb_optim *o, size_t bytes)
+{
+    return nb_arena_alloc(o->arena, bytes);
+}
+
+const nb_kept *nb_optim_kept(const nb_optim *o, int32_t *n)
+{
+    *n = o->n_kept;
+    return o->kept;
+}
 
 static nb_status make_slot(nb_optim *o, const nb_graph *g, nb_node *leaf, nb_slot *s)
 {
@@ -47,16 +76,11 @@ static nb_status make_slot(nb_optim *o, const nb_graph *g, nb_node *leaf, nb_slo
     } else if (k->decay_all || (leaf->flags & NB_NODE_DECAY)) {
         s->weight_decay = k->weight_decay;
     }
-    for (int32_t m = 0; m < o->plan->optimizer->n_moments; m++) {
-        s->moment[m] = nb_arena_array(o->arena, (size_t)s->n, sizeof(float));
-        if (!s->moment[m])
-            return NB_E_NOMEM;
-    }
-    if (o->plan->keys.ema > 0) {
-        s->average = nb_arena_array(o->arena, (size_t)s->n, sizeof(float));
-        if (!s->average)
-            return NB_E_NOMEM;
-    }
+    const nb_optimizer *opt = o->plan->optimizer;
+    for (int32_t m = 0; m < opt->n_moments; m++)
+        NB_TRY(keep(o, s, nb_arena_printf(o->arena, "opt/%s/%d", leaf->name, m), opt->squares >> m & 1, &s->moment[m]));
+    if (o->plan->keys.ema > 0)
+        NB_TRY(keep(o, s, nb_arena_printf(o->arena, "ema/%s", leaf->name), false, &s->average));
     return NB_OK;
 }
 
@@ -70,7 +94,8 @@ static nb_status make_slots(nb_optim *o, nb_graph *g)
         }
     o->slot = nb_arena_array(o->arena, (size_t)o->n_slots, sizeof(nb_slot));
     o->chunk = nb_arena_array(o->arena, (size_t)chunks, sizeof(chunk));
-    if (!o->slot || !o->chunk)
+    o->kept = nb_arena_array(o->arena, (size_t)o->n_slots * MOST_KEPT, sizeof *o->kept);
+    if (!o->slot || !o->chunk || !o->kept)
         return NB_E_NOMEM;
     int32_t s = 0;
     for (int32_t i = 0; i < g->n; i++) {
@@ -118,11 +143,6 @@ int32_t nb_optim_count(const nb_optim *o)
 const nb_slot *nb_optim_slot(const nb_optim *o, int32_t i)
 {
     return &o->slot[i];
-}
-
-bool nb_optim_is_square(const nb_optim *o, int32_t k)
-{
-    return o->plan->optimizer->squares >> k & 1;
 }
 
 void nb_optim_restart_average(nb_optim *o)

@@ -20,6 +20,14 @@ typedef struct {
     const nb_learning *learning; /* of a quantizer, or NULL: stands still with the ranges, 0 is no value of it yet */
 } nb_slot;
 
+/* Values that resuming needs: a tensor of a checkpoint, of its leaf's shape. */
+typedef struct {
+    const nb_node *leaf;
+    const char *name;
+    float *data;
+    bool nonnegative;
+} nb_kept;
+
 typedef struct nb_optim nb_optim;
 
 /* One slot per trained leaf of g, in graph order; moments are zero and averages start as the weights are now. plan and
@@ -28,8 +36,12 @@ nb_status nb_optim_create(nb_ctx *ctx, const nb_train_plan *plan, nb_graph *g, n
 void nb_optim_free(nb_ctx *ctx, nb_optim *o);
 int32_t nb_optim_count(const nb_optim *o);
 const nb_slot *nb_optim_slot(const nb_optim *o, int32_t i);
-/* Moment k averages squares: no value of it is negative. */
-bool nb_optim_is_square(const nb_optim *o, int32_t k);
+/* More state of slot i: a zeroed array of its size that is kept as "opt/<leaf>/<what>". */
+nb_status nb_optim_keep(nb_optim *o, int32_t i, const char *what, bool nonnegative, float **out);
+/* Zeroed memory that lives as long as o; NULL sets the sentence. */
+void *nb_optim_alloc(nb_optim *o, size_t bytes);
+/* Everything that is kept beside the leaves themselves: moments, averages, what nb_optim_keep added. */
+const nb_kept *nb_optim_kept(const nb_optim *o, int32_t *n);
 /* Averages := weights, after parameters were set from outside. */
 void nb_optim_restart_average(nb_optim *o);
 

@@ -6,9 +6,8 @@
 
 #define NB_RANGES_FILE "ranges.csv"
 
-/* Makes the file at path: lines of earlier epochs as they are there, then one for each quantizer of g as it is now, after
- * that epoch (0-based, as the phase). A float network has none. The file is of g's state and those lines alone, so a
- * training that was interrupted ends in the same bytes; lines that are lost stay lost. */
+/* A line for each quantizer of g as it is now, after that epoch (0-based, as the phase); a float network has none. See
+ * epoch_log.h. */
 nb_status nb_range_log_write(nb_ctx *ctx, const char *path, const nb_graph *g, int32_t phase, int32_t epoch);
 
 #endif

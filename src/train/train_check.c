@@ -8,6 +8,7 @@
 #include "train/fingerprint.h"
 #include "train/init_file.h"
 #include "train/metrics.h"
+#include "train/oscillation.h"
 #include "train/reestimate.h"
 
 #include <stdio.h>
@@ -76,6 +77,8 @@ static nb_status check_network(nb_ctx *ctx, const nb_train_job *job, const nb_ba
     nb_status st = check_storable(ctx, job, g);
     if (st == NB_OK)
         st = nb_check_reestimate(ctx, job, phase, g);
+    if (st == NB_OK)
+        st = nb_oscillation_check(ctx, job->plan, phase, g);
     if (st == NB_OK && run) {
         nb_forward(g, &(nb_run){.train = true, .pixels = b->pixels, .labels = b->labels});
         st = job->check(job->ud, g);
@@ -106,8 +109,8 @@ static nb_status check_networks(nb_ctx *ctx, const nb_train_job *job, nb_loader 
         st = check_start(ctx, job, &init);
     const nb_batch *b = nb_loader_next(loader);
     for (int32_t i = 0; i < job->plan->n_phases && st == NB_OK; i++) {
-        bool quant = job->plan->phase[i].keys.quant;
-        if (i > 0 && quant == job->plan->phase[i - 1].keys.quant && !job->plan->phase[i].keys.reestimate_bn)
+        const nb_phase *p = &job->plan->phase[i];
+        if (i > 0 && p->keys.quant == p[-1].keys.quant && !p->keys.reestimate_bn && !p->watches)
             continue;
         st = check_network(ctx, job, b, i, i == 0 ? init : NULL);
     }

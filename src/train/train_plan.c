@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "train/optim.h"
+#include "train/oscillation.h"
 #include <math.h>
 #include <string.h>
 
@@ -64,6 +65,8 @@ const nb_key nb_phase_table[] = {
                "epoch of this phase from which quantization ranges stand still; -1 = never"),
     NB_KEY_INT(nb_phase_keys, reestimate_bn, "0", 0, INT32_MAX,
                "images over which batch-norm statistics are taken anew at the end of the phase; 0 = they stay"),
+    NB_KEY_NODE(nb_phase_keys, oscillation, "{freeze: 0.1, ...}",
+                "watch weights that jump between two codes, freeze or dampen them; {} = watch only"),
     {0},
 };
 
@@ -161,6 +164,7 @@ static nb_status bind_phase(nb_ctx *ctx, nb_train_plan *p, int32_t i)
                             "warmup: %g: must be below the phase's %d epochs", (double)ph->keys.warmup,
                             ph->keys.epochs);
     NB_TRY(check_freezing(ctx, c, ph, where));
+    NB_TRY(nb_oscillation_bind(ctx, ph, where));
     p->any_quant = p->any_quant || ph->keys.quant;
     return bind_schedule(ctx, p, ph, where);
 }

@@ -24,6 +24,7 @@
 #include "train/init_file.h"
 #include "train/loader.h"
 #include "train/metrics.h"
+#include "train/oscillation.h"
 #include "train/range_log.h"
 #include "train/reestimate.h"
 #include "train/train_job.h"
@@ -42,6 +43,7 @@ typedef struct {
     const nb_train_plan *plan;
     nb_graph *graph;
     nb_optim *optim;
+    nb_oscillation *oscillation; /* of this phase; NULL: it watches none */
     nb_loader *loader;
     nb_metrics metrics;
     nb_timing timing;
@@ -55,7 +57,7 @@ typedef struct {
     double seconds_timed, eval_seconds;
     nb_log_keys log;
     char last[NB_JOB_PATH], best[NB_JOB_PATH], metrics_csv[NB_JOB_PATH], timing_csv[NB_JOB_PATH],
-        ranges_csv[NB_JOB_PATH], events[NB_JOB_PATH];
+        ranges_csv[NB_JOB_PATH], oscillation_csv[NB_JOB_PATH], events[NB_JOB_PATH];
 } trainer;
 
 static const nb_phase *phase_of(const trainer *t)
@@ -71,6 +73,7 @@ static nb_status set_paths(trainer *t)
     NB_TRY(nb_job_path(t->ctx, t->job, t->best, "best.safetensors"));
     NB_TRY(nb_job_path(t->ctx, t->job, t->metrics_csv, "metrics.csv"));
     NB_TRY(nb_job_path(t->ctx, t->job, t->ranges_csv, NB_RANGES_FILE));
+    NB_TRY(nb_job_path(t->ctx, t->job, t->oscillation_csv, NB_OSCILLATION_FILE));
     NB_TRY(nb_job_path(t->ctx, t->job, t->events, NB_EVENTS_FILE));
     return nb_job_path(t->ctx, t->job, t->timing_csv, "timing.csv");
 }
@@ -149,6 +152,8 @@ static nb_status save_derived(trainer *t)
     if (st == NB_OK)
         st = nb_range_log_write(t->ctx, t->ranges_csv, t->graph, p->phase, p->epoch - 1);
     nb_optim_swap(t->optim);
+    if (st == NB_OK)
+        st = nb_oscillation_log(t->ctx, t->oscillation_csv, t->oscillation, p->phase, p->epoch - 1);
     return st == NB_OK ? save_metrics(t) : st;
 }
 
@@ -196,12 +201,16 @@ static nb_status step(trainer *t)
     t->at.seen += b->n;
     t->at.loss_sum += loss;
     nb_backward(t->graph, &r);
+    const int64_t done = t->at.epoch * t->steps + t->at.step;
+    if (t->oscillation)
+        nb_oscillation_watch(t->oscillation, done, phase_of(t)->keys.epochs * t->steps);
     double norm = nb_optim_grad_norm(t->optim);
     if (!isfinite(norm))
         return diverged(t, &r, "the norm of the gradient", norm);
-    double lr = nb_phase_lr(phase_of(t), t->at.epoch * t->steps + t->at.step, t->steps);
     nb_optim_freeze_ranges(t->optim, r.freeze_ranges);
-    nb_optim_step(t->optim, lr, ++t->at.updates, norm);
+    nb_optim_step(t->optim, nb_phase_lr(phase_of(t), done, t->steps), ++t->at.updates, norm);
+    if (t->oscillation)
+        nb_oscillation_hold(t->oscillation);
     t->at.step++;
     return NB_OK;
 }
@@ -292,7 +301,9 @@ static nb_status reestimate(const trainer *t)
 /* The epoch is over: evaluate, move the position to the next one, write everything. */
 static nb_status finish_epoch(trainer *t)
 {
-    nb_epoch_report r = {.plan = t->plan, .phase = t->at.phase, .epoch = t->at.epoch};
+    nb_epoch_report r = {.plan = t->plan, .phase = t->at.phase, .epoch = t->at.epoch, .oscillating = -1, .frozen = -1};
+    if (t->oscillation)
+        nb_oscillation_shares(t->oscillation, &r.oscillating, &r.frozen);
     r.loss = t->at.loss_sum / (double)t->steps;
     r.train_accuracy = (double)t->at.correct / (double)t->at.seen;
     r.lr = nb_phase_lr(phase_of(t), (t->at.epoch + 1) * t->steps - 1, t->steps);
@@ -373,9 +384,11 @@ static nb_status open_phase(trainer *t, const nb_params_source *from)
     nb_graph_free(t->graph);
     t->graph = g;
     t->optim = NULL;
+    t->oscillation = NULL;
     t->steps_timed = 0;
     t->seconds_timed = 0;
-    return nb_optim_create(t->ctx, t->plan, g, &t->optim);
+    NB_TRY(nb_optim_create(t->ctx, t->plan, g, &t->optim));
+    return nb_oscillation_create(t->optim, phase_of(t), g, &t->oscillation);
 }
 
 static nb_status next_phase(trainer *t)
