@@ -54,6 +54,7 @@ UNIT_LOOP(quads_avx2, "avx2", __m256i, _mm256_set1_epi32, 32, "xmm15",
 UNIT_LOOP(float_avx512, "avx512f", __m512, FLOATS2, 16, "xmm15", "vfmadd231ps %1, %2, %0")
 UNIT_LOOP(pairs_avx512, "avx512f,avx512bw", __m512i, _mm512_set1_epi32, 32, "xmm15",
           "vpmaddwd %1, %2, %%zmm15\n\tvpaddd %%zmm15, %0, %0")
+UNIT_LOOP(pairs_vnni, "avx512f,avx512vnni", __m512i, _mm512_set1_epi32, 32, "xmm15", "vpdpwssd %1, %2, %0")
 UNIT_LOOP(quads_vnni, "avx512f,avx512vnni", __m512i, _mm512_set1_epi32, 64, "xmm15", "vpdpbusd %1, %2, %0")
 
 /* Reads n bytes, a multiple of 256. */
@@ -73,9 +74,13 @@ static const struct {
     nb_peak_unit unit;
     unit_loop *loop;
 } loops[] = {
-    {NB_CPU_AVX2, NB_PEAK_FLOAT, float_avx2},     {NB_CPU_AVX2, NB_PEAK_PAIRS, pairs_avx2},
-    {NB_CPU_AVX2, NB_PEAK_QUADS, quads_avx2},     {NB_CPU_AVX512, NB_PEAK_FLOAT, float_avx512},
-    {NB_CPU_AVX512, NB_PEAK_PAIRS, pairs_avx512}, {NB_CPU_AVX512 | NB_CPU_VNNI, NB_PEAK_QUADS, quads_vnni},
+    {NB_CPU_AVX2, NB_PEAK_FLOAT, float_avx2},
+    {NB_CPU_AVX2, NB_PEAK_PAIRS, pairs_avx2},
+    {NB_CPU_AVX2, NB_PEAK_QUADS, quads_avx2},
+    {NB_CPU_AVX512, NB_PEAK_FLOAT, float_avx512},
+    {NB_CPU_AVX512, NB_PEAK_PAIRS, pairs_avx512},
+    {NB_CPU_AVX512 | NB_CPU_VNNI, NB_PEAK_PAIRS, pairs_vnni},
+    {NB_CPU_AVX512 | NB_CPU_VNNI, NB_PEAK_QUADS, quads_vnni},
 };
 enum { LOOPS = (int)(sizeof loops / sizeof *loops) };
 #else

@@ -1,28 +1,15 @@
 /* qgrad_avx2.c - 16-bit gradients with AVX2: 6 rows x 16 columns are 12 of 16 registers. The sweeps serve the wider
  * variants too. */
-#include "kernels/grad16/qgrad_winograd.h"
+#include "kernels/grad16/qgrad_isa.h"
 
 #ifdef NB_WITH_AVX2
-#    include <immintrin.h>
-#    include <string.h>
+#    include "kernels/grad16/qgrad_ymm.h"
+#    include <nibble/extend/tensor.h>
 
-#    define V            __m256i
-#    define VF           __m256
-#    define V_WIDTH      8
-#    define V_ZERO()     _mm256_setzero_si256()
-#    define V_LOAD(p)    _mm256_loadu_si256((const __m256i *)(const void *)(p))
-#    define V_SET1(pair) _mm256_set1_epi32(pair)
-/* The addition as written, in this order and in place: left to itself, gcc loads all rows first, runs out of registers
- * and keeps sums in memory, at half the speed. */
 #    define V_DOT(a, x, w) __asm__ volatile("vpaddd %1, %0, %0" : "+x"(a) : "x"(_mm256_madd_epi16(x, w)))
-#    define V_FLOAT(a)     _mm256_cvtepi32_ps(a)
-#    define VF_LOAD(p)     _mm256_loadu_ps(p)
-#    define VF_STORE(p, v) _mm256_storeu_ps(p, v)
-#    define VF_MUL(a, b)   _mm256_mul_ps(a, b)
-#    define VF_ADD(a, b)   _mm256_add_ps(a, b)
-#    define TILE_ROWS      6
 #    define TILE_TARGET    __attribute__((target("avx2")))
 #    include "kernels/grad16/qgrad_tile.h"
+#    include "kernels/grad16/qgrad_winograd_tile.h"
 
 enum { W = 8 };
 
@@ -112,7 +99,18 @@ TILE_TARGET void nb_qgrad_pairs__avx2(int16_t *q, const float *x, const float *a
         nb_qgrad_scalar.pairs(q + (ptrdiff_t)even * NB_PANEL, x + (ptrdiff_t)even * stride, a, 1, stride, cols);
 }
 
-const nb_qgrad_isa nb_qgrad_avx2 = {.winograd = &nb_qgrad_winograd_avx2,
+TILE_TARGET void nb_qgrad_widen__avx2(int16_t *to, const uint8_t *x, int32_t stride, const nb_fconv_image *like,
+                                      int32_t n)
+{
+    const __m256i zero = _mm256_set1_epi16((int16_t)like->zero);
+    for (int32_t i = 0; i < n; i++, x += stride, to += NB_PANEL) {
+        const __m128i codes = _mm_loadu_si128((const void *)x);
+        const __m256i wide = like->dtype == NB_S8 ? _mm256_cvtepi8_epi16(codes) : _mm256_cvtepu8_epi16(codes);
+        V_STORE(to, _mm256_sub_epi16(wide, zero));
+    }
+}
+
+const nb_qgrad_isa nb_qgrad_avx2 = {.winograd = &winograd,
                                     .rows = rows,
                                     .max = nb_qgrad_max__avx2,
                                     .codes = nb_qgrad_codes__avx2,

@@ -6,7 +6,11 @@
 #    define V_DOT(a, x, w) __asm__ volatile("vpaddd %1, %0, %0" : "+v"(a) : "v"(_mm512_madd_epi16(x, w)))
 #    define TILE_TARGET    __attribute__((target("avx512f,avx512bw")))
 #    include "kernels/grad16/qgrad_tile.h"
+#    include "kernels/grad16/qgrad_winograd_tile.h"
 
-const nb_qgrad_isa nb_qgrad_avx512 = {
-    .rows = rows, .max = nb_qgrad_max__avx2, .codes = nb_qgrad_codes__avx2, .pairs = nb_qgrad_pairs__avx2};
+const nb_qgrad_isa nb_qgrad_avx512 = {.winograd = &winograd,
+                                      .rows = rows,
+                                      .max = nb_qgrad_max__avx2,
+                                      .codes = nb_qgrad_codes__avx2,
+                                      .pairs = nb_qgrad_pairs__avx2};
 #endif

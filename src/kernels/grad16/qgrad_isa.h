@@ -38,7 +38,15 @@ typedef struct { /* and for dw */
     const float *dy, *times, *scale; /* [oh, ow, oc], [oc] both */
 } nb_qgrad_dw;
 
-typedef struct { /* where sums of a tile of dx go: 2x2 pixels, or what of them is in the image */
+/* What a row of tiles reads, of one group of 16 channels: columns 0, 2, 4, ... of padded codes, 16 values each, `odd`
+ * values further columns 1, 3, ...; rows of pixels are `row` values apart. */
+typedef struct {
+    const int16_t *codes;
+    int64_t row, odd;
+} nb_qtile_row;
+
+typedef struct
+{ /* where sums of a row of tiles of dx go, 16 channels of pixels in two rows, or what of them is there */
     float *dx;
     int64_t row; /* floats from row to row */
     int32_t c, rows, cols;
@@ -47,18 +55,21 @@ typedef struct { /* where sums of a tile of dx go: 2x2 pixels, or what of them i
 } nb_qtile;
 
 /* Winograd's transforms for tiles of 2x2 pixels (qgrad_winograd.c). 16 points; those of a place are `plane` values
- * apart. c and oc are multiples of 16; rows of an image are `row` values apart, pixels c. */
+ * apart. Channels come in groups of 16. Up to one tile more than asked for may be read and written. */
 typedef struct {
-    /* dx: 4x4 codes of dy's to v, [c] per point. */
-    void (*input)(int16_t *v, int64_t plane, const int16_t *dy, int64_t row, int32_t c);
-    /* One point: m [tiles, oc] = v [tiles, c] times u [oc / 16][c / 2][16][2], modulo 2^32. */
-    void (*multiply)(int32_t *m, const int16_t *v, const int16_t *u, int32_t tiles, int32_t c, int32_t oc);
+    /* [n][16] codes of pixels `stride` floats apart, as `codes` makes them. */
+    void (*round_codes)(int16_t *q, const float *x, int32_t stride, const float *a, float b, int32_t n);
+    /* dx: 4x4 codes of dy's of each tile to v, [tiles][16] per point. */
+    void (*input)(int16_t *v, int64_t plane, const nb_qtile_row *r, int32_t tiles);
+    /* One point: m [tiles][16] = v [blocks][tiles][16] times u [blocks][8][16][2], modulo 2^32; blocks of v are `apart`
+     * values apart. */
+    void (*multiply)(int32_t *m, const int16_t *v, int64_t apart, const int16_t *u, int32_t blocks, int32_t tiles);
     void (*output)(const nb_qtile *t, const int32_t *m, int64_t plane);
-    /* dw: 16 channels of two tiles side by side, [16][2] per point; of 4x4 input codes and of 2x2 codes of dy (without
-     * a second tile: zeros). */
-    void (*pair_x)(int16_t *v, int64_t plane, const uint8_t *const tile[2], int64_t row, int32_t c,
-                   const nb_fconv_image *like);
-    void (*pair_dy)(int16_t *v, int64_t plane, const int16_t *const tile[2], int64_t row, int32_t c);
+    /* dw: points of two tiles side by side, [pairs of tiles][16][2] per point: of 4x4 input codes of each tile, and of
+     * 2x2 pixels of dy's, [tile][row][column], rounded as by `codes`. tiles: even. */
+    void (*widen)(int16_t *to, const uint8_t *x, int32_t stride, const nb_fconv_image *like, int32_t n);
+    void (*pair_x)(int16_t *v, int64_t plane, const nb_qtile_row *r, int32_t tiles);
+    void (*pair_dy)(int16_t *v, int64_t plane, const float *const *pixel, const float *times);
     /* slot, rows of 16 floats per input channel, kernel positions c rows apart, += scale / NB_QGRAD_TILE_GAIN * the sum
      * over n pairs for 16 input times 16 output channels. */
     void (*weights)(float *slot, int32_t c, const int16_t *x, const int16_t *dy, int64_t plane, int32_t n,
@@ -85,6 +96,7 @@ typedef struct {
 void nb_qgrad_max__avx2(int32_t *max, const float *x, int64_t rows, int32_t c);
 void nb_qgrad_codes__avx2(int16_t *q, const float *x, const float *a, float b, int64_t rows, int32_t c);
 void nb_qgrad_pairs__avx2(int16_t *q, const float *x, const float *a, int32_t n, int32_t stride, int32_t cols);
+void nb_qgrad_widen__avx2(int16_t *to, const uint8_t *x, int32_t stride, const nb_fconv_image *like, int32_t n);
 #endif
 
 extern const nb_variant nb_qgrad_variants[]; /* kernels: nb_qgrad_isa */

@@ -6,7 +6,11 @@
 #    define V_DOT(a, x, w) __asm__ volatile("vpdpwssd %2, %1, %0" : "+v"(a) : "v"(x), "v"(w))
 #    define TILE_TARGET    __attribute__((target("avx512f,avx512bw,avx512vnni")))
 #    include "kernels/grad16/qgrad_tile.h"
+#    include "kernels/grad16/qgrad_winograd_tile.h"
 
-const nb_qgrad_isa nb_qgrad_vnni = {
-    .rows = rows, .max = nb_qgrad_max__avx2, .codes = nb_qgrad_codes__avx2, .pairs = nb_qgrad_pairs__avx2};
+const nb_qgrad_isa nb_qgrad_vnni = {.winograd = &winograd,
+                                    .rows = rows,
+                                    .max = nb_qgrad_max__avx2,
+                                    .codes = nb_qgrad_codes__avx2,
+                                    .pairs = nb_qgrad_pairs__avx2};
 #endif

@@ -11,7 +11,7 @@
  * sees to the one, and 8191 * 255 * 256 pixels * 4 < 2^31 to the other.
  *
  * The same codes by rows (qgrad.c) give the same sums, in the same blocks, so variants may choose.
- * Panels: [16 points][c / 16][oc / 2][16 input channels][2 output channels]. */
+ * Panels: [c / 16][16 points][oc / 2][16 input channels][2 output channels]. */
 #include "kernels/grad16/qgrad_winograd.h"
 
 #include <nibble/extend/tensor.h>
@@ -48,24 +48,29 @@ size_t nb_qgrad_winograd_panel_bytes(const nb_geom *g)
     return nb_round64((size_t)POINTS * (size_t)g->c * (size_t)g->oc * sizeof(int16_t));
 }
 
-/* ---- layouts of the scratch, one per pass; without mem only sizes ---- */
+/* ---- layouts of the scratch, one per pass; without mem only sizes ----
+ *
+ * Codes of a padded row of pixels, in either: [channels / 16][even columns, odd columns][16]. */
 
 typedef struct {
-    int32_t down, across, band; /* tiles; rows of tiles computed together */
-    int64_t row;                /* of the image of codes, which has a border of zeros and whole tiles */
+    int32_t down, across, band, tiles; /* tiles; rows of tiles computed together, and tiles in them */
+    int32_t columns;                   /* even ones; odd ones are as many */
+    int64_t row;                       /* of codes */
     int64_t v_plane, m_plane;
-    int16_t *codes, *v;
-    int32_t *m;
+    int16_t *codes, *v; /* v: [16 points][oc / 16][tiles][16] */
+    int32_t *m;         /* [16 points][tiles][16] */
 } dx_layout;
 
 static size_t dx_layout_of(dx_layout *l, const nb_geom *g, char *mem)
 {
     *l = (dx_layout){.down = (g->h + 1) / OUT, .across = (g->w + 1) / OUT};
     l->band = BLOCK / l->across < 1 ? 1 : BLOCK / l->across < l->down ? BLOCK / l->across : l->down;
-    l->row = (int64_t)(l->across * OUT + 2) * g->oc;
-    l->v_plane = plane_of((int64_t)l->band * l->across * g->oc);
-    l->m_plane = plane_of((int64_t)l->band * l->across * g->c * 2) / 2;
-    const size_t codes = nb_round64((size_t)(l->down * OUT + 2) * (size_t)l->row * sizeof(int16_t));
+    l->tiles = l->band * l->across;
+    l->columns = l->across + 1;
+    l->row = (int64_t)2 * l->columns * g->oc;
+    l->v_plane = plane_of((int64_t)l->tiles * g->oc + NB_PANEL);
+    l->m_plane = plane_of((int64_t)l->tiles * NB_PANEL * 2) / 2;
+    const size_t codes = nb_round64(((size_t)(l->down * OUT + 2) * (size_t)l->row + NB_PANEL) * sizeof(int16_t));
     const size_t v = (size_t)(POINTS * l->v_plane) * sizeof(int16_t);
     if (mem) {
         l->codes = (int16_t *)(void *)mem;
@@ -76,31 +81,29 @@ static size_t dx_layout_of(dx_layout *l, const nb_geom *g, char *mem)
 }
 
 typedef struct {
-    int32_t across, rows, pairs; /* tiles beside each other; rows of pixels of a block; pairs of tiles in it */
-    int64_t x_row, dy_row;       /* of the padded input, and of dy's codes in whole tiles */
+    int32_t across, rows, pairs; /* tiles beside each other, an even number; rows of pixels of a block; pairs in it */
+    int32_t columns;             /* even ones */
+    int64_t row;                 /* of codes of the input */
     int64_t plane;
-    uint8_t *x;
-    int16_t *dy, *x_points, *dy_points; /* points: [channels / 16][16 points][pairs][16][2] */
+    int16_t *x, *x_points, *dy_points; /* x: a block's rows; points: [channels / 16][16 points][pairs][16][2] */
 } dw_layout;
 
 static size_t dw_layout_of(dw_layout *l, const nb_geom *g, char *mem)
 {
     const int32_t most = nb_qgrad_winograd_rows(g), even = (g->oh + 1) / OUT * OUT;
-    *l = (dw_layout){.across = (g->ow + 1) / OUT, .rows = most < even ? most : even};
-    l->pairs = (l->rows / OUT * l->across + 1) / 2;
-    l->x_row = (int64_t)(l->across * OUT + 2) * g->c;
-    l->dy_row = (int64_t)l->across * OUT * g->oc;
+    *l = (dw_layout){.across = (g->ow + 2 * OUT - 1) / (2 * OUT) * 2, .rows = most < even ? most : even};
+    l->pairs = l->rows / OUT * l->across / 2;
+    l->columns = l->across + 1;
+    l->row = (int64_t)2 * l->columns * g->c;
     l->plane = plane_of((int64_t)l->pairs * 2 * NB_PANEL);
-    const size_t x = nb_round64((size_t)(even + 2) * (size_t)l->x_row);
-    const size_t dy = nb_round64((size_t)l->rows * (size_t)l->dy_row * sizeof(int16_t));
+    const size_t x = nb_round64((size_t)(l->rows + 2) * (size_t)l->row * sizeof(int16_t));
     const size_t x_points = (size_t)(g->c / NB_PANEL * POINTS * l->plane) * sizeof(int16_t);
     if (mem) {
-        l->x = (uint8_t *)mem;
-        l->dy = (int16_t *)(void *)(mem + x);
-        l->x_points = (int16_t *)(void *)(mem + x + dy);
-        l->dy_points = (int16_t *)(void *)(mem + x + dy + x_points);
+        l->x = (int16_t *)(void *)mem;
+        l->x_points = (int16_t *)(void *)(mem + x);
+        l->dy_points = (int16_t *)(void *)(mem + x + x_points);
     }
-    return x + dy + x_points + (size_t)(g->oc / NB_PANEL * POINTS * l->plane) * sizeof(int16_t);
+    return x + x_points + (size_t)(g->oc / NB_PANEL * POINTS * l->plane) * sizeof(int16_t);
 }
 
 size_t nb_qgrad_winograd_scratch_bytes(const nb_geom *g)
@@ -122,7 +125,7 @@ static void expand(int32_t to[IN], int32_t a, int32_t b, int32_t c)
     to[3] = 2 * c;
 }
 
-/* One input and one output channel, to every point's plane; w: the filter's first position, positions are c apart. */
+/* One input and one output channel, to every point; w: the filter's first position, positions are c apart. */
 static void pack_one(int16_t *u, int64_t plane, const int8_t *w, int32_t c)
 {
     int32_t rows[3][IN], column[IN];
@@ -139,35 +142,76 @@ static void pack_one(int16_t *u, int64_t plane, const int8_t *w, int32_t c)
 
 void nb_qgrad_winograd_pack(int16_t *u, const int8_t *w, const nb_geom *g)
 {
-    const int64_t plane = (int64_t)g->c * g->oc, filter = (int64_t)9 * g->c;
-    int16_t points[POINTS * 2 * NB_PANEL];
-    for (int32_t c = 0; c < g->c; c += NB_PANEL)
-        for (int32_t o = 0; o < g->oc; o += 2, u += 2 * NB_PANEL) {
-            for (int32_t i = 0; i < 2 * NB_PANEL; i++)
-                pack_one(points + i, 2 * NB_PANEL, w + (o + i % 2) * filter + c + i / 2, g->c);
-            for (int32_t k = 0; k < POINTS; k++)
-                memcpy(u + k * plane, points + (ptrdiff_t)k * 2 * NB_PANEL, 2 * NB_PANEL * sizeof *u);
+    const int64_t plane = (int64_t)NB_PANEL * g->oc, filter = (int64_t)9 * g->c;
+    for (int32_t c = 0; c < g->c; c += NB_PANEL, u += POINTS * plane)
+        for (int32_t o = 0; o < g->oc; o++)
+            for (int32_t i = 0; i < NB_PANEL; i++)
+                pack_one(u + o / 2 * 2 * NB_PANEL + 2 * i + o % 2, plane, w + o * filter + c + i, g->c);
+}
+
+/* ---- padded codes ---- */
+
+/* Zeros in columns from..to - 1 of a group of 16 channels. */
+static void clear_columns(int16_t *group, int32_t columns, int32_t from, int32_t to)
+{
+    for (int32_t x = from; x < to; x++)
+        memset(group + (x % 2 * columns + x / 2) * NB_PANEL, 0, NB_PANEL * sizeof *group);
+}
+
+/* One row of dy's codes. dx at a pixel sees those from pixel + pad - 2 to pixel + pad. */
+static void pad_row(const nb_qgrad_isa *isa, const nb_geom *g, const nb_qgrad_dx *p, const dx_layout *l, int32_t y)
+{
+    int16_t *to = l->codes + y * l->row;
+    const int32_t left = 2 - g->pad.left, from = y - (2 - g->pad.top);
+    if (from < 0 || from >= g->oh) {
+        memset(to, 0, (size_t)l->row * sizeof *to);
+        return;
+    }
+    const float *dy = p->dy + (int64_t)from * g->ow * g->oc;
+    for (int32_t o = 0; o < g->oc; o += NB_PANEL, to += (int64_t)2 * l->columns * NB_PANEL) {
+        clear_columns(to, l->columns, 0, left);
+        clear_columns(to, l->columns, left + g->ow, 2 * l->columns);
+        for (int32_t i = 0; i < 2; i++) { /* pixels i, i + 2, ... */
+            const int32_t x = left + i;
+            isa->winograd->round_codes(to + (x % 2 * l->columns + x / 2) * NB_PANEL, dy + (int64_t)i * g->oc + o,
+                                       2 * g->oc, p->w_scale + o, p->times, (g->ow - i + 1) / 2);
         }
+    }
+}
+
+/* One row of the input's codes, less their zero point. */
+static void widen_row(const nb_qgrad_isa *isa, const nb_geom *g, const nb_fconv_image *x, const dw_layout *l,
+                      int16_t *to, int32_t y)
+{
+    const int32_t left = g->pad.left, from = y - g->pad.top, room = 2 * l->columns - left;
+    const int32_t used = room < g->w ? room : g->w;
+    if (from < 0 || from >= g->h) {
+        memset(to, 0, (size_t)l->row * sizeof *to);
+        return;
+    }
+    const uint8_t *codes = (const uint8_t *)x->data + (int64_t)from * g->w * g->c;
+    for (int32_t c = 0; c < g->c; c += NB_PANEL, to += (int64_t)2 * l->columns * NB_PANEL) {
+        clear_columns(to, l->columns, 0, left);
+        clear_columns(to, l->columns, left + used, 2 * l->columns);
+        for (int32_t i = 0; i < 2; i++) {
+            const int32_t at = left + i;
+            isa->winograd->widen(to + (at % 2 * l->columns + at / 2) * NB_PANEL, codes + (int64_t)i * g->c + c,
+                                 2 * g->c, x, (used - i + 1) / 2);
+        }
+    }
 }
 
 /* ---- gradient of the input ---- */
 
-/* dy's codes with a border: dx at a pixel sees those from pixel + pad - 2 to pixel + pad. */
-static void pad_codes(const nb_qgrad_isa *isa, const nb_geom *g, const nb_qgrad_dx *p, const dx_layout *l)
+/* The points of `rows` rows of tiles from row y on. */
+static void transform_band(const nb_qgrad_winograd *f, const nb_geom *g, const dx_layout *l, int32_t y, int32_t rows)
 {
-    const size_t row = (size_t)l->row, inside = (size_t)g->ow * (size_t)g->oc;
-    const size_t left = (size_t)(2 - g->pad.left) * (size_t)g->oc;
-    const int32_t top = 2 - g->pad.top, height = l->down * OUT + 2;
-    int16_t *to = l->codes;
-    for (int32_t y = 0; y < height; y++, to += row) {
-        if (y < top || y >= top + g->oh) {
-            memset(to, 0, row * sizeof *to);
-            continue;
+    nb_qtile_row r = {.row = l->row, .odd = (int64_t)l->columns * NB_PANEL};
+    for (int32_t o = 0; o < g->oc; o += NB_PANEL)
+        for (int32_t i = 0; i < rows; i++) {
+            r.codes = l->codes + (y + i) * OUT * l->row + (int64_t)2 * l->columns * o;
+            f->input(l->v + (int64_t)l->tiles * o + (int64_t)i * l->across * NB_PANEL, l->v_plane, &r, l->across);
         }
-        memset(to, 0, left * sizeof *to);
-        isa->codes(to + left, p->dy + (size_t)(y - top) * inside, p->w_scale, p->times, g->ow, g->oc);
-        memset(to + left + inside, 0, (row - left - inside) * sizeof *to);
-    }
 }
 
 void nb_qgrad_winograd_input(const nb_qgrad_isa *isa, const nb_geom *g, const nb_qgrad_dx *p, const int16_t *u,
@@ -175,84 +219,61 @@ void nb_qgrad_winograd_input(const nb_qgrad_isa *isa, const nb_geom *g, const nb
 {
     dx_layout l;
     dx_layout_of(&l, g, scratch);
-    pad_codes(isa, g, p, &l);
     const nb_qgrad_winograd *f = isa->winograd;
-    nb_qtile t = {.row = (int64_t)g->w * g->c, .c = g->c, .scale = p->scale / NB_QGRAD_TILE_GAIN, .add = p->add};
-    for (int32_t y = 0; y < l.down; y += l.band) {
-        const int32_t rows = l.down - y < l.band ? l.down - y : l.band, n = rows * l.across;
-        for (int32_t i = 0; i < n; i++) {
-            const int16_t *from = l.codes + (y + i / l.across) * OUT * l.row + (int64_t)(i % l.across) * OUT * g->oc;
-            f->input(l.v + (int64_t)i * g->oc, l.v_plane, from, l.row, g->oc);
-        }
-        for (int32_t k = 0; k < POINTS; k++)
-            f->multiply(l.m + k * l.m_plane, l.v + k * l.v_plane, u + (int64_t)k * g->c * g->oc, n, g->oc, g->c);
-        for (int32_t i = 0; i < n; i++) {
-            const int32_t py = (y + i / l.across) * OUT, px = i % l.across * OUT;
-            t.dx = p->dx + py * t.row + (int64_t)px * g->c;
-            t.rows = g->h - py < OUT ? g->h - py : OUT;
-            t.cols = g->w - px < OUT ? g->w - px : OUT;
-            f->output(&t, l.m + (int64_t)i * g->c, l.m_plane);
+    const int64_t point = (int64_t)NB_PANEL * g->oc;
+    nb_qtile t = {
+        .row = (int64_t)g->w * g->c, .c = g->c, .cols = g->w, .scale = p->scale / NB_QGRAD_TILE_GAIN, .add = p->add};
+    for (int32_t y = 0, padded = 0; y < l.down; y += l.band) {
+        const int32_t rows = l.down - y < l.band ? l.down - y : l.band;
+        for (; padded < (y + rows) * OUT + 2; padded++)
+            pad_row(isa, g, p, &l, padded);
+        transform_band(f, g, &l, y, rows);
+        for (int32_t c = 0; c < g->c; c += NB_PANEL) {
+            for (int32_t k = 0; k < POINTS; k++)
+                f->multiply(l.m + k * l.m_plane, l.v + k * l.v_plane, (int64_t)l.tiles * NB_PANEL,
+                            u + (c / NB_PANEL * POINTS + k) * point, g->oc / NB_PANEL, rows * l.across);
+            for (int32_t i = 0; i < rows; i++) {
+                const int32_t py = (y + i) * OUT;
+                t.dx = p->dx + py * t.row + c;
+                t.rows = g->h - py < OUT ? g->h - py : OUT;
+                f->output(&t, l.m + (int64_t)i * l.across * NB_PANEL, l.m_plane);
+            }
         }
     }
 }
 
 /* ---- gradient of the weights ---- */
 
-/* The input's codes with a border of real zeros, up to whole tiles. */
-static void pad_input(const nb_geom *g, const nb_fconv_image *x, const dw_layout *l)
+/* Points of dy of the row of tiles that begins with row y, the first pair at `at`. Pixels that are not there are 0. */
+static void transform_dy(const nb_qgrad_winograd *f, const nb_geom *g, const nb_qgrad_dw *p, const dw_layout *l,
+                         int32_t y, int64_t at)
 {
-    const int32_t height = (g->oh + 1) / OUT * OUT + 2;
-    const size_t row = (size_t)l->x_row, inside = (size_t)g->w * (size_t)g->c,
-                 left = (size_t)g->pad.left * (size_t)g->c;
-    const size_t used = row - left < inside ? row - left : inside;
-    const int zero = x->zero & 0xff;
-    uint8_t *to = l->x;
-    for (int32_t y = 0; y < height; y++, to += row) {
-        if (y < g->pad.top || y >= g->pad.top + g->h) {
-            memset(to, zero, row);
-            continue;
-        }
-        memset(to, zero, left);
-        memcpy(to + left, (const uint8_t *)x->data + (size_t)(y - g->pad.top) * inside, used);
-        memset(to + left + used, zero, row - left - used);
-    }
-}
-
-/* `rows` rows of dy's codes; zeros up to whole tiles. */
-static void tile_codes(const nb_qgrad_isa *isa, const nb_geom *g, const nb_qgrad_dw *p, const dw_layout *l, int32_t y,
-                       int32_t rows)
-{
-    const size_t row = (size_t)l->dy_row, inside = (size_t)g->ow * (size_t)g->oc;
-    int16_t *to = l->dy;
-    for (int32_t i = 0; i < rows; i++, to += row) {
-        isa->codes(to, p->dy + (size_t)(y + i) * inside, p->times, 1.0f, g->ow, g->oc);
-        memset(to + inside, 0, (row - inside) * sizeof *to);
-    }
-    if (rows % OUT)
-        memset(to, 0, row * sizeof *to);
-}
-
-/* All points of a block that begins with row y and has n tiles. */
-static void transform_block(const nb_qgrad_winograd *f, const nb_geom *g, const nb_fconv_image *x, const dw_layout *l,
-                            int32_t y, int32_t n)
-{
-    for (int32_t i = 0; i < n; i += 2) {
-        const uint8_t *tx[2];
-        const int16_t *ty[2];
-        for (int32_t k = 0; k < 2; k++) {
-            const int32_t at = i + k < n ? i + k : i, down = at / l->across * OUT, right = at % l->across * OUT;
-            tx[k] = l->x + (y + down) * l->x_row + (int64_t)right * g->c;
-            ty[k] = i + k < n ? l->dy + down * l->dy_row + (int64_t)right * g->oc : NULL;
-        }
-        const int64_t at = (int64_t)i * NB_PANEL;
-        for (int32_t c = 0; c < g->c; c += NB_PANEL) {
-            const uint8_t *const tile[2] = {tx[0] + c, tx[1] + c};
-            f->pair_x(l->x_points + c / NB_PANEL * POINTS * l->plane + at, l->plane, tile, l->x_row, g->c, x);
-        }
+    static const float none[NB_PANEL];
+    const float *pixel[2 * OUT * OUT];
+    for (int32_t x = 0; x < l->across * OUT; x += 2 * OUT, at += 2 * NB_PANEL)
         for (int32_t o = 0; o < g->oc; o += NB_PANEL) {
-            const int16_t *const tile[2] = {ty[0] + o, ty[1] ? ty[1] + o : NULL};
-            f->pair_dy(l->dy_points + o / NB_PANEL * POINTS * l->plane + at, l->plane, tile, l->dy_row, g->oc);
+            for (int32_t k = 0; k < 2 * OUT * OUT; k++) {
+                const int32_t py = y + k / OUT % OUT, px = x + k / (OUT * OUT) * OUT + k % OUT;
+                pixel[k] = py < g->oh && px < g->ow ? p->dy + ((int64_t)py * g->ow + px) * g->oc + o : none;
+            }
+            f->pair_dy(l->dy_points + o / NB_PANEL * POINTS * l->plane + at, l->plane, pixel, p->times + o);
         }
+}
+
+/* All points of a block of `rows` rows of pixels, an even number, that begins with row y. */
+static void transform_block(const nb_qgrad_isa *isa, const nb_geom *g, const nb_qgrad_dw *p, const dw_layout *l,
+                            int32_t y, int32_t rows)
+{
+    nb_qtile_row r = {.row = l->row, .odd = (int64_t)l->columns * NB_PANEL};
+    for (int32_t i = 0; i < rows + 2; i++)
+        widen_row(isa, g, p->x, l, l->x + i * l->row, y + i);
+    for (int32_t i = 0; i < rows; i += OUT) {
+        const int64_t at = (int64_t)i / OUT * l->across * NB_PANEL;
+        for (int32_t c = 0; c < g->c; c += NB_PANEL) {
+            r.codes = l->x + i * l->row + (int64_t)2 * l->columns * c;
+            isa->winograd->pair_x(l->x_points + c / NB_PANEL * POINTS * l->plane + at, l->plane, &r, l->across);
+        }
+        transform_dy(isa->winograd, g, p, l, y + i, at);
     }
 }
 
@@ -260,16 +281,14 @@ void nb_qgrad_winograd_weight(const nb_qgrad_isa *isa, const nb_geom *g, const n
 {
     dw_layout l;
     dw_layout_of(&l, g, scratch);
-    pad_input(g, p->x, &l);
     for (int32_t y = 0; y < g->oh; y += l.rows) {
-        const int32_t rows = g->oh - y < l.rows ? g->oh - y : l.rows, n = (rows + 1) / OUT * l.across;
-        tile_codes(isa, g, p, &l, y, rows);
-        transform_block(isa->winograd, g, p->x, &l, y, n);
+        const int32_t left = (g->oh - y + 1) / OUT * OUT, rows = left < l.rows ? left : l.rows;
+        transform_block(isa, g, p, &l, y, rows);
         for (int32_t o = 0; o < g->oc; o += NB_PANEL)
             for (int32_t c = 0; c < g->c; c += NB_PANEL)
                 isa->winograd->weights(p->slot + ((int64_t)o * 9 * g->c + (int64_t)c * NB_PANEL), g->c,
                                        l.x_points + c / NB_PANEL * POINTS * l.plane,
-                                       l.dy_points + o / NB_PANEL * POINTS * l.plane, l.plane, (n + 1) / 2,
-                                       p->scale + o);
+                                       l.dy_points + o / NB_PANEL * POINTS * l.plane, l.plane,
+                                       rows / OUT * l.across / 2, p->scale + o);
     }
 }

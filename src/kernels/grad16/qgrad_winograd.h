@@ -24,8 +24,4 @@ void nb_qgrad_winograd_input(const nb_qgrad_isa *isa, const nb_geom *g, const nb
 /* slot += scale[o] * the sums over codes round_half_even(dy * times[o]). */
 void nb_qgrad_winograd_weight(const nb_qgrad_isa *isa, const nb_geom *g, const nb_qgrad_dw *dw, void *scratch);
 
-#ifdef NB_WITH_AVX2
-extern const nb_qgrad_winograd nb_qgrad_winograd_avx2;
-#endif
-
 #endif
