@@ -2,7 +2,7 @@
  *
  * The section is a list; a layer reads the one above unless `in` names another. An entry is a word ("relu") or a map
  * with one key
- * ("conv2d: {out: 16, name: c1}"). Blocks (resblock, invres) expand to layers here and leave no trace in the graph. A
+ * ("conv2d: {out: 16, name: c1}"). Blocks (resblock, branches) expand to layers here and leave no trace in the graph. A
  * softmax_xent is appended when the list does not end in one. */
 #ifndef NIBBLE_MODEL_H
 #define NIBBLE_MODEL_H

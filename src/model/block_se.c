@@ -11,11 +11,12 @@ enum { GATE_SIGMOID, GATE_HARDSIGMOID };
 static const char *const gates[] = {"sigmoid", "hardsigmoid"};
 
 typedef struct {
-    int32_t reduce, gate;
+    int32_t reduce, channels, gate;
 } se_attr;
 
 static const nb_key se_keys[] = {
     NB_KEY_INT(se_attr, reduce, "4", 1, 1024, "channels of the input per channel between the convolutions"),
+    NB_KEY_INT(se_attr, channels, "0", 0, 65536, "how many these are; 0: as reduce says"),
     NB_KEY_ENUM(se_attr, gate, "sigmoid", "sigmoid|hardsigmoid",
                 "what makes a factor of the second convolution's value"),
     {0}};
@@ -32,7 +33,8 @@ static nb_status add(nb_model_builder *b, const char *name, const char *part, co
 static nb_status se_expand(nb_model_builder *b, const char *name, const void *attr, nb_node *in, nb_node **out)
 {
     const se_attr *a = attr;
-    const int32_t c = nb_channels(&in->out), few = c / a->reduce > 1 ? c / a->reduce : 1;
+    const int32_t c = nb_channels(&in->out), some = a->channels ? a->channels : c / a->reduce,
+                  few = some > 1 ? some : 1;
     nb_node *both[2] = {in, in}, **x = &both[1];
     char keys[64], layer[160];
     NB_TRY(add(b, name, "pool", "avgpool", "{global: yes}", x));
@@ -46,10 +48,10 @@ static nb_status se_expand(nb_model_builder *b, const char *name, const void *at
     return nb_model_layer(b, "mul", layer, "", both, 2, out);
 }
 
-const nb_block nb_block_se = {.name = "se",
-                              .help =
-                                  "squeeze-and-excite: each channel times a factor that depends on the means of all",
-                              .keys = se_keys,
-                              .attr_size = sizeof(se_attr),
-                              .expand = se_expand,
-                              .examples = (const char *const[]){"se", "se: {reduce: 8, gate: hardsigmoid}", NULL}};
+const nb_block nb_block_se = {
+    .name = "se",
+    .help = "squeeze-and-excite: each channel times a factor that depends on the means of all",
+    .keys = se_keys,
+    .attr_size = sizeof(se_attr),
+    .expand = se_expand,
+    .examples = (const char *const[]){"se", "se: {reduce: 8, gate: hardsigmoid}", "se: {channels: 3}", NULL}};

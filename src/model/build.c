@@ -1,5 +1,5 @@
-/* build.c - walks the `model` list, names layers, resolves `in`, expands blocks, and checks what only the whole can
- * tell. */
+/* build.c - walks the `model` list and lists inside of blocks, names layers, resolves `in`, expands blocks, and checks
+ * what only the whole can tell. */
 #include <nibble/extend/block.h>
 #include <nibble/extend/fusion.h>
 #include <nibble/extend/quant.h>
@@ -12,14 +12,15 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_NAME = 120, MAX_KINDS = 128 };
+enum { MAX_NAME = 120, MAX_KINDS = 128, WHERE_BYTES = 160 };
 
 struct nb_model_builder {
     nb_ctx *ctx;
     nb_graph *g;
     nb_arena *arena;   /* attributes while they are bound */
     const char *where; /* "path:line" of the entry being built */
-    const char *kind;  /* and what it is */
+    const char *kind;  /* what it is */
+    const char *at;    /* and its path: "model[3] branches" */
     nb_node *last;
     int32_t counts[MAX_KINDS]; /* default names: <kind><running number> */
 };
@@ -43,6 +44,11 @@ const nb_block *const nb_blocks[] = {
     NULL};
 #undef NB_BLOCK
 
+nb_ctx *nb_block_ctx(const nb_model_builder *b)
+{
+    return b->ctx;
+}
+
 nb_status nb_block_fail(const nb_model_builder *b, const char *name, nb_status st, const char *fmt, ...)
 {
     char text[512];
@@ -60,16 +66,14 @@ typedef struct {
     const nb_op *op;
     const nb_block *block;
     int32_t kind_index;
-    char where[64]; /* "model[3] conv2d" */
+    char where[WHERE_BYTES]; /* "model[3] conv2d" */
 } entry;
 
-static nb_status find_kind(nb_model_builder *b, const nb_conf *e, int32_t i, entry *out)
+static nb_status find_kind(nb_model_builder *b, const nb_conf *e, const char *where, entry *out)
 {
-    char where[32];
-    snprintf(where, sizeof where, "model[%d]", i);
     *out = (entry){.conf = e};
     NB_TRY(nb_conf_named(b->ctx, e, where, &out->kind, &out->map));
-    snprintf(out->where, sizeof out->where, "model[%d] %s", i, out->kind);
+    snprintf(out->where, sizeof out->where, "%s %s", where, out->kind);
     const int32_t layer = nb_registry_index(nb_layers, out->kind), block = nb_registry_index(nb_blocks, out->kind);
     out->op = layer < 0 ? NULL : nb_layers[layer];
     out->block = block < 0 ? NULL : nb_blocks[block];
@@ -94,7 +98,7 @@ static nb_status add_input(void *ud, const char *text, const nb_conf *node)
 {
     in_list *l = ud;
     nb_graph *g = l->b->g;
-    char where[80];
+    char where[WHERE_BYTES + 4];
     snprintf(where, sizeof where, "%s.in", l->e->where);
     if (l->n == NB_MAX_IN)
         return nb_conf_fail(g->ctx, node, where, NB_E_CONFIG, "more than %d inputs", NB_MAX_IN);
@@ -125,20 +129,35 @@ static nb_status collect_inputs(nb_model_builder *b, const entry *e, const nb_co
     return NB_OK;
 }
 
-static nb_status build_entry(nb_model_builder *b, const entry *e)
+/* What an entry is called: its own name, behind the block's that it is written in; or the default. */
+static nb_status name_entry(nb_model_builder *b, const entry *e, const char *own, const char *block, const char *dflt,
+                            char name[MAX_NAME])
+{
+    int len;
+    if (own[0])
+        len = snprintf(name, MAX_NAME, "%s%s%s", block, block[0] ? "." : "", own);
+    else if (dflt[0])
+        len = snprintf(name, MAX_NAME, "%s.%s", block, dflt);
+    else
+        len = snprintf(name, MAX_NAME, "%s%d", e->kind, ++b->counts[e->kind_index]);
+    if (len < 0 || len >= MAX_NAME || strchr(name, '/'))
+        return nb_conf_fail(b->ctx, e->map, e->where, NB_E_CONFIG,
+                            "name: must be shorter than %d bytes and without '/'", MAX_NAME);
+    return NB_OK;
+}
+
+/* Reads b->last unless it says something else, and becomes b->last. */
+static nb_status build_entry(nb_model_builder *b, const entry *e, const char *block, const char *dflt)
 {
     const void *kind = e->op ? (const void *)e->op : e->block;
     void *attr;
     common_keys common = {0};
     NB_TRY(nb_entry_bind(b->ctx, b->arena, kind, e->map, e->where, (nb_binding){nb_model_common_keys, &common}, &attr));
     char name[MAX_NAME];
-    int len = common.name[0] ? snprintf(name, sizeof name, "%s", common.name)
-                             : snprintf(name, sizeof name, "%s%d", e->kind, ++b->counts[e->kind_index]);
-    if (len < 0 || (size_t)len >= sizeof name || strchr(name, '/'))
-        return nb_conf_fail(b->ctx, e->map, e->where, NB_E_CONFIG,
-                            "name: must be shorter than %d bytes and without '/'", MAX_NAME);
+    NB_TRY(name_entry(b, e, common.name, block, dflt, name));
     b->where = nb_conf_place(e->conf);
     b->kind = e->kind;
+    b->at = e->where;
     in_list l;
     NB_TRY(collect_inputs(b, e, common.in, &l));
     if (e->op && e->op->role == NB_ROLE_INPUT)
@@ -147,22 +166,51 @@ static nb_status build_entry(nb_model_builder *b, const entry *e)
         return nb_graph_add(b->g, e->op, name, b->where, attr, l.in, l.n, &b->last);
     if (l.n != 1)
         return nb_conf_fail(b->ctx, e->conf, e->where, NB_E_CONFIG, "takes one input");
-    return e->block->expand(b, name, attr, l.in[0], &b->last);
+    nb_node *out;
+    NB_TRY(e->block->expand(b, name, attr, l.in[0], &out));
+    b->last = out;
+    return NB_OK;
+}
+
+nb_status nb_model_entry(nb_model_builder *b, const nb_conf *conf, const char *part, const char *block,
+                         const char *name, nb_node **x)
+{
+    const nb_model_builder outer = *b;
+    char where[WHERE_BYTES];
+    entry e;
+    snprintf(where, sizeof where, "%s.%s", b->at, part);
+    NB_TRY(find_kind(b, conf, where, &e));
+    if (e.op && e.op->role == NB_ROLE_INPUT)
+        return nb_conf_fail(b->ctx, conf, e.where, NB_E_CONFIG,
+                            "only the first layer of the model is the input: name it in an `in` to read it here");
+    b->last = *x;
+    NB_TRY(build_entry(b, &e, block, name));
+    *x = b->last;
+    b->last = outer.last;
+    b->where = outer.where;
+    b->kind = outer.kind;
+    b->at = outer.at;
+    return NB_OK;
+}
+
+nb_status nb_model_add(nb_model_builder *b, const char *kind, const char *name, const nb_conf *keys, nb_node *const *in,
+                       int32_t n_in, nb_node **out)
+{
+    const nb_op *op = nb_registry_find(nb_layers, kind);
+    const nb_block *block = op ? NULL : nb_registry_find(nb_blocks, kind);
+    NB_ASSERT(op || (block && n_in == 1));
+    void *attr;
+    NB_TRY(nb_entry_bind(b->ctx, b->arena, op ? (const void *)op : block, keys, name, (nb_binding){0}, &attr));
+    return op ? nb_graph_add(b->g, op, name, b->where, attr, in, n_in, out) : block->expand(b, name, attr, in[0], out);
 }
 
 nb_status nb_model_layer(nb_model_builder *b, const char *op, const char *name, const char *keys, nb_node *const *in,
                          int32_t n_in, nb_node **out)
 {
-    const nb_op *o = nb_registry_find(nb_layers, op);
-    NB_ASSERT(o != NULL);
-    void *attr;
     nb_config *cfg = NULL;
     if (keys[0])
         NB_TRY(nb_config_parse(b->ctx, name, keys, strlen(keys), NULL, 0, &cfg));
-    const nb_conf *map = cfg ? nb_config_root(cfg) : NULL;
-    nb_status st = nb_entry_bind(b->ctx, b->arena, o, map, name, (nb_binding){0}, &attr);
-    if (st == NB_OK)
-        st = nb_graph_add(b->g, o, name, b->where, attr, in, n_in, out);
+    const nb_status st = nb_model_add(b, op, name, cfg ? nb_config_root(cfg) : NULL, in, n_in, out);
     nb_config_free(b->ctx, cfg);
     return st;
 }
@@ -187,13 +235,15 @@ static nb_status build_all(nb_model_builder *b, const nb_conf *model)
         return nb_conf_fail(b->ctx, model, "model", NB_E_CONFIG, "must be a list of layers");
     for (int32_t i = 0; i < nb_conf_count(model); i++) {
         entry e;
-        NB_TRY(find_kind(b, nb_conf_at(model, i), i, &e));
+        char where[32];
+        snprintf(where, sizeof where, "model[%d]", i);
+        NB_TRY(find_kind(b, nb_conf_at(model, i), where, &e));
         const bool input = e.op && e.op->role == NB_ROLE_INPUT;
         if (input != (i == 0))
             return nb_conf_fail(b->ctx, e.conf, e.where, NB_E_CONFIG,
                                 input ? "only the first layer is the input: name it in an `in` to read it again"
                                       : "the first layer must be `input`");
-        NB_TRY(build_entry(b, &e));
+        NB_TRY(build_entry(b, &e, "", ""));
     }
     return check_ends(b);
 }
