@@ -6,15 +6,20 @@
 
 #ifdef NB_WITH_VNNI
 
+#    include "kernels/integer/icodes_zmm.h"
 #    include "kernels/integer/izmm.h"
 #    define V_DOT(acc, x, w) _mm512_dpbusd_epi32(acc, x, w)
 #    define TILE_BYTES       1
-#    define TILE_TARGET      __attribute__((target("avx512f,avx512vnni")))
+#    define TILE_TARGET      __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
 #    include "kernels/integer/iconv_tile.h"
+
+#    define PAIRS(acc, a, b) _mm512_dpwssd_epi32(acc, a, b)
+#    define PAIR_TARGET      TILE_TARGET
+#    include "kernels/integer/ipair_zmm.h"
 
 static const nb_iconv_method bytes = {.name = "bytes", .form = NB_ICONV_BYTES, .dense = dense};
 static const nb_iconv_method *const methods[] = {&bytes, NULL};
 
-const nb_iconv_isa nb_iconv_vnni = {.methods = methods};
+const nb_iconv_isa nb_iconv_vnni = {.methods = methods, .add = add, .mul = mul};
 
 #endif
