@@ -5,8 +5,10 @@
  * quantize` does them, and training does them once, when the network goes into its first quantized phase. One file per
  * step in src/post/, listed in steps.def. (nb_step, fusion.h, is something else: a step of one execution.)
  *
- * The recommended list is one of steps that are tried: each is done, the quantized network's loss is measured on the
- * images, and a step without which it is no larger is undone. Without images all of them stay. */
+ * The recommended list is one of steps that are tried: each is done, the quantized network is measured on the images, and a
+ * step that does not make it better is undone. Better is a smaller loss where the float network knows the labels; where it
+ * does not (an imported network whose images are made ones, or of other classes; few images), it is a larger SQNR of the
+ * outputs against the float network's, which asks for no labels. Without images all of them stay. */
 #ifndef NIBBLE_POST_H
 #define NIBBLE_POST_H
 
@@ -38,20 +40,28 @@ NB_API const char *nb_post_step_measure(const nb_post_step *step); /* or NULL */
 
 /* What became of a step. */
 typedef struct {
-    const char *summary;   /* one line: what was done and gained, or why nothing was */
-    bool changed;          /* false: no value of the network did; before and after are then the same */
-    bool kept;             /* false: it was undone, or there was nothing to do */
-    bool measured;         /* before and after are known */
-    nb_eval before, after; /* the quantized network on the images */
+    const char *summary;            /* one line: what was done and gained, or why nothing was */
+    bool changed;                   /* false: no value of the network did; before and after are then the same */
+    bool kept;                      /* false: it was undone, or there was nothing to do */
+    bool measured;                  /* before and after are known */
+    nb_eval before, after;          /* the quantized network on the images */
+    double sqnr_before, sqnr_after; /* of its outputs against those of the float network before all steps, dB */
 } nb_post_result;
+
+/* What steps are measured against. */
+typedef struct {
+    nb_eval floats,
+        quantized; /* on the images: the float network, and the quantized one as it is with its ranges alone */
+    double sqnr;   /* of the latter's outputs, dB */
+    bool by_loss;  /* steps are judged by the loss; else by the SQNR */
+} nb_post_start;
 
 /* Who wants to know. All may be NULL. */
 typedef struct {
     void (*row)(void *ud, const nb_post_step *step, const nb_post_row *row);
     void (*done)(void *ud, const nb_post_step *step, const nb_post_result *result);
-    /* Before the first step of a list that is measured: the float network on the images, and the quantized one as it is
-     * with its ranges alone. */
-    void (*start)(void *ud, const nb_eval *floats, const nb_eval *quantized);
+    /* Before the first step of a list that is measured. */
+    void (*start)(void *ud, const nb_post_start *start);
     /* Of a step that takes long, now and then: at this layer, and how much of all its work is done, 0..1. */
     void (*progress)(void *ud, const nb_post_step *step, const char *layer, double share);
     void *ud;
@@ -93,7 +103,8 @@ typedef struct {
 typedef struct nb_post_list {
     nb_post_entry *entry;
     int32_t n;
-    bool tried; /* the recommended ones: what gains nothing is undone */
+    bool tried;                          /* the recommended ones: what gains nothing is undone */
+    struct nb_post_reference *reference; /* what the float network gives, once nb_post_run has looked */
     struct nb_arena *arena;
     nb_ctx *ctx;
     nb_config *own; /* of a list that is in no config */

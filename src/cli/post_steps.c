@@ -49,18 +49,24 @@ static void on_progress(void *ud, const nb_post_step *step, const char *layer, d
 
 /* ---- what each gains ---- */
 
-static void add_gain(cli_post_steps *s, const char *step, const char *what, const nb_eval *e)
+/* sqnr: of the outputs against the float network's, which has none. */
+static void add_gain(cli_post_steps *s, const char *step, const char *what, const nb_eval *e, const double *sqnr)
 {
     nb_table *t = s->gains;
     nb_table_row(t);
     nb_table_add_text(t, step);
     nb_table_add_text(t, what);
+    if (sqnr)
+        nb_table_add_real(t, *sqnr, 2);
+    else
+        nb_table_add_text(t, "");
     nb_table_add_real(t, e->loss, 4);
     nb_table_add_real(t, 100 * e->accuracy, 2);
 }
 
-static void on_start(void *ud, const nb_eval *floats, const nb_eval *quantized)
+static void on_start(void *ud, const nb_post_start *start)
 {
+    const nb_eval *floats = &start->floats, *quantized = &start->quantized;
     cli_post_steps *s = ud;
     if (s->st == NB_OK)
         s->st = nb_table_create(s->ctx, &s->gains);
@@ -68,10 +74,13 @@ static void on_start(void *ud, const nb_eval *floats, const nb_eval *quantized)
         return;
     nb_table_column(s->gains, "step", "step", NB_LEFT);
     nb_table_column(s->gains, "what", "", NB_LEFT);
+    nb_table_column(s->gains, "sqnr_db", "SQNR dB", NB_RIGHT);
     nb_table_column(s->gains, "loss", "loss", NB_RIGHT);
     nb_table_column(s->gains, "accuracy_percent", cli_metric_percent(floats), NB_RIGHT);
-    add_gain(s, "float", "", floats);
-    add_gain(s, "ranges", "quantized, without any step", quantized);
+    add_gain(s, "float", "", floats, NULL);
+    add_gain(s, "ranges", "quantized, without any step", quantized, &start->sqnr);
+    s->n_measured = floats->n;
+    s->by_loss = start->by_loss;
     if (!s->json)
         return;
     cJSON *o = cJSON_AddObjectToObject(s->json, "start");
@@ -80,6 +89,8 @@ static void on_start(void *ud, const nb_eval *floats, const nb_eval *quantized)
     cJSON_AddNumberToObject(o, "float_accuracy", floats->accuracy);
     cJSON_AddNumberToObject(o, "loss", quantized->loss);
     cJSON_AddNumberToObject(o, "accuracy", quantized->accuracy);
+    cJSON_AddNumberToObject(o, "sqnr", start->sqnr);
+    cJSON_AddStringToObject(o, "judged_by", start->by_loss ? "loss" : "sqnr");
 }
 
 static const char *verdict(const nb_post_result *r)
@@ -96,6 +107,8 @@ static nb_status add_json(cli_post_steps *s, const nb_post_step *step, const nb_
     cJSON_AddStringToObject(o, "summary", r->summary);
     cJSON_AddBoolToObject(o, "kept", r->kept);
     if (r->measured) {
+        cJSON_AddNumberToObject(o, "sqnr_before", r->sqnr_before);
+        cJSON_AddNumberToObject(o, "sqnr_after", r->sqnr_after);
         cJSON_AddNumberToObject(o, "loss_before", r->before.loss);
         cJSON_AddNumberToObject(o, "loss_after", r->after.loss);
         cJSON_AddNumberToObject(o, "accuracy_after", r->after.accuracy);
@@ -119,7 +132,8 @@ static void print_step(cli_post_steps *s, const nb_post_step *step, const nb_pos
         return;
     printf("%s: %s", nb_post_step_name(step), r->summary);
     if (r->measured && r->changed)
-        printf("; loss %.4f -> %.4f%s", r->before.loss, r->after.loss, r->kept ? "" : ", left out");
+        printf("; SQNR of the outputs %.2f -> %.2f dB, loss %.4f -> %.4f%s", r->sqnr_before, r->sqnr_after,
+               r->before.loss, r->after.loss, r->kept ? "" : ", left out");
     printf(s->list.tried ? "\n" : "\n\n");
     fflush(stdout);
 }
@@ -132,7 +146,7 @@ static void on_done(void *ud, const nb_post_step *step, const nb_post_result *r)
     if (s->st != NB_OK)
         return;
     if (s->gains && r->measured)
-        add_gain(s, nb_post_step_name(step), verdict(r), &r->after);
+        add_gain(s, nb_post_step_name(step), verdict(r), &r->after, &r->sqnr_after);
     if (s->json)
         s->st = add_json(s, step, r);
     else
@@ -147,7 +161,13 @@ nb_status cli_post_steps_print(cli_post_steps *s)
         nb_table_free(t);
         return NB_OK;
     }
-    printf("%swhat the steps gain, on %d training images:\n", s->list.tried ? "\n" : "", s->n_sample);
+    printf("%swhat the steps gain, on %d training images; SQNR: of the outputs, against the float network's\n",
+           s->list.tried ? "\n" : "", s->n_measured);
+    if (s->list.tried)
+        printf("a step stays that %s\n",
+               s->by_loss ? "lowers the loss"
+                          : "raises the SQNR: there is no judging by the loss where the float network does not "
+                            "know the labels, or of few images");
     NB_TRY(cli_table_print(s->ctx, t));
     putchar('\n');
     return NB_OK;

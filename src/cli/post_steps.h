@@ -11,12 +11,12 @@ typedef struct {
     const cli_experiment *e;
     nb_post_list list;
     int32_t *sample; /* permutation of the training images; NULL: e->order, or none yet */
-    int32_t n_sample;
+    int32_t n_sample, n_measured;
     nb_table *rows;  /* of the step under way */
     nb_table *gains; /* a row for every step and what there was before them; NULL: nothing was measured */
     cli_progress progress;
     double began; /* the step that is shown there; < 0: none is */
-    bool quiet;
+    bool quiet, by_loss;
     bool measure;               /* as in nb_post_input */
     const nb_post_store *store; /* as in nb_post_input */
     cJSON *json; /* NULL, or an object: "steps", and "start" where they are measured, go there and nothing is printed */

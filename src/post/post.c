@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/rng.h"
+#include "post/gain.h"
 #include "post/paired.h"
 
 #include <inttypes.h>
@@ -70,7 +71,9 @@ static nb_status bind(nb_ctx *ctx, const nb_conf *steps, const nb_post_step *con
     nb_post_list l = {.ctx = ctx};
     NB_TRY(nb_arena_create(ctx, &l.arena));
     l.entry = nb_arena_array(l.arena, MAX_STEPS, sizeof *l.entry);
-    nb_status st = l.entry ? bind_all(ctx, &l, steps, known) : NB_E_NOMEM;
+    nb_status st = l.entry ? nb_post_reference_create(ctx, &l.reference) : NB_E_NOMEM;
+    if (st == NB_OK)
+        st = bind_all(ctx, &l, steps, known);
     if (st == NB_OK)
         *out = l;
     else
@@ -110,6 +113,8 @@ nb_status nb_post_bind(nb_ctx *ctx, const nb_conf *quant, const nb_post_step *co
 void nb_post_free(nb_post_list *list)
 {
     nb_arena_free(list->arena);
+    if (list->ctx)
+        nb_post_reference_free(list->ctx, list->reference);
     if (list->own)
         nb_config_free(list->ctx, list->own);
     *list = (nb_post_list){0};
@@ -225,53 +230,13 @@ static bool compare(const snapshot *s, bool back)
     return same;
 }
 
-/* The network with the float graph's values, quantized and calibrated on the images, or, with unrounded, in floats. */
-static nb_status evaluate_copy(const nb_post_input *in, bool unrounded, nb_eval *out)
-{
-    const nb_graph *g = in->graph;
-    nb_graph *copy;
-    if (unrounded)
-        NB_TRY(nb_pair_open_twin(g, in->experiment, true, &copy));
-    else
-        NB_TRY(nb_graph_open(
-            g->ctx,
-            &(nb_graph_spec){.experiment = in->experiment,
-                             .info = &g->info,
-                             .max_batch = g->max_batch,
-                             .quant = true,
-                             .plan = NB_PLAN_INFER},
-            &(nb_params_source){.graph = g, .mode = NB_PARAMS_CALIBRATE, .folded = true, .lends = true}, &copy));
-    nb_status st = unrounded ? NB_OK : nb_calibrate(copy, in->data, in->indices, in->n);
-    if (st == NB_OK)
-        st = nb_evaluate_graph(copy, in->data, in->indices, in->n, out);
-    nb_graph_free(copy);
-    return st;
-}
-
-static nb_status measure(const nb_post_input *in, nb_eval *out)
-{
-    return in->graph->quantized ? nb_evaluate_graph(in->graph, in->data, in->indices, in->n, out)
-                                : evaluate_copy(in, false, out);
-}
-
-static nb_status measure_start(const nb_post_input *in, nb_eval *now)
-{
-    nb_eval floats;
-    NB_TRY(measure(in, now));
-    if (in->graph->quantized || !in->report || !in->report->start)
-        return NB_OK;
-    NB_TRY(evaluate_copy(in, true, &floats));
-    in->report->start(in->report->ud, &floats, now);
-    return NB_OK;
-}
-
 /* ---- doing ---- */
 
 typedef struct {
     const nb_post_list *list;
     nb_post_input *in;
     bool measured;
-    nb_eval now; /* the quantized network as it stands, if measured */
+    nb_post_gain now; /* the quantized network as it stands, if measured */
 } work;
 
 static uint64_t hash_leaves(uint64_t h, const nb_graph *g)
@@ -299,13 +264,17 @@ static nb_status try_step(work *w, const nb_post_entry *e, const snapshot *befor
     if (!w->measured)
         return NB_OK;
     r->measured = true;
-    r->before = r->after = w->now;
+    r->before = r->after = w->now.eval;
+    r->sqnr_before = r->sqnr_after = w->now.sqnr;
     if (!r->changed)
         return NB_OK;
-    NB_TRY(measure(w->in, &r->after));
-    r->kept = !w->list->tried || r->after.loss < r->before.loss;
+    nb_post_gain then;
+    NB_TRY(nb_post_gain_measure(w->list, w->in, &then));
+    r->after = then.eval;
+    r->sqnr_after = then.sqnr;
+    r->kept = !w->list->tried || nb_post_gain_is(w->list, &w->now, &then);
     if (r->kept)
-        w->now = r->after;
+        w->now = then;
     else
         compare(before, true);
     return NB_OK;
@@ -334,7 +303,7 @@ static nb_status all_steps(work *w, nb_post_stage stage)
 {
     w->measured = (w->list->tried || w->in->measure) && w->in->n > 0 && w->list->n > 0;
     if (w->measured)
-        NB_TRY(measure_start(w->in, &w->now));
+        NB_TRY(nb_post_gain_start(w->list, w->in, &w->now));
     for (int32_t i = 0; i < w->list->n; i++)
         if (w->list->entry[i].step->stage == stage)
             NB_TRY(one_step(w, &w->list->entry[i]));

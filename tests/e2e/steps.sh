@@ -63,7 +63,8 @@ for n in 1 4; do
     cd ..
     cmp "t1/qr/last.safetensors" "t$n/qr/last.safetensors" || die "the recommended steps depend on the number of threads"
 done
-says 'what the steps gain, on 240 training images:'
+says 'what the steps gain, on 240 training images; SQNR'
+says 'a step stays that lowers the loss'
 for line in '^float +[0-9.]+ +[0-9.]+$' '^ranges +quantized, without any step +' '^absorb +nothing to do' '^bias_correct +done +'; do
     grep -qE "$line" out || die "the table of gains has no line $line"
 done
@@ -75,11 +76,14 @@ run 0 quantize none.yaml --from float/last.safetensors -o qword --steps recommen
 cmp <(tensors qword/last.safetensors) <(tensors t1/qr/last.safetensors)
 run 0 quantize plain.yaml --from float/last.safetensors -o qjson --json
 says '"start":{"images":240,"float_loss":'
-grep -qE '"step":"bias_correct","summary":"empirical, 5 of 5 layers[^"]*","kept":true,"loss_before":[0-9.]+,"loss_after":[0-9.]+' out ||
+says '"judged_by":"loss"'
+grep -qE '"step":"bias_correct","summary":"empirical, 5 of 5 layers[^"]*","kept":true,"sqnr_before":[0-9.]+,"sqnr_after":[0-9.]+,"loss_before":[0-9.]+,"loss_after":[0-9.]+' out ||
     die "--json must say what a step gained"
 run 0 quantize plain.yaml --from float/last.safetensors -o qcorrect --steps '[bias_correct]' --images 50
-grep -qE '^bias_correct: .*; loss [0-9.]+ -> [0-9.]+$' out || die "a step must say what it gained"
-says 'what the steps gain, on 50 training images:'
+grep -qE '^bias_correct: .*; SQNR of the outputs [0-9.]+ -> [0-9.]+ dB, loss [0-9.]+ -> [0-9.]+$' out || die "a step must say what it gained"
+says 'what the steps gain, on 50 training images; SQNR'
+run 0 quantize plain.yaml --from float/last.safetensors -o qfew --images 50 # too few for a loss to judge by
+says 'a step stays that raises the SQNR: '
 run 0 quantize plain.yaml --from float/last.safetensors -o qfold --set quant.batchnorm=fold
 says 'reestimate_bn: the quantized network has no batch norm'
 
@@ -92,7 +96,7 @@ for n in 1 4; do
 done
 says 'adaround: 5 layers over 100 images; error of what they give, mean of layers, '
 grep -qE '^b1.c1 +yes +[0-9.]+ % of weights to the other neighbour +[0-9.]+ +[0-9.]+$' out || die "what became of a layer must be shown"
-awk '/^adaround: /{ sub(/.*; loss /, ""); exit !($3 < $1) }' out || die "learned rounding gains nothing"
+awk '/^adaround: /{ sub(/.*, loss /, ""); exit !($3 < $1) }' out || die "learned rounding gains nothing"
 run 0 verify t1/qround/model.int.safetensors --from t1/qround/last.safetensors
 run 0 quantize plain.yaml --from float/last.safetensors -o qround2 \
     --steps '[adaround: {iterations: 100, images: 100}, reestimate_bn]'
@@ -123,7 +127,7 @@ for n in 1 4; do
 done
 says 'reconstruct: 3 blocks over 100 images; error of what they give, mean of blocks, '
 grep -qE '^b1 +yes +3 layers, [0-9.]+ % of weights to the other neighbour +[0-9.]+ +[0-9.]+$' out || die "what became of a block must be shown"
-awk '/^reconstruct: /{ sub(/.*; loss /, ""); exit !($3 < $1) }' out || die "rounding of blocks gains nothing"
+awk '/^reconstruct: /{ sub(/.*, loss /, ""); exit !($3 < $1) }' out || die "rounding of blocks gains nothing"
 run 0 verify t1/qblock/model.int.safetensors --from t1/qblock/last.safetensors
 run 0 quantize plain.yaml --from float/last.safetensors -o qblock2 --steps "${block%]}, reestimate_bn]"
 cmp <(weights t1/qblock/model.int.safetensors) <(weights qblock2/model.int.safetensors) || die "a step behind it changed the codes"

@@ -13,9 +13,10 @@
 
 #include <cmocka.h>
 
-#define NET                                                                                                            \
-    "data: {name: synth, count: 64, height: 8, width: 8, channels: 3, classes: 3}\n"                                   \
+#define NET_OF(count)                                                                                                  \
+    "data: {name: synth, count: " #count ", height: 8, width: 8, channels: 3, classes: 3}\n"                           \
     "model: [input, {conv2d: {name: c1, out: 4}}, batchnorm, relu, {linear: {name: fc, out: 3}}]\n"
+#define NET NET_OF(64)
 
 /* ---- three steps of our own: two on the float network, one on the quantized one ---- */
 
@@ -226,18 +227,20 @@ static nb_status move_bias(const nb_post_input *in, float by)
     return NB_OK;
 }
 
+static float harm_by, heal_by;
+
 static nb_status harm_run(const nb_post_input *in, const void *attr, char *summary)
 {
     (void)attr;
     (void)summary;
-    return move_bias(in, 3);
+    return move_bias(in, harm_by);
 }
 
 static nb_status heal_run(const nb_post_input *in, const void *attr, char *summary)
 {
     (void)attr;
     (void)summary;
-    return move_bias(in, -2);
+    return move_bias(in, heal_by);
 }
 
 static nb_status idle_run(const nb_post_input *in, const void *attr, char *summary)
@@ -269,17 +272,16 @@ static const nb_post_step steps_of[2][4] = {
      {.name = "vain", .help = "", .stage = NB_POST_QUANTIZED, .run = poison_run, .pointless = always}}};
 
 typedef struct {
-    nb_eval floats, quantized; /* at the start; n = 0: not heard */
+    nb_post_start start; /* quantized.n = 0: not heard */
     nb_post_result result[4];
     int32_t n;
     char summary[64];
 } gains;
 
-static void on_start(void *ud, const nb_eval *floats, const nb_eval *quantized)
+static void on_start(void *ud, const nb_post_start *start)
 {
     gains *h = ud;
-    h->floats = *floats;
-    h->quantized = *quantized;
+    h->start = *start;
 }
 
 static void on_result(void *ud, const nb_post_step *step, const nb_post_result *r)
@@ -290,34 +292,61 @@ static void on_result(void *ud, const nb_post_step *step, const nb_post_result *
     snprintf(h->summary, sizeof h->summary, "%s", r->summary);
 }
 
-/* The same steps on the float network and on the quantized one, whose first logit is 5 too large. */
-static void run_gains(bool quantized, bool tried, int32_t n, gains *h, float *moved)
+enum { OF_FIRST = 80 };
+
+/* All images are of class 0, for which the float network has this bias, and the quantized one, where the steps are its
+ * own, so much more. n = 0: no images. */
+typedef struct {
+    bool quantized, tried;
+    int32_t n;
+    float bias, more;
+} gain_case;
+
+static void find_first_class(const nb_data *d, int32_t *indices)
+{
+    uint8_t pixels[8 * 8 * 3];
+    int32_t found = 0, label;
+    for (int32_t i = 0; found < OF_FIRST; i++) {
+        nb_data_get(d, i, pixels, &label);
+        if (label == 0)
+            indices[found++] = i;
+    }
+}
+
+static void run_gains(const gain_case *c, gains *h, float *moved)
 {
     ref_street s;
     nb_graph *g;
     nb_post_list l;
     char yaml[1024];
-    const nb_post_step *const known_here[] = {&steps_of[quantized][0], &steps_of[quantized][1], &steps_of[quantized][2],
-                                              &steps_of[quantized][3], NULL};
+    int32_t indices[OF_FIRST];
+    const int32_t q = c->quantized;
+    const nb_post_step *const known_here[] = {&steps_of[q][0], &steps_of[q][1], &steps_of[q][2], &steps_of[q][3], NULL};
     *h = (gains){.n = 0};
-    snprintf(yaml, sizeof yaml, NET "quant: {steps: [harm, heal, idle, vain]}\n");
+    snprintf(yaml, sizeof yaml, NET_OF(512) "quant: {steps: [harm, heal, idle, vain]}\n");
     assert_int_equal(ref_street_open(&s, yaml, 8, REF_FLOAT), NB_OK);
-    ((float *)nb_graph_find(s.graph, "fc.bias")->out.data)[0] = 5;
+    find_first_class(s.train, indices);
+    ((float *)nb_graph_find(s.graph, "fc.bias")->out.data)[0] = c->bias;
     assert_int_equal(ref_quantized(&s, 8, 64, &g), NB_OK);
     assert_int_equal(nb_post_bind(s.ctx, s.exp.quant, known_here, &l), NB_OK);
-    l.tried = tried;
+    l.tried = c->tried;
     const nb_post_report report = {.done = on_result, .start = on_start, .ud = h};
-    if (!tried)
+    if (!c->tried)
         l.n = 3; /* what is pointless is then refused beforehand (nb_post_check) */
-    assert_int_equal(nb_post_run(&l, quantized ? NB_POST_QUANTIZED : NB_POST_FLOAT,
-                                 &(nb_post_input){.graph = quantized ? g : s.graph,
-                                                  .data = s.train,
-                                                  .n = n,
-                                                  .experiment = &s.exp,
-                                                  .measure = true,
-                                                  .report = &report}),
-                     NB_OK);
-    *moved = *(float *)nb_graph_find(quantized ? g : s.graph, "fc.bias")->out.data - 5;
+    nb_post_input in = {.graph = s.graph,
+                        .data = s.train,
+                        .indices = indices,
+                        .n = c->n,
+                        .experiment = &s.exp,
+                        .measure = true,
+                        .report = &report};
+    assert_int_equal(nb_post_run(&l, NB_POST_FLOAT, &in), NB_OK);
+    float *bias = nb_graph_find(g, "fc.bias")->out.data;
+    bias[0] += c->more;
+    in.graph = g;
+    if (c->quantized)
+        assert_int_equal(nb_post_run(&l, NB_POST_QUANTIZED, &in), NB_OK);
+    *moved = c->quantized ? *bias - c->bias - c->more : *(float *)nb_graph_find(s.graph, "fc.bias")->out.data - c->bias;
     nb_post_free(&l);
     nb_graph_free(g);
     ref_street_close(&s);
@@ -328,23 +357,59 @@ static void what_is_tried_and_gains_nothing_is_undone(void **state)
     (void)state;
     gains h[2];
     float moved;
+    harm_by = -3;
+    heal_by = 2;
     for (int32_t q = 0; q < 2; q++) {
-        run_gains(q, true, 64, &h[q], &moved);
+        run_gains(&(gain_case){.quantized = q, .tried = true, .n = OF_FIRST, .bias = 5}, &h[q], &moved);
         const nb_post_result *r = h[q].result;
         assert_int_equal(h[q].n, 4);
-        assert_true(moved == -2);
+        assert_true(moved == 2);
         assert_true(r[0].measured && r[0].changed && !r[0].kept && r[0].after.loss > r[0].before.loss);
-        assert_true(r[1].measured && r[1].changed && r[1].kept && r[1].after.loss < r[1].before.loss - 0.5);
+        assert_true(r[1].measured && r[1].changed && r[1].kept && r[1].after.loss < r[1].before.loss);
+        assert_true(r[1].sqnr_after < r[1].sqnr_before); /* more right than the float network */
         assert_true(r[1].before.loss == r[0].before.loss && r[2].before.loss == r[1].after.loss);
         assert_true(!r[2].changed && !r[2].kept && r[2].after.loss == r[2].before.loss);
         assert_true(!r[3].changed && !r[3].kept);
         assert_string_equal(h[q].summary, "because");
     }
     /* a step on the float network is measured as it will be quantized; the start is what the first step of all found */
-    assert_true(h[0].quantized.n == 64 && h[0].floats.n == 64 && h[1].quantized.n == 0);
-    assert_true(h[0].quantized.loss == h[0].result[0].before.loss && h[0].floats.loss != h[0].quantized.loss);
-    for (int32_t i = 0; i < 3; i++)
-        assert_true(h[0].result[i].after.loss == h[1].result[i].after.loss);
+    const nb_post_start *start = &h[0].start;
+    assert_true(start->by_loss && start->quantized.n == OF_FIRST && start->floats.n == OF_FIRST);
+    assert_true(start->quantized.loss == h[0].result[0].before.loss && start->floats.loss != start->quantized.loss);
+    assert_true(start->sqnr == h[0].result[0].sqnr_before && start->sqnr > 10);
+    assert_true(h[1].start.sqnr == start->sqnr);
+}
+
+/* The float network takes none of the images for what they are called: more of the first logit lowers the loss and leads
+ * away from what the network does. */
+static void labels_that_the_float_network_does_not_know_judge_no_step(void **state)
+{
+    (void)state;
+    gains h;
+    float moved;
+    harm_by = 3;
+    heal_by = -2;
+    run_gains(&(gain_case){.quantized = true, .tried = true, .n = OF_FIRST, .bias = -5, .more = 2}, &h, &moved);
+    const nb_post_result *r = h.result;
+    assert_true(!h.start.by_loss && h.n == 4);
+    assert_true(moved == -2);
+    assert_true(r[0].changed && !r[0].kept && r[0].after.loss < r[0].before.loss && r[0].sqnr_after < r[0].sqnr_before);
+    assert_true(r[1].changed && r[1].kept && r[1].after.loss > r[1].before.loss &&
+                r[1].sqnr_after > r[1].sqnr_before + 5);
+    assert_true(fabs(r[1].sqnr_after - h.start.sqnr) < 3);
+}
+
+/* Of as many as judge well the loss would keep the step. */
+static void few_images_judge_by_no_loss(void **state)
+{
+    (void)state;
+    gains h;
+    float moved;
+    harm_by = 3;
+    heal_by = 2;
+    run_gains(&(gain_case){.quantized = true, .tried = true, .n = 20, .bias = 5}, &h, &moved);
+    assert_true(!h.start.by_loss && moved == 0 && h.start.floats.n == 20);
+    assert_true(h.result[0].after.loss < h.result[0].before.loss);
 }
 
 static void what_was_asked_for_stays_and_is_measured(void **state)
@@ -353,8 +418,10 @@ static void what_was_asked_for_stays_and_is_measured(void **state)
     for (int32_t q = 0; q < 2; q++) {
         gains h;
         float moved;
-        run_gains(q, false, 64, &h, &moved);
-        assert_true(moved == 1);
+        harm_by = -3;
+        heal_by = 2;
+        run_gains(&(gain_case){.quantized = q, .n = OF_FIRST, .bias = 5}, &h, &moved);
+        assert_true(moved == -1);
         assert_true(h.n == 3 && h.result[0].kept && h.result[0].after.loss > h.result[0].before.loss);
         assert_true(h.result[2].kept && !h.result[2].changed);
     }
@@ -366,8 +433,10 @@ static void without_images_nothing_is_measured_and_all_stays(void **state)
     for (int32_t q = 0; q < 2; q++) {
         gains h;
         float moved;
-        run_gains(q, true, 0, &h, &moved);
-        assert_true(moved == 1 && h.quantized.n == 0);
+        harm_by = 3;
+        heal_by = -2;
+        run_gains(&(gain_case){.quantized = q, .tried = true, .bias = 5}, &h, &moved);
+        assert_true(moved == 1 && h.start.quantized.n == 0);
         assert_true(!h.result[0].measured && h.result[0].kept && !h.result[2].kept);
     }
 }
@@ -414,6 +483,8 @@ int main(void)
         cmocka_unit_test(every_step_there_is_can_be_listed_as_its_examples_say),
         cmocka_unit_test(steps_run_in_order_on_the_graph_of_their_stage_and_report),
         cmocka_unit_test(what_is_tried_and_gains_nothing_is_undone),
+        cmocka_unit_test(labels_that_the_float_network_does_not_know_judge_no_step),
+        cmocka_unit_test(few_images_judge_by_no_loss),
         cmocka_unit_test(what_was_asked_for_stays_and_is_measured),
         cmocka_unit_test(without_images_nothing_is_measured_and_all_stays),
         cmocka_unit_test(the_recommended_steps_are_a_word),
