@@ -13,15 +13,25 @@ extern "C" {
 
 typedef struct nb_graph nb_graph;
 
+/* What softmax_xent compares with beside one label an image. */
+typedef struct {
+    const float *teacher;     /* [batch, classes] logits of another network; NULL: none */
+    float share, temperature; /* of the loss; of the softmax of both, whose KL divergence times temperature^2 it is */
+    const int32_t *other;     /* [batch]: labels of what was mixed into the images; NULL: nothing was */
+    const float *mixed;       /* [batch]: its share of the target, 0..1 */
+    const float *weight;      /* [classes]: what an image counts by its label, in a weighted mean; NULL: all the same */
+} nb_loss_terms;
+
 /* One execution of the graph. Borrowed pointers; nothing is written through them. */
 typedef struct nb_run {
-    bool train;            /* batch statistics, dropout and observers are active; false = evaluation */
-    bool freeze_bn;        /* batch norm uses its running statistics and leaves them alone */
-    bool freeze_ranges;    /* observers stand still */
-    int32_t calibration;   /* this is the so-manieth batch, from 1, of a calibration (nb_calibrate); 0: training */
-    uint64_t seed, step;   /* key of everything random in this step */
-    const uint8_t *pixels; /* [batch, h, w, c] */
-    const int32_t *labels; /* [batch]; NULL in evaluation without a loss: the loss node then does nothing */
+    bool train;                 /* batch statistics, dropout and observers are active; false = evaluation */
+    bool freeze_bn;             /* batch norm uses its running statistics and leaves them alone */
+    bool freeze_ranges;         /* observers stand still */
+    int32_t calibration;        /* this is the so-manieth batch, from 1, of a calibration (nb_calibrate); 0: training */
+    uint64_t seed, step;        /* key of everything random in this step */
+    const uint8_t *pixels;      /* [batch, h, w, c] */
+    const int32_t *labels;      /* [batch]; NULL in evaluation without a loss: the loss node then does nothing */
+    const nb_loss_terms *terms; /* NULL: the labels alone */
 } nb_run;
 
 /* What the backward pass of layers that multiply codes with codes computes with. INT16: the output gradient is rounded

@@ -32,6 +32,14 @@ NB_API nb_status nb_intmodel_error(nb_ctx *ctx, const nb_intmodel *m, const uint
                                    double *error);
 NB_API nb_status nb_intmodel_logits(nb_ctx *ctx, const nb_intmodel *m, const uint8_t *pixels, float *logits);
 
+/* Many images in parallel, into memory that is there already; the same for any number of threads (which must not grow). m is
+ * borrowed. */
+typedef struct nb_int_batch nb_int_batch;
+NB_API nb_status nb_int_batch_create(nb_ctx *ctx, const nb_intmodel *m, nb_int_batch **out);
+NB_API void nb_int_batch_free(nb_ctx *ctx, nb_int_batch *b); /* NULL is fine */
+/* pixels [n, h, w, c] -> dequantized logits [n, classes]. */
+NB_API void nb_int_batch_logits(nb_int_batch *b, const uint8_t *pixels, int32_t n, float *logits);
+
 /* One step of the integer model against the quantized graph it was lowered from, in codes (units of the output's scale for int32
  * logits). A difference is a rounding when the value before rounding, in double, is so near to a tie that the proven
  * errors of both sides' arithmetic (single precision; a 31-bit multiplier) can have tipped it over; else it is a

@@ -30,7 +30,7 @@ extern NB_API const nb_key nb_optimizer_common_keys[];
 typedef struct {
     int32_t batch;
     int32_t compute; /* nb_compute */
-    const nb_conf *optimizer, *phases;
+    const nb_conf *optimizer, *phases, *teacher;
     float ema;            /* decay of the averaged weights used for evaluation; 0 = off */
     int32_t save_steps;   /* also write last.safetensors every so many steps; 0 = off */
     int32_t save_seconds; /* and when so many seconds have passed since it was written; 0 = off */
@@ -48,6 +48,7 @@ typedef struct {
     int32_t
         reestimate_bn; /* statistics anew over so many training images at the phase's end; 0 = as training left them */
     const nb_conf *oscillation;
+    bool teacher; /* learns from train.teacher, too, where there is one */
 } nb_phase_keys;
 extern NB_API const nb_key nb_phase_table[];
 
@@ -70,12 +71,20 @@ typedef struct {
     nb_oscillation_keys oscillation;
 } nb_phase;
 
+/* `train.teacher`: a network whose answers are learned, too (distillation). */
+typedef struct {
+    const char *from;
+    float share, temperature;
+} nb_teacher_keys;
+extern NB_API const nb_key nb_teacher_table[];
+
 /* The whole section, bound and checked; owns everything but the config's strings, so it must die before the config. */
 typedef struct nb_train_plan {
     nb_train_keys keys;
     nb_optimizer_keys optimizer_keys;
     const nb_optimizer *optimizer;
     void *optimizer_attr;
+    nb_teacher_keys teacher; /* where keys.teacher is there */
     nb_phase *phase;
     int32_t n_phases;
     bool any_quant; /* some phase is quantized: only those compete for the best checkpoint */
@@ -172,6 +181,9 @@ typedef struct {
     nb_status (*before_quant)(void *ud, nb_graph *g);
     /* After the forward pass of a quantized phase's first step, if its loss is a number: ranges have been observed. May be NULL. */
     nb_status (*on_ranges)(void *ud, const nb_graph *g);
+    /* Logits [n, classes] of train.teacher for a batch of images [n, h, w, c]; n is at most train.batch. May be NULL without one. */
+    nb_status (*teach)(void *ud, const uint8_t *pixels, int32_t n, float *logits);
+    uint64_t teacher_hash; /* of what the teacher is: a training that is resumed has the same; 0: there is none */
     void (*on_step)(void *ud, const nb_progress *p);      /* may be NULL */
     void (*on_epoch)(void *ud, const nb_epoch_report *r); /* may be NULL */
     void *ud;                                             /* of the functions above */
@@ -242,6 +254,7 @@ typedef struct nb_checkpoint {
         float_accuracy; /* of the float network they were quantized from, where nothing was trained; < 0: not recorded */
     nb_dsinfo info;     /* of the data it was trained on; class_names are owned by the checkpoint */
     nb_fingerprint train_data, test_data;
+    uint64_t teacher_hash; /* of train.teacher; 0: there was none */
     struct nb_arena *arena;
 } nb_checkpoint;
 NB_API nb_status nb_checkpoint_open(nb_ctx *ctx, const char *path, nb_checkpoint **out);

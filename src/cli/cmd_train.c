@@ -11,6 +11,7 @@
 #include "cli/progress.h"
 #include "cli/run_folder.h"
 #include "cli/signals.h"
+#include "cli/teacher.h"
 
 #include "base/check.h"
 #include "base/files.h"
@@ -29,6 +30,7 @@ typedef struct {
     cli_progress progress;
     cli_images eval; /* what is evaluated after every epoch */
     cli_post_steps steps;
+    cli_teacher teacher;
     bool said_build;
     int32_t warned_for; /* phases that were found dead, or are over: one warning each */
     nb_lock lock;       /* of the run folder */
@@ -109,6 +111,12 @@ static nb_status on_ranges(void *ud, const nb_graph *g)
     if (*text)
         printf("%s\n", text);
     return NB_OK;
+}
+
+static nb_status teach(void *ud, const uint8_t *pixels, int32_t n, float *logits)
+{
+    session *s = ud;
+    return cli_teacher_logits(&s->teacher, pixels, n, logits);
 }
 
 /* A network that is dead trains on at chance, and nothing else would say so. */
@@ -258,6 +266,8 @@ static nb_train_job job_of(session *s)
                           .check = can_lower,
                           .before_quant = before_quant,
                           .on_ranges = on_ranges,
+                          .teach = teach,
+                          .teacher_hash = s->teacher.hash,
                           .on_step = on_step,
                           .on_epoch = on_epoch,
                           .ud = s};
@@ -325,6 +335,7 @@ static nb_status run_session(session *s, nb_train_result *result)
     NB_TRY(cli_experiment_open_test(c, &s->e));
     NB_TRY(cli_experiment_split(c, &s->e, s->e.n_validation ? "validation" : "test", &s->eval));
     NB_TRY(cli_post_steps_open(c, &s->e, STEP_IMAGES, &s->steps));
+    NB_TRY(cli_teacher_open(c, s->plan, nb_data_info(s->e.train), &s->teacher));
     NB_TRY(train(s, result));
     NB_TRY(make_final(s, &f));
     return print_results(s, result, &f);
@@ -342,6 +353,7 @@ static nb_status run(cli *c)
     nb_free(c->ctx, result.phase);
     nb_train_plan_free(c->ctx, s->plan);
     cli_post_steps_close(&s->steps);
+    cli_teacher_close(c, &s->teacher);
     cli_experiment_close(c, &s->e);
     nb_free(c->ctx, s);
     return st;

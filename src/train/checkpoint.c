@@ -8,7 +8,7 @@
  * __metadata__, all text: format, config, metrics (the CSV so far), the position (seed, epoch and step are all there is
  * to the state of the random numbers: they are counter based), best, accuracy, quantized, the data's shape,
  * task, normalisation, map of features (core/feature_map.h) and class names, so that a checkpoint can be used without its data set, float_accuracy of a calibrated
- * one, and train_data, test_data: what a resumed run compares its data with. Numbers are printed so that they read back exactly. */
+ * one, and train_data, test_data, teacher: what a resumed run compares its data and teacher with. Numbers are printed so that they read back exactly. */
 #include "train/checkpoint.h"
 
 #include "base/arena.h"
@@ -138,6 +138,8 @@ static nb_status write_meta(nb_ctx *ctx, nb_st_writer *w, const nb_checkpoint_sp
     NB_TRY(nb_st_set_meta(w, "quantized", s->graph->quantized ? "yes" : "no"));
     NB_TRY(write_fingerprint(w, "train_data", &s->train_data));
     NB_TRY(write_fingerprint(w, "test_data", &s->test_data));
+    if (s->teacher_hash)
+        NB_TRY(meta(w, "teacher", "%016llx", (unsigned long long)s->teacher_hash));
     return write_info(ctx, w, &s->graph->info);
 }
 
@@ -411,6 +413,8 @@ static nb_status read_all(nb_ctx *ctx, nb_checkpoint *c)
         NB_TRY(read_accuracy(ctx, c, "float_accuracy", &c->float_accuracy));
     NB_TRY(read_fingerprint(ctx, c, "train_data", &c->train_data));
     NB_TRY(read_fingerprint(ctx, c, "test_data", &c->test_data));
+    const char *teacher = nb_st_meta(c->file, "teacher");
+    c->teacher_hash = teacher ? strtoull(teacher, NULL, 16) : 0;
     return read_info(ctx, c);
 }
 

@@ -15,6 +15,7 @@ typedef struct {
     double accuracy;                      /* < 0: not evaluated */
     double float_accuracy;                /* of what was quantized; 0: not recorded */
     nb_fingerprint train_data, test_data; /* count 0: not recorded */
+    uint64_t teacher_hash;                /* 0: there is none */
 } nb_checkpoint_spec;
 
 /* Atomic; equal content gives equal bytes. */

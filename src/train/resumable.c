@@ -123,5 +123,9 @@ static nb_status check_data(nb_ctx *ctx, const nb_train_job *job, const nb_check
 nb_status nb_check_resumable(nb_ctx *ctx, const nb_train_job *job, const nb_checkpoint *c)
 {
     NB_TRY(check_config(ctx, job, c));
+    if (job->teacher_hash != c->teacher_hash)
+        return nb_fail(ctx, NB_E_CONFIG,
+                       "%s: train.teacher: %s is not the file it was trained with: put that back, or start a new run",
+                       c->path, job->plan->keys.teacher ? job->plan->teacher.from : "none");
     return check_data(ctx, job, c);
 }

@@ -7,6 +7,7 @@
 #include "train/checkpoint.h"
 #include "train/fingerprint.h"
 #include "train/init_file.h"
+#include "train/loss_terms.h"
 #include "train/metrics.h"
 #include "train/oscillation.h"
 #include "train/reestimate.h"
@@ -79,6 +80,8 @@ static nb_status check_network(nb_ctx *ctx, const nb_train_job *job, const nb_ba
         st = nb_check_reestimate(ctx, job, phase, g);
     if (st == NB_OK)
         st = nb_oscillation_check(ctx, job->plan, phase, g);
+    if (st == NB_OK)
+        st = nb_terms_check(ctx, job, phase, g);
     if (st == NB_OK && run) {
         nb_forward(g, &(nb_run){.train = true, .pixels = b->pixels, .labels = b->labels});
         st = job->check(job->ud, g);
@@ -110,7 +113,8 @@ static nb_status check_networks(nb_ctx *ctx, const nb_train_job *job, nb_loader 
     const nb_batch *b = nb_loader_next(loader);
     for (int32_t i = 0; i < job->plan->n_phases && st == NB_OK; i++) {
         const nb_phase *p = &job->plan->phase[i];
-        if (i > 0 && p->keys.quant == p[-1].keys.quant && !p->keys.reestimate_bn && !p->watches)
+        const bool more = p->keys.reestimate_bn || p->watches || p->keys.teacher != p[i ? -1 : 0].keys.teacher;
+        if (i > 0 && p->keys.quant == p[-1].keys.quant && !more)
             continue;
         st = check_network(ctx, job, b, i, i == 0 ? init : NULL);
     }

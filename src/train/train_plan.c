@@ -5,6 +5,7 @@
 #include "train/train_plan.h"
 #include "base/arena.h"
 #include "base/check.h"
+#include "train/loss_terms.h"
 #include "train/optim.h"
 #include "train/oscillation.h"
 #include <math.h>
@@ -39,6 +40,8 @@ const nb_key nb_train_section_keys[] = {
                 "gradients of quantized layers in floats or 16-bit integers (no bf16); auto = what is faster"),
     NB_KEY_NODE(nb_train_keys, optimizer, "{name: sgd, ...}", "optimizer and its keys; default sgd"),
     NB_KEY_SECTION(nb_train_keys, phases, "[{epochs: 8, lr: 0.1, ...}, ...]", "the phases of training, in order"),
+    NB_KEY_NODE(nb_train_keys, teacher, "CKPT or {from: CKPT, share: 0.5, temperature: 2}",
+                "a trained network whose answers are learned, too"),
     NB_KEY_FLOAT(nb_train_keys, ema, "0", 0, 0.999999, "decay of the averaged weights that are evaluated; 0 = off"),
     NB_KEY_INT(nb_train_keys, save_steps, "0", 0, 1e9, "also save every so many steps; 0 = only after epochs"),
     NB_KEY_INT(nb_train_keys, save_seconds, "60", 0, 1e6, "also save after so many seconds; 0 = only after epochs"),
@@ -67,6 +70,7 @@ const nb_key nb_phase_table[] = {
                "images over which batch-norm statistics are taken anew at the end of the phase; 0 = they stay"),
     NB_KEY_NODE(nb_phase_keys, oscillation, "{freeze: 0.1, ...}",
                 "watch weights that jump between two codes, freeze or dampen them; {} = watch only"),
+    NB_KEY_BOOL(nb_phase_keys, teacher, "yes", "learn from train.teacher, where there is one"),
     {0},
 };
 
@@ -182,7 +186,7 @@ static nb_status bind_all(nb_ctx *ctx, const nb_conf *train, nb_train_plan *p)
         return NB_E_NOMEM;
     for (int32_t i = 0; i < p->n_phases; i++)
         NB_TRY(bind_phase(ctx, p, i));
-    return NB_OK;
+    return nb_terms_bind(ctx, p);
 }
 
 nb_status nb_train_plan_create(nb_ctx *ctx, const nb_conf *train, nb_train_plan **out)

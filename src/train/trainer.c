@@ -23,6 +23,7 @@
 #include "train/fingerprint.h"
 #include "train/init_file.h"
 #include "train/loader.h"
+#include "train/loss_terms.h"
 #include "train/metrics.h"
 #include "train/oscillation.h"
 #include "train/range_log.h"
@@ -45,6 +46,7 @@ typedef struct {
     nb_optim *optim;
     nb_oscillation *oscillation; /* of this phase; NULL: it watches none */
     nb_loader *loader;
+    nb_terms *terms;
     nb_metrics metrics;
     nb_timing timing;
     nb_fingerprint train_data, test_data;
@@ -86,6 +88,7 @@ static nb_status save_to(trainer *t, const char *path, const nb_optim *optim)
     s.phase_name = phase_of(t)->keys.name;
     s.train_data = t->train_data;
     s.test_data = t->test_data;
+    s.teacher_hash = t->job->teacher_hash;
     s.at = t->at;
     s.accuracy = t->accuracy;
     nb_status st = nb_checkpoint_save(t->ctx, path, &s);
@@ -190,6 +193,7 @@ static nb_status step(trainer *t)
 {
     const nb_batch *b = nb_loader_next(t->loader);
     nb_run r = run_of(t, b);
+    NB_TRY(nb_terms_of(t->terms, t->at.phase, b, &r.terms));
     nb_forward(t->graph, &r);
     double loss = (double)nb_graph_loss(t->graph);
     if (!(loss < HOPELESS_LOSS))
@@ -489,6 +493,8 @@ nb_status nb_train(nb_ctx *ctx, const nb_train_job *job, nb_train_result *out)
         st = nb_conf_bind(ctx, job->experiment->log, "log", &(nb_binding){nb_log_section_keys, &t->log}, 1);
     if (st == NB_OK)
         st = nb_job_loader(ctx, job, &t->loader);
+    if (st == NB_OK)
+        st = nb_terms_create(ctx, job, &t->terms);
     if (st == NB_OK) {
         t->steps = nb_loader_steps_per_epoch(t->loader);
         st = begin(t);
@@ -500,6 +506,7 @@ nb_status nb_train(nb_ctx *ctx, const nb_train_job *job, nb_train_result *out)
     if (st == NB_OK)
         st = fill_result(t, out);
     nb_loader_close(ctx, t->loader);
+    nb_terms_free(ctx, t->terms);
     nb_optim_free(ctx, t->optim);
     nb_graph_free(t->graph);
     nb_metrics_deinit(ctx, &t->metrics);

@@ -90,6 +90,8 @@ nb_status train_case_run(train_case *t, bool resume)
                         .resume = resume,
                         .evaluate = evaluate,
                         .before_quant = t->before_quant,
+                        .teach = t->teach,
+                        .teacher_hash = t->teacher_hash,
                         .on_step = on_step,
                         .on_epoch = on_epoch,
                         .ud = t,

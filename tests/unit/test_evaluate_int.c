@@ -240,6 +240,32 @@ static void one_image_gives_the_same_bytes_on_any_number_of_threads(void **state
     nb_set_threads(before);
 }
 
+static void many_images_give_the_logits_of_each_on_any_number_of_threads(void **state)
+{
+    fixture *f = *state;
+    enum { N = 37 };
+    static uint8_t pixels[N * PIXELS];
+    float want[CLASSES], got[N * CLASSES];
+    int32_t label;
+    nb_int_batch *b;
+    const int32_t before = nb_threads();
+    for (int32_t i = 0; i < N; i++)
+        nb_data_get(f->data, i, pixels + i * PIXELS, &label);
+    for (int32_t threads = 1; threads <= 4; threads += 3) {
+        nb_set_threads(threads);
+        assert_int_equal(nb_int_batch_create(f->ctx, f->m, &b), NB_OK);
+        for (int32_t n = N; n > 0; n -= 18) { /* the second time with what the first has left */
+            nb_int_batch_logits(b, pixels, n, got);
+            for (int32_t i = 0; i < n; i++) {
+                assert_int_equal(nb_intmodel_logits(f->ctx, f->m, pixels + i * PIXELS, want), NB_OK);
+                assert_memory_equal(got + i * CLASSES, want, sizeof want);
+            }
+        }
+        nb_int_batch_free(f->ctx, b);
+    }
+    nb_set_threads(before);
+}
+
 /* Each kind of output: the integers of its scale, their logits, the first of the largest, and the label, in the order asked for. */
 static void what_is_said_of_every_image_is_what_plain_loops_say(void **state)
 {
@@ -338,6 +364,7 @@ int main(void)
         cmocka_unit_test(a_choice_of_images_is_evaluated_alone),
         cmocka_unit_test(images_whose_logits_are_not_those_of_the_first_are_counted),
         cmocka_unit_test(the_number_of_threads_changes_nothing),
+        cmocka_unit_test(many_images_give_the_logits_of_each_on_any_number_of_threads),
         cmocka_unit_test(one_image_gives_the_same_bytes_on_any_number_of_threads),
         cmocka_unit_test(no_images_give_zero_not_nan),
         cmocka_unit_test(a_scale_that_leaves_the_floats_gives_no_logits),
