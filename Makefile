@@ -94,7 +94,7 @@ $(B)/tests/ref/%.o: FLAGS += $(if $(filter release,$(MODE)),-O2)
 $(B)/layers/activation.o: FLAGS += -fno-trapping-math
 # clang's sanitizers take minutes over these templates; gcc's look at them, and the tests put guard pages around every buffer.
 ifneq ($(and $(SAN),$(findstring clang,$(CC))),)
-SLOW_TEMPLATES := float/fconv_generic float/fconv_avx2 float/fconv_avx512 integer/iconv_avx512 integer/iconv_vnni grad16/qgrad_avx512 grad16/qgrad_vnni
+SLOW_TEMPLATES := float/fconv_generic float/fconv_avx2 float/fconv_avx512 integer/iconv_avx512 integer/iconv_vnni grad16/qgrad_avx2 grad16/qgrad_avx512 grad16/qgrad_avxvnni grad16/qgrad_vnni
 $(addprefix $(B)/src/kernels/,$(SLOW_TEMPLATES:%=%.o)): FLAGS += -fno-sanitize=all
 endif
 $(B)/gen/cgen_texts.c: scripts/c_strings.awk $(EXPORTED)
