@@ -1,9 +1,10 @@
 """The other runtimes' side of experiments/speed/run_infer.sh: integer inference of ResNet-20 on 32x32x3, W8A8, weights per channel.
 
-usage: infer_peers.py ROUNDS     prints one line per runtime, batch and number of threads: name,batch,threads,median ms (1 thread: processor time)
-A Python with numpy, onnx, onnxruntime and torch; OpenVINO takes part when it is installed. Random weights and pixels, in
+usage: infer_peers.py ROUNDS [TFLITE]     prints one line per runtime, batch and number of threads: name,batch,threads,median ms (1 thread: processor time)
+A Python with numpy, onnx, onnxruntime and torch; OpenVINO takes part when it is installed, LiteRT on TFLITE, our own export. Random weights and pixels, in
 memory; calibration on random data. All contenders take turns, so that a busy machine hits them alike.
 """
+import importlib.util
 import os
 import sys
 import tempfile
@@ -114,6 +115,18 @@ def openvino_streams_runner(path, batch, threads):
     return run
 
 
+def litert_runner(path, batch, threads):
+    """LiteRT with XNNPACK, its default, on the file that Nibble exports (int8 codes in NHWC)."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    net = Interpreter(path, num_threads=threads)
+    at = net.get_input_details()[0]["index"]
+    net.resize_tensor_input(at, [batch, 32, 32, 3])
+    net.allocate_tensors()
+    net.set_tensor(at, RNG.integers(-128, 128, (batch, 32, 32, 3), dtype=np.int8))
+    return net.invoke
+
+
 def torch_runner(model, batch):
     x = torch.from_numpy(PIXELS[batch]).contiguous(memory_format=torch.channels_last)
 
@@ -159,6 +172,10 @@ def contenders(folder):
                 yield "openvino", batch, threads, openvino_runner(paths[batch], batch, threads)
                 if batch > 1:
                     yield "openvino streams", batch, threads, openvino_streams_runner(paths[1], batch, threads)
+    if len(sys.argv) > 2 and importlib.util.find_spec("ai_edge_litert"):
+        for batch in BATCHES:
+            for threads in THREADS:
+                yield "litert", batch, threads, litert_runner(sys.argv[2], batch, threads)
     for engine in ("fbgemm", "onednn"):
         model = torch_model(engine)
         for batch in BATCHES:

@@ -2,12 +2,14 @@
 # roofline.sh - every kernel under the roof of this machine, one thread: `nibble bench --kernels` as a CSV and, where gnuplot is installed, a plot.
 #
 # usage: [STEPS=20] experiments/speed/roofline.sh       from the repository's root, after `make`
-# Writes experiments/speed/roofline.csv and roofline.svg. The plot: products per byte that must be moved, against products per second; the
+# Writes OUT/roofline.csv and roofline.svg (OUT=experiments/speed/results/KIND, kind.sh). The plot: products per byte that must be moved, against products per second; the
 # slopes are the second-level cache and the memory, the flat roofs what the units can multiply. Points above a roof: see bench_kernels.c on Winograd.
 set -euo pipefail
 nibble=${NIBBLE:-build/current/nibble}
 here=$(dirname "$0")
-csv=$here/roofline.csv
+out=${OUT:-$here/results/$("$here/kind.sh")}
+csv=$out/roofline.csv
+"$here/kind.sh" "$out" >/dev/null
 
 # One JSON object per line to comma separated values.
 "$nibble" bench --kernels --json --steps "${STEPS:-20}" | awk '
@@ -34,7 +36,7 @@ points() { awk -F, -v k="$1" '$1 == k { print $6, $4 }' "$csv"; }
     printf '$w8a8 << EOD\n%s\nEOD\n$w4a4 << EOD\n%s\nEOD\n' "$(points 'W8A8 forward')" "$(points 'W4A4 forward')"
     cat <<PLOT
 set terminal svg size 900,560 font "sans-serif,13" background "white"
-set output "$here/roofline.svg"
+set output "$out/roofline.svg"
 set logscale xy
 set xrange [0.5:200]
 set yrange [1:400]
@@ -53,4 +55,4 @@ plot low($(value cache 5) * x, $(value quads 4)) title "cache, byte quads" lc rg
      \$w4a4 title "integer forward W4A4" pt 11 ps 0.7 lc rgb "#ff7f0e"
 PLOT
 } | gnuplot
-echo "$csv and $here/roofline.svg written" >&2
+echo "$csv and $out/roofline.svg written" >&2

@@ -3,15 +3,17 @@
 #
 # usage: experiments/speed/run.sh [PYTHON [NETWORK]]     a Python with PyTorch; from the repository's root, after `make`
 # NETWORK: resnet20 (default) or mobilenetv2. Environment: BATCH=128 STEPS=6 ROUNDS=3 THREADS=2,
-# TORCH="qat float qat-nchw float-nchw": which variants of torch_step.py; also compiled and bf16 (which takes minutes per step without
-# bf16 instructions).
-# Writes experiments/speed/results-NETWORK.csv (round, variant, ms per step, peak MiB) and prints the table. Peak memory is that of one process: of a
+# TORCH="qat float qat-nchw float-nchw": which variants of torch_step.py; also pt2e, compiled, bf16 and compiled-bf16 (which take minutes per step without
+# bf16 instructions); OUT=experiments/speed/results/KIND (kind.sh).
+# Writes OUT/training-NETWORK.csv (round, variant, ms per step, peak MiB) and prints the table. Peak memory is that of one process: of a
 # short `nibble train`, and of torch_step.py, Python and its libraries included.
 set -euo pipefail
 nibble=${NIBBLE:-build/current/nibble} python=${1:-python3} network=${2:-resnet20}
 here=$(dirname "$0") config=configs/cifar10-$network.yaml
+out=${OUT:-$here/results/$("$here/kind.sh")}
 batch=${BATCH:-128} steps=${STEPS:-6} rounds=${ROUNDS:-3} threads=${THREADS:-2} torch=${TORCH:-qat float qat-nchw float-nchw}
-csv=$here/results-$network.csv
+csv=$out/training-$network.csv
+"$here/kind.sh" "$out" >/dev/null
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 pixels="name: synth, height: 32, width: 32, channels: 3, classes: 10" # speed does not depend on the pixels
@@ -47,12 +49,5 @@ for round in $(seq "$rounds"); do
     } | sed "s/^/$round,/" >>"$csv"
 done
 
-echo "$network, median of $rounds rounds, batch $batch, $threads threads"
-sort -t, -k2,2 -k3,3n "$csv" | awk -F, -v batch="$batch" '
-    $1 == "round" { next }
-    { v[$2, ++n[$2]] = $3; mib[$2] = $4 > mib[$2] ? $4 : mib[$2]; if (!($2 in seen)) { seen[$2] = 1; order[++m] = $2 } }
-    END {
-        for (i = 1; i <= m; i++) { k = order[i]; med[k] = v[k, int((n[k] + 1) / 2)]; if (k ~ /torch qat/ && (!qat || med[k] < qat)) qat = med[k] }
-        printf "%-22s %10s %10s %20s %10s\n", "", "ms/step", "images/s", "speed to torch QAT", "peak MiB"
-        for (i = 1; i <= m; i++) { k = order[i]; printf "%-22s %10.1f %10.0f %19.2fx %10d\n", k, med[k], 1000 * batch / med[k], qat / med[k], mib[k] }
-    }'
+echo "$network, $threads threads"
+"$here/tables.sh" training "$csv"

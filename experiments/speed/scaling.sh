@@ -3,13 +3,16 @@
 #
 # usage: experiments/speed/scaling.sh       from the repository's root, after `make`
 # Environment: STEPS=6 THREADS="1 2". One factor varies at a time, around ResNet-20, width 1 (16, 32, 64 channels), batch 128:
-# batch 32..1024, depth 8, 20, 56, width 0.5, 1, 2, each with each number of threads. Writes experiments/speed/scaling.csv and prints the table.
+# batch 32..1024, depth 8, 20, 56, width 0.5, 1, 2, each with each number of threads. Writes OUT/scaling.csv (OUT=experiments/speed/results/KIND, kind.sh) and prints the table.
 # `per_mac` is the time of an image per multiply-accumulate of the forward pass, relative to the first line of the same threads and bits: 1.00
 # everywhere would be perfect scaling.
 set -euo pipefail
 nibble=${NIBBLE:-build/current/nibble}
 steps=${STEPS:-6} threads=${THREADS:-1 2}
-csv=$(dirname "$0")/scaling.csv
+here=$(dirname "$0")
+out=${OUT:-$here/results/$("$here/kind.sh")}
+csv=$out/scaling.csv
+"$here/kind.sh" "$out" >/dev/null
 data="data={name: synth, height: 32, width: 32, channels: 3, classes: 10, count: 1024}"
 
 # model DEPTH WIDTH-IN-HALVES: the model section; depth is 6n + 2

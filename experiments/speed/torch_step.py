@@ -2,9 +2,9 @@
 
 usage: torch_step.py NETWORK VARIANT BATCH STEPS THREADS     prints: name, median ms per step, peak resident MiB of the process
 NETWORK: resnet20 (configs/cifar10-resnet20.yaml) or mobilenetv2 (configs/cifar10-mobilenetv2.yaml)
-VARIANT: float | float-nchw | bf16 | compiled | qat | qat-nchw     all but -nchw in channels_last
-Random data in memory, SGD with momentum. qat is eager torch.ao.quantization, W8A8, weights per channel; bf16 is autocast; compiled is
-torch.compile on floats (its compilation is not timed).
+VARIANT: float | float-nchw | bf16 | compiled | compiled-bf16 | qat | qat-nchw | pt2e     all but -nchw in channels_last
+Random data in memory, SGD with momentum. qat is eager torch.ao.quantization, W8A8, weights per channel; pt2e is torchao's successor of it on
+the exported graph, with its x86 quantizer; bf16 is autocast; compiled is torch.compile (its compilation is not timed).
 """
 import resource
 import sys
@@ -119,6 +119,18 @@ def mobilenetv2():
     return Network(ConvNorm(3, 16, 3), blocks, ConvNorm(width, 1280, 1), 1280)
 
 
+def for_pt2e(model, batch):
+    from torchao.quantization.pt2e import move_exported_model_to_train
+    from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
+    from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
+
+    x = torch.randn(batch, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    graph = torch.export.export(model.train().to(memory_format=torch.channels_last), (x,)).module()
+    quantizer = x86.X86InductorQuantizer()
+    quantizer.set_global(x86.get_default_x86_inductor_quantization_config(is_qat=True))
+    return move_exported_model_to_train(prepare_qat_pt2e(graph, quantizer))
+
+
 def main():
     network, variant = sys.argv[1:3]
     batch, steps, threads = (int(a) for a in sys.argv[3:6])
@@ -127,9 +139,9 @@ def main():
     if variant.startswith("qat"):
         model = model.for_qat()
     layout = torch.contiguous_format if variant.endswith("nchw") else torch.channels_last
-    model = model.train().to(memory_format=layout)
+    model = for_pt2e(model, batch) if variant == "pt2e" else model.train().to(memory_format=layout)
     optimizer = torch.optim.SGD(model.parameters(), 0.1, 0.9, weight_decay=1e-4)
-    if variant == "compiled":
+    if variant.startswith("compiled"):
         model = torch.compile(model)
     x = torch.randn(batch, 3, 32, 32).contiguous(memory_format=layout)
     y = torch.randint(0, 10, (batch,))
@@ -137,7 +149,7 @@ def main():
     for _ in range(steps + 2):
         start = time.perf_counter()
         optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=variant == "bf16"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=variant.endswith("bf16")):
             loss = nn.functional.cross_entropy(model(x), y)
         loss.backward()
         optimizer.step()
