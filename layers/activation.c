@@ -20,8 +20,14 @@ typedef struct {
     {ACT_KEY(a, key, dflt_, low, high, what), ACT_KEY(b, key2, dflt2, low2, high2, what2), {0}}
 /* clang-format on */
 
-/* What a line says a function is, for its nodes and for its op. */
+/* What a line says a function is, for its nodes and for its op, and which examples it has. */
+#define ACT_EXAMPLES_PLAIN(name, example)       name, example
+#define ACT_EXAMPLES_NONNEGATIVE(name, example) name, example
+#define ACT_EXAMPLES_HOMOGENEOUS(name, example) name, example
+#define ACT_EXAMPLES_SHARP(name, example)       example
 enum {
+    ACT_NODE_SHARP = 0,
+    ACT_OP_SHARP = 0,
     ACT_NODE_PLAIN = 0,
     ACT_NODE_NONNEGATIVE = NB_NODE_NONNEGATIVE,
     ACT_NODE_HOMOGENEOUS = 0,
@@ -81,6 +87,6 @@ static nb_status act_lower(nb_lowering *lo, const nb_node *n)
         .backward = nb_each_backward,                                                                                  \
         .each = name_##_each,                                                                                          \
         .lower = act_lower,                                                                                            \
-        .examples = (const char *const[]){#name_, example_, NULL},                                                     \
+        .examples = (const char *const[]){ACT_EXAMPLES_##flags_(#name_, example_), NULL},                              \
     };
 #include "activations.def"

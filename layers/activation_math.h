@@ -25,6 +25,11 @@ static inline float act_square(float x)
     return x * x;
 }
 
+static inline float act_sign(float x)
+{
+    return x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : x;
+}
+
 /* exp(x) = s + m, where s is a power of two, and m is accurate where x is near 0; |x| is cut at 87. */
 static inline float act_exp_parts(float x, float *s)
 {
@@ -93,6 +98,34 @@ static inline float act_log1p(float y)
     p = p * y + 0.33329964f;
     p = p * y - 0.49999902f;
     return (p * y + 1.0f) * y;
+}
+
+/* Of a normal number above 0. */
+static inline float act_log(float x)
+{
+    uint32_t bits, mantissa;
+    float m;
+    memcpy(&bits, &x, sizeof bits);
+    mantissa = (bits & 0x7fffffu) | 0x3f800000u;
+    memcpy(&m, &mantissa, sizeof m);
+    const float e = (float)((int32_t)(bits >> 23) - 127);
+    const float y = e * 0.693145752f + (act_log1p(m - 1.0f) + e * 1.42860677e-6f);
+    return x != x ? x : y;
+}
+
+/* By logarithms, but for squares; what has no power that is a number is 0. */
+static inline float act_pow(float x, float p)
+{
+    const float whole = (float)(int32_t)p, odd = (float)((int32_t)p & 1);
+    const float size = act_exp(p * act_log(act_clip(fabsf(x), 1e-30f, 3e38f)));
+    const float below = whole != p ? 0.0f : odd != 0.0f ? -size : size;
+    const float cut = act_clip(x, -1e18f, 1e18f);
+    return p == 2.0f ? cut * cut : x < 0.0f ? below : size;
+}
+
+static inline float act_pow_slope(float x, float p)
+{
+    return x < 0.0f && (float)(int32_t)p != p ? 0.0f : p * act_pow(x, p - 1.0f);
 }
 
 static inline float act_softplus(float x)

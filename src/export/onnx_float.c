@@ -10,6 +10,7 @@
 #ifdef NB_ONNX
 
 #    include "core/oihw.h"
+#    include "export/onnx_each.h"
 #    include "export/onnx_model.h"
 #    include "export/onnx_take.h"
 
@@ -17,7 +18,7 @@
 #    include <stdio.h>
 #    include <string.h>
 
-enum { OPSET = 13, OPSET_MISH = 18, OPSET_GELU = 20, MAX_DIMS = 4 };
+enum { OPSET = 13, MAX_DIMS = 4 };
 
 typedef struct {
     nb_ctx *ctx;
@@ -333,88 +334,6 @@ static nb_status put_nothing(writer *w, const nb_node *n)
 
 /* ---- activations, scale and shift ---- */
 
-/* A node of one operator on x, the layer's output unless a part is named. */
-static const char *put_part(writer *w, const nb_node *n, const char *op, const char *x, const char *part)
-{
-    return onnx_add(w->o, op, part ? onnx_name(w->o, "%s.%s", n->name, part) : n->name, &x, 1);
-}
-
-/* The same of two. */
-static const char *put_two(writer *w, const nb_node *n, const char *op, const char *a, const char *b, const char *part)
-{
-    const char *in[2] = {a, b};
-    return onnx_add(w->o, op, part ? onnx_name(w->o, "%s.%s", n->name, part) : n->name, in, 2);
-}
-
-static const char *put_number(writer *w, const nb_node *n, const char *what, double v)
-{
-    return onnx_scalar(w->o, onnx_name(w->o, "%s.%s", n->name, what), ONNX_FLOAT, v);
-}
-
-static double key_of(const nb_node *n, const char *key)
-{
-    return (double)*(const float *)nb_bound_key(n, key, NB_K_FLOAT);
-}
-
-/* Those that are one operator: its name, and what its attributes are called here. */
-static nb_status put_activation(writer *w, const nb_node *n)
-{
-    static const struct {
-        const char *ours, *op, *attr[2], *key[2];
-    } table[] = {
-        {"sigmoid", "Sigmoid", {NULL}, {NULL}},
-        {"tanh", "Tanh", {NULL}, {NULL}},
-        {"softplus", "Softplus", {NULL}, {NULL}},
-        {"softsign", "Softsign", {NULL}, {NULL}},
-        {"erf", "Erf", {NULL}, {NULL}},
-        {"mish", "Mish", {NULL}, {NULL}},
-        {"gelu_tanh", "Gelu", {NULL}, {NULL}},
-        {"hardsigmoid", "HardSigmoid", {"alpha", "beta"}, {"alpha", "beta"}},
-        {"leakyrelu", "LeakyRelu", {"alpha"}, {"slope"}},
-        {"elu", "Elu", {"alpha"}, {"alpha"}},
-        {"celu", "Celu", {"alpha"}, {"alpha"}},
-        {"selu", "Selu", {"alpha", "gamma"}, {"alpha", "gamma"}},
-    };
-    size_t i = 0;
-    while (strcmp(table[i].ours, n->op->name) != 0)
-        i++;
-    w->name[n->id] = put_part(w, n, table[i].op, in_name(w, n, 0), NULL);
-    for (int32_t k = 0; k < 2 && table[i].attr[k]; k++)
-        onnx_float(w->o, table[i].attr[k], (float)key_of(n, table[i].key[k]));
-    if (strcmp(n->op->name, "gelu_tanh") == 0)
-        onnx_string(w->o, "approximate", "tanh");
-    return NB_OK;
-}
-
-/* As PyTorch writes them: products of x and a gate. */
-static nb_status put_silu(writer *w, const nb_node *n)
-{
-    const char *x = in_name(w, n, 0), *in = x;
-    if (key_of(n, "alpha") != 1)
-        in = put_two(w, n, "Mul", x, put_number(w, n, "alpha", key_of(n, "alpha")), "scaled");
-    w->name[n->id] = put_two(w, n, "Mul", x, put_part(w, n, "Sigmoid", in, "gate"), NULL);
-    return NB_OK;
-}
-
-static nb_status put_hardswish(writer *w, const nb_node *n)
-{
-    const char *x = in_name(w, n, 0), *gate = put_part(w, n, "HardSigmoid", x, "gate");
-    onnx_float(w->o, "alpha", 1.0f / 6);
-    w->name[n->id] = put_two(w, n, "Mul", x, gate, NULL);
-    return NB_OK;
-}
-
-static nb_status put_gelu(writer *w, const nb_node *n)
-{
-    const char *x = in_name(w, n, 0);
-    const char *erf = put_two(w, n, "Div", x, put_number(w, n, "root", 1.41421356237309504880), "scaled");
-    erf = put_part(w, n, "Erf", erf, "erf");
-    erf = put_two(w, n, "Add", erf, put_number(w, n, "one", 1), "gate");
-    erf = put_two(w, n, "Mul", x, erf, "twice");
-    w->name[n->id] = put_two(w, n, "Mul", erf, put_number(w, n, "half", 0.5), NULL);
-    return NB_OK;
-}
-
 /* Numbers of a layer, one per channel where there are more, as a constant that lies along the channels. */
 static nb_status put_channels(writer *w, const nb_node *n, const char *what, const char **name)
 {
@@ -431,7 +350,7 @@ static nb_status put_prelu(writer *w, const nb_node *n)
 {
     const char *slope;
     NB_TRY(put_channels(w, n, "slope", &slope));
-    w->name[n->id] = put_two(w, n, "PRelu", in_name(w, n, 0), slope, NULL);
+    w->name[n->id] = onnx_add(w->o, "PRelu", n->name, (const char *[]){in_name(w, n, 0), slope}, 2);
     return NB_OK;
 }
 
@@ -440,7 +359,9 @@ static nb_status put_affine(writer *w, const nb_node *n)
     const char *mul, *add;
     NB_TRY(put_channels(w, n, "mul", &mul));
     NB_TRY(put_channels(w, n, "add", &add));
-    w->name[n->id] = put_two(w, n, "Add", put_two(w, n, "Mul", in_name(w, n, 0), mul, "scaled"), add, NULL);
+    const char *x =
+        onnx_add(w->o, "Mul", onnx_name(w->o, "%s.scaled", n->name), (const char *[]){in_name(w, n, 0), mul}, 2);
+    w->name[n->id] = onnx_add(w->o, "Add", n->name, (const char *[]){x, add}, 2);
     return NB_OK;
 }
 
@@ -449,8 +370,7 @@ static int64_t opset_of(const nb_graph *g)
 {
     int64_t opset = OPSET;
     for (int32_t i = 0; i < g->n; i++) {
-        const char *op = g->node[i]->op->name;
-        const int64_t asks = strcmp(op, "gelu_tanh") == 0 ? OPSET_GELU : strcmp(op, "mish") == 0 ? OPSET_MISH : OPSET;
+        const int64_t asks = onnx_opset_of_each(g->node[i]);
         opset = asks > opset ? asks : opset;
     }
     return opset;
@@ -537,14 +457,15 @@ static nb_status put_node(writer *w, const nb_node *n)
         {"add", put_arithmetic},      {"concat", put_concat}, {"flatten", put_flatten}, {"dropout", put_nothing},
         {"softmax_xent", put_output}, {"mse", put_output},    {"sub", put_arithmetic},  {"mul", put_arithmetic},
         {"slice", put_take},          {"shuffle", put_take},  {"pad", put_pad},         {"upsample", put_upsample},
-        {"affine", put_affine},       {"prelu", put_prelu},   {"silu", put_silu},       {"hardswish", put_hardswish},
-        {"gelu", put_gelu},
+        {"affine", put_affine},       {"prelu", put_prelu},
     };
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (strcmp(table[i].op, n->op->name) == 0)
             return table[i].put(w, n);
-    if (n->op->role == NB_ROLE_TABLE)
-        return put_activation(w, n);
+    if (n->op->role == NB_ROLE_TABLE) {
+        w->name[n->id] = onnx_put_each(w->o, n, in_name(w, n, 0));
+        return NB_OK;
+    }
     return nb_fail(w->ctx, NB_E_UNSUPPORTED, "format onnx: layer %s (%s) has no float form", n->name, n->op->name);
 }
 

@@ -5,7 +5,7 @@
 #include <math.h>
 
 typedef enum { ADD, SUB, MUL, DIV, POW, MIN, MAX, EQUAL } two;
-typedef enum { NEG, SQRT, RECIPROCAL, FLOOR, CEIL } one;
+typedef enum { NEG, SQRT, RECIPROCAL, FLOOR, CEIL, ABS, EXP, LOG } one;
 
 static double of_floats(two op, double a, double b)
 {
@@ -150,6 +150,28 @@ static nb_status fold_pairs(const fold_job *f)
     return fold_give(f, 0, &sum);
 }
 
+static double of_float(one op, double v)
+{
+    switch (op) {
+    case NEG:
+        return -v;
+    case SQRT:
+        return sqrt(v);
+    case RECIPROCAL:
+        return 1 / v;
+    case FLOOR:
+        return floor(v);
+    case CEIL:
+        return ceil(v);
+    case ABS:
+        return fabs(v);
+    case EXP:
+        return exp(v);
+    default:
+        return log(v);
+    }
+}
+
 static nb_status fold_one(const fold_job *f)
 {
     nb_st_tensor out;
@@ -160,14 +182,12 @@ static nb_status fold_one(const fold_job *f)
     for (int64_t i = 0; i < t->count; i++) {
         if (ints) {
             const int64_t v = ((const int64_t *)t->data)[i];
-            if (op != NEG || v == ONNX_BATCH)
+            if ((op != NEG && op != ABS) || v == ONNX_BATCH)
                 return math_fails(f);
-            ((int64_t *)(uintptr_t)out.data)[i] = -v;
+            ((int64_t *)(uintptr_t)out.data)[i] = op == NEG || v < 0 ? -v : v;
             continue;
         }
-        const double v = fold_number(t, i);
-        const double y = op == NEG ? -v : op == SQRT ? sqrt(v) : op == FLOOR ? floor(v) : op == CEIL ? ceil(v) : 1 / v;
-        ((float *)(uintptr_t)out.data)[i] = (float)y;
+        ((float *)(uintptr_t)out.data)[i] = (float)of_float(op, fold_number(t, i));
     }
     return fold_give(f, 0, &out);
 }
@@ -212,5 +232,8 @@ const fold_operator fold_math[] = {
     {"Reciprocal", fold_one, "", 1, 1, RECIPROCAL},
     {"Floor", fold_one, "", 1, 1, FLOOR},
     {"Ceil", fold_one, "", 1, 1, CEIL},
+    {"Abs", fold_one, "", 1, 1, ABS},
+    {"Exp", fold_one, "", 1, 1, EXP},
+    {"Log", fold_one, "", 1, 1, LOG},
     {0},
 };

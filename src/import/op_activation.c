@@ -122,6 +122,52 @@ nb_status onnx_op_gelu(onnx_net *n, const onnx_node *d)
     return plain(n, d, a && a->s && strcmp(a->s, "tanh") == 0 ? "gelu_tanh" : "gelu");
 }
 
+nb_status onnx_op_abs(onnx_net *n, const onnx_node *d)
+{
+    return plain(n, d, "abs");
+}
+
+nb_status onnx_op_exp(onnx_net *n, const onnx_node *d)
+{
+    return plain(n, d, "exp");
+}
+
+nb_status onnx_op_log(onnx_net *n, const onnx_node *d)
+{
+    return plain(n, d, "log");
+}
+
+static nb_status add_power(onnx_net *n, const onnx_node *d, float power)
+{
+    int32_t l;
+    NB_TRY(add_each(n, d, "pow", NULL, &l));
+    if (power != 2.0f)
+        onnx_keys(n, l, "power: %.9g", (double)power);
+    return NB_OK;
+}
+
+nb_status onnx_op_sqrt(onnx_net *n, const onnx_node *d)
+{
+    return add_power(n, d, 0.5f);
+}
+
+nb_status onnx_op_reciprocal(onnx_net *n, const onnx_node *d)
+{
+    return add_power(n, d, -1);
+}
+
+nb_status onnx_op_pow(onnx_net *n, const onnx_node *d)
+{
+    const nb_st_tensor *t;
+    onnx_v_entry *x;
+    NB_TRY(onnx_data(n, d, 0, &x));
+    NB_TRY(onnx_floats(n, d, 1, &t));
+    const float power = t->count == 1 ? nb_fill_element(t, 0) : NAN;
+    if (!(power >= -8 && power <= 8))
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "input 1, the exponent: must be one number in -8..8");
+    return power == 1.0f ? onnx_output(n, d, x) : add_power(n, d, power);
+}
+
 nb_status onnx_op_prelu(onnx_net *n, const onnx_node *d)
 {
     onnx_v_entry *x;

@@ -81,6 +81,27 @@ static nb_status set_maps(onnx_net *n, int32_t layer, const nb_st_tensor *t, onn
     return NB_OK;
 }
 
+nb_status onnx_affine_of(onnx_net *n, const onnx_node *d, const onnx_v_entry *x, const nb_st_tensor *t,
+                         onnx_arithmetic what, onnx_v_entry *y)
+{
+    const bool merges = x->uses == 1 && strcmp(n->layer[x->layer].op, "affine") == 0;
+    const onnx_layer before = n->layer[x->layer];
+    *y = *x;
+    if (!merges)
+        NB_TRY(onnx_add_layer(n, d, "affine", t->name, &x->layer, 1, &y->layer));
+    return set_maps(n, y->layer, t, what, merges ? &before : NULL, x->c);
+}
+
+nb_status onnx_affine_by(onnx_net *n, const onnx_node *d, const onnx_v_entry *x, float v, onnx_arithmetic what,
+                         onnx_v_entry *y)
+{
+    nb_st_tensor t;
+    float *to;
+    NB_TRY(onnx_new_floats(n, d->out[0], 0, NULL, &to, &t));
+    *to = v;
+    return onnx_affine_of(n, d, x, &t, what, y);
+}
+
 nb_status onnx_affine(onnx_net *n, const onnx_node *d, size_t data, onnx_arithmetic what)
 {
     onnx_v_entry *x;
@@ -96,11 +117,7 @@ nb_status onnx_affine(onnx_net *n, const onnx_node *d, size_t data, onnx_arithme
     map_of(what, (double)nb_fill_element(t, 0), &m, &a);
     if (!each && a == 0 && onnx_scaled_gate(n, x, m))
         return onnx_output(n, d, x);
-    onnx_v_entry y = *x;
-    const bool merges = x->uses == 1 && strcmp(n->layer[x->layer].op, "affine") == 0;
-    const onnx_layer before = n->layer[x->layer];
-    if (!merges)
-        NB_TRY(onnx_add_layer(n, d, "affine", t->name, &x->layer, 1, &y.layer));
-    NB_TRY(set_maps(n, y.layer, t, what, merges ? &before : NULL, x->c));
+    onnx_v_entry y;
+    NB_TRY(onnx_affine_of(n, d, x, t, what, &y));
     return onnx_output(n, d, &y);
 }

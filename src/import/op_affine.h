@@ -17,6 +17,12 @@ typedef enum {
     ONNX_MINUS,
     ONNX_LESS_THAN
 } onnx_arithmetic; /* the last: constant - x */
+/* x and a constant of one number or one per channel: *y is what a layer makes of them, or the affine before it. */
+nb_status onnx_affine_of(onnx_net *n, const onnx_node *d, const onnx_v_entry *x, const nb_st_tensor *t,
+                         onnx_arithmetic what, onnx_v_entry *y);
+/* The same of one number. */
+nb_status onnx_affine_by(onnx_net *n, const onnx_node *d, const onnx_v_entry *x, float v, onnx_arithmetic what,
+                         onnx_v_entry *y);
 /* Input `data` and a constant, the other one: scale and shift. */
 nb_status onnx_affine(onnx_net *n, const onnx_node *d, size_t data, onnx_arithmetic what);
 

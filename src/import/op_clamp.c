@@ -1,18 +1,22 @@
-/* op_clamp.c - Relu, Clip from 0 (ReLU6). */
+/* op_clamp.c - Relu, Clip: from 0 a relu (ReLU6), else an activation of its own. */
 #include "base/check.h"
 #include "import/fill.h"
 #include "import/onnx_net.h"
 
 #include <math.h>
 
-static nb_status add_relu(onnx_net *n, const onnx_node *d, float cap)
+/* Ends that are not finite are none. */
+static nb_status add_clamp(onnx_net *n, const onnx_node *d, float low, float high)
 {
     onnx_v_entry *x;
     int32_t l;
+    const bool relu = low == 0.0f;
     NB_TRY(onnx_data(n, d, 0, &x));
-    NB_TRY(onnx_add_layer(n, d, "relu", NULL, &x->layer, 1, &l));
-    if (isfinite(cap))
-        onnx_keys(n, l, "cap: %.9g", (double)cap);
+    NB_TRY(onnx_add_layer(n, d, relu ? "relu" : "clip", NULL, &x->layer, 1, &l));
+    if (!relu)
+        onnx_keys(n, l, isfinite(low) ? "low: %.9g" : "low: -inf", (double)low);
+    if (!relu || isfinite(high))
+        onnx_keys(n, l, isfinite(high) ? "%s: %.9g" : "%s: inf", relu ? "cap" : "high", (double)high);
     onnx_v_entry y = *x;
     y.layer = l;
     return onnx_output(n, d, &y);
@@ -32,7 +36,7 @@ static nb_status bound(const onnx_net *n, const onnx_node *d, size_t k, const ch
 
 nb_status onnx_op_relu(onnx_net *n, const onnx_node *d)
 {
-    return add_relu(n, d, INFINITY);
+    return add_clamp(n, d, 0, INFINITY);
 }
 
 nb_status onnx_op_clip(onnx_net *n, const onnx_node *d)
@@ -40,8 +44,13 @@ nb_status onnx_op_clip(onnx_net *n, const onnx_node *d)
     float min, max;
     NB_TRY(bound(n, d, 1, "min", -INFINITY, &min));
     NB_TRY(bound(n, d, 2, "max", INFINITY, &max));
-    if (min != 0.0f || !(max >= 1e-6f))
-        return onnx_fail(n, d, NB_E_UNSUPPORTED, "from %g to %g: only a relu is supported: from 0 to something above",
-                         (double)min, (double)max);
-    return add_relu(n, d, max < 3e38f ? max : INFINITY);
+    if (!(max - min >= 1e-6f))
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "from %g to %g: max must lie above min", (double)min, (double)max);
+    min = min > -3e38f ? min : -INFINITY;
+    max = max < 3e38f ? max : INFINITY;
+    if (isfinite(min) || isfinite(max))
+        return add_clamp(n, d, min, max);
+    onnx_v_entry *x;
+    NB_TRY(onnx_data(n, d, 0, &x));
+    return onnx_output(n, d, x);
 }

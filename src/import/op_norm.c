@@ -1,4 +1,4 @@
-/* op_norm.c - BatchNormalization in evaluation.
+/* op_norm.c - BatchNormalization in evaluation, and LRN.
  *
  * Behind a convolution it is a batch norm of ours. Elsewhere (networks that normalise first) it is a depthwise
  * convolution of one pixel, which is the same function and can be quantized like any other. */
@@ -8,6 +8,8 @@
 #include "import/onnx_net.h"
 
 #include <math.h>
+
+enum { MAX_LRN = 4096 };
 
 static bool multiplies(const onnx_layer *l)
 {
@@ -114,5 +116,76 @@ nb_status onnx_op_batchnorm(onnx_net *n, const onnx_node *d)
     onnx_v_entry y = *x;
     y.layer = n->n - 1;
     y.row = x->row || rows;
+    return onnx_output(n, d, &y);
+}
+
+/* ---- LRN ---- */
+
+typedef struct {
+    float alpha, beta, bias;
+    int64_t size;
+} lrn;
+
+static nb_status read_lrn(const onnx_net *n, const onnx_node *d, const onnx_v_entry *x, lrn *r)
+{
+    NB_TRY(onnx_attr_float(n, d, "alpha", 1e-4f, &r->alpha));
+    NB_TRY(onnx_attr_float(n, d, "beta", 0.75f, &r->beta));
+    NB_TRY(onnx_attr_float(n, d, "bias", 1, &r->bias));
+    NB_TRY(onnx_attr_int(n, d, "size", 0, &r->size));
+    if (x->flat || x->row)
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "needs images, but its input is flat");
+    if (r->size < 1 || r->size > ONNX_MAX_SIDE)
+        return onnx_fail(n, d, NB_E_FORMAT, "size: %lld: must be in 1..%d", (long long)r->size, ONNX_MAX_SIDE);
+    if (!(r->alpha >= 0 && r->alpha <= 1e6f && r->beta > 0 && r->beta <= 8 && r->bias >= 1e-3f && r->bias <= 1e6f))
+        return onnx_fail(n, d, NB_E_UNSUPPORTED,
+                         "alpha %g, beta %g, bias %g: must be in 0..1e6, above 0 and at most 8, in 0.001..1e6",
+                         (double)r->alpha, (double)r->beta, (double)r->bias);
+    return x->c <= MAX_LRN ? NB_OK
+                           : onnx_fail(n, d, NB_E_UNSUPPORTED, "size: over %d channels: at most %d", x->c, MAX_LRN);
+}
+
+/* bias + alpha / size * the sum of squares over neighbouring channels: a convolution of one pixel over the squares. */
+static nb_status add_sums(onnx_net *n, const onnx_node *d, const lrn *r, int32_t c, int32_t *layer)
+{
+    const int64_t dims[4] = {c, c, 1, 1}, before = (r->size - 1) / 2, behind = r->size - 1 - before;
+    nb_st_tensor w, b;
+    float *to, *bias;
+    NB_TRY(onnx_new_floats(n, d->out[0], 4, dims, &to, &w));
+    NB_TRY(onnx_new_floats(n, d->out[0], 1, dims, &bias, &b));
+    for (int64_t k = 0; k < c; k++) {
+        bias[k] = r->bias;
+        for (int64_t i = 0; i < c; i++)
+            to[k * c + i] = i >= k - before && i <= k + behind ? r->alpha / (float)r->size : 0;
+    }
+    NB_TRY(onnx_add_layer(n, d, "conv2d", NULL, layer, 1, layer));
+    onnx_keys(n, *layer, "out: %d, kernel: 1", c);
+    onnx_give(n, *layer, "weight", &w);
+    onnx_give(n, *layer, "bias", &b);
+    n->layer[*layer].bias = true;
+    n->layer[*layer].named = true;
+    return NB_OK;
+}
+
+/* x * (bias + alpha / size * sums of squares) ^ -beta, in layers that all have integers. */
+nb_status onnx_op_lrn(onnx_net *n, const onnx_node *d)
+{
+    onnx_v_entry *x, y;
+    onnx_node part = *d;
+    lrn r;
+    int32_t l;
+    part.name = "";
+    NB_TRY(onnx_data(n, d, 0, &x));
+    NB_TRY(read_lrn(n, d, x, &r));
+    NB_TRY(onnx_add_layer(n, &part, "pow", NULL, &x->layer, 1, &l));
+    NB_TRY(add_sums(n, d, &r, x->c, &l));
+    NB_TRY(onnx_add_layer(n, &part, "pow", NULL, &l, 1, &l));
+    onnx_keys(n, l, "power: %.9g", -(double)r.beta);
+    NB_TRY(
+        onnx_note(n, d, ONNX_NOTE_LRN,
+                  "becomes a convolution over the squares, a power of it, and a product with what it normalises: the "
+                  "same numbers, but training will change its weights"));
+    onnx_v_entry gate = *x;
+    gate.layer = l;
+    NB_TRY(onnx_pair(n, &part, "mul", x, &gate, &y));
     return onnx_output(n, d, &y);
 }

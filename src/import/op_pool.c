@@ -19,6 +19,9 @@ static nb_status pooled(onnx_net *n, const onnx_node *d, const onnx_v_entry *x, 
 static nb_status check_window(const onnx_net *n, const onnx_node *d, const onnx_v_entry *x, const onnx_window *w)
 {
     static const onnx_window_limits limits = {MAX_WINDOW, MAX_WINDOW, 1, MAX_WINDOW - 1};
+    if (w->dilation[0] != 1 || w->dilation[1] != 1)
+        return onnx_fail(n, d, NB_E_UNSUPPORTED, "dilations: %lld and %lld: only windows without gaps are supported",
+                         (long long)w->dilation[0], (long long)w->dilation[1]);
     NB_TRY(onnx_window_check(n, d, w, &limits));
     const int64_t size[2] = {x->h, x->w};
     for (int32_t i = 0; i < 2; i++)

@@ -3,11 +3,13 @@
 #include "base/check.h"
 #include "import/fill.h"
 #include "import/onnx_fit.h"
+#include "import/op_affine.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_TEXT = ONNX_KEYS - 60 /* of the numbers of one axis */, MAX_WAITING = 64, MAX_PAD = 4096 };
+enum { MAX_TEXT = ONNX_KEYS - 60 /* of the numbers of one axis */, MAX_WAITING = 64, MAX_PAD = 4096, MAX_VALUE = 1000 };
 
 /* Our axes are rows, columns, channels; *our is -1 where d's axis is that of the images. */
 static nb_status our_axis(const onnx_net *n, const onnx_node *d, const onnx_v_entry *x, int64_t axis, int32_t *our)
@@ -301,12 +303,12 @@ static nb_status read_pads(const onnx_net *n, const onnx_node *d, const onnx_v_e
     return NB_OK;
 }
 
-/* Ours by the mode; "": constants. */
-static nb_status read_mode(const onnx_net *n, const onnx_node *d, const char **mode)
+/* Ours by the mode; "": with one value. */
+static nb_status read_mode(const onnx_net *n, const onnx_node *d, const char **mode, float *value)
 {
     const onnx_attr *a = onnx_attr_find(d, "mode");
     const char *theirs = a && a->kind == ONNX_A_STRING ? a->s : a ? "?" : "constant";
-    float value = 0;
+    *value = 0;
     if (strcmp(theirs, "reflect") == 0 || strcmp(theirs, "edge") == 0 || strcmp(theirs, "wrap") == 0) {
         *mode = theirs;
         return NB_OK;
@@ -314,14 +316,17 @@ static nb_status read_mode(const onnx_net *n, const onnx_node *d, const char **m
     *mode = "";
     if (strcmp(theirs, "constant") != 0)
         return onnx_fail(n, d, NB_E_UNSUPPORTED, "mode: '%.40s' is not supported", theirs);
-    NB_TRY(onnx_attr_float(n, d, "value", 0, &value));
+    NB_TRY(onnx_attr_float(n, d, "value", 0, value));
     if (onnx_input(n, d, 2)) {
         const nb_st_tensor *t;
         NB_TRY(onnx_floats(n, d, 2, &t));
-        value = t->count == 1 ? nb_fill_element(t, 0) : 1;
+        if (t->count != 1)
+            return onnx_fail(n, d, NB_E_FORMAT, "constant_value: must be one number");
+        *value = nb_fill_element(t, 0);
     }
-    return value == 0.0f ? NB_OK
-                         : onnx_fail(n, d, NB_E_UNSUPPORTED, "pads with %g: only zeros are supported", (double)value);
+    return fabsf(*value) <= MAX_VALUE ? NB_OK
+                                      : onnx_fail(n, d, NB_E_UNSUPPORTED, "pads with %g: must be in -%d..%d",
+                                                  (double)*value, MAX_VALUE, MAX_VALUE);
 }
 
 nb_status onnx_add_pad(onnx_net *n, const onnx_node *d, const char *mode, const int64_t p[6], onnx_v_entry *x)
@@ -365,18 +370,30 @@ static nb_status cut(onnx_net *n, const onnx_node *d, int64_t p[6], onnx_v_entry
     return NB_OK;
 }
 
+/* Padded with zeros where it is less by that much. */
+static nb_status pad_with(onnx_net *n, const onnx_node *d, float value, const int64_t p[6], onnx_v_entry *x)
+{
+    onnx_v_entry less, y;
+    NB_TRY(onnx_affine_by(n, d, x, value, ONNX_MINUS, &less));
+    NB_TRY(onnx_add_pad(n, d, "", p, &less));
+    NB_TRY(onnx_affine_by(n, d, &less, value, ONNX_PLUS, &y));
+    *x = y;
+    return NB_OK;
+}
+
 nb_status onnx_op_pad(onnx_net *n, const onnx_node *d)
 {
     onnx_v_entry *data;
     const char *mode;
+    float value;
     int64_t p[6] = {0};
     NB_TRY(onnx_data_padded(n, d, 0, &data));
     bool waits = data->layout.rank == 0 && !data->flat;
     if (!waits)
         NB_TRY(take_data(n, d, &data));
-    NB_TRY(read_mode(n, d, &mode));
+    NB_TRY(read_mode(n, d, &mode, &value));
     NB_TRY(read_pads(n, d, data, p));
-    waits = waits && !*mode && p[4] == 0 && p[5] == 0;
+    waits = waits && !*mode && value == 0.0f && p[4] == 0 && p[5] == 0;
     for (int32_t i = 0; i < 4; i++)
         waits = waits && p[i] >= 0 && p[i] + data->pad[i] <= MAX_WAITING;
     onnx_v_entry y = *data;
@@ -391,6 +408,6 @@ nb_status onnx_op_pad(onnx_net *n, const onnx_node *d)
     if (*mode && (p[4] || p[5]))
         return onnx_fail(n, d, NB_E_UNSUPPORTED, "mode: %s: not of channels", mode);
     if (p[0] || p[1] || p[2] || p[3] || p[4] || p[5])
-        NB_TRY(onnx_add_pad(n, d, mode, p, &y));
+        NB_TRY(value == 0.0f ? onnx_add_pad(n, d, mode, p, &y) : pad_with(n, d, value, p, &y));
     return onnx_output(n, d, &y);
 }

@@ -472,6 +472,12 @@ def activation_cases():
         "softplus: {}": F.softplus,
         "mish: {}": F.mish,
         "softsign: {}": F.softsign,
+        "abs: {}": torch.abs,
+        "clip: {low: -0.5, high: 2}": lambda x: F.hardtanh(x, -0.5, 2.0),
+        "exp: {}": torch.exp,
+        "log: {floor: 0.25}": lambda x: x.clamp(min=0.25).log(),
+        "pow: {}": torch.square,
+        "pow: {power: 3}": lambda x: x**3,
     }.items():
         x = leaf(1, 5, 3, 2, scale=4)
         c.add(layer, {"x": x}, f(x))

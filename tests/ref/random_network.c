@@ -47,11 +47,31 @@ static void maybe_norm(writer *w, int32_t one_in)
 /* Also two in a row, or a relu behind one: a single table. */
 static void activation(writer *w)
 {
-    static const char *const all[] = {"sigmoid",   "tanh",  "hardsigmoid", "hardsigmoid: {alpha: 0.2}",
-                                      "hardswish", "silu",  "gelu",        "gelu_tanh",
-                                      "leakyrelu", "prelu", "elu",         "prelu: {channels: no, slope: -0.5}",
-                                      "celu",      "selu",  "softplus",    "mish",
-                                      "softsign",  "relu",  "relu",        "relu: {cap: 2}"};
+    static const char *const all[] = {"sigmoid",
+                                      "tanh",
+                                      "hardsigmoid",
+                                      "hardsigmoid: {alpha: 0.2}",
+                                      "hardswish",
+                                      "silu",
+                                      "gelu",
+                                      "gelu_tanh",
+                                      "leakyrelu",
+                                      "prelu",
+                                      "elu",
+                                      "prelu: {channels: no, slope: -0.5}",
+                                      "celu",
+                                      "selu",
+                                      "softplus",
+                                      "mish",
+                                      "softsign",
+                                      "relu",
+                                      "relu",
+                                      "relu: {cap: 2}",
+                                      "abs",
+                                      "clip",
+                                      "tanh\n  - exp",
+                                      "log: {floor: 0.5}",
+                                      "pow: {power: 1.5}"};
     for (int32_t n = pick(w, 0, 3) ? 1 : 2; n > 0; n--)
         put(w, "  - %s\n", all[pick(w, 0, (int32_t)(sizeof all / sizeof *all) - 1)]);
 }

@@ -6,7 +6,8 @@
 
 bool ref_activation(const char *name, double x, double a, double b, double *y)
 {
-    const double below = expm1(x), normal = 0.5 * erfc(-x / sqrt(2));
+    const double below = expm1(x), normal = 0.5 * erfc(-x / sqrt(2)), most = 87;
+    const double power = exp(fmin(fmax(a * log(fmax(fabs(x), 1e-30)), -most), most));
     const struct {
         const char *name;
         double value;
@@ -27,6 +28,15 @@ bool ref_activation(const char *name, double x, double a, double b, double *y)
         {"mish", x * tanh(fmax(x, 0) + log1p(exp(-fabs(x))))},
         {"erf", erf(x)},
         {"softsign", x / (1 + fabs(x))},
+        {"abs", fabs(x)},
+        {"clip", fmin(fmax(x, a), b)},
+        {"exp", exp(fmin(fmax(x, -most), most))},
+        {"log", log(fmax(x, a))},
+        {"pow", a == 2            ? fmin(x * x, 1e36)
+                : x >= 0          ? power
+                : a != floor(a)   ? 0
+                : fmod(a, 2) == 0 ? power
+                                  : -power},
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (strcmp(all[i].name, name) == 0) {

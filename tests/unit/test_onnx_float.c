@@ -31,7 +31,9 @@
         "  - hardsigmoid\n  - hardsigmoid: {alpha: 0.25, beta: 0.375}\n  - affine: {channels: no}\n  - silu\n"         \
         "  - silu: {alpha: 1.5}\n  - hardswish\n  - gelu\n  - gelu_tanh\n  - leakyrelu: {slope: 0.25}\n  - prelu\n"    \
         "  - elu\n  - prelu: {channels: no}\n  - celu: {alpha: 0.5}\n  - selu\n  - softplus\n  - mish\n  - softsign\n" \
-        "  - erf\n  - avgpool: {global: yes}\n  - affine\n  - prelu\n  - linear: {name: fc, out: 4}\n"
+        "  - erf\n  - abs\n  - clip: {low: 0.1, high: 0.9}\n  - exp\n"                                                 \
+        "  - log: {floor: 0.5}\n  - pow\n  - pow: {power: 1.5}\n  - avgpool: {global: yes}\n  - affine\n  - prelu\n  " \
+        "- linear: {name: fc, out: 4}\n"
 
 /* Logits are an image of 2x1 pixels. */
 #    define IMAGE "  - input\n  - conv2d: {out: 3, kernel: 3}\n  - relu\n  - conv2d: {out: 2, kernel: [8, 9]}\n"

@@ -56,6 +56,7 @@ static void numbers_are_computed(void **state)
     data_fixture *f = *state;
     expect_values(f, "values a 1,4\nvalues b 2,0.5\nSub q a,b\nMul r q,q\nints s 2,1\nReshape w r,s",
                   VALUES(1, 12.25f));
+    expect_values(f, "values a -1,1\nAbs b a\nExp e b\nLog l e\nAdd q l,b\nints s 2,1\nReshape w q,s", VALUES(2, 2));
     expect_values(f, "values a 4,9\nSqrt q a\nReciprocal r q\nDiv t a,r\nints s 2,1\nReshape w t,s", VALUES(8, 27));
     expect_values(f, "values a -1.5,1.5\nFloor l a\nCeil h a\nNeg m h\nSum q l,m,a\nints s 2,1\nReshape w q,s",
                   VALUES(-2.5f, 0.5f));

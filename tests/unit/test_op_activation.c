@@ -28,6 +28,17 @@ static void operators_become_layers_with_their_keys(void **state)
         {"Swish y c alpha=1.5", "silu: {alpha: 1.5}"},
         {"Gelu y c", "- gelu "},
         {"Gelu y c approximate=tanh", "- gelu_tanh"},
+        {"Abs y c", "- abs"},
+        {"Exp y c", "- exp"},
+        {"Log y c", "- log"},
+        {"Sqrt y c", "- pow: {power: 0.5}"},
+        {"Reciprocal y c", "- pow: {power: -1}"},
+        {"number p 2\nPow y c,p", "- pow  #"},
+        {"number p 3\nPow y c,p", "- pow: {power: 3}"},
+        {"Neg y c", "- affine: {name: y, channels: no}"},
+        {"number a -1\nnumber b 1\nClip y c,a,b", "- clip: {low: -1, high: 1}"},
+        {"number a -1\nClip y c,a", "- clip: {low: -1, high: inf}"},
+        {"number b 0\nClip y c,,b", "- clip: {low: -inf, high: 0}"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char model[256];
@@ -35,6 +46,11 @@ static void operators_become_layers_with_their_keys(void **state)
         expect(f, model, cases[i][1]);
     }
     refuse(f, CONV "LeakyRelu y c alpha=-0.5\noutput y", "alpha: -0.5: must be in 0..100");
+    expect(f, CONV "number p 1\nPow q c,p\nRelu y q\noutput y", "- relu");
+    refuse(f, CONV "number p 9\nPow y c,p\noutput y",
+           "node 'y' (Pow): input 1, the exponent: must be one number in -8..8");
+    refuse(f, CONV "Pow y c,c\noutput y", "node 'y' (Pow): input 1, 'c', must be a constant");
+    refuse(f, CONV "number a 1\nClip y c,a,a\noutput y", "node 'y' (Clip): from 1 to 1: max must lie above min");
     refuse(f, CONV "Celu y c alpha=0.0\noutput y", "alpha: 0: must be in 0.001..100");
 }
 

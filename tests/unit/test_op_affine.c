@@ -37,8 +37,8 @@ static void what_no_channel_has_one_number_of_is_refused(void **state)
     refuse(f, CONV "floats b 6\nMul y c,b\noutput y", "'b' has 6 values for 4x6x6 (channels, rows, columns)");
     refuse(f, CONV "floats b 4\nMul y c,b\noutput y", "must be one number, or one for each channel");
     refuse(f, CONV "number b 0\nDiv y c,b\noutput y", "divides by 0");
-    refuse(f, CONV "number b 1\nDiv y b,c\noutput y", "only a constant can be divided by");
-    refuse(f, CONV "Relu r c\nDiv y c,r\noutput y", "only a constant can be divided by");
+    expect(f, CONV "number b 3\nDiv y b,c\noutput y", "  - pow: {power: -1}\n  - affine: {name: y, channels: no}");
+    expect(f, CONV "Relu r c\nDiv y c,r\noutput y", "  - pow: {name: pow, power: -1}\n  - mul: {in: [c, pow]}");
 }
 
 /* Of the model's images, which are (p - mean) / std; what becomes of mean and std, and is there an affine left? */

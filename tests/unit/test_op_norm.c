@@ -35,6 +35,22 @@ static void behind_a_flatten_it_has_as_many_channels_as_values(void **state)
            "  - batchnorm: {name: ");
 }
 
+/* Of three channels the sum reaches one before and one behind; of two, one behind. */
+static void lrn_is_layers_that_have_integers(void **state)
+{
+    data_fixture *f = *state;
+    static const char model[] = "floats w 3x2x1x1\nConv c x,w\nLRN y c size=2 alpha=0.5 beta=0.75 bias=2.0\noutput y";
+    expect_note(f, model,
+                "  - pow\n  - conv2d: {name: y, out: 3, kernel: 1}  # y\n  - pow: {name: pow_2, power: -0.75}\n  - "
+                "mul: {in: [c, pow_2]}\n",
+                "m.onnx: node 'y' (LRN): becomes a convolution over the squares");
+    expect_weights(f, model, "y.weight", 9, (const float[]){0.25f, 0.25f, 0, 0, 0.25f, 0.25f, 0, 0, 0.25f});
+    expect_weights(f, model, "y.bias", 3, (const float[]){2, 2, 2});
+    refuse(f, "LRN y x size=0\noutput y", "node 'y' (LRN): size: 0: must be in 1..");
+    refuse(f, "LRN y x size=3 bias=0.0\noutput y", "bias 0: must be in ");
+    refuse(f, "Flatten r x\nLRN y r size=3\noutput y", "needs images");
+}
+
 static void sizes_and_modes_are_checked(void **state)
 {
     data_fixture *f = *state;
@@ -57,7 +73,7 @@ static void statistics_that_cannot_be_are_named(void **state)
 }
 
 ONNX_TESTS(ONNX_TEST(behind_a_convolution_it_stays_a_batch_norm), ONNX_TEST(elsewhere_it_is_a_convolution_of_one_pixel),
-           ONNX_TEST(behind_a_flatten_it_has_as_many_channels_as_values), ONNX_TEST(sizes_and_modes_are_checked),
-           ONNX_TEST(statistics_that_cannot_be_are_named))
+           ONNX_TEST(behind_a_flatten_it_has_as_many_channels_as_values), ONNX_TEST(lrn_is_layers_that_have_integers),
+           ONNX_TEST(sizes_and_modes_are_checked), ONNX_TEST(statistics_that_cannot_be_are_named))
 
 #endif

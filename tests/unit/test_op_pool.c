@@ -27,7 +27,8 @@ static void pools_keep_their_windows(void **state)
 static void what_our_pools_are_not_is_refused(void **state)
 {
     data_fixture *f = *state;
-    refuse(f, "MaxPool y x kernel_shape=3,3 dilations=2,2\noutput y", "dilations 2 and 2");
+    refuse(f, "MaxPool y x kernel_shape=3,3 dilations=2,2\noutput y",
+           "node 'y' (MaxPool): dilations: 2 and 2: only windows without gaps are supported");
     refuse(f, "AveragePool y x kernel_shape=3,3 strides=2,2 pads=1,1,1,1 ceil_mode=1 count_include_pad=1\noutput y",
            "ceil_mode with pads that count is not supported");
     refuse(f, "MaxPool y x\noutput y", "kernel_shape: 0: must be in 1..65536");

@@ -66,11 +66,12 @@ static void clips_from_zero_are_relus(void **state)
     data_fixture *f = *state;
     expect(f, "floats w 4x2x3x3\nnumber lo 0\nnumber hi 6\nConv c x,w\nClip y c,lo,hi\noutput y", "relu: {cap: 6}");
     expect(f, "floats w 4x2x3x3\nnumber lo 0\nConv c x,w\nClip y c,lo\noutput y", "  - relu  #");
-    refuse(f, "number lo -1\nnumber hi 1\nClip y x,lo,hi\noutput y", "from -1 to 1: only a relu is supported");
+    expect(f, "number lo -1\nnumber hi 1\nClip y x,lo,hi\noutput y", "  - clip: {low: -1, high: 1}");
+    refuse(f, "number lo 1\nnumber hi -1\nClip y x,lo,hi\noutput y", "from 1 to -1: max must lie above min");
     refuse(f, "floats lo 2\nClip y x,lo\noutput y", "min must be one number");
     expect(f, "floats w 4x2x3x3\nnumber lo 0\nnumber hi inf\nConv c x,w\nClip y c,lo,hi\noutput y", "  - relu  #");
-    refuse(f, "number lo nan\nClip y x,lo\noutput y", "only a relu is supported");
-    refuse(f, "Clip y x\noutput y", "only a relu is supported");
+    refuse(f, "number lo nan\nClip y x,lo\noutput y", "from nan to inf: max must lie above min");
+    expect(f, "Clip q x\nRelu y q\noutput y", "  - input\n  - relu  #");
 }
 
 ONNX_TESTS(ONNX_TEST(rows_are_made_in_many_ways), ONNX_TEST(a_softmax_ends_the_network),

@@ -79,6 +79,20 @@ static void pads_wait_for_a_convolution_or_are_layers(void **state)
     expect(f, "Pad y x pads=0,0,70,0,0,0,0,0\noutput y", "- pad: {pad: [70, 0, 0, 0]}");
 }
 
+/* Shifted, padded with zeros, and shifted back. */
+static void another_number_around_an_image_is_two_shifts(void **state)
+{
+    data_fixture *f = *state;
+    static const char model[] = "number v 1.5\nints p 0,0,1,2,0,0,0,1\nRelu r x\nPad y r,p,v\noutput y";
+    expect(f, model,
+           "  - affine: {name: y, channels: no}  # y\n  - pad: {pad: [1, 2, 0, 1]}  # y\n  - affine: {name: y_3, "
+           "channels: no}");
+    expect_weights(f, model, "y.add", 1, (const float[]){-1.5f});
+    expect_weights(f, model, "y_3.add", 1, (const float[]){1.5f});
+    expect(f, "number v 2\nints p 0,0,1,1,0,0,1,1\nfloats w 4x2x3x3\nPad q x,p,v\nConv y q,w\noutput y",
+           "  - pad: {pad: [1, 1, 1, 1]}");
+}
+
 static void what_has_no_such_layer_is_refused(void **state)
 {
     data_fixture *f = *state;
@@ -93,7 +107,9 @@ static void what_has_no_such_layer_is_refused(void **state)
     refuse(f, "ints i 0\nGather y x,i axis=0\noutput y", "axis: 0: only channels, rows and columns");
     refuse(f, "Gather y x,x axis=1\noutput y", "indices: must be a known list of integers");
     refuse(f, "Pad y x pads=0,0,1,1,0,0,1,1 mode=mirror\noutput y", "mode: 'mirror' is not supported");
-    refuse(f, "number v 1\nints p 0,0,1,1,0,0,1,1\nPad y x,p,v\noutput y", "pads with 1: only zeros are supported");
+    refuse(f, "number v 1001\nints p 0,0,1,1,0,0,1,1\nPad y x,p,v\noutput y",
+           "node 'y' (Pad): pads with 1001: must be in -1000..1000");
+    refuse(f, "values v 1,2\nints p 0,0,1,1,0,0,1,1\nPad y x,p,v\noutput y", "constant_value: must be one number");
     refuse(f, "Pad y x pads=1,0,0,0,0,0,0,0\noutput y", "pads: 1 on axis 0: only channels, rows and columns");
     refuse(f, "Pad y x pads=0,0,1,1\noutput y", "pads: 4 numbers: must be 8");
     refuse(f, "Pad y x pads=0,0,-8,0,0,0,0,0\noutput y", "pads: cuts off all of 8");
@@ -102,6 +118,7 @@ static void what_has_no_such_layer_is_refused(void **state)
 
 ONNX_TESTS(ONNX_TEST(slices_are_written_as_python_does), ONNX_TEST(parts_of_a_split_are_slices),
            ONNX_TEST(gathers_are_slices_or_shuffles), ONNX_TEST(other_layouts_are_seen_through),
-           ONNX_TEST(pads_wait_for_a_convolution_or_are_layers), ONNX_TEST(what_has_no_such_layer_is_refused))
+           ONNX_TEST(pads_wait_for_a_convolution_or_are_layers),
+           ONNX_TEST(another_number_around_an_image_is_two_shifts), ONNX_TEST(what_has_no_such_layer_is_refused))
 
 #endif
