@@ -60,6 +60,8 @@ static nb_geom random_geom(nb_rng *r)
             break;
         case 4: /* what the Winograd transform is for */
             g.kh = g.kw = 3;
+            g.h = pick(r, 5, 14);
+            g.w = pick(r, 5, 14);
             g.stride = g.dilation = nb_hw_of(1);
             g.groups = 1;
             g.c = 16 * pick(r, 1, 3);
@@ -307,7 +309,7 @@ static void rows_become_codes_on_the_way_as_requantize_does_it(void **state)
         for (size_t k = 0; k < c; k++) {
             table[k] = pick(&r, -1000, 1000);
             table[c + k] = (1 << 30) + (int32_t)(nb_rng_u32(&r) >> 2);
-            table[2 * c + k] = pick(&r, 33, 42);
+            table[2 * c + k] = pick(&r, i % 4 ? 33 : 31, 42);
         }
         const nb_irequant q = {.bias = table, .mult = table + c, .shift = table + 2 * c, .zero = 7, .lo = 0, .hi = 255};
         const nb_iconv_output out = {.codes = codes, .q = &q};

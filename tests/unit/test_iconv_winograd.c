@@ -126,11 +126,28 @@ static void only_3x3_with_stride_1_of_whole_panels_and_enough_tiles_fits(void **
     assert_int_equal(nb_iconv_winograd_scratch_bytes(&g), 0);
 }
 
+static void where_bytes_are_twice_as_fast_tiles_must_save_three_fifths(void **state)
+{
+    (void)state;
+    const nb_geom whole = geom_of(8, 8, 16, 16, 1), most = geom_of(14, 14, 16, 16, 1),
+                  half = geom_of(10, 10, 16, 16, 1);
+    nb_iconv_facts f = {.geom = &whole, .sum_max = 1};
+    assert_true(nb_iconv_winograd_choose_dearer(&f)); /* 4 * 36 of 576 products */
+    f.geom = &most;
+    assert_true(nb_iconv_winograd_choose_dearer(&f)); /* 16 * 36 of 1764 */
+    f.geom = &half;
+    assert_true(nb_iconv_winograd_choose(&f));
+    assert_false(nb_iconv_winograd_choose_dearer(&f)); /* 12 * 36 of 900, three of the tiles for nothing */
+    f = (nb_iconv_facts){.geom = &whole, .sum_max = 1 << 25};
+    assert_false(nb_iconv_winograd_choose_dearer(&f));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_transformed_code_is_exact_at_both_ends),
         cmocka_unit_test(sums_are_exact_up_to_two_to_the_25_and_refused_above),
+        cmocka_unit_test(where_bytes_are_twice_as_fast_tiles_must_save_three_fifths),
         cmocka_unit_test(only_3x3_with_stride_1_of_whole_panels_and_enough_tiles_fits),
     };
     return cmocka_run_group_tests_name("iconv_winograd", tests, NULL, NULL);

@@ -1,46 +1,12 @@
-/* icodes_avx2.c - sums to codes with AVX2, for the integer convolution, sums and products of tensors: products of 64 bits for
- * even and odd lanes apart, shifted and put together again. */
+/* icodes_avx2.c - sums to codes with AVX2, for the integer convolution (icodes_ymm.h), and sums and products of tensors:
+ * products of 64 bits for even and odd lanes apart, shifted and put together again. */
 #include "kernels/integer/ibytes.h"
 #include "kernels/integer/iconv_isa.h"
 #include "kernels/rescale.h"
 
 #ifdef NB_WITH_AVX2
 
-#    include "kernels/integer/iavx2.h"
-
-/* Constants of 8 channels. e: lanes 0, 2, 4, 6; o: lanes 1, 3, 5, 7, as 64-bit numbers. */
-typedef struct {
-    __m256i bias, mult_e, mult_o, half_e, half_o;
-    __m256i shift;        /* less 32 */
-    __m256i lo, hi, zero; /* s16: limits before the zero point is added, and the zero point */
-} channels8;
-
-/* With s >= 32 the upper half of a sum holds all of (sum >> s), so the shift is one of 32 bits, and arithmetic.
- * Channels outside the mask give something that nobody stores. */
-AVX2_INLINE channels8 channels_at(const nb_irequant *q, int32_t c0, __m256i mask)
-{
-    const __m256i mult = _mm256_maskload_epi32(q->mult + c0, mask), shift = _mm256_maskload_epi32(q->shift + c0, mask);
-    const __m256i low = _mm256_set1_epi64x(0xffffffff), one = _mm256_set1_epi64x(1);
-    channels8 k = {.bias = _mm256_maskload_epi32(q->bias + c0, mask)};
-    k.mult_e = mult;                             /* vpmuldq looks at even lanes only */
-    k.mult_o = _mm256_shuffle_epi32(mult, 0xF5); /* not a shift: clang would then lose sight of vpmuldq */
-    k.half_e = _mm256_sllv_epi64(one, _mm256_sub_epi64(_mm256_and_si256(shift, low), one));
-    k.half_o = _mm256_sllv_epi64(one, _mm256_sub_epi64(_mm256_srli_epi64(shift, 32), one));
-    k.shift = _mm256_sub_epi32(shift, _mm256_set1_epi32(32));
-    k.lo = _mm256_set1_epi16((int16_t)(q->lo - q->zero));
-    k.hi = _mm256_set1_epi16((int16_t)(q->hi - q->zero));
-    k.zero = _mm256_set1_epi16((int16_t)q->zero);
-    return k;
-}
-
-/* 8 accumulators, rescaled; not clamped yet. */
-AVX2_INLINE __m256i rescale8(__m256i acc, const channels8 *k)
-{
-    const __m256i v = _mm256_add_epi32(acc, k->bias);
-    const __m256i e = _mm256_add_epi64(_mm256_mul_epi32(v, k->mult_e), k->half_e);
-    const __m256i o = _mm256_add_epi64(_mm256_mul_epi32(_mm256_shuffle_epi32(v, 0xF5), k->mult_o), k->half_o);
-    return _mm256_srav_epi32(_mm256_blend_epi32(_mm256_shuffle_epi32(e, 0xF5), o, 0xAA), k->shift);
-}
+#    include "kernels/integer/icodes_ymm.h"
 
 /* Two vectors of 8 rescaled sums to 16 codes. Saturating to s16 first changes nothing: lo and hi, which are limits
  * minus the zero point, are within -383..383. */
@@ -54,32 +20,15 @@ AVX2_INLINE __m128i codes16(__m256i a, __m256i b, __m256i lo, __m256i hi, __m256
     return _mm_shuffle_epi32(bytes, 0xD8);
 }
 
-/* Two rows of 8 rescaled sums, clamped and moved, in 16 bits: a0-3 b0-3 | a4-7 b4-7. */
-AVX2_INLINE __m256i clamped16(__m256i a, __m256i b, const channels8 *k)
-{
-    return _mm256_add_epi16(_mm256_min_epi16(_mm256_max_epi16(_mm256_packs_epi32(a, b), k->lo), k->hi), k->zero);
-}
-
-AVX2_INLINE void store8(uint8_t *first, uint8_t *second, __m128i y)
-{
-    _mm_storel_epi64((void *)first, y);
-    _mm_storeh_pi((void *)second, _mm_castsi128_ps(y));
-}
-
 /* 8 channels of as many rows as make groups of four; returns how many that were. */
-AVX2_INLINE int64_t requantize_fours(uint8_t *codes, const int32_t *acc, const channels8 *k, int64_t rows, int32_t c,
-                                     const bool is_signed)
+AVX2_INLINE int64_t requantize_fours(uint8_t *codes, const int32_t *acc, const nb_channels8 *k, int64_t rows, int32_t c)
 {
-    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    const int64_t stride = c;
     int64_t r = 0;
-    for (; r + 4 <= rows; r += 4, acc += 4 * (int64_t)c, codes += 4 * (int64_t)c) {
-        const int32_t *third = acc + 2 * (int64_t)c;
-        const __m256i a = clamped16(rescale8(load256(acc), k), rescale8(load256(acc + c), k), k);
-        const __m256i b = clamped16(rescale8(load256(third), k), rescale8(load256(third + c), k), k);
-        const __m256i bytes = is_signed ? _mm256_packs_epi16(a, b) : _mm256_packus_epi16(a, b);
-        const __m256i y = _mm256_permutevar8x32_epi32(bytes, order);
-        store8(codes, codes + c, _mm256_castsi256_si128(y));
-        store8(codes + 2 * (int64_t)c, codes + 3 * (int64_t)c, _mm256_extracti128_si256(y, 1));
+    for (; r + 4 <= rows; r += 4, acc += 4 * stride, codes += 4 * stride) {
+        const __m256i v[4] = {load256(acc), load256(acc + stride), load256(acc + 2 * stride),
+                              load256(acc + 3 * stride)};
+        nb_store_codes8(codes, stride, v, k);
     }
     return r;
 }
@@ -100,7 +49,7 @@ AVX2_INLINE void requantize8(uint8_t *codes, const int32_t *acc, const nb_irequa
 {
     const int32_t lanes = c - c0 < 8 ? c - c0 : 8;
     const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-    const channels8 k = channels_at(q, c0, mask);
+    const nb_channels8 k = nb_channels8_at(q, c0, mask);
     if (_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_and_si256(k.shift, mask)))) { /* one is negative */
         requantize_wide(codes, acc, q, rows, c, c0, lanes);
         return;
@@ -109,12 +58,11 @@ AVX2_INLINE void requantize8(uint8_t *codes, const int32_t *acc, const nb_irequa
     codes += c0;
     acc += c0;
     if (lanes == 8)
-        r = q->lo < 0 ? requantize_fours(codes, acc, &k, rows, c, true)
-                      : requantize_fours(codes, acc, &k, rows, c, false);
+        r = requantize_fours(codes, acc, &k, rows, c);
     acc += r * c;
     codes += r * c;
     for (; r < rows; r++, acc += c, codes += c) {
-        const __m256i y = rescale8(_mm256_maskload_epi32(acc, mask), &k);
+        const __m256i y = nb_rescale8(_mm256_maskload_epi32(acc, mask), &k);
         const int64_t bytes = _mm_cvtsi128_si64(codes16(y, y, k.lo, k.hi, k.zero));
         memcpy(codes, &bytes, (size_t)lanes);
     }

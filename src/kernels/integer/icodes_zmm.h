@@ -14,8 +14,6 @@
 #define ICODES_ZMM        __attribute__((target("avx512f,avx512bw,avx512vl")))
 #define ICODES_ZMM_INLINE __attribute__((target("avx512f,avx512bw,avx512vl"), always_inline)) static inline
 
-enum { NB_ICODES_LEAST_SHIFT = 33 };
-
 typedef struct { /* of 16 channels */
     __m512i bias, mult, mult_odd, shift;
 } nb_channels16;
@@ -48,7 +46,7 @@ ICODES_ZMM_INLINE nb_channels16 nb_channels16_at(const nb_irequant *q, int32_t c
     return (nb_channels16){.bias = _mm512_maskz_loadu_epi32(mask, q->bias + c0),
                            .mult = mult,
                            .mult_odd = _mm512_shuffle_epi32(mult, 0xF5),
-                           .shift = _mm512_sub_epi32(shift, _mm512_set1_epi32(NB_ICODES_LEAST_SHIFT))};
+                           .shift = _mm512_sub_epi32(shift, _mm512_set1_epi32(NB_ICONV_LEAST_SHIFT))};
 }
 
 /* Twice the rescaled sums, which have their bias, rounded down. */
@@ -82,19 +80,33 @@ ICODES_ZMM_INLINE __m512i nb_codes64(const __m512i halves[4], const nb_grid512 *
 /* Rows `stride` bytes apart. */
 ICODES_ZMM_INLINE void nb_store_rows(uint8_t *to, int64_t stride, __m512i codes)
 {
+    if (stride == 16) {
+        _mm512_storeu_si512(to, codes);
+        return;
+    }
     _mm_storeu_si128((void *)to, _mm512_castsi512_si128(codes));
     _mm_storeu_si128((void *)(to + stride), _mm512_extracti32x4_epi32(codes, 1));
     _mm_storeu_si128((void *)(to + 2 * stride), _mm512_extracti32x4_epi32(codes, 2));
     _mm_storeu_si128((void *)(to + 3 * stride), _mm512_extracti32x4_epi32(codes, 3));
 }
 
-/* Shifts below 33 (a factor of 1/4 and more) are rare. */
-static inline bool nb_icodes_zmm_fits(const nb_irequant *q, int32_t c)
+typedef struct {
+    nb_channels16 channels;
+    nb_grid512 grid;
+} nb_codes_zmm;
+
+ICODES_ZMM_INLINE nb_codes_zmm nb_codes_zmm_at(const nb_irequant *q, int32_t c0)
 {
-    int32_t least = NB_ICODES_LEAST_SHIFT;
-    for (int32_t i = 0; i < c; i++)
-        least = q->shift[i] < least ? q->shift[i] : least;
-    return least == NB_ICODES_LEAST_SHIFT;
+    return (nb_codes_zmm){nb_channels16_at(q, c0, 0xffff), nb_grid512_of(q)};
+}
+
+/* Four rows of sums. */
+ICODES_ZMM_INLINE void nb_codes_zmm_store(uint8_t *to, int64_t stride, const __m512i sums[4], const nb_codes_zmm *k)
+{
+    __m512i v[4];
+    for (int i = 0; i < 4; i++)
+        v[i] = nb_halves16(_mm512_add_epi32(sums[i], k->channels.bias), &k->channels);
+    nb_store_rows(to, stride, nb_codes64(v, &k->grid));
 }
 
 #endif

@@ -4,6 +4,7 @@
  * adds the two products in 32 bits, exactly. Codes: icodes_zmm.h. */
 #include "kernels/integer/ibytes.h"
 #include "kernels/integer/iconv_isa.h"
+#include "kernels/integer/iconv_winograd.h"
 
 #ifdef NB_WITH_AVX512
 
@@ -113,7 +114,7 @@ AVX512_INLINE void requantize64(uint8_t *codes, const int32_t *acc, const nb_ire
 
 AVX512 static void requantize(uint8_t *codes, const int32_t *acc, const nb_irequant *q, int64_t rows, int32_t c)
 {
-    if (!nb_icodes_zmm_fits(q, c)) {
+    if (!nb_iconv_shifts_fit(q, c)) {
         nb_iconv_scalar.requantize(codes, acc, q, rows, c);
         return;
     }
@@ -126,7 +127,11 @@ AVX512 static void requantize(uint8_t *codes, const int32_t *acc, const nb_irequ
 }
 
 static const nb_iconv_method s16 = {.name = "s16", .form = NB_ICONV_S16, .dense = dense};
-static const nb_iconv_method *const methods[] = {&s16, NULL};
+static const nb_iconv_method winograd = {.name = "winograd",
+                                         .form = NB_ICONV_WINOGRAD,
+                                         .choose = nb_iconv_winograd_choose,
+                                         .winograd = &nb_iconv_winograd_avx512};
+static const nb_iconv_method *const methods[] = {&winograd, &s16, NULL};
 
 const nb_iconv_isa nb_iconv_avx512 = {
     .methods = methods, .widen = widen, .depthwise = depthwise, .requantize = requantize, .add = add, .mul = mul};

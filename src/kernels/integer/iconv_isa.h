@@ -23,8 +23,8 @@
  * column, the lowest row of columns 0 and 1, and nothing beside that of column 2.
  *
  * NB_ICONV_WINOGRAD is the exact integer Winograd transform of 3x3 (iconv_winograd.c): a quarter of the products, but
- * of 16 bits. It brings three functions instead of a dense kernel. Worth it where products of 16 bits are not much
- * slower than the best there is for bytes. */
+ * of 16 bits. It brings a function for four tiles instead of a dense kernel. Worth it where products of 16 bits
+ * are not much slower than the best there is for bytes. */
 #ifndef NB_KERNELS_ICONV_ISA_H
 #define NB_KERNELS_ICONV_ISA_H
 
@@ -59,13 +59,25 @@ typedef struct { /* what is known of a layer when it is packed; proofs of exactn
     int64_t sum_max;  /* largest |sum| of any channel for all codes that the input's range allows */
 } nb_iconv_facts;
 
-typedef struct { /* c and oc are multiples of 16 */
-    /* 6x6 pixels of c codes, rows `row` bytes apart, to 36 planes of v, `plane` values apart: [c] each. */
-    void (*input)(int16_t *v, int64_t plane, const uint8_t *x, int64_t row, int32_t c, int32_t is_signed);
-    /* One plane: m [tiles, oc] = v [tiles, c] times u [oc / 16][c / 2][16 channels][2 consecutive c], modulo 2^32. */
-    void (*multiply)(int32_t *m, const int16_t *v, const int16_t *u, int32_t tiles, int32_t c, int32_t oc);
-    /* 36 planes of m, `plane` values apart, [c] each, to 4x4 pixels of c sums, rows `row` values apart. */
-    void (*output)(int32_t *y, int64_t row, const int32_t *m, int64_t plane, int32_t c);
+enum { NB_ICONV_TILES = 4, NB_ICONV_LEAST_SHIFT = 33 };
+
+typedef struct {                      /* four tiles of NB_ICONV_WINOGRAD, all channels; c and oc are multiples of 16 */
+    const uint8_t *x[NB_ICONV_TILES]; /* 6x6 pixels of c codes each, `row` bytes apart */
+    int64_t row;
+    int32_t c, oc, is_signed;
+    int32_t n;        /* tiles to store: the first of them */
+    const int16_t *u; /* [oc / 16][6 columns][6 / at_once][c / 2][at_once rows][16 filters][2 consecutive c] */
+    int16_t *v;       /* scratch: [c / 16][6 columns][6 rows][4 tiles][16] */
+    /* 4x4 pixels of oc int32 sums or, through q, codes; rows `to_row` values apart. Shifts of q are at least
+     * NB_ICONV_LEAST_SHIFT. */
+    void *to[NB_ICONV_TILES];
+    int64_t to_row[NB_ICONV_TILES];
+    const nb_irequant *q; /* or NULL */
+} nb_iconv_tiles;
+
+typedef struct {
+    void (*tiles)(const nb_iconv_tiles *t);
+    int32_t at_once; /* 1, 2, 3 or 6 rows, in the order of u */
 } nb_iconv_winograd;
 
 typedef struct {
@@ -112,5 +124,14 @@ bool nb_iconv_accepts(const nb_iconv_method *method, const int8_t *w, nb_icodes 
 void nb_iconv_requantize_on(const nb_variant *v, uint8_t *codes, const int32_t *acc, const nb_irequant *q, int64_t rows,
                             int32_t c);
 const nb_iconv_method *nb_iconv_method_of(const void *packed); /* NULL: depthwise */
+
+/* Shifts below (a factor of 1/4 and more) are rare, and kernels that need not heed them are simpler. */
+static inline bool nb_iconv_shifts_fit(const nb_irequant *q, int32_t c)
+{
+    int32_t least = NB_ICONV_LEAST_SHIFT;
+    for (int32_t i = 0; i < c; i++)
+        least = q->shift[i] < least ? q->shift[i] : least;
+    return least == NB_ICONV_LEAST_SHIFT;
+}
 
 #endif

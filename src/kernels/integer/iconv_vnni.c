@@ -3,6 +3,7 @@
  */
 #include "kernels/integer/ibytes.h"
 #include "kernels/integer/iconv_isa.h"
+#include "kernels/integer/iconv_winograd.h"
 
 #ifdef NB_WITH_VNNI
 
@@ -18,7 +19,11 @@
 #    include "kernels/integer/ipair_zmm.h"
 
 static const nb_iconv_method bytes = {.name = "bytes", .form = NB_ICONV_BYTES, .dense = dense};
-static const nb_iconv_method *const methods[] = {&bytes, NULL};
+static const nb_iconv_method winograd = {.name = "winograd",
+                                         .form = NB_ICONV_WINOGRAD,
+                                         .choose = nb_iconv_winograd_choose_dearer,
+                                         .winograd = &nb_iconv_winograd_vnni};
+static const nb_iconv_method *const methods[] = {&winograd, &bytes, NULL};
 
 const nb_iconv_isa nb_iconv_vnni = {.methods = methods, .add = add, .mul = mul};
 

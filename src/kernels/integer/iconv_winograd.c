@@ -13,8 +13,9 @@
  * it has an inverse modulo 2^32, and multiplying by that leaves Y * 2^(e_i + e_j), at most 64 Y, modulo 2^32: exactly
  * that if |Y| < 2^25, which `choose` proves; a shift does the rest.
  *
- * The middle is 36 products of matrices [tiles, c] x [c, oc]. A packed blob is [header][U: 36 x panels, s16]; scratch
- * is [band of padded input bytes][V: s16 [36][tiles][c]][products: int32 [36][tiles][oc]][sums of the band: int32]. */
+ * The middle is 36 products of matrices [tiles, c] x [c, oc], made for four tiles at a time (iconv_winograd_tile.h). A
+ * packed blob is [header][U: s16, iconv_isa.h]; scratch is [band of padded input bytes][V of four tiles: s16][four tiles
+ * at the edge of the image: int32 or codes]. */
 #include "kernels/integer/iconv_winograd.h"
 
 #include "kernels/integer/ibytes.h"
@@ -25,40 +26,27 @@ enum {
     STEP = 2 * NB_ICONV_LANES, /* values of one step of a panel: 16 filters, two channels */
     OUT = 4,                   /* rows and columns of sums per tile */
     IN = 6,                    /* and of codes */
-    BLOCK = 16,                /* tiles that are computed together, about: their data stays in the nearest caches */
+    BLOCK = 16,                /* tiles whose input is padded together, about: it stays in the nearest cache */
     MIN_TILES = 4 /* U is 8 times the weights' bytes: with fewer tiles, reading it would take longer than multiplying */
 };
 
 typedef struct {
-    int32_t across, band;           /* tiles beside each other; rows of tiles computed together */
-    int32_t width, tiles;           /* of a band: padded columns, tiles */
-    size_t row_bytes;               /* of the padded band */
-    size_t v_plane, m_plane;        /* bytes of one point of a band */
-    size_t u_bytes;                 /* of one point */
-    size_t v_at, m_at, y_at, bytes; /* in the scratch */
+    int32_t across, band;     /* tiles beside each other; rows of tiles whose input is padded together */
+    int32_t width;            /* of a band: padded columns */
+    size_t row_bytes;         /* of the padded band */
+    size_t v_at, y_at, bytes; /* in the scratch */
 } layout;
-
-/* An odd number of cache lines, so that the 36 values of one place do not all fall into the same few sets. */
-static size_t plane_bytes(size_t n)
-{
-    return ((n + 63) / 64 | 1) * 64;
-}
 
 static layout layout_of(const nb_geom *g)
 {
     layout l = {.across = (g->ow + OUT - 1) / OUT};
     const int32_t down = (g->oh + OUT - 1) / OUT, fit = BLOCK / l.across;
     l.band = fit < 1 ? 1 : fit < down ? fit : down;
-    l.tiles = l.band * l.across;
     l.width = l.across * OUT + IN - OUT;
     l.row_bytes = (size_t)l.width * (size_t)g->c;
-    l.u_bytes = (size_t)g->c * (size_t)g->oc * sizeof(int16_t);
-    l.v_plane = plane_bytes((size_t)l.tiles * (size_t)g->c * sizeof(int16_t));
-    l.m_plane = plane_bytes((size_t)l.tiles * (size_t)g->oc * sizeof(int32_t));
     l.v_at = nb_iconv_align((size_t)(l.band * OUT + IN - OUT) * l.row_bytes);
-    l.m_at = l.v_at + POINTS * l.v_plane;
-    l.y_at = l.m_at + POINTS * l.m_plane;
-    l.bytes = l.y_at + (size_t)l.tiles * OUT * OUT * (size_t)g->oc * sizeof(int32_t);
+    l.y_at = l.v_at + (size_t)POINTS * NB_ICONV_TILES * (size_t)g->c * sizeof(int16_t);
+    l.bytes = l.y_at + (size_t)NB_ICONV_TILES * OUT * OUT * (size_t)g->oc * sizeof(int32_t);
     return l;
 }
 
@@ -78,12 +66,19 @@ int32_t nb_iconv_winograd_choose(const nb_iconv_facts *f)
     return nb_iconv_winograd_fits(f->geom) && f->sum_max < 1 << 25;
 }
 
+int32_t nb_iconv_winograd_choose_dearer(const nb_iconv_facts *f)
+{
+    const nb_geom *g = f->geom;
+    const int64_t tiles = (int64_t)((g->oh + OUT - 1) / OUT) * ((g->ow + OUT - 1) / OUT),
+                  made = (tiles + NB_ICONV_TILES - 1) / NB_ICONV_TILES * NB_ICONV_TILES * POINTS;
+    return nb_iconv_winograd_choose(f) && made * 5 <= (int64_t)g->oh * g->ow * 9 * 2;
+}
+
 size_t nb_iconv_winograd_packed_bytes(const nb_geom *g)
 {
     if (!nb_iconv_winograd_fits(g))
         return 0;
-    const layout l = layout_of(g);
-    return NB_ICONV_HEADER + POINTS * l.u_bytes;
+    return NB_ICONV_HEADER + POINTS * (size_t)g->c * (size_t)g->oc * sizeof(int16_t);
 }
 
 size_t nb_iconv_winograd_scratch_bytes(const nb_geom *g)
@@ -102,31 +97,28 @@ static void expand(int32_t to[IN], int32_t a, int32_t b, int32_t c)
     to[5] = 6 * c;
 }
 
-/* One channel of one filter to every STEP-th value of u; w: its first tap, taps are `step` apart. */
-static void transform_weights(int16_t *u, const int8_t *w, int32_t step)
+/* One channel of one filter to u; w: its first tap, taps are `step` apart. */
+static void transform_weights(int16_t *u, int32_t channels, int32_t at_once, const int8_t *w, int32_t step)
 {
-    int32_t rows[3][IN], column[IN];
+    int32_t rows[3][IN], point[IN];
     for (int32_t i = 0; i < 3; i++, w += 3 * step)
         expand(rows[i], w[0], w[step], w[2 * step]);
-    for (int32_t j = 0; j < IN; j++) {
-        expand(column, rows[0][j], rows[1][j], rows[2][j]);
+    for (int32_t j = 0; j < IN; j++, u += (int64_t)channels / 2 * IN * STEP) {
+        expand(point, rows[0][j], rows[1][j], rows[2][j]);
         for (int32_t i = 0; i < IN; i++)
-            u[(i * IN + j) * STEP] = (int16_t)column[i];
+            u[((int64_t)(i / at_once) * (channels / 2) * at_once + i % at_once) * STEP] = (int16_t)point[i];
     }
 }
 
 void nb_iconv_winograd_pack(void *packed, const int8_t *w, const nb_geom *g)
 {
-    const layout l = layout_of(g);
-    char *to = (char *)packed + NB_ICONV_HEADER;
-    int16_t u[POINTS * STEP];
-    for (int32_t oc = 0; oc < g->oc; oc += NB_ICONV_LANES)
-        for (int32_t c = 0; c < g->c; c += 2, to += STEP * sizeof *u) {
-            for (int32_t i = 0; i < STEP; i++)
-                transform_weights(u + i, w + (int64_t)(oc + i / 2) * 9 * g->c + c + i % 2, g->c);
-            for (size_t k = 0; k < POINTS; k++)
-                memcpy(to + k * l.u_bytes, u + k * STEP, STEP * sizeof *u);
-        }
+    const int32_t at_once = ((const nb_iconv_header *)packed)->method->winograd->at_once;
+    int16_t *u = (int16_t *)(void *)((char *)packed + NB_ICONV_HEADER);
+    for (int32_t oc = 0; oc < g->oc; oc++)
+        for (int32_t c = 0; c < g->c; c++)
+            transform_weights(u + (int64_t)(oc / NB_ICONV_LANES) * POINTS * g->c / 2 * STEP +
+                                  (int64_t)(c / 2) * at_once * STEP + oc % NB_ICONV_LANES * 2 + c % 2,
+                              g->c, at_once, w + (int64_t)oc * 9 * g->c + c, g->c);
 }
 
 /* Rows of codes from output row y on, padded: what the tiles of a band read, and codes of no consequence behind. */
@@ -147,30 +139,62 @@ static void load_band(uint8_t *to, const nb_iconv_input *in, const nb_geom *g, c
     }
 }
 
-/* The sums of `down` rows of tiles from output row y on: y_out is [4 * down][4 * across][oc]. */
-static void band_sums(int32_t *y_out, const nb_iconv_input *in, const nb_iconv_header *h, const nb_geom *g,
-                      const layout *l, int32_t y, int32_t down, char *scratch)
+typedef struct { /* where tiles go that may not be stored whole: to the scratch, then what belongs to the image */
+    const nb_iconv_output *out;
+    int32_t y1; /* rows to store end here */
+    const nb_iconv_header *h;
+    const nb_geom *g;
+    int32_t *sums;
+    bool codes; /* tiles become codes on the way */
+} target;
+
+static bool is_whole(const target *to, int32_t y, int32_t x)
 {
-    const nb_iconv_winograd *f = h->method->winograd;
-    const int32_t tiles = down * l->across;
-    uint8_t *band = (uint8_t *)scratch;
-    int16_t *v = (int16_t *)(void *)(scratch + l->v_at);
-    int32_t *m = (int32_t *)(void *)(scratch + l->m_at);
-    const int16_t *u = (const int16_t *)(const void *)((const char *)(const void *)h + NB_ICONV_HEADER);
-    const int64_t v_plane = (int64_t)(l->v_plane / sizeof *v), m_plane = (int64_t)(l->m_plane / sizeof *m);
-    load_band(band, in, g, l, y, down * OUT + IN - OUT);
-    for (int32_t t = 0; t < tiles; t++) {
-        const int32_t ty = t / l->across, tx = t % l->across;
-        const uint8_t *x = band + (size_t)(ty * OUT) * l->row_bytes + (size_t)(tx * OUT) * (size_t)g->c;
-        f->input(v + (int64_t)t * g->c, v_plane, x, (int64_t)l->row_bytes, g->c, in->is_signed);
+    const bool direct = to->codes || to->out->acc;
+    return direct && y + OUT <= to->y1 && x + OUT <= to->g->ow;
+}
+
+/* Tile i of t, at (y, x), from the scratch. */
+static void store_part(const target *to, const nb_iconv_tiles *t, int32_t i, int32_t y, int32_t x)
+{
+    const nb_geom *g = to->g;
+    const int32_t rows = to->y1 - y < OUT ? to->y1 - y : OUT, cols = g->ow - x < OUT ? g->ow - x : OUT;
+    for (int32_t r = 0; r < rows; r++) {
+        const int64_t at = ((int64_t)(y + r) * g->ow + x) * g->oc, n = (int64_t)cols * g->oc;
+        const int64_t from = r * t->to_row[i];
+        if (to->codes)
+            memcpy(to->out->codes + at, (uint8_t *)t->to[i] + from, (size_t)n);
+        else if (to->out->acc)
+            memcpy(to->out->acc + at, (int32_t *)t->to[i] + from, (size_t)n * sizeof(int32_t));
+        else
+            nb_iconv_requantize_on(to->h->variant, to->out->codes + at, (int32_t *)t->to[i] + from, to->out->q, cols,
+                                   g->oc);
     }
-    for (int32_t k = 0; k < POINTS; k++)
-        f->multiply(m + k * m_plane, v + k * v_plane, u + (int64_t)k * g->c * g->oc, tiles, g->c, g->oc);
-    const int64_t row = (int64_t)l->across * OUT * g->oc;
-    for (int32_t t = 0; t < tiles; t++) {
-        const int32_t ty = t / l->across, tx = t % l->across;
-        f->output(y_out + ty * OUT * row + (int64_t)tx * OUT * g->oc, row, m + (int64_t)t * g->oc, m_plane, g->oc);
+}
+
+/* Up to four tiles of a band, the first-th and those behind it. */
+static void some_tiles(const target *to, nb_iconv_tiles *t, const layout *l, const uint8_t *band, int32_t y,
+                       int32_t first)
+{
+    const nb_geom *g = to->g;
+    int32_t ty[NB_ICONV_TILES], tx[NB_ICONV_TILES];
+    for (int32_t i = 0; i < NB_ICONV_TILES; i++) { /* those that are too many compute the last once more */
+        const int32_t k = first + (i < t->n ? i : t->n - 1);
+        ty[i] = k / l->across * OUT;
+        tx[i] = k % l->across * OUT;
+        t->x[i] = band + (size_t)ty[i] * l->row_bytes + (size_t)tx[i] * (size_t)g->c;
+        const int64_t at = ((int64_t)(y + ty[i]) * g->ow + tx[i]) * g->oc;
+        const bool whole = is_whole(to, y + ty[i], tx[i]);
+        t->to_row[i] = (int64_t)(whole ? g->ow : OUT) * g->oc;
+        if (whole)
+            t->to[i] = to->codes ? (void *)(to->out->codes + at) : (void *)(to->out->acc + at);
+        else
+            t->to[i] = to->sums + (int64_t)i * OUT * OUT * g->oc;
     }
+    to->h->method->winograd->tiles(t);
+    for (int32_t i = 0; i < t->n; i++)
+        if (!is_whole(to, y + ty[i], tx[i]))
+            store_part(to, t, i, y + ty[i], tx[i]);
 }
 
 void nb_iconv_winograd_rows(const nb_iconv_output *out, const nb_iconv_input *in, const void *packed, const nb_geom *g,
@@ -178,24 +202,26 @@ void nb_iconv_winograd_rows(const nb_iconv_output *out, const nb_iconv_input *in
 {
     const nb_iconv_header *h = packed;
     const layout l = layout_of(g);
-    int32_t *sums = (int32_t *)(void *)((char *)scratch + l.y_at);
-    const int64_t row = (int64_t)g->ow * g->oc, padded = (int64_t)l.across * OUT * g->oc;
+    const target to = {.out = out,
+                       .y1 = y1,
+                       .h = h,
+                       .g = g,
+                       .sums = (int32_t *)(void *)((char *)scratch + l.y_at),
+                       .codes = !out->acc && nb_iconv_shifts_fit(out->q, g->oc)};
+    nb_iconv_tiles t = {.row = (int64_t)l.row_bytes,
+                        .c = g->c,
+                        .oc = g->oc,
+                        .is_signed = in->is_signed,
+                        .u = (const int16_t *)(const void *)((const char *)packed + NB_ICONV_HEADER),
+                        .v = (int16_t *)(void *)((char *)scratch + l.v_at),
+                        .q = to.codes ? out->q : NULL};
     for (int32_t y = y0; y < y1; y += l.band * OUT) {
         const int32_t rows = y1 - y < l.band * OUT ? y1 - y : l.band * OUT, down = (rows + OUT - 1) / OUT;
-        const bool whole = row == padded;
-        const bool in_place = out->acc && whole && rows == down * OUT;
-        int32_t *acc = in_place ? out->acc + y * row : sums;
-        band_sums(acc, in, h, g, &l, y, down, scratch);
-        if (in_place)
-            continue;
-        if (!out->acc && whole) {
-            nb_iconv_requantize_on(h->variant, out->codes + y * row, acc, out->q, (int64_t)rows * g->ow, g->oc);
-            continue;
+        const int32_t n = down * l.across;
+        load_band(scratch, in, g, &l, y, down * OUT + IN - OUT);
+        for (int32_t k = 0; k < n; k += NB_ICONV_TILES) {
+            t.n = n - k < NB_ICONV_TILES ? n - k : NB_ICONV_TILES;
+            some_tiles(&to, &t, &l, scratch, y, k);
         }
-        for (int32_t r = 0; r < rows; r++, acc += padded)
-            if (out->acc)
-                memcpy(out->acc + (y + r) * row, acc, (size_t)row * sizeof *acc);
-            else
-                nb_iconv_requantize_on(h->variant, out->codes + (y + r) * row, acc, out->q, g->ow, g->oc);
     }
 }

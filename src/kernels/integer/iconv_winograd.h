@@ -8,6 +8,9 @@
 bool nb_iconv_winograd_fits(const nb_geom *g);
 /* For nb_iconv_method.choose: that, and the proof that the sums come out exact. */
 int32_t nb_iconv_winograd_choose(const nb_iconv_facts *f);
+/* Where bytes are multiplied twice as fast as 16-bit pairs: two fifths of the products at most, those counted that are
+ * made for tiles that are not there. */
+int32_t nb_iconv_winograd_choose_dearer(const nb_iconv_facts *f);
 
 size_t nb_iconv_winograd_packed_bytes(const nb_geom *g); /* 0 where it does not fit */
 size_t nb_iconv_winograd_scratch_bytes(const nb_geom *g);
@@ -19,6 +22,12 @@ void nb_iconv_winograd_rows(const nb_iconv_output *out, const nb_iconv_input *in
 
 #ifdef NB_WITH_AVX2
 extern const nb_iconv_winograd nb_iconv_winograd_avx2;
+#endif
+#ifdef NB_WITH_AVX512
+extern const nb_iconv_winograd nb_iconv_winograd_avx512;
+#endif
+#ifdef NB_WITH_VNNI
+extern const nb_iconv_winograd nb_iconv_winograd_vnni;
 #endif
 
 #endif

@@ -129,7 +129,7 @@ PAIR_INLINE product512 product_constants(const nb_ipair *p)
         .flip_b = _mm512_set1_epi8((char)flip_b),
         .zero_a = _mm512_set1_epi16((int16_t)(p->zero[0] + flip_a)),
         .zero_b = _mm512_set1_epi16((int16_t)(p->zero[1] + flip_b)),
-        .k = {.mult = mult, .mult_odd = mult, .shift = _mm512_set1_epi32(p->shift - NB_ICODES_LEAST_SHIFT)},
+        .k = {.mult = mult, .mult_odd = mult, .shift = _mm512_set1_epi32(p->shift - NB_ICONV_LEAST_SHIFT)},
         .grid = nb_grid512_of(&(nb_irequant){.zero = p->y_zero, .lo = p->lo, .hi = p->hi})};
 }
 
@@ -148,7 +148,7 @@ PAIR_INLINE __m512i products64(__m512i a, __m512i b, const product512 *c)
 
 PAIR_TARGET static void mul(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_ipair *p)
 {
-    if (p->shift < NB_ICODES_LEAST_SHIFT) {
+    if (p->shift < NB_ICONV_LEAST_SHIFT) {
         nb_iconv_scalar.mul(y, a, b, n, p);
         return;
     }
