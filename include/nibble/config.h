@@ -114,8 +114,10 @@ NB_API const char *nb_key_allowed(const nb_key *k, char *buf,
 /* The top level of an experiment. Sections stay nodes: their owners bind them. */
 typedef struct {
     uint64_t seed;
-    const char *out;  /* run folder, or "": the caller derives one from the config's file name */
-    const char *init; /* checkpoint to start from, or "" */
+    const char *out;            /* run folder, or "": the caller derives one from the config's file name */
+    const char *init;           /* checkpoint to start from, or "" */
+    const nb_conf *init_value;  /* as written: its path, or {from, except} */
+    const nb_conf *init_except; /* layers that do not start from it, or NULL */
     const nb_conf *data, *model, *quant, *train, *log;
 } nb_experiment;
 extern NB_API const nb_key nb_experiment_keys[];

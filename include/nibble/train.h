@@ -30,16 +30,23 @@ extern NB_API const nb_key nb_optimizer_common_keys[];
 typedef struct {
     int32_t batch;
     int32_t compute; /* nb_compute */
-    const nb_conf *optimizer, *phases, *teacher;
+    const nb_conf *optimizer, *phases, *teacher, *lookahead, *layers, *class_weights;
+    float mixup;          /* both parameters of the beta distribution that shares of images are drawn from; 0 = off */
+    float hard;           /* share of each batch that is learned from, by the largest loss; 1 = all */
+    int32_t sampling;     /* nb_sampling */
     float ema;            /* decay of the averaged weights used for evaluation; 0 = off */
     int32_t save_steps;   /* also write last.safetensors every so many steps; 0 = off */
     int32_t save_seconds; /* and when so many seconds have passed since it was written; 0 = off */
 } nb_train_keys;
 extern NB_API const nb_key nb_train_section_keys[];
 
+/* In which order images are learned from: all of them once an epoch, or as many of each class. */
+typedef enum { NB_SAMPLING_ALL, NB_SAMPLING_BALANCED } nb_sampling;
+
 typedef struct {
     const char *name; /* "" becomes "phase<N>" */
-    int32_t epochs;
+    float length;     /* key `epochs`: the last one may be a part */
+    int32_t epochs;   /* that are begun */
     float lr, warmup; /* warmup in epochs, linear from 0 */
     const nb_conf *schedule;
     bool quant;
@@ -48,7 +55,8 @@ typedef struct {
     int32_t
         reestimate_bn; /* statistics anew over so many training images at the phase's end; 0 = as training left them */
     const nb_conf *oscillation;
-    bool teacher; /* learns from train.teacher, too, where there is one */
+    bool teacher;     /* learns from train.teacher, too, where there is one */
+    int32_t patience; /* epochs without a better evaluation that end the phase; 0: none do */
 } nb_phase_keys;
 extern NB_API const nb_key nb_phase_table[];
 
@@ -78,6 +86,20 @@ typedef struct {
 } nb_teacher_keys;
 extern NB_API const nb_key nb_teacher_table[];
 
+/* `train.lookahead`: weights of which every so many steps a part of the way is taken (Zhang et al. 2019). */
+typedef struct {
+    int32_t steps; /* 0: there is none */
+    float share, power;
+} nb_lookahead_keys;
+extern NB_API const nb_key nb_lookahead_table[];
+
+/* One of `train.layers`. */
+typedef struct {
+    const char *name; /* of a layer, or of a block */
+    float lr;         /* factor on the learning rate; 0: it stands still */
+} nb_layer_keys;
+extern NB_API const nb_key nb_train_layer_table[];
+
 /* The whole section, bound and checked; owns everything but the config's strings, so it must die before the config. */
 typedef struct nb_train_plan {
     nb_train_keys keys;
@@ -85,6 +107,9 @@ typedef struct nb_train_plan {
     const nb_optimizer *optimizer;
     void *optimizer_attr;
     nb_teacher_keys teacher; /* where keys.teacher is there */
+    nb_lookahead_keys lookahead;
+    nb_layer_keys *layer; /* [n_layers] */
+    int32_t n_layers;
     nb_phase *phase;
     int32_t n_phases;
     bool any_quant; /* some phase is quantized: only those compete for the best checkpoint */
@@ -93,6 +118,9 @@ typedef struct nb_train_plan {
 /* train: the config's section. */
 NB_API nb_status nb_train_plan_create(nb_ctx *ctx, const nb_conf *train, nb_train_plan **out);
 NB_API void nb_train_plan_free(nb_ctx *ctx, nb_train_plan *p);
+/* Steps of a phase, and of its epoch e, when a whole epoch has per_epoch of them. */
+NB_API int64_t nb_phase_steps(const nb_phase *p, int64_t per_epoch);
+NB_API int64_t nb_phase_epoch_steps(const nb_phase *p, int32_t e, int64_t per_epoch);
 /* Learning rate of step t of n within a phase. */
 NB_API double nb_phase_lr(const nb_phase *p, int64_t t, int64_t per_epoch);
 
@@ -278,8 +306,9 @@ typedef struct {
     const nb_checkpoint *file;
     const nb_graph *graph;
     nb_params_mode mode;
-    bool folded; /* graph is not quantized, but its batch norms are folded already where the config says so */
-    bool lends;  /* graph outlives the new one and neither changes its weights: they need not be copied */
+    const nb_conf *except; /* layers whose values are their own initial ones, whatever the source holds; NULL: none */
+    bool folded;           /* graph is not quantized, but its batch norms are folded already where the config says so */
+    bool lends;            /* graph outlives the new one and neither changes its weights: they need not be copied */
 } nb_params_source;
 
 typedef struct {

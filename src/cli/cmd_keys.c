@@ -162,12 +162,16 @@ static nb_status walk_train(walk *w)
 {
     static const group train = {{"train"}, {"train"}, false}, phases = {{"train"}, {"train.phases"}, false};
     static const group oscillation = {{"train"}, {"train.phases.oscillation"}, false};
+    static const group layers = {{"train"}, {"train.layers"}, false};
+    static const group lookahead = {{"train"}, {"train.lookahead"}, false};
     static const group teacher = {{"train"}, {"train.teacher"}, false};
     static const group optimizers = {{"train", "optimizers"}, {"train.optimizer"}, false};
     static const group schedules = {{"train", "schedules"}, {"train.phases.schedule"}, false};
     NB_TRY(show(w, &train, "train", "the `train` section", nb_train_section_keys, NULL));
     NB_TRY(show(w, &phases, "phases", "one entry of train.phases", nb_phase_table, NULL));
     NB_TRY(show(w, &oscillation, "oscillation", "`oscillation` of a phase", nb_oscillation_table, NULL));
+    NB_TRY(show(w, &layers, "train.layers", "what a layer's entry of train.layers says", nb_train_layer_table, NULL));
+    NB_TRY(show(w, &lookahead, "lookahead", "train.lookahead", nb_lookahead_table, NULL));
     NB_TRY(show(w, &teacher, "teacher", "train.teacher", nb_teacher_table, NULL));
     NB_TRY(show(w, &optimizers, "optimizer", "train.optimizer, whichever it is", nb_optimizer_common_keys, NULL));
     NB_TRY(show_list(w, &optimizers, nb_optimizers));

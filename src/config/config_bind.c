@@ -188,8 +188,12 @@ nb_status nb_conf_each_text(nb_ctx *ctx, const nb_conf *c, const char *where,
 const nb_key nb_experiment_keys[] = {
     NB_KEY_UINT64(nb_experiment, seed, "1", "of everything random; the same seed gives the same bytes"),
     NB_KEY_STRING(nb_experiment, out, "", "run folder; empty: runs/<name of the config>"),
-    NB_KEY_STRING(nb_experiment, init, "",
-                  "checkpoint to start from; empty: random weights; FILE#HASH: only with these tensors"),
+    {.name = "init",
+     .choices = "FILE or {from: FILE, except: [LAYER, ...]}",
+     .help =
+         "checkpoint to start from, all but some layers; FILE#HASH: only with these tensors; default: random weights",
+     .kind = NB_K_NODE,
+     .offset = offsetof(nb_experiment, init_value)},
     NB_KEY_SECTION(nb_experiment, data, "{name: ..., ...}", "the images"),
     NB_KEY_SECTION(nb_experiment, model, "[layer, ...]", "layers in execution order"),
     NB_KEY_NODE(nb_experiment, quant, "{...}", "how values become integers"),
@@ -197,11 +201,38 @@ const nb_key nb_experiment_keys[] = {
     NB_KEY_NODE(nb_experiment, log, "{...}", "what training writes beside its results"),
     {0}};
 
+static nb_status one_layer(void *ud, const char *text, const nb_conf *node)
+{
+    (void)text;
+    (void)node;
+    ++*(int32_t *)ud;
+    return NB_OK;
+}
+
+/* `init: FILE` or `init: {from: FILE, except: [fc]}`. */
+static nb_status bind_init(nb_ctx *ctx, nb_experiment *e)
+{
+    static const nb_key keys[] = {{.name = "from", .kind = NB_K_STRING, .offset = offsetof(nb_experiment, init)},
+                                  {.name = "except", .kind = NB_K_NODE, .offset = offsetof(nb_experiment, init_except)},
+                                  {0}};
+    const nb_conf *c = e->init_value;
+    int32_t n = 0;
+    e->init = "";
+    if (!c || nb_conf_is_scalar(c)) {
+        e->init = c ? nb_conf_text(c) : "";
+        return NB_OK;
+    }
+    NB_TRY(nb_conf_bind(ctx, c, "init", &(nb_binding){keys, e}, 1));
+    NB_TRY(nb_conf_each_text(ctx, e->init_except, "init.except", one_layer, &n));
+    return NB_OK;
+}
+
 nb_status nb_experiment_bind(nb_ctx *ctx, const nb_config *cfg, nb_experiment *out)
 {
     nb_experiment e = {0};
     const nb_binding b = {nb_experiment_keys, &e};
     NB_TRY(nb_conf_bind(ctx, cfg->root, "", &b, 1));
+    NB_TRY(bind_init(ctx, &e));
     *out = e;
     return NB_OK;
 }

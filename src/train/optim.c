@@ -9,8 +9,12 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/parallel.h"
+#include "kernels/float/fblas.h"
 #include "quant/fakequant.h"
+#include "train/train_layers.h"
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
 enum { GRAIN = 16384, MOST_KEPT = 12 /* arrays of one slot: the most there can be */ };
 
@@ -32,7 +36,9 @@ struct nb_optim {
     nb_step_args args; /* of the step under way */
     float scale;       /* of the gradients, from clipping */
     float decay;       /* of the averages */
+    float look;        /* share of the way that lookahead takes */
     bool freeze_ranges;
+    bool multiplies; /* some weights are changed as matrices */
 };
 
 /* name is printed by the caller; NULL: no memory. */
@@ -63,6 +69,23 @@ const nb_kept *nb_optim_kept(const nb_optim *o, int32_t *n)
     return o->kept;
 }
 
+/* A weight that the optimizer changes as a whole. */
+static nb_status take_matrix(nb_optim *o, const nb_graph *g, nb_slot *s)
+{
+    const nb_optimizer *opt = o->plan->optimizer;
+    const nb_shape *shape = &s->leaf->out.shape;
+    char layer[NB_CONFIG_MAX_KEY_BYTES + 256];
+    snprintf(layer, sizeof layer, "%s", s->leaf->name);
+    *strrchr(layer, '.') = '\0'; /* leaves are named so */
+    const nb_node *of = nb_graph_find(g, layer);
+    if (!(s->leaf->flags & NB_NODE_DECAY) || !of || !opt->takes(o->plan->optimizer_attr, of->op->window != NULL))
+        return NB_OK;
+    s->size = (nb_matrix_size){shape->d[0], (int32_t)(s->n / shape->d[0])};
+    s->work = nb_arena_array(o->arena, (size_t)opt->work_floats(&s->size), sizeof(float));
+    o->multiplies = true;
+    return s->work ? NB_OK : NB_E_NOMEM;
+}
+
 static nb_status make_slot(nb_optim *o, const nb_graph *g, nb_node *leaf, nb_slot *s)
 {
     const nb_optimizer_keys *k = &o->plan->optimizer_keys;
@@ -76,12 +99,17 @@ static nb_status make_slot(nb_optim *o, const nb_graph *g, nb_node *leaf, nb_slo
     } else if (k->decay_all || (leaf->flags & NB_NODE_DECAY)) {
         s->weight_decay = k->weight_decay;
     }
+    const float rate = nb_layers_rate(o->plan, leaf->name);
+    s->lr *= rate;
+    s->still = rate == 0;
     const nb_optimizer *opt = o->plan->optimizer;
     for (int32_t m = 0; m < opt->n_moments; m++)
         NB_TRY(keep(o, s, nb_arena_printf(o->arena, "opt/%s/%d", leaf->name, m), opt->squares >> m & 1, &s->moment[m]));
     if (o->plan->keys.ema > 0)
         NB_TRY(keep(o, s, nb_arena_printf(o->arena, "ema/%s", leaf->name), false, &s->average));
-    return NB_OK;
+    if (o->plan->lookahead.steps && !s->learning)
+        NB_TRY(keep(o, s, nb_arena_printf(o->arena, "opt/%s/slow", leaf->name), false, &s->slow));
+    return opt->takes ? take_matrix(o, g, s) : NB_OK;
 }
 
 static nb_status make_slots(nb_optim *o, nb_graph *g)
@@ -102,9 +130,9 @@ static nb_status make_slots(nb_optim *o, nb_graph *g)
         if (!(g->node[i]->flags & NB_NODE_PARAM))
             continue;
         NB_TRY(make_slot(o, g, g->node[i], &o->slot[s]));
-        int64_t n = o->slot[s].n;
-        for (int64_t c = 0; c < nb_chunks(n, GRAIN); c++)
-            o->chunk[o->n_chunks++] = (chunk){.slot = s, .begin = c * GRAIN, .end = nb_chunk_end(n, GRAIN, c)};
+        const int64_t n = o->slot[s].n, grain = o->slot[s].work ? n : GRAIN;
+        for (int64_t c = 0; c < nb_chunks(n, grain); c++)
+            o->chunk[o->n_chunks++] = (chunk){.slot = s, .begin = c * grain, .end = nb_chunk_end(n, grain, c)};
         s++;
     }
     nb_optim_restart_average(o);
@@ -152,6 +180,8 @@ void nb_optim_restart_average(nb_optim *o)
         const float *w = s->leaf->out.data;
         for (int64_t k = 0; s->average && k < s->n; k++)
             s->average[k] = w[k];
+        for (int64_t k = 0; s->slow && k < s->n; k++)
+            s->slow[k] = w[k];
     }
 }
 
@@ -163,6 +193,10 @@ static void square_chunk(void *arg, int64_t i, int32_t thread)
     const float *g = o->slot[c->slot].leaf->out.grad;
     double sum[4] = {0}; /* independent sums: the order is fixed, the additions overlap */
     int64_t k = c->begin;
+    if (o->slot[c->slot].still) {
+        c->square = 0;
+        return;
+    }
     for (; k + 4 <= c->end; k += 4)
         for (int j = 0; j < 4; j++)
             sum[j] += (double)g[k + j] * g[k + j];
@@ -212,8 +246,11 @@ static void update_chunk(void *arg, int64_t i, int32_t thread)
     nb_step_args a = o->args;
     a.weight_decay = s->weight_decay;
     a.lr *= s->lr;
-    if (!(s->learning && o->freeze_ranges))
-        o->plan->optimizer->update(o->plan->optimizer_attr, &a, w, g, moments, n);
+    const nb_optimizer *opt = o->plan->optimizer;
+    if (s->work && !s->still)
+        opt->matrix(o->plan->optimizer_attr, &a, w, g, moments, &s->size, s->work);
+    else if (!s->still && !(s->learning && o->freeze_ranges))
+        opt->update(o->plan->optimizer_attr, &a, w, g, moments, n);
     if (s->learning)
         after_learning(s, c, w, g);
     if (s->average) {
@@ -230,7 +267,33 @@ void nb_optim_step(nb_optim *o, double lr, int64_t t, double norm)
     o->scale = clip > 0 && norm > clip ? (float)(clip / (norm + 1e-6)) : 1.0f; /* as torch.nn.utils.clip_grad_norm_ */
     double grown = (1.0 + (double)t) / (10.0 + (double)t), ema = (double)o->plan->keys.ema;
     o->decay = (float)(grown < ema ? grown : ema);
+    if (o->multiplies)
+        nb_fblas_begin();
     nb_parallel_for(o->n_chunks, update_chunk, o);
+    if (o->multiplies)
+        nb_fblas_end();
+}
+
+static void look_chunk(void *arg, int64_t i, int32_t thread)
+{
+    (void)thread;
+    nb_optim *o = arg;
+    const chunk *c = &o->chunk[i];
+    const nb_slot *s = &o->slot[c->slot];
+    float *w = s->leaf->out.data;
+    for (int64_t k = c->begin; s->slow && k < c->end; k++) {
+        s->slow[k] += o->look * (w[k] - s->slow[k]);
+        w[k] = s->slow[k];
+    }
+}
+
+void nb_optim_look(nb_optim *o, int64_t t, int64_t n)
+{
+    const nb_lookahead_keys *k = &o->plan->lookahead;
+    if (!k->steps || (t % k->steps != 0 && t != n))
+        return;
+    o->look = (float)(1.0 - (1.0 - (double)k->share) * pow((double)t / (double)n, (double)k->power));
+    nb_parallel_for(o->n_chunks, look_chunk, o);
 }
 
 void nb_optim_freeze_ranges(nb_optim *o, bool on)

@@ -15,6 +15,10 @@ typedef struct {
     nb_node *leaf;
     float *moment[NB_MAX_MOMENTS]; /* as many as the optimizer has, else NULL */
     float *average;                /* averaged weights, or NULL when off */
+    float *slow;                   /* lookahead's, or NULL when off */
+    float *work;                   /* of an optimizer that takes it as a matrix, or NULL */
+    nb_matrix_size size;
+    bool still; /* train.layers says so */
     int64_t n;
     float weight_decay, lr;      /* lr: factor on the learning rate */
     const nb_learning *learning; /* of a quantizer, or NULL: stands still with the ranges, 0 is no value of it yet */
@@ -42,13 +46,15 @@ nb_status nb_optim_keep(nb_optim *o, int32_t i, const char *what, bool nonnegati
 void *nb_optim_alloc(nb_optim *o, size_t bytes);
 /* Everything that is kept beside the leaves themselves: moments, averages, what nb_optim_keep added. */
 const nb_kept *nb_optim_kept(const nb_optim *o, int32_t *n);
-/* Averages := weights, after parameters were set from outside. */
+/* Averages and lookahead's := weights, after parameters were set from outside. */
 void nb_optim_restart_average(nb_optim *o);
 
 /* Euclidean norm of all gradients, summed in double in a fixed order; not finite when any gradient is not. */
 double nb_optim_grad_norm(nb_optim *o);
 /* Update t (1-based) from the leaves' gradients, which clipping may scale in place. norm: from nb_optim_grad_norm. */
 void nb_optim_step(nb_optim *o, double lr, int64_t t, double norm);
+/* Lookahead, after step t of n of the phase (1-based), where it is due: part of the way from where it was before is taken. */
+void nb_optim_look(nb_optim *o, int64_t t, int64_t n);
 /* While on, steps leave what quantizers learn alone. */
 void nb_optim_freeze_ranges(nb_optim *o, bool on);
 /* Exchanges weights and averages; nothing happens without averages. Twice is as before. */

@@ -10,6 +10,7 @@
 #include "base/safetensors.h"
 #include "core/sound.h"
 #include "quant/fakequant.h"
+#include "train/train_layers.h"
 
 #include <string.h>
 
@@ -24,6 +25,7 @@ typedef struct source {
     const nb_checkpoint *file; /* one of the two */
     const nb_graph *graph;
     bool averaged; /* prefer ema/<name> */
+    const nb_conf *except;
     nb_params_mode mode;
 } source;
 
@@ -88,6 +90,17 @@ static nb_status check_values(const nb_graph *g, const source *s, const nb_node 
     return NB_OK;
 }
 
+/* Is it of a layer that does not start from the source? */
+static bool is_excepted(const source *s, const char *leaf)
+{
+    if (nb_conf_is_scalar(s->except))
+        return nb_leaf_is_of(leaf, nb_conf_text(s->except));
+    for (int32_t i = 0; s->except && i < nb_conf_count(s->except); i++)
+        if (nb_leaf_is_of(leaf, nb_conf_text(nb_conf_at(s->except, i))))
+            return true;
+    return false;
+}
+
 static nb_status load_leaf(nb_graph *g, const source *s, nb_node *leaf)
 {
     view v;
@@ -124,7 +137,7 @@ static nb_status load_leaf(nb_graph *g, const source *s, nb_node *leaf)
 static nb_status load_leaves(nb_graph *g, const source *s)
 {
     for (int32_t i = 0; i < g->n; i++)
-        if (g->node[i]->flags & (NB_NODE_PARAM | NB_NODE_BUFFER))
+        if ((g->node[i]->flags & (NB_NODE_PARAM | NB_NODE_BUFFER)) && !is_excepted(s, g->node[i]->name))
             NB_TRY(load_leaf(g, s, g->node[i]));
     return NB_OK;
 }
@@ -136,7 +149,7 @@ static nb_status check_leftovers(const nb_graph *g, const source *s)
     for (int32_t i = 0; i < nb_st_count(s->file->file); i++) {
         const char *name = nb_st_at(s->file->file, i)->name;
         bool other = strncmp(name, "opt/", 4) == 0 || strncmp(name, "ema/", 4) == 0;
-        if (other || nb_graph_find(g, name) || nb_quantizer_names(name))
+        if (other || nb_graph_find(g, name) || nb_quantizer_names(name) || is_excepted(s, name))
             continue;
         return nb_fail(g->ctx, NB_E_FORMAT,
                        "%s: has a tensor %s, which the network has not: it is a checkpoint of another network", s->what,
@@ -151,6 +164,21 @@ static nb_status load(nb_graph *g, const source *s)
     return s->file ? check_leftovers(g, s) : NB_OK;
 }
 
+typedef struct {
+    const nb_graph *g;
+} named;
+
+static nb_status check_name(void *ud, const char *text, const nb_conf *node)
+{
+    const nb_graph *g = ((const named *)ud)->g;
+    return nb_layer_is_there(g->ctx, g, text, node, "init.except");
+}
+
+static nb_status check_excepted(const nb_graph *g, const nb_conf *except)
+{
+    return nb_conf_each_text(g->ctx, except, "init.except", check_name, &(named){g});
+}
+
 /* Float values go in before batch norms are folded, values of a quantized graph have its structure; those whose ranges
  * start anew have nothing that placement adds, so they are there in time for what is done before it. */
 static nb_status fill(nb_graph *g, const nb_graph_spec *spec, const nb_params_source *from)
@@ -163,9 +191,11 @@ static nb_status fill(nb_graph *g, const nb_graph_spec *spec, const nb_params_so
     source s = {.what = from->file ? from->file->path : "the phase before", .file = from->file, .graph = from->graph};
     s.mode = from->mode;
     s.averaged = from->mode != NB_PARAMS_EXACT;
-    if (!given)
+    s.except = from->except;
+    NB_TRY(check_excepted(g, from->except));
+    if (!given || from->except)
         nb_graph_init(g, spec->experiment->seed);
-    else if (!after)
+    if (given && !after)
         NB_TRY(load(g, &s));
     if (!spec->quant)
         return NB_OK;

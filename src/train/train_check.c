@@ -11,6 +11,7 @@
 #include "train/metrics.h"
 #include "train/oscillation.h"
 #include "train/reestimate.h"
+#include "train/train_layers.h"
 
 #include <stdio.h>
 
@@ -74,12 +75,18 @@ static nb_status check_network(nb_ctx *ctx, const nb_train_job *job, const nb_ba
                           .compute = NB_COMPUTE_F32,
                           .reference = job->reference};
     nb_graph *g = NULL;
-    NB_TRY(nb_graph_open(ctx, &spec, &(nb_params_source){.file = init, .mode = NB_PARAMS_START}, &g));
+    NB_TRY(nb_graph_open(ctx, &spec,
+                         &(nb_params_source){.file = init,
+                                             .mode = NB_PARAMS_START,
+                                             .except = init ? job->experiment->init_except : NULL},
+                         &g));
     nb_status st = check_storable(ctx, job, g);
     if (st == NB_OK)
         st = nb_check_reestimate(ctx, job, phase, g);
     if (st == NB_OK)
         st = nb_oscillation_check(ctx, job->plan, phase, g);
+    if (st == NB_OK)
+        st = nb_layers_check(ctx, job->plan, g);
     if (st == NB_OK)
         st = nb_terms_check(ctx, job, phase, g);
     if (st == NB_OK && run) {
@@ -104,10 +111,23 @@ static nb_status check_start(nb_ctx *ctx, const nb_train_job *job, nb_checkpoint
     return st;
 }
 
+/* Who stops early looks at images that the result is not measured on. */
+static nb_status check_patience(nb_ctx *ctx, const nb_train_job *job)
+{
+    for (int32_t i = 0; i < job->plan->n_phases; i++)
+        if (job->plan->phase[i].keys.patience && !nb_data_common(job->data)->validation)
+            return nb_conf_fail(ctx, nb_conf_at(job->plan->keys.phases, i), "train.phases", NB_E_CONFIG,
+                                "patience: the test images would say when to stop: hold some training images out with "
+                                "data.validation");
+    return NB_OK;
+}
+
 static nb_status check_networks(nb_ctx *ctx, const nb_train_job *job, nb_loader *loader)
 {
     nb_checkpoint *init = NULL;
     nb_status st = nb_experiment_check(ctx, job->experiment, nb_data_info(job->data));
+    if (st == NB_OK)
+        st = check_patience(ctx, job);
     if (st == NB_OK)
         st = check_start(ctx, job, &init);
     const nb_batch *b = nb_loader_next(loader);

@@ -8,6 +8,7 @@
 #include "train/loss_terms.h"
 #include "train/optim.h"
 #include "train/oscillation.h"
+#include "train/train_layers.h"
 #include <math.h>
 #include <string.h>
 
@@ -42,9 +43,20 @@ const nb_key nb_train_section_keys[] = {
     NB_KEY_SECTION(nb_train_keys, phases, "[{epochs: 8, lr: 0.1, ...}, ...]", "the phases of training, in order"),
     NB_KEY_NODE(nb_train_keys, teacher, "CKPT or {from: CKPT, share: 0.5, temperature: 2}",
                 "a trained network whose answers are learned, too"),
+    NB_KEY_NODE(nb_train_keys, layers, "{NAME: {lr: 0}}", "what single layers or blocks do differently"),
+    NB_KEY_NODE(nb_train_keys, lookahead, "{steps: 5, share: 0.5, power: 0}",
+                "every so many steps go only a part of the way they took"),
     NB_KEY_FLOAT(nb_train_keys, ema, "0", 0, 0.999999, "decay of the averaged weights that are evaluated; 0 = off"),
     NB_KEY_INT(nb_train_keys, save_steps, "0", 0, 1e9, "also save every so many steps; 0 = only after epochs"),
     NB_KEY_INT(nb_train_keys, save_seconds, "60", 0, 1e6, "also save after so many seconds; 0 = only after epochs"),
+    {0},
+};
+
+const nb_key nb_lookahead_table[] = {
+    NB_KEY_INT(nb_lookahead_keys, steps, "5", 1, 1e6, "steps between two looks back; the end of a phase is one, too"),
+    NB_KEY_FLOAT(nb_lookahead_keys, share, "0.5", 0.001, 1, "part of the way since the last that is kept"),
+    NB_KEY_FLOAT(nb_lookahead_keys, power, "0", 0, 100,
+                 "the part that is not kept grows from 0 with this power of the phase's progress; 0 = all the time"),
     {0},
 };
 
@@ -56,10 +68,15 @@ const nb_key nb_log_section_keys[] = {
 
 const nb_key nb_phase_table[] = {
     NB_KEY_STRING(nb_phase_keys, name, "", "for tables and messages; default phase1, phase2, ..."),
-    NB_KEY_INT(nb_phase_keys, epochs, NULL, 1, 1e6, "times through the training images"),
+    {.name = "epochs",
+     .help = "times through the training images; the last may be a part, 2.5",
+     .kind = NB_K_FLOAT,
+     .offset = offsetof(nb_phase_keys, length),
+     .min = 0.001,
+     .max = 999999},
     NB_KEY_FLOAT(nb_phase_keys, lr, NULL, 0, 1e3, "learning rate at the top of the schedule"),
     NB_KEY_FLOAT(nb_phase_keys, warmup, "0", 0, 1e6, "epochs in which the learning rate rises from 0"),
-    NB_KEY_NODE(nb_phase_keys, schedule, "constant | step | cosine, or {name: ..., ...}",
+    NB_KEY_NODE(nb_phase_keys, schedule, "constant | step | cosine | linear | onecycle, or {name: ..., ...}",
                 "how the learning rate goes on; default constant"),
     NB_KEY_BOOL(nb_phase_keys, quant, "off", "train with quantized weights and activations"),
     NB_KEY_INT(nb_phase_keys, freeze_bn_at, "-1", -1, 1e6,
@@ -68,6 +85,8 @@ const nb_key nb_phase_table[] = {
                "epoch of this phase from which quantization ranges stand still; -1 = never"),
     NB_KEY_INT(nb_phase_keys, reestimate_bn, "0", 0, INT32_MAX,
                "images over which batch-norm statistics are taken anew at the end of the phase; 0 = they stay"),
+    NB_KEY_INT(nb_phase_keys, patience, "0", 0, 1e6,
+               "end the phase after so many epochs without a better one, and go on from the best; 0 = never"),
     NB_KEY_NODE(nb_phase_keys, oscillation, "{freeze: 0.1, ...}",
                 "watch weights that jump between two codes, freeze or dampen them; {} = watch only"),
     NB_KEY_BOOL(nb_phase_keys, teacher, "yes", "learn from train.teacher, where there is one"),
@@ -106,6 +125,12 @@ static nb_status bind_optimizer(nb_ctx *ctx, nb_train_plan *p)
     return NB_OK;
 }
 
+static nb_status bind_lookahead(nb_ctx *ctx, nb_train_plan *p)
+{
+    const nb_conf *c = p->keys.lookahead;
+    return c ? nb_conf_bind(ctx, c, "train.lookahead", &(nb_binding){nb_lookahead_table, &p->lookahead}, 1) : NB_OK;
+}
+
 static nb_status bind_schedule(nb_ctx *ctx, nb_train_plan *p, nb_phase *ph, const char *phase_where)
 {
     static const nb_key name_key[] = {{.name = "name", .dflt = "constant", .kind = NB_K_STRING}, {0}};
@@ -135,10 +160,10 @@ static nb_status check_freezing(nb_ctx *ctx, const nb_conf *c, const nb_phase *p
     const char *const name[] = {"freeze_bn_at", "freeze_ranges_at"};
     const int32_t at[] = {ph->keys.freeze_bn_at, ph->keys.freeze_ranges_at};
     for (int32_t i = 0; i < 2; i++)
-        if (at[i] >= ph->keys.epochs)
+        if ((float)at[i] >= ph->keys.length)
             return nb_conf_fail(ctx, nb_conf_get(c, name[i]), where, NB_E_CONFIG,
-                                "%s: %d: must be below the phase's %d epochs (0 = from its start, -1 = never)", name[i],
-                                at[i], ph->keys.epochs);
+                                "%s: %d: must be below the phase's %g epochs (0 = from its start, -1 = never)", name[i],
+                                at[i], (double)ph->keys.length);
     if (at[1] >= 0 && !ph->keys.quant)
         return nb_conf_fail(ctx, nb_conf_get(c, name[1]), where, NB_E_CONFIG,
                             "%s: %d: this phase has no ranges to freeze: it needs `quant: on`", name[1], at[1]);
@@ -163,10 +188,11 @@ static nb_status bind_phase(nb_ctx *ctx, nb_train_plan *p, int32_t i)
         return nb_conf_fail(ctx, nb_conf_get(c, "name"), where, NB_E_CONFIG,
                             "name: %s: must be at most %d letters, digits, or one of . _ + -", ph->keys.name,
                             MAX_PHASE_NAME);
-    if (ph->keys.warmup >= (float)ph->keys.epochs)
+    ph->keys.epochs = (int32_t)ceilf(ph->keys.length);
+    if (ph->keys.warmup >= ph->keys.length)
         return nb_conf_fail(ctx, nb_conf_get(c, "warmup"), where, NB_E_CONFIG,
-                            "warmup: %g: must be below the phase's %d epochs", (double)ph->keys.warmup,
-                            ph->keys.epochs);
+                            "warmup: %g: must be below the phase's %g epochs", (double)ph->keys.warmup,
+                            (double)ph->keys.length);
     NB_TRY(check_freezing(ctx, c, ph, where));
     NB_TRY(nb_oscillation_bind(ctx, ph, where));
     p->any_quant = p->any_quant || ph->keys.quant;
@@ -177,6 +203,8 @@ static nb_status bind_all(nb_ctx *ctx, const nb_conf *train, nb_train_plan *p)
 {
     NB_TRY(nb_conf_bind(ctx, train, "train", &(nb_binding){nb_train_section_keys, &p->keys}, 1));
     NB_TRY(bind_optimizer(ctx, p));
+    NB_TRY(bind_lookahead(ctx, p));
+    NB_TRY(nb_layers_bind(ctx, p));
     const nb_conf *c = p->keys.phases;
     if (!nb_conf_is_list(c) || nb_conf_count(c) < 1 || nb_conf_count(c) > MAX_PHASES)
         return nb_conf_fail(ctx, c, "train.phases", NB_E_CONFIG, "must be a list of 1..%d phases", MAX_PHASES);
@@ -213,9 +241,24 @@ void nb_train_plan_free(nb_ctx *ctx, nb_train_plan *p)
         nb_arena_free(p->arena);
 }
 
+int64_t nb_phase_epoch_steps(const nb_phase *p, int32_t e, int64_t per_epoch)
+{
+    const double part = (double)p->keys.length - e;
+    if (part >= 1)
+        return per_epoch;
+    const int64_t steps = (int64_t)floor(part * (double)per_epoch + 0.5);
+    return steps > 0 ? steps : 1;
+}
+
+int64_t nb_phase_steps(const nb_phase *p, int64_t per_epoch)
+{
+    const int32_t last = p->keys.epochs - 1;
+    return last * per_epoch + nb_phase_epoch_steps(p, last, per_epoch);
+}
+
 double nb_phase_lr(const nb_phase *p, int64_t t, int64_t per_epoch)
 {
-    nb_schedule_at at = {.t = t, .n = p->keys.epochs * per_epoch, .per_epoch = per_epoch};
+    nb_schedule_at at = {.t = t, .n = nb_phase_steps(p, per_epoch), .per_epoch = per_epoch};
     at.warmup = (int64_t)floor((double)p->keys.warmup * (double)per_epoch + 0.5);
     if (at.warmup >= at.n)
         at.warmup = at.n - 1;

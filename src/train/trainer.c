@@ -5,7 +5,7 @@
  * the loader, go on. At the end of an epoch `last` is written first; best, the phase's end and metrics follow from it:
  * a run that is resumed at such an end simply writes them again, with the same bytes. A kill between any two files is
  * harmless, and results without `last` are never what a kill left. Each phase builds its own graph; values move by
- * name, moments start at zero, averaged weights (when on) become the weights. With averaged weights, evaluation,
+ * name (after a phase with `patience` from the file of its best epoch), moments start at zero, averaged weights (when on) become the weights. With averaged weights, evaluation,
  * best.safetensors, the ends of phases and the next phase see the averages; batch-norm statistics and ranges are taken
  * as they are. Nothing is allocated per step. */
 #include <nibble/extend/keys.h>
@@ -52,7 +52,7 @@ typedef struct {
     nb_fingerprint train_data, test_data;
     nb_position at;
     double accuracy; /* of the last evaluation; < 0: none in this phase */
-    int64_t steps;   /* per epoch */
+    int64_t steps;   /* per whole epoch */
     bool saved;      /* last.safetensors is of this run, or resumed from */
     double saved_at, epoch_started;
     int64_t steps_timed; /* for the speed: steps and seconds of this phase in this process */
@@ -65,6 +65,12 @@ typedef struct {
 static const nb_phase *phase_of(const trainer *t)
 {
     return &t->plan->phase[t->at.phase];
+}
+
+/* Of the epoch that is under way. */
+static int64_t steps_now(const trainer *t)
+{
+    return nb_phase_epoch_steps(phase_of(t), t->at.epoch, t->steps);
 }
 
 /* ---- files ---- */
@@ -133,13 +139,51 @@ nb_status nb_phase_file(nb_ctx *ctx, const nb_train_plan *plan, int32_t phase, c
 }
 
 /* What the next phase starts from, kept because it overwrites last.safetensors. */
-static nb_status save_phase_end(trainer *t)
+static nb_status phase_end_path(const trainer *t, char path[NB_JOB_PATH])
 {
-    char *name, path[NB_JOB_PATH];
+    char *name;
     NB_TRY(nb_phase_file(t->ctx, t->plan, t->at.phase, &name));
     nb_status st = nb_job_path(t->ctx, t->job, path, name);
     nb_free(t->ctx, name);
-    return st == NB_OK ? save_to(t, path, NULL) : st;
+    return st;
+}
+
+static nb_status save_phase_end(trainer *t)
+{
+    char path[NB_JOB_PATH];
+    NB_TRY(phase_end_path(t, path));
+    return save_to(t, path, NULL);
+}
+
+/* The best epoch of this phase by the table of epochs, the first of equals; -1: none is over. */
+static int32_t best_of_phase(const trainer *t)
+{
+    int32_t best = -1;
+    double accuracy = -1;
+    for (int32_t i = 0; i < t->metrics.n; i++) {
+        const nb_metrics_row *r = &t->metrics.row[i];
+        if (r->phase == t->at.phase && r->accuracy > accuracy) {
+            best = r->epoch;
+            accuracy = r->accuracy;
+        }
+    }
+    return best;
+}
+
+/* All its epochs are done, or none has been better for too long. */
+static bool phase_is_over(const trainer *t)
+{
+    const nb_phase_keys *k = &phase_of(t)->keys;
+    return t->at.epoch == k->epochs ||
+           (k->patience && t->at.step == 0 && t->at.epoch > 0 && t->at.epoch - 1 - best_of_phase(t) >= k->patience);
+}
+
+/* Its last epoch, or, with patience, its best one so far. */
+static bool ends_phase(const trainer *t)
+{
+    if (t->at.phase + 1 == t->plan->n_phases)
+        return false;
+    return phase_of(t)->keys.patience ? best_of_phase(t) == t->at.epoch - 1 : phase_is_over(t);
 }
 
 /* The files that follow from last.safetensors at the end of an epoch. */
@@ -147,10 +191,9 @@ static nb_status save_derived(trainer *t)
 {
     const nb_position *p = &t->at;
     bool best = p->best_accuracy >= 0 && p->best_phase == p->phase && p->best_epoch + 1 == p->epoch;
-    bool phase_end = p->epoch == phase_of(t)->keys.epochs && p->phase + 1 < t->plan->n_phases;
     nb_optim_swap(t->optim);
     nb_status st = best ? save_to(t, t->best, NULL) : NB_OK;
-    if (st == NB_OK && phase_end)
+    if (st == NB_OK && ends_phase(t))
         st = save_phase_end(t);
     if (st == NB_OK)
         st = nb_range_log_write(t->ctx, t->ranges_csv, t->graph, p->phase, p->epoch - 1);
@@ -206,13 +249,15 @@ static nb_status step(trainer *t)
     t->at.loss_sum += loss;
     nb_backward(t->graph, &r);
     const int64_t done = t->at.epoch * t->steps + t->at.step;
+    const int64_t all = nb_phase_steps(phase_of(t), t->steps);
     if (t->oscillation)
-        nb_oscillation_watch(t->oscillation, done, phase_of(t)->keys.epochs * t->steps);
+        nb_oscillation_watch(t->oscillation, done, all);
     double norm = nb_optim_grad_norm(t->optim);
     if (!isfinite(norm))
         return diverged(t, &r, "the norm of the gradient", norm);
     nb_optim_freeze_ranges(t->optim, r.freeze_ranges);
     nb_optim_step(t->optim, nb_phase_lr(phase_of(t), done, t->steps), ++t->at.updates, norm);
+    nb_optim_look(t->optim, done + 1, all);
     if (t->oscillation)
         nb_oscillation_hold(t->oscillation);
     t->at.step++;
@@ -226,14 +271,14 @@ static void report_step(trainer *t, double seconds)
     if (!t->job->on_step)
         return;
     double per_step = t->seconds_timed / (double)t->steps_timed;
-    int64_t left = (phase_of(t)->keys.epochs - t->at.epoch) * t->steps - t->at.step;
+    int64_t left = nb_phase_steps(phase_of(t), t->steps) - t->at.epoch * t->steps - t->at.step;
     int32_t evals = phase_of(t)->keys.epochs - t->at.epoch;
     for (int32_t p = t->at.phase + 1; p < t->plan->n_phases; p++) {
-        left += t->plan->phase[p].keys.epochs * t->steps;
+        left += nb_phase_steps(&t->plan->phase[p], t->steps);
         evals += t->plan->phase[p].keys.epochs;
     }
     nb_progress p = {
-        .plan = t->plan, .phase = t->at.phase, .epoch = t->at.epoch, .step = t->at.step, .steps = t->steps};
+        .plan = t->plan, .phase = t->at.phase, .epoch = t->at.epoch, .step = t->at.step, .steps = steps_now(t)};
     p.loss = t->at.loss_sum / (double)t->at.step;
     p.accuracy = (double)t->at.correct / (double)t->at.seen;
     p.samples_per_second = (double)t->plan->keys.batch / per_step;
@@ -244,7 +289,7 @@ static void report_step(trainer *t, double seconds)
 static bool save_is_due(const trainer *t)
 {
     const nb_train_keys *k = &t->plan->keys;
-    if (t->at.step == t->steps)
+    if (t->at.step == steps_now(t))
         return false; /* the end of the epoch saves anyway */
     return (k->save_steps && t->at.step % k->save_steps == 0) ||
            (k->save_seconds && nb_now() - t->saved_at >= (double)k->save_seconds);
@@ -267,13 +312,13 @@ static nb_status interrupted(trainer *t)
     NB_TRY(save_last(t));
     return nb_fail(t->ctx, NB_E_STOPPED,
                    "interrupted in phase %s, epoch %d, after step %lld of %lld, saved; continue with --resume",
-                   phase_of(t)->keys.name, t->at.epoch + 1, (long long)t->at.step, (long long)t->steps);
+                   phase_of(t)->keys.name, t->at.epoch + 1, (long long)t->at.step, (long long)steps_now(t));
 }
 
 static nb_status train_epoch(trainer *t)
 {
     nb_loader_seek(t->loader, t->at.epochs_done, (int32_t)t->at.step);
-    while (t->at.step < t->steps) {
+    while (t->at.step < steps_now(t)) {
         if (t->job->stop && *t->job->stop)
             return interrupted(t);
         double start = nb_now();
@@ -308,9 +353,9 @@ static nb_status finish_epoch(trainer *t)
     nb_epoch_report r = {.plan = t->plan, .phase = t->at.phase, .epoch = t->at.epoch, .oscillating = -1, .frozen = -1};
     if (t->oscillation)
         nb_oscillation_shares(t->oscillation, &r.oscillating, &r.frozen);
-    r.loss = t->at.loss_sum / (double)t->steps;
+    r.loss = t->at.loss_sum / (double)t->at.step;
     r.train_accuracy = (double)t->at.correct / (double)t->at.seen;
-    r.lr = nb_phase_lr(phase_of(t), (t->at.epoch + 1) * t->steps - 1, t->steps);
+    r.lr = nb_phase_lr(phase_of(t), t->at.epoch * t->steps + t->at.step - 1, t->steps);
     double start = nb_now();
     r.train_seconds = start - t->epoch_started;
     nb_optim_swap(t->optim);
@@ -397,18 +442,28 @@ static nb_status open_phase(trainer *t, const nb_params_source *from)
 
 static nb_status next_phase(trainer *t)
 {
+    const bool from_best = phase_of(t)->keys.patience > 0;
+    char path[NB_JOB_PATH];
+    nb_checkpoint *best = NULL;
+    if (from_best) {
+        NB_TRY(phase_end_path(t, path));
+        NB_TRY(nb_checkpoint_open(t->ctx, path, &best));
+    }
     nb_optim_swap(t->optim);
     t->at.phase++;
     t->at.epoch = 0;
     t->at.updates = 0;
     t->accuracy = -1;
-    return open_phase(t, &(nb_params_source){.graph = t->graph, .mode = NB_PARAMS_START});
+    const nb_params_source from = {.file = best, .graph = best ? NULL : t->graph, .mode = NB_PARAMS_START};
+    nb_status st = open_phase(t, &from);
+    nb_checkpoint_close(t->ctx, best);
+    return st;
 }
 
 static nb_status run_phases(trainer *t)
 {
     for (;;) {
-        while (t->at.epoch < phase_of(t)->keys.epochs) {
+        while (!phase_is_over(t)) {
             t->epoch_started = nb_now();
             NB_TRY(train_epoch(t));
             NB_TRY(finish_epoch(t));
@@ -424,9 +479,11 @@ static nb_status run_phases(trainer *t)
 static nb_status check_position(const trainer *t, const nb_checkpoint *c)
 {
     const nb_position *p = &c->at;
-    bool ok = p->phase < t->plan->n_phases && p->step < t->steps && p->best_phase < t->plan->n_phases;
-    ok = ok && p->epoch <= t->plan->phase[p->phase].keys.epochs && c->quantized == t->plan->phase[p->phase].keys.quant;
-    ok = ok && (p->epoch < t->plan->phase[p->phase].keys.epochs || p->step == 0);
+    bool ok = p->phase < t->plan->n_phases && p->best_phase < t->plan->n_phases;
+    const nb_phase *phase = &t->plan->phase[ok ? p->phase : 0];
+    ok = ok && p->epoch <= phase->keys.epochs && c->quantized == phase->keys.quant;
+    ok = ok &&
+         (p->epoch < phase->keys.epochs ? p->step < nb_phase_epoch_steps(phase, p->epoch, t->steps) : p->step == 0);
     if (ok)
         return NB_OK;
     return nb_fail(t->ctx, NB_E_FORMAT, "%s: its position (phase %d, epoch %d, step %lld) is not one of this training",
@@ -459,7 +516,8 @@ static nb_status begin(trainer *t)
         return open_phase(t, &(nb_params_source){0});
     nb_checkpoint *c;
     NB_TRY(j->resume ? nb_checkpoint_open(t->ctx, t->last, &c) : nb_init_open(t->ctx, j->experiment, &c));
-    nb_status st = j->resume ? resume(t, c) : open_phase(t, &(nb_params_source){.file = c, .mode = NB_PARAMS_START});
+    const nb_params_source start = {.file = c, .mode = NB_PARAMS_START, .except = j->experiment->init_except};
+    nb_status st = j->resume ? resume(t, c) : open_phase(t, &start);
     nb_checkpoint_close(t->ctx, c);
     return st;
 }

@@ -4,7 +4,10 @@
 #include <nibble/lower.h>
 
 #include "base/check.h"
+#include "base/files.h"
+#include "base/parallel.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { EVAL_IMAGES = 32 };
@@ -101,6 +104,54 @@ nb_status train_case_run(train_case *t, bool resume)
     t->n_steps = 0;
     t->stop = 0;
     return nb_train(t->ctx, &job, &t->result);
+}
+
+void train_case_pieces(train_case *t, data_fixture *f, const char *name, const char *rest, int32_t stop_after)
+{
+    char text[4096];
+    nb_status st = NB_E_STOPPED;
+    snprintf(text, sizeof text, "%s%s", strncmp(rest, "data:", 5) == 0 ? "" : train_case_head, rest);
+    data_fixture_mkdir(f, name);
+    for (int32_t i = 0; st == NB_E_STOPPED && i < 100; i++) {
+        if (i)
+            train_case_close(t);
+        st = train_case_open(t, f->ctx, data_fixture_path(f, name), text);
+        t->stop_after = stop_after;
+        st = st == NB_OK ? train_case_run(t, i > 0) : st;
+    }
+    if (st != NB_OK)
+        fprintf(stderr, "%s\n", nb_ctx_error(f->ctx));
+    NB_ASSERT(st == NB_OK);
+}
+
+static void assert_same_file(data_fixture *f, const char *a, const char *b, const char *name)
+{
+    char path[2][512];
+    uint8_t *bytes[2];
+    size_t len[2];
+    snprintf(path[0], sizeof path[0], "%s/%s", a, name);
+    snprintf(path[1], sizeof path[1], "%s/%s", b, name);
+    for (int32_t i = 0; i < 2; i++)
+        NB_ASSERT(nb_file_read(f->ctx, data_fixture_path(f, path[i]), 1 << 24, &bytes[i], &len[i]) == NB_OK);
+    NB_ASSERT(len[0] == len[1] && memcmp(bytes[0], bytes[1], len[0]) == 0);
+    nb_free(f->ctx, bytes[0]);
+    nb_free(f->ctx, bytes[1]);
+}
+
+void train_case_repeats(data_fixture *f, const char *rest, const char *const *files)
+{
+    static const char *const name[] = {"t1", "t4", "stops"};
+    static const int32_t threads[] = {1, 4, 2}, stop[] = {0, 0, 5};
+    const int32_t before = nb_threads();
+    for (int32_t i = 0; i < 3; i++) {
+        train_case t;
+        nb_set_threads(threads[i]);
+        train_case_pieces(&t, f, name[i], rest, stop[i]);
+        train_case_close(&t);
+        for (int32_t k = 0; i && files[k]; k++)
+            assert_same_file(f, name[0], name[i], files[k]);
+    }
+    nb_set_threads(before);
 }
 
 nb_status train_case_graph(train_case *t, bool quant, const nb_params_source *from, nb_graph **out)

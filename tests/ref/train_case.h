@@ -3,6 +3,8 @@
 #ifndef NB_TESTS_TRAIN_CASE_H
 #define NB_TESTS_TRAIN_CASE_H
 
+#include "data_fixture.h"
+
 #include <nibble/extend/op.h>
 #include <nibble/train.h>
 
@@ -37,6 +39,12 @@ nb_status train_case_open(train_case *t, nb_ctx *ctx, const char *out, const cha
 void train_case_close(train_case *t);
 /* Float graphs are evaluated in float, quantized ones by the engine, on n_eval test images (32). */
 nb_status train_case_run(train_case *t, bool resume);
+/* Trains rest, below train_case_head (or a whole config that begins with "data:"), in the new folder `name`; with stop_after
+ * interrupted after every so many steps and resumed each time, as by new processes. t: as it was at the end, closed by the caller. */
+void train_case_pieces(train_case *t, data_fixture *f, const char *name, const char *rest, int32_t stop_after);
+/* The same on 1 and 4 threads, and on 2 with stops after every 5 steps: all files of the list, up to NULL, have the same bytes. */
+void train_case_repeats(data_fixture *f, const char *rest, const char *const *files);
+
 /* A frozen graph of the experiment, for training. */
 nb_status train_case_graph(train_case *t, bool quant, const nb_params_source *from, nb_graph **out);
 

@@ -3,10 +3,6 @@
 #include "ref/train_case.h"
 #include "train/oscillation.h"
 
-#include "base/files.h"
-#include "base/parallel.h"
-#include "quant/fakequant.h"
-
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -215,55 +211,15 @@ static void dampening_adds_the_gradient_of_its_loss(void **state)
           " {name: qat, epochs: 3, lr: 0.3, quant: on, oscillation: {momentum: 0.2, freeze: 0.5, freeze_end: 0.2,"     \
           " dampen: 0.1, begin: 0.2}}]\n"
 
-static void train(data_fixture *f, const char *name, int32_t stop_after, train_case *t)
-{
-    char text[4096];
-    snprintf(text, sizeof text, "%s%s", train_case_head, TRAIN);
-    data_fixture_mkdir(f, name);
-    assert_int_equal(train_case_open(t, f->ctx, data_fixture_path(f, name), text), NB_OK);
-    t->stop_after = stop_after;
-    nb_status st = train_case_run(t, false);
-    while (st == NB_E_STOPPED) {
-        train_case_close(t);
-        assert_int_equal(train_case_open(t, f->ctx, data_fixture_path(f, name), text), NB_OK);
-        t->stop_after = stop_after;
-        st = train_case_run(t, true);
-    }
-    assert_int_equal(st, NB_OK);
-}
-
-static void assert_same_file(data_fixture *f, const char *a, const char *b, const char *name)
-{
-    char path[2][64];
-    uint8_t *bytes[2];
-    size_t len[2];
-    snprintf(path[0], sizeof path[0], "%s/%s", a, name);
-    snprintf(path[1], sizeof path[1], "%s/%s", b, name);
-    for (int i = 0; i < 2; i++)
-        assert_int_equal(nb_file_read(f->ctx, data_fixture_path(f, path[i]), 1 << 24, &bytes[i], &len[i]), NB_OK);
-    assert_int_equal(len[0], len[1]);
-    assert_memory_equal(bytes[0], bytes[1], len[0]);
-    nb_free(f->ctx, bytes[0]);
-    nb_free(f->ctx, bytes[1]);
-}
-
 static void threads_and_interruptions_change_no_byte(void **state)
 {
-    static const char *const name[] = {"whole", "threads", "stops"};
-    static const int32_t threads[] = {1, 4, 2}, stop[] = {0, 0, 5};
+    static const char *const files[] = {"last.safetensors", "best.safetensors", "metrics.csv", NB_OSCILLATION_FILE,
+                                        NULL};
     train_case t;
-    for (int32_t i = 0; i < 3; i++) {
-        nb_set_threads(threads[i]);
-        train(*state, name[i], stop[i], &t);
-        assert_true(t.last.frozen > 0 && t.last.frozen < 1 && t.last.oscillating >= 0);
-        train_case_close(&t);
-        for (int32_t k = 0; i && k < 4; k++) {
-            static const char *const file[] = {"last.safetensors", "best.safetensors", "metrics.csv",
-                                               NB_OSCILLATION_FILE};
-            assert_same_file(*state, name[0], name[i], file[k]);
-        }
-    }
-    nb_set_threads(2);
+    train_case_repeats(*state, TRAIN, files);
+    train_case_pieces(&t, *state, "more", TRAIN, 0);
+    assert_true(t.last.frozen > 0 && t.last.frozen < 1 && t.last.oscillating >= 0);
+    train_case_close(&t);
 }
 
 static void what_makes_no_sense_is_refused(void **state)
