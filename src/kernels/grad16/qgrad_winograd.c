@@ -214,31 +214,55 @@ static void transform_band(const nb_qgrad_winograd *f, const nb_geom *g, const d
         }
 }
 
+static int32_t at_most(int32_t n, int32_t limit)
+{
+    return n < limit ? n : limit;
+}
+
+/* Share k of POINTS of the pixels that will be written, 16 channels: they come from memory while products are made. */
+static void fetch(const float *dx, int32_t c, int32_t pixels, int32_t k)
+{
+    const int32_t share = (pixels + POINTS - 1) / POINTS, end = at_most((k + 1) * share, pixels);
+    for (int32_t i = k * share; i < end; i++)
+        __builtin_prefetch(dx + (int64_t)i * c, 1);
+}
+
+/* 16 channels of `rows` rows of tiles from row y on; u: their panel. */
+static void finish_band(const nb_qgrad_winograd *f, const nb_geom *g, const nb_qgrad_dx *p, const dx_layout *l,
+                        const int16_t *u, int32_t c, int32_t y, int32_t rows)
+{
+    const int64_t row = (int64_t)g->w * g->c;
+    const int32_t pixels = at_most(rows * OUT, g->h - y * OUT) * g->w;
+    nb_qtile t = {.dx = p->dx + (int64_t)y * OUT * row + c,
+                  .row = row,
+                  .c = g->c,
+                  .cols = g->w,
+                  .scale = p->scale / NB_QGRAD_TILE_GAIN,
+                  .add = p->add};
+    for (int32_t k = 0; k < POINTS; k++, u += (int64_t)NB_PANEL * g->oc) {
+        fetch(t.dx, g->c, pixels, k);
+        f->multiply(l->m + k * l->m_plane, l->v + k * l->v_plane, (int64_t)l->tiles * NB_PANEL, u, g->oc / NB_PANEL,
+                    rows * l->across);
+    }
+    for (int32_t i = 0; i < rows; i++, t.dx += OUT * row) {
+        t.rows = at_most(OUT, g->h - (y + i) * OUT);
+        f->output(&t, l->m + (int64_t)i * l->across * NB_PANEL, l->m_plane);
+    }
+}
+
 void nb_qgrad_winograd_input(const nb_qgrad_isa *isa, const nb_geom *g, const nb_qgrad_dx *p, const int16_t *u,
                              void *scratch)
 {
     dx_layout l;
     dx_layout_of(&l, g, scratch);
-    const nb_qgrad_winograd *f = isa->winograd;
-    const int64_t point = (int64_t)NB_PANEL * g->oc;
-    nb_qtile t = {
-        .row = (int64_t)g->w * g->c, .c = g->c, .cols = g->w, .scale = p->scale / NB_QGRAD_TILE_GAIN, .add = p->add};
+    const int64_t panel = (int64_t)POINTS * NB_PANEL * g->oc;
     for (int32_t y = 0, padded = 0; y < l.down; y += l.band) {
-        const int32_t rows = l.down - y < l.band ? l.down - y : l.band;
+        const int32_t rows = at_most(l.band, l.down - y);
         for (; padded < (y + rows) * OUT + 2; padded++)
             pad_row(isa, g, p, &l, padded);
-        transform_band(f, g, &l, y, rows);
-        for (int32_t c = 0; c < g->c; c += NB_PANEL) {
-            for (int32_t k = 0; k < POINTS; k++)
-                f->multiply(l.m + k * l.m_plane, l.v + k * l.v_plane, (int64_t)l.tiles * NB_PANEL,
-                            u + (c / NB_PANEL * POINTS + k) * point, g->oc / NB_PANEL, rows * l.across);
-            for (int32_t i = 0; i < rows; i++) {
-                const int32_t py = (y + i) * OUT;
-                t.dx = p->dx + py * t.row + c;
-                t.rows = g->h - py < OUT ? g->h - py : OUT;
-                f->output(&t, l.m + (int64_t)i * l.across * NB_PANEL, l.m_plane);
-            }
-        }
+        transform_band(isa->winograd, g, &l, y, rows);
+        for (int32_t c = 0; c < g->c; c += NB_PANEL)
+            finish_band(isa->winograd, g, p, &l, u + c / NB_PANEL * panel, c, y, rows);
     }
 }
 

@@ -15,7 +15,6 @@
 #define V_ADD16(a, b)  _mm512_add_epi16(a, b)
 #define V_SUB16(a, b)  _mm512_sub_epi16(a, b)
 #define V_FLOAT(a)     _mm512_cvtepi32_ps(a)
-#define V_ROUND(a)     _mm512_cvtps_epi32(a)
 #define VF_LOAD(p)     _mm512_loadu_ps(p)
 #define VF_STORE(p, v) _mm512_storeu_ps(p, v)
 #define VF_SET1(x)     _mm512_set1_ps(x)
@@ -23,6 +22,11 @@
 #define VF_ADD(a, b)   _mm512_add_ps(a, b)
 #define TILE_ROWS      8
 #define TILE_MOST      16 /* tiles, or input channels, at a time in products of points */
+
+/* Half to even for |a| < 2^22, as in the scalar variant: from 2^23 on floats are whole, so the addition of 1.5 * 2^23
+ * rounds; it need not wait for the multiplier as a conversion does. */
+#define V_ROUND(a)                                                                                                     \
+    _mm512_sub_epi32(_mm512_castps_si512(_mm512_add_ps(a, _mm512_set1_ps(12582912.0f))), _mm512_set1_epi32(0x4B400000))
 
 /* As in qgrad_ymm.h; here two places of 16 values are one register. */
 #define V_PAIR(a, b)        _mm512_mask_blend_epi16(0xAAAAAAAA, a, _mm512_slli_epi32(b, 16))
