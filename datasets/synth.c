@@ -31,9 +31,8 @@ static const int32_t direction[DIRECTIONS][2] = {{16384, 0}, {15137, 6270}, {115
 static nb_status synth_open(nb_ctx *ctx, void *st, const char *path, const char *split, nb_dsinfo *info)
 {
     synth_state *s = st;
+    (void)ctx;
     (void)path;
-    if (s->channels == 2)
-        return nb_fail(ctx, NB_E_CONFIG, "data.channels: 2: must be 1, 3 or more");
     const bool train = strcmp(split, "train") == 0;
     s->n = train ? s->count : s->test_count;
     s->stream = nb_mix(s->seed, train ? 1 : 2);
@@ -120,7 +119,7 @@ static void synth_close(nb_ctx *ctx, void *st)
 static const nb_key synth_keys[] = {
     NB_KEY_INT(synth_state, height, "16", 1, SIDE_MAX, "height in pixels"),
     NB_KEY_INT(synth_state, width, "16", 1, SIDE_MAX, "width in pixels"),
-    NB_KEY_INT(synth_state, channels, "1", 1, NB_MAX_CHANNELS, "1, 3 or more"),
+    NB_KEY_INT(synth_state, channels, "1", 1, NB_MAX_CHANNELS, "of an image"),
     NB_KEY_INT(synth_state, classes, "10", 1, MAX_CLASSES,
                "number of classes: stripes in five directions, every five classes wider (many of up to 64 need "
                "large images); with more than 64 up to three sets of narrow ones"),

@@ -45,8 +45,7 @@ static nb_status open_all(session *s)
         return cli_usage(c, "--csv is one table: one of --classes, --confusion, --mistakes");
     NB_TRY(cli_count(c, "--mistakes", INT32_MAX, INT32_MAX, &s->mistakes));
     NB_TRY(cli_model_open(c, c->arg[0], BATCH, m));
-    if (!m->experiment.config)
-        return nb_fail(c->ctx, NB_E_UNSUPPORTED, "%s: holds no config, so its data set is not known", m->path);
+    NB_TRY(cli_model_need_data(c, m));
     if (tables > 0 && m->info.task != NB_TASK_CLASSES)
         return cli_usage(c, "--classes, --confusion, --mistakes: %s reconstructs its input and names no classes",
                          m->path);

@@ -95,8 +95,7 @@ static nb_status evaluate(gathering *g)
 {
     nb_ctx *ctx = g->c->ctx;
     cli_images images;
-    if (!g->model.experiment.config)
-        return nb_fail(ctx, NB_E_UNSUPPORTED, "%s: holds no config, so its data set is not known", g->model.path);
+    NB_TRY(cli_model_need_data(g->c, &g->model));
     NB_TRY(cli_experiment_split(g->c, &g->model.experiment, "test", &images));
     g->r.images = images.data;
     if (g->model.info.task != NB_TASK_CLASSES) /* there are no answers to tell */

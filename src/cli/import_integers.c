@@ -7,6 +7,23 @@
 
 #include <string.h>
 
+/* What to know before it is evaluated. */
+static void say_what_is_open(cli *c, const char *out, const nb_intmodel *m)
+{
+    const nb_etensor *y = &m->e.tensors[m->e.steps[m->e.n_steps - 1].out];
+    if (!*m->config)
+        nb_log(c->ctx,
+               "%s: has no config of Nibble's: `nibble eval %s --set 'data={name: npy, path: DIR}'` says which images "
+               "it is for",
+               c->arg[0], out);
+    if ((int64_t)y->h * y->w > 1 && m->task == NB_TASK_CLASSES)
+        nb_log(c->ctx,
+               "%s: its output is an image of %dx%dx%d (channels, rows, columns): all its values are taken for the "
+               "logits of one image, of whose classes an accuracy says nothing; `nibble eval --logits FILE` "
+               "writes them",
+               c->arg[0], y->c, y->h, y->w);
+}
+
 static nb_status write_integers(cli *c, const char *out, const nb_onnx_integers_options *options)
 {
     nb_intmodel *m;
@@ -20,6 +37,8 @@ static nb_status write_integers(cli *c, const char *out, const nb_onnx_integers_
     nb_lock_release(&lock);
     if (st == NB_OK)
         printf("%s: %d steps, %d classes\n", out, m->e.n_steps, m->classes);
+    if (st == NB_OK)
+        say_what_is_open(c, out, m);
     nb_intmodel_free(c->ctx, m);
     return st;
 }

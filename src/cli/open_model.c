@@ -66,6 +66,9 @@ static nb_status check_sets(cli *c, const char *path)
     return NB_OK;
 }
 
+/* The config of integers that come from elsewhere: --set says the rest. */
+static const char only_data[] = "model: [input]\n";
+
 static nb_status open_integers(cli *c, const char *path, cli_model *m)
 {
     NB_TRY(nb_intmodel_load(c->ctx, path, &m->integers));
@@ -75,8 +78,9 @@ static nb_status open_integers(cli *c, const char *path, cli_model *m)
     m->info.features = m->integers->features;
     m->info.task = m->integers->task;
     NB_TRY(check_sets(c, path));
-    if (*m->integers->config)
-        NB_TRY(cli_experiment_parse(c, path, m->integers->config, &m->experiment));
+    const char *config = *m->integers->config ? m->integers->config : c->n_sets ? only_data : NULL;
+    if (config)
+        NB_TRY(cli_experiment_parse(c, path, config, &m->experiment));
     m->experiment.features = m->info.features;
     return NB_OK;
 }
@@ -108,6 +112,16 @@ nb_status cli_model_need_integers(cli *c, const cli_model *m, const char *what)
                        what);
     return nb_fail(c->ctx, NB_E_UNSUPPORTED, "%s: is simulated in floats; it has no integers to %s: %s; %s", m->path,
                    what, m->experiment.simulated, nb_graph_about(m->graph).instead);
+}
+
+nb_status cli_model_need_data(cli *c, const cli_model *m)
+{
+    return m->experiment.config
+               ? NB_OK
+               : nb_fail(c->ctx, NB_E_UNSUPPORTED,
+                         "%s: holds no config, so its data set is not known: say it, as in --set 'data={name: npy, "
+                         "path: DIR}'",
+                         m->path);
 }
 
 const char *cli_model_kind(const cli_model *m, char *buf, size_t len)

@@ -21,6 +21,8 @@ nb_status cli_model_open(cli *c, const char *path, int32_t max_batch, cli_model 
 void cli_model_close(cli *c, cli_model *m);
 /* NB_E_UNSUPPORTED, with the reason, where there are no integers to `what` ("export"). */
 nb_status cli_model_need_integers(cli *c, const cli_model *m, const char *what);
+/* NB_E_UNSUPPORTED, with what to say, where nothing says which images it is for. */
+nb_status cli_model_need_data(cli *c, const cli_model *m);
 /* "integers W4A8" as cli_bits_text says it, "quantized W4A32, simulated", or "float"; into buf. */
 const char *cli_model_kind(const cli_model *m, char *buf, size_t len);
 

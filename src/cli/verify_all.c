@@ -247,8 +247,7 @@ static nb_status with_model(verify_job *j, cli_model *m)
     cli_images images;
     NB_TRY(cli_model_open(c, c->arg[0], BATCH, m));
     NB_TRY(cli_model_need_integers(c, m, "verify"));
-    if (!m->experiment.config)
-        return nb_fail(c->ctx, NB_E_UNSUPPORTED, "%s: holds no config, so its data set is not known", m->path);
+    NB_TRY(cli_model_need_data(c, m));
     NB_TRY(cli_experiment_split(c, &m->experiment, "test", &images));
     NB_TRY(cli_images_count(c, DEFAULT_IMAGES, images.n, "test", &j->n));
     j->m = m->integers;

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { OTHER_VALUES = 512 /* of a config, beside its layers */ };
+
 struct nb_onnx {
     nb_ctx *ctx;
     onnx_file *file;
@@ -226,7 +228,20 @@ static void put_keys(nb_text *t, const onnx_net *n, const onnx_layer *l, int32_t
     nb_text_add(t, l->n_in > 1 ? "]" : "");
 }
 
-static void put_layer(nb_text *t, const onnx_net *n, int32_t i, int32_t above)
+/* How many values of a config {keys} has. */
+static int32_t values_of(const char *keys)
+{
+    int32_t count = 0;
+    bool list = false;
+    for (const char *c = keys; *c; c++) {
+        list = *c == '[' || (list && *c != ']');
+        count += *c == ':' || *c == '[' || (list && *c == ',');
+    }
+    return count;
+}
+
+/* Returns the values of the config that it takes. */
+static int32_t put_layer(nb_text *t, const onnx_net *n, int32_t i, int32_t above)
 {
     const onnx_layer *l = &n->layer[i];
     nb_text keys;
@@ -234,6 +249,7 @@ static void put_layer(nb_text *t, const onnx_net *n, int32_t i, int32_t above)
     put_keys(&keys, n, l, above);
     nb_text_printf(t, keys.len ? "  - %s: {%s}" : "  - %s", l->op, keys.s);
     t->st = t->st == NB_OK ? keys.st : t->st;
+    const int32_t values = 2 + (keys.len ? values_of(keys.s) : 0);
     nb_text_free(&keys);
     if (*l->node) {
         nb_text_add(t, "  # ");
@@ -241,6 +257,19 @@ static void put_layer(nb_text *t, const onnx_net *n, int32_t i, int32_t above)
             nb_text_bytes(t, *c >= ' ' && *c < 127 ? c : "?", 1);
     }
     nb_text_add(t, "\n");
+    return values;
+}
+
+/* A config's output is open where it is a convolution or a linear layer, normalised or cut off; a table or a join needs
+ * bits to close it. */
+static bool output_needs_bits(const onnx_net *n)
+{
+    const nb_op *op = nb_registry_find(nb_layers, n->layer[n->output].op);
+    for (int32_t i = n->output; op && op->role == NB_ROLE_CLAMP && n->layer[i].n_in == 1;) {
+        i = n->layer[i].in[0];
+        op = nb_registry_find(nb_layers, n->layer[i].op);
+    }
+    return op && nb_role_needs_output_bits(op->role);
 }
 
 static void put_input(nb_text *t, const onnx_net *n, const nb_onnx_config_options *o)
@@ -277,11 +306,18 @@ nb_status nb_onnx_config(const nb_onnx *o, const nb_onnx_config_options *options
     nb_text_add(&t, "# Made by `nibble import` from an ONNX model; the comments are its nodes.\n\nseed: 1\n");
     nb_text_printf(&t, "init: %s\nout: %s\n\ndata: %s\n\nmodel:\n", options->init, options->out, options->data);
     put_input(&t, n, options);
+    int32_t values = 0, layers = 0;
     for (int32_t i = 1, above = 0; i < n->n; i++) {
         if (!n->layer[i].needed)
             continue;
-        put_layer(&t, n, i, above);
+        values += put_layer(&t, n, i, above);
+        layers++;
         above = i;
+    }
+    if (values > NB_CONFIG_MAX_NODES - OTHER_VALUES) {
+        nb_text_free(&t);
+        return nb_fail(o->ctx, NB_E_UNSUPPORTED, "%s: becomes %d layers, which are more than a config can hold",
+                       o->file->path, layers);
     }
     if (options->reconstruct)
         nb_text_add(&t, "  - mse                     # to the network's own input\n");
@@ -289,8 +325,10 @@ nb_status nb_onnx_config(const nb_onnx *o, const nb_onnx_config_options *options
                     "  weights: {bits: 8, granularity: channel}\n"
                     "  activations: {bits: 8, scheme: asymmetric, range: ema, momentum: 0.05}\n"
                     "  first_last_bits: 8\n"
-                    "  means: own                # an avgpool's output has a grid of its own\n"
-                    "\ntrain:                      # fine-tuning in integers, from the imported weights\n"
+                    "  means: own                # an avgpool's output has a grid of its own\n");
+    if (output_needs_bits(n))
+        nb_text_add(&t, "  output_bits: 8            # the network ends in no convolution or linear layer\n");
+    nb_text_add(&t, "\ntrain:                      # fine-tuning in integers, from the imported weights\n"
                     "  batch: 64\n"
                     "  optimizer: {name: sgd, momentum: 0.9, weight_decay: 1.0e-4}\n"
                     "  phases:\n"

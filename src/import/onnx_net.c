@@ -505,7 +505,14 @@ static nb_status read_output(onnx_net *n)
     const bool vectors = f->input[0].ndim == 2, image = !e->flat && e->h * e->w > 1;
     n->reconstructs = !e->last && classes == (int64_t)n->c * n->h * n->w &&
                       (vectors ? e->flat : image && e->c == n->c && e->h == n->h && e->w == n->w);
-    return NB_OK;
+    if (!image || n->reconstructs)
+        return NB_OK;
+    n->note[ONNX_NOTE_IMAGE].text = nb_arena_printf(
+        n->arena,
+        "%s: output '%.80s' is an image of %dx%dx%d (channels, rows, columns): all its %d values are taken for the "
+        "logits of one image, of whose classes loss and accuracy say nothing; `nibble eval --logits FILE` writes them",
+        f->path, f->output[0].name, e->c, e->h, e->w, n->classes);
+    return n->note[ONNX_NOTE_IMAGE].text ? NB_OK : NB_E_NOMEM;
 }
 
 /* Layers of which only the size was read go. */

@@ -58,6 +58,7 @@ typedef enum {
     ONNX_NOTE_LRN,
     ONNX_NOTE_DROPOUT,
     ONNX_NOTE_SOFTMAX,
+    ONNX_NOTE_IMAGE,
     ONNX_NOTES
 } onnx_note_kind;
 

@@ -2,6 +2,7 @@
  *
  * A mistake in a section is a mistake today, not on the day when a phase is quantized or augmentation is switched on.
  */
+#include <nibble/extend/op.h>
 #include <nibble/model.h>
 #include <nibble/post.h>
 #include <nibble/train.h>
@@ -42,12 +43,28 @@ static nb_status check_steps(nb_ctx *ctx, const nb_conf *quant, const nb_graph *
     return st;
 }
 
+/* What lowering would refuse when all is done. */
+static nb_status check_output(nb_ctx *ctx, const nb_conf *quant, const nb_graph *g)
+{
+    const nb_node *n = g->loss->in[0];
+    while (n->op->role == NB_ROLE_CLAMP)
+        n = n->in[0];
+    if (nb_graph_about(g).simulated || !nb_role_needs_output_bits(n->op->role))
+        return NB_OK;
+    return nb_conf_fail(ctx, quant, "quant", NB_E_CONFIG,
+                        "output_bits: 0: must be 1..8 (e.g. 8), as the network's output, %s, is neither a conv nor a "
+                        "linear layer",
+                        n->name);
+}
+
 /* Rules for single layers can only be checked where they go: the network is quantized, and thrown away. */
 static nb_status check_network(nb_ctx *ctx, const nb_experiment *e, const nb_dsinfo *info)
 {
     nb_graph *g = NULL;
     NB_TRY(nb_model_build(ctx, e, info, 1, &g));
     nb_status st = e->quant ? nb_model_quantize(g, e->quant) : NB_OK;
+    if (st == NB_OK && e->quant)
+        st = check_output(ctx, e->quant, g);
     if (st == NB_OK)
         st = check_steps(ctx, e->quant, g);
     nb_graph_free(g);

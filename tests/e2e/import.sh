@@ -125,6 +125,16 @@ for form in qdq operator; do
     run 0 export back.int.safetensors --format c -o back/net.c
     cmp <(program net.c) <(program back/net.c) || die "other integers came back from the form $form"
 done
+# Integers without a config of ours, as other programs' files have none: the command says which images they are for.
+LC_ALL=C sed 's/^\x06config/\x06Config/' int.onnx >foreign.onnx
+run 0 import foreign.onnx -o foreign.int.safetensors
+says "foreign.onnx: has no config of Nibble's"
+refuses 1 "holds no config, so its data set is not known: say it, as in --set 'data={name: npy, path: DIR}'" eval foreign.int.safetensors
+refuses 2 'changes nothing' eval foreign.int.safetensors --set quant.weights.bits=4
+refuses 2 'data: required key is missing' eval foreign.int.safetensors --set seed=2
+run 0 eval run/model.int.safetensors --logits ours.logits
+run 0 eval foreign.int.safetensors --set 'data={name: synth, count: 200, test_count: 60, height: 9, width: 9, channels: 3, classes: 4}' --logits theirs.logits
+cmp ours.logits theirs.logits || die "without its config the network is another one"
 # Four values in and four out: the input again, or four classes where the data have as many.
 cp "$corpus/autoencoder" four.onnx
 run 0 import four.onnx -o four

@@ -42,6 +42,40 @@ static void a_sound_experiment_passes_with_any_of_its_optional_sections(void **s
             fail_msg("%s: %s", rests[i], why);
 }
 
+/* Lowering would refuse it, after hours of training. */
+static void an_output_without_integers_is_named(void **state)
+{
+    (void)state;
+    static const char yaml[] =
+        "data: {name: synth, count: 64, height: 8, width: 8, channels: 3, classes: 3}\n"
+        "model: [input, {linear: {name: a, out: 3}}, {linear: {name: b, in: input1, out: 3}}, %s]\n"
+        "quant: {weights: {bits: 8}, activations: {bits: 8}%s}\n";
+    static const struct {
+        const char *end, *quant;
+        bool fine;
+    } cases[] = {
+        {"{add: {in: [a, b]}}", "", false},
+        {"{mul: {in: [a, b]}}, sigmoid", "", false},
+        {"{sub: {in: [a, b]}}, relu", "", false},
+        {"{add: {in: [a, b]}}", ", output_bits: 8", true},
+        {"{add: {in: [a, b]}}, {linear: {out: 3}}, relu", "", true},
+        {"{add: {in: [a, b]}}", ", simulate: yes", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[1024];
+        ref_street s;
+        snprintf(text, sizeof text, yaml, cases[i].end, cases[i].quant);
+        assert_int_equal(ref_street_open(&s, text, 1, REF_FLOAT), NB_OK);
+        const nb_status st = nb_experiment_check(s.ctx, &s.exp, nb_data_info(s.train));
+        if (st != (cases[i].fine ? NB_OK : NB_E_CONFIG))
+            fail_msg("%s%s: %d: %s", cases[i].end, cases[i].quant, (int)st, nb_ctx_error(s.ctx));
+        if (!cases[i].fine)
+            assert_non_null(strstr(nb_ctx_error(s.ctx),
+                                   ":3: quant: output_bits: 0: must be 1..8 (e.g. 8), as the network's output, "));
+        ref_street_close(&s);
+    }
+}
+
 static void mistakes_in_sections_that_no_phase_uses_are_named(void **state)
 {
     (void)state;
@@ -69,6 +103,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sound_experiment_passes_with_any_of_its_optional_sections),
         cmocka_unit_test(mistakes_in_sections_that_no_phase_uses_are_named),
+        cmocka_unit_test(an_output_without_integers_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

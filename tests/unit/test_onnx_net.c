@@ -6,6 +6,8 @@
 
 #ifdef NB_ONNX
 
+#    define CONV "floats w 4x2x3x3\nConv c x,w\n"
+
 static void what_is_not_supported_is_named_with_its_node(void **state)
 {
     data_fixture *f = *state;
@@ -76,9 +78,56 @@ static void an_output_like_the_input_is_an_autoencoder(void **state)
     expect(f, "input 4\nfloats w 4x4\nGemm g x,w\nSoftmax y g\noutput y", "# g\n\nquant:");
 }
 
+static void an_output_that_is_an_image_is_said_to_be_taken_for_logits(void **state)
+{
+    data_fixture *f = *state;
+    expect_note(f, "floats w 4x2x3x3\nConv y x,w\noutput y", "# y\n\nquant:",
+                "m.onnx: output 'y' is an image of 4x6x6 (channels, rows, columns): all its 144 values are taken for "
+                "the logits");
+    expect_note(f, "floats w 4x2x8x8\nConv y x,w\noutput y", "# y\n\nquant:", "");
+    expect_note(f, "floats w 2x2x3x3\nConv y x,w pads=1,1,1,1\noutput y", "  - mse ", "");
+}
+
+/* Where it ends in no convolution or linear layer. */
+static void the_config_closes_an_output_that_would_stay_open(void **state)
+{
+    data_fixture *f = *state;
+    expect(f, CONV "Sigmoid y c\noutput y", "  output_bits: 8 ");
+    expect(f, CONV "Sigmoid s c\nRelu y s\noutput y", "  output_bits: 8 ");
+    expect(f, CONV "Conv d x,w\nAdd y c,d\noutput y", "  output_bits: 8 ");
+    expect(f, CONV "Relu y c\noutput y", "# an avgpool's output has a grid of its own\n\ntrain:");
+    expect(f, CONV "Sigmoid s c\nGlobalAveragePool y s\noutput y",
+           "# an avgpool's output has a grid of its own\n\ntrain:");
+}
+
+static void more_layers_than_a_config_holds_are_refused_by_the_models_name(void **state)
+{
+    enum { LAYERS = 14000, LINE = 24 };
+    data_fixture *f = *state;
+    const char *path = data_fixture_path(f, "m.onnx");
+    char *text = test_malloc((LAYERS + 4) * LINE), *config = NULL;
+    size_t at = (size_t)sprintf(text, "floats w 2x2x1x1\n");
+    for (int32_t i = 0; i < LAYERS; i++)
+        at +=
+            i ? (size_t)sprintf(text + at, "Conv v%d v%d,w\n", i, i - 1) : (size_t)sprintf(text + at, "Conv v0 x,w\n");
+    sprintf(text + at, "output v%d", LAYERS - 1);
+    ref_onnx_write(f->ctx, path, 2, 8, 8, text);
+    nb_onnx *o;
+    assert_int_equal(nb_onnx_open(f->ctx, path, &o), NB_OK);
+    const nb_onnx_config_options options = {.data = "{name: synth}", .init = "i", .out = "o"};
+    assert_int_equal(nb_onnx_config(o, &options, &config), NB_E_UNSUPPORTED);
+    assert_non_null(
+        strstr(nb_ctx_error(f->ctx), "m.onnx: becomes 14000 layers, which are more than a config can hold"));
+    nb_onnx_free(o);
+    test_free(text);
+}
+
 ONNX_TESTS(ONNX_TEST(what_is_not_supported_is_named_with_its_node),
            ONNX_TEST(a_name_is_given_before_it_is_read_and_once), ONNX_TEST(thousands_of_layers_may_want_one_name),
            ONNX_TEST(an_output_like_the_input_is_an_autoencoder),
+           ONNX_TEST(an_output_that_is_an_image_is_said_to_be_taken_for_logits),
+           ONNX_TEST(the_config_closes_an_output_that_would_stay_open),
+           ONNX_TEST(more_layers_than_a_config_holds_are_refused_by_the_models_name),
            ONNX_TEST(a_layer_is_named_where_somebody_reads_it_from_afar))
 
 #endif

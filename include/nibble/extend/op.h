@@ -94,6 +94,13 @@ typedef enum {
     NB_ROLE_PRODUCT    /* mul: as JOIN, but no sum of what it reads */
 } nb_role;
 
+/* A network whose output is given by such a layer (or by a clamp behind it) has no integers unless quant.output_bits says how
+ * many bits they have. */
+static inline bool nb_role_needs_output_bits(nb_role role)
+{
+    return role == NB_ROLE_TABLE || role == NB_ROLE_JOIN || role == NB_ROLE_PRODUCT;
+}
+
 /* THE layer abstraction: everything about one kind of layer, in one file. Its examples are built, gradient checked and
  * lowered by tests. */
 struct nb_op {
