@@ -194,9 +194,10 @@ void nb_qgrad_pack(const nb_qgrad_plan *p, void *panels, const int8_t *w, const 
 /* ---- scratch: per channel the largest bits, factors and scales; then the images of one pass ---- */
 
 typedef struct {
-    int32_t *max;               /* [oc] */
-    float *times, *scale;       /* [oc + NB_PANEL]; the rest is never used but read */
-    int16_t *image, *dy, *line; /* image: dy padded, or the input in pairs; dy: its pairs; line: a row of the input */
+    int32_t *max;         /* [oc] */
+    float *times, *scale; /* [oc + NB_PANEL]; the rest is never used but read */
+    int16_t *image, *dy;  /* image: dy padded, or the input in pairs; dy: its pairs */
+    uint8_t *line;        /* a row of the input */
 } workspace;
 
 static int32_t partner(const nb_fborder *b, const nb_geom *g)
@@ -226,8 +227,8 @@ static size_t lay_out(const nb_qgrad_plan *p, workspace *s, char *mem)
         s->dy = (int16_t *)(void *)(mem + at);
     at += nb_round64(dy * sizeof(int16_t));
     if (mem)
-        s->line = (int16_t *)(void *)(mem + at);
-    return at + nb_round64(line * sizeof(int16_t));
+        s->line = (uint8_t *)mem + at;
+    return at + nb_round64(line);
 }
 
 size_t nb_qgrad_scratch_bytes(const nb_qgrad_plan *p)
@@ -334,26 +335,6 @@ void nb_qgrad_input(const nb_qgrad_plan *p, float *dx, bool add, const float *dy
 
 /* ---- gradient of the weights ---- */
 
-/* n codes minus zero point. */
-static void widen(int16_t *restrict to, const void *from, int64_t n, int32_t is_signed, int32_t zero)
-{
-    const int16_t z = (int16_t)zero;
-    if (is_signed)
-        for (int64_t i = 0; i < n; i++)
-            to[i] = (int16_t)(((const int8_t *)from)[i] - z);
-    else
-        for (int64_t i = 0; i < n; i++)
-            to[i] = (int16_t)(((const uint8_t *)from)[i] - z);
-}
-
-static void interleave(int16_t *restrict to, const int16_t *a, const int16_t *b, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        to[2 * i] = a[i];
-        to[2 * i + 1] = b[i];
-    }
-}
-
 /* The padded input, every value beside its partner `stride` pixels on. */
 static void pair_input(const nb_qgrad_plan *p, const workspace *s, const nb_fconv_image *x)
 {
@@ -361,14 +342,14 @@ static void pair_input(const nb_qgrad_plan *p, const workspace *s, const nb_fcon
     const int64_t row = (int64_t)b->pw * b->c, left = (int64_t)b->left * b->c, inside = (int64_t)b->w * b->c;
     const int32_t next = partner(b, &p->f->g);
     int16_t *out = s->image;
-    memset(s->line, 0, (size_t)(row + next) * sizeof *s->line);
+    memset(s->line, x->zero & 0xff, (size_t)(row + next));
     for (int32_t y = 0; y < b->ph; y++, out += 2 * row) {
         if (y < b->top || y >= b->top + b->h) {
             memset(out, 0, (size_t)(2 * row) * sizeof *out);
             continue;
         }
-        widen(s->line + left, (const uint8_t *)x->data + (y - b->top) * inside, inside, x->dtype == NB_S8, x->zero);
-        interleave(out, s->line, s->line + next, row);
+        memcpy(s->line + left, (const uint8_t *)x->data + (y - b->top) * inside, (size_t)inside);
+        p->isa->beside(out, s->line, s->line + next, row, x);
     }
 }
 

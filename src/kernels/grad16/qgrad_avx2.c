@@ -99,20 +99,52 @@ TILE_TARGET void nb_qgrad_pairs__avx2(int16_t *q, const float *x, const float *a
         nb_qgrad_scalar.pairs(q + (ptrdiff_t)even * NB_PANEL, x + (ptrdiff_t)even * stride, a, 1, stride, cols);
 }
 
+TILE_INLINE __m256i wide(__m128i codes, const bool is_signed, __m256i zero)
+{
+    return _mm256_sub_epi16(is_signed ? _mm256_cvtepi8_epi16(codes) : _mm256_cvtepu8_epi16(codes), zero);
+}
+
+TILE_INLINE void beside16(int16_t *q, const uint8_t *a, const uint8_t *b, int64_t n, const bool is_signed, __m256i zero)
+{
+    for (int64_t i = 0; i < n; i += 2 * W, q += 4 * W) {
+        const __m128i x = _mm_loadu_si128((const void *)(a + i)), y = _mm_loadu_si128((const void *)(b + i));
+        V_STORE(q, wide(_mm_unpacklo_epi8(x, y), is_signed, zero));
+        V_STORE(q + 2 * W, wide(_mm_unpackhi_epi8(x, y), is_signed, zero));
+    }
+}
+
+TILE_TARGET void nb_qgrad_beside__avx2(int16_t *q, const uint8_t *a, const uint8_t *b, int64_t n,
+                                       const nb_fconv_image *like)
+{
+    const __m256i zero = _mm256_set1_epi16((int16_t)like->zero);
+    const int64_t most = n / (2 * W) * 2 * W;
+    if (like->dtype == NB_S8)
+        beside16(q, a, b, most, true, zero);
+    else
+        beside16(q, a, b, most, false, zero);
+    nb_qgrad_scalar.beside(q + 2 * most, a + most, b + most, n - most, like);
+}
+
+TILE_INLINE void widen16(int16_t *to, const uint8_t *x, ptrdiff_t stride, int32_t n, const bool is_signed, __m256i zero)
+{
+    for (int32_t i = 0; i < n; i++)
+        V_STORE(to + i * NB_PANEL, wide(_mm_loadu_si128((const void *)(x + i * stride)), is_signed, zero));
+}
+
 TILE_TARGET void nb_qgrad_widen__avx2(int16_t *to, const uint8_t *x, int32_t stride, const nb_fconv_image *like,
                                       int32_t n)
 {
     const __m256i zero = _mm256_set1_epi16((int16_t)like->zero);
-    for (int32_t i = 0; i < n; i++, x += stride, to += NB_PANEL) {
-        const __m128i codes = _mm_loadu_si128((const void *)x);
-        const __m256i wide = like->dtype == NB_S8 ? _mm256_cvtepi8_epi16(codes) : _mm256_cvtepu8_epi16(codes);
-        V_STORE(to, _mm256_sub_epi16(wide, zero));
-    }
+    if (like->dtype == NB_S8)
+        widen16(to, x, stride, n, true, zero);
+    else
+        widen16(to, x, stride, n, false, zero);
 }
 
 const nb_qgrad_isa nb_qgrad_avx2 = {.winograd = &winograd,
                                     .rows = rows,
                                     .max = nb_qgrad_max__avx2,
                                     .codes = nb_qgrad_codes__avx2,
-                                    .pairs = nb_qgrad_pairs__avx2};
+                                    .pairs = nb_qgrad_pairs__avx2,
+                                    .beside = nb_qgrad_beside__avx2};
 #endif

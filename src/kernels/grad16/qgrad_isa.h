@@ -86,6 +86,8 @@ typedef struct {
     /* q[i / 2][j][i % 2] = round_half_even(x[i * stride + j] * a[j]) for i < n, j < cols <= NB_PANEL; zeros up to
      * NB_PANEL columns and to an even n. */
     void (*pairs)(int16_t *q, const float *x, const float *a, int32_t n, int32_t stride, int32_t cols);
+    /* q[i] = a[i], b[i] for i < n: codes of the kind of `like`, less its zero point. */
+    void (*beside)(int16_t *q, const uint8_t *a, const uint8_t *b, int64_t n, const nb_fconv_image *like);
 } nb_qgrad_isa;
 
 #define VARIANT(name, needs) extern const nb_qgrad_isa nb_qgrad_##name;
@@ -96,6 +98,7 @@ typedef struct {
 void nb_qgrad_max__avx2(int32_t *max, const float *x, int64_t rows, int32_t c);
 void nb_qgrad_codes__avx2(int16_t *q, const float *x, const float *a, float b, int64_t rows, int32_t c);
 void nb_qgrad_pairs__avx2(int16_t *q, const float *x, const float *a, int32_t n, int32_t stride, int32_t cols);
+void nb_qgrad_beside__avx2(int16_t *q, const uint8_t *a, const uint8_t *b, int64_t n, const nb_fconv_image *like);
 void nb_qgrad_widen__avx2(int16_t *to, const uint8_t *x, int32_t stride, const nb_fconv_image *like, int32_t n);
 #endif
 

@@ -1,6 +1,7 @@
 /* qgrad_scalar.c - the kernels of 16-bit gradients in plain C: what every other variant must equal bit for bit. */
 #include "kernels/grad16/qgrad_isa.h"
 
+#include <nibble/extend/tensor.h>
 #include <string.h>
 
 static void store(const nb_qrows *r, int32_t row, const int32_t *acc)
@@ -59,4 +60,19 @@ static void pairs(int16_t *q, const float *x, const float *a, int32_t n, int32_t
             q[(i / 2 * NB_PANEL + j) * 2 + i % 2] = round_code(x[j] * a[j]);
 }
 
-const nb_qgrad_isa nb_qgrad_scalar = {.rows = rows, .max = max_bits, .codes = codes, .pairs = pairs};
+static void beside(int16_t *restrict q, const uint8_t *a, const uint8_t *b, int64_t n, const nb_fconv_image *like)
+{
+    const int16_t zero = (int16_t)like->zero;
+    if (like->dtype == NB_S8)
+        for (int64_t i = 0; i < n; i++) {
+            q[2 * i] = (int16_t)((int8_t)a[i] - zero);
+            q[2 * i + 1] = (int16_t)((int8_t)b[i] - zero);
+        }
+    else
+        for (int64_t i = 0; i < n; i++) {
+            q[2 * i] = (int16_t)(a[i] - zero);
+            q[2 * i + 1] = (int16_t)(b[i] - zero);
+        }
+}
+
+const nb_qgrad_isa nb_qgrad_scalar = {.rows = rows, .max = max_bits, .codes = codes, .pairs = pairs, .beside = beside};

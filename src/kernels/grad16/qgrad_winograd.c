@@ -116,37 +116,56 @@ size_t nb_qgrad_winograd_scratch_bytes(const nb_geom *g)
 
 /* ---- panels ---- */
 
-/* Three values to four points. */
-static void expand(int32_t to[IN], int32_t a, int32_t b, int32_t c)
+/* Three values to four points, of 16 channels. */
+static void expand(int16_t to[IN][NB_PANEL], int16_t from[3][NB_PANEL])
 {
-    to[0] = 2 * a;
-    to[1] = a + b + c;
-    to[2] = a - b + c;
-    to[3] = 2 * c;
+    for (int32_t i = 0; i < NB_PANEL; i++) {
+        const int32_t a = from[0][i], b = from[1][i], c = from[2][i];
+        to[0][i] = (int16_t)(2 * a);
+        to[1][i] = (int16_t)(a + b + c);
+        to[2][i] = (int16_t)(a - b + c);
+        to[3][i] = (int16_t)(2 * c);
+    }
 }
 
-/* One input and one output channel, to every point; w: the filter's first position, positions are c apart. */
-static void pack_one(int16_t *u, int64_t plane, const int8_t *w, int32_t c)
+/* The points of one output channel's filter for 16 input channels; w: its first position, positions are c apart. */
+static void transform_filter(int16_t points[POINTS][NB_PANEL], const int8_t *w, ptrdiff_t c)
 {
-    int32_t rows[3][IN], column[IN];
-    for (int32_t i = 0; i < 3; i++) { /* turned around */
-        const int8_t *from = w + (ptrdiff_t)(2 - i) * 3 * c;
-        expand(rows[i], from[2 * (ptrdiff_t)c], from[c], from[0]);
+    int16_t row[3][NB_PANEL], rows[3][IN][NB_PANEL], column[3][NB_PANEL], to[IN][NB_PANEL];
+    for (int32_t i = 0; i < 3; i++) {
+        for (int32_t j = 0; j < 3; j++) /* turned around */
+            for (int32_t k = 0; k < NB_PANEL; k++)
+                row[j][k] = w[((2 - i) * 3 + 2 - j) * c + k];
+        expand(rows[i], row);
     }
     for (int32_t j = 0; j < IN; j++) {
-        expand(column, rows[0][j], rows[1][j], rows[2][j]);
+        for (int32_t i = 0; i < 3; i++)
+            memcpy(column[i], rows[i][j], sizeof column[i]);
+        expand(to, column);
         for (int32_t i = 0; i < IN; i++)
-            u[(i * IN + j) * plane] = (int16_t)column[i];
+            memcpy(points[i * IN + j], to[i], sizeof to[i]);
+    }
+}
+
+static void interleave(int16_t *restrict u, const int16_t *restrict a, const int16_t *restrict b)
+{
+    for (int32_t i = 0; i < NB_PANEL; i++) {
+        u[2 * i] = a[i];
+        u[2 * i + 1] = b[i];
     }
 }
 
 void nb_qgrad_winograd_pack(int16_t *u, const int8_t *w, const nb_geom *g)
 {
     const int64_t plane = (int64_t)NB_PANEL * g->oc, filter = (int64_t)9 * g->c;
+    int16_t points[2][POINTS][NB_PANEL];
     for (int32_t c = 0; c < g->c; c += NB_PANEL, u += POINTS * plane)
-        for (int32_t o = 0; o < g->oc; o++)
-            for (int32_t i = 0; i < NB_PANEL; i++)
-                pack_one(u + o / 2 * 2 * NB_PANEL + 2 * i + o % 2, plane, w + o * filter + c + i, g->c);
+        for (int32_t o = 0; o < g->oc; o += 2) {
+            transform_filter(points[0], w + o * filter + c, g->c);
+            transform_filter(points[1], w + (o + 1) * filter + c, g->c);
+            for (int32_t k = 0; k < POINTS; k++)
+                interleave(u + k * plane + (ptrdiff_t)o * NB_PANEL, points[0][k], points[1][k]);
+        }
 }
 
 /* ---- padded codes ---- */
