@@ -298,7 +298,8 @@ static void rows_become_codes_on_the_way_as_requantize_does_it(void **state)
         const nb_geom g = random_geom(&r);
         const size_t n_y = (size_t)g.oh * (size_t)g.ow * (size_t)g.oc, n_x = (size_t)g.h * (size_t)g.w * (size_t)g.c;
         const size_t n_w = (size_t)g.oc * (size_t)g.kh * (size_t)g.kw * (size_t)(g.c / g.groups), c = (size_t)g.oc;
-        uint8_t *x = malloc(n_x), *codes = malloc(n_y), *want = malloc(n_y);
+        ref_guard y = ref_guard_alloc(n_y, pick(&r, 0, 1) ? GUARD_BEGIN : GUARD_END);
+        uint8_t *x = malloc(n_x), *codes = y.data, *want = malloc(n_y);
         int8_t *w = malloc(n_w);
         int32_t *acc = malloc(n_y * 4), *table = malloc(3 * c * 4);
         void *packed = aligned_alloc(64, nb_iconv_packed_bytes(&g)),
@@ -321,7 +322,8 @@ static void rows_become_codes_on_the_way_as_requantize_does_it(void **state)
         nb_iconv_rows(&out, &in, packed, &g, cut, g.oh, scratch);
         nb_iconv_rows(&out, &in, packed, &g, 0, cut, scratch);
         assert_memory_equal(codes, want, n_y);
-        void *all[] = {x, codes, want, w, acc, table, packed, scratch};
+        ref_guard_free(&y);
+        void *all[] = {x, want, w, acc, table, packed, scratch};
         for (size_t k = 0; k < sizeof all / sizeof *all; k++)
             free(all[k]);
     }

@@ -126,7 +126,7 @@ AVX512 static void requantize(uint8_t *codes, const int32_t *acc, const nb_irequ
     }
 }
 
-static const nb_iconv_method s16 = {.name = "s16", .form = NB_ICONV_S16, .dense = dense};
+static const nb_iconv_method s16 = {.name = "s16", .form = NB_ICONV_S16, .dense = dense, .gives_codes = true};
 static const nb_iconv_method winograd = {.name = "winograd",
                                          .form = NB_ICONV_WINOGRAD,
                                          .choose = nb_iconv_winograd_choose,

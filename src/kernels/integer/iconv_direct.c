@@ -263,11 +263,12 @@ static void (*kernel_of(const nb_iconv_header *h, const layout *l))(const nb_ico
     return l->small ? NB_ICONV_FUNCTION(h->variant, depthwise3) : NB_ICONV_FUNCTION(h->variant, depthwise);
 }
 
-/* Sums of n pixels from the first-th on. */
-static void pixels(int32_t *acc, int32_t first, int32_t n, const char *blob, const nb_geom *g, const layout *l,
-                   const char *image, int32_t is_signed)
+/* Of n pixels from the first-th on: sums to acc or, if that is NULL, codes. */
+static void pixels(int32_t *acc, uint8_t *codes, const nb_irequant *q, int32_t first, int32_t n, const char *blob,
+                   const nb_geom *g, const layout *l, const char *image, int32_t is_signed)
 {
     const nb_iconv_header *h = (const nb_iconv_header *)(const void *)blob;
+    nb_irequant part;
     nb_iconv_job j = {.acc_stride = g->oc,
                       .px = (const int32_t *)(const void *)(blob + l->px_at) + first,
                       .n = n,
@@ -275,18 +276,41 @@ static void pixels(int32_t *acc, int32_t first, int32_t n, const char *blob, con
                       .n_runs = l->n_runs,
                       .steps = l->steps,
                       .channels = l->ocg,
+                      .q = &part,
                       .burst = h->burst,
                       .is_signed = is_signed};
     void (*const kernel)(const nb_iconv_job *) = kernel_of(h, l);
     const char *panels = blob + l->panels_at;
     const int32_t *start = (const int32_t *)(const void *)(blob + l->start_at);
     for (int32_t group = 0; group < l->groups; group++) {
-        j.acc = acc + (int64_t)group * l->ocg;
+        const int64_t c = (int64_t)group * l->ocg;
+        if (acc)
+            j.acc = acc + c;
+        else {
+            j.codes = codes + c;
+            part = *q;
+            part.bias += c;
+            part.mult += c;
+            part.shift += c;
+        }
         j.x = image + (size_t)(group * l->cg) * l->value;
         j.panels = panels + (size_t)(group * l->panels) * l->panel_bytes;
         j.start = start + (int64_t)group * l->panels * LANES;
         kernel(&j);
     }
+}
+
+static bool gives_codes(const nb_iconv_header *h, const nb_irequant *q, const nb_geom *g, const layout *l)
+{
+    return h->method && h->method->gives_codes && l->ocg % LANES == 0 && nb_iconv_shifts_fit(q, g->oc);
+}
+
+/* The codes as they are, nothing around them: windows of one pixel without stride. Nothing behind them is read then: all
+ * quads are whole. */
+static bool is_padded_already(const nb_iconv_header *h, const nb_geom *g, const layout *l)
+{
+    return h->method && h->method->reads_quads && l->value == 1 && h->base == 0 && l->run_len % l->wide == 0 &&
+           l->ph == g->h && l->pw == g->w && g->pad.top == 0 && g->pad.left == 0;
 }
 
 void nb_iconv_direct_rows(const nb_iconv_output *out, const nb_iconv_input *in, const void *packed, const nb_geom *g,
@@ -297,16 +321,25 @@ void nb_iconv_direct_rows(const nb_iconv_output *out, const nb_iconv_input *in, 
     const int32_t first = y0 * g->ow, end = y1 * g->ow;
     if (y0 >= y1)
         return;
-    load(scratch, in, h, g, &l, y0 * g->stride.h, (y1 - 1) * g->stride.h + g->dilation.h * (g->kh - 1) + 1);
+    const char *image = scratch;
+    if (is_padded_already(h, g, &l))
+        image = in->x;
+    else
+        load(scratch, in, h, g, &l, y0 * g->stride.h, (y1 - 1) * g->stride.h + g->dilation.h * (g->kh - 1) + 1);
     if (out->acc) {
-        pixels(out->acc + (int64_t)first * g->oc, first, end - first, packed, g, &l, scratch, in->is_signed);
+        pixels(out->acc + (int64_t)first * g->oc, NULL, NULL, first, end - first, packed, g, &l, image, in->is_signed);
+        return;
+    }
+    if (gives_codes(h, out->q, g, &l)) {
+        pixels(NULL, out->codes + (int64_t)first * g->oc, out->q, first, end - first, packed, g, &l, image,
+               in->is_signed);
         return;
     }
     int32_t *acc = (int32_t *)(void *)((char *)scratch + image_bytes(g, &l));
     const int32_t block = block_pixels(g);
     for (int32_t p = first; p < end; p += block) {
         const int32_t n = end - p < block ? end - p : block;
-        pixels(acc, p, n, packed, g, &l, scratch, in->is_signed);
+        pixels(acc, NULL, NULL, p, n, packed, g, &l, image, in->is_signed);
         nb_iconv_requantize_on(h->variant, out->codes + (int64_t)p * g->oc, acc, out->q, n, g->oc);
     }
 }

@@ -46,6 +46,8 @@ typedef struct {        /* n output pixels, all channels of one group */
     int32_t n_runs, steps; /* steps per run: pairs or quads of k */
     const void *panels;    /* 64-byte aligned */
     int32_t channels;      /* to store: (channels + 15) / 16 panels */
+    uint8_t *codes;        /* instead of acc, or NULL; then channels are a multiple of 16 */
+    const nb_irequant *q;  /* for codes: of the channels of the group, shifts at least NB_ICONV_LEAST_SHIFT */
     const int32_t *start;  /* NB_ICONV_BYTES: [16 * panels] what the sums begin with */
     int32_t burst;         /* what `choose` returned */
     int32_t is_signed;     /* depthwise3: codes are s8 */
@@ -86,6 +88,8 @@ typedef struct {
     int32_t middle;                             /* NB_ICONV_BYTES: 0 or 128 */
     int32_t (*choose)(const nb_iconv_facts *f); /* 0: no; else passed on in job.burst. NULL: always 1 */
     void (*dense)(const nb_iconv_job *j);       /* NULL for NB_ICONV_WINOGRAD */
+    bool gives_codes;                           /* heeds job.codes */
+    bool reads_quads;                           /* and nothing behind the last of a run */
     const nb_iconv_winograd *winograd;          /* that alone */
 } nb_iconv_method;
 
