@@ -85,7 +85,7 @@ TILE_INLINE void input16(int16_t *v, const uint8_t *x, int64_t row, int64_t c, c
 TILE_TARGET static void input(const nb_iconv_tiles *t)
 {
     for (int32_t k = 0; k < t->c; k += CHUNK)
-        for (int32_t i = 0; i < TILES; i++) {
+        for (int32_t i = 0; i < t->n; i++) {
             int16_t *v = t->v + (ptrdiff_t)(k / CHUNK) * CHUNK_VALUES + i * CHUNK;
             if (t->is_signed)
                 input16(v, t->x[i] + k, t->row, t->c, 1);
@@ -94,13 +94,14 @@ TILE_TARGET static void input(const nb_iconv_tiles *t)
         }
 }
 
-/* AT_ONCE points of a column from `first` on; v, u: of the column. */
-TILE_INLINE void some_points(V m[IN][TILES][VECTORS], const int16_t *v, const int16_t *u, int32_t c, const int first)
+/* AT_ONCE points of a column from `first` on, of n tiles; v, u: of the column. first and n are constants in every call. */
+TILE_INLINE void some_points(V m[IN][TILES][VECTORS], const int16_t *v, const int16_t *u, int32_t c, const int first,
+                             const int n)
 {
     V acc[AT_ONCE][TILES][VECTORS];
     TILE_UNROLL
-    for (int k = 0; k < AT_ONCE * TILES * VECTORS; k++)
-        acc[k / (TILES * VECTORS)][k / VECTORS % TILES][k % VECTORS] = V_ZERO;
+    for (int k = 0; k < AT_ONCE * n * VECTORS; k++)
+        acc[k / (n * VECTORS)][k / VECTORS % n][k % VECTORS] = V_ZERO;
     v += first * TILES * CHUNK;
     u += (ptrdiff_t)c / 2 * first * U_STEP;
     for (int32_t chunk = 0; chunk < c; chunk += CHUNK, v += CHUNK_VALUES - CHUNK)
@@ -112,25 +113,25 @@ TILE_INLINE void some_points(V m[IN][TILES][VECTORS], const int16_t *v, const in
         for (int k = 0; k < VECTORS; k++)
             w[k] = V_LOAD(u + i * U_STEP + k * 2 * V_LANES);
         TILE_UNROLL
-        for (int t = 0; t < TILES; t++)
+        for (int t = 0; t < n; t++)
             PAIR_STEP(acc[i][t], v + (i * TILES + t) * CHUNK, w);
     }
     TILE_UNROLL
-    for (int k = 0; k < AT_ONCE * TILES * VECTORS; k++)
-        m[first + k / (TILES * VECTORS)][k / VECTORS % TILES][k % VECTORS] =
-            acc[k / (TILES * VECTORS)][k / VECTORS % TILES][k % VECTORS];
+    for (int k = 0; k < AT_ONCE * n * VECTORS; k++)
+        m[first + k / (n * VECTORS)][k / VECTORS % n][k % VECTORS] =
+            acc[k / (n * VECTORS)][k / VECTORS % n][k % VECTORS];
 }
 
 /* A panel: y[column][row][tile]. */
-TILE_INLINE void products(V y[IN][OUT][TILES][VECTORS], const int16_t *v, const int16_t *u, int32_t c)
+TILE_INLINE void products(V y[IN][OUT][TILES][VECTORS], const int16_t *v, const int16_t *u, int32_t c, const int n)
 {
     for (int j = 0; j < IN; j++, v += IN * TILES * CHUNK, u += (ptrdiff_t)c / 2 * IN * U_STEP) {
         V m[IN][TILES][VECTORS];
         TILE_UNROLL
         for (int i = 0; i < IN; i += AT_ONCE)
-            some_points(m, v, u, c, i);
+            some_points(m, v, u, c, i, n);
         TILE_UNROLL
-        for (int k = 0; k < TILES * VECTORS; k++) {
+        for (int k = 0; k < n * VECTORS; k++) {
             V p[OUT];
             from_points(p, &m[0][k / VECTORS][k % VECTORS], TILES * VECTORS);
             TILE_UNROLL
@@ -175,7 +176,11 @@ TILE_TARGET static void tiles(const nb_iconv_tiles *t)
     V y[IN][OUT][TILES][VECTORS];
     input(t);
     for (int32_t c0 = 0; c0 < t->oc; c0 += LANES) {
-        products(y, t->v, t->u + (ptrdiff_t)c0 / LANES * IN * IN * t->c / 2 * U_STEP, t->c);
+        const int16_t *u = t->u + (ptrdiff_t)c0 / LANES * IN * IN * t->c / 2 * U_STEP;
+        if (t->n > 2) /* the products of a third tile that is not there cost little, its sums nothing */
+            products(y, t->v, u, t->c, TILES);
+        else
+            products(y, t->v, u, t->c, 2);
         for (int k = 0; k < VECTORS; k++) {
             const int32_t c = c0 + k * V_LANES;
             if (t->q) {
