@@ -75,12 +75,19 @@ TILES(TILE)
 static tile_fn *const whole[] = TILE_TABLE(whole);
 static tile_fn *const half[] = TILE_TABLE(half);
 
-/* All rows of a block: whole tiles, then one smaller tile. */
+/* All rows of a block: whole tiles, and what is left over one of them in two shares: a few sums alone would wait for
+ * each other. */
 static void rows(const nb_qrows *r)
 {
+    if (V_WIDTH == NB_PANEL && r->n_cols <= NB_PANEL / 2) { /* as fast per instruction, and two of them at once */
+        nb_qgrad_avx2.rows(r);
+        return;
+    }
     const bool few = r->n_cols <= HALF * V_WIDTH;
-    const int32_t step = few ? HALF_ROWS : TILE_ROWS;
+    const int32_t most = few ? HALF_ROWS : TILE_ROWS;
     tile_fn *const *tiles = few ? half : whole;
-    for (int32_t row = 0; row < r->n_rows; row += step)
-        tiles[r->n_rows - row < step ? r->n_rows - row : step](r, row);
+    for (int32_t row = 0, left = r->n_rows, n; left > 0; row += n, left -= n) {
+        n = left >= 2 * most || left == most ? most : left > most ? (left + 1) / 2 : left;
+        tiles[n](r, row);
+    }
 }

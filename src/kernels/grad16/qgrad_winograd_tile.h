@@ -276,13 +276,14 @@ TILE_INLINE void weights_of(float *slot, int32_t c, const int32_t *m, VF scale)
         for (int i = 0; i < 3; i++)
             t[i][j] = p[i];
     }
+    VF y[9]; /* stored when all are there: where c is 64, rows of slot are 4 KiB apart, and a load waits for such a store */
     for (int i = 0; i < 3; i++) {
         to_weights(p, t[i]);
-        for (int j = 0; j < 3; j++) {
-            float *to = slot + (int64_t)(i * 3 + j) * c * NB_PANEL;
-            VF_STORE(to, VF_ADD(VF_LOAD(to), VF_MUL(V_FLOAT(p[j]), scale)));
-        }
+        for (int j = 0; j < 3; j++)
+            y[i * 3 + j] = VF_ADD(VF_LOAD(slot + (int64_t)(i * 3 + j) * c * NB_PANEL), VF_MUL(V_FLOAT(p[j]), scale));
     }
+    for (int i = 0; i < 9; i++)
+        VF_STORE(slot + (int64_t)i * c * NB_PANEL, y[i]);
 }
 
 TILE_TARGET static void weights(float *slot, int32_t c, const int16_t *x, const int16_t *dy, int64_t plane, int32_t n,
