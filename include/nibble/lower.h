@@ -39,6 +39,8 @@ NB_API nb_status nb_int_batch_create(nb_ctx *ctx, const nb_intmodel *m, nb_int_b
 NB_API void nb_int_batch_free(nb_ctx *ctx, nb_int_batch *b); /* NULL is fine */
 /* pixels [n, h, w, c] -> dequantized logits [n, classes]. */
 NB_API void nb_int_batch_logits(nb_int_batch *b, const uint8_t *pixels, int32_t n, float *logits);
+/* The same as whole numbers of the output's scale. */
+NB_API void nb_int_batch_integers(nb_int_batch *b, const uint8_t *pixels, int32_t n, int32_t *integers);
 
 /* One step of the integer model against the quantized graph it was lowered from, in codes (units of the output's scale for int32
  * logits). A difference is a rounding when the value before rounding, in double, is so near to a tie that the proven

@@ -2,6 +2,7 @@
  * the integer engine. */
 #include "cli/compare.h"
 #include "cli/logits_file.h"
+#include "cli/mirrored.h"
 #include "cli/output.h"
 #include "cli/overwrite.h"
 #include "cli/progress.h"
@@ -26,6 +27,7 @@ typedef struct {
     nb_eval e;
     double seconds;
     int32_t mistakes; /* so many at most */
+    int32_t mirrored; /* right with both views; < 0: not asked for */
     bool reference;
     char kind[CLI_BITS_BYTES + 16];
 } session;
@@ -49,6 +51,9 @@ static nb_status open_all(session *s)
     if (tables > 0 && m->info.task != NB_TASK_CLASSES)
         return cli_usage(c, "--classes, --confusion, --mistakes: %s reconstructs its input and names no classes",
                          m->path);
+    s->mirrored = -1;
+    if (cli_flag(c, "--mirror") && (!m->integers || m->info.task != NB_TASK_CLASSES))
+        return cli_usage(c, "--mirror: %s has no integer logits of classes that could be added", m->path);
     s->reference = cli_flag(c, "--reference");
     if (s->reference && !m->graph)
         return cli_usage(c, "--reference: %s holds integers alone; it takes a training checkpoint", m->path);
@@ -89,7 +94,13 @@ static nb_status evaluate(session *s)
     if (cli_value(s->c, "--logits"))
         NB_TRY(cli_logits_save(s->c, m, im, &s->said, cli_value(s->c, "--logits")));
     cli_compare_warn_dead(m->path, &s->e);
-    return NB_OK;
+    return cli_flag(s->c, "--mirror") ? cli_mirrored_correct(s->c, m, im, &s->mirrored) : NB_OK;
+}
+
+/* Of all images. */
+static double mirrored_share(const session *s)
+{
+    return (double)s->mirrored / (s->images.n ? s->images.n : 1);
 }
 
 /* ---- tables ---- */
@@ -186,6 +197,10 @@ static nb_status print_json(const session *s)
         cJSON_AddNumberToObject(o, "correct", s->e.correct);
     cJSON_AddNumberToObject(o, s->e.metric, s->e.accuracy);
     cJSON_AddNumberToObject(o, "loss", s->e.loss);
+    if (s->mirrored >= 0) {
+        cJSON_AddNumberToObject(o, "mirrored_correct", s->mirrored);
+        cJSON_AddNumberToObject(o, "mirrored_accuracy", mirrored_share(s));
+    }
     cJSON_AddNumberToObject(o, "seconds", s->seconds);
     for (int32_t i = 0; st == NB_OK && i < TABLES; i++) {
         nb_table *t;
@@ -225,6 +240,9 @@ static nb_status print_text(const session *s)
            s->images.name, s->e.metric, 100 * s->e.accuracy, s->e.loss,
            (double)s->e.n / (s->seconds > 1e-9 ? s->seconds : 1e-9));
     cli_say_simulated(&s->e, s->model.experiment.simulated);
+    if (s->mirrored >= 0)
+        printf("with the integer logits of the mirror image added, at twice the work: accuracy %.2f %%\n",
+               100 * mirrored_share(s));
     for (int32_t i = 0; i < TABLES; i++) {
         nb_table *t;
         if (!cli_flag(s->c, table_options[i]))
@@ -255,6 +273,7 @@ static nb_status run(cli *c)
 static const cli_option options[] = {
     {"--split", "NAME", "test (default), validation or train"},
     {"--reference", NULL, "by the network that was trained, node by node: what the engine is checked against"},
+    {"--mirror", NULL, "also accuracy with the logits of every image's mirror image added, of integers"},
     {"--classes", NULL, "also accuracy by class, and what each class is most often taken for"},
     {"--confusion", NULL, "also the confusion matrix: what images are and what the network says, every class"},
     {"--mistakes", "N", "also the N wrong answers that it is surest of, with the names of the images"},

@@ -218,8 +218,10 @@ static nb_status bind_init(nb_ctx *ctx, nb_experiment *e)
     const nb_conf *c = e->init_value;
     int32_t n = 0;
     e->init = "";
-    if (!c || nb_conf_is_scalar(c)) {
-        e->init = c ? nb_conf_text(c) : "";
+    if (nb_conf_is_empty(c))
+        return NB_OK;
+    if (nb_conf_is_scalar(c)) {
+        e->init = nb_conf_text(c);
         return NB_OK;
     }
     NB_TRY(nb_conf_bind(ctx, c, "init", &(nb_binding){keys, e}, 1));

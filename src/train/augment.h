@@ -15,6 +15,16 @@ static inline uint8_t nb_augment_blank(const nb_dsinfo *info)
     return info->features ? (uint8_t)info->features->zero : 0;
 }
 
+/* The epoch and the image that an augmentation's random numbers are of: before any is drawn, and after. */
+static inline int32_t nb_augment_epoch(const nb_rng *rng)
+{
+    return (int32_t)(rng->stream >> 32);
+}
+static inline uint32_t nb_augment_sample(const nb_rng *rng)
+{
+    return (uint32_t)rng->stream;
+}
+
 typedef struct nb_augmentation {
     NB_ENTRY;
     const char *number_key; /* the NB_K_INT key that digits after the name set ("crop4": pad = 4), or NULL */

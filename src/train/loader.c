@@ -6,6 +6,9 @@
  * fail. */
 #include "loader.h"
 #include "augment.h"
+#include "balanced.h"
+#include "mixup.h"
+#include "shuffle.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -19,7 +22,8 @@ enum { RING = NB_LOADER_AHEAD + 1 };
 typedef struct {
     nb_batch view;
     uint8_t *pixels;
-    int32_t *labels;
+    int32_t *labels, *other; /* other, mixed: with mixup, else NULL */
+    float *mixed;
 } slot;
 
 struct nb_loader {
@@ -28,6 +32,9 @@ struct nb_loader {
     int32_t *subset,
         *order; /* [total]: indices into the data set, as given and in this epoch's order; the thread's own */
     int32_t total, count, batch, steps;
+    nb_balanced *balanced; /* NULL: every image once */
+    int32_t *again;        /* [total]: how often the image was there before in this epoch; NULL: never */
+    float mixup;
     int64_t order_epoch; /* the epoch `order` is for, -1: none yet */
     uint32_t flags;
     uint64_t seed;
@@ -45,16 +52,6 @@ struct nb_loader {
     int64_t filled, taken; /* taken <= filled <= taken - 1 + RING */
 };
 
-static void shuffle(int32_t *v, int32_t n, uint64_t seed, uint64_t stream)
-{
-    nb_rng r = nb_rng_make(seed, stream);
-    for (int32_t i = n - 1; i > 0; i--) {
-        const int32_t k = (int32_t)nb_rng_below(&r, (uint32_t)i + 1), t = v[i];
-        v[i] = v[k];
-        v[k] = t;
-    }
-}
-
 nb_status nb_split_order(nb_ctx *ctx, int32_t count, int32_t validation, uint64_t seed, int32_t **order)
 {
     if (validation < 0 || validation >= count)
@@ -65,7 +62,7 @@ nb_status nb_split_order(nb_ctx *ctx, int32_t count, int32_t validation, uint64_
         return NB_E_NOMEM;
     for (int32_t i = 0; i < count; i++)
         v[i] = i;
-    shuffle(v, count, nb_mix(seed, nb_hash_text("validation")), 0);
+    nb_shuffle(v, count, nb_mix(seed, nb_hash_text("validation")), 0);
     *order = v;
     return NB_OK;
 }
@@ -74,9 +71,15 @@ static void order_for(nb_loader *l, int32_t epoch)
 {
     if (l->order_epoch == epoch)
         return;
-    memcpy(l->order, l->subset, sizeof *l->order * (size_t)l->total);
+    const uint64_t key = nb_mix(l->seed, nb_hash_text("shuffle"));
+    if (l->balanced)
+        nb_balanced_order(l->balanced, l->seed, epoch, l->order, l->again);
+    else
+        memcpy(l->order, l->subset, sizeof *l->order * (size_t)l->total);
     if (l->flags & NB_LOAD_SHUFFLE)
-        shuffle(l->order, l->total, nb_mix(l->seed, nb_hash_text("shuffle")), (uint64_t)epoch);
+        nb_shuffle(l->order, l->total, key, (uint64_t)epoch);
+    if (l->balanced) /* moves with it */
+        nb_shuffle(l->again, l->total, key, (uint64_t)epoch);
     l->order_epoch = epoch;
 }
 
@@ -89,10 +92,20 @@ static void fill(nb_loader *l, slot *s, int64_t position)
     for (int32_t i = 0; i < n; i++) {
         const int32_t sample = l->order[first + i];
         uint8_t *px = s->pixels + (size_t)i * l->image_bytes;
+        const int32_t again = l->again ? l->again[first + i] : 0; /* must not look the same again */
         nb_data_get(l->data, sample, px, &s->labels[i]);
-        nb_augment_apply(l->augment, l->seed, epoch, sample, px, l->scratch);
+        nb_augment_apply(l->augment, again ? nb_mix(l->seed, (uint64_t)again) : l->seed, epoch, sample, px, l->scratch);
     }
-    s->view = (nb_batch){.pixels = s->pixels, .labels = s->labels, .n = n, .epoch = epoch, .step = step};
+    if (l->mixup > 0)
+        nb_mixup(s->pixels, n, (int64_t)l->image_bytes, s->labels, l->mixup,
+                 nb_mix(nb_mix(l->seed, nb_hash_text("mixup")), (uint64_t)position), s->other, s->mixed);
+    s->view = (nb_batch){.pixels = s->pixels,
+                         .labels = s->labels,
+                         .other = s->other,
+                         .mixed = s->mixed,
+                         .n = n,
+                         .epoch = epoch,
+                         .step = step};
 }
 
 /* There is room when the slot to fill is not the one in the caller's hands. */
@@ -162,6 +175,20 @@ int32_t nb_loader_steps_per_epoch(const nb_loader *l)
     return l->steps;
 }
 
+static nb_status alloc_slot(nb_ctx *ctx, const nb_loader *l, slot *s)
+{
+    const size_t images = (size_t)(l->batch < l->total ? l->batch : l->total);
+    s->pixels = nb_alloc(ctx, images * l->image_bytes);
+    s->labels = nb_alloc(ctx, images * sizeof *s->labels);
+    if (!s->pixels || !s->labels)
+        return NB_E_NOMEM;
+    if (l->mixup <= 0)
+        return NB_OK;
+    s->other = nb_alloc(ctx, images * sizeof *s->other);
+    s->mixed = nb_alloc(ctx, images * sizeof *s->mixed);
+    return s->other && s->mixed ? NB_OK : NB_E_NOMEM;
+}
+
 /* Sizes and memory; no thread yet. */
 static nb_status prepare(nb_ctx *ctx, nb_loader *l, const nb_loader_spec *spec)
 {
@@ -187,13 +214,15 @@ static nb_status prepare(nb_ctx *ctx, nb_loader *l, const nb_loader_spec *spec)
         return NB_E_NOMEM;
     for (int32_t i = 0; i < l->total; i++)
         l->subset[i] = spec->subset ? spec->subset[i] : i;
-    const size_t images = (size_t)(l->batch < l->total ? l->batch : l->total);
-    for (int32_t i = 0; i < RING; i++) {
-        l->ring[i].pixels = nb_alloc(ctx, images * l->image_bytes);
-        l->ring[i].labels = nb_alloc(ctx, images * sizeof *l->ring[i].labels);
-        if (!l->ring[i].pixels || !l->ring[i].labels)
+    if (spec->balanced) {
+        NB_TRY(nb_balanced_create(ctx, l->data, l->subset, l->total, &l->balanced));
+        l->again = nb_alloc(ctx, sizeof *l->again * (size_t)l->total);
+        if (!l->again)
             return NB_E_NOMEM;
     }
+    l->mixup = spec->mixup;
+    for (int32_t i = 0; i < RING; i++)
+        NB_TRY(alloc_slot(ctx, l, &l->ring[i]));
     return NB_OK;
 }
 
@@ -251,7 +280,11 @@ void nb_loader_close(nb_ctx *ctx, nb_loader *l)
     for (int32_t i = 0; i < RING; i++) {
         nb_free(ctx, l->ring[i].pixels);
         nb_free(ctx, l->ring[i].labels);
+        nb_free(ctx, l->ring[i].other);
+        nb_free(ctx, l->ring[i].mixed);
     }
+    nb_balanced_free(ctx, l->balanced);
+    nb_free(ctx, l->again);
     nb_free(ctx, l->subset);
     nb_free(ctx, l->order);
     nb_free(ctx, l->scratch);

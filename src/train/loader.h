@@ -25,11 +25,15 @@ typedef struct {
     const nb_conf *augment; /* nb_data_keys.augment, or NULL for none */
     const int32_t *subset;  /* indices into the data set (copied), or NULL for all of it */
     int32_t n_subset;
+    bool balanced; /* every class as often (balanced.h); with NB_LOAD_SHUFFLE */
+    float mixup;   /* as in nb_train_keys; 0 = off */
 } nb_loader_spec;
 
 typedef struct {
     const uint8_t *pixels; /* [n, h, w, c], 64-byte aligned */
     const int32_t *labels; /* [n] */
+    const int32_t *other;  /* [n] labels of what was mixed in, and its share; NULL without mixup */
+    const float *mixed;
     int32_t n, epoch, step;
 } nb_batch;
 

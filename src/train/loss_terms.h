@@ -1,4 +1,5 @@
-/* loss_terms.h - what the loss compares with beside labels (nb_loss_terms), made anew for every batch: the teacher's logits. */
+/* loss_terms.h - what the loss compares with beside labels (nb_loss_terms), made anew for every batch: the teacher's logits, the labels of
+ * mixed images; and weights of classes. */
 #ifndef NB_TRAIN_LOSS_TERMS_H
 #define NB_TRAIN_LOSS_TERMS_H
 

@@ -30,7 +30,9 @@ nb_status nb_job_loader(nb_ctx *ctx, const nb_train_job *job, nb_loader **out)
                         .seed = job->experiment->seed,
                         .augment = nb_data_common(job->data)->augment,
                         .subset = job->indices,
-                        .n_subset = job->n_indices};
+                        .n_subset = job->n_indices,
+                        .balanced = job->plan->keys.sampling == NB_SAMPLING_BALANCED,
+                        .mixup = job->plan->keys.mixup};
     int32_t images = job->indices ? job->n_indices : nb_data_info(job->data)->count;
     const nb_conf *train = job->experiment->train, *batch = nb_conf_get(train, "batch");
     if (s.batch > images)

@@ -21,6 +21,7 @@
 #include "train/diagnose.h"
 #include "train/events.h"
 #include "train/fingerprint.h"
+#include "train/hard.h"
 #include "train/init_file.h"
 #include "train/loader.h"
 #include "train/loss_terms.h"
@@ -47,6 +48,7 @@ typedef struct {
     nb_oscillation *oscillation; /* of this phase; NULL: it watches none */
     nb_loader *loader;
     nb_terms *terms;
+    nb_hard *hard; /* NULL: whole batches */
     nb_metrics metrics;
     nb_timing timing;
     nb_fingerprint train_data, test_data;
@@ -235,6 +237,8 @@ static nb_run run_of(const trainer *t, const nb_batch *b)
 static nb_status step(trainer *t)
 {
     const nb_batch *b = nb_loader_next(t->loader);
+    if (t->hard)
+        b = nb_hard_pick(t->hard, t->graph, b, t->at.updates > 0);
     nb_run r = run_of(t, b);
     NB_TRY(nb_terms_of(t->terms, t->at.phase, b, &r.terms));
     nb_forward(t->graph, &r);
@@ -261,6 +265,8 @@ static nb_status step(trainer *t)
     if (t->oscillation)
         nb_oscillation_hold(t->oscillation);
     t->at.step++;
+    if (t->hard)
+        nb_graph_set_batch(t->graph, t->plan->keys.batch);
     return NB_OK;
 }
 
@@ -553,6 +559,8 @@ nb_status nb_train(nb_ctx *ctx, const nb_train_job *job, nb_train_result *out)
         st = nb_job_loader(ctx, job, &t->loader);
     if (st == NB_OK)
         st = nb_terms_create(ctx, job, &t->terms);
+    if (st == NB_OK)
+        st = nb_hard_create(ctx, job, &t->hard);
     if (st == NB_OK) {
         t->steps = nb_loader_steps_per_epoch(t->loader);
         st = begin(t);
@@ -565,6 +573,7 @@ nb_status nb_train(nb_ctx *ctx, const nb_train_job *job, nb_train_result *out)
         st = fill_result(t, out);
     nb_loader_close(ctx, t->loader);
     nb_terms_free(ctx, t->terms);
+    nb_hard_free(ctx, t->hard);
     nb_optim_free(ctx, t->optim);
     nb_graph_free(t->graph);
     nb_metrics_deinit(ctx, &t->metrics);

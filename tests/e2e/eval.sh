@@ -53,12 +53,17 @@ for class in 0 1 2 3; do
     mkdir -p "set/train/c$class" "set/test/c$class"
 done
 mv set/train/c3 "set/train/$evil" && mv set/test/c3 "set/test/$evil"
+cp -r set mirrored # the same with every image's mirror image
 if command -v python3 >/dev/null; then
     python3 - <<'END'
 import os, random, struct, zlib
 random.seed(3)
 def png(path, level):
-    rows = b"".join(b"\0" + bytes(min(255, max(0, level + random.randint(-60, 60))) for _ in range(6)) for _ in range(6))
+    image = [bytes(min(255, max(0, level + random.randint(-60, 60))) for _ in range(6)) for _ in range(6)]
+    write(path, image)
+    write("mirrored" + path[3:], [row[::-1] for row in image])
+def write(path, image):
+    rows = b"".join(b"\0" + row for row in image)
     def piece(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
     with open(path, "wb") as f:
@@ -84,6 +89,13 @@ END
     run 0 eval files --json --mistakes 50 --classes --logits logits.safetensors
     cp out said.json
     run 0 eval files --split train --logits train.safetensors
+    run 0 eval files --set data.path=mirrored --logits mirrored.safetensors
+    run 0 eval files --json --mirror
+    cp out both.json
+    run 0 eval files --mirror
+    says "with the integer logits of the mirror image added, at twice the work: accuracy "
+    run 0 eval files --csv --mirror
+    ! grep -q mirror out || die "the table is of the single view"
     cat >check.py <<'END'
 import json, struct, sys
 def load(path):
@@ -111,6 +123,14 @@ for i in range(24):
 assert len(wrong) == said["images"] - said["correct"]
 assert sorted(wrong) == sorted(m["image"] for m in said["mistakes"])
 assert all(t["image_names"][m["index"]] == m["image"] and names[m["label"]] == m["class"] for m in said["mistakes"])
+_, u = load("mirrored.safetensors")
+both = json.load(open("both.json"))
+right = 0
+for i in range(24):
+    z = [a + b for a, b in zip(t["integers"][4 * i:4 * i + 4], u["integers"][4 * i:4 * i + 4])]
+    right += z.index(max(z)) == t["labels"][i]
+assert both["mirrored_correct"] == right and both["correct"] == said["correct"], (both, right)
+assert abs(both["mirrored_accuracy"] - right / 24) < 1e-9
 print(len(wrong), "mistakes")
 END
     python3 check.py >checked || die "the file of logits says else than the tables"
@@ -126,6 +146,8 @@ for file in a b; do
 done
 
 # ---- refused ----
+refuses 2 '--mirror: run/phase-1-float.safetensors has no integer logits of classes that could be added' eval \
+    run/phase-1-float.safetensors --mirror
 refuses 2 '--csv and --json: one of the two' eval $model --csv --json
 refuses 2 '--csv is one table: one of --classes, --confusion, --mistakes' eval $model --csv --classes --mistakes 3
 refuses 2 '--mistakes: 0: must be a whole number from 1 on' eval $model --mistakes 0

@@ -40,13 +40,13 @@ sort -u "$WORK/names" | while IFS= read -r name; do
 done
 for name in experiment data datasets augment layers model blocks quant formats ranges learnings train phases optimizers schedules batch \
     train.batch 'train.phases[0].lr' train.phases.1.schedule.gamma model.3.conv2d.out 'model[3].resblock.repeat' data.augment.0.crop.pad \
-    quant.layers.b1.c1.weights.bits quant.activations.momentum train.optimizer.beta1 seed; do
+    quant.layers.b1.c1.weights.bits quant.activations.momentum train.optimizer.beta1 train.phases.0.oscillation.freeze train.teacher.share train.layers.lr train.lookahead.steps seed; do
     run 0 keys "$name"
     [ -s "$WORK/out" ] || die "keys $name prints nothing"
 done
-run 0 keys nesterov
-[ "$(wc -l <"$WORK/out")" = 2 ] || die "keys nesterov: one title, one key"
-says 'look ahead'
+run 0 keys dampening
+[ "$(wc -l <"$WORK/out")" = 2 ] || die "keys dampening: one title, one key"
+says "share of the gradient that does not enter the momentum"
 run 0 keys ranges
 for name in minmax ema mse; do says "$name - "; done
 run 0 keys formats

@@ -2,6 +2,7 @@
 #include "ref/data_fixture.h"
 #include "train/augment.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -244,8 +245,10 @@ static void mistakes_have_place_and_remedy(void **state)
     static const char *const cases[][2] = {
         {"[flip, corp4]", "test.yaml:1: data.augment[1]: corp4: unknown augmentation (did you mean \"crop\"?)"},
         {"[flip3]", "data.augment[0]: flip3: unknown augmentation (did you mean \"flip\"?)"},
-        {"[4]", "data.augment[0]: 4: unknown augmentation (there are: crop, flip, erase)"},
-        {"['']", "data.augment[0]: \"\": unknown augmentation (there are: crop, flip, erase)"},
+        {"[4]",
+         "data.augment[0]: 4: unknown augmentation (there are: crop, flip, erase, resize, brightness, contrast)"},
+        {"['']",
+         "data.augment[0]: \"\": unknown augmentation (there are: crop, flip, erase, resize, brightness, contrast)"},
         {"[crop0]", "data.augment[0]: crop0: pad must be in 1..1024"},
         {"[crop99999999999999999999]", "pad must be in 1..1024"},
         {"[crop5]", "test.yaml:1: data.augment[0]: crop.pad: 5: must be in 1..4 for images of 6x5"},
@@ -321,12 +324,107 @@ static void failing_at_any_allocation_is_an_error(void **state)
     }
 }
 
+static void alternating_flips_show_the_other_side_every_other_epoch(void **state)
+{
+    nb_augment *a = chain(*state, "[{flip: {mode: alternate}}]");
+    int32_t flipped = 0;
+    for (int32_t s = 0; s < 400; s++) {
+        uint8_t img[4][BYTES], plain[BYTES];
+        fill(plain);
+        for (int32_t e = 0; e < 4; e++)
+            run(a, e, s, img[e]);
+        const bool first = memcmp(img[0], plain, BYTES) != 0;
+        flipped += first;
+        assert_true(first != (memcmp(img[1], plain, BYTES) != 0));
+        assert_memory_equal(img[0], img[2], BYTES);
+        assert_memory_equal(img[1], img[3], BYTES);
+        assert_int_equal(at(img[first ? 0 : 1], 2, 1, 0), at(plain, 2, W - 2, 0));
+    }
+    assert_true(flipped >= 150 && flipped <= 250);
+    nb_augment_free(a);
+}
+
+static void brightness_shifts_every_pixel_alike(void **state)
+{
+    nb_augment *a = chain(*state, "[{brightness: {most: 0.1}}]");
+    int32_t least = 255, most = -255;
+    for (int32_t s = 0; s < 300; s++) {
+        uint8_t img[BYTES], plain[BYTES];
+        fill(plain);
+        run(a, 0, s, img);
+        const int32_t shift = (int32_t)img[60] - plain[60]; /* 61: neither end is near */
+        for (int32_t i = 0; i < BYTES; i++) {
+            const int32_t want = plain[i] + shift;
+            assert_int_equal(img[i], want < 0 ? 0 : want);
+        }
+        least = shift < least ? shift : least;
+        most = shift > most ? shift : most;
+    }
+    assert_true(least >= -26 && least < -20 && most <= 26 && most > 20);
+    nb_augment_free(a);
+}
+
+static void contrast_keeps_the_mean_and_stretches_around_it(void **state)
+{
+    nb_augment *a = chain(*state, "[{contrast: {most: 0.5}}]");
+    double least = 9, most = 0;
+    for (int32_t s = 0; s < 300; s++) {
+        uint8_t img[BYTES];
+        run(a, 0, s, img);
+        const double mean = (BYTES + 1) / 2.0, factor = ((double)img[69] - mean) / (70 - mean);
+        for (int32_t i = 0; i < BYTES; i++) {
+            const double want = mean + factor * (i + 1 - mean);
+            assert_true(fabs(img[i] - fmax(want, 0)) < 3); /* the factor is known to half a level in 24 */
+        }
+        least = factor < least ? factor : least;
+        most = factor > most ? factor : most;
+    }
+    assert_true(least > 0.45 && least < 0.6 && most < 1.55 && most > 1.4);
+    nb_augment_free(a);
+}
+
+static void resize_stretches_a_rectangle_of_the_image(void **state)
+{
+    nb_augment *part = chain(*state, "[resize]");
+    uint8_t img[BYTES], plain[BYTES];
+    int32_t changed = 0;
+    fill(plain);
+    for (int32_t s = 0; s < 200; s++) {
+        run(part, 0, s, img);
+        changed += memcmp(img, plain, BYTES) != 0;
+        for (int32_t y = 0; y < H; y++) /* the pattern grows along rows and columns, and so does any part of it */
+            for (int32_t x = 0; x < W; x++) {
+                assert_true(x == 0 || at(img, y, x, 1) >= at(img, y, x - 1, 1));
+                assert_true(y == 0 || at(img, y, x, 1) >= at(img, y - 1, x, 1));
+                assert_true(at(img, y, x, 1) == at(img, y, x, 0) + 1);
+            }
+    }
+    assert_true(changed > 150);
+    nb_augment_free(part);
+}
+
+static void areas_the_wrong_way_around_are_refused(void **state)
+{
+    data_fixture *f = *state;
+    nb_augment *a;
+    const nb_conf *list =
+        nb_conf_get(data_fixture_section(f, "{augment: [{resize: {area_min: 0.9, area_max: 0.5}}]}"), "augment");
+    assert_int_equal(nb_augment_create(f->ctx, list, &shape, &a), NB_E_CONFIG);
+    assert_non_null(
+        strstr(nb_ctx_error(f->ctx), "data.augment[0]: resize.area_min: 0.9: must be at most area_max, 0.5"));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, data_fixture_setup, data_fixture_teardown)
     const struct CMUnitTest tests[] = {
         T(crop_moves_by_every_offset_about_equally_often),
         T(flip_mirrors_with_its_probability),
+        T(alternating_flips_show_the_other_side_every_other_epoch),
+        T(brightness_shifts_every_pixel_alike),
+        T(contrast_keeps_the_mean_and_stretches_around_it),
+        T(resize_stretches_a_rectangle_of_the_image),
+        T(areas_the_wrong_way_around_are_refused),
         T(erase_overwrites_one_rectangle_of_the_asked_size),
         T(erase_fills_with_the_mean_or_with_noise),
         T(erase_that_never_fits_leaves_the_image_whole),

@@ -260,6 +260,10 @@ static void many_images_give_the_logits_of_each_on_any_number_of_threads(void **
                 assert_int_equal(nb_intmodel_logits(f->ctx, f->m, pixels + i * PIXELS, want), NB_OK);
                 assert_memory_equal(got + i * CLASSES, want, sizeof want);
             }
+            int32_t whole[N * CLASSES];
+            nb_int_batch_integers(b, pixels, n, whole);
+            for (int32_t i = 0; i < n * CLASSES; i++)
+                assert_true((float)(whole[i] * (double)logit_scale) == got[i]);
         }
         nb_int_batch_free(f->ctx, b);
     }

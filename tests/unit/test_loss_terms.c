@@ -222,8 +222,7 @@ static void a_loss_that_knows_no_classes_is_refused(void **state)
     job.teach = teach;
     assert_int_equal(nb_terms_check(f->ctx, &job, 0, g), NB_E_CONFIG);
     assert_string_equal(nb_ctx_error(f->ctx),
-                        "test.yaml:3: train.teacher: the network's loss is mse: only softmax_xent can be "
-                        "compared with a teacher's classes");
+                        "test.yaml:3: train.teacher: the network's loss is mse: only softmax_xent knows classes");
     nb_graph_free(g);
     train_case_close(&t);
     assert_int_equal(train_case_open(&t, f->ctx, f->dir, linear), NB_OK);
@@ -231,6 +230,71 @@ static void a_loss_that_knows_no_classes_is_refused(void **state)
     assert_int_equal(nb_terms_check(f->ctx, &(nb_train_job){.plan = t.plan}, 0, g), NB_OK); /* has none */
     nb_graph_free(g);
     train_case_close(&t);
+}
+
+/* 16 images of 3 classes; weights of the loss that a job has. */
+static nb_status weights(data_fixture *f, const char *section, nb_terms **out, train_case *t)
+{
+    char text[1024];
+    snprintf(text, sizeof text,
+             "data: {name: synth, count: 16, test_count: 8, height: 4, width: 4, channels: 1, classes: 3}\n"
+             "model: [input, flatten, linear: {out: 3}]\n"
+             "train: {batch: 5, %s, phases: [{epochs: 1, lr: 0.1}]}\n",
+             section);
+    assert_int_equal(train_case_open(t, f->ctx, f->dir, text), NB_OK);
+    return nb_terms_create(f->ctx, &(nb_train_job){.plan = t->plan, .data = t->train}, out);
+}
+
+static void weights_of_classes_are_given_or_balance_them(void **state)
+{
+    data_fixture *f = *state;
+    train_case t;
+    nb_terms *terms;
+    const nb_loss_terms *is;
+    const nb_batch none = {0};
+    assert_int_equal(weights(f, "class_weights: [0.5, 2, 0]", &terms, &t), NB_OK);
+    assert_int_equal(nb_terms_of(terms, 0, &none, &is), NB_OK);
+    assert_true(is && is->weight[0] == 0.5f && is->weight[1] == 2 && is->weight[2] == 0 && !is->teacher && !is->other);
+    nb_terms_free(f->ctx, terms);
+    train_case_close(&t);
+    assert_int_equal(weights(f, "class_weights: balanced", &terms, &t), NB_OK);
+    assert_int_equal(nb_terms_of(terms, 0, &none, &is), NB_OK);
+    int32_t count[3] = {0};
+    uint8_t pixels[PIXELS];
+    for (int32_t i = 0, label; i < 16; i++) {
+        nb_data_get(t.train, i, pixels, &label);
+        count[label]++;
+    }
+    for (int32_t c = 0; c < 3; c++)
+        assert_true(is->weight[c] == (float)(16.0 / (3.0 * count[c])));
+    nb_terms_free(f->ctx, terms);
+    train_case_close(&t);
+    assert_int_equal(weights(f, "ema: 0", &terms, &t), NB_OK);
+    assert_int_equal(nb_terms_of(terms, 0, &none, &is), NB_OK);
+    assert_null(is); /* nothing is asked for, nothing is done */
+    nb_terms_free(f->ctx, terms);
+    train_case_close(&t);
+    static const char *const bad[][2] = {
+        {"class_weights: [1, 2]", "train.class_weights: has 2 numbers, the data have 3 classes"},
+        {"class_weights: [1, 2, 3, 4]", "train.class_weights: more than 3, the number of classes"},
+        {"class_weights: [1, 2, -3]", "train.class_weights: -3: must be in 0..1e+06"},
+        {"class_weights: even", "train.class_weights: must be balanced, or a list of 3 numbers"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(weights(f, bad[i][0], &terms, &t), NB_E_CONFIG);
+        if (!strstr(nb_ctx_error(f->ctx), bad[i][1]))
+            fail_msg("%s", nb_ctx_error(f->ctx));
+        train_case_close(&t);
+    }
+}
+
+static void all_that_is_done_to_batches_repeats_and_resumes_to_the_bit(void **state)
+{
+    static const char *const files[] = {"last.safetensors", "best.safetensors", "metrics.csv", NULL};
+    train_case_repeats(
+        *state,
+        "train:\n  batch: 16\n  mixup: 0.4\n  hard: 0.5\n  sampling: balanced\n  class_weights: balanced\n"
+        "  phases: [{name: float, epochs: 1, lr: 0.1}, {name: qat, epochs: 1.5, lr: 0.1, quant: on}]\n",
+        files);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, data_fixture_setup, data_fixture_teardown)
@@ -244,6 +308,8 @@ int main(void)
         TEST(another_teacher_is_no_way_to_go_on),
         TEST(a_teacher_nobody_asks_is_refused),
         TEST(a_loss_that_knows_no_classes_is_refused),
+        TEST(weights_of_classes_are_given_or_balance_them),
+        TEST(all_that_is_done_to_batches_repeats_and_resumes_to_the_bit),
     };
     return cmocka_run_group_tests_name("loss_terms", tests, NULL, NULL);
 }

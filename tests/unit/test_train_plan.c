@@ -70,7 +70,7 @@ static void every_mistake_has_its_sentence(void **state)
                  "x.yaml:1: train.phases[0].schedule: cosin: unknown schedule (did you mean \"cosine\"?)");
     plan_refuses("{phases: [{epochs: 1, lr: 1}, {epochs: 1, lr: 1, schedule: {name: cosine, gamma: 2}}]}",
                  "x.yaml:1: train.phases[1].schedule.gamma: unknown key (there are: name, final)");
-    plan_refuses("{phases: [{epochs: 0, lr: 1}]}", "x.yaml:1: train.phases[0].epochs: 0: must be in 0.001..999999");
+    plan_refuses("{phases: [{epochs: 0, lr: 1}]}", "x.yaml:1: train.phases[0].epochs: 0: must be in 0.001..1e+06");
     plan_refuses("{phases: [float]}",
                  "x.yaml:1: train.phases[0]: must be a map like {name: float, epochs: 8, lr: 0.1}");
     plan_refuses("{phases: []}", "x.yaml:1: train.phases: must be a list of 1..64 phases");

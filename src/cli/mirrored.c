@@ -1,0 +1,70 @@
+/* mirrored.c - see mirrored.h. */
+#include "cli/mirrored.h"
+
+#include "base/check.h"
+
+#include <string.h>
+
+enum { BLOCK = 256 };
+
+typedef struct {
+    nb_int_batch *engine;
+    uint8_t *pixels, *mirrored;  /* [BLOCK, h, w, c] */
+    int32_t *labels, *one, *two; /* [BLOCK]; [BLOCK, classes] */
+} views;
+
+/* Of n images, left and right changed places. */
+static void mirror(uint8_t *to, const uint8_t *from, int64_t n, const nb_dsinfo *d)
+{
+    for (int64_t row = 0; row < n * d->h; row++)
+        for (int32_t x = 0; x < d->w; x++)
+            memcpy(to + (row * d->w + d->w - 1 - x) * d->c, from + (row * d->w + x) * d->c, (size_t)d->c);
+}
+
+static int32_t largest_sum(const int32_t *a, const int32_t *b, int32_t n)
+{
+    int32_t best = 0;
+    for (int32_t i = 1; i < n; i++)
+        if ((int64_t)a[i] + b[i] > (int64_t)a[best] + b[best])
+            best = i;
+    return best;
+}
+
+static int32_t count_block(const views *v, const cli_model *m, const cli_images *images, int32_t first, int32_t n)
+{
+    const nb_dsinfo *d = &m->info;
+    const size_t image = (size_t)d->h * (size_t)d->w * (size_t)d->c;
+    int32_t correct = 0;
+    for (int32_t i = 0; i < n; i++)
+        nb_data_get(images->data, cli_image_index(images, first + i), v->pixels + (size_t)i * image, &v->labels[i]);
+    mirror(v->mirrored, v->pixels, n, d);
+    nb_int_batch_integers(v->engine, v->pixels, n, v->one);
+    nb_int_batch_integers(v->engine, v->mirrored, n, v->two);
+    for (int32_t i = 0; i < n; i++)
+        correct += largest_sum(v->one + i * d->classes, v->two + i * d->classes, d->classes) == v->labels[i];
+    return correct;
+}
+
+nb_status cli_mirrored_correct(cli *c, const cli_model *m, const cli_images *images, int32_t *correct)
+{
+    const nb_dsinfo *d = &m->info;
+    const size_t image = (size_t)d->h * (size_t)d->w * (size_t)d->c, out = BLOCK * (size_t)d->classes;
+    views v = {.pixels = nb_alloc(c->ctx, BLOCK * image),
+               .mirrored = nb_alloc(c->ctx, BLOCK * image),
+               .labels = nb_alloc(c->ctx, BLOCK * sizeof(int32_t)),
+               .one = nb_alloc(c->ctx, out * sizeof(int32_t)),
+               .two = nb_alloc(c->ctx, out * sizeof(int32_t))};
+    nb_status st = v.pixels && v.mirrored && v.labels && v.one && v.two
+                       ? nb_int_batch_create(c->ctx, m->integers, &v.engine)
+                       : NB_E_NOMEM;
+    *correct = 0;
+    for (int32_t i = 0; st == NB_OK && i < images->n; i += BLOCK)
+        *correct += count_block(&v, m, images, i, images->n - i < BLOCK ? images->n - i : BLOCK);
+    nb_int_batch_free(c->ctx, v.engine);
+    nb_free(c->ctx, v.pixels);
+    nb_free(c->ctx, v.mirrored);
+    nb_free(c->ctx, v.labels);
+    nb_free(c->ctx, v.one);
+    nb_free(c->ctx, v.two);
+    return st;
+}
