@@ -6,7 +6,7 @@
  *
  * Work is cut into chunks of `per` batch items; a short last chunk is completed with zeros in scratch. saved: panels of
  * floats (or of 16-bit gradients, which leave nothing to floats), then for codes: expanded weights, integer panels,
- * per-channel bias, scale and shift. */
+ * per-channel bias, scale and shift. Integers that do not go back have no use for floats. */
 #include "mac.h"
 
 #include <nibble/extend/quant.h>
@@ -59,7 +59,7 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-static void plan_scratch(nb_node *n, nb_mac_priv *p)
+static void plan_scratch(const nb_graph *g, nb_node *n, nb_mac_priv *p)
 {
     size_t at = 0;
     size_t floats = nb_fconv_scratch_bytes(p->plan), codes = p->integer ? nb_iconv_scratch_bytes(&p->geom) : 0;
@@ -72,7 +72,7 @@ static void plan_scratch(nb_node *n, nb_mac_priv *p)
     p->at_y = take(&at, y_bytes);
     p->at_slots = at;
     n->scratch_bytes = at;
-    if (p->wide)
+    if (p->wide || g->infers)
         return; /* no slots; mac_wide.c adds what it needs */
 
     size_t slot = 0;
@@ -88,12 +88,15 @@ static void plan_scratch(nb_node *n, nb_mac_priv *p)
     n->scratch_bytes = at + (size_t)p->slots_per_thread * slot;
 }
 
-static void plan_saved(nb_node *n, nb_mac_priv *p)
+static void plan_saved(const nb_graph *g, nb_node *n, nb_mac_priv *p)
 {
     size_t at = 0;
     size_t oc = (size_t)p->geom.oc;
-    take(&at, p->grad ? nb_qgrad_panel_bytes(p->grad) : p->wide ? 0 : nb_fconv_panel_bytes(p->plan));
-    p->at_weights = take(&at, nb_layer_is_codes(&n->in[1]->out) && !p->grad ? oc * (size_t)p->k * sizeof(float) : 0);
+    if (!(g->infers && p->integer)) {
+        take(&at, p->grad ? nb_qgrad_panel_bytes(p->grad) : p->wide ? 0 : nb_fconv_panel_bytes(p->plan));
+        p->at_weights =
+            take(&at, nb_layer_is_codes(&n->in[1]->out) && !p->grad ? oc * (size_t)p->k * sizeof(float) : 0);
+    }
     if (p->integer) {
         p->at_ipanels = take(&at, nb_iconv_packed_bytes(&p->geom));
         p->at_bias = take(&at, oc * sizeof(int32_t));
@@ -151,8 +154,8 @@ nb_status nb_mac_prepare(nb_graph *g, nb_node *n, const nb_geom *geom, int32_t p
         p->item.w = p->item.ow = 1;
     p->wide = !p->grad && nb_fwide_wins(&p->item, g->max_batch);
     warn_of_wrong_blas(g, p);
-    plan_scratch(n, p);
-    plan_saved(n, p);
+    plan_scratch(g, n, p);
+    plan_saved(g, n, p);
     if (p->wide)
         nb_mac_wide_plan(g, n, p, &n->saved_bytes, &n->scratch_bytes);
     n->priv = p;

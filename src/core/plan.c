@@ -198,6 +198,7 @@ nb_status nb_graph_freeze(nb_graph *g, nb_plan_mode mode)
 {
     NB_ASSERT(g->n > 0 && g->batch == g->max_batch);
     g->frozen = false;
+    g->infers = mode == NB_PLAN_INFER;
     NB_TRY(prepare_all(g));
     nb_planning p = {.g = g, .mode = mode};
     nb_usage *u = nb_alloc(g->ctx, (size_t)(PER_NODE * g->n + 1) * sizeof *u);

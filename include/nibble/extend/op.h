@@ -158,6 +158,7 @@ struct nb_graph {
     size_t param_bytes;    /* leaves: values and gradients */
     nb_compute compute;    /* set before freeze; default NB_COMPUTE_F32 */
     bool quantized, frozen;
+    bool infers; /* set at freeze, before layers prepare: there is no way back, and nothing is kept for one */
     const char *simulated, *instead;        /* as in nb_graph_facts */
     const struct nb_fusion *const *fusions; /* what freeze may fuse, ends with NULL; NULL: every node runs on its own */
     nb_step *step;                          /* set at freeze, in order of execution */
