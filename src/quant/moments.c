@@ -68,6 +68,75 @@ static bool join_moments(const nb_node *n, int32_t c, double *mean, double *devi
     return add;
 }
 
+/* ---- tables ---- */
+
+/* One function, or one for each channel (as of a PReLU)? */
+static bool is_one_function(const nb_node *n)
+{
+    return n->n_in == 1 || n->in[1]->out.shape.d[0] == 1;
+}
+
+/* Of f(x) with x normal, by its values at points across FAR deviations on either side. */
+static void table_moments(const nb_node *n, double *mean, double *deviation)
+{
+    enum { POINTS = 129, FAR = 5 };
+    float x[POINTS], y[POINTS];
+    double weight = 0, first = 0, second = 0;
+    for (int32_t i = 0; i < POINTS; i++)
+        x[i] = (float)(*mean + *deviation * FAR * (2.0 * i / (POINTS - 1) - 1));
+    n->op->each(n, y, x, POINTS);
+    for (int32_t i = 0; i < POINTS; i++) {
+        const double w = density(FAR * (2.0 * i / (POINTS - 1) - 1));
+        weight += w;
+        first += w * (double)y[i];
+        second += w * (double)y[i] * (double)y[i];
+    }
+    *mean = first / weight;
+    *deviation = sqrt(fmax(second / weight - *mean * *mean, 0));
+}
+
+static bool table_interval(const nb_node *n, int32_t c, double a, double *low, double *high)
+{
+    enum { POINTS = 129 };
+    float x[POINTS], y[POINTS];
+    double from, to;
+    if (!is_one_function(n) || !nb_value_interval(n->in[0], c, a, &from, &to))
+        return false;
+    for (int32_t i = 0; i < POINTS; i++)
+        x[i] = (float)(from + (to - from) * i / (POINTS - 1));
+    n->op->each(n, y, x, POINTS);
+    *low = INFINITY;
+    *high = -INFINITY;
+    for (int32_t i = 0; i < POINTS; i++) {
+        *low = fmin(*low, (double)y[i]);
+        *high = fmax(*high, (double)y[i]);
+    }
+    return true;
+}
+
+bool nb_value_interval(const nb_node *n, int32_t c, double a, double *low, double *high)
+{
+    float least = -INFINITY, most = INFINITY;
+    double mean, deviation;
+    if (n->op->role == NB_ROLE_QUANTIZER || n->op == &nb_op_dequantize)
+        return nb_value_interval(n->in[0], c, a, low, high);
+    if (n->op->role == NB_ROLE_TABLE)
+        return table_interval(n, c, a, low, high);
+    if (n->op->role == NB_ROLE_CLAMP) {
+        if (!nb_value_interval(n->in[0], c, a, low, high))
+            return false;
+        n->op->bounds(n, &least, &most);
+        *low = fmin(fmax(*low, (double)least), (double)most);
+        *high = fmin(fmax(*high, (double)least), (double)most);
+        return true;
+    }
+    if (!nb_value_moments(n, c, &mean, &deviation))
+        return false;
+    *low = mean - a * deviation;
+    *high = mean + a * deviation;
+    return true;
+}
+
 bool nb_value_moments(const nb_node *n, int32_t c, double *mean, double *deviation)
 {
     const bool view = n->op->flags & NB_OP_KEEPS_MEAN;
@@ -85,6 +154,11 @@ bool nb_value_moments(const nb_node *n, int32_t c, double *mean, double *deviati
             return false;
         n->op->bounds(n, &low, &high);
         nb_clip_moments((double)low, (double)high, mean, deviation);
+        return true;
+    case NB_ROLE_TABLE:
+        if (!is_one_function(n) || !nb_value_moments(n->in[0], c, mean, deviation))
+            return false;
+        table_moments(n, mean, deviation);
         return true;
     case NB_ROLE_JOIN:
         return join_moments(n, c, mean, deviation);

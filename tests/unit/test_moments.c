@@ -89,10 +89,49 @@ static void batch_norms_are_followed_through_what_stands_behind_them(void **stat
     ref_street_close(&s);
 }
 
+/* Of silu(x), x normal, by Simpson's rule in double; what it lets through of an interval has its lowest point inside. */
+static void activations_are_seen_through(void **state)
+{
+    (void)state;
+    ref_street s;
+    assert_int_equal(
+        ref_street_open(
+            &s,
+            "data: {name: synth, count: 8, height: 8, width: 8, channels: 3, classes: 3}\n"
+            "model: [input, {conv2d: {name: a, out: 1}}, {batchnorm: {name: na}}, {silu: {name: act}},\n"
+            "  {relu: {name: r, cap: 2}}, {prelu: {name: one, channels: no}}, {prelu: {name: each, in: na}},\n"
+            "  {add: {name: sum, in: [one, each]}}, {linear: {name: fc, out: 3}}]\n",
+            2, REF_FLOAT),
+        NB_OK);
+    *(float *)nb_graph_find(s.graph, "na.gamma")->out.data = 1.5f;
+    *(float *)nb_graph_find(s.graph, "na.beta")->out.data = -0.5f;
+    enum { POINTS = 4000 };
+    double first = 0, second = 0, mean, deviation, low, high;
+    for (int32_t i = 0; i <= POINTS; i++) {
+        const double z = -8 + 16.0 * i / POINTS, x = -0.5 + 1.5 * z, y = x / (1 + exp(-x));
+        const double w = (i == 0 || i == POINTS ? 1
+                          : i % 2               ? 4
+                                                : 2) *
+                         16.0 / POINTS / 3 * exp(-z * z / 2) / sqrt(2 * 3.14159265358979323846);
+        first += w * y;
+        second += w * y * y;
+    }
+    const nb_node *act = nb_graph_find(s.graph, "act");
+    assert_true(nb_value_moments(act, 0, &mean, &deviation));
+    assert_true(fabs(mean - first) < 1e-4 && fabs(deviation - sqrt(second - first * first)) < 1e-4);
+    assert_true(nb_value_interval(act, 0, 4, &low, &high));
+    assert_true(fabs(low + 0.27846) < 1e-3 && fabs(high - 5.5 / (1 + exp(-5.5))) < 1e-5);
+    assert_true(nb_value_interval(nb_graph_find(s.graph, "one"), 0, 4, &low, &high));
+    assert_true(low == 0 && high == 2); /* a relu with its cap, and a PReLU of values above 0 */
+    assert_true(nb_value_interval(nb_graph_find(s.graph, "each"), 0, 2, &low, &high)); /* it has one channel */
+    assert_true(fabs(low + 0.25 * 3.5) < 1e-6 && fabs(high - 2.5) < 1e-6);
+    ref_street_close(&s);
+}
+
 static void where_no_batch_norm_says_it_nobody_knows(void **state)
 {
     (void)state;
-    static const char *const none[] = {"input1", "a", "ra", "mp", "sum", "fc"};
+    static const char *const none[] = {"input1", "a", "ra", "mp", "sum", "fc", "pr"};
     ref_street s;
     assert_int_equal(
         ref_street_open(
@@ -100,7 +139,8 @@ static void where_no_batch_norm_says_it_nobody_knows(void **state)
             "data: {name: synth, count: 8, height: 8, width: 8, channels: 3, classes: 3}\n"
             "model: [{input: {name: input1}}, {conv2d: {name: a, out: 2}}, {relu: {name: ra}},\n"
             "  {conv2d: {name: b, out: 2, pad: 1}}, {batchnorm: {name: nb}}, {maxpool: {name: mp, kernel: 1}},\n"
-            "  {add: {name: sum, in: [nb, ra]}}, {add: {name: two, in: [sum, mp]}}, {linear: {name: fc, out: 3}}]\n",
+            "  {add: {name: sum, in: [nb, ra]}}, {add: {name: two, in: [sum, mp]}}, {prelu: {name: pr, in: nb}},\n"
+            "  {add: {name: all, in: [two, pr]}}, {linear: {name: fc, out: 3}}]\n",
             2, REF_FLOAT),
         NB_OK);
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
@@ -115,6 +155,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_clipped_normal_has_the_moments_of_its_integral),
         cmocka_unit_test(batch_norms_are_followed_through_what_stands_behind_them),
+        cmocka_unit_test(activations_are_seen_through),
         cmocka_unit_test(where_no_batch_norm_says_it_nobody_knows),
     };
     return cmocka_run_group_tests_name("moments", tests, NULL, NULL);
