@@ -39,7 +39,8 @@ static void behind_a_flatten_it_has_as_many_channels_as_values(void **state)
 static void lrn_is_layers_that_have_integers(void **state)
 {
     data_fixture *f = *state;
-    static const char model[] = "floats w 3x2x1x1\nConv c x,w\nLRN y c size=2 alpha=0.5 beta=0.75 bias=2.0\noutput y";
+    static const char model[] =
+        "floats w 3x2x1x1\nConv c x,w\nLRN y c size=2 alpha=0.5 beta=0.75 bias=2.0\nGlobalAveragePool p y\noutput p";
     expect_note(f, model,
                 "  - pow\n  - conv2d: {name: y, out: 3, kernel: 1}  # y\n  - pow: {name: pow_2, power: -0.75}\n  - "
                 "mul: {in: [c, pow_2]}\n",
