@@ -124,6 +124,26 @@ static nb_status read_files(nb_ctx *ctx, cifar_state *s, const char *dir, const 
     return NB_OK;
 }
 
+static bool describe(const variant *v, nb_dsinfo *info)
+{
+    info->h = info->w = NB_CIFAR_SIDE;
+    info->c = 3;
+    info->classes = v->classes;
+    return true;
+}
+
+static bool cifar10_describe(const void *st, nb_dsinfo *info)
+{
+    (void)st;
+    return describe(&cifar10, info);
+}
+
+static bool cifar100_describe(const void *st, nb_dsinfo *info)
+{
+    (void)st;
+    return describe(&cifar100, info);
+}
+
 static nb_status cifar_open(nb_ctx *ctx, const variant *v, cifar_state *s, const char *path, const char *split,
                             nb_dsinfo *info)
 {
@@ -135,9 +155,7 @@ static nb_status cifar_open(nb_ctx *ctx, const variant *v, cifar_state *s, const
     if (st == NB_OK)
         st = read_files(ctx, s, dir, train ? v->train : &v->test, train ? v->n_train : 1, info);
     nb_free(ctx, dir);
-    info->h = info->w = NB_CIFAR_SIDE;
-    info->c = 3;
-    info->classes = v->classes;
+    describe(v, info);
     info->class_names = s->names;
     memcpy(info->mean, v->mean, sizeof v->mean);
     memcpy(info->std, v->std, sizeof v->std);
@@ -179,11 +197,13 @@ const nb_dataset nb_dataset_cifar10 = {.name = "cifar10",
                                        .attr_size = sizeof(cifar_state),
                                        .open = cifar10_open,
                                        .get = cifar_get,
-                                       .close = cifar_close};
+                                       .close = cifar_close,
+                                       .describe = cifar10_describe};
 const nb_dataset nb_dataset_cifar100 = {.name = "cifar100",
                                         .help =
                                             "50,000 + 10,000 colour photographs, 32x32, 100 classes (binary version)",
                                         .attr_size = sizeof(cifar_state),
                                         .open = cifar100_open,
                                         .get = cifar_get,
-                                        .close = cifar_close};
+                                        .close = cifar_close,
+                                        .describe = cifar100_describe};

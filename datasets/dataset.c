@@ -124,6 +124,31 @@ nb_status nb_data_open_as(nb_ctx *ctx, const nb_conf *data, const char *split, c
     return NB_OK;
 }
 
+nb_status nb_data_describe(nb_ctx *ctx, const nb_conf *data, nb_dsinfo *out)
+{
+    const nb_dataset *set = NULL;
+    nb_data_keys common = {0};
+    nb_arena *arena;
+    void *state;
+    NB_TRY(choose(ctx, data, &set));
+    NB_TRY(nb_arena_create(ctx, &arena));
+    nb_status st = nb_entry_bind(ctx, arena, set, data, "data", (nb_binding){nb_data_common_keys, &common}, &state);
+    nb_dsinfo info = {.count = 1};
+    for (int32_t c = 0; c < NB_MAX_CHANNELS; c++) {
+        info.mean[c] = 0.5f;
+        info.std[c] = 0.25f;
+    }
+    if (st == NB_OK && (!set->describe || !set->describe(state, &info)))
+        st =
+            nb_conf_fail(ctx, data, "data", NB_E_CONFIG, "says neither shape nor number of classes: only the files do");
+    nb_arena_free(arena);
+    if (st != NB_OK)
+        return st;
+    check_info(&info);
+    *out = info;
+    return NB_OK;
+}
+
 const nb_dsinfo *nb_data_info(const nb_data *d)
 {
     return &d->info;

@@ -10,6 +10,8 @@
 
 #include "base/check.h"
 
+enum { KNOWN_CLASSES = 10 };
+
 static uint32_t big_endian(const uint8_t *p)
 {
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
@@ -103,7 +105,7 @@ static nb_status known_open(nb_ctx *ctx, idx_state *s, const char *name, const c
     char *dir;
     NB_TRY(nb_data_locate(ctx, name, path, files.train_x, &dir));
     files.dir = dir;
-    nb_status st = nb_samples_open_pixels(ctx, &s->samples, &files, split, 10, info);
+    nb_status st = nb_samples_open_pixels(ctx, &s->samples, &files, split, KNOWN_CLASSES, info);
     if (st == NB_OK && info->c != 1)
         st = nb_fail(ctx, NB_E_FORMAT, "%s: %s has images with %d channels: must be 1", dir, name, info->c);
     nb_free(ctx, dir);
@@ -128,6 +130,21 @@ static nb_status mnist_open(nb_ctx *ctx, void *st, const char *path, const char 
     info->std[0] = 0.3081f;
     info->class_names = digit_names;
     return known_open(ctx, st, "mnist", path, split, info);
+}
+
+static bool idx_describe(const void *st, nb_dsinfo *info)
+{
+    const idx_state *s = st;
+    return nb_samples_describe(&s->keys, s->classes, info);
+}
+
+static bool known_describe(const void *st, nb_dsinfo *info)
+{
+    (void)st;
+    info->h = info->w = 28;
+    info->c = 1;
+    info->classes = KNOWN_CLASSES;
+    return true;
 }
 
 static void idx_get(const void *st, int32_t index, uint8_t *hwc, int32_t *label)
@@ -155,13 +172,15 @@ const nb_dataset nb_dataset_fashion_mnist = {.name = "fashion-mnist",
                                              .attr_size = sizeof(idx_state),
                                              .open = fashion_open,
                                              .get = idx_get,
-                                             .close = idx_close};
+                                             .close = idx_close,
+                                             .describe = known_describe};
 const nb_dataset nb_dataset_mnist = {.name = "mnist",
                                      .help = "60,000 + 10,000 grey images of digits, 28x28, 10 classes",
                                      .attr_size = sizeof(idx_state),
                                      .open = mnist_open,
                                      .get = idx_get,
-                                     .close = idx_close};
+                                     .close = idx_close,
+                                     .describe = known_describe};
 const nb_dataset nb_dataset_idx = {
     .name = "idx",
     .help = "any images, or vectors and signals, and labels in IDX files (the container of MNIST)",
@@ -169,4 +188,5 @@ const nb_dataset nb_dataset_idx = {
     .attr_size = sizeof(idx_state),
     .open = idx_open,
     .get = idx_get,
-    .close = idx_close};
+    .close = idx_close,
+    .describe = idx_describe};

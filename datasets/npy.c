@@ -18,6 +18,13 @@ static nb_status npy_open(nb_ctx *ctx, void *st, const char *path, const char *s
     return nb_samples_open(ctx, &s->samples, &files, &s->keys, split, s->classes, info);
 }
 
+/* Without labels all are of one class. */
+static bool npy_describe(const void *st, nb_dsinfo *info)
+{
+    const npy_state *s = st;
+    return nb_samples_describe(&s->keys, !s->classes && !*s->y_train ? 1 : s->classes, info);
+}
+
 static void npy_get(const void *st, int32_t index, uint8_t *hwc, int32_t *label)
 {
     nb_samples_get(&((const npy_state *)st)->samples, index, hwc, label);
@@ -83,4 +90,5 @@ const nb_dataset nb_dataset_npy = {.name = "npy",
                                    .attr_size = sizeof(npy_state),
                                    .open = npy_open,
                                    .get = npy_get,
-                                   .close = npy_close};
+                                   .close = npy_close,
+                                   .describe = npy_describe};

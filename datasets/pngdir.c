@@ -34,10 +34,10 @@ typedef enum { TAKE_ALL, TAKE_TRAIN, TAKE_TEST } take;
 
 typedef struct {
     int32_t height, width, channels, background; /* keys */
+    int32_t classes;                             /* a key, 0 where it does not say; then how many there are */
     float test_fraction;
     nb_arena *arena; /* names and lists */
     const char **class_names;
-    int32_t classes;
     nb_png_spec spec;
     const char *first; /* the image that decided the size */
     const char *train_dir, *test_dir;
@@ -132,6 +132,9 @@ static nb_status list_classes(nb_ctx *ctx, pngdir_state *s, const char *dir)
     if (l.n == 0)
         return nb_fail(ctx, NB_E_FORMAT, "%s: holds no folders: there must be one per class, with its PNG files in it",
                        dir);
+    if (s->classes && s->classes != l.n)
+        return nb_fail(ctx, NB_E_FORMAT, "%s: holds %d folders, one per class, but data.classes is %d", dir, l.n,
+                       s->classes);
     s->class_names = l.name;
     s->classes = l.n;
     return NB_OK;
@@ -423,6 +426,16 @@ static nb_status pngdir_open(nb_ctx *ctx, void *st, const char *path, const char
     return NB_OK;
 }
 
+static bool pngdir_describe(const void *st, nb_dsinfo *info)
+{
+    const pngdir_state *s = st;
+    info->h = s->height;
+    info->w = s->width;
+    info->c = s->channels;
+    info->classes = s->classes;
+    return s->height > 0 && s->width > 0 && s->channels > 0 && s->channels != 2 && s->classes > 0;
+}
+
 static void pngdir_get(const void *st, int32_t index, uint8_t *hwc, int32_t *label)
 {
     const pngdir_state *s = st;
@@ -449,6 +462,7 @@ static const nb_key pngdir_keys[] = {
     NB_KEY_INT(pngdir_state, width, "0", 0, MAX_SIDE, "resize images to this width, in pixels"),
     NB_KEY_INT(pngdir_state, channels, "0", 0, 3,
                "1: all grey, 3: all colour, 0: as the first image, and all the same"),
+    NB_KEY_INT(pngdir_state, classes, "0", 0, 1 << 20, "how many folders there must be; 0: any number"),
     NB_KEY_INT(pngdir_state, background, "255", 0, 255, "grey level behind transparent pixels"),
     NB_KEY_FLOAT(pngdir_state, test_fraction, "0", 0, 0.9,
                  "share of each class that is the test split, when there is no train folder"),
@@ -464,4 +478,5 @@ const nb_dataset nb_dataset_pngdir = {
     .open = pngdir_open,
     .get = pngdir_get,
     .image_name = pngdir_image_name,
-    .close = pngdir_close};
+    .close = pngdir_close,
+    .describe = pngdir_describe};

@@ -45,7 +45,7 @@ static void close_file(nb_ctx *ctx, array_file *f)
 /* ---- shape ---- */
 
 /* data.shape: three whole numbers. */
-static nb_status read_shape(nb_ctx *ctx, const nb_conf *c, int64_t shape[3])
+static bool parse_shape(const nb_conf *c, int64_t shape[3])
 {
     bool good = nb_conf_is_list(c) && nb_conf_count(c) == 3;
     for (int32_t i = 0; good && i < 3; i++) {
@@ -54,7 +54,24 @@ static nb_status read_shape(nb_ctx *ctx, const nb_conf *c, int64_t shape[3])
         shape[i] = text ? strtol(text, &end, 10) : 0;
         good = text && end != text && !*end && shape[i] > 0;
     }
-    return good ? NB_OK : nb_fail(ctx, NB_E_CONFIG, "data.shape: must be [height, width, channels], like [1, 128, 1]");
+    return good;
+}
+
+static bool is_too_large(const int64_t shape[3])
+{
+    return shape[0] > MAX_SIDE || shape[1] > MAX_SIDE || shape[2] > NB_MAX_CHANNELS;
+}
+
+bool nb_samples_describe(const nb_sample_keys *keys, int32_t classes, nb_dsinfo *info)
+{
+    int64_t shape[3];
+    if (!keys->shape || !parse_shape(keys->shape, shape) || is_too_large(shape) || classes == 0)
+        return false;
+    info->h = (int32_t)shape[0];
+    info->w = (int32_t)shape[1];
+    info->c = (int32_t)shape[2];
+    info->classes = classes;
+    return true;
 }
 
 /* What the dimensions of a sample are where data.shape does not say it. */
@@ -83,16 +100,16 @@ static nb_status shape_of(nb_ctx *ctx, const char *name, const nb_array *a, cons
     char text[NB_ARRAY_SHAPE_BYTES];
     int64_t s[3] = {1, 1, 1};
     const bool first = keys->channels_first;
-    if (keys->shape)
-        NB_TRY(read_shape(ctx, keys->shape, s));
-    else if (a->ndim < 2 || a->ndim > 4)
+    if (keys->shape && !parse_shape(keys->shape, s))
+        return nb_fail(ctx, NB_E_CONFIG, "data.shape: must be [height, width, channels], like [1, 128, 1]");
+    if (!keys->shape && (a->ndim < 2 || a->ndim > 4))
         return nb_fail(ctx, NB_E_FORMAT,
                        "%s: an array %s: must be [n, numbers], [n, length, channels] or [n, height, width, channels], "
                        "or data.shape must say what a sample is",
                        name, nb_array_shape(a, text));
-    else
+    if (!keys->shape)
         guess_shape(a, images || a->dtype == NB_ARRAY_U8, first, s);
-    if (s[0] > MAX_SIDE || s[1] > MAX_SIDE || s[2] > NB_MAX_CHANNELS)
+    if (is_too_large(s))
         return nb_fail(ctx, NB_E_FORMAT,
                        "%s: samples of %" PRId64 "x%" PRId64 "x%" PRId64
                        ": must be 1..%d high and wide with 1..%d channels; "

@@ -88,6 +88,8 @@ typedef struct {
  * the map. classes 0: one more than the largest label of either file. Fills info. After a failure close it, too. */
 nb_status nb_samples_open(nb_ctx *ctx, nb_samples *s, const nb_sample_files *files, const nb_sample_keys *keys,
                           const char *split, int32_t classes, nb_dsinfo *info);
+/* What the keys alone say; false: not everything. */
+bool nb_samples_describe(const nb_sample_keys *keys, int32_t classes, nb_dsinfo *info);
 /* Pixels and labels alone, nothing measured: bytes, or it fails. */
 nb_status nb_samples_open_pixels(nb_ctx *ctx, nb_samples *s, const nb_sample_files *files, const char *split,
                                  int32_t classes, nb_dsinfo *info);

@@ -49,6 +49,9 @@ NB_API nb_status nb_data_open(nb_ctx *ctx, const nb_conf *data, const char *spli
  * need not be there then; NULL: as nb_data_open. */
 NB_API nb_status nb_data_open_as(nb_ctx *ctx, const nb_conf *data, const char *split, const nb_features *features,
                                  nb_data **out);
+/* What samples are like without a look at any file, for who wants to know about a network only: the shape and the classes that
+ * the section says, a count of 1, means and deviations of nothing in particular. NB_E_CONFIG: it does not say them. */
+NB_API nb_status nb_data_describe(nb_ctx *ctx, const nb_conf *data, nb_dsinfo *out);
 NB_API const nb_dsinfo *nb_data_info(const nb_data *d);
 NB_API const nb_data_keys *nb_data_common(const nb_data *d);
 /* hwc [h, w, c] and the label of image index, 0 <= index < count. Any number of threads at once. */

@@ -11,6 +11,7 @@
 typedef struct {
     nb_layer_rows layers;
     char kind[CLI_BITS_BYTES + 16], data[96];
+    char no_data[512];      /* why the files of the data were not read: all is as the config says; "": they were */
     char features[256];     /* how numbers become codes; "": pixels */
     int64_t train_bytes[2]; /* planned memory of a training step, float and quantized; 0: not used */
     int32_t batch;
@@ -51,7 +52,7 @@ static void say_features(summary *s, const nb_features *f)
 
 static void say_data(summary *s, const nb_dsinfo *d)
 {
-    const char *what = d->features ? "features" : "pixels";
+    const char *what = *s->no_data ? "inputs" : d->features ? "features" : "pixels";
     if (d->task == NB_TASK_RECONSTRUCT)
         snprintf(s->data, sizeof s->data, "%dx%dx%d %s, reconstructed", d->h, d->w, d->c, what);
     else
@@ -90,6 +91,7 @@ static nb_status rows_of_network(cli *c, const cli_experiment *e, const nb_dsinf
                           .max_batch = 1,
                           .quant = e->exp.quant != NULL,
                           .plan = NB_PLAN_INFER,
+                          .blank = true,
                           .reference = cli_flag(c, "--reference")};
     nb_graph *g;
     NB_TRY(nb_graph_open(c->ctx, &spec, &(nb_params_source){0}, &g));
@@ -122,6 +124,7 @@ static nb_status plan_training(cli *c, const cli_experiment *e, const nb_dsinfo 
                               .quant = quant == 1,
                               .plan = NB_PLAN_TRAIN,
                               .compute = compute,
+                              .blank = true,
                               .reference = cli_flag(c, "--reference")};
         nb_graph *g;
         NB_TRY(nb_graph_open(c->ctx, &spec, &(nb_params_source){0}, &g));
@@ -147,18 +150,32 @@ static nb_status plan_export(cli *c, const cli_experiment *e, const nb_dsinfo *i
     return NB_OK;
 }
 
+/* Of the training images, or of what the config says of them where they are not here. */
+static nb_status about_data(cli *c, cli_experiment *e, summary *s, nb_dsinfo *info)
+{
+    const nb_status st = cli_experiment_open_train(c, e);
+    if (st == NB_OK)
+        *info = *nb_data_info(e->train);
+    if (st != NB_E_IO)
+        return st;
+    snprintf(s->no_data, sizeof s->no_data, "%s", nb_ctx_error(c->ctx));
+    const nb_status said = nb_data_describe(c->ctx, e->exp.data, info);
+    return said == NB_E_CONFIG ? nb_fail(c->ctx, st, "%s", s->no_data) : said;
+}
+
 static nb_status of_config(cli *c, const char *path, summary *s)
 {
     cli_experiment e = {0};
+    nb_dsinfo info;
     nb_status st = cli_experiment_load(c, path, &e);
     if (st == NB_OK)
-        st = cli_experiment_open_train(c, &e);
+        st = about_data(c, &e, s, &info);
     if (st == NB_OK)
-        st = nb_experiment_check(c->ctx, &e.exp, nb_data_info(e.train));
+        st = nb_experiment_check(c->ctx, &e.exp, &info);
     if (st == NB_OK)
-        st = plan_training(c, &e, nb_data_info(e.train), s);
+        st = plan_training(c, &e, &info, s);
     if (st == NB_OK)
-        st = plan_export(c, &e, nb_data_info(e.train), s);
+        st = plan_export(c, &e, &info, s);
     snprintf(s->kind, sizeof s->kind, "config");
     cli_experiment_close(c, &e);
     return st;
@@ -213,6 +230,8 @@ static nb_status print_text(cli *c, const summary *s, nb_table *t)
     printf("%s: %s, %s\n\n", c->arg[0], s->kind, s->data);
     NB_TRY(cli_table_print(c->ctx, t));
     printf("\n");
+    if (*s->no_data)
+        printf("without the data, shape and classes are the config's: %s\n", s->no_data);
     if (*s->features)
         printf("input: %s\n", s->features);
     if (*s->ranges)
@@ -259,6 +278,8 @@ static nb_status print_json(cli *c, const summary *s, nb_table *t)
         cJSON_AddStringToObject(o, "not_exported", s->not_exported);
     if (s->accuracy >= 0)
         cJSON_AddNumberToObject(o, "accuracy", s->accuracy);
+    if (*s->no_data)
+        cJSON_AddStringToObject(o, "no_data", s->no_data);
     if (*s->features)
         cJSON_AddStringToObject(o, "features", s->features);
     if (*s->ranges)

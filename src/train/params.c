@@ -193,7 +193,7 @@ static nb_status fill(nb_graph *g, const nb_graph_spec *spec, const nb_params_so
     s.averaged = from->mode != NB_PARAMS_EXACT;
     s.except = from->except;
     NB_TRY(check_excepted(g, from->except));
-    if (!given || from->except)
+    if ((!given && !spec->blank) || from->except)
         nb_graph_init(g, spec->experiment->seed);
     if (given && !after)
         NB_TRY(load(g, &s));

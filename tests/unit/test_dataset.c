@@ -83,6 +83,43 @@ static void common_keys_are_handed_out(void **state)
     nb_data_close(f->ctx, d);
 }
 
+typedef struct {
+    const char *section;
+    int32_t h, w, c, classes; /* h 0: only the files say it */
+} described;
+
+static void what_the_section_says_is_known_without_files(void **state)
+{
+    static const described cases[] = {{"{name: cifar10, path: nowhere}", 32, 32, 3, 10},
+                                      {"{name: cifar100}", 32, 32, 3, 100},
+                                      {"{name: mnist}", 28, 28, 1, 10},
+                                      {"{name: fashion-mnist}", 28, 28, 1, 10},
+                                      {"{name: npy, shape: [49, 10, 1], classes: 12}", 49, 10, 1, 12},
+                                      {"{name: npy, shape: [1, 640, 1], y_train: ''}", 1, 640, 1, 1},
+                                      {"{name: idx, shape: [5, 6, 3], classes: 7}", 5, 6, 3, 7},
+                                      {"{name: pngdir, height: 9, width: 8, channels: 3, classes: 4}", 9, 8, 3, 4},
+                                      {"{name: npy, shape: [49, 10, 1]}", 0, 0, 0, 0},
+                                      {"{name: npy, shape: [49, 10], classes: 2}", 0, 0, 0, 0},
+                                      {"{name: npy, shape: [99999, 1, 1], classes: 2}", 0, 0, 0, 0},
+                                      {"{name: idx, classes: 7}", 0, 0, 0, 0},
+                                      {"{name: pngdir, height: 9, width: 8, channels: 3}", 0, 0, 0, 0},
+                                      {"{name: pngdir, channels: 3, classes: 4}", 0, 0, 0, 0},
+                                      {"{name: pngdir, height: 9, width: 8, classes: 4}", 0, 0, 0, 0},
+                                      {"{name: synth}", 0, 0, 0, 0}};
+    data_fixture *f = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const described *want = &cases[i];
+        nb_dsinfo got = {0};
+        const nb_status st = nb_data_describe(f->ctx, data_fixture_section(f, want->section), &got);
+        if (st != (want->h ? NB_OK : NB_E_CONFIG) || got.h != want->h || got.w != want->w || got.c != want->c ||
+            got.classes != want->classes)
+            fail_msg("%s: %d, %dx%dx%d, %d classes", want->section, (int)st, got.h, got.w, got.c, got.classes);
+        if (!want->h)
+            assert_non_null(strstr(nb_ctx_error(f->ctx), "test.yaml:1: data: says neither shape nor"));
+        assert_true(!want->h || (got.count == 1 && got.std[0] > 0.0f));
+    }
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, data_fixture_setup, data_fixture_teardown)
@@ -91,6 +128,7 @@ int main(void)
         T(mistakes_in_the_section_have_place_and_remedy),
         T(class_names_that_no_checkpoint_can_store_are_refused_at_once),
         T(common_keys_are_handed_out),
+        T(what_the_section_says_is_known_without_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -177,6 +177,8 @@ static void every_mistake_has_its_sentence(void **state)
     expect(f, plain, "train", "/train: holds no folders");
     write_two_splits(f);
     expect(f, "{name: pngdir, path: %s, test_fraction: 0.5}", "train", "has a train folder already");
+    expect(f, "{name: pngdir, path: %s, classes: 3}", "train",
+           "/train: holds 2 folders, one per class, but data.classes is 3");
     expect(f, "{name: pngdir, path: %s, channels: 2}", "train", "data.channels: 2: must be 1 (grey), 3 (colour) or 0");
     data_fixture_grey(f, "test/cow/1.png", 3, 2, 0);
     expect(f, plain, "test", "/test/cow: no class of this name among the training images");

@@ -17,6 +17,8 @@ struct nb_dataset {
     void (*get)(const void *st, int32_t index, uint8_t *hwc, int32_t *label);
     const char *(*image_name)(const void *st, int32_t index); /* NULL: they have numbers only */
     void (*close)(nb_ctx *ctx, void *st);
+    /* Before open: h, w, c and classes, as far as name and keys say them; false: only the files do. NULL: as false. */
+    bool (*describe)(const void *st, nb_dsinfo *info);
 };
 
 #ifdef __cplusplus
