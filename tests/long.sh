@@ -6,7 +6,7 @@
 #   NETWORKS=2000 FUZZ_SECONDS=60 SUITES="bookworm trixie forky" PYTHON=python3 in the environment
 # shellcheck disable=SC2086 # MAKE and all are words
 set -u
-all="networks exported threads sanitizers fuzz python arm emulated mcu fresh"
+all="networks shipped exported threads sanitizers fuzz python arm emulated mcu fresh"
 export NB_QUIET=1 NB_TIMEOUT=${NB_TIMEOUT:-36000}
 count=${NETWORKS:-2000}
 for name in "$@"; do
@@ -23,6 +23,9 @@ networks() {
     NB_TEST_NETWORKS=$count part "$count random networks, engine, interpreter and graph; fused and not" \
         $MAKE CC=gcc check-fast TESTS="$b/tests/prop/test_networks $b/tests/prop/test_fusion"
     NB_TEST_NETWORKS=20 part "the damaged layer of 20 random networks" $MAKE CC=gcc check-fast TESTS="$b/tests/prop/test_blame"
+}
+shipped() {
+    RUN_SECONDS=600 NB_NETWORKS=all part "the networks in configs/, large ones as well" $MAKE CC=gcc check-e2e E2E=tests/e2e/networks.sh
 }
 exported() {
     NB_TEST_NETWORKS=$count NB_TEST_CC="gcc -std=c99 -O2 -Wall -Wextra" part "$count random networks as C, gcc -O2" \

@@ -12,7 +12,7 @@ die() {
 run() {
     local want=$1 code=0
     shift
-    timeout 60 "$NIBBLE" "$@" >"$WORK/out" 2>"$WORK/err" </dev/null || code=$?
+    timeout "${RUN_SECONDS:-60}" "$NIBBLE" "$@" >"$WORK/out" 2>"$WORK/err" </dev/null || code=$?
     [ "$code" = "$want" ] || {
         cat "$WORK/out" "$WORK/err" >&2
         die "nibble $*: exit $code, must be $want"
