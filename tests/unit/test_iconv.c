@@ -56,7 +56,7 @@ static nb_geom random_geom(nb_rng *r)
             g.kh = g.kw = 3;
             g.stride = nb_hw_of(pick(r, 1, 2));
             g.dilation = nb_hw_of(1);
-            g.groups = g.c = g.oc = 8 * pick(r, 1, 5);
+            g.groups = g.c = g.oc = 8 * pick(r, 1, 13);
             break;
         case 4: /* what the Winograd transform is for */
             g.kh = g.kw = 3;

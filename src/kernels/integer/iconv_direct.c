@@ -302,7 +302,12 @@ static void pixels(int32_t *acc, uint8_t *codes, const nb_irequant *q, int32_t f
 
 static bool gives_codes(const nb_iconv_header *h, const nb_irequant *q, const nb_geom *g, const layout *l)
 {
-    return h->method && h->method->gives_codes && l->ocg % LANES == 0 && nb_iconv_shifts_fit(q, g->oc);
+    if (!nb_iconv_shifts_fit(q, g->oc))
+        return false;
+    if (h->method)
+        return h->method->gives_codes && l->ocg % LANES == 0;
+    const nb_iconv_isa *isa = nb_variant_with(nb_iconv_variants, h->variant, offsetof(nb_iconv_isa, depthwise3));
+    return l->small && isa->depthwise3_gives_codes;
 }
 
 /* The codes as they are, nothing around them: windows of one pixel without stride. Nothing behind them is read then: all

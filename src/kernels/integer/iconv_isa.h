@@ -46,7 +46,7 @@ typedef struct {        /* n output pixels, all channels of one group */
     int32_t n_runs, steps; /* steps per run: pairs or quads of k */
     const void *panels;    /* 64-byte aligned */
     int32_t channels;      /* to store: (channels + 15) / 16 panels */
-    uint8_t *codes;        /* instead of acc, or NULL; then channels are a multiple of 16 */
+    uint8_t *codes;        /* instead of acc, or NULL; then dense layers have a multiple of 16 channels */
     const nb_irequant *q;  /* for codes: of the channels of the group, shifts at least NB_ICONV_LEAST_SHIFT */
     const int32_t *start;  /* NB_ICONV_BYTES: [16 * panels] what the sums begin with */
     int32_t burst;         /* what `choose` returned */
@@ -98,6 +98,7 @@ typedef struct {
     void (*widen)(int16_t *to, const uint8_t *from, int32_t is_signed, int64_t n);
     void (*depthwise)(const nb_iconv_job *j);
     void (*depthwise3)(const nb_iconv_job *j); /* NULL everywhere below as well: `depthwise` does it */
+    bool depthwise3_gives_codes;               /* heeds job.codes, of any number of channels */
     void (*requantize)(uint8_t *codes, const int32_t *acc, const nb_irequant *q, int64_t rows, int32_t c);
     /* nb_k_pair_codes: sums, products */
     void (*add)(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_ipair *p);
@@ -112,6 +113,10 @@ typedef struct {
 void nb_icodes_requantize_avx2(uint8_t *codes, const int32_t *acc, const nb_irequant *q, int64_t rows, int32_t c);
 void nb_icodes_add_avx2(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_ipair *p);
 void nb_icodes_mul_avx2(uint8_t *y, const uint8_t *a, const uint8_t *b, int64_t n, const nb_ipair *p);
+#endif
+
+#ifdef NB_WITH_VNNI
+void nb_iconv_depthwise3_vnni(const nb_iconv_job *j);
 #endif
 
 extern const nb_variant nb_iconv_variants[]; /* kernels: nb_iconv_isa */

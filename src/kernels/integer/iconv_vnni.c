@@ -38,6 +38,7 @@ static const nb_iconv_method winograd = {.name = "winograd",
                                          .winograd = &nb_iconv_winograd_vnni};
 static const nb_iconv_method *const methods[] = {&winograd, &bytes, NULL};
 
-const nb_iconv_isa nb_iconv_vnni = {.methods = methods, .add = add, .mul = mul};
+const nb_iconv_isa nb_iconv_vnni = {
+    .methods = methods, .depthwise3 = nb_iconv_depthwise3_vnni, .depthwise3_gives_codes = true, .add = add, .mul = mul};
 
 #endif
