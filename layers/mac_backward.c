@@ -134,17 +134,36 @@ static void finish_bias(const nb_mac_job *j)
     }
 }
 
+static void pack_part(void *arg, int64_t part, int32_t thread)
+{
+    (void)thread;
+    const nb_mac_job *j = arg;
+    nb_qgrad_pack_part(j->p->grad, j->n->saved, j->n->in[1]->out.data, (int32_t)part);
+}
+
+/* Weights for the gradient of x; few of them are packed sooner than other threads are there. */
+static void pack_weights(nb_mac_job *j)
+{
+    enum { FEW = 1 << 14 };
+    const nb_tensor *w = &j->n->in[1]->out;
+    if (nb_count(w) <= FEW) {
+        nb_qgrad_pack(j->p->grad, j->n->saved, w->data, w->q->scale, w->q->n);
+        return;
+    }
+    nb_parallel_for(nb_qgrad_pack_parts(j->p->grad), pack_part, j);
+    nb_qgrad_pack_finish(j->p->grad, j->n->saved, w->q->scale, w->q->n);
+}
+
 void nb_mac_backward(nb_node *n, const nb_run *r)
 {
     (void)r;
     nb_mac_job j = nb_mac_make_job(n);
-    const nb_tensor *w = &n->in[1]->out;
     if (j.p->wide) {
         nb_mac_wide_backward(&j);
         return;
     }
     if (j.p->grad && n->in[0]->out.grad)
-        nb_qgrad_pack(j.p->grad, n->saved, w->data, w->q->scale, w->q->n);
+        pack_weights(&j);
     else if (j.p->integer && n->in[0]->out.grad)
         nb_fconv_pack(j.p->plan, n->saved, nb_mac_real_weights(&j));
     nb_parallel_for(j.n_slots, backward_slot, &j);

@@ -65,7 +65,7 @@ static void weights_are_turned_around_and_transformed_in_whole_numbers(void **st
     assert_true(w && u);
     for (int i = 0; i < 9; i++)
         w[(5 * 9 + i) * g->c + 2] = (int8_t)(i + 1);
-    nb_qgrad_winograd_pack(u, w, g);
+    nb_qgrad_winograd_pack(u, w, g, 0);
     const int at = (5 / 2 * 16 + 2) * 2 + 5 % 2, plane = g->c * g->oc;
     const int want[16] = {36, 48, 16, 28, 36, 45, 15, 24, 12, 15, 5, 8, 12, 12, 4, 4};
     for (int k = 0; k < 16; k++)

@@ -103,11 +103,21 @@ nb_qgrad_plan *nb_qgrad_plan_init(void *mem, const nb_fconv_plan *f)
 typedef struct {
     float limit;   /* Q */
     float scale[]; /* [oc] */
-} panel_head;
+} panel_head;      /* then int64 [parts]: the largest sum of |w| over filters of an input channel of that part */
+
+int32_t nb_qgrad_pack_parts(const nb_qgrad_plan *p)
+{
+    return p->f->groups * nb_fpanels(p->f->cg);
+}
+
+static size_t scale_bytes(const nb_qgrad_plan *p)
+{
+    return nb_round64(sizeof(panel_head) + (size_t)p->f->g.oc * sizeof(float));
+}
 
 static size_t head_bytes(const nb_qgrad_plan *p)
 {
-    return nb_round64(sizeof(panel_head) + (size_t)p->f->g.oc * sizeof(float));
+    return scale_bytes(p) + nb_round64((size_t)nb_qgrad_pack_parts(p) * sizeof(int64_t));
 }
 
 /* s16 values of one panel of a phase. */
@@ -127,23 +137,71 @@ size_t nb_qgrad_panel_bytes(const nb_qgrad_plan *p)
     return head_bytes(p) + nb_round64((size_t)codes * sizeof(int16_t));
 }
 
-/* At most 16 input channels of one output channel and kernel position: every second value of a panel's row. */
-static void pack_row(int16_t *to, const int8_t *w, int32_t n)
-{
-    for (int32_t j = 0; j < n; j++)
-        to[2 * j] = w[j];
-}
-
-/* One panel of a phase; w: its first input channel in the group's first filter. */
+/* One panel of a phase; w: its first input channel in the group's first filter. Filters stand side by side in twos. */
 static void pack_panel(const nb_qgrad_plan *p, const nb_fphase *phase, int16_t *to, const int8_t *w, int32_t n)
 {
+    static const uint8_t none[NB_PANEL];
+    const nb_fconv_image like = {NULL, NB_S8, 0};
     const nb_fconv_plan *f = p->f;
-    const int32_t positions = f->g.kh * f->g.kw;
-    memset(to, 0, (size_t)panel_codes(p, phase) * sizeof *to);
-    for (int32_t t = 0; t < phase->n_pos; t++, to += (int64_t)p->depth_pairs * 2 * NB_PANEL)
-        for (int32_t o = 0; o < f->ocg; o++)
-            pack_row(to + o / 2 * 2 * NB_PANEL + o % 2,
-                     w + ((int64_t)o * positions + f->dy_pos[phase->first_pos + t]) * f->cg, n);
+    const int64_t filter = (int64_t)f->g.kh * f->g.kw * f->cg;
+    if (n < NB_PANEL)
+        memset(to, 0, (size_t)panel_codes(p, phase) * sizeof *to);
+    for (int32_t t = 0; t < phase->n_pos; t++)
+        for (int32_t o = 0; o < f->ocg; o += 2, to += 2 * NB_PANEL) {
+            const uint8_t *first = (const uint8_t *)w + o * filter + (int64_t)f->dy_pos[phase->first_pos + t] * f->cg;
+            p->isa->beside(to, first, o + 1 < f->ocg ? first + filter : none, n, &like);
+        }
+}
+
+static void add_sizes(int32_t *restrict sum, const int8_t *restrict w, int32_t n)
+{
+    int16_t size[NB_PANEL];
+    if (n < NB_PANEL) {
+        for (int32_t j = 0; j < n; j++)
+            sum[j] += w[j] < 0 ? -w[j] : w[j];
+        return;
+    }
+    for (int32_t j = 0; j < NB_PANEL; j++)
+        size[j] = w[j];
+    for (int32_t j = 0; j < NB_PANEL; j++)
+        sum[j] += size[j] < 0 ? -size[j] : size[j];
+}
+
+/* The largest sum of |w| of n <= 16 input channels over all filters of their group; w: the first of them. */
+static int64_t largest_sum(const nb_qgrad_plan *p, const int8_t *w, int32_t n)
+{
+    enum { BLOCK = 1 << 16 }; /* 128 * 2^16 fits 32 bits */
+    const int64_t rows = (int64_t)p->f->ocg * p->f->g.kh * p->f->g.kw, step = p->f->cg;
+    int64_t sum[NB_PANEL] = {0}, most = 1;
+    for (int64_t from = 0; from < rows; from += BLOCK) {
+        int32_t part[NB_PANEL] = {0};
+        for (int64_t i = from; i < rows && i < from + BLOCK; i++)
+            add_sizes(part, w + i * step, n);
+        for (int32_t j = 0; j < n; j++)
+            sum[j] += part[j];
+    }
+    for (int32_t j = 0; j < n; j++)
+        most = sum[j] > most ? sum[j] : most;
+    return most;
+}
+
+void nb_qgrad_pack_part(const nb_qgrad_plan *p, void *panels, const int8_t *w, int32_t part)
+{
+    const nb_fconv_plan *f = p->f;
+    const int32_t c = part % nb_fpanels(f->cg) * NB_PANEL, n = at_most(f->cg - c, NB_PANEL);
+    const int8_t *from = w + (int64_t)(part / nb_fpanels(f->cg)) * f->ocg * f->g.kh * f->g.kw * f->cg + c;
+    int64_t *most = (int64_t *)(void *)((char *)panels + scale_bytes(p));
+    int16_t *to = (int16_t *)(void *)((char *)panels + head_bytes(p));
+    most[part] = largest_sum(p, from, n);
+    if (by_tiles(p)) {
+        nb_qgrad_winograd_pack(to, w, &f->g, part);
+        return;
+    }
+    for (int32_t i = 0; i < f->n_phases; i++) {
+        const int64_t codes = panel_codes(p, &f->phase[i]);
+        pack_panel(p, &f->phase[i], to + part * codes, from, n);
+        to += nb_qgrad_pack_parts(p) * codes;
+    }
 }
 
 static int32_t largest_code(const nb_qgrad_plan *p)
@@ -151,44 +209,25 @@ static int32_t largest_code(const nb_qgrad_plan *p)
     return p->tiles ? NB_QGRAD_TILE_MAX : NB_QGRAD_MAX;
 }
 
-/* The largest Q for which no sum of dx can leave 32 bits: an input channel's sum|w| over all filters of its group. */
-static float code_limit(const nb_qgrad_plan *p, const int8_t *w)
+void nb_qgrad_pack_finish(const nb_qgrad_plan *p, void *panels, const float *scale, int32_t n)
 {
-    const nb_fconv_plan *f = p->f;
-    const int64_t positions = (int64_t)f->g.kh * f->g.kw;
+    panel_head *head = panels;
+    const int64_t *sum = (const int64_t *)(const void *)((const char *)panels + scale_bytes(p));
     int64_t most = 1;
-    for (int32_t g = 0; g < f->groups; g++)
-        for (int32_t c = 0; c < f->cg; c += NB_PANEL) {
-            const int32_t n = at_most(f->cg - c, NB_PANEL);
-            const int8_t *from = w + g * f->ocg * positions * f->cg + c;
-            int64_t sum[NB_PANEL] = {0};
-            for (int64_t i = 0; i < f->ocg * positions; i++, from += f->cg)
-                for (int32_t j = 0; j < n; j++)
-                    sum[j] += from[j] < 0 ? -from[j] : from[j];
-            for (int32_t j = 0; j < n; j++)
-                most = sum[j] > most ? sum[j] : most;
-        }
+    for (int32_t i = 0; i < nb_qgrad_pack_parts(p); i++)
+        most = sum[i] > most ? sum[i] : most;
+    /* The largest Q for which no sum of dx can leave 32 bits. */
     const int64_t limit = INT32_MAX / (p->tiles ? NB_QGRAD_TILE_GAIN : 1) / most, largest = largest_code(p);
-    return (float)(limit < largest ? limit : largest);
+    head->limit = (float)(limit < largest ? limit : largest);
+    for (int32_t o = 0; o < p->f->g.oc; o++)
+        head->scale[o] = scale[n == 1 ? 0 : o];
 }
 
 void nb_qgrad_pack(const nb_qgrad_plan *p, void *panels, const int8_t *w, const float *scale, int32_t n)
 {
-    const nb_fconv_plan *f = p->f;
-    panel_head *head = panels;
-    int16_t *to = (int16_t *)(void *)((char *)panels + head_bytes(p));
-    const int64_t group = (int64_t)f->ocg * f->g.kh * f->g.kw * f->cg;
-    head->limit = code_limit(p, w);
-    for (int32_t o = 0; o < f->g.oc; o++)
-        head->scale[o] = scale[n == 1 ? 0 : o];
-    if (by_tiles(p)) {
-        nb_qgrad_winograd_pack(to, w, &f->g);
-        return;
-    }
-    for (int32_t i = 0; i < f->n_phases; i++)
-        for (int32_t g = 0; g < f->groups; g++)
-            for (int32_t c = 0; c < f->cg; c += NB_PANEL, to += panel_codes(p, &f->phase[i]))
-                pack_panel(p, &f->phase[i], to, w + g * group + c, at_most(f->cg - c, NB_PANEL));
+    for (int32_t i = 0; i < nb_qgrad_pack_parts(p); i++)
+        nb_qgrad_pack_part(p, panels, w, i);
+    nb_qgrad_pack_finish(p, panels, scale, n);
 }
 
 /* ---- scratch: per channel the largest bits, factors and scales; then the images of one pass ---- */

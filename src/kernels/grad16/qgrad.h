@@ -35,6 +35,10 @@ size_t nb_qgrad_panel_bytes(const nb_qgrad_plan *p);
 size_t nb_qgrad_scratch_bytes(const nb_qgrad_plan *p); /* per thread */
 /* w: OHWI codes, zero point 0; scale: their scales, n = 1 or oc of them. */
 void nb_qgrad_pack(const nb_qgrad_plan *p, void *panels, const int8_t *w, const float *scale, int32_t n);
+/* The same by parts, which may be packed at once, each once; then the rest. */
+int32_t nb_qgrad_pack_parts(const nb_qgrad_plan *p);
+void nb_qgrad_pack_part(const nb_qgrad_plan *p, void *panels, const int8_t *w, int32_t part);
+void nb_qgrad_pack_finish(const nb_qgrad_plan *p, void *panels, const float *scale, int32_t n);
 
 /* Finds the largest |dy| of every channel, once for both passes: they read it from the same scratch. */
 void nb_qgrad_measure(const nb_qgrad_plan *p, const float *dy, void *scratch);

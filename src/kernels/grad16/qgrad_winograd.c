@@ -155,17 +155,18 @@ static void interleave(int16_t *restrict u, const int16_t *restrict a, const int
     }
 }
 
-void nb_qgrad_winograd_pack(int16_t *u, const int8_t *w, const nb_geom *g)
+void nb_qgrad_winograd_pack(int16_t *u, const int8_t *w, const nb_geom *g, int32_t part)
 {
     const int64_t plane = (int64_t)NB_PANEL * g->oc, filter = (int64_t)9 * g->c;
     int16_t points[2][POINTS][NB_PANEL];
-    for (int32_t c = 0; c < g->c; c += NB_PANEL, u += POINTS * plane)
-        for (int32_t o = 0; o < g->oc; o += 2) {
-            transform_filter(points[0], w + o * filter + c, g->c);
-            transform_filter(points[1], w + (o + 1) * filter + c, g->c);
-            for (int32_t k = 0; k < POINTS; k++)
-                interleave(u + k * plane + (ptrdiff_t)o * NB_PANEL, points[0][k], points[1][k]);
-        }
+    u += part * POINTS * plane;
+    w += (ptrdiff_t)part * NB_PANEL;
+    for (int32_t o = 0; o < g->oc; o += 2) {
+        transform_filter(points[0], w + o * filter, g->c);
+        transform_filter(points[1], w + (o + 1) * filter, g->c);
+        for (int32_t k = 0; k < POINTS; k++)
+            interleave(u + k * plane + (ptrdiff_t)o * NB_PANEL, points[0][k], points[1][k]);
+    }
 }
 
 /* ---- padded codes ---- */

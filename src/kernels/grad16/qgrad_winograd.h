@@ -17,7 +17,8 @@ int32_t nb_qgrad_winograd_rows(const nb_geom *g);
 
 size_t nb_qgrad_winograd_panel_bytes(const nb_geom *g);
 size_t nb_qgrad_winograd_scratch_bytes(const nb_geom *g); /* for either pass */
-void nb_qgrad_winograd_pack(int16_t *u, const int8_t *w, const nb_geom *g);
+/* 16 input channels of the panels u. */
+void nb_qgrad_winograd_pack(int16_t *u, const int8_t *w, const nb_geom *g, int32_t part);
 /* dx = or += scale * the sums over codes round_half_even(dy * w_scale * times). */
 void nb_qgrad_winograd_input(const nb_qgrad_isa *isa, const nb_geom *g, const nb_qgrad_dx *dx, const int16_t *u,
                              void *scratch);
