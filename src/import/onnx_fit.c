@@ -202,10 +202,76 @@ static nb_status fit_signal(onnx_net *n, onnx_node *d)
     return NB_OK;
 }
 
-void onnx_fit_signal(onnx_net *n, const onnx_node *d)
+/* ---- images of one column ---- */
+
+/* [N, c, w, 1]: an Unsqueeze has put the last axis behind a signal. */
+static bool is_column(const onnx_v_entry *e)
+{
+    if (!e || e->kind != ONNX_V_DATA || e->layout.rank != 4 || e->h != 1 || e->w == 1)
+        return false;
+    onnx_v_entry turned = *e;
+    const int64_t perm[4] = {0, 1, 3, 2};
+    const onnx_layout l = onnx_layout_transposed(&e->layout, perm);
+    onnx_layout_set(&turned, &l);
+    return turned.layout.rank == 0 && !turned.flat;
+}
+
+static nb_status turn_attributes(const onnx_net *n, onnx_node *d)
+{
+    static const char *const pairs[] = {"kernel_shape", "strides", "dilations", "output_padding", "output_shape"};
+    onnx_attr *attr = nb_arena_array(n->arena, d->n_attr + 1, sizeof *attr);
+    int64_t *v = nb_arena_array(n->arena, 4 * d->n_attr + 1, sizeof *v);
+    if (!attr || !v)
+        return NB_E_NOMEM;
+    for (size_t i = 0; i < d->n_attr; i++, v += 4) {
+        const onnx_attr *a = &d->attr[i];
+        bool turns = a->kind == ONNX_A_INTS && a->n == 4 && strcmp(a->name, "pads") == 0;
+        for (size_t k = 0; k < sizeof pairs / sizeof *pairs; k++)
+            turns = turns || (a->kind == ONNX_A_INTS && a->n == 2 && strcmp(a->name, pairs[k]) == 0);
+        attr[i] = *a;
+        for (size_t k = 0; turns && k < a->n; k++)
+            v[k] = a->ints[k ^ 1];
+        if (turns)
+            attr[i].ints = v;
+    }
+    d->attr = attr;
+    return NB_OK;
+}
+
+static nb_status fit_column(onnx_net *n, onnx_node *d)
+{
+    NB_TRY(turn_attributes(n, d));
+    for (size_t k = 0; k < d->n_in; k++) {
+        const onnx_v_entry *e = onnx_input(n, d, k);
+        onnx_v_entry v = e ? *e : (onnx_v_entry){0};
+        if (is_column(e)) {
+            v.layout = (onnx_layout){0};
+        } else if (e && e->kind == ONNX_V_CONSTANT && v.constant.ndim == 4) {
+            if (e->constant.shape[2] != 1 && e->constant.shape[3] != 1)
+                return onnx_fail(n, d, NB_E_UNSUPPORTED, "input %zu: a window of %lldx%lld over images of one column",
+                                 k, (long long)e->constant.shape[2], (long long)e->constant.shape[3]);
+            v.constant.shape[2] = e->constant.shape[3];
+            v.constant.shape[3] = e->constant.shape[2];
+        } else {
+            continue;
+        }
+        NB_TRY(rename_input(n, d, k, &v));
+    }
+    return NB_OK;
+}
+
+void onnx_fit_back(onnx_net *n, const onnx_node *d, onnx_turn turn)
 {
     onnx_v_entry *y = onnx_intern(n, d->out[0]);
     onnx_layout l = {.rank = 3};
+    if (turn == ONNX_COLUMN && y->kind == ONNX_V_DATA && !y->layout.rank && !y->flat) {
+        const onnx_layout row = onnx_layout_of(y);
+        const int64_t perm[4] = {0, 1, 3, 2};
+        l = onnx_layout_transposed(&row, perm);
+        onnx_layout_set(y, &l);
+    }
+    if (turn == ONNX_COLUMN)
+        return;
     if (y->kind != ONNX_V_DATA || y->h != 1 || y->layout.rank || y->flat)
         return;
     onnx_layout_add(&l, 0, (onnx_atom){ONNX_AXIS_N, 0, 1});
@@ -214,17 +280,20 @@ void onnx_fit_signal(onnx_net *n, const onnx_node *d)
     onnx_layout_set(y, &l);
 }
 
-nb_status onnx_fit(onnx_net *n, const onnx_node *d, onnx_fit_kind kind, const onnx_node **out, bool *signal)
+nb_status onnx_fit(onnx_net *n, const onnx_node *d, onnx_fit_kind kind, const onnx_node **out, onnx_turn *turn)
 {
     onnx_node *copy = nb_arena_alloc(n->arena, sizeof *copy);
     if (!copy)
         return NB_E_NOMEM;
     *copy = *d;
     *out = copy;
-    *signal = kind == ONNX_FIT_WINDOW && d->n_in > 0 && is_signal(onnx_input(n, d, 0));
+    const onnx_v_entry *x = kind == ONNX_FIT_WINDOW && d->n_in > 0 ? onnx_input(n, d, 0) : NULL;
+    *turn = is_signal(x) ? ONNX_SIGNAL : is_column(x) ? ONNX_COLUMN : ONNX_AS_IT_IS;
     if (kind == ONNX_FIT_ANY)
         return NB_OK;
     if (kind == ONNX_FIT_EACH)
         return fit_each(n, copy);
-    return *signal ? fit_signal(n, copy) : fit_images(n, copy);
+    return *turn == ONNX_SIGNAL   ? fit_signal(n, copy)
+           : *turn == ONNX_COLUMN ? fit_column(n, copy)
+                                  : fit_images(n, copy);
 }

@@ -472,12 +472,12 @@ static nb_status translate_node(onnx_net *n, const onnx_node *d)
         return onnx_fail(n, d, NB_E_UNSUPPORTED, "is supported for constants only; here it works on the images");
     if (!o)
         return unknown_operator(n, d);
-    bool signal;
+    onnx_turn turn;
     NB_TRY(check_attributes(n, d, o->attrs));
-    NB_TRY(onnx_fit(n, d, o->fit, &d, &signal));
+    NB_TRY(onnx_fit(n, d, o->fit, &d, &turn));
     NB_TRY(o->fn(n, d));
-    if (signal)
-        onnx_fit_signal(n, d);
+    if (turn != ONNX_AS_IT_IS)
+        onnx_fit_back(n, d, turn);
     return NB_OK;
 }
 
