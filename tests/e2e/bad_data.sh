@@ -243,6 +243,14 @@ fresh && cp clear.png $x && other_data '(other pixels in the training images, or
 fresh && cp clear.png set/test/b/1.png && other_data '(other pixels in the test images, or another order of them)'
 fresh && run 0 train cfg.yaml --quiet --resume --set out=kept
 
+# ---- a network without its data ----
+refuses 1 'nowhere: No such file or directory' info cfg.yaml --set data.path=nowhere
+run 0 info cfg.yaml --set data.path=nowhere --set data.height=5 --set data.width=6 --set data.channels=1 --set data.classes=4
+says '5x6x1 inputs, 4 classes'
+says 'without the data, shape and classes are the config'
+refuses 2 'linear1 gives 3 values per image, the data have 4 classes' info cfg.yaml --set data.path=nowhere --set data.height=5 --set data.width=6 \
+    --set data.channels=1 --set data.classes=4 --set model.1.linear.out=3
+
 # ---- a trained network meets damaged images ----
 run 0 train cfg.yaml --quiet --set out=run
 before=$(sums run)
