@@ -216,6 +216,9 @@ static nb_status put_multipliers(onnx_writer *w)
         const bool logits = onnx_tensor(w, s->out)->type == NB_EI_S32;
         uint32_t bits;
         memcpy(&bits, &w->m->tensors[s->out].scale, sizeof bits);
+        if (s->kind == NB_STEP_TABLE)
+            nb_text_printf(&t, "%s\t%08" PRIx32 " %" PRId32 " 0\n", w->m->tensors[s->out].name, bits,
+                           onnx_tensor(w, s->out)->zero + onnx_moved(w, s->out));
         if (!s->mult && !logits)
             continue;
         nb_text_printf(&t, "%s\t%08" PRIx32, logits ? "logits" : w->m->tensors[s->out].name, bits);

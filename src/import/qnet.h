@@ -28,10 +28,13 @@ typedef struct {
     nb_geom geom;
     const int8_t *weights; /* OHWI */
     int32_t bits;
-    double *unit;  /* CONV: [oc] real value of a sum's 1 */
-    int64_t *bias; /* CONV: [oc] in sums of codes less their zero point */
-    double sign;   /* ADD: of the second */
-    double lo, hi; /* real clamp */
+    double *unit;      /* CONV: [oc] real value of a sum's 1 */
+    int64_t *bias;     /* CONV: [oc] in sums of codes less their zero point */
+    double sign;       /* ADD: of the second */
+    double lo, hi;     /* real clamp */
+    int32_t base;      /* of codes as indices: where the first one's table begins */
+    int32_t *share[2]; /* BLEND: where rows and columns lie, and how far it is rounded */
+    int32_t rounded;
     bool in_codes; /* nothing has dequantized it: it keeps its grid where an operator does not say another */
 } q_open;
 
@@ -54,7 +57,7 @@ typedef struct {
     const nb_onnx_integers_options *options;
     nb_intbuilder *b;
     q_value *value;
-    int32_t n_values, most_values;
+    int32_t n_values, most_values, n_rows;
     int32_t *index; /* hashed by name: value's place + 1; 0: none */
     uint32_t mask;
     const char *ours; /* metadata nibble.multipliers, or NULL */
@@ -87,13 +90,34 @@ nb_status q_close_logits(qnet *n, const q_value *v);
 /* A tensor that has v's codes: v itself, where it is one. */
 nb_status q_codes(qnet *n, const onnx_node *d, const q_value *v, int32_t *tensor);
 
-/* The operators: qnet_ops.c, qnet_mac.c. */
+/* The tensor as a value; who has it in codes says so. */
+q_open q_of_tensor(const qnet *n, int32_t tensor);
+nb_status q_add_step(qnet *n, const onnx_node *d, nb_estep *s, const nb_sinfo *info);
+/* The grid of what a table gives: our exporter's metadata say it, or whoever reads `name`. */
+nb_status q_reader_grid(const qnet *n, const onnx_node *d, const char *name, q_grid *g);
+bool q_said_grid(const qnet *n, const char *name, q_grid *g);
+/* A mixture of pixels: a number that it is rounded with, and the cast to codes. */
+nb_status q_round_blend(qnet *n, const onnx_node *d, const q_value *v, double by);
+nb_status q_end_blend(qnet *n, const onnx_node *d, const q_value *v);
+
+/* v, or, where it is an image that was flattened in the engine's order, a tensor of its own that is a vector. */
+nb_status q_as_row(qnet *n, const onnx_node *d, const q_value *v, q_value *out);
+
+/* The operators: qnet_ops.c, qnet_mac.c, qnet_moves.c, qnet_shape.c. */
 typedef struct {
     const char *op;
     q_fn fn;
 } q_operator;
 q_fn q_operator_find(const char *op);
 nb_status q_op_conv(qnet *n, const onnx_node *d);
+nb_status q_op_flatten(qnet *n, const onnx_node *d);
+nb_status q_op_reshape(qnet *n, const onnx_node *d);
+nb_status q_op_squeeze(qnet *n, const onnx_node *d);
+nb_status q_op_transpose(qnet *n, const onnx_node *d);
+nb_status q_op_pad(qnet *n, const onnx_node *d);
+nb_status q_op_slice(qnet *n, const onnx_node *d);
+nb_status q_op_gather(qnet *n, const onnx_node *d);
+nb_status q_op_matmul(qnet *n, const onnx_node *d);
 nb_status q_op_gemm(qnet *n, const onnx_node *d);
 nb_status q_op_qlinear_gemm(qnet *n, const onnx_node *d);
 nb_status q_op_qlinear_conv(qnet *n, const onnx_node *d);

@@ -2,7 +2,8 @@
  *
  * metadata nibble.multipliers, which our exporter writes, has a line for each step with multipliers: name of its output,
  * tab, hexadecimal bits of the output's scale, then a blank, multiplier, blank and shift for each. They are taken where
- * they agree with the scales, so that what somebody has changed since is not undone. */
+ * they agree with the scales, so that what somebody has changed since is not undone. The line of a table has the zero point
+ * of what it gives in the place of a multiplier, and a shift of 0. */
 #include "import/qnet.h"
 
 #include "base/check.h"
@@ -107,7 +108,7 @@ static nb_status sum_multipliers(qnet *n, const onnx_node *d, const char *name, 
 
 /* ---- steps ---- */
 
-static nb_status add_step(qnet *n, const onnx_node *d, nb_estep *s, const nb_sinfo *info)
+nb_status q_add_step(qnet *n, const onnx_node *d, nb_estep *s, const nb_sinfo *info)
 {
     const nb_status st = nb_intbuilder_step(n->b, s, info);
     if (st == NB_OK || st == NB_E_NOMEM || !d)
@@ -205,6 +206,21 @@ static q_open pixelwise(const qnet *n, nb_step_kind kind, int32_t tensor)
                     .hi = INFINITY};
 }
 
+q_open q_of_tensor(const qnet *n, int32_t tensor)
+{
+    return pixelwise(n, NB_STEP_KINDS, tensor);
+}
+
+bool q_said_grid(const qnet *n, const char *name, q_grid *g)
+{
+    int32_t said[2];
+    known k = {&said[0], &said[1], 0};
+    if (!read_line(n, name, 1, &k) || !(k.scale > 0))
+        return false;
+    *g = (q_grid){.scale = (double)k.scale, .zero = said[0]};
+    return said[0] >= INT8_MIN && said[0] <= UINT8_MAX && said[1] == 0;
+}
+
 nb_status q_close(qnet *n, const onnx_node *d, const q_value *v, const q_grid *g, q_value *out)
 {
     q_open o = v->open;
@@ -212,6 +228,8 @@ nb_status q_close(qnet *n, const onnx_node *d, const q_value *v, const q_grid *g
     const q_grid from = q_tensor_grid(n, o.in[0]);
     const bool keeps = o.kind == NB_STEP_MAXPOOL || o.kind == NB_STEP_KINDS, same = same_grid(&from, g);
     *out = *v;
+    if (o.kind == NB_STEP_BLEND)
+        return q_fail(n, d, "reads '%.80s', a mixture of pixels that is not rounded", v->name);
     if (o.kind == NB_STEP_KINDS) { /* the tensor itself: nothing to do, a clamp, or another grid */
         if (same && isinf(o.lo) && isinf(o.hi))
             return NB_OK;
@@ -235,7 +253,7 @@ nb_status q_close(qnet *n, const onnx_node *d, const q_value *v, const q_grid *g
     else
         NB_TRY(close_other(n, d, &o, &s, name, g->scale));
     NB_TRY(q_tensor(n, name, v, *g, &s.out));
-    NB_TRY(add_step(n, d, &s, &info));
+    NB_TRY(q_add_step(n, d, &s, &info));
     out->open = pixelwise(n, NB_STEP_KINDS, s.out);
     out->open.in_codes = true;
     return NB_OK;
@@ -285,5 +303,5 @@ nb_status q_close_logits(qnet *n, const q_value *v)
     const nb_etensor t = {.h = v->open.geom.oh, .w = v->open.geom.ow, .c = v->open.geom.oc, .type = NB_EI_S32};
     const nb_tinfo about = {.name = "logits", .scale = (float)step, .bits = 32};
     NB_TRY(nb_intbuilder_tensor(n->b, &t, &about, &s.out));
-    return add_step(n, &end, &s, &info);
+    return q_add_step(n, &end, &s, &info);
 }

@@ -1,4 +1,5 @@
 /* qnet_ops.c - the operators of quantized ONNX graphs but those with weights. */
+#include "import/fill.h"
 #include "import/qnet.h"
 
 #include "base/check.h"
@@ -26,7 +27,7 @@ static const struct {
                 {"QLinearMatMul", 0, 1, 2},
                 {"QLinearMul", 0, 1, 2},
                 {"QLinearMul", 3, 4, 5}};
-enum { N_OPERANDS = sizeof operands / sizeof *operands, CONCAT_FIRST = 2, CONCAT_EACH = 3 };
+enum { N_OPERANDS = sizeof operands / sizeof *operands, CONCAT_FIRST = 2, CONCAT_EACH = 3, MOST_BASE = 1 << 16 };
 
 /* Whether input `at` of the node is codes, and which inputs say their scale and zero point. */
 static bool says_grid(const onnx_node *d, size_t at, size_t *scale, size_t *zero)
@@ -87,6 +88,11 @@ static nb_status reader_grid(const qnet *n, const onnx_node *d, const char *name
             return reader_grid(n, d, r->out[0], depth + 1, g);
     }
     return q_fail(n, d, "nobody says which scale '%.80s' has", name);
+}
+
+nb_status q_reader_grid(const qnet *n, const onnx_node *d, const char *name, q_grid *g)
+{
+    return q_said_grid(n, name, g) ? NB_OK : reader_grid(n, d, name, 0, g);
 }
 
 /* table: [tables][256] codes as the engine has them */
@@ -183,7 +189,7 @@ static nb_status op_same(qnet *n, const onnx_node *d)
     const q_value *v = q_input(n, d, 0);
     if (!v || (v->kind != Q_IMAGE && v->kind != Q_REAL))
         NB_TRY(q_real(n, d, 0, &v));
-    return q_output(n, d, *v);
+    return v->kind == Q_REAL && v->open.kind == NB_STEP_BLEND ? q_end_blend(n, d, v) : q_output(n, d, *v);
 }
 
 /* The table of pixels. */
@@ -193,12 +199,12 @@ static nb_status op_gather(qnet *n, const onnx_node *d)
     const q_value *image = q_input(n, d, 1);
     q_grid g;
     if (!image || image->kind != Q_IMAGE)
-        return q_fail(n, d, "only a table of pixels is read back into integers");
+        return q_op_gather(n, d);
     NB_TRY(q_constant(n, d, 0, &t));
     if ((t->dtype != NB_ST_U8 && t->dtype != NB_ST_I8) || t->ndim != 1 ||
         (t->count != 256 && t->count != 256 * (int64_t)image->c))
         return q_fail(n, d, "a table of pixels has 256 codes for all channels, or for each");
-    NB_TRY(reader_grid(n, d, d->out[0], 0, &g));
+    NB_TRY(q_reader_grid(n, d, d->out[0], &g));
     g.is_signed = t->dtype == NB_ST_I8;
     return add_table(n, d, image, &g, t->data, (int32_t)(t->count / 256));
 }
@@ -217,6 +223,13 @@ static nb_status two(qnet *n, const onnx_node *d, nb_step_kind kind, double sign
     q_value v;
     NB_TRY(q_real(n, d, 0, &a));
     NB_TRY(q_real(n, d, 1, &b));
+    q_value row[2];
+    if (a->flat != b->flat || a->last != b->last) {
+        NB_TRY(q_as_row(n, d, a, &row[0]));
+        NB_TRY(q_as_row(n, d, b, &row[1]));
+        a = &row[0];
+        b = &row[1];
+    }
     v = *a;
     if (a->flat != b->flat || a->last != b->last)
         return q_fail(n, d, "its operands are in different orders");
@@ -243,13 +256,35 @@ static nb_status op_add(qnet *n, const onnx_node *d)
         return two(n, d, NB_STEP_ADD, 1);
     if (b->kind == Q_CONSTANT && (a->kind == Q_IMAGE || (n->ours && ends_with(d->out[0], ".settled"))))
         return q_output(n, d, *a); /* where each channel's table begins; how our exporter settles ties */
+    if (b->kind == Q_CONSTANT && a->open.kind == NB_STEP_BLEND)
+        return q_round_blend(n, d, a, q_number(&b->t, 0));
+    if (b->kind == Q_CONSTANT && a->open.in_codes && !nb_fill_is_float(&b->t)) { /* where tables begin */
+        q_value index = *a;
+        index.open.base += (int32_t)q_number(&b->t, 0) & (MOST_BASE - 1);
+        return q_output(n, d, index);
+    }
     if (b->kind != Q_CONSTANT || !q_is_open_mac(a))
         return q_fail(n, d, "a constant can be added right behind a layer with weights");
     return q_add_bias(n, d, a, b);
 }
 
+static bool is_blend(const q_value *v)
+{
+    return v && v->kind == Q_REAL && v->open.kind == NB_STEP_BLEND;
+}
+
+static nb_status op_div(qnet *n, const onnx_node *d)
+{
+    const q_value *a = q_input(n, d, 0), *b = q_input(n, d, 1);
+    return is_blend(a) && b && b->kind == Q_CONSTANT ? q_round_blend(n, d, a, q_number(&b->t, 0))
+                                                     : q_fail(n, d, "integers have no such operator");
+}
+
 static nb_status op_sub(qnet *n, const onnx_node *d)
 {
+    const q_value *a = q_input(n, d, 0), *b = q_input(n, d, 1);
+    if (is_blend(a) && b && b->kind == Q_CONSTANT)
+        return q_round_blend(n, d, a, q_number(&b->t, 0));
     return two(n, d, NB_STEP_ADD, -1);
 }
 
@@ -402,7 +437,10 @@ static nb_status op_concat(qnet *n, const onnx_node *d)
     if (d->n_in < 1 || d->n_in > NB_ENGINE_MAX_IN || q_int(d, "axis", 1) != 1)
         return q_fail(n, d, "must join 1 to %d values by their channels", NB_ENGINE_MAX_IN);
     for (size_t k = 0; k < d->n_in; k++) {
+        q_value row;
         NB_TRY(q_real(n, d, k, &v));
+        NB_TRY(q_as_row(n, d, v, &row));
+        v = &row;
         if (k > 0 && (v->h != out.h || v->w != out.w || v->flat != out.flat || v->last))
             return q_fail(n, d, "joins images of different sizes");
         out.h = v->h;
@@ -413,64 +451,6 @@ static nb_status op_concat(qnet *n, const onnx_node *d)
     }
     if (out.flat && out.h * out.w > 1)
         return q_fail(n, d, "joins flattened images");
-    return q_output(n, d, out);
-}
-
-/* ---- shapes ---- */
-
-static nb_status op_flatten(qnet *n, const onnx_node *d)
-{
-    const q_value *v;
-    NB_TRY(q_real(n, d, 0, &v));
-    q_value out = *v;
-    if (q_int(d, "axis", 1) != 1)
-        return q_fail(n, d, "axis must be 1");
-    out.flat = true;
-    return q_output(n, d, out);
-}
-
-/* To [N, all], or to [N, all, 1, 1]; or nothing changes. */
-static nb_status op_reshape(qnet *n, const onnx_node *d)
-{
-    const q_value *v;
-    const nb_st_tensor *t;
-    NB_TRY(q_real(n, d, 0, &v));
-    NB_TRY(q_constant(n, d, 1, &t));
-    q_value out = *v;
-    const int64_t values = (int64_t)v->c * v->h * v->w;
-    const double second = t->count > 1 ? q_number(t, 1) : 0;
-    const bool all = second == -1 || second == (double)values || (second == 0 && v->h * v->w == 1),
-               ones = t->count == 4 && q_number(t, 2) == 1 && q_number(t, 3) == 1,
-               same = t->count == 4 && !v->flat && !v->last && q_number(t, 1) == v->c && q_number(t, 2) == v->h &&
-                      q_number(t, 3) == v->w;
-    if (!same && !(all && (t->count == 2 || ones)))
-        return q_fail(n, d, "reshapes to something else than [N, %lld]", (long long)values);
-    out.flat = !same && (t->count == 2 || v->h * v->w > 1);
-    return q_output(n, d, out);
-}
-
-static nb_status op_squeeze(qnet *n, const onnx_node *d)
-{
-    const q_value *v;
-    NB_TRY(q_real(n, d, 0, &v));
-    q_value out = *v;
-    if (v->h * v->w > 1)
-        return q_fail(n, d, "squeezes an image of %dx%d", v->h, v->w);
-    out.flat = strcmp(d->op, "Squeeze") == 0;
-    return q_output(n, d, out);
-}
-
-static nb_status op_transpose(qnet *n, const onnx_node *d)
-{
-    static const int64_t to_last[4] = {0, 2, 3, 1}, from_last[4] = {0, 3, 1, 2};
-    const q_value *v;
-    int64_t perm[4] = {0};
-    NB_TRY(q_real(n, d, 0, &v));
-    NB_TRY(q_ints(n, d, "perm", perm, 4));
-    q_value out = *v;
-    if (v->flat || memcmp(perm, v->last ? from_last : to_last, sizeof perm) != 0)
-        return q_fail(n, d, "turns an image other than between channels first and channels last");
-    out.last = !v->last;
     return q_output(n, d, out);
 }
 
@@ -549,15 +529,17 @@ static const q_operator operators[] = {
     {"Conv", q_op_conv},
     {"ConvInteger", q_op_conv_integer},
     {"DequantizeLinear", op_dequantize},
+    {"Div", op_div},
     {"Dropout", op_same},
-    {"Flatten", op_flatten},
+    {"Flatten", q_op_flatten},
     {"Gather", op_gather},
     {"Gemm", q_op_gemm},
     {"GlobalAveragePool", op_global_avgpool},
     {"Identity", op_same},
-    {"MatMul", q_op_gemm},
+    {"MatMul", q_op_matmul},
     {"MaxPool", op_maxpool},
     {"Mul", op_mul},
+    {"Pad", q_op_pad},
     {"QGemm", q_op_qlinear_gemm},
     {"QLinearAdd", op_qlinear_two},
     {"QLinearAveragePool", op_qlinear_pool},
@@ -568,12 +550,13 @@ static const q_operator operators[] = {
     {"QLinearMul", op_qlinear_two},
     {"QuantizeLinear", op_quantize},
     {"Relu", op_relu},
-    {"Reshape", op_reshape},
+    {"Reshape", q_op_reshape},
     {"Round", op_same},
-    {"Squeeze", op_squeeze},
+    {"Slice", q_op_slice},
+    {"Squeeze", q_op_squeeze},
     {"Sub", op_sub},
-    {"Transpose", op_transpose},
-    {"Unsqueeze", op_squeeze},
+    {"Transpose", q_op_transpose},
+    {"Unsqueeze", q_op_squeeze},
 };
 
 q_fn q_operator_find(const char *op)

@@ -13,6 +13,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -53,8 +54,8 @@ static bool comes_back(data_fixture *f, nb_ctx *ctx, const nb_intmodel *m, nb_on
     const nb_status st = nb_onnx_integers(ctx, path, NULL, &back);
     if (st == NB_OK)
         assert_same_logits(ctx, m, back);
-    else if (st != NB_E_UNSUPPORTED || !strstr(nb_ctx_error(ctx), "node '"))
-        fail_msg("%s", nb_ctx_error(ctx));
+    else
+        print_message("%s\n", nb_ctx_error(ctx));
     nb_intmodel_free(ctx, back);
     return st == NB_OK;
 }
@@ -63,7 +64,7 @@ static void random_networks_come_back_with_the_same_logits(void **state)
 {
     data_fixture *f = *state;
     int32_t back = 0, refused = 0;
-    for (int32_t seed = 0; seed < 24; seed++) {
+    for (int32_t seed = 0; seed < 30; seed++) {
         char text[REF_NETWORK_BYTES];
         ref_street s;
         nb_intmodel *m = NULL;
@@ -75,7 +76,7 @@ static void random_networks_come_back_with_the_same_logits(void **state)
         nb_intmodel_free(s.ctx, m);
         ref_street_close(&s);
     }
-    if (back < 6) /* most have layers that only move values, which do not come back */
+    if (refused)
         fail_msg("%d come back, %d are refused", back, refused);
 }
 
@@ -137,6 +138,76 @@ static void operators_with_the_scale_of_their_output_are_one_step_each(void **st
     assert_non_null(strstr(nb_ctx_error(f->ctx), "channels_last: must be 0"));
 }
 
+#    define CODES "number s 0.01\nQuantizeLinear q x,s\n"
+
+static nb_status read_codes(data_fixture *f, const char *text, nb_intmodel **m)
+{
+    static const float mean[1] = {0}, std[1] = {1};
+    const char *path = data_fixture_path(f, "moves.onnx");
+    ref_onnx_write(f->ctx, path, 1, 4, 4, text);
+    return nb_onnx_integers(f->ctx, path, &(nb_onnx_integers_options){.mean = mean, .std = std}, m);
+}
+
+/* Between float nodes, as quantize_static writes them, and on codes. A zero stands above row 3, its columns are 3, 1, 1. */
+static void images_are_cut_padded_and_picked(void **state)
+{
+    data_fixture *f = *state;
+    static const char *const texts[] = {CODES "DequantizeLinear r q,s\nints p 0,0,1,0,0,0,0,0\nPad t "
+                                              "r,p\nQuantizeLinear u t,s\nDequantizeLinear v u,s\nints a 0\nints b 8\n"
+                                              "ints ax 2\nints st 4\nSlice w v,a,b,ax,st\nints i 3,1,-3\nGather z w,i "
+                                              "axis=3\nQuantizeLinear o z,s\nDequantizeLinear y o,s\noutput y\n",
+                                        CODES "ints p 0,0,1,0,0,0,0,0\nPad t q,p\nints a -1\nints b -9\nints ax "
+                                              "2\nints st -4\nSlice w t,a,b,ax,st\nints r 1,0\nGather o w,r axis=2\n"
+                                              "ints i 3,1,1\nGather z o,i axis=3\nDequantizeLinear y z,s\noutput y\n"};
+    for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) {
+        nb_intmodel *m;
+        uint8_t pixels[16];
+        float logits[6];
+        for (int32_t i = 0; i < 16; i++)
+            pixels[i] = (uint8_t)(10 * i);
+        if (read_codes(f, texts[k], &m) != NB_OK)
+            fail_msg("%s", nb_ctx_error(f->ctx));
+        assert_int_equal(m->classes, 6);
+        assert_int_equal(nb_intmodel_logits(f->ctx, m, pixels, logits), NB_OK);
+        static const float want[6] = {0, 0, 0, 150.0f / 255, 130.0f / 255, 130.0f / 255};
+        for (int32_t i = 0; i < 6; i++)
+            assert_true(logits[i] >= want[i] - 0.00501f && logits[i] <= want[i] + 0.00501f);
+        nb_intmodel_free(f->ctx, m);
+    }
+}
+
+static void moves_that_integers_do_not_make_are_named(void **state)
+{
+    data_fixture *f = *state;
+    static const char *const cases[][2] = {
+        {"ints p 1,0,0,0,0,0,0,0\nPad y q,p\noutput y", "node 'y' (Pad): pads: of the images themselves"},
+        {"ints p 0,0,-1,0,0,0,0,0\nPad y q,p\noutput y", "pads: -1 and 0: must be in 0..16384"},
+        {"ints p 0,0,1,0\nPad y q,p\noutput y", "pads: must be 8 numbers, and no axes"},
+        {"ints p 0,0,1,0,0,0,0,0\nnumber v 7\nPad y q,p,v\noutput y", "pads with 7: must be the zero point, 0"},
+        {"ints p 0,0,1,0,0,0,0,0\nPad y q,p mode=edge\noutput y", "mode: must be constant"},
+        {"ints a 0\nints b 1\nints x0 0\nSlice y q,a,b,x0\noutput y", "axes: of the images themselves"},
+        {"ints a 3\nints b 1\nints x2 2\nSlice y q,a,b,x2\noutput y",
+         "gives 0 rows, columns or channels: must be 1..16384"},
+        {"ints a 3\nints b 1,2\nSlice y q,a,b\noutput y", "differ in length"},
+        {"ints a 0\nints b 1\nints x9 9\nSlice y q,a,b,x9\noutput y", "axis 9: must be in -4..3"},
+        {"ints a 0\nints b 1\nints x2 2\nints st 0\nSlice y q,a,b,x2,st\noutput y", "steps: 0"},
+        {"ints i 0,4\nGather y q,i axis=2\noutput y", "indices: 4: must be one of 4"},
+        {"ints i 0\nGather y q,i axis=0\noutput y", "indices must be a list, of channels, rows or columns"},
+        {"values t 1,2\nGather y t,q\noutput y", "a table has 256 codes for all channels, or for each"},
+        {"ints m 5\nAdd e q,m\nvalues t 1,2\nGather y t,e\noutput y", "begin elsewhere than a table does"},
+        {"floats w 2x4\nMatMul y w,q\noutput y", "is no mixture of pixels as our exporter writes it"},
+        {"number n 2\nDiv y q,n\noutput y", "node 'y' (Div): integers have no such operator"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[512];
+        nb_intmodel *m;
+        snprintf(text, sizeof text, CODES "%s", cases[i][0]);
+        const nb_status st = read_codes(f, text, &m);
+        if (st == NB_OK || !strstr(nb_ctx_error(f->ctx), cases[i][1]))
+            fail_msg("%s\n%d: %s\nwant: %s", text, (int)st, nb_ctx_error(f->ctx), cases[i][1]);
+    }
+}
+
 static void running_out_of_memory_anywhere_is_an_error(void **state)
 {
     data_fixture *f = *state;
@@ -162,6 +233,8 @@ static const struct CMUnitTest tests[] = {
     TEST(random_networks_come_back_with_the_same_logits),
     TEST(what_integers_cannot_hold_is_refused_by_node_and_reason),
     TEST(operators_with_the_scale_of_their_output_are_one_step_each),
+    TEST(images_are_cut_padded_and_picked),
+    TEST(moves_that_integers_do_not_make_are_named),
     TEST(running_out_of_memory_anywhere_is_an_error),
 };
 
