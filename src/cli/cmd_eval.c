@@ -195,6 +195,7 @@ static nb_status print_json(const session *s)
     cJSON_AddNumberToObject(o, "images", s->e.n);
     if (s->model.info.task == NB_TASK_CLASSES)
         cJSON_AddNumberToObject(o, "correct", s->e.correct);
+    cJSON_AddStringToObject(o, "metric", s->e.metric);
     cJSON_AddNumberToObject(o, s->e.metric, s->e.accuracy);
     cJSON_AddNumberToObject(o, "loss", s->e.loss);
     if (s->mirrored >= 0) {

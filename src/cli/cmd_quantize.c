@@ -147,6 +147,7 @@ static nb_status print_json(session *s, const char *bits)
         cJSON_AddNumberToObject(o, "float_accuracy", s->before.accuracy);
         cJSON_AddNumberToObject(o, "float_loss", s->before.loss);
     }
+    cJSON_AddStringToObject(o, "metric", s->after.metric); /* what these accuracies are */
     cJSON_AddNumberToObject(o, "accuracy", s->after.accuracy);
     cJSON_AddNumberToObject(o, "loss", s->after.loss);
     cJSON_AddStringToObject(o, "checkpoint", s->last);

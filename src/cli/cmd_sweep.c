@@ -53,8 +53,9 @@ static nb_status grids(const nb_sweep *s, nb_table_format format, char **out)
         }
     for (int32_t i = 0; i < s->n_runs; i++)
         simulated = simulated || strstr(s->run[i].kind, "simulated");
-    nb_text_add(&text,
-                "\naccuracy in percent on the test images, of the last epoch; over seeds: mean ±standard deviation\n");
+    nb_text_printf(&text,
+                   "\n%s in percent on the test images, of the last epoch; over seeds: mean ±standard deviation\n",
+                   nb_sweep_metric(s));
     if (simulated)
         nb_text_add(&text, "~ simulated in floats: there are no integers of it\n");
     return nb_text_take(&text, out);

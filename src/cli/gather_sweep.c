@@ -38,11 +38,21 @@ static nb_status look_at(gathering *g, const char *folder, nb_report_run *run)
     return st;
 }
 
+/* A sweep of networks that reconstruct names another one. */
+static int32_t column_of_metric(const nb_csv *runs)
+{
+    static const char *const names[] = {"accuracy", "AUC", "explained"};
+    int32_t found = -1;
+    for (size_t i = 0; i < sizeof names / sizeof *names && found < 0; i++)
+        found = nb_csv_column(runs, names[i]);
+    return found;
+}
+
 static nb_status open_runs(gathering *g)
 {
     nb_report *r = &g->r;
     const int32_t name = nb_csv_column(&r->runs, "run"), network = nb_csv_column(&r->runs, "network"),
-                  accuracy = nb_csv_column(&r->runs, "accuracy"), n = r->runs.n_rows;
+                  accuracy = column_of_metric(&r->runs), n = r->runs.n_rows;
     nb_report_run *run = nb_arena_array(r->arena, (size_t)n + 1, sizeof *run);
     int32_t unread = 0, missing = 0;
     if (!run)

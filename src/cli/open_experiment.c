@@ -56,10 +56,20 @@ static nb_status check_splits_agree(cli *c, const cli_experiment *e)
                    a->w, a->c, a->classes, b->h, b->w, b->c, b->classes);
 }
 
+static nb_status open_split(cli *c, const cli_experiment *e, const char *split, nb_data **out)
+{
+    const nb_status st = nb_data_open_as(c->ctx, e->exp.data, split, e->features, out);
+    char why[1024];
+    if (st != NB_E_CONFIG || !e->stored)
+        return st;
+    snprintf(why, sizeof why, "%s", nb_ctx_error(c->ctx));
+    return nb_fail(c->ctx, NB_E_FORMAT, "%s", why);
+}
+
 nb_status cli_experiment_open_test(cli *c, cli_experiment *e)
 {
     if (!e->test)
-        NB_TRY(nb_data_open_as(c->ctx, e->exp.data, "test", e->features, &e->test));
+        NB_TRY(open_split(c, e, "test", &e->test));
     return check_splits_agree(c, e);
 }
 
@@ -67,7 +77,7 @@ nb_status cli_experiment_open_train(cli *c, cli_experiment *e)
 {
     if (e->train)
         return NB_OK;
-    NB_TRY(nb_data_open_as(c->ctx, e->exp.data, "train", e->features, &e->train));
+    NB_TRY(open_split(c, e, "train", &e->train));
     int32_t count = nb_data_info(e->train)->count;
     e->n_validation = nb_data_common(e->train)->validation;
     if (e->n_validation >= count)

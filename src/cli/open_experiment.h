@@ -16,6 +16,7 @@ typedef struct {
     int32_t *order;              /* with a validation split: a permutation of the training images, validation last */
     int32_t n_train, n_validation;
     char simulated[CLI_WHY_BYTES]; /* why its quantized network is simulated; "": it is not, or not known to be */
+    bool stored; /* the config is a checkpoint's, as it stands there: what is wrong with it is damage */
 } cli_experiment;
 
 /* From a file, or from text (then name stands in messages), with the command's --set applied. *e is zeroed by the

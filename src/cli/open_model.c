@@ -23,16 +23,36 @@ static nb_status is_training_checkpoint(cli *c, const char *path, bool *yes)
                          path, path);
 }
 
+/* The config of integers that come from elsewhere: --set says the rest. */
+static const char only_data[] = "model: [input]\n";
+
+/* A config that is wrong as it stands in a file is a file that is damaged. */
+static nb_status as_damage(cli *c, nb_status st, bool damaged)
+{
+    char why[1024];
+    if (st != NB_E_CONFIG || !damaged)
+        return st;
+    snprintf(why, sizeof why, "%s", nb_ctx_error(c->ctx));
+    return nb_fail(c->ctx, NB_E_FORMAT, "%s", why);
+}
+
+static nb_status parse_config(cli *c, const char *path, const char *config, cli_experiment *e)
+{
+    const nb_status st = cli_experiment_parse(c, path, config, e);
+    e->stored = c->n_sets == 0;
+    return as_damage(c, st, e->stored);
+}
+
 static nb_status open_checkpoint(cli *c, const char *path, int32_t max_batch, cli_model *m)
 {
     NB_TRY(nb_checkpoint_open(c->ctx, path, &m->checkpoint));
     m->info = m->checkpoint->info;
-    NB_TRY(cli_experiment_parse(c, path, m->checkpoint->config, &m->experiment));
+    NB_TRY(parse_config(c, path, m->checkpoint->config, &m->experiment));
     m->experiment.features = m->info.features;
     if (c->n_sets > 0) /* else it was checked before it was trained */
         NB_TRY(nb_experiment_check(c->ctx, &m->experiment.exp, &m->info));
     int32_t batch;
-    NB_TRY(nb_model_batch(c->ctx, &m->experiment.exp, &m->info, max_batch, &batch));
+    NB_TRY(as_damage(c, nb_model_batch(c->ctx, &m->experiment.exp, &m->info, max_batch, &batch), m->experiment.stored));
     nb_graph_spec spec = {.experiment = &m->experiment.exp,
                           .info = &m->info,
                           .max_batch = batch,
@@ -40,7 +60,7 @@ static nb_status open_checkpoint(cli *c, const char *path, int32_t max_batch, cl
                           .plan = NB_PLAN_INFER,
                           .reference = cli_flag(c, "--reference")};
     nb_params_source from = {.file = m->checkpoint, .mode = NB_PARAMS_MODEL};
-    NB_TRY(nb_graph_open(c->ctx, &spec, &from, &m->graph));
+    NB_TRY(as_damage(c, nb_graph_open(c->ctx, &spec, &from, &m->graph), m->experiment.stored));
     if (!m->checkpoint->quantized)
         return NB_OK;
     cli_experiment_note(&m->experiment, m->graph);
@@ -66,9 +86,6 @@ static nb_status check_sets(cli *c, const char *path)
     return NB_OK;
 }
 
-/* The config of integers that come from elsewhere: --set says the rest. */
-static const char only_data[] = "model: [input]\n";
-
 static nb_status open_integers(cli *c, const char *path, cli_model *m)
 {
     NB_TRY(nb_intmodel_load(c->ctx, path, &m->integers));
@@ -80,7 +97,7 @@ static nb_status open_integers(cli *c, const char *path, cli_model *m)
     NB_TRY(check_sets(c, path));
     const char *config = *m->integers->config ? m->integers->config : c->n_sets ? only_data : NULL;
     if (config)
-        NB_TRY(cli_experiment_parse(c, path, config, &m->experiment));
+        NB_TRY(parse_config(c, path, config, &m->experiment));
     m->experiment.features = m->info.features;
     return NB_OK;
 }

@@ -146,10 +146,11 @@ typedef struct {
     uint64_t key;
     bool complete;
     double accuracy;
-    char kind[128];
+    char kind[128], metric[16];
 } result;
 
-/* nibble-sweep 1, key HEX, and of a complete run: accuracy NUMBER, kind TEXT. Anything else is no result. */
+/* nibble-sweep 1, key HEX, and of a complete run: accuracy NUMBER, kind TEXT, and metric NAME where it is no accuracy.
+ * Anything else is no result. */
 static bool read_result(const sweep_jobs *j, int32_t run, result *r)
 {
     char path[CLI_PATH_BYTES];
@@ -162,9 +163,10 @@ static bool read_result(const sweep_jobs *j, int32_t run, result *r)
         nb_free(j->c->ctx, bytes);
         return false;
     }
-    const int n = sscanf((const char *)bytes, "nibble-sweep 1\nkey %16" SCNx64 "\naccuracy %lf\nkind %127[^\n]\n",
-                         &r->key, &r->accuracy, r->kind);
-    r->complete = n == 3 && r->accuracy >= 0 && r->accuracy <= 1;
+    const int n = sscanf((const char *)bytes,
+                         "nibble-sweep 1\nkey %16" SCNx64 "\naccuracy %lf\nkind %127[^\n]\nmetric %15[^\n]\n", &r->key,
+                         &r->accuracy, r->kind, r->metric);
+    r->complete = n >= 3 && r->accuracy >= 0 && r->accuracy <= 1;
     nb_c_locale_leave(&locale);
     nb_free(j->c->ctx, bytes);
     return n >= 1;
@@ -178,6 +180,8 @@ static nb_status write_result(const sweep_jobs *j, int32_t run, const result *r)
     if (r->complete)
         n += snprintf(text + n, sizeof text - (size_t)n, "accuracy %s\nkind %s\n", nb_double_text(number, r->accuracy),
                       r->kind);
+    if (r->complete && strcmp(r->metric, "accuracy") != 0)
+        n += snprintf(text + n, sizeof text - (size_t)n, "metric %s\n", r->metric);
     return nb_file_write(j->c->ctx, path, text, (size_t)n);
 }
 
@@ -185,6 +189,7 @@ static void take(nb_sweep_run *run, const result *r)
 {
     run->state = NB_SWEEP_DONE;
     run->accuracy = r->accuracy;
+    snprintf(run->metric, sizeof run->metric, "%s", *r->metric ? r->metric : "accuracy");
     snprintf(run->kind, sizeof run->kind, "%s", r->kind);
 }
 
@@ -431,11 +436,13 @@ static bool read_answer(const sweep_jobs *j, const slot *s, result *r)
     if (nb_file_read(j->c->ctx, s->w.answer, MAX_RESULT_BYTES, &bytes, &len) != NB_OK)
         return false;
     cJSON *o = cJSON_Parse((const char *)bytes);
-    const cJSON *accuracy = cJSON_GetObjectItem(o, "accuracy"), *kind = cJSON_GetObjectItem(o, "kind");
+    const cJSON *metric = cJSON_GetObjectItem(o, "metric"), *kind = cJSON_GetObjectItem(o, "kind");
+    const cJSON *accuracy = cJSON_IsString(metric) ? cJSON_GetObjectItem(o, metric->valuestring) : NULL;
     r->complete = cJSON_IsNumber(accuracy) && cJSON_IsString(kind);
     if (r->complete) {
         r->accuracy = accuracy->valuedouble;
         snprintf(r->kind, sizeof r->kind, "%s", kind->valuestring);
+        snprintf(r->metric, sizeof r->metric, "%s", metric->valuestring);
     }
     cJSON_Delete(o);
     nb_free(j->c->ctx, bytes);

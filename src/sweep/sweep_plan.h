@@ -32,7 +32,8 @@ typedef struct {
     /* results, filled by who runs it */
     nb_sweep_state state;
     double accuracy;
-    char kind[128]; /* what it is of, as `eval` says it: "integers W4A8", "float", "quantized W4A32, simulated" */
+    char metric[16]; /* what accuracy is: "accuracy", "AUC", "explained" (nb_eval); "": as the first */
+    char kind[128];  /* what it is of, as `eval` says it: "integers W4A8", "float", "quantized W4A32, simulated" */
 } nb_sweep_run;
 
 /* All runs of one cell. */
@@ -83,6 +84,8 @@ typedef struct {
 nb_sweep_stats nb_sweep_stats_of(const nb_sweep *s, const int32_t *runs, int32_t n);
 const nb_sweep_cell *nb_sweep_cell_at(const nb_sweep *s, int32_t table, int32_t how, int32_t row, int32_t column);
 
+/* What the accuracies are: one for all runs, which are of one data set and one task; "accuracy" while none is done. */
+const char *nb_sweep_metric(const nb_sweep *s);
 /* Rows by columns of one table and one way to make it, for people: "93.24 +-0.08". */
 nb_status nb_sweep_grid(const nb_sweep *s, int32_t table, int32_t how, nb_table **out);
 /* One row per cell, and one per run, for programs. */

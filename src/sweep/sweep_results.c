@@ -14,6 +14,14 @@ static const char *by_of(const nb_sweep_run *r)
     return strstr(r->kind, "simulated") ? "simulation" : strncmp(r->kind, "integers", 8) == 0 ? "integers" : "float";
 }
 
+const char *nb_sweep_metric(const nb_sweep *s)
+{
+    for (int32_t i = 0; i < s->n_runs; i++)
+        if (s->run[i].state == NB_SWEEP_DONE && *s->run[i].metric)
+            return s->run[i].metric;
+    return "accuracy";
+}
+
 nb_sweep_stats nb_sweep_stats_of(const nb_sweep *s, const int32_t *runs, int32_t n)
 {
     nb_sweep_stats r = {.by = ""};
@@ -122,10 +130,12 @@ nb_status nb_sweep_grid(const nb_sweep *s, int32_t table, int32_t how, nb_table 
     const nb_sweep_table *t = &s->table[table];
     const nb_sweep_stats reference = stats_of_reference(s, t);
     nb_table *grid;
+    char percent[32];
+    snprintf(percent, sizeof percent, "%s %%", nb_sweep_metric(s));
     NB_TRY(nb_table_create(s->ctx, &grid));
     nb_table_column(grid, "row", t->name, NB_LEFT);
     for (int32_t k = 0; k < t->n_columns; k++)
-        nb_table_column(grid, t->column[k], *t->column[k] ? t->column[k] : "accuracy %", NB_RIGHT);
+        nb_table_column(grid, t->column[k], *t->column[k] ? t->column[k] : percent, NB_RIGHT);
     for (int32_t i = 0; i < t->n_rows; i++) {
         nb_table_row(grid);
         nb_table_add_text(grid, t->row[i]);
@@ -151,7 +161,7 @@ static const char *state_of(const nb_sweep_stats *r)
 nb_status nb_sweep_cells(const nb_sweep *s, nb_table **out)
 {
     static const char *const text[] = {"table", "how", "row", "column"};
-    static const char *const number[] = {"seeds", "accuracy", "spread", "gap"};
+    const char *const number[] = {"seeds", nb_sweep_metric(s), "spread", "gap"};
     nb_table *t;
     NB_TRY(nb_table_create(s->ctx, &t));
     for (int32_t i = 0; i < 4; i++)
@@ -187,7 +197,7 @@ nb_status nb_sweep_runs(const nb_sweep *s, nb_table **out)
     NB_TRY(nb_table_create(s->ctx, &t));
     nb_table_column(t, "run", "run", NB_LEFT);
     nb_table_column(t, "seed", "seed", NB_RIGHT);
-    nb_table_column(t, "accuracy", "accuracy", NB_RIGHT);
+    nb_table_column(t, nb_sweep_metric(s), nb_sweep_metric(s), NB_RIGHT);
     nb_table_column(t, "network", "network", NB_LEFT);
     nb_table_column(t, "state", "state", NB_LEFT);
     for (int32_t i = 0; i < s->n_runs; i++) {

@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define METRICS_HEAD "phase,name,quantized,epoch,lr,train_loss,train_accuracy,eval_loss,eval_accuracy\n"
-#define TIMING_HEAD  "phase,epoch,train_seconds,eval_seconds\n"
+#define METRICS_HEAD      "phase,name,quantized,epoch,lr,train_loss,train_accuracy,eval_loss,eval_accuracy\n"
+#define METRICS_HEAD_MORE "phase,name,quantized,epoch,lr,train_loss,train_accuracy,eval_loss,eval_accuracy,metric\n"
+#define TIMING_HEAD       "phase,epoch,train_seconds,eval_seconds\n"
 
 enum { LINE_MAX_BYTES = 512, TIMING_MAX_BYTES = 1 << 24 };
 
@@ -58,27 +59,40 @@ nb_status nb_metrics_add(nb_ctx *ctx, nb_metrics *m, const nb_metrics_row *row)
         .eval_loss = as_printed(row->eval_loss),
         .accuracy = as_printed(row->accuracy),
         .simulated = row->simulated,
+        .metric = row->metric,
     };
     return NB_OK;
 }
 
+/* What nb_eval.metric may be, beside accuracy. */
+static const char *const metrics[] = {"AUC", "explained"};
+
+static const char *known_metric(const char *word, size_t len)
+{
+    for (size_t i = 0; i < sizeof metrics / sizeof *metrics; i++)
+        if (strlen(metrics[i]) == len && strncmp(metrics[i], word, len) == 0)
+            return metrics[i];
+    return NULL;
+}
+
 nb_status nb_metrics_print(nb_ctx *ctx, const nb_metrics *m, const nb_train_plan *plan, char **out)
 {
-    size_t size = sizeof METRICS_HEAD + (size_t)m->n * LINE_MAX_BYTES;
+    const bool more = m->n > 0 && m->row[0].metric;
+    size_t size = sizeof METRICS_HEAD_MORE + (size_t)m->n * LINE_MAX_BYTES;
     char *text = nb_alloc(ctx, size);
     if (!text)
         return NB_E_NOMEM;
-    size_t at = sizeof METRICS_HEAD - 1;
-    memcpy(text, METRICS_HEAD, at);
+    size_t at = (size_t)snprintf(text, size, "%s", more ? METRICS_HEAD_MORE : METRICS_HEAD);
     for (int32_t i = 0; i < m->n; i++) {
         const nb_metrics_row *r = &m->row[i];
         const nb_phase_keys *p = &plan->phase[r->phase].keys;
         int len =
-            snprintf(text + at, LINE_MAX_BYTES, "%d,%.100s,%s,%d,%.9g,%.9g,%.9g,%.9g,%.9g\n", r->phase + 1, p->name,
+            snprintf(text + at, LINE_MAX_BYTES, "%d,%.100s,%s,%d,%.9g,%.9g,%.9g,%.9g,%.9g%s%s\n", r->phase + 1, p->name,
                      r->simulated ? "simulated"
                      : p->quant   ? "yes"
                                   : "no",
-                     r->epoch + 1, r->lr, r->loss, r->train_accuracy, r->eval_loss, r->accuracy);
+                     r->epoch + 1, r->lr, r->loss, r->train_accuracy, r->eval_loss, r->accuracy, more ? "," : "",
+                     more && r->metric ? r->metric : "");
         NB_ASSERT(len > 0 && len < LINE_MAX_BYTES);
         at += (size_t)len;
     }
@@ -112,6 +126,15 @@ static bool third_word_is(const char *line, const char *word)
     return line && strncmp(line, word, strlen(word)) == 0 && line[strlen(word)] == ',';
 }
 
+/* Where the last word of a line begins. */
+static size_t word_at_end(const char *line, size_t length)
+{
+    size_t at = length;
+    while (at && line[at - 1] != ',')
+        at--;
+    return at;
+}
+
 static bool is_count(double v, double max)
 {
     return v >= 1 && v <= max && v == (double)(int32_t)v;
@@ -119,17 +142,20 @@ static bool is_count(double v, double max)
 
 nb_status nb_metrics_parse(nb_ctx *ctx, const char *where, const char *text, const nb_train_plan *plan, nb_metrics *m)
 {
-    size_t head = sizeof METRICS_HEAD - 1;
-    const char *at = strncmp(text, METRICS_HEAD, head) == 0 ? text + head : NULL;
+    const size_t head = sizeof METRICS_HEAD - 1, with_metric = sizeof METRICS_HEAD_MORE - 1;
+    const bool more = strncmp(text, METRICS_HEAD_MORE, with_metric) == 0;
+    const char *at = more ? text + with_metric : strncmp(text, METRICS_HEAD, head) == 0 ? text + head : NULL;
     while (at && *at) {
-        double v[9];
+        double v[10];
         const bool simulated = third_word_is(at, "simulated");
-        at = parse_line(at, v, 9, 1u << 1 | 1u << 2);
+        const size_t length = strcspn(at, "\n"), last = more ? word_at_end(at, length) : length;
+        const char *metric = known_metric(at + last, length - last);
+        at = more && !metric ? NULL : parse_line(at, v, more ? 10 : 9, 1u << 1 | 1u << 2 | 1u << 9);
         if (!at || !is_count(v[0], plan->n_phases) || !is_count(v[3], plan->phase[(int32_t)v[0] - 1].keys.epochs)) {
             at = NULL;
             break;
         }
-        nb_metrics_row r = {(int32_t)v[0] - 1, (int32_t)v[3] - 1, v[4], v[5], v[6], v[7], v[8], simulated};
+        nb_metrics_row r = {(int32_t)v[0] - 1, (int32_t)v[3] - 1, v[4], v[5], v[6], v[7], v[8], simulated, metric};
         NB_TRY(nb_metrics_add(ctx, m, &r));
     }
     return at ? NB_OK

@@ -10,7 +10,8 @@
 typedef struct {
     int32_t phase, epoch; /* 0-based */
     double lr, loss, train_accuracy, eval_loss, accuracy;
-    bool simulated; /* nb_eval: in the column "quantized", which is yes, no or simulated */
+    bool simulated;     /* nb_eval: in the column "quantized", which is yes, no or simulated */
+    const char *metric; /* nb_eval: what accuracy is. NULL: accuracy; else all rows say it, in a column of its own */
 } nb_metrics_row;
 
 typedef struct {

@@ -372,8 +372,16 @@ static nb_status finish_epoch(trainer *t)
         st = nb_fail(t->ctx, st, "evaluation after phase %s, epoch %d: %s", phase_of(t)->keys.name, t->at.epoch + 1,
                      nb_ctx_error(t->ctx));
     if (st == NB_OK) {
-        nb_metrics_row row = {t->at.phase,     t->at.epoch,     r.lr, r.loss, r.train_accuracy, r.eval.loss,
-                              r.eval.accuracy, r.eval.simulated};
+        nb_metrics_row row = {t->at.phase,
+                              t->at.epoch,
+                              r.lr,
+                              r.loss,
+                              r.train_accuracy,
+                              r.eval.loss,
+                              r.eval.accuracy,
+                              r.eval.simulated,
+                              strcmp(r.eval.metric ? r.eval.metric : "accuracy", "accuracy") == 0 ? NULL
+                                                                                                  : r.eval.metric};
         st = nb_metrics_add(t->ctx, &t->metrics, &row);
     }
     if (st == NB_OK)

@@ -114,7 +114,7 @@ edited last.safetensors 's/"std":"0.25/"std":"0.00/' && be_refused edited.safete
 edited last.safetensors 's/"quantized":"yes"/"quantized":"yea"/' && be_refused edited.safetensors 'metadata "quantized" is "yea"'
 edited last.safetensors 's/"quantized":/"quantised":/' && be_refused edited.safetensors 'metadata "quantized" is missing'
 edited last.safetensors 's/"accuracy":"0/"accuracy":"?/' && be_refused edited.safetensors 'metadata "accuracy"'
-edited last.safetensors 's/kernel: 3/kernle: 3/' && refuses 2 'edited.safetensors:' eval edited.safetensors
+edited last.safetensors 's/kernel: 3/kernle: 3/' && refuses 1 'edited.safetensors:' eval edited.safetensors
 edited model.int.safetensors 's/kernel: 3/kernle: 3/' && run 0 info edited.safetensors
 refuses 1 'run/model.int.safetensors: not a Nibble checkpoint' train tiny.yaml --set init=run/model.int.safetensors --set out=other
 refuses 2 'run/last.safetensors: tensor c1.weight is 8x3x3x3, the network has 9x3x3x3' \

@@ -115,7 +115,7 @@ refuses 1 'nowhere.yaml: cannot open' sweep bad.yaml
 refuses 2 '--format: xml: must be text, csv, json or markdown' sweep s.yaml --format xml
 
 # a signal to the sweep alone ends what it runs, and not after that: this would take hours
-sed -e 's/out: runs/out: long/' -e 's/epochs: 2/epochs: 1000000/' s.yaml >long.yaml
+sed -e 's/out: runs/out: long/' -e 's/epochs: 2/epochs: 999999/' s.yaml >long.yaml
 "$NIBBLE" sweep long.yaml >long.out 2>&1 &
 until [ -s long/start/seed1/metrics.csv ]; do
     sleep 0.1
@@ -142,3 +142,24 @@ head -c 300 runs/bits/trained-W2A2-mse-seed2/model.int.safetensors >cut.safetens
 run 1 compare runs/bits/trained-W2A2-mse-seed2/model.int.safetensors cut.safetensors nowhere
 says "cannot be read"
 says "and others that cannot be read either"
+
+# ---- networks that reconstruct: the tables name what they measure ----
+cat >ae.yaml <<'END'
+data: {name: synth, count: 128, test_count: 32, height: 4, width: 4, channels: 3, classes: 4}
+model: [input, {linear: {out: 8}}, relu, {linear: {out: 48}}, mse]
+quant: {weights: {bits: 8}, activations: {bits: 8}}
+train: {batch: 32, phases: [{epochs: 1, lr: 0.01}]}
+END
+printf 'config: ae.yaml\nout: ae\nstart: {train.phases: [{epochs: 1, lr: 0.01}]}\nhow: {after: quantize}\ntables:\n  - {name: bits, rows: {W8A8: {quant.weights.bits: 8}}}\n' >ae-sweep.yaml
+run 0 sweep ae-sweep.yaml
+says 'AUC in percent on the test images'
+grep -q '^run,seed,AUC,network,state$' ae/runs.csv || die "runs.csv must name its metric"
+run 0 sweep ae-sweep.yaml --format csv # from what is kept
+says 'table,how,row,column,seeds,AUC,spread'
+run 0 report ae -o ae.html
+grep -q ',metric$' ae/start/seed1/metrics.csv && grep -q ',AUC$' ae/start/seed1/metrics.csv || die "metrics.csv must name its metric"
+run 0 quantize ae.yaml --from ae/start/seed1/last.safetensors -o aeq --json
+says '"metric":"AUC"'
+LC_ALL=C sed 's/name: synth/nane: synth/' aeq/model.int.safetensors >damaged.int.safetensors
+refuses 1 'data: must be a map with a name' eval damaged.int.safetensors
+refuses 2 'data.nane: unknown key' eval aeq/model.int.safetensors --set data.nane=x

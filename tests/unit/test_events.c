@@ -148,9 +148,9 @@ static float value_of(const event *e, const char *tag)
 
 /* ---- tests ---- */
 
-static nb_metrics_row table[] = {{0, 0, 0.1, 1.5, 0.25, 1.4, 0.3, false},
-                                 {0, 1, 0.05, 1.25, 0.5, 1.2, 0.55, false},
-                                 {1, 0, 0.01, 1, 0.75, 0.9, 0.7, true}};
+static nb_metrics_row table[] = {{0, 0, 0.1, 1.5, 0.25, 1.4, 0.3, false, NULL},
+                                 {0, 1, 0.05, 1.25, 0.5, 1.2, 0.55, false, NULL},
+                                 {1, 0, 0.01, 1, 0.75, 0.9, 0.7, true, NULL}};
 
 static void write_rows(data_fixture *f, int32_t n)
 {

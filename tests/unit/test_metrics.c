@@ -17,7 +17,7 @@ static void print_parse_and_print_again_is_equal(void **state)
     assert_int_equal(plan_try(&p, two_phases), NB_OK);
     for (int32_t i = 0; i < 5; i++) {
         double x = 1.0 / (3 + i);
-        nb_metrics_row r = {i / 3, i % 3, x * 1e-5, x * 7, x, x * 1e9, 1 - x, i == 4};
+        nb_metrics_row r = {i / 3, i % 3, x * 1e-5, x * 7, x, x * 1e9, 1 - x, i == 4, NULL};
         assert_int_equal(nb_metrics_add(p.ctx, &a, &r), NB_OK);
     }
     assert_int_equal(nb_metrics_print(p.ctx, &a, p.plan, &first), NB_OK);
@@ -43,8 +43,8 @@ static void the_text_is_plain_csv(void **state)
     nb_metrics m = {0};
     char *text;
     assert_int_equal(plan_try(&p, two_phases), NB_OK);
-    assert_int_equal(nb_metrics_add(p.ctx, &m, &(nb_metrics_row){1, 0, 0.5, 1.25, 0.75, 2, 0.875, false}), NB_OK);
-    assert_int_equal(nb_metrics_add(p.ctx, &m, &(nb_metrics_row){1, 1, 0.5, 1.25, 0.75, 2, 0.875, true}), NB_OK);
+    assert_int_equal(nb_metrics_add(p.ctx, &m, &(nb_metrics_row){1, 0, 0.5, 1.25, 0.75, 2, 0.875, false, NULL}), NB_OK);
+    assert_int_equal(nb_metrics_add(p.ctx, &m, &(nb_metrics_row){1, 1, 0.5, 1.25, 0.75, 2, 0.875, true, NULL}), NB_OK);
     assert_int_equal(nb_metrics_print(p.ctx, &m, p.plan, &text), NB_OK);
     assert_string_equal(text, "phase,name,quantized,epoch,lr,train_loss,train_accuracy,eval_loss,eval_accuracy\n"
                               "2,qat,yes,1,0.5,1.25,0.75,2,0.875\n"
@@ -52,6 +52,33 @@ static void the_text_is_plain_csv(void **state)
     nb_free(p.ctx, text);
     nb_metrics_deinit(p.ctx, &m);
     plan_close(&p);
+}
+
+/* Of reconstructions; what an older program wrote of them goes on as it was. */
+static void another_metric_than_accuracy_has_a_column(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "phase,name,quantized,epoch,lr,train_loss,train_accuracy,eval_loss,eval_accuracy,metric\n"
+        "1,float,no,1,0.5,1.25,0,2,0.875,AUC\n1,float,no,2,0.5,1.25,0,2,0.5,AUC\n",
+        "phase,name,quantized,epoch,lr,train_loss,train_accuracy,eval_loss,eval_accuracy\n"
+        "1,float,no,1,0.5,1.25,0,2,0.875\n1,float,no,2,0.5,1.25,0,2,0.5\n"};
+    for (int32_t k = 0; k < 2; k++) {
+        plan_case p;
+        nb_metrics m = {0};
+        char *text;
+        char first[256];
+        snprintf(first, sizeof first, "%s", texts[k]);
+        *strstr(first, "1,float,no,2") = '\0';
+        assert_int_equal(plan_try(&p, two_phases), NB_OK);
+        assert_int_equal(nb_metrics_parse(p.ctx, "here", first, p.plan, &m), NB_OK);
+        assert_int_equal(nb_metrics_add(p.ctx, &m, &(nb_metrics_row){0, 1, 0.5, 1.25, 0, 2, 0.5, false, "AUC"}), NB_OK);
+        assert_int_equal(nb_metrics_print(p.ctx, &m, p.plan, &text), NB_OK);
+        assert_string_equal(text, texts[k]);
+        nb_free(p.ctx, text);
+        nb_metrics_deinit(p.ctx, &m);
+        plan_close(&p);
+    }
 }
 
 static void text_that_is_no_such_table_is_refused(void **state)
@@ -114,6 +141,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(print_parse_and_print_again_is_equal),
         cmocka_unit_test(the_text_is_plain_csv),
+        cmocka_unit_test(another_metric_than_accuracy_has_a_column),
         cmocka_unit_test(text_that_is_no_such_table_is_refused),
         cmocka_unit_test_setup_teardown(times_before_a_position_are_read_back, data_fixture_setup,
                                         data_fixture_teardown),
