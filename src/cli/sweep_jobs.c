@@ -89,7 +89,7 @@ static nb_status load_config(const sweep_jobs *j, int32_t run, cli_experiment *e
         cli sub = *j->c;
         sub.set = s->set;
         sub.n_sets = s->n;
-        st = cli_experiment_load(&sub, j->sweep->base, e);
+        st = cli_experiment_load(&sub, j->sweep->run[run].config, e);
     }
     nb_free(j->c->ctx, s);
     return st;
@@ -280,7 +280,7 @@ static nb_status making(const sweep_jobs *j, int32_t run, const char *again, wor
     w->n = 0;
     add(w, "nibble");
     add(w, r->quantize ? "quantize" : "train");
-    add(w, j->sweep->base);
+    add(w, r->config);
     if (r->quantize) {
         NB_TRY(path_of(j, r->start, "/last.safetensors", w->from));
         add(w, "--from");

@@ -1,6 +1,6 @@
 /* sweep_plan.c - a sweep file to runs.
  *
- *   config: ../configs/net.yaml      the experiment that all runs share; relative to this file
+ *   config: ../configs/net.yaml      the experiment that changes are made in; relative to this file
  *   out: runs/methods                every run is a folder below
  *   seeds: [1, 2, 3]
  *   more_seeds: {within: 0.3, seeds: [2, 3]}    only for cells closer than that, in points, to another of their row
@@ -14,7 +14,7 @@
  *     - name: ranges
  *       rows: {W8A8: {quant.weights.bits: 8, quant.activations.bits: 8}, W4A4: {...}}
  *       columns: {quant.activations.range: [ema, mse]}
- *       how: [after, trained]        default: all; seeds, more_seeds, set, start, reference: as above, for this table
+ *       how: [after, trained]        default: all; config, seeds, more_seeds, set, start, reference: as above, for this table
  *
  * An axis is a map of names to changes, or a key to a list of its values, or a list of such maps: all combinations. */
 #include "sweep/sweep_axes.h"
@@ -34,7 +34,12 @@ typedef struct {
 } section;
 
 #define COMMON                                                                                                         \
-    NB_KEY_NODE(section, seeds, "[N, ...]", "seeds of every cell"),                                                    \
+    {.name = "config",                                                                                                 \
+     .dflt = "",                                                                                                       \
+     .help = "the experiment, beside this file",                                                                       \
+     .kind = NB_K_STRING,                                                                                              \
+     .offset = offsetof(section, config)},                                                                             \
+        NB_KEY_NODE(section, seeds, "[N, ...]", "seeds of every cell"),                                                \
         {.name = "more_seeds",                                                                                         \
          .choices = "{within: POINTS, seeds: [N, ...]}",                                                               \
          .help = "more seeds, of cells that are close",                                                                \
@@ -45,10 +50,6 @@ typedef struct {
         NB_KEY_NODE(section, reference, "{KEY: VALUE, ...}", "the training that accuracies are compared with")
 
 static const nb_key file_table[] = {
-    {.name = "config",
-     .help = "the experiment, beside this file",
-     .kind = NB_K_STRING,
-     .offset = offsetof(section, config)},
     {.name = "out", .help = "folder of all runs", .kind = NB_K_STRING, .offset = offsetof(section, out)},
     NB_KEY_NODE(section, start_seed, "N", "one start of this seed for the runs of all seeds; default: one for each"),
     COMMON,
@@ -66,6 +67,7 @@ static const nb_key table_table[] = {
 typedef struct {
     nb_sweep *s;
     section file;
+    const char *path; /* of the sweep file, which others are beside */
     nb_choices how;
     uint64_t start_seed; /* where the file says one */
     int32_t cap_runs, cap_cells;
@@ -161,7 +163,8 @@ static nb_status bind_seeds(plan *p, const section *t, nb_sweep_table *out)
 
 static bool same_run(const nb_sweep_run *a, const nb_sweep_run *b)
 {
-    bool same = a->seed == b->seed && a->quantize == b->quantize && a->start == b->start && a->n_sets == b->n_sets;
+    bool same = a->seed == b->seed && a->quantize == b->quantize && a->start == b->start && a->n_sets == b->n_sets &&
+                strcmp(a->config, b->config) == 0;
     for (int32_t i = 0; same && i < a->n_sets; i++)
         same = strcmp(a->set[i], b->set[i]) == 0;
     return same;
@@ -225,6 +228,8 @@ typedef struct {
     nb_sweep_table *t;
     const nb_conf *at;
     int32_t place;
+    const char *config; /* path, as the command can open it */
+    bool own_config;
     nb_changes set;
     const nb_conf *start, *reference;
     nb_choices rows, columns;
@@ -257,7 +262,11 @@ static void drop_quant(nb_changes *c)
 
 static nb_status add_starts(plan *p, table_plan *t, int32_t seed)
 {
-    nb_sweep_run r = {.purpose = NB_SWEEP_START, .seed = t->t->seed[seed], .start = -1, .wanted = seed < t->t->n_seeds};
+    nb_sweep_run r = {.purpose = NB_SWEEP_START,
+                      .config = t->config,
+                      .seed = t->t->seed[seed],
+                      .start = -1,
+                      .wanted = seed < t->t->n_seeds};
     nb_changes c;
     t->start_run[seed] = -1;
     if (!t->start)
@@ -268,7 +277,7 @@ static nb_status add_starts(plan *p, table_plan *t, int32_t seed)
     }
     if (p->file.start_seed)
         r.seed = p->start_seed;
-    const bool own = t->start != p->file.start;
+    const bool own = t->start != p->file.start || t->own_config;
     NB_TRY(nb_changes_bind(p->s, t->start, "start", &t->set, &c));
     if (in_float(&c))
         drop_quant(&c);
@@ -283,6 +292,7 @@ static nb_status add_starts(plan *p, table_plan *t, int32_t seed)
 static nb_status add_references(plan *p, table_plan *t, int32_t seed)
 {
     nb_sweep_run r = {.purpose = NB_SWEEP_REFERENCE,
+                      .config = t->config,
                       .seed = t->t->seed[seed],
                       .start = t->start_run[seed],
                       .wanted = seed < t->t->n_seeds};
@@ -302,6 +312,7 @@ static nb_status add_cell_run(plan *p, table_plan *t, nb_sweep_cell *cell, int32
 {
     const nb_choice *row = &t->rows.of[cell->row], *column = &t->columns.of[cell->column], *how = t->how[cell->how];
     nb_sweep_run r = {.purpose = NB_SWEEP_CELL,
+                      .config = t->config,
                       .seed = t->t->seed[seed],
                       .quantize = how->quantize,
                       .start = t->start_run[seed],
@@ -418,6 +429,19 @@ static nb_status check_axes(plan *p, const nb_conf *columns, const table_plan *t
     return NB_OK;
 }
 
+/* Paths are relative to the sweep file. */
+static nb_status bind_config(plan *p, const section *k, table_plan *t)
+{
+    t->own_config = *k->config != '\0';
+    const char *name = t->own_config ? k->config : p->file.config, *slash = strrchr(p->path, '/');
+    if (!*name)
+        return nb_conf_fail(p->s->ctx, t->at, "tables", NB_E_CONFIG,
+                            "%s: has no config: say one here, or at the top for all tables", k->name);
+    t->config =
+        *name == '/' || !slash ? name : nb_arena_printf(p->s->arena, "%.*s/%s", (int)(slash - p->path), p->path, name);
+    return t->config ? NB_OK : NB_E_NOMEM;
+}
+
 static nb_status bind_table(plan *p, const nb_conf *node, const nb_changes *general, table_plan *t)
 {
     nb_sweep *s = p->s;
@@ -427,6 +451,7 @@ static nb_status bind_table(plan *p, const nb_conf *node, const nb_changes *gene
         if (strcmp(s->table[i].name, k.name) == 0 || !*k.name)
             return nb_conf_fail(s->ctx, node, "tables", NB_E_CONFIG, "name: %s: is the name of another table", k.name);
     t->t->name = k.name;
+    NB_TRY(bind_config(p, &k, t));
     t->start = k.start ? k.start : p->file.start;
     t->reference = k.reference ? k.reference : p->file.reference;
     NB_TRY(bind_seeds(p, &k, t->t));
@@ -476,16 +501,9 @@ static nb_status make_plan(plan *p, const char *path)
     if (p->file.start_seed && !p->file.start)
         return nb_conf_fail(s->ctx, p->file.start_seed, "start_seed", NB_E_CONFIG,
                             "there is no start that it could be of: say in `start` how it is trained");
-    const char *slash = strrchr(path, '/');
     s->out = p->file.out;
-    s->base = *p->file.config == '/' || !slash
-                  ? p->file.config
-                  : nb_arena_printf(s->arena, "%.*s/%s", (int)(slash - path), path, p->file.config);
-    if (!s->base)
-        return NB_E_NOMEM;
-    if (!*p->file.out || !*p->file.config)
-        return nb_conf_fail(s->ctx, nb_config_root(s->config), "", NB_E_CONFIG, "%s is empty",
-                            *p->file.out ? "config" : "out");
+    if (!*s->out)
+        return nb_conf_fail(s->ctx, nb_config_root(s->config), "", NB_E_CONFIG, "out is empty");
     NB_TRY(nb_changes_bind(p->s, p->file.set, "set", NULL, &general));
     NB_TRY(bind_how(p));
     if (!nb_conf_is_list(p->file.tables) || nb_conf_count(p->file.tables) == 0)
@@ -505,7 +523,7 @@ nb_status nb_sweep_open(nb_ctx *ctx, const char *path, nb_sweep **out)
     nb_arena *arena;
     NB_TRY(nb_arena_create(ctx, &arena));
     nb_sweep *s = nb_arena_alloc(arena, sizeof *s);
-    plan p = {.s = s};
+    plan p = {.s = s, .path = path};
     if (!s) {
         nb_arena_free(arena);
         return NB_E_NOMEM;

@@ -1,6 +1,6 @@
 /* sweep_plan.h - many runs from one file: which there are, and what they come to.
  *
- * A sweep file names one config and tables of what changes in it. A cell of a table is a row, a column and a way to make
+ * A sweep file names a config, or each table its own, and tables of what changes in it. A cell of a table is a row, a column and a way to make
  * the network (`how`), once per seed: a run, which is an ordinary run folder that `nibble train` or `nibble quantize`
  * makes, with a list of --set values. Equal runs of several tables are one. A plan runs nothing: the command does. */
 #ifndef NB_SWEEP_SWEEP_PLAN_H
@@ -22,7 +22,8 @@ typedef enum { NB_SWEEP_MISSING, NB_SWEEP_DONE, NB_SWEEP_FAILED } nb_sweep_state
 
 typedef struct {
     nb_sweep_purpose purpose;
-    const char *name; /* folder below `out`: "start/seed1", "ranges/trained-W4A4-mse-seed1" */
+    const char *name;   /* folder below `out`: "start/seed1", "ranges/trained-W4A4-mse-seed1" */
+    const char *config; /* path of the experiment, as the command can open it */
     uint64_t seed;
     bool quantize;          /* by `quantize --from` the start's checkpoint, else by `train` */
     int32_t start;          /* the run whose network it begins with; -1: none */
@@ -58,7 +59,6 @@ typedef struct {
     nb_ctx *ctx;
     nb_arena *arena;
     nb_config *config; /* the sweep file: names and places are its */
-    const char *base;  /* path of the config that all runs share, as the command can open it */
     const char *out;
     nb_sweep_run *run;
     nb_sweep_cell *cell;

@@ -52,7 +52,7 @@ static void a_table_is_rows_by_columns_by_ways_by_seeds(void **state)
     nb_sweep *s = open_tables(*state, "tables: [{name: t, rows: {A: {q: 1}, B: {q: 2}}, columns: {r: [x, y, z]}}]\n");
     assert_int_equal(s->n_cells, 2 * 3 * 2);
     assert_int_equal(s->n_runs, 2 + 2 * 3 * 2 * 2); /* two starts */
-    assert_string_equal(s->base, "/tmp/net.yaml");
+    assert_string_equal(s->run[0].config, "/tmp/net.yaml");
     const nb_sweep_run *r = &s->run[nb_sweep_cell_at(s, 0, 1, 1, 2)->run[1]];
     assert_string_equal(r->name, "t/trained-B-z-seed2");
     assert_int_equal(r->n_sets, 3);
@@ -117,6 +117,30 @@ static void a_table_with_seeds_of_its_own_has_only_these(void **state)
     assert_int_equal(s->table[1].n_seeds, 2);
     assert_int_equal(s->table[1].n_all_seeds, 2);
     nb_sweep_close(s);
+}
+
+static void tables_may_be_of_different_configs(void **state)
+{
+    nb_sweep *s = NULL;
+    static const char text[] =
+        "out: runs\nseeds: [1]\nstart: {train.phases: [{epochs: 1}]}\nhow: {after: quantize}\ntables:\n"
+        "  - {name: a, config: a.yaml, rows: {A: {q: 1}}}\n"
+        "  - {name: b, config: nets/b.yaml, rows: {A: {q: 1}}}\n"
+        "  - {name: c, config: a.yaml, rows: {A: {q: 1}, B: {q: 2}}}\n";
+    assert_int_equal(open_text(*state, text, &s), NB_OK);
+    assert_int_equal(s->n_runs, 2 + 3); /* a and c share start and row A */
+    const nb_sweep_run *a = &s->run[nb_sweep_cell_at(s, 0, 0, 0, 0)->run[0]];
+    const nb_sweep_run *b = &s->run[nb_sweep_cell_at(s, 1, 0, 0, 0)->run[0]];
+    assert_string_equal(a->config, "/tmp/a.yaml");
+    assert_string_equal(b->config, "/tmp/nets/b.yaml");
+    assert_string_equal(s->run[a->start].name, "start/a-seed1");
+    assert_string_equal(s->run[b->start].name, "start/b-seed1");
+    assert_int_equal(nb_sweep_cell_at(s, 2, 0, 0, 0)->run[0], nb_sweep_cell_at(s, 0, 0, 0, 0)->run[0]);
+    nb_sweep_close(s);
+    assert_int_equal(
+        open_text(*state, "out: runs\nhow: {t: {train.batch: 8}}\ntables: [{name: a, rows: {A: {q: 1}}}]\n", &s),
+        NB_E_CONFIG);
+    assert_non_null(strstr(nb_ctx_error(*state), "has no config: say one here, or at the top for all tables"));
 }
 
 static void a_table_may_have_a_reference_of_its_own(void **state)
@@ -222,6 +246,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_table_is_rows_by_columns_by_ways_by_seeds, setup, teardown),
         cmocka_unit_test_setup_teardown(one_start_may_serve_all_seeds, setup, teardown),
         cmocka_unit_test_setup_teardown(a_float_start_is_shared_by_tables_that_quantize_in_other_ways, setup, teardown),
+        cmocka_unit_test_setup_teardown(tables_may_be_of_different_configs, setup, teardown),
         cmocka_unit_test_setup_teardown(a_table_may_have_a_reference_of_its_own, setup, teardown),
         cmocka_unit_test_setup_teardown(a_table_with_seeds_of_its_own_has_only_these, setup, teardown),
         cmocka_unit_test_setup_teardown(lists_of_maps_are_combined_and_equal_runs_are_one, setup, teardown),
