@@ -171,6 +171,19 @@ TILE_INLINE void output(const nb_iconv_tiles *t, const V *y, int i, int32_t c0, 
     }
 }
 
+/* Functions of their own: inlined both into one, gcc gives neither the registers it needs. */
+__attribute__((noinline)) TILE_TARGET static void products_of_4(V y[IN][OUT][TILES][VECTORS], const int16_t *v,
+                                                                const int16_t *u, int32_t c)
+{
+    products(y, v, u, c, TILES);
+}
+
+__attribute__((noinline)) TILE_TARGET static void products_of_2(V y[IN][OUT][TILES][VECTORS], const int16_t *v,
+                                                                const int16_t *u, int32_t c)
+{
+    products(y, v, u, c, 2);
+}
+
 TILE_TARGET static void tiles(const nb_iconv_tiles *t)
 {
     V y[IN][OUT][TILES][VECTORS];
@@ -178,9 +191,9 @@ TILE_TARGET static void tiles(const nb_iconv_tiles *t)
     for (int32_t c0 = 0; c0 < t->oc; c0 += LANES) {
         const int16_t *u = t->u + (ptrdiff_t)c0 / LANES * IN * IN * t->c / 2 * U_STEP;
         if (t->n > 2) /* the products of a third tile that is not there cost little, its sums nothing */
-            products(y, t->v, u, t->c, TILES);
+            products_of_4(y, t->v, u, t->c);
         else
-            products(y, t->v, u, t->c, 2);
+            products_of_2(y, t->v, u, t->c);
         for (int k = 0; k < VECTORS; k++) {
             const int32_t c = c0 + k * V_LANES;
             if (t->q) {
