@@ -56,6 +56,7 @@ typedef struct {
         reestimate_bn; /* statistics anew over so many training images at the phase's end; 0 = as training left them */
     const nb_conf *oscillation;
     bool teacher;     /* learns from train.teacher, too, where there is one */
+    int32_t bits[2];  /* keys activation_bits, weight_bits: in the place of quant's general rules; 0: as they say */
     int32_t patience; /* epochs without a better evaluation that end the phase; 0: none do */
 } nb_phase_keys;
 extern NB_API const nb_key nb_phase_table[];
@@ -112,7 +113,7 @@ typedef struct nb_train_plan {
     int32_t n_layers;
     nb_phase *phase;
     int32_t n_phases;
-    bool any_quant; /* some phase is quantized: only those compete for the best checkpoint */
+    bool any_quant; /* some phase is quantized: only those compete for the best checkpoint (nb_phase_competes) */
     struct nb_arena *arena;
 } nb_train_plan;
 /* train: the config's section. */
@@ -121,6 +122,8 @@ NB_API void nb_train_plan_free(nb_ctx *ctx, nb_train_plan *p);
 /* Steps of a phase, and of its epoch e, when a whole epoch has per_epoch of them. */
 NB_API int64_t nb_phase_steps(const nb_phase *p, int64_t per_epoch);
 NB_API int64_t nb_phase_epoch_steps(const nb_phase *p, int32_t e, int64_t per_epoch);
+/* Do epochs of this phase compete for the best checkpoint: is its network as the last one's? */
+NB_API bool nb_phase_competes(const nb_train_plan *p, int32_t phase);
 /* Learning rate of step t of n within a phase. */
 NB_API double nb_phase_lr(const nb_phase *p, int64_t t, int64_t per_epoch);
 
@@ -277,6 +280,7 @@ typedef struct nb_checkpoint {
     const char *phase_name;
     nb_position at;
     bool quantized;
+    int32_t bits[2]; /* as in nb_phase_keys, of the phase it is of */
     double accuracy; /* of these weights when last evaluated, 0..1; < 0: never */
     double
         float_accuracy; /* of the float network they were quantized from, where nothing was trained; < 0: not recorded */
@@ -316,7 +320,8 @@ typedef struct {
     const nb_dsinfo *info;
     int32_t max_batch;
     bool quant;
-    bool simulate; /* with quant: in floats that have the values of the codes, whatever it could become */
+    int32_t bits[2]; /* as in nb_phase_keys; 0, 0: those that the file was trained with */
+    bool simulate;   /* with quant: in floats that have the values of the codes, whatever it could become */
     bool
         unrounded; /* with quant: the float network that is rounded, batch norms folded where the config says so, but no
                        fake-quant node placed; its layers have the names they have in the quantized graph */

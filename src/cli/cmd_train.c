@@ -155,7 +155,7 @@ typedef struct {
 static nb_status make_final(session *s, final_model *f)
 {
     cli *c = s->c;
-    bool best = s->e.n_validation > 0 && s->plan->phase[s->plan->n_phases - 1].keys.quant == s->plan->any_quant;
+    bool best = s->e.n_validation > 0 && nb_phase_competes(s->plan, s->plan->n_phases - 1);
     cli_images test;
     cli_model m = {0};
     NB_TRY(cli_file_in(c, s->e.out, best ? "best.safetensors" : "last.safetensors", f->file));
@@ -229,7 +229,7 @@ static nb_status print_results(const session *s, const nb_train_result *r, const
         const nb_phase_result *p = &r->phase[i];
         nb_table_row(t);
         nb_table_add_text(t, k->name);
-        nb_table_add_text(t, cli_bits_text(&s->e, k->quant, text));
+        nb_table_add_text(t, cli_phase_bits(&s->e, k, text));
         nb_table_add_int(t, p->epochs_done);
         nb_table_add_real(t, p->loss, 4);
         nb_table_add_real(t, 100 * p->train_accuracy, 2);

@@ -224,3 +224,16 @@ const char *cli_bits_text(const cli_experiment *e, bool quant, char buf[CLI_BITS
         snprintf(buf + at, CLI_BITS_BYTES - at, ", simulated");
     return buf;
 }
+
+const char *cli_phase_bits(const cli_experiment *e, const nb_phase_keys *k, char buf[CLI_BITS_BYTES])
+{
+    int32_t at = 0;
+    if (!k->bits[0] && !k->bits[1])
+        return cli_bits_text(e, k->quant, buf);
+    if (k->bits[1])
+        at = snprintf(buf, CLI_BITS_BYTES, "W%d", k->bits[1]);
+    if (k->bits[0])
+        at += snprintf(buf + at, (size_t)(CLI_BITS_BYTES - at), "A%d", k->bits[0]);
+    snprintf(buf + at, (size_t)(CLI_BITS_BYTES - at), " in this phase");
+    return buf;
+}

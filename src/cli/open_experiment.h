@@ -53,5 +53,7 @@ nb_status cli_experiment_split(cli *c, cli_experiment *e, const char *split, cli
  * first and last layer do not keep 8 bits, "W4A32, simulated" once that was noted), or "float"; into buf. */
 enum { CLI_BITS_BYTES = 160 };
 const char *cli_bits_text(const cli_experiment *e, bool quant, char buf[CLI_BITS_BYTES]);
+/* The same, of a phase: with the bits of its own in front. */
+const char *cli_phase_bits(const cli_experiment *e, const nb_phase_keys *k, char buf[CLI_BITS_BYTES]);
 
 #endif

@@ -350,6 +350,7 @@ static nb_status bind_general(nb_quant_rules *r, bool weights)
     bool off;
     NB_TRY(take_off(r->g->ctx, &map, where, &off));
     NB_TRY(bind_part(r->g, map, where, weights, dflt, a));
+    a->bits = r->g->bits[weights] ? r->g->bits[weights] : a->bits;
     NB_TRY(settle_width(r->g->ctx, map, where, a));
     a->off = off;
     return check_methods(r->g, map, where, a);

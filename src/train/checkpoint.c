@@ -5,7 +5,7 @@
  *   opt/<leaf>/<k>    moments of the optimizer, and more state by name (only in last.safetensors)
  *   ema/<leaf>        averaged weights               (only in last.safetensors and with train.ema)
  * A model checkpoint (best.safetensors) has only leaves, and with train.ema those are the averaged weights.
- * __metadata__, all text: format, config, metrics (the CSV so far), the position (seed, epoch and step are all there is
+ * __metadata__, all text: format, bits (of activations, of weights: of a phase that has its own), config, metrics (the CSV so far), the position (seed, epoch and step are all there is
  * to the state of the random numbers: they are counter based), best, accuracy, quantized, the data's shape,
  * task, normalisation, map of features (core/feature_map.h) and class names, so that a checkpoint can be used without its data set, float_accuracy of a calibrated
  * one, and train_data, test_data, teacher: what a resumed run compares its data and teacher with. Numbers are printed so that they read back exactly. */
@@ -136,6 +136,9 @@ static nb_status write_meta(nb_ctx *ctx, nb_st_writer *w, const nb_checkpoint_sp
     if (s->float_accuracy > 0)
         NB_TRY(meta(w, "float_accuracy", "%.17g", s->float_accuracy));
     NB_TRY(nb_st_set_meta(w, "quantized", s->graph->quantized ? "yes" : "no"));
+    const int32_t *bits = s->graph->bits;
+    if (bits[0] || bits[1])
+        NB_TRY(meta(w, "bits", "%d %d", bits[0], bits[1]));
     NB_TRY(write_fingerprint(w, "train_data", &s->train_data));
     NB_TRY(write_fingerprint(w, "test_data", &s->test_data));
     if (s->teacher_hash)
@@ -368,6 +371,16 @@ static nb_status read_info(nb_ctx *ctx, nb_checkpoint *c)
     return read_class_names(ctx, c);
 }
 
+/* Of a phase with bits of its own. */
+static nb_status read_bits(nb_ctx *ctx, nb_checkpoint *c)
+{
+    const char *text = nb_st_meta(c->file, "bits");
+    char end;
+    if (text && (sscanf(text, "%1d %1d%c", &c->bits[0], &c->bits[1], &end) != 2 || c->bits[0] > 8 || c->bits[1] > 8))
+        return bad_meta(ctx, c, "bits", text);
+    return NB_OK;
+}
+
 static nb_status read_position(nb_ctx *ctx, nb_checkpoint *c)
 {
     nb_position *p = &c->at;
@@ -406,6 +419,7 @@ static nb_status read_all(nb_ctx *ctx, nb_checkpoint *c)
     c->quantized = strcmp(quantized, "yes") == 0;
     if (!c->quantized && strcmp(quantized, "no") != 0)
         return bad_meta(ctx, c, "quantized", quantized);
+    NB_TRY(read_bits(ctx, c));
     NB_TRY(read_position(ctx, c));
     NB_TRY(read_accuracy(ctx, c, "accuracy", &c->accuracy));
     c->float_accuracy = -1;

@@ -26,6 +26,7 @@ typedef struct source {
     const nb_graph *graph;
     bool averaged; /* prefer ema/<name> */
     const nb_conf *except;
+    const int32_t *bits; /* that it was trained with; NULL: not known */
     nb_params_mode mode;
 } source;
 
@@ -101,6 +102,13 @@ static bool is_excepted(const source *s, const char *leaf)
     return false;
 }
 
+/* What a quantizer keeps is of codes of a width: in a phase with another it begins anew. */
+static bool same_bits(const nb_graph *g, const source *s, const nb_node *leaf)
+{
+    const nb_node *quantizer = s->bits && s->mode == NB_PARAMS_START ? nb_quantizer_of(g, leaf) : NULL;
+    return !quantizer || s->bits[nb_fakequant_of_weights(quantizer)] == g->bits[nb_fakequant_of_weights(quantizer)];
+}
+
 static nb_status load_leaf(nb_graph *g, const source *s, nb_node *leaf)
 {
     view v;
@@ -109,7 +117,7 @@ static nb_status load_leaf(nb_graph *g, const source *s, nb_node *leaf)
     const nb_node *keeper = found && v.shape.ndim == 2 ? nb_quantizer_of(g, leaf) : NULL;
     if (keeper && keeper->in[1] == leaf && s->mode < NB_PARAMS_START)
         NB_TRY(nb_fakequant_take_earlier_default(g, g->node[keeper->id], v.shape.d[1]));
-    const bool fits = found && nb_shape_equal(&v.shape, &leaf->out.shape);
+    const bool fits = found && nb_shape_equal(&v.shape, &leaf->out.shape) && same_bits(g, s, leaf);
     const size_t bytes = (size_t)nb_count(&leaf->out) * sizeof(float);
     if (s->mode >= NB_PARAMS_START && (!fits || s->mode == NB_PARAMS_CALIBRATE) && (leaf->flags & NB_NODE_QUANTIZER)) {
         memset(leaf->out.data, 0, bytes);
@@ -192,6 +200,7 @@ static nb_status fill(nb_graph *g, const nb_graph_spec *spec, const nb_params_so
     s.mode = from->mode;
     s.averaged = from->mode != NB_PARAMS_EXACT;
     s.except = from->except;
+    s.bits = from->file ? from->file->bits : from->graph ? from->graph->bits : NULL;
     NB_TRY(check_excepted(g, from->except));
     if ((!given && !spec->blank) || from->except)
         nb_graph_init(g, spec->experiment->seed);
@@ -222,6 +231,8 @@ nb_status nb_graph_open(nb_ctx *ctx, const nb_graph_spec *spec, const nb_params_
     NB_TRY(nb_model_build_lent(ctx, spec->experiment, spec->info, spec->max_batch,
                                from->lends && !folds ? from->graph : NULL, &g));
     g->compute = spec->compute;
+    const bool own = spec->bits[0] || spec->bits[1] || from->mode == NB_PARAMS_START;
+    memcpy(g->bits, own || !from->file ? spec->bits : from->file->bits, sizeof g->bits);
     if (spec->reference)
         g->fusions = NULL;
     nb_status st = fill(g, spec, from);

@@ -73,6 +73,7 @@ static nb_status check_network(nb_ctx *ctx, const nb_train_job *job, const nb_ba
                           .info = nb_data_info(job->data),
                           .max_batch = 1,
                           .quant = quant,
+                          .bits = {job->plan->phase[phase].keys.bits[0], job->plan->phase[phase].keys.bits[1]},
                           .plan = run ? NB_PLAN_TRAIN : NB_PLAN_INFER,
                           .compute = NB_COMPUTE_F32,
                           .reference = job->reference};
@@ -124,6 +125,11 @@ static nb_status check_patience(nb_ctx *ctx, const nb_train_job *job)
     return NB_OK;
 }
 
+static bool same_network(const nb_phase_keys *a, const nb_phase_keys *b)
+{
+    return a->quant == b->quant && a->teacher == b->teacher && a->bits[0] == b->bits[0] && a->bits[1] == b->bits[1];
+}
+
 static nb_status check_networks(nb_ctx *ctx, const nb_train_job *job, nb_loader *loader)
 {
     nb_checkpoint *init = NULL;
@@ -135,8 +141,7 @@ static nb_status check_networks(nb_ctx *ctx, const nb_train_job *job, nb_loader 
     const nb_batch *b = nb_loader_next(loader);
     for (int32_t i = 0; i < job->plan->n_phases && st == NB_OK; i++) {
         const nb_phase *p = &job->plan->phase[i];
-        const bool more = p->keys.reestimate_bn || p->watches || p->keys.teacher != p[i ? -1 : 0].keys.teacher;
-        if (i > 0 && p->keys.quant == p[-1].keys.quant && !more)
+        if (i > 0 && same_network(&p[-1].keys, &p->keys) && !p->keys.reestimate_bn && !p->watches)
             continue;
         st = check_network(ctx, job, b, i, i == 0 ? init : NULL);
     }

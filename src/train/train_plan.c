@@ -74,6 +74,12 @@ const nb_key nb_log_section_keys[] = {
     {0},
 };
 
+#define BITS_KEY(name_, at_)                                                                                           \
+    {                                                                                                                  \
+        .name = (name_), .dflt = "0", .kind = NB_K_INT, .offset = offsetof(nb_phase_keys, bits[at_]), .max = 8,        \
+        .help = "in this phase, in the place of quant's general rule; 0 = as it says"                                  \
+    }
+
 const nb_key nb_phase_table[] = {
     NB_KEY_STRING(nb_phase_keys, name, "", "for tables and messages; default phase1, phase2, ..."),
     {.name = "epochs",
@@ -87,6 +93,8 @@ const nb_key nb_phase_table[] = {
     NB_KEY_NODE(nb_phase_keys, schedule, "constant | step | cosine | linear | onecycle, or {name: ..., ...}",
                 "how the learning rate goes on; default constant"),
     NB_KEY_BOOL(nb_phase_keys, quant, "off", "train with quantized weights and activations"),
+    BITS_KEY("weight_bits", 1),
+    BITS_KEY("activation_bits", 0),
     NB_KEY_INT(nb_phase_keys, freeze_bn_at, "-1", -1, 1e6,
                "epoch of this phase from which batch-norm statistics stand still; -1 = never"),
     NB_KEY_INT(nb_phase_keys, freeze_ranges_at, "-1", -1, 1e6,
@@ -172,6 +180,10 @@ static nb_status check_freezing(nb_ctx *ctx, const nb_conf *c, const nb_phase *p
             return nb_conf_fail(ctx, nb_conf_get(c, name[i]), where, NB_E_CONFIG,
                                 "%s: %d: must be below the phase's %g epochs (0 = from its start, -1 = never)", name[i],
                                 at[i], (double)ph->keys.length);
+    for (int32_t i = 0; i < 2; i++)
+        if (ph->keys.bits[i] && !ph->keys.quant)
+            return nb_conf_fail(ctx, c, where, NB_E_CONFIG, "%s: %d: this phase has no codes: it needs `quant: on`",
+                                i ? "weight_bits" : "activation_bits", ph->keys.bits[i]);
     if (at[1] >= 0 && !ph->keys.quant)
         return nb_conf_fail(ctx, nb_conf_get(c, name[1]), where, NB_E_CONFIG,
                             "%s: %d: this phase has no ranges to freeze: it needs `quant: on`", name[1], at[1]);
@@ -222,6 +234,12 @@ static nb_status bind_all(nb_ctx *ctx, const nb_conf *train, nb_train_plan *p)
         return NB_E_NOMEM;
     for (int32_t i = 0; i < p->n_phases; i++)
         NB_TRY(bind_phase(ctx, p, i));
+    const nb_phase_keys *last = &p->phase[p->n_phases - 1].keys;
+    if (last->bits[0] || last->bits[1])
+        return nb_conf_fail(
+            ctx, nb_conf_at(c, p->n_phases - 1), "train.phases", NB_E_CONFIG,
+            "the last phase makes the network that `quant` describes: set quant.%s.bits in the place of %s",
+            last->bits[1] ? "weights" : "activations", last->bits[1] ? "weight_bits" : "activation_bits");
     return nb_terms_bind(ctx, p);
 }
 
@@ -247,6 +265,15 @@ void nb_train_plan_free(nb_ctx *ctx, nb_train_plan *p)
     (void)ctx;
     if (p)
         nb_arena_free(p->arena);
+}
+
+bool nb_phase_competes(const nb_train_plan *p, int32_t phase)
+{
+    int32_t last = p->n_phases - 1;
+    while (last > 0 && p->phase[last].keys.quant != p->any_quant)
+        last--;
+    const nb_phase_keys *a = &p->phase[phase].keys, *b = &p->phase[last].keys;
+    return a->quant == b->quant && a->bits[0] == b->bits[0] && a->bits[1] == b->bits[1];
 }
 
 int64_t nb_phase_epoch_steps(const nb_phase *p, int32_t e, int64_t per_epoch)

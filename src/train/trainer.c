@@ -389,8 +389,7 @@ static nb_status finish_epoch(trainer *t)
                            &(nb_timing_row){t->at.phase, t->at.epoch, r.train_seconds, r.eval_seconds});
     if (st == NB_OK) {
         t->accuracy = r.eval.accuracy;
-        bool counts = phase_of(t)->keys.quant == t->plan->any_quant; /* only the last kind of phase competes */
-        r.best = counts && r.eval.accuracy > t->at.best_accuracy;
+        r.best = nb_phase_competes(t->plan, t->at.phase) && r.eval.accuracy > t->at.best_accuracy;
         if (r.best) {
             t->at.best_accuracy = r.eval.accuracy;
             t->at.best_phase = t->at.phase;
@@ -431,6 +430,7 @@ static nb_status open_phase(trainer *t, const nb_params_source *from)
                           .info = nb_data_info(t->job->data),
                           .max_batch = t->plan->keys.batch,
                           .quant = phase_of(t)->keys.quant,
+                          .bits = {phase_of(t)->keys.bits[0], phase_of(t)->keys.bits[1]},
                           .plan = NB_PLAN_TRAIN,
                           .compute = (nb_compute)t->plan->keys.compute,
                           .reference = t->job->reference,

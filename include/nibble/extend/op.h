@@ -159,6 +159,9 @@ struct nb_graph {
     nb_compute compute;    /* set before freeze; default NB_COMPUTE_F32 */
     bool quantized, frozen;
     bool infers; /* set at freeze, before layers prepare: there is no way back, and nothing is kept for one */
+    /* Of activations, of weights, in the place of what quant's general rules say; 0: as they say. Set before fake-quant nodes
+     * are placed. */
+    int32_t bits[2];
     const char *simulated, *instead;        /* as in nb_graph_facts */
     const struct nb_fusion *const *fusions; /* what freeze may fuse, ends with NULL; NULL: every node runs on its own */
     nb_step *step;                          /* set at freeze, in order of execution */

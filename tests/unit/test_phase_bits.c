@@ -1,0 +1,119 @@
+/* test_phase_bits.c - phases with bits of their own: what they train, what their files say, what begins anew. */
+#include "ref/train_case.h"
+
+#include "quant/fakequant.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "plan_case.h"
+
+#define STEPPING                                                                                                       \
+    "quant: {weights: {bits: 3, learn: lsq}, activations: {bits: 8}}\n"                                                \
+    "train: {batch: 16, phases: [{name: float, epochs: 1, lr: 0.1},"                                                   \
+    " {name: six, epochs: 1, lr: 0.1, quant: on, weight_bits: 6, activation_bits: 7}, {name: four, epochs: 1, lr: "    \
+    "0.05, quant: on,"                                                                                                 \
+    " weight_bits: 4}, {name: three, epochs: 2, lr: 0.02, quant: on}]}\n"
+
+static int32_t bits_of(const nb_graph *g, const char *fq)
+{
+    return ((const nb_fakequant_attr *)nb_graph_find(g, fq)->attr)->bits;
+}
+
+static void files_of_a_phase_have_its_bits(void **state)
+{
+    static const struct {
+        const char *file;
+        int32_t weights, activations;
+    } want[] = {
+        {"a/phase-2-six.safetensors", 6, 7}, {"a/phase-3-four.safetensors", 4, 8}, {"a/last.safetensors", 3, 8}};
+    data_fixture *f = *state;
+    train_case t;
+    train_case_pieces(&t, f, "a", STEPPING, 0);
+    for (int32_t i = 0; i < 3; i++) {
+        nb_checkpoint *c;
+        nb_graph *g;
+        assert_int_equal(nb_checkpoint_open(f->ctx, data_fixture_path(f, want[i].file), &c), NB_OK);
+        assert_int_equal(train_case_graph(&t, true, &(nb_params_source){.file = c, .mode = NB_PARAMS_MODEL}, &g),
+                         NB_OK);
+        assert_int_equal(bits_of(g, "c2.weight.fq"), want[i].weights);
+        assert_int_equal(bits_of(g, "relu1.fq"), want[i].activations);
+        assert_int_equal(bits_of(g, "c1.weight.fq"), 8); /* first and last as ever */
+        nb_graph_free(g);
+        nb_checkpoint_close(f->ctx, c);
+    }
+    assert_int_equal(t.result.best_phase, 3); /* of the last kind of network */
+    train_case_close(&t);
+}
+
+static void what_is_learned_of_a_width_begins_anew_with_another(void **state)
+{
+    data_fixture *f = *state;
+    train_case t;
+    nb_checkpoint *c;
+    nb_graph *g;
+    train_case_pieces(&t, f, "a", STEPPING, 0);
+    assert_int_equal(nb_checkpoint_open(f->ctx, data_fixture_path(f, "a/phase-3-four.safetensors"), &c), NB_OK);
+    nb_graph_spec spec = {
+        .experiment = &t.exp, .info = nb_data_info(t.train), .max_batch = 16, .quant = true, .plan = NB_PLAN_TRAIN};
+    const nb_params_source from = {.file = c, .mode = NB_PARAMS_START};
+    for (int32_t same = 0; same < 2; same++) {
+        spec.bits[1] = same ? 4 : 0;
+        assert_int_equal(nb_graph_open(f->ctx, &spec, &from, &g), NB_OK);
+        assert_true((((const float *)nb_graph_find(g, "c2.weight.fq.learned")->out.data)[0] == 0) == !same);
+        assert_true(((const float *)nb_graph_find(g, "relu1.fq.state")->out.data)[1] > 0); /* 8 bits in both */
+        assert_true(nb_fakequant_seen(nb_graph_find(g, "relu1.fq")));
+        nb_graph_free(g);
+    }
+    nb_checkpoint_close(f->ctx, c);
+    train_case_close(&t);
+}
+
+static void stepping_down_repeats_and_resumes_to_the_bit(void **state)
+{
+    static const char *const files[] = {"last.safetensors", "best.safetensors", "phase-2-six.safetensors",
+                                        "metrics.csv",      "ranges.csv",       NULL};
+    train_case_repeats(*state, STEPPING, files);
+}
+
+static void widths_that_are_none_are_refused(void **state)
+{
+    data_fixture *f = *state;
+    train_case t;
+    nb_graph *g;
+    plan_refuses("{phases: [{epochs: 1, lr: 1, weight_bits: 4}]}",
+                 "x.yaml:1: train.phases[0]: weight_bits: 4: this phase has no codes: it needs `quant: on`");
+    plan_refuses("{phases: [{epochs: 1, lr: 1, quant: on, activation_bits: 9}]}",
+                 "x.yaml:1: train.phases[0].activation_bits: 9: must be in 0..8");
+    plan_refuses("{phases: [{epochs: 1, lr: 1, quant: on, weight_bits: 4}]}",
+                 "x.yaml:1: train.phases: the last phase makes the network that `quant` describes: set "
+                 "quant.weights.bits in the "
+                 "place of weight_bits");
+    char text[2048];
+    snprintf(text, sizeof text,
+             "%squant: {weights: {bits: 3}}\ntrain: {batch: 8, phases: [{epochs: 1, lr: 0.1, quant: on}]}\n",
+             train_case_head);
+    assert_int_equal(train_case_open(&t, f->ctx, f->dir, text), NB_OK);
+    const nb_graph_spec spec = {
+        .experiment = &t.exp, .info = nb_data_info(t.train), .max_batch = 1, .quant = true, .bits = {0, 1}};
+    assert_int_equal(nb_graph_open(f->ctx, &spec, &(nb_params_source){0}, &g), NB_E_CONFIG);
+    assert_non_null(strstr(nb_ctx_error(f->ctx), "has codes of 2..8 bits"));
+    train_case_close(&t);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, data_fixture_setup, data_fixture_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(files_of_a_phase_have_its_bits),
+        TEST(what_is_learned_of_a_width_begins_anew_with_another),
+        TEST(stepping_down_repeats_and_resumes_to_the_bit),
+        TEST(widths_that_are_none_are_refused),
+    };
+    return cmocka_run_group_tests_name("phase_bits", tests, NULL, NULL);
+}
