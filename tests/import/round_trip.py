@@ -168,8 +168,9 @@ def back(name, want, x, mean, std):
     import onnxruntime
 
     run("export", f"{name}.safetensors", "--format", "onnx", "-o", "back.onnx")
-    mean, std = (np.array(v).reshape(1, -1, 1, 1) for v in (mean, std))
     session = onnxruntime.InferenceSession(work / "back.onnx", providers=["CPUExecutionProvider"])
+    says = session.get_modelmeta().custom_metadata_map  # what a network does to its input first is in its mean and std
+    mean, std = (np.array(says[k].split() if k in says else v, float).reshape(1, -1, 1, 1) for k, v in (("mean", mean), ("std", std)))
     far = np.abs(session.run(None, {"image": ((x / 255 - mean) / std).astype(np.float32)})[0] - want).max()
     config = (work / f"{name}.yaml").read_text()
     run("import", "back.onnx", "-o", "back", "--force", "--data", config.split("data: ")[1].split("\n")[0])
