@@ -236,11 +236,9 @@ const cli_command cli_command_sweep = {
         "      columns: {quant.activations.range: [ema, mse]}\n"
         "\n"
         "Changes are what --set takes. A list of maps combines axes; `set` in the file or a table holds for all its\n"
-        "runs, a table may have a config, seeds, start and reference of its own, `how: [trained]` in a table picks, "
-        "and `init: \"\"` in a way begins from scratch. The same command goes "
-        "on\n"
-        "after any interruption; the tables are also in tables.md, cells.csv and runs.csv of `out`. A run that fails\n"
-        "is named and the others go on.\n",
+        "runs, a table may have a config, seeds, start and reference of its own, `how: [trained]` in a table picks,\n"
+        "and `init: \"\"` in a way begins from scratch. The same command goes on after any interruption; the tables\n"
+        "are also in tables.md, cells.csv and runs.csv of `out`. A run that fails is named and the others go on.\n",
     .options = options,
     .min_args = 1,
     .max_args = 1,

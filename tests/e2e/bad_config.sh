@@ -113,7 +113,7 @@ wrong 'data.validation: -1: must be' data.validation=-1
 wrong 'data.augment[1]: flop: unknown augmentation (did you mean "flip"?)' 'data.augment=[crop2, flop]'
 wrong 'data.augment[0]: crop.pad: 99: must be in 1..11' data.augment=crop99
 wrong 'data.augment[0] flip.probb: unknown key (did you mean "prob"?)' 'data.augment=[{flip: {probb: 1}}]'
-refuses 2 'tiny.yaml:3: data.channels: 2: must be' train tiny.yaml --set data.channels=2 --set out=never
+refuses 2 'tiny.yaml:3: data.channels: 0: must be in 1..' train tiny.yaml --set data.channels=0 --set out=never
 
 # ---- layers ----
 wrong 'model: must be a list of layers' model=
