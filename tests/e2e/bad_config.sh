@@ -113,7 +113,7 @@ wrong 'data.validation: -1: must be' data.validation=-1
 wrong 'data.augment[1]: flop: unknown augmentation (did you mean "flip"?)' 'data.augment=[crop2, flop]'
 wrong 'data.augment[0]: crop.pad: 99: must be in 1..11' data.augment=crop99
 wrong 'data.augment[0] flip.probb: unknown key (did you mean "prob"?)' 'data.augment=[{flip: {probb: 1}}]'
-refuses 2 'tiny.yaml:3: data.channels: 0: must be in 1..' train tiny.yaml --set data.channels=0 --set out=never
+wrong 'data.channels: 0: must be in 1..1024' data.channels=0
 
 # ---- layers ----
 wrong 'model: must be a list of layers' model=
@@ -183,7 +183,7 @@ refuses 2 'quant.steps[0]: reestimate_bn changes nothing: the quantized network 
 refuses 2 'batchnorm: fold_corrected: changes nothing: no batch norm of the model reads a conv or linear layer' train tiny.yaml --set out=never \
     --set 'model=[input, flatten, {linear: {out: 4}}]' --set quant.batchnorm=fold_corrected
 # found before training starts, not after it
-refuses 1 'neither a conv nor a linear layer: set quant.output_bits: 8' train tiny.yaml --set out=never --set \
+refuses 2 'quant: output_bits: 0: must be 1..8 (e.g. 8), as the network' train tiny.yaml --set out=never --set \
     'model=[input, flatten, {linear: {out: 4, name: a}}, {linear: {out: 4, name: b, in: flatten1}}, {add: {in: [a, b]}}]'
 untouched 'a network that cannot become integers'
 wrong 'train.phases[0]: name: a,b: must be' train.phases.0.name=a,b
