@@ -364,7 +364,7 @@ static nb_status pool(qnet *n, const onnx_node *d, nb_step_kind kind, const nb_g
     const q_value *v;
     NB_TRY(q_real(n, d, 0, &v));
     q_value out = *v;
-    if ((v->flat || v->last) && v->h * v->w > 1)
+    if ((v->flat || v->last) && v->h * v->w > 1 && !nb_geom_is_pixels(g)) /* pixel by pixel, no order matters */
         return q_fail(n, d, "its input is no image [N, channels, rows, columns]");
     out.open = (q_open){.kind = kind, .n_in = 1, .geom = *g, .lo = -INFINITY, .hi = INFINITY};
     NB_TRY(q_codes(n, d, v, &out.open.in[0]));

@@ -46,7 +46,7 @@ grep -qE '^  flash +about [0-9]+ bytes' out || die "an asymmetric grid is not se
 run 0 info tiny.yaml --set 'quant.weights={format: fp8_e4m3}' --json
 says '"not_exported":"the network is simulated in floats'
 ! grep -q flash_bytes out || die "what is simulated has no flash"
-run 0 info tiny.yaml --set 'model=[input, conv2d: {name: c, out: 4, kernel: 12}, conv2d: {name: d, out: 4, kernel: 1}, add: {in: [c, d]}]'
-says "it cannot be exported as C: add1: the network's output is neither a conv nor a linear layer"
+refuses 2 "quant: output_bits: 0: must be 1..8 (e.g. 8), as the network's output, add1, is neither a conv nor a linear layer" \
+    info tiny.yaml --set 'model=[input, conv2d: {name: c, out: 4, kernel: 12}, conv2d: {name: d, out: 4, kernel: 1}, add: {in: [c, d]}]'
 run 0 export run -o list.txt
 [ "$(cat out)" = list.txt ] || die "a listing has no flash"

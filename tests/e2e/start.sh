@@ -44,5 +44,7 @@ run 0 train synth-tiny.yaml --set out=run2 --set data.count=256 --set train.phas
 # The dynamic linker in front, and a program that is gone by the time it starts itself again.
 run 0 --version
 for linker in /lib64/ld-linux-*.so.* /lib/ld-linux-*.so.*; do
-    [ ! -x "$linker" ] || timeout 20 "$linker" "$NIBBLE" --version >out || die "does not start by way of $linker"
+    # those of other processors (cross compilers') cannot run here
+    "$linker" --version >/dev/null 2>&1 || continue
+    timeout 20 "$linker" "$NIBBLE" --version >out || die "does not start by way of $linker"
 done
