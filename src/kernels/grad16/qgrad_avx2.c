@@ -141,10 +141,5 @@ TILE_TARGET void nb_qgrad_widen__avx2(int16_t *to, const uint8_t *x, int32_t str
         widen16(to, x, stride, n, false, zero);
 }
 
-const nb_qgrad_isa nb_qgrad_avx2 = {.winograd = &winograd,
-                                    .rows = rows,
-                                    .max = nb_qgrad_max__avx2,
-                                    .codes = nb_qgrad_codes__avx2,
-                                    .pairs = nb_qgrad_pairs__avx2,
-                                    .beside = nb_qgrad_beside__avx2};
+const nb_qgrad_isa nb_qgrad_avx2 = QGRAD_TILE_ISA;
 #endif

@@ -8,10 +8,5 @@
 #    include "kernels/grad16/qgrad_tile.h"
 #    include "kernels/grad16/qgrad_winograd_tile.h"
 
-const nb_qgrad_isa nb_qgrad_avx512 = {.winograd = &winograd,
-                                      .rows = rows,
-                                      .max = nb_qgrad_max__avx2,
-                                      .codes = nb_qgrad_codes__avx2,
-                                      .pairs = nb_qgrad_pairs__avx2,
-                                      .beside = nb_qgrad_beside__avx2};
+const nb_qgrad_isa nb_qgrad_avx512 = QGRAD_TILE_ISA;
 #endif

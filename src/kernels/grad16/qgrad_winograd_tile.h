@@ -307,3 +307,10 @@ static const nb_qgrad_winograd winograd = {.round_codes = round_codes,
                                            .pair_x = pair_x,
                                            .pair_dy = pair_dy,
                                            .weights = weights};
+
+/* A variant: its own products, and the conversions that all x86 levels share. */
+#define QGRAD_TILE_ISA                                                                                                 \
+    {                                                                                                                  \
+        .winograd = &winograd, .rows = rows, .max = nb_qgrad_max__avx2, .codes = nb_qgrad_codes__avx2,                 \
+        .pairs = nb_qgrad_pairs__avx2, .beside = nb_qgrad_beside__avx2                                                 \
+    }
