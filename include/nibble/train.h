@@ -55,8 +55,9 @@ typedef struct {
     int32_t
         reestimate_bn; /* statistics anew over so many training images at the phase's end; 0 = as training left them */
     const nb_conf *oscillation;
-    bool teacher;     /* learns from train.teacher, too, where there is one */
-    int32_t bits[2];  /* keys activation_bits, weight_bits: in the place of quant's general rules; 0: as they say */
+    bool teacher;                                 /* learns from train.teacher, too, where there is one */
+    const nb_conf *activation_bits, *weight_bits; /* a width, or a list of them that the entry steps through */
+    int32_t bits[2];  /* of activations, of weights, in the place of quant's general rules; 0: as they say */
     int32_t patience; /* epochs without a better evaluation that end the phase; 0: none do */
 } nb_phase_keys;
 extern NB_API const nb_key nb_phase_table[];
@@ -72,8 +73,12 @@ typedef struct {
 } nb_oscillation_keys;
 extern NB_API const nb_key nb_oscillation_table[];
 
+/* An entry of train.phases, or a part of one that steps down through widths: then the learning rate is that of the whole
+ * entry, of which so many epochs came before. */
 typedef struct {
     nb_phase_keys keys;
+    int32_t before;
+    float length;
     const nb_schedule *schedule;
     void *schedule_attr;
     bool watches; /* it has an `oscillation` */

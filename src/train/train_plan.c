@@ -8,6 +8,7 @@
 #include "train/loss_terms.h"
 #include "train/optim.h"
 #include "train/oscillation.h"
+#include "train/phase_parts.h"
 #include "train/train_layers.h"
 #include <math.h>
 #include <string.h>
@@ -74,12 +75,6 @@ const nb_key nb_log_section_keys[] = {
     {0},
 };
 
-#define BITS_KEY(name_, at_)                                                                                           \
-    {                                                                                                                  \
-        .name = (name_), .dflt = "0", .kind = NB_K_INT, .offset = offsetof(nb_phase_keys, bits[at_]), .max = 8,        \
-        .help = "in this phase, in the place of quant's general rule; 0 = as it says"                                  \
-    }
-
 const nb_key nb_phase_table[] = {
     NB_KEY_STRING(nb_phase_keys, name, "", "for tables and messages; default phase1, phase2, ..."),
     {.name = "epochs",
@@ -93,8 +88,10 @@ const nb_key nb_phase_table[] = {
     NB_KEY_NODE(nb_phase_keys, schedule, "constant | step | cosine | linear | onecycle, or {name: ..., ...}",
                 "how the learning rate goes on; default constant"),
     NB_KEY_BOOL(nb_phase_keys, quant, "off", "train with quantized weights and activations"),
-    BITS_KEY("weight_bits", 1),
-    BITS_KEY("activation_bits", 0),
+    NB_KEY_NODE(nb_phase_keys, weight_bits, "8 | [8, 6, 0]",
+                "in this phase, or in equal parts of it, in the place of quant's general rule; 0 = as it says"),
+    NB_KEY_NODE(nb_phase_keys, activation_bits, "8 | [8, 6, 0]",
+                "in this phase, or in equal parts of it, in the place of quant's general rule; 0 = as it says"),
     NB_KEY_INT(nb_phase_keys, freeze_bn_at, "-1", -1, 1e6,
                "epoch of this phase from which batch-norm statistics stand still; -1 = never"),
     NB_KEY_INT(nb_phase_keys, freeze_ranges_at, "-1", -1, 1e6,
@@ -180,23 +177,16 @@ static nb_status check_freezing(nb_ctx *ctx, const nb_conf *c, const nb_phase *p
             return nb_conf_fail(ctx, nb_conf_get(c, name[i]), where, NB_E_CONFIG,
                                 "%s: %d: must be below the phase's %g epochs (0 = from its start, -1 = never)", name[i],
                                 at[i], (double)ph->keys.length);
-    for (int32_t i = 0; i < 2; i++)
-        if (ph->keys.bits[i] && !ph->keys.quant)
-            return nb_conf_fail(ctx, c, where, NB_E_CONFIG, "%s: %d: this phase has no codes: it needs `quant: on`",
-                                i ? "weight_bits" : "activation_bits", ph->keys.bits[i]);
     if (at[1] >= 0 && !ph->keys.quant)
         return nb_conf_fail(ctx, nb_conf_get(c, name[1]), where, NB_E_CONFIG,
                             "%s: %d: this phase has no ranges to freeze: it needs `quant: on`", name[1], at[1]);
     return NB_OK;
 }
 
-static nb_status bind_phase(nb_ctx *ctx, nb_train_plan *p, int32_t i)
+/* Entry i of train.phases, whatever its widths. */
+static nb_status bind_entry(nb_ctx *ctx, nb_train_plan *p, int32_t i, const char *where, nb_phase *ph)
 {
     const nb_conf *c = nb_conf_at(p->keys.phases, i);
-    nb_phase *ph = &p->phase[i];
-    const char *where = nb_arena_printf(p->arena, "train.phases[%d]", i);
-    if (!where)
-        return NB_E_NOMEM;
     if (!nb_conf_is_map(c))
         return nb_conf_fail(ctx, c, where, NB_E_CONFIG, "must be a map like {name: float, epochs: 8, lr: 0.1}");
     NB_TRY(nb_conf_bind(ctx, c, where, &(nb_binding){nb_phase_table, &ph->keys}, 1));
@@ -215,8 +205,50 @@ static nb_status bind_phase(nb_ctx *ctx, nb_train_plan *p, int32_t i)
                             (double)ph->keys.length);
     NB_TRY(check_freezing(ctx, c, ph, where));
     NB_TRY(nb_oscillation_bind(ctx, ph, where));
+    ph->length = ph->keys.length;
     p->any_quant = p->any_quant || ph->keys.quant;
     return bind_schedule(ctx, p, ph, where);
+}
+
+/* Ranges of other widths begin anew, so they cannot stand still from there on. */
+static nb_status check_ranges(nb_ctx *ctx, const nb_train_plan *p, int32_t i, const nb_conf *c, const char *where)
+{
+    const nb_phase_keys *k = &p->phase[i].keys, *was = &p->phase[i > 0 ? i - 1 : 0].keys;
+    if (k->freeze_ranges_at != 0 || !was->quant || (k->bits[0] == was->bits[0] && k->bits[1] == was->bits[1]))
+        return NB_OK;
+    return nb_conf_fail(ctx, nb_conf_get(c, "freeze_ranges_at"), where, NB_E_CONFIG,
+                        "freeze_ranges_at: epoch %d, where widths change and ranges begin anew: must be later",
+                        p->phase[i].before);
+}
+
+static nb_status bind_phases(nb_ctx *ctx, nb_train_plan *p)
+{
+    const nb_conf *c = p->keys.phases;
+    if (!nb_conf_is_list(c) || nb_conf_count(c) < 1 || nb_conf_count(c) > MAX_PHASES)
+        return nb_conf_fail(ctx, c, "train.phases", NB_E_CONFIG, "must be a list of 1..%d phases", MAX_PHASES);
+    p->phase = nb_arena_array(p->arena, (size_t)nb_conf_count(c) * NB_MOST_PARTS, sizeof(nb_phase));
+    if (!p->phase)
+        return NB_E_NOMEM;
+    for (int32_t i = 0; i < nb_conf_count(c); i++) {
+        nb_phase entry = {0};
+        nb_phase_widths widths;
+        const char *where = nb_arena_printf(p->arena, "train.phases[%d]", i);
+        if (!where)
+            return NB_E_NOMEM;
+        NB_TRY(bind_entry(ctx, p, i, where, &entry));
+        NB_TRY(nb_phase_widths_bind(ctx, nb_conf_at(c, i), &entry.keys, where, &widths));
+        NB_TRY(nb_phase_split(p, &entry, &widths, &p->phase[p->n_phases]));
+        for (int32_t end = p->n_phases + widths.n; p->n_phases < end; p->n_phases++)
+            NB_TRY(check_ranges(ctx, p, p->n_phases, nb_conf_at(c, i), where));
+    }
+    const nb_phase_keys *last = &p->phase[p->n_phases - 1].keys;
+    if (last->bits[0] || last->bits[1])
+        return nb_conf_fail(ctx, nb_conf_at(c, nb_conf_count(c) - 1), "train.phases", NB_E_CONFIG,
+                            "the last phase makes the network that `quant` describes: set quant.%s.bits in the place "
+                            "of %s, or step to 0",
+                            last->bits[1] ? "weights" : "activations",
+                            last->bits[1] ? "weight_bits" : "activation_bits");
+    return NB_OK;
 }
 
 static nb_status bind_all(nb_ctx *ctx, const nb_conf *train, nb_train_plan *p)
@@ -225,21 +257,7 @@ static nb_status bind_all(nb_ctx *ctx, const nb_conf *train, nb_train_plan *p)
     NB_TRY(bind_optimizer(ctx, p));
     NB_TRY(bind_lookahead(ctx, p));
     NB_TRY(nb_layers_bind(ctx, p));
-    const nb_conf *c = p->keys.phases;
-    if (!nb_conf_is_list(c) || nb_conf_count(c) < 1 || nb_conf_count(c) > MAX_PHASES)
-        return nb_conf_fail(ctx, c, "train.phases", NB_E_CONFIG, "must be a list of 1..%d phases", MAX_PHASES);
-    p->n_phases = nb_conf_count(c);
-    p->phase = nb_arena_array(p->arena, (size_t)p->n_phases, sizeof(nb_phase));
-    if (!p->phase)
-        return NB_E_NOMEM;
-    for (int32_t i = 0; i < p->n_phases; i++)
-        NB_TRY(bind_phase(ctx, p, i));
-    const nb_phase_keys *last = &p->phase[p->n_phases - 1].keys;
-    if (last->bits[0] || last->bits[1])
-        return nb_conf_fail(
-            ctx, nb_conf_at(c, p->n_phases - 1), "train.phases", NB_E_CONFIG,
-            "the last phase makes the network that `quant` describes: set quant.%s.bits in the place of %s",
-            last->bits[1] ? "weights" : "activations", last->bits[1] ? "weight_bits" : "activation_bits");
+    NB_TRY(bind_phases(ctx, p));
     return nb_terms_bind(ctx, p);
 }
 
@@ -291,14 +309,17 @@ int64_t nb_phase_steps(const nb_phase *p, int64_t per_epoch)
     return last * per_epoch + nb_phase_epoch_steps(p, last, per_epoch);
 }
 
+/* A part of a phase takes its part of the phase's curve. */
 double nb_phase_lr(const nb_phase *p, int64_t t, int64_t per_epoch)
 {
-    nb_schedule_at at = {.t = t, .n = nb_phase_steps(p, per_epoch), .per_epoch = per_epoch};
+    const nb_phase whole = {.keys = {.length = p->length, .epochs = (int32_t)ceilf(p->length)}};
+    nb_schedule_at at = {
+        .t = t + p->before * per_epoch, .n = nb_phase_steps(&whole, per_epoch), .per_epoch = per_epoch};
     at.warmup = (int64_t)floor((double)p->keys.warmup * (double)per_epoch + 0.5);
     if (at.warmup >= at.n)
         at.warmup = at.n - 1;
     double lr = (double)p->keys.lr;
-    if (t < at.warmup)
-        return lr * (double)(t + 1) / (double)at.warmup;
+    if (at.t < at.warmup)
+        return lr * (double)(at.t + 1) / (double)at.warmup;
     return lr * p->schedule->factor(p->schedule_attr, &at);
 }

@@ -19,6 +19,13 @@
     "0.05, quant: on,"                                                                                                 \
     " weight_bits: 4}, {name: three, epochs: 2, lr: 0.02, quant: on}]}\n"
 
+/* The same widths for weights within one phase, and a learning rate that goes through all of them. */
+#define WITHIN                                                                                                         \
+    "quant: {weights: {bits: 3, learn: lsq}, activations: {bits: 8}}\n"                                                \
+    "train: {batch: 16, phases: [{name: float, epochs: 1, lr: 0.1},"                                                   \
+    " {name: down, epochs: 3.5, lr: 0.1, schedule: cosine, quant: on, weight_bits: [6, 4, 0], activation_bits: [7, "   \
+    "0, 0], freeze_ranges_at: 3}]}\n"
+
 static int32_t bits_of(const nb_graph *g, const char *fq)
 {
     return ((const nb_fakequant_attr *)nb_graph_find(g, fq)->attr)->bits;
@@ -80,6 +87,53 @@ static void stepping_down_repeats_and_resumes_to_the_bit(void **state)
     train_case_repeats(*state, STEPPING, files);
 }
 
+static void stepping_down_within_a_phase_repeats_and_resumes_to_the_bit(void **state)
+{
+    static const char *const files[] = {"last.safetensors", "best.safetensors", "phase-2-down.1.safetensors",
+                                        "metrics.csv",      "ranges.csv",       NULL};
+    train_case_repeats(*state, WITHIN, files);
+}
+
+static void a_phase_that_steps_down_is_several_with_one_learning_rate(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int32_t bits[2], before, epochs, freeze_bn_at, freeze_ranges_at, reestimate_bn;
+        float length;
+    } want[] = {{"qat.1", {8, 6}, 0, 2, -1, -1, 0, 2},
+                {"qat.2", {8, 4}, 2, 2, 1, -1, 0, 2},
+                {"qat.3", {8, 0}, 4, 3, 0, 1, 64, 2.5f}};
+    static const char curve[] = "lr: 1, warmup: 2.5, schedule: cosine";
+    plan_case p, one;
+    char text[512];
+    snprintf(
+        text, sizeof text,
+        "{phases: [{name: qat, epochs: 6.5, quant: on, weight_bits: [6, 4, 0], activation_bits: 8, freeze_bn_at: 3, "
+        "freeze_ranges_at: 5, reestimate_bn: 64, %s}, {epochs: 1, lr: 1, quant: on}]}",
+        curve);
+    assert_int_equal(plan_try(&p, text), NB_OK);
+    snprintf(text, sizeof text, "{phases: [{epochs: 6.5, %s}]}", curve);
+    assert_int_equal(plan_try(&one, text), NB_OK);
+    assert_int_equal(p.plan->n_phases, 4);
+    for (int32_t i = 0; i < 3; i++) {
+        const nb_phase *ph = &p.plan->phase[i];
+        assert_string_equal(ph->keys.name, want[i].name);
+        assert_memory_equal(ph->keys.bits, want[i].bits, sizeof want[i].bits);
+        assert_int_equal(ph->before, want[i].before);
+        assert_int_equal(ph->keys.epochs, want[i].epochs);
+        assert_true(ph->keys.length == want[i].length);
+        assert_int_equal(ph->keys.freeze_bn_at, want[i].freeze_bn_at);
+        assert_int_equal(ph->keys.freeze_ranges_at, want[i].freeze_ranges_at);
+        assert_int_equal(ph->keys.reestimate_bn, want[i].reestimate_bn);
+        for (int64_t t = 0; t < nb_phase_steps(ph, 10); t++)
+            assert_true(nb_phase_lr(ph, t, 10) == nb_phase_lr(&one.plan->phase[0], t + 10 * want[i].before, 10));
+    }
+    assert_string_equal(p.plan->phase[3].keys.name, "phase2");
+    plan_close(&one);
+    plan_close(&p);
+}
+
 static void widths_that_are_none_are_refused(void **state)
 {
     data_fixture *f = *state;
@@ -92,7 +146,27 @@ static void widths_that_are_none_are_refused(void **state)
     plan_refuses("{phases: [{epochs: 1, lr: 1, quant: on, weight_bits: 4}]}",
                  "x.yaml:1: train.phases: the last phase makes the network that `quant` describes: set "
                  "quant.weights.bits in the "
-                 "place of weight_bits");
+                 "place of weight_bits, or step to 0");
+    plan_refuses("{phases: [{epochs: 4, lr: 1, quant: on, weight_bits: [8, 6, 0], activation_bits: [8, 0]}]}",
+                 "x.yaml:1: train.phases[0]: activation_bits: 2 widths where weight_bits has 3: say as many, or one");
+    plan_refuses("{phases: [{epochs: 2, lr: 1, quant: on, weight_bits: [8, 6, 0]}]}",
+                 "x.yaml:1: train.phases[0]: 3 widths in 2 epochs: each needs one");
+    plan_refuses("{phases: [{epochs: 4, lr: 1, quant: on, weight_bits: [8, 0], patience: 2}]}",
+                 "x.yaml:1: train.phases[0]: patience: 2: where a phase ends early, its later widths would never be: "
+                 "leave one of both out");
+    plan_refuses("{phases: [{epochs: 20, lr: 1, quant: on, weight_bits: [8, 7, 6, 5, 4, 3, 2, 1, 0]}]}",
+                 "x.yaml:1: train.phases[0].weight_bits: must be at most 8 widths");
+    plan_refuses(
+        "{phases: [{epochs: 4, lr: 1, quant: on, weight_bits: [8, 0], freeze_ranges_at: 1}]}",
+        "x.yaml:1: train.phases[0]: freeze_ranges_at: epoch 2, where widths change and ranges begin anew: must be "
+        "later");
+    plan_refuses(
+        "{phases: [{epochs: 4, lr: 1, quant: on, weight_bits: 6}, {epochs: 1, lr: 1, quant: on, "
+        "freeze_ranges_at: 0}]}",
+        "x.yaml:1: train.phases[1]: freeze_ranges_at: epoch 0, where widths change and ranges begin anew: must be "
+        "later");
+    plan_refuses("{phases: [{epochs: 4, lr: 1, quant: on, weight_bits: [8, x]}]}",
+                 "x.yaml:1: train.phases[0].weight_bits: x: must be an integer in 0..8");
     char text[2048];
     snprintf(text, sizeof text,
              "%squant: {weights: {bits: 3}}\ntrain: {batch: 8, phases: [{epochs: 1, lr: 0.1, quant: on}]}\n",
@@ -113,6 +187,8 @@ int main(void)
         TEST(files_of_a_phase_have_its_bits),
         TEST(what_is_learned_of_a_width_begins_anew_with_another),
         TEST(stepping_down_repeats_and_resumes_to_the_bit),
+        TEST(stepping_down_within_a_phase_repeats_and_resumes_to_the_bit),
+        TEST(a_phase_that_steps_down_is_several_with_one_learning_rate),
         TEST(widths_that_are_none_are_refused),
     };
     return cmocka_run_group_tests_name("phase_bits", tests, NULL, NULL);
