@@ -77,6 +77,8 @@ extern NB_API const nb_key nb_oscillation_table[];
  * entry, of which so many epochs came before. */
 typedef struct {
     nb_phase_keys keys;
+    const nb_conf *entry; /* in the config, */
+    const char *where;    /* "train.phases[1]" in messages */
     int32_t before;
     float length;
     const nb_schedule *schedule;

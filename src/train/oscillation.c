@@ -59,7 +59,7 @@ struct nb_oscillation {
     bool first;              /* step of the phase: nothing to compare with */
 };
 
-nb_status nb_oscillation_bind(nb_ctx *ctx, nb_phase *p, const char *where)
+nb_status nb_oscillation_bind(nb_ctx *ctx, nb_phase *p)
 {
     const nb_conf *c = p->keys.oscillation;
     nb_oscillation_keys *k = &p->oscillation;
@@ -67,7 +67,7 @@ nb_status nb_oscillation_bind(nb_ctx *ctx, nb_phase *p, const char *where)
     p->watches = c != NULL;
     if (!c)
         return NB_OK;
-    snprintf(section, sizeof section, "%s.oscillation", where);
+    snprintf(section, sizeof section, "%s.oscillation", p->where);
     if (!nb_conf_is_map(c) && !nb_conf_is_empty(c))
         return nb_conf_fail(ctx, c, section, NB_E_CONFIG, "must be a map like {freeze: 0.1}, or {} to watch only");
     NB_TRY(nb_conf_bind(ctx, c, section, &(nb_binding){nb_oscillation_table, k}, 1));
@@ -108,7 +108,7 @@ nb_status nb_oscillation_check(nb_ctx *ctx, const nb_train_plan *plan, int32_t p
     char where[64];
     if (!p->watches)
         return NB_OK;
-    snprintf(where, sizeof where, "train.phases[%d].oscillation", phase);
+    snprintf(where, sizeof where, "%s.oscillation", p->where);
     for (int32_t i = 0; i < g->n; i++) {
         if (!is_watched(p, g->node[i]))
             continue;

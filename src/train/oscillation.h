@@ -14,7 +14,7 @@
 #define NB_OSCILLATES       0.005f /* as in the paper's tables */
 
 /* A phase's section into p: its `oscillation` key, bound and checked. */
-nb_status nb_oscillation_bind(nb_ctx *ctx, nb_phase *p, const char *where);
+nb_status nb_oscillation_bind(nb_ctx *ctx, nb_phase *p);
 /* Can the weights of g, the network of this phase, be watched? */
 nb_status nb_oscillation_check(nb_ctx *ctx, const nb_train_plan *plan, int32_t phase, const nb_graph *g);
 

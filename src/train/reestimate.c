@@ -138,14 +138,13 @@ nb_status nb_check_reestimate(nb_ctx *ctx, const nb_train_job *job, int32_t phas
 {
     const int32_t n = job->plan->phase[phase].keys.reestimate_bn;
     const int32_t images = job->indices ? job->n_indices : nb_data_info(job->data)->count;
-    const nb_conf *at = nb_conf_get(nb_conf_at(job->plan->keys.phases, phase), "reestimate_bn");
-    char where[48];
-    snprintf(where, sizeof where, "train.phases[%d]", phase);
+    const nb_phase *ph = &job->plan->phase[phase];
+    const nb_conf *at = nb_conf_get(ph->entry, "reestimate_bn");
     if (n > images)
-        return nb_conf_fail(ctx, at, where, NB_E_CONFIG,
+        return nb_conf_fail(ctx, at, ph->where, NB_E_CONFIG,
                             "reestimate_bn: %d: must be at most %d, the number of training images", n, images);
     if (n && nb_graph_norms(g) == 0)
-        return nb_conf_fail(ctx, at, where, NB_E_CONFIG,
+        return nb_conf_fail(ctx, at, ph->where, NB_E_CONFIG,
                             "reestimate_bn: %d: changes nothing: the network of this phase has no batch norm%s", n,
                             g->quantized ? " (quant.batchnorm: fold puts them into the weights; keep and "
                                            "fold_corrected leave them)"

@@ -119,7 +119,7 @@ static nb_status check_patience(nb_ctx *ctx, const nb_train_job *job)
 {
     for (int32_t i = 0; i < job->plan->n_phases; i++)
         if (job->plan->phase[i].keys.patience && !nb_data_common(job->data)->validation)
-            return nb_conf_fail(ctx, nb_conf_at(job->plan->keys.phases, i), "train.phases", NB_E_CONFIG,
+            return nb_conf_fail(ctx, job->plan->phase[i].entry, "train.phases", NB_E_CONFIG,
                                 "patience: the test images would say when to stop: hold some training images out with "
                                 "data.validation");
     return NB_OK;

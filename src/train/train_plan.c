@@ -144,12 +144,12 @@ static nb_status bind_lookahead(nb_ctx *ctx, nb_train_plan *p)
     return c ? nb_conf_bind(ctx, c, "train.lookahead", &(nb_binding){nb_lookahead_table, &p->lookahead}, 1) : NB_OK;
 }
 
-static nb_status bind_schedule(nb_ctx *ctx, nb_train_plan *p, nb_phase *ph, const char *phase_where)
+static nb_status bind_schedule(nb_ctx *ctx, nb_train_plan *p, nb_phase *ph)
 {
     static const nb_key name_key[] = {{.name = "name", .dflt = "constant", .kind = NB_K_STRING}, {0}};
     const nb_conf *c = ph->keys.schedule, *map;
     const char *name = section_name(c, "constant", &map), *bound_name;
-    const char *where = nb_arena_printf(p->arena, "%s.schedule", phase_where);
+    const char *where = nb_arena_printf(p->arena, "%s.schedule", ph->where);
     if (!where)
         return NB_E_NOMEM;
     ph->schedule = nb_registry_choose(ctx, nb_schedules, name, named_by(c), where, "schedule");
@@ -184,9 +184,14 @@ static nb_status check_freezing(nb_ctx *ctx, const nb_conf *c, const nb_phase *p
 }
 
 /* Entry i of train.phases, whatever its widths. */
-static nb_status bind_entry(nb_ctx *ctx, nb_train_plan *p, int32_t i, const char *where, nb_phase *ph)
+static nb_status bind_entry(nb_ctx *ctx, nb_train_plan *p, int32_t i, nb_phase *ph)
 {
     const nb_conf *c = nb_conf_at(p->keys.phases, i);
+    const char *where = nb_arena_printf(p->arena, "train.phases[%d]", i);
+    if (!where)
+        return NB_E_NOMEM;
+    ph->entry = c;
+    ph->where = where;
     if (!nb_conf_is_map(c))
         return nb_conf_fail(ctx, c, where, NB_E_CONFIG, "must be a map like {name: float, epochs: 8, lr: 0.1}");
     NB_TRY(nb_conf_bind(ctx, c, where, &(nb_binding){nb_phase_table, &ph->keys}, 1));
@@ -204,21 +209,22 @@ static nb_status bind_entry(nb_ctx *ctx, nb_train_plan *p, int32_t i, const char
                             "warmup: %g: must be below the phase's %g epochs", (double)ph->keys.warmup,
                             (double)ph->keys.length);
     NB_TRY(check_freezing(ctx, c, ph, where));
-    NB_TRY(nb_oscillation_bind(ctx, ph, where));
+    NB_TRY(nb_oscillation_bind(ctx, ph));
     ph->length = ph->keys.length;
     p->any_quant = p->any_quant || ph->keys.quant;
-    return bind_schedule(ctx, p, ph, where);
+    return bind_schedule(ctx, p, ph);
 }
 
 /* Ranges of other widths begin anew, so they cannot stand still from there on. */
-static nb_status check_ranges(nb_ctx *ctx, const nb_train_plan *p, int32_t i, const nb_conf *c, const char *where)
+static nb_status check_ranges(nb_ctx *ctx, const nb_train_plan *p, int32_t i)
 {
-    const nb_phase_keys *k = &p->phase[i].keys, *was = &p->phase[i > 0 ? i - 1 : 0].keys;
+    const nb_phase *ph = &p->phase[i];
+    const nb_phase_keys *k = &ph->keys, *was = &p->phase[i > 0 ? i - 1 : 0].keys;
     if (k->freeze_ranges_at != 0 || !was->quant || (k->bits[0] == was->bits[0] && k->bits[1] == was->bits[1]))
         return NB_OK;
-    return nb_conf_fail(ctx, nb_conf_get(c, "freeze_ranges_at"), where, NB_E_CONFIG,
+    return nb_conf_fail(ctx, nb_conf_get(ph->entry, "freeze_ranges_at"), ph->where, NB_E_CONFIG,
                         "freeze_ranges_at: epoch %d, where widths change and ranges begin anew: must be later",
-                        p->phase[i].before);
+                        ph->before);
 }
 
 static nb_status bind_phases(nb_ctx *ctx, nb_train_plan *p)
@@ -232,14 +238,11 @@ static nb_status bind_phases(nb_ctx *ctx, nb_train_plan *p)
     for (int32_t i = 0; i < nb_conf_count(c); i++) {
         nb_phase entry = {0};
         nb_phase_widths widths;
-        const char *where = nb_arena_printf(p->arena, "train.phases[%d]", i);
-        if (!where)
-            return NB_E_NOMEM;
-        NB_TRY(bind_entry(ctx, p, i, where, &entry));
-        NB_TRY(nb_phase_widths_bind(ctx, nb_conf_at(c, i), &entry.keys, where, &widths));
+        NB_TRY(bind_entry(ctx, p, i, &entry));
+        NB_TRY(nb_phase_widths_bind(ctx, &entry, &widths));
         NB_TRY(nb_phase_split(p, &entry, &widths, &p->phase[p->n_phases]));
         for (int32_t end = p->n_phases + widths.n; p->n_phases < end; p->n_phases++)
-            NB_TRY(check_ranges(ctx, p, p->n_phases, nb_conf_at(c, i), where));
+            NB_TRY(check_ranges(ctx, p, p->n_phases));
     }
     const nb_phase_keys *last = &p->phase[p->n_phases - 1].keys;
     if (last->bits[0] || last->bits[1])

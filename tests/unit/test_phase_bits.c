@@ -24,7 +24,7 @@
     "quant: {weights: {bits: 3, learn: lsq}, activations: {bits: 8}}\n"                                                \
     "train: {batch: 16, phases: [{name: float, epochs: 1, lr: 0.1},"                                                   \
     " {name: down, epochs: 3.5, lr: 0.1, schedule: cosine, quant: on, weight_bits: [6, 4, 0], activation_bits: [7, "   \
-    "0, 0], freeze_ranges_at: 3}]}\n"
+    "0, 0], freeze_ranges_at: 3, reestimate_bn: 64, oscillation: {freeze: 0.2}}]}\n"
 
 static int32_t bits_of(const nb_graph *g, const char *fq)
 {
@@ -92,6 +92,18 @@ static void stepping_down_within_a_phase_repeats_and_resumes_to_the_bit(void **s
     static const char *const files[] = {"last.safetensors", "best.safetensors", "phase-2-down.1.safetensors",
                                         "metrics.csv",      "ranges.csv",       NULL};
     train_case_repeats(*state, WITHIN, files);
+}
+
+/* The check goes through all parts, and their keys stand in one entry of the config. */
+static void a_phase_that_steps_down_is_checked_before_training(void **state)
+{
+    data_fixture *f = *state;
+    train_case t;
+    train_case_pieces(&t, f, "a", WITHIN, 0);
+    const nb_train_job job = {
+        .experiment = &t.exp, .plan = t.plan, .config_text = t.text, .out = t.out, .data = t.train};
+    assert_int_equal(nb_train_check(f->ctx, &job), NB_OK);
+    train_case_close(&t);
 }
 
 static void a_phase_that_steps_down_is_several_with_one_learning_rate(void **state)
@@ -188,6 +200,7 @@ int main(void)
         TEST(what_is_learned_of_a_width_begins_anew_with_another),
         TEST(stepping_down_repeats_and_resumes_to_the_bit),
         TEST(stepping_down_within_a_phase_repeats_and_resumes_to_the_bit),
+        TEST(a_phase_that_steps_down_is_checked_before_training),
         TEST(a_phase_that_steps_down_is_several_with_one_learning_rate),
         TEST(widths_that_are_none_are_refused),
     };
