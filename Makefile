@@ -1,5 +1,5 @@
 # Nibble. `make help` lists the targets. Knobs, on the command line:
-#   MODE=release|debug SAN=address,undefined OMP=0|1 BLAS=openblas|none WERROR=1 V=1 CC CFLAGS PREFIX DESTDIR FUZZ_SECONDS
+#   MODE=release|debug SAN=address,undefined OMP=0|1 BLAS=openblas|none MPI=0|1|ompi-c|mpich WERROR=1 V=1 CC CFLAGS PREFIX DESTDIR FUZZ_SECONDS
 # Nothing is written outside build/ and runs/; every combination of compiler and flags has its own folder below build/.
 # Paths of sources and products are relative, so the folder may be called anything; what a user names is quoted.
 .DEFAULT_GOAL := all
@@ -27,11 +27,18 @@ OPT_debug   := -Og -g3 -DNB_DEBUG=1
 # ONNX is there when protobuf-c, its compiler and the schema are (libonnx-dev); ONNX=0 builds without.
 ONNX_PROTO  := $(firstword $(wildcard /usr/include/onnx/onnx.proto /usr/local/include/onnx/onnx.proto))
 ONNX        ?= $(if $(ONNX_PROTO),$(shell command -v protoc-c >/dev/null && pkg-config --exists libprotobuf-c && echo 1),)
-DEPS        := libpng zlib yaml-0.1 libcjson $(if $(filter openblas,$(BLAS)),openblas) $(if $(filter 1,$(ONNX)),libprotobuf-c)
-DEPS_CFLAGS := $(shell pkg-config --cflags $(DEPS) 2>/dev/null)
+# More than one machine: Open MPI, or MPICH, by the name of their pkg-config file; MPI=0 builds without.
+MPI_FOUND   := $(firstword $(shell for m in ompi-c mpich; do pkg-config --exists $$m 2>/dev/null && echo $$m; done))
+MPI         ?= $(if $(SAN),0,$(if $(MPI_FOUND),1,0))# what MPI keeps for itself, sanitizers call leaks
+MPI_MODULE  := $(if $(filter 1,$(MPI)),$(MPI_FOUND),$(filter-out 0,$(MPI)))
+ifneq ($(shell $(if $(MPI_MODULE),pkg-config --exists $(MPI_MODULE) || echo missing)$(if $(filter 1,$(MPI)),$(if $(MPI_FOUND),,echo missing))),)
+$(error MPI=$(MPI): pkg-config does not know it; libopenmpi-dev has ompi-c, libmpich-dev has mpich)
+endif
+DEPS        := libpng zlib yaml-0.1 libcjson $(if $(filter openblas,$(BLAS)),openblas) $(if $(filter 1,$(ONNX)),libprotobuf-c) $(MPI_MODULE)
+DEPS_CFLAGS := $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(DEPS) 2>/dev/null))
 LIBS        := $(shell pkg-config --libs $(DEPS) 2>/dev/null) -lpthread -lm
 FLAGS = -std=c11 -D_XOPEN_SOURCE=700 -ffp-contract=off -fPIC -fvisibility=hidden $(WARN) $(OPT_$(MODE)) \
-        $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(if $(filter 0,$(OMP)),-DNB_SERIAL,-fopenmp) $(if $(filter openblas,$(BLAS)),-DNB_BLAS) $(if $(filter 1,$(ONNX)),-DNB_ONNX) \
+        $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(if $(filter 0,$(OMP)),-DNB_SERIAL,-fopenmp) $(if $(filter openblas,$(BLAS)),-DNB_BLAS) $(if $(filter 1,$(ONNX)),-DNB_ONNX) $(if $(MPI_MODULE),-DNB_MPI) \
         -Iinclude -Isrc $(DEPS_CFLAGS)
 # The engine on its own: no libc, no float library, no threads.
 FLAGS_FREESTANDING = -std=c11 -ffreestanding -DNB_FREESTANDING -fvisibility=hidden $(WARN) $(OPT_$(MODE)) -Iinclude -Isrc
@@ -67,6 +74,7 @@ PRODUCTS    = $(if $(CLI_SRC),$(B)/nibble) $(B)/libnibble.a $(B)/libnibble_engin
 all: products                           ## library, engine library and command line tool; build/current points to them
 	@ln -sfn $(notdir $(B)) build/current
 	@echo "made build/current/nibble: $$(build/current/nibble --version 2>/dev/null | head -n 2 | paste -sd, | sed 's/,/, /' | grep . || echo for another machine)"
+	@$(if $(MPI_MODULE),,echo "without MPI, for more than one machine: that needs libopenmpi-dev")
 	@$(if $(filter 1,$(ONNX)),,echo "without ONNX files: that needs libprotobuf-c-dev, protobuf-c-compiler and libonnx-dev")
 products: $(PRODUCTS)                   ## the same; build/current stays, as for every check
 

@@ -15,7 +15,7 @@ case "${1:-}" in
 demo) ;;
 test)
     needed="$needed libcmocka-dev"
-    wanted="clang libomp-dev tcc libprotobuf-c-dev protobuf-c-compiler libonnx-dev"
+    wanted="clang libomp-dev tcc libprotobuf-c-dev protobuf-c-compiler libonnx-dev openmpi-bin libopenmpi-dev"
     modules="$modules cmocka"
     programs="$programs gcc"
     wanted_programs="g++ clang tcc"

@@ -2,6 +2,7 @@
  * old bytes or the new. Sets of files: all are finished before the first is renamed. */
 #include "base/check.h"
 #include "base/files_state.h"
+#include "base/ranks.h"
 #include "base/temporaries.h"
 
 #include <errno.h>
@@ -118,6 +119,7 @@ nb_status nb_atomic_open(nb_ctx *ctx, const char *path, nb_atomic *a)
 {
     *a = (nb_atomic){.ctx = ctx, .temporary = -1};
     struct stat s;
+    path = nb_rank() > 0 ? "/dev/null" : path;
     const bool exists = stat(path, &s) == 0, named = named_descriptor(path) >= 0;
     const bool direct = named || (exists && !S_ISREG(s.st_mode));
     if (exists && S_ISDIR(s.st_mode))
@@ -303,6 +305,8 @@ nb_status nb_together_end(nb_ctx *ctx, nb_status st)
 
 nb_status nb_file_extend(nb_ctx *ctx, const char *path, size_t keep, const void *bytes, size_t len)
 {
+    if (nb_rank() > 0)
+        return NB_OK;
     const int fd = open(path, O_WRONLY | O_CLOEXEC | O_CREAT, 0666);
     FILE *f = fd < 0 ? NULL : fdopen(fd, "wb"); /* which truncates nothing, unlike fopen */
     if (!f) {

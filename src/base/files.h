@@ -28,7 +28,7 @@ nb_status nb_output_check(nb_ctx *ctx, const char *path);
 /* Atomic write: everything goes to "<path>.tmp.<pid>" beside it and is renamed over path on commit, after fflush and
  * fsync. A path that exists and is not a regular file (/dev/full, a pipe) is written directly, and one that names a
  * descriptor (/dev/fd/3) goes to the descriptor, wherever that leads. A failed or aborted write leaves the
- * old file as it was. */
+ * old file as it was. Of several ranks (base/ranks.h) only rank 0 writes: what the others write goes nowhere. */
 typedef struct {
     nb_ctx *ctx;
     FILE *f;

@@ -3,6 +3,7 @@
 
 #include "base/cpu.h"
 #include "base/parallel.h"
+#include "base/ranks.h"
 #include "kernels/families.h"
 #include "kernels/float/fblas.h"
 #include "kernels/float/fwide.h"
@@ -17,8 +18,9 @@ void cli_print_build(void)
     const char *onnx = "no";
 #endif
     const bool narrow = nb_fblas_width() > 0 && 2 * nb_fblas_width() < nb_fwide_own_width();
-    printf("threads: %d (%s), kernels: %s, BLAS: %s%s, ONNX: %s\n", nb_threads(), nb_threads_runtime(), nb_cpu_name(),
-           nb_fblas_name(), narrow ? ", not used: too narrow for this processor" : "", onnx);
+    printf("threads: %d (%s), kernels: %s, BLAS: %s%s, ONNX: %s, MPI: %s\n", nb_threads(), nb_threads_runtime(),
+           nb_cpu_name(), nb_fblas_name(), narrow ? ", not used: too narrow for this processor" : "", onnx,
+           nb_ranks_runtime());
 }
 
 void cli_print_variants(void)

@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "cli/meant_file.h"
+#include "cli/rank_voice.h"
 
 #include "base/check.h"
 #include "base/cpu.h"
@@ -194,18 +195,16 @@ int cli_run(nb_ctx *ctx, const cli_command *command, int argc, char **argv)
     } else {
         char meant[CLI_PATH_BYTES];
         st = st == NB_OK ? settle(&c) : st;
+        st = st == NB_OK ? cli_ranks_begin(&c) : st;
         if (st == NB_OK && command->first != CLI_FILE && c.n_args > 0)
             st = cli_meant_file(&c, p.arg[0], command->first, meant, &p.arg[0]);
         st = st == NB_OK ? command->run(&c) : st;
     }
-    if (st != NB_OK) {
-        fflush(stdout);
-        fprintf(stderr, "nibble: %s\n", nb_ctx_error(ctx));
-    }
+    const int code = cli_ranks_end(ctx, exit_code(st));
     nb_free(ctx, p.arg);
     nb_free(ctx, p.set);
     nb_free(ctx, c.value);
-    return exit_code(st);
+    return code;
 }
 
 const char *cli_value(const cli *c, const char *option)

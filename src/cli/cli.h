@@ -33,6 +33,7 @@ typedef struct {
     const cli_option *options;         /* ends with {0}; beside --help */
     int32_t min_args, max_args;
     cli_meant first; /* what arg[0] is */
+    bool ranks;      /* mpirun may start it several times, for one work */
     nb_status (*run)(cli *c);
 } cli_command;
 

@@ -44,16 +44,16 @@ run 0
 [ ! -s "$t/log" ] || die "nothing to say"
 echo "  ok nothing is missing"
 
-machine 0 'libpng-dev | clang' 'clang | lib* | build* | pkg* | zlib* | data* | proto*'
+machine 0 'libpng-dev | clang' 'clang | lib* | build* | pkg* | zlib* | data* | proto* | openmpi*'
 run 0
 says "not to be had here: tcc; the tests that need it are skipped"
 [ ! -s "$t/installed" ] || die "there is nothing to install"
-machine 1000 'libpng-dev | clang' 'clang | lib* | build* | pkg* | zlib* | data* | proto*'
+machine 1000 'libpng-dev | clang' 'clang | lib* | build* | pkg* | zlib* | data* | proto* | openmpi*'
 run 0
 says "not to be had here: tcc"
 echo "  ok a compiler that has left the distribution is named and no reason to stop"
 
-machine 1000 'libpng-dev | clang | tcc' 'clang | lib* | build* | pkg* | zlib* | data* | proto*'
+machine 1000 'libpng-dev | clang | tcc' 'clang | lib* | build* | pkg* | zlib* | data* | proto* | openmpi*'
 run 2
 says "apt-get install -y --no-install-recommends tcc"
 machine 1000 'nothing' 'build*'

@@ -23,6 +23,7 @@ BEGIN {
     # The one user of each system header that must not spread.
     owner["sched.h"] = "src/base/parallel.c"
     owner["omp.h"] = "src/base/parallel.c"
+    owner["mpi.h"] = "src/base/ranks.c"
     owner["cblas.h"] = "src/kernels/float/fblas.c"
     owner["immintrin.h"] = owner["arm_neon.h"] = "src/kernels/ src/bench/peak.c"
     owner["yaml.h"] = "src/config/"

@@ -1,0 +1,326 @@
+/* ranks.c - other processes by MPI; in builds without (MPI=0) there are none.
+ *
+ * Every wait is a loop that asks whether the message has come, lets other threads and processes run, and gives up after
+ * NB_RANKS_TIMEOUT seconds (60): MPI itself would wait for ever, and spin. Whoever gives up calls the roll, so that the
+ * sentence can name who is missing. A rank that dies is noticed by mpirun, which ends the others.
+ *
+ * Ranks end on a communicator of their own: one that fails while others wait for its next piece is told from one that
+ * fails as they do. */
+#include "base/ranks.h"
+
+#include "base/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int32_t number_in(const char *name, int32_t otherwise)
+{
+    const char *text = getenv(name);
+    return text && *text ? (int32_t)strtol(text, NULL, 10) : otherwise;
+}
+
+/* Open MPI says how many; MPICH's Hydra and Slurm as well; others only, by PMIx, that there are some. */
+bool nb_ranks_called(void)
+{
+    return number_in("OMPI_COMM_WORLD_SIZE", number_in("PMI_SIZE", getenv("PMIX_RANK") ? 2 : 1)) > 1;
+}
+
+int32_t nb_ranks_calling(void)
+{
+    return number_in("OMPI_COMM_WORLD_RANK", number_in("PMI_RANK", number_in("PMIX_RANK", 0)));
+}
+
+#ifndef NB_MPI
+
+nb_status nb_ranks_start(nb_ctx *ctx, nb_ranks_lost_fn lost)
+{
+    (void)lost;
+    return nb_ranks_called() ? nb_fail(ctx, NB_E_UNSUPPORTED,
+                                       "this nibble was built without MPI and knows no ranks: it cannot be "
+                                       "started by mpirun; build it where libopenmpi-dev or libmpich-dev is")
+                             : NB_OK;
+}
+
+int32_t nb_rank(void)
+{
+    return 0;
+}
+
+int32_t nb_ranks(void)
+{
+    return 1;
+}
+
+const char *nb_ranks_host(int32_t rank)
+{
+    (void)rank;
+    return "";
+}
+
+const char *nb_ranks_runtime(void)
+{
+    return "no";
+}
+
+void nb_ranks_share(const nb_piece *piece, int32_t n)
+{
+    (void)piece;
+    (void)n;
+}
+
+nb_ranks_end_how nb_ranks_end(int *code, bool *abort)
+{
+    *abort = false;
+    return *code ? NB_END_SAY : NB_END_QUIET;
+}
+
+void nb_ranks_abort(int code)
+{
+    (void)code;
+}
+
+#else
+
+#    include "base/measure.h"
+
+#    include <mpi.h>
+#    include <stdio.h>
+#    include <time.h>
+#    include <unistd.h>
+
+enum { TIMEOUT = 60, ROLL_SECONDS = 2, END_SECONDS = 3, MOST_BYTES = 1 << 30 /* of one message */ };
+
+static struct {
+    nb_ctx *ctx;
+    int32_t rank, n; /* n: 0 until started */
+    double timeout;
+    nb_ranks_lost_fn lost;
+    MPI_Comm work, ends;
+    unsigned char *out, *in; /* packed pieces: this rank's, everybody's */
+    size_t out_room, in_room;
+    char host[NB_MAX_RANKS][NB_HOST_BYTES];
+} all;
+
+int32_t nb_rank(void)
+{
+    return all.rank;
+}
+
+int32_t nb_ranks(void)
+{
+    return all.n ? all.n : 1;
+}
+
+const char *nb_ranks_host(int32_t rank)
+{
+    return all.host[rank];
+}
+
+const char *nb_ranks_runtime(void)
+{
+    static char text[64];                      /* the same for whoever asks */
+    char full[MPI_MAX_LIBRARY_VERSION_STRING]; /* "Open MPI v4.1.4, package: ...", "MPICH Version:      4.0.2 ..." */
+    int len;
+    MPI_Get_library_version(full, &len);
+    const char *version = full + strcspn(full, "0123456789");
+    const int name = strncmp(full, "Open MPI", 8) == 0 ? 8 : (int)strcspn(full, " \t\n");
+    snprintf(text, sizeof text, "%.*s %.*s", name, full, (int)strspn(version, "0123456789."), version);
+    return text;
+}
+
+/* ---- waiting ---- */
+
+/* A message between processes of one machine takes microseconds; beyond that somebody else may have the processor. */
+static void rest(double waited)
+{
+    struct timespec some = {.tv_nsec = waited < 0.002 ? 0 : 20000};
+    if (waited > 50e-6)
+        nanosleep(&some, NULL);
+}
+
+static bool wait_for(MPI_Request *r, double seconds)
+{
+    const double start = nb_now();
+    for (int done = 0;;) {
+        MPI_Test(r, &done, MPI_STATUS_IGNORE);
+        const double waited = nb_now() - start;
+        if (done)
+            return true;
+        if (seconds > 0 && waited > seconds)
+            return false;
+        rest(waited);
+    }
+}
+
+/* Who else has given up waiting is there; the others are missing. */
+static void call_the_roll(bool here[NB_MAX_RANKS])
+{
+    MPI_Request sent;
+    here[all.rank] = true;
+    for (int32_t r = 0; r < all.n; r++)
+        if (r != all.rank) {
+            MPI_Isend(NULL, 0, MPI_BYTE, r, 1, all.ends, &sent);
+            MPI_Request_free(&sent);
+        }
+    for (const double start = nb_now(); nb_now() - start < ROLL_SECONDS; rest(1)) {
+        int found;
+        MPI_Status from;
+        MPI_Iprobe(MPI_ANY_SOURCE, 1, all.ends, &found, &from);
+        if (!found)
+            continue;
+        MPI_Recv(NULL, 0, MPI_BYTE, from.MPI_SOURCE, 1, all.ends, MPI_STATUS_IGNORE);
+        here[from.MPI_SOURCE] = true;
+    }
+}
+
+static void give_up(void)
+{
+    bool here[NB_MAX_RANKS] = {false};
+    char text[256];
+    int32_t missing = 0, first = 0;
+    call_the_roll(here);
+    while (missing < all.n && here[missing])
+        missing++;
+    while (!here[first])
+        first++;
+    if (missing < all.n)
+        snprintf(text, sizeof text,
+                 "rank %d on %s has not answered for %.0f seconds: the job ends (NB_RANKS_TIMEOUT sets another limit)",
+                 missing, all.host[missing], all.timeout);
+    else
+        snprintf(text, sizeof text, "messages between ranks do not arrive any more, from %s on", all.host[all.rank]);
+    if (all.rank == first)
+        all.lost(text);
+    else
+        sleep(1); /* it has the word */
+    MPI_Abort(MPI_COMM_WORLD, 1);
+}
+
+/* ---- pieces ---- */
+
+static unsigned char *room_for(unsigned char **buffer, size_t *room, size_t bytes)
+{
+    if (bytes > *room) {
+        nb_free(all.ctx, *buffer);
+        *buffer = nb_alloc(all.ctx, bytes);
+        *room = *buffer ? bytes : 0;
+    }
+    if (!*buffer && bytes) {
+        all.lost("out of memory for a message to other ranks");
+        MPI_Abort(MPI_COMM_WORLD, 1);
+    }
+    return *buffer;
+}
+
+/* Pieces [0, n), which fit one message. */
+static void share(const nb_piece *piece, int32_t n)
+{
+    int count[NB_MAX_RANKS] = {0}, at[NB_MAX_RANKS] = {0}, filled[NB_MAX_RANKS] = {0};
+    for (int32_t i = 0; i < n; i++)
+        count[piece[i].owner] += (int)piece[i].bytes;
+    for (int32_t r = 1; r < all.n; r++)
+        at[r] = at[r - 1] + count[r - 1];
+    unsigned char *in = room_for(&all.in, &all.in_room, (size_t)at[all.n - 1] + (size_t)count[all.n - 1]);
+    unsigned char *out = room_for(&all.out, &all.out_room, (size_t)count[all.rank]);
+    size_t to = 0;
+    for (int32_t i = 0; i < n; i++)
+        if (piece[i].owner == all.rank) {
+            memcpy(out + to, piece[i].data, piece[i].bytes);
+            to += piece[i].bytes;
+        }
+    MPI_Request r;
+    MPI_Iallgatherv(out, count[all.rank], MPI_BYTE, in, count, at, MPI_BYTE, all.work, &r);
+    if (!wait_for(&r, all.timeout))
+        give_up();
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t o = piece[i].owner;
+        if (o != all.rank)
+            memcpy(piece[i].data, in + at[o] + filled[o], piece[i].bytes);
+        filled[o] += (int)piece[i].bytes;
+    }
+}
+
+void nb_ranks_share(const nb_piece *piece, int32_t n)
+{
+    int32_t first = 0;
+    size_t bytes = 0;
+    if (nb_ranks() == 1)
+        return;
+    for (int32_t i = 0; i < n; i++) {
+        NB_ASSERT(piece[i].bytes <= MOST_BYTES && piece[i].owner >= 0 && piece[i].owner < all.n);
+        if (bytes + piece[i].bytes > MOST_BYTES) {
+            share(piece + first, i - first);
+            first = i;
+            bytes = 0;
+        }
+        bytes += piece[i].bytes;
+    }
+    share(piece + first, n - first);
+}
+
+/* ---- beginning and end ---- */
+
+nb_status nb_ranks_start(nb_ctx *ctx, nb_ranks_lost_fn lost)
+{
+    int provided, n, rank;
+    if (!nb_ranks_called() || all.n)
+        return NB_OK;
+    if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS || provided < MPI_THREAD_FUNNELED)
+        return nb_fail(ctx, NB_E_IO, "%s could not be started beside threads", nb_ranks_runtime());
+    MPI_Comm_size(MPI_COMM_WORLD, &n);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_dup(MPI_COMM_WORLD, &all.work);
+    MPI_Comm_dup(MPI_COMM_WORLD, &all.ends);
+    if (n > NB_MAX_RANKS)
+        return nb_fail(ctx, NB_E_CONFIG, "mpirun -n %d: at most %d ranks can share a batch", n, NB_MAX_RANKS);
+    all.ctx = ctx;
+    all.rank = rank;
+    all.n = n;
+    all.timeout = number_in("NB_RANKS_TIMEOUT", TIMEOUT);
+    all.lost = lost;
+    char host[NB_HOST_BYTES] = "";
+    gethostname(host, sizeof host - 1);
+    MPI_Allgather(host, NB_HOST_BYTES, MPI_CHAR, all.host, NB_HOST_BYTES, MPI_CHAR, all.work);
+    return NB_OK;
+}
+
+static void finalize(void)
+{
+    nb_free(all.ctx, all.in);
+    nb_free(all.ctx, all.out);
+    all.in = all.out = NULL;
+    all.in_room = all.out_room = 0;
+    all.n = 0;
+    MPI_Finalize();
+}
+
+nb_ranks_end_how nb_ranks_end(int *code, bool *abort)
+{
+    int each[NB_MAX_RANKS], first = -1, alike = 1;
+    const int32_t rank = all.rank, n = all.n;
+    MPI_Request r;
+    *abort = false;
+    if (n == 0)
+        return *code ? NB_END_SAY : NB_END_QUIET;
+    MPI_Iallgather(code, 1, MPI_INT, each, 1, MPI_INT, all.ends, &r);
+    if (!wait_for(&r, *code ? END_SECONDS : 0)) {
+        *abort = true;
+        return NB_END_SAY_HOST;
+    }
+    for (int32_t i = n; i-- > 0;) {
+        first = each[i] ? i : first;
+        alike &= each[i] == *code;
+        *code = each[i] > *code ? each[i] : *code;
+    }
+    finalize();
+    if (first < 0 || rank != first)
+        return NB_END_QUIET;
+    return alike ? NB_END_SAY : NB_END_SAY_HOST;
+}
+
+void nb_ranks_abort(int code)
+{
+    MPI_Abort(MPI_COMM_WORLD, code);
+}
+
+#endif
