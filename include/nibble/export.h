@@ -28,8 +28,11 @@ typedef struct {
 typedef struct {
     int64_t flash_bytes; /* constants, without code */
     int64_t ram_bytes;   /* static, without the stack */
-    int64_t macs;        /* multiply-accumulates per image */
-    bool settled;        /* training may change every value and these figures stay */
+    int32_t ram_step;    /* the step of the integer model during which most of it is needed */
+    int64_t
+        ram_scratch; /* bytes that this step works in; the rest are values that it reads, writes or leaves for later */
+    int64_t macs;    /* multiply-accumulates per image */
+    bool settled;    /* training may change every value and these figures stay */
 } nb_export_size;
 
 typedef struct nb_exporter {

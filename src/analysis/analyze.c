@@ -204,6 +204,7 @@ static void settle_sites(work *w)
                                 .layer = of->layer,
                                 .bits = of->bits,
                                 .per_channel = of->per_channel,
+                                .values = of->values,
                                 .alone = alone->score,
                                 .without = w->trial[n + i].score};
         const bool learned = a->learning->n_state > 0;

@@ -14,6 +14,7 @@ typedef struct {
     bool weights;     /* else of the layer's output */
     int32_t layer, bits;
     bool per_channel;
+    int64_t values;         /* that it rounds: weights, or of an image */
     char range[32];         /* its method */
     double sqnr;            /* dB of the values that it rounds, the float network's */
     nb_probe_score alone;   /* it is on, all others off */
@@ -42,6 +43,7 @@ typedef struct {
 typedef struct {
     int32_t site;
     char text[96];        /* "8 bits", "per channel", "range percentile" */
+    int32_t bits;         /* then */
     double before, after; /* sqnr of the values it rounds, on the images judged */
     double cost_before, cost_after;
     nb_probe_score network; /* quantized, with this remedy */
@@ -53,7 +55,8 @@ typedef struct {
     nb_analysis_layer *layer;                           /* the same */
     int32_t n_sites, n_layers;
     int32_t *sites_by_cost, *layers_by_cost, *layers_by_bias; /* indices, the worst first */
-    nb_analysis_remedy *remedy;                               /* of the worst quantizers */
+    nb_analysis_remedy
+        *remedy; /* of the worst quantizers; those first that bring the network nearest to the float one */
     int32_t n_remedies;
     struct nb_arena *arena;
 } nb_analysis;

@@ -34,6 +34,7 @@ static nb_status add(work *w, int32_t site, const nb_quantizer_wish *wish, const
         return NB_OK;
     w->of_range[w->n] = wish->range != NULL;
     w->remedy[w->n].site = site;
+    w->remedy[w->n].bits = wish->bits ? wish->bits : w->out->site[site].bits;
     snprintf(w->remedy[w->n].text, sizeof w->remedy[w->n].text, "%s", text);
     w->n++;
     return NB_OK;
@@ -114,6 +115,18 @@ static void choose(work *w)
     w->n = kept;
 }
 
+/* Equals in the order in which they were tried. */
+static void sort(nb_analysis_remedy *r, int32_t n)
+{
+    for (int32_t i = 1; i < n; i++) {
+        const nb_analysis_remedy moved = r[i];
+        int32_t k = i;
+        for (; k > 0 && moved.network.kl < r[k - 1].network.kl; k--)
+            r[k] = r[k - 1];
+        r[k] = moved;
+    }
+}
+
 nb_status nb_analyze_remedies(nb_probe *p, const nb_analysis_job *job, nb_analysis *out)
 {
     const int32_t n = job->n_worst < out->n_sites ? job->n_worst : out->n_sites;
@@ -129,6 +142,7 @@ nb_status nb_analyze_remedies(nb_probe *p, const nb_analysis_job *job, nb_analys
     if (w.n)
         NB_TRY(run(&w));
     choose(&w);
+    sort(w.remedy, w.n);
     out->remedy = w.remedy;
     out->n_remedies = w.n;
     return NB_OK;

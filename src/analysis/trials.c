@@ -70,16 +70,21 @@ void nb_trial_add_noise(const nb_probe *p, nb_probe_network w, const nb_node *at
                        nb_count(&at->out));
 }
 
+static bool needs_quantized(const nb_trials *t)
+{
+    return t->n_trials > 0 || t->quantized;
+}
+
 static nb_status run_batch(walk *w, const nb_trials *t, int32_t first, int32_t n)
 {
-    NB_TRY(nb_probe_batch(w->p, w->pixels, w->labels, n, true));
+    NB_TRY(nb_probe_batch(w->p, w->pixels, w->labels, n, needs_quantized(t)));
     if (t->floats)
         nb_probe_add_score(w->p, NB_PROBE_FLOAT, t->floats);
     if (t->quantized)
         nb_probe_add_score(w->p, NB_PROBE_QUANTIZED, t->quantized);
     if (t->batch)
         t->batch(t->ud, w->p, first, n);
-    NB_TRY(tell(w, 2));
+    NB_TRY(tell(w, 1 + needs_quantized(t)));
     for (int32_t i = 0; i < t->n_trials; i++) {
         nb_trial *k = &t->trial[i];
         nb_probe_try(w->p, &k->network);
@@ -96,7 +101,8 @@ nb_status nb_trials_run(nb_probe *p, const nb_trials *t)
 {
     walk w = {.p = p};
     nb_status st = open_walk(&w, p, &t->images, t->watch);
-    w.all = st == NB_OK ? (int64_t)((t->images.n - 1) / batch_size(&w) + 1) * (t->n_trials + 2) : 0;
+    w.all =
+        st == NB_OK ? (int64_t)((t->images.n - 1) / batch_size(&w) + 1) * (t->n_trials + 1 + needs_quantized(t)) : 0;
     for (int32_t from = 0, n; st == NB_OK && from < t->images.n; from += n) {
         n = take_batch(&w, from);
         st = run_batch(&w, t, from, n);

@@ -32,8 +32,9 @@ typedef struct {
     nb_images images;
     nb_trial *trial;
     int32_t n_trials;
-    nb_probe_score *floats, *quantized; /* of the two networks themselves; may be NULL */
-    /* After both networks ran on a batch, images first .. first + n - 1; may be NULL. */
+    nb_probe_score *floats, *quantized; /* of the two networks themselves; may be NULL. Without trials the quantized one
+                                           is not computed unless it is asked for here */
+    /* After the networks ran on a batch, images first .. first + n - 1; may be NULL. */
     void (*batch)(void *ud, nb_probe *p, int32_t first, int32_t n);
     void *ud;
     const nb_watch *watch; /* may be NULL */

@@ -305,3 +305,12 @@ nb_status analyze_with_step(analyze_networks *a, const char *step, const nb_imag
     nb_config_free(a->c->ctx, config);
     return named(a, st);
 }
+
+nb_status analyze_try_step(analyze_networks *a, int32_t i, const nb_images *images, nb_probe_score *score,
+                           char name[ANALYZE_NAME], bool *done)
+{
+    static const char *const steps[ANALYZE_STEPS] = {NULL, "equalize", "absorb", "bias_correct", "reestimate_bn"};
+    snprintf(name, ANALYZE_NAME, "%s %s%s", a->anew ? "quantized" : "ranges anew", steps[i] ? "with " : "without steps",
+             steps[i] ? steps[i] : "");
+    return analyze_with_step(a, steps[i], images, score, done);
+}

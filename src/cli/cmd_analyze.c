@@ -10,10 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { DEFAULT_IMAGES = 256, REMEDY_IMAGES = 128, DEFAULT_WORST = 5, SHOWN = 10, MOST_NETWORKS = 12, MOST_STEPS = 5 };
-
-/* What steps have done for the network as a whole, and which may, where they are not in its list. */
-static const char *const steps_to_try[MOST_STEPS] = {NULL, "equalize", "absorb", "bias_correct", "reestimate_bn"};
+enum { DEFAULT_IMAGES = 256, REMEDY_IMAGES = 128, DEFAULT_WORST = 5, SHOWN = 10, MOST_NETWORKS = 12 };
 
 typedef struct {
     cli *c;
@@ -21,8 +18,8 @@ typedef struct {
     nb_analysis a;
     int32_t *indices; /* of the images */
     nb_images images;
-    nb_eval integers;                /* n = 0: there are none */
-    nb_probe_score with[MOST_STEPS]; /* n = 0: not tried */
+    nb_eval integers; /* n = 0: there are none */
+    nb_probe_score with[ANALYZE_STEPS];
     nb_network_row networks[MOST_NETWORKS];
     char names[MOST_NETWORKS][96];
     int32_t n_networks;
@@ -69,7 +66,8 @@ static const struct {
      make_networks},
     {"layers",
      "layers, the worst first: divergence of their quantizers on alone; signal to noise in dB of the weights, and of "
-     "what\nthe layer puts out, on float inputs by its weights, its output, both, then in the quantized network",
+     "what\nthe layer puts out, on float inputs by its weights, its output, both, then in the quantized network by all "
+     "before",
      make_layers},
     {"quantizers", "quantizers, the worst first: on alone, all else float; off alone, all else quantized",
      make_quantizers},
@@ -78,7 +76,9 @@ static const struct {
      "root\nmean square of all, and what is left when the mean of every other image corrects the rest",
      make_biases},
     {"remedies",
-     "what would help the worst quantizers: that quantizer alone, before and after; then the whole network with it",
+     "what would help in place of the worst quantizers, the best for the whole network first: the network with it, "
+     "then "
+     "that\nquantizer on alone, before and with it; errors can cancel, what is worse by itself helps by luck",
      make_remedies},
 };
 enum { TABLES = sizeof tables / sizeof *tables, TABLE_OF_CSV = 1 };
@@ -240,15 +240,11 @@ static void add_network(session *s, const char *name, const nb_network_row *row)
 
 static nb_status try_steps(session *s)
 {
-    for (int32_t i = 0; i < MOST_STEPS; i++) {
+    for (int32_t i = 0; i < ANALYZE_STEPS; i++) {
         bool done;
-        const char *name = steps_to_try[i];
-        char text[96];
-        snprintf(text, sizeof text, "with step %s", name ? name : "none");
-        cli_progress_text(&s->progress, text);
-        NB_TRY(analyze_with_step(&s->of, steps_to_try[i], &s->images, &s->with[i], &done));
-        snprintf(text, sizeof text, "%s %s%s", s->of.anew ? "quantized" : "ranges anew",
-                 name ? "with " : "without steps", name ? name : "");
+        char text[ANALYZE_NAME];
+        cli_progress_text(&s->progress, "trying steps on the whole network");
+        NB_TRY(analyze_try_step(&s->of, i, &s->images, &s->with[i], text, &done));
         if (done)
             add_network(s, text, &(nb_network_row){.score = &s->with[i]});
     }

@@ -1,6 +1,8 @@
 /* cmd_report.c - a run, a sweep or a file as one HTML page. */
 #include "cli/gather.h"
 
+#include <nibble/nibble.h>
+
 #include "base/check.h"
 #include "base/files.h"
 
@@ -63,7 +65,7 @@ static nb_status write_page(gathering *g, const char *path)
     const char *assets = cli_value(c, "--assets");
     NB_TRY(nb_page_open(c->ctx, &page));
     nb_report_write(&g->r, &page);
-    nb_status st = nb_page_print(&page, c->arg[0], &html);
+    nb_status st = nb_page_print(&page, nb_report_title(&page, &g->r), &html);
     cli_progress_clear(&g->progress);
     if (st == NB_OK)
         st = save(c, path, html);
@@ -86,7 +88,8 @@ static nb_status gather(gathering *g)
     NB_TRY(path_of_page(c, path));
     NB_TRY(nb_arena_create(c->ctx, &g->r.arena));
     g->r.title = what;
-    g->r.before = -1;
+    g->r.version = NB_VERSION;
+    g->r.before = g->r.validation = -1;
     cli_progress_init(&g->progress, false);
     if (nb_is_folder(what) && !gather_is_sweep(c, what) && !cli_holds_run(what))
         return nb_fail(c->ctx, NB_E_IO,

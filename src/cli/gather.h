@@ -22,6 +22,7 @@ typedef struct {
     nb_answers said;
     analyze_networks networks;
     nb_analysis analysis;
+    nb_probe_score with[ANALYZE_STEPS];
     int32_t *indices; /* of the images that are analysed */
     nb_verify_report proof;
     verify_job *checks;

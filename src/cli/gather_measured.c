@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/files.h"
+#include "base/measure.h"
 
 #include <string.h>
 
@@ -28,6 +29,57 @@ static nb_status choose_images(gathering *g, nb_images *images)
     for (int64_t i = 0; i < n; i++)
         g->indices[i] = (int32_t)(i * all / n);
     *images = (nb_images){.data = test, .indices = g->indices, .n = n};
+    return NB_OK;
+}
+
+static void count_answers(void *ud, nb_probe *p, int32_t first, int32_t n)
+{
+    gathering *g = ud;
+    nb_report_rounding *w = &g->r.rounding;
+    const nb_graph *twin = nb_probe_graph(p);
+    const int32_t classes = twin->info.classes;
+    const float *z = nb_probe_value(p, NB_PROBE_FLOAT, twin->loss->in[0]);
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t said = nb_argmax_float(z + (int64_t)i * classes, classes), label = g->said.labels[first + i],
+                      answer = g->said.answers[first + i];
+        w->right += said == label;
+        w->lost += said == label && answer != label;
+        w->won += said != label && answer == label;
+        w->changed += said != answer;
+    }
+    w->n += n;
+}
+
+/* What rounding costs: the float network's answers on all images beside the quantized one's. Of a float file the answers are
+ * those of floats, and of reconstructions there are none. */
+static nb_status compare_answers(gathering *g)
+{
+    if (g->networks.anew || g->r.said.n == 0)
+        return NB_OK;
+    cli_progress_text(&g->progress, "the float network on all test images");
+    const nb_trials all = {.images = {.data = g->networks.e.test, .n = g->r.said.n}, .batch = count_answers, .ud = g};
+    const nb_status st = nb_trials_run(g->networks.probe, &all);
+    if (st != NB_OK)
+        g->r.rounding = (nb_report_rounding){0};
+    return st;
+}
+
+/* What may help the network as a whole. */
+static nb_status try_steps(gathering *g, const nb_images *images)
+{
+    for (int32_t i = 0; i < ANALYZE_STEPS; i++) {
+        char name[ANALYZE_NAME];
+        bool done;
+        cli_progress_text(&g->progress, "trying steps on the whole network");
+        NB_TRY(analyze_try_step(&g->networks, i, images, &g->with[i], name, &done));
+        if (!done)
+            continue;
+        nb_network_row *row = &g->r.step[g->r.n_steps];
+        *row = (nb_network_row){.name = nb_arena_strdup(g->r.arena, name), .score = &g->with[i]};
+        if (!row->name)
+            return NB_E_NOMEM;
+        g->r.n_steps++;
+    }
     return NB_OK;
 }
 
@@ -60,7 +112,10 @@ nb_status gather_analysis(gathering *g)
     NB_TRY(nb_analyze(a->probe, &job, &g->analysis));
     g->r.analysis = &g->analysis;
     g->r.float_is = float_of(a);
-    return NB_OK;
+    g->r.float_name = a->floats ? "the network of --from" : "the same weights, not rounded";
+    g->r.float_is_other = a->floats != NULL;
+    NB_TRY(compare_answers(g));
+    return try_steps(g, &job.images);
 }
 
 /* ---- proofs ---- */

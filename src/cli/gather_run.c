@@ -9,6 +9,8 @@
 #include "train/range_log.h"
 
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 
 enum { MAX_TEXT = 1 << 26, BATCH = 32 };
 
@@ -71,6 +73,15 @@ static nb_status find_before(gathering *g)
     return NB_OK;
 }
 
+/* "2025-11-30", in UTC: a copied file may have the day on which it was copied. */
+static void find_date(gathering *g)
+{
+    struct stat s;
+    struct tm day;
+    if (stat(g->model.path, &s) == 0 && gmtime_r(&s.st_mtime, &day))
+        strftime(g->r.date, sizeof g->r.date, "%Y-%m-%d", &day);
+}
+
 static nb_status describe(gathering *g)
 {
     nb_ctx *ctx = g->c->ctx;
@@ -79,6 +90,8 @@ static nb_status describe(gathering *g)
     r->model = m->path;
     r->kind = cli_model_kind(m, g->kind, sizeof g->kind);
     r->simulated = m->experiment.simulated;
+    r->calibrated = m->checkpoint && m->checkpoint->quantized && !*m->checkpoint->metrics;
+    find_date(g);
     r->graph = m->graph;
     r->integers = m->integers;
     if (!r->config)
@@ -98,6 +111,8 @@ static nb_status evaluate(gathering *g)
     NB_TRY(cli_model_need_data(g->c, &g->model));
     NB_TRY(cli_experiment_split(g->c, &g->model.experiment, "test", &images));
     g->r.images = images.data;
+    g->r.data = nb_data_common(images.data)->name;
+    g->r.validation = nb_data_common(images.data)->validation;
     if (g->model.info.task != NB_TASK_CLASSES) /* there are no answers to tell */
         return cli_model_evaluate(g->c, &g->model, &images, &g->r.eval, &g->said);
     const size_t n = (size_t)images.n, all = n * (size_t)g->model.info.classes;
@@ -167,7 +182,8 @@ nb_status gather_run(gathering *g, const char *path)
     const bool folder = nb_is_folder(path);
     if (folder)
         NB_TRY(gather_text(g, path, "config.yaml", &g->r.config));
-    if (folder && !never_trained(g, path))
+    const bool never = folder && never_trained(g, path);
+    if (folder && !never)
         NB_TRY(open_training(g, path));
     nb_status st = open_model(g, path);
     if (st != NB_OK && !folder)
@@ -177,6 +193,7 @@ nb_status gather_run(gathering *g, const char *path)
     if (!folder && g->model.checkpoint)
         NB_TRY(nb_csv_parse(g->r.arena, g->model.checkpoint->metrics, &g->r.metrics));
     NB_TRY(describe(g));
+    g->r.calibrated = g->r.calibrated || never;
     NB_TRY(gather_without(g, "answers on test images", evaluate(g)));
     NB_TRY(gather_without(g, "accuracy of the float network", find_before(g)));
     if (!g->r.eval.n)

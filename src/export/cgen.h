@@ -30,6 +30,7 @@ typedef struct {
     int64_t *offset;    /* [n_tensors] bytes in the arena */
     int64_t *scratch;   /* [n_steps] offset of unpacked weight rows; meaningful where cgen_scratch_bytes > 0 */
     size_t ram, live;   /* bytes of the arena; the largest simultaneous live set, which no plan can beat */
+    int32_t busiest;    /* the step that has it */
     size_t flash;       /* bytes of constants */
     int32_t *same;      /* [n_steps] the earlier step that has the same function, or the step itself */
 } cgen;

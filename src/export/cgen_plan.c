@@ -62,6 +62,22 @@ static void set_lifetimes(const nb_intmodel *m, nb_usage *u)
     u[nb_intmodel_output(m)].last = m->e.n_steps; /* read once more, into the logits */
 }
 
+static int32_t busiest_step(const nb_usage *u, int32_t n, int32_t steps)
+{
+    size_t most = 0;
+    int32_t found = 0;
+    for (int32_t i = 0; i < steps; i++) {
+        size_t sum = 0;
+        for (int32_t k = 0; k < n; k++)
+            sum += u[k].first <= i && i <= u[k].last ? u[k].bytes : 0;
+        if (sum > most) {
+            most = sum;
+            found = i;
+        }
+    }
+    return found;
+}
+
 nb_status cgen_plan(cgen *g)
 {
     const int32_t n = g->m->e.n_tensors, steps = g->m->e.n_steps;
@@ -71,6 +87,7 @@ nb_status cgen_plan(cgen *g)
     set_lifetimes(g->m, u);
     nb_status st = nb_memplan(g->ctx, u, n + steps, ALIGN, &g->ram);
     g->live = nb_memplan_lower_bound(u, n + steps, 1);
+    g->busiest = busiest_step(u, n + steps, steps);
     for (int32_t t = 0; st == NB_OK && t < n; t++)
         g->offset[t] = g->m->e.tensors[t].type == NB_EI_S32 ? CGEN_IN_LOGITS : (int64_t)u[t].offset;
     for (int32_t i = 0; st == NB_OK && i < steps; i++)

@@ -379,6 +379,8 @@ static nb_status size_c(nb_ctx *ctx, const nb_intmodel *m, nb_export_size *out)
     if (st == NB_OK)
         *out = (nb_export_size){.flash_bytes = (int64_t)cgen_flash_bytes(m),
                                 .ram_bytes = (int64_t)g.ram,
+                                .ram_step = g.busiest,
+                                .ram_scratch = (int64_t)cgen_scratch_bytes(m, g.busiest),
                                 .macs = macs_of(m),
                                 .settled = true};
     nb_free(ctx, places);

@@ -10,9 +10,10 @@
 #include "analysis/analyze.h"
 #include "report/csv.h"
 #include "report/page.h"
+#include "report/table_analyze.h"
 #include "report/tables.h"
 
-enum { NB_REPORT_LACKS = 32 };
+enum { NB_REPORT_LACKS = 32, NB_REPORT_STEPS = 5 };
 
 /* Something that should be there, and why it is not. */
 typedef struct {
@@ -27,12 +28,22 @@ typedef struct {
     bool allocated;  /* `nibble allocate` chose its bits */
 } nb_report_run;
 
+/* The float network of the analysis beside the quantized one, image by image: on all that the accuracy is of. */
 typedef struct {
-    nb_arena *arena; /* what belongs to the report; the rest is who gathered it's */
-    const char *title;
+    int32_t n, right;           /* the float one is right on */
+    int32_t lost, won, changed; /* right in it alone, in the quantized one alone; answered otherwise */
+} nb_report_rounding;
+
+typedef struct {
+    nb_arena *arena;     /* what belongs to the report; the rest is who gathered it's */
+    const char *title;   /* the path that was given */
+    const char *version; /* of the program; NULL: unknown */
     nb_report_lack lack[NB_REPORT_LACKS];
     int32_t n_lacks;
     const char *config; /* its text; NULL: unknown */
+    const char *data;   /* name of the data set; NULL: unknown */
+    char date[16];      /* of the network's file; "": unknown */
+    int32_t validation; /* training images that were held out to choose the epoch by; < 0: unknown */
 
     /* the network; model is NULL where there is none (a sweep, a damaged run) */
     const char *model, *kind,
@@ -44,7 +55,8 @@ typedef struct {
     int64_t engine_bytes;    /* 0: unknown */
 
     nb_csv metrics, timing, ranges;
-    double before; /* accuracy of the float network that it was made from; < 0: unknown */
+    double before;   /* accuracy of the float network that it was made from; < 0: unknown */
+    bool calibrated; /* it is that network rounded, and was not trained after it */
 
     /* what it says of the test images; n 0: unknown */
     nb_eval eval;
@@ -52,7 +64,13 @@ typedef struct {
     const nb_data *images;
 
     const nb_analysis *analysis; /* NULL: there is none */
-    const char *float_is;        /* what its float network is */
+    const char *float_is;        /* what its float network is, */
+    const char *float_name;      /* the same in a few words, */
+    bool float_is_other;         /* and whether it has weights of its own (--from) */
+    nb_report_rounding rounding; /* n 0: unknown */
+    nb_network_row
+        step[NB_REPORT_STEPS]; /* that network with steps (analyze_try_step), on the images of the analysis */
+    int32_t n_steps;
 
     const nb_verify_report *proof; /* layer by layer; NULL: not compared */
     int32_t n_proofs;
@@ -76,6 +94,10 @@ void nb_report_write(const nb_report *r, nb_page *page);
 #include "report/report_sections.def"
 #undef NB_SECTION
 
+/* "fmnist-cnn: integers W4A8 on fashion-mnist", in the arena of the page. */
+const char *nb_report_title(nb_page *p, const nb_report *r);
+/* Epochs of its training that had quantizers, or had none. */
+int32_t nb_report_epochs(const nb_report *r, bool quantized);
 /* "c1 weights" in the arena of the page; "" without memory. */
 const char *nb_report_quantizer(nb_page *p, const nb_analysis_site *s);
 /* Can the float network be measured by, with a part of the quantized one in it? Weights that were trained with rounding may be
@@ -86,9 +108,15 @@ bool nb_report_float_is_sound(const nb_analysis *a);
 double nb_report_distance(const nb_analysis *a, const nb_probe_score *s);
 /* What a quantizer costs by that: on alone; where the float network is unsound, what the quantized one loses by it, >= 0. */
 double nb_report_cost(const nb_analysis *a, const nb_analysis_site *s);
-/* The remedy that brings the whole network nearest by that; NULL: none is better than what is there. Only of a sound one: ranges
- * of remedies are found on the float network's values. */
-const nb_analysis_remedy *nb_report_best_remedy(const nb_analysis *a);
+/* Something that was tried on the quantized network. */
+typedef struct {
+    const char *text; /* "c1 weights with 6 bits", "bias_correct, ranges anew" */
+    const nb_probe_score *network;
+    int64_t bytes; /* of flash that it takes more */
+} nb_report_trial;
+/* All of them, in the arena of the page, those first that bring the network nearest to the float one; NULL: no memory. None
+ * where that is unsound: ranges of remedies are found on its values. */
+const nb_report_trial *nb_report_trials(nb_page *p, const nb_report *r, int32_t *n);
 /* Class i by its name, else its number; in the arena of the page. */
 const char *nb_report_class(nb_page *p, const nb_report *r, int32_t i);
 /* [classes][classes] of classes by answers, in the arena of the page; NULL: no memory. */

@@ -16,7 +16,10 @@ static void matrix(const nb_report *r, nb_page *p)
     for (int32_t i = 0; i < a->classes; i++)
         label[i] = nb_report_class(p, r, i);
     if (count)
-        nb_page_matrix(p, "confusion", "A cell is as dark as its share of the row; wrong ones three times as dark.",
+        nb_page_matrix(p, "confusion",
+                       "A row for what images are, a column for what the network says. The stronger a cell's colour, "
+                       "the larger its share "
+                       "of the row; wrong answers are drawn three times as strong, to be seen.",
                        &(nb_svg_matrix){.title = "Confusion", .n = a->classes, .count = count, .label = label});
 }
 

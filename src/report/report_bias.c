@@ -9,18 +9,20 @@ enum { SHOWN = 12, DRAWN = 6, MOST_CHANNELS = 256 };
 
 static void by_layer(const nb_analysis *a, nb_page *p)
 {
-    static const char *const series[] = {"worst channel", "all channels", "after correction"};
+    static const char *const series[] = {"all channels", "worst channel", "after correction"};
     const char *label[SHOWN];
     double value[3 * SHOWN];
     const int32_t n = a->n_layers < SHOWN ? a->n_layers : SHOWN;
     for (int32_t i = 0; i < n; i++) {
         const nb_analysis_layer *l = &a->layer[a->layers_by_bias[i]];
         label[i] = l->name;
-        value[3 * i] = fabs(l->bias);
-        value[3 * i + 1] = l->bias_all;
+        value[3 * i] = l->bias_all;
+        value[3 * i + 1] = fabs(l->bias);
         value[3 * i + 2] = l->bias_after;
     }
-    nb_page_bars(p, "bias-layers", "In standard deviations of a channel; all channels: root of the mean square.",
+    nb_page_bars(p, "bias-layers",
+                 "In standard deviations of a channel; all channels: root of the mean square, which is what layers are "
+                 "sorted by.",
                  &(nb_svg_bars){.title = "Mean error by layer, the most biased first",
                                 .n = n,
                                 .n_series = 3,
@@ -59,9 +61,12 @@ void nb_section_bias(const nb_report *r, nb_page *p)
         return;
     nb_page_section(p, "bias", "Bias error");
     nb_page_say(
-        p, "The mean error of a channel before its relu, in the quantized network, in standard deviations of that "
-           "channel in the float one. It is what the step bias_correct takes away; what would be left is measured by "
-           "correcting every other image with the mean of the rest.");
+        p,
+        "Rounding can push all values of a channel to one side: the mean error of a channel before its relu, in the "
+        "quantized network, in standard deviations of that channel in the float one. The step bias_correct takes it "
+        "away; what would be left is measured by correcting every other image with the mean of the rest. Whether the "
+        "answers get better by it is another question: the networks above have one with it, where the step can be "
+        "done.");
     nb_page_figures(p);
     by_layer(a, p);
     for (int32_t i = 0; i < a->n_layers && i < DRAWN; i++)

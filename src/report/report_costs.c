@@ -1,8 +1,6 @@
 /* report_costs.c - which quantizers cost how much, what would help: the tables of `nibble analyze`. */
 #include "report/report.h"
 
-#include "report/table_analyze.h"
-
 enum { SHOWN = 20, NETWORKS = 4 };
 
 /* Indices of the most costly sites, worst first. */
@@ -35,65 +33,107 @@ static void bars(const nb_analysis *a, nb_page *p)
         label[i] = nb_report_quantizer(p, &a->site[index[i]]);
         value[i] = nb_report_cost(a, &a->site[index[i]]);
     }
-    nb_page_bars(
-        p, "sensitivity",
-        sound ? "Divergence (nats an image) of the answers from the float network's when it is on, all else float."
-              : "How much smaller the loss of the quantized network is when it alone is off; 0: not smaller.",
-        &(nb_svg_bars){.title = "What each quantizer costs, the worst first",
-                       .n = n,
-                       .n_series = 1,
-                       .label = label,
-                       .series = series,
-                       .value = value});
+    nb_page_bars(p, "sensitivity",
+                 sound ? "Divergence (nats an image) of the answers from the float network's when it alone is on."
+                       : "How much smaller the loss of the quantized network is when it alone is off; 0: not smaller.",
+                 &(nb_svg_bars){.title = "What each quantizer costs, the worst first",
+                                .n = n,
+                                .n_series = 1,
+                                .label = label,
+                                .series = series,
+                                .value = value});
 }
 
-static void remedies(const nb_analysis *a, nb_page *p)
+/* What was tried, and the network as it is in its place among them. */
+static void trials(const nb_report *r, nb_page *p)
 {
     enum { MOST = 24 };
     static const char *const series[] = {"divergence"};
-    const char *label[MOST];
-    double value[MOST];
-    int32_t n = 0;
-    label[n] = "as it is";
-    value[n++] = nb_report_distance(a, &a->quantized);
-    for (int32_t i = 0; i < a->n_remedies && n < MOST; i++) {
-        const nb_analysis_remedy *m = &a->remedy[i];
-        const char *text = nb_arena_printf(p->arena, "%s: %s", nb_report_quantizer(p, &a->site[m->site]), m->text);
-        label[n] = text ? text : "";
-        value[n++] = nb_report_distance(a, &m->network);
+    const nb_analysis *a = r->analysis;
+    const char *label[MOST + 1];
+    double value[MOST + 1];
+    int32_t n = 0, all;
+    const nb_report_trial *t = nb_report_trials(p, r, &all);
+    bool told = false;
+    for (int32_t i = 0; t && all > 0 && i <= all && n < MOST; i++) {
+        if (!told && (i == all || i == MOST - 1 || t[i].network->kl >= a->quantized.kl)) {
+            label[n] = "as it is";
+            value[n++] = nb_report_distance(a, &a->quantized);
+            told = true;
+        }
+        if (i == all)
+            break;
+        label[n] = t[i].text;
+        value[n++] = nb_report_distance(a, t[i].network);
     }
-    nb_page_bars(
-        p, "remedies-network", "Divergence of the whole network with this one change: shorter is better.",
-        &(nb_svg_bars){
-            .title = "What would help", .n = n, .n_series = 1, .label = label, .series = series, .value = value});
+    if (n > 0)
+        nb_page_bars(
+            p, "remedies-network",
+            "Divergence (nats an image) of the whole network with this one change: shorter is better. What is "
+            "longer than as it is makes it worse.",
+            &(nb_svg_bars){
+                .title = "What would help", .n = n, .n_series = 1, .label = label, .series = series, .value = value});
 }
 
-static void tables(const nb_analysis *a, nb_page *p)
+static void tables(const nb_report *r, nb_page *p)
 {
-    const nb_network_row rows[NETWORKS] = {{.name = "float", .score = &a->floats},
-                                           {.name = "weights rounded alone", .score = &a->weights},
-                                           {.name = "outputs rounded alone", .score = &a->outputs},
-                                           {.name = "quantized", .score = &a->quantized}};
+    const nb_analysis *a = r->analysis;
+    nb_network_row rows[NETWORKS + NB_REPORT_STEPS] = {{.name = r->float_name, .score = &a->floats},
+                                                       {.name = "weights rounded alone", .score = &a->weights},
+                                                       {.name = "outputs rounded alone", .score = &a->outputs},
+                                                       {.name = "quantized", .score = &a->quantized}};
+    for (int32_t i = 0; i < r->n_steps; i++)
+        rows[NETWORKS + i] = r->step[i];
     nb_table *t;
-    if (nb_page_ok(p, nb_table_of_networks(p->ctx, rows, NETWORKS, &t)))
-        nb_page_table(p, "networks",
-                      "Networks beside the float one: loss beyond its own, divergence of the class "
-                      "probabilities (nats)",
-                      t);
+    if (nb_page_ok(p, nb_table_of_networks(p->ctx, rows, NETWORKS + r->n_steps, &t)))
+        nb_page_table(
+            p, "networks",
+            "Networks beside the float one, which is the first: loss beyond its own, \302\261 one standard error; "
+            "divergence in nats an image; dB of the logits",
+            t);
     if (nb_page_ok(p, nb_table_of_blame(p->ctx, a, 0, &t)))
-        nb_page_table(p, "blame",
-                      "Layers, the worst first: divergence of their quantizers on alone; signal to noise in dB of "
-                      "the weights, and of what the layer puts out, on float inputs by its weights, its output, "
-                      "both, then in the quantized network",
-                      t);
+        nb_page_table(
+            p, "blame",
+            "Layers, the worst first: divergence of their quantizers on alone; dB (signal to noise) of the "
+            "weights; of what the layer puts out, by its own weights, its own output, both, on float inputs, then "
+            "in the quantized network by all that was rounded up to there",
+            t);
     if (nb_page_ok(p, nb_table_of_quantizers(p->ctx, a, SHOWN, &t)))
         nb_page_table(p, "quantizers",
-                      "The 20 worst quantizers: on alone, all else float; off alone, all else quantized", t);
-    if (a->n_remedies > 0 && nb_report_float_is_sound(a) && nb_page_ok(p, nb_table_of_remedies(p->ctx, a, &t)))
-        nb_page_table(p, "remedies",
-                      "What would help the worst quantizers: that quantizer alone, before and after; then the "
-                      "whole network with it",
+                      a->n_sites > SHOWN
+                          ? "The 20 worst quantizers: on alone, all else float; off alone, all else quantized"
+                          : "Quantizers, the worst first: on alone, all else float; off alone, all else quantized",
                       t);
+    if (a->n_remedies > 0 && nb_report_float_is_sound(a) && nb_page_ok(p, nb_table_of_remedies(p->ctx, a, &t)))
+        nb_page_table(
+            p, "remedies",
+            "What was tried in place of the worst quantizers, the best for the whole network first. Errors of "
+            "quantizers can cancel each other: what is worse by itself helps by luck.",
+            t);
+}
+
+/* How the figures are to be read: what is float, what one image is, why single costs are not the whole. */
+static void say_measure(const nb_report *r, nb_page *p)
+{
+    const nb_analysis *a = r->analysis;
+    double sum = 0;
+    for (int32_t i = 0; i < a->n_sites; i++)
+        sum += nb_report_cost(a, &a->site[i]);
+    nb_page_say(
+        p,
+        "Measured on %lld test images, evenly spread, layer by layer, as nibble analyze does. One of them is %.2f "
+        "points of accuracy: small differences in accuracy are chance, and divergence tells more.",
+        (long long)a->quantized.n, 100 / (double)a->quantized.n);
+    nb_page_say(p, "Float is here %s.%s", r->float_is,
+                !r->float_is_other && nb_report_epochs(r, false) > 0 && nb_report_epochs(r, true) > 0
+                    ? " The float phase of training is another network: its weights were trained further since."
+                    : "");
+    if (nb_report_float_is_sound(a))
+        nb_page_say(
+            p,
+            "The quantizers, each by itself, cost %.4f in all; the quantized network, with all of them, %.4f. The two "
+            "differ because errors of several layers meet: they add to each other, or cancel.",
+            sum, nb_report_distance(a, &a->quantized));
 }
 
 void nb_section_costs(const nb_report *r, nb_page *p)
@@ -102,8 +142,7 @@ void nb_section_costs(const nb_report *r, nb_page *p)
     if (!a || a->n_sites == 0)
         return;
     nb_page_section(p, "costs", "What quantization costs, and what would help");
-    nb_page_say(p, "Measured on %lld test images, layer by layer, as nibble analyze does. Float is %s.",
-                (long long)a->quantized.n, r->float_is);
+    say_measure(r, p);
     if (!nb_report_float_is_sound(a))
         nb_page_say(
             p,
@@ -115,8 +154,7 @@ void nb_section_costs(const nb_report *r, nb_page *p)
             (long long)a->quantized.correct);
     nb_page_figures(p);
     bars(a, p);
-    if (a->n_remedies > 0 && nb_report_float_is_sound(a))
-        remedies(a, p);
+    trials(r, p);
     nb_page_figures_end(p);
-    tables(a, p);
+    tables(r, p);
 }

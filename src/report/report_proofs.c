@@ -10,13 +10,16 @@ void nb_section_proofs(const nb_report *r, nb_page *p)
     if (r->n_proofs > 0 && nb_page_ok(p, nb_table_of_verify(p->ctx, r->proof->rows, r->n_proofs, &t))) {
         nb_page_say(
             p,
-            "The integers against the same quantized network as training computes it, on %d images: the same first "
-            "choice on %d. This shows that lowering changed nothing, not that quantization costs nothing.",
+            "The integers beside the same quantized network as training computes it, in floats, on the first %d test "
+            "images: the same first choice on %d. This shows that making integers of it changed nothing, not that "
+            "quantization costs nothing.",
             r->proof->images, r->proof->same_top1);
-        nb_page_table(p, "verify",
-                      "Values that differ, each layer fed with the other's codes, by rounding (a tie) and by "
-                      "anything else (faults); running: from the pixels on",
-                      t);
+        nb_page_table(
+            p, "verify",
+            "How many outputs of each layer differ. Each layer fed with the codes of training: by rounding (a "
+            "tie, which either side may round up), by anything else (faults), and by how many codes at most; "
+            "running: each side with its own codes from the pixels on",
+            t);
     }
     if (r->n_checks > 0 && nb_page_ok(p, nb_table_of_checks(p->ctx, r->check, r->n_checks, r->check_images, &t)))
         nb_page_table(p, "implementations",

@@ -132,8 +132,11 @@ void nb_section_ranges(const nb_report *r, nb_page *p)
         return;
     nb_page_section(p, "training-ranges", "Ranges over training");
     nb_page_say(
-        p, "From the value of the first code to that of the last, after each epoch; of several scales the farthest. "
-           "What still moves at the end has not settled.");
+        p,
+        "How far the grid of each quantizer reached after each epoch: from the value of its first code to that of its "
+        "last; where each channel has a scale, that of the widest. Every small drawing has its own axis, whose ends "
+        "are "
+        "the two numbers. What still moves at the end has not settled.");
     nb_page_figures(p);
     draw(&c, p, "weights", "training-ranges-weights", "Weights");
     draw(&c, p, "values", "training-ranges-values", "Values between layers");

@@ -101,12 +101,24 @@ static void add_real(nb_table *t, double v, int32_t decimals)
         nb_table_add_blank(t);
 }
 
+/* Which images epochs were evaluated on: those held out, where there are any. */
+static bool on_validation(const nb_report *r)
+{
+    return r->validation > 0;
+}
+
 static void phases(const nb_report *r, const course *c, nb_page *p)
 {
     static const char *const column[] = {
         "phase", "quantized", "epochs", "loss", "accuracy_percent", "test_loss", "test_accuracy_percent", "seconds"};
-    static const char *const header[] = {"phase",      "quantized", "epochs",          "loss",
-                                         "accuracy %", "test loss", "test accuracy %", "seconds"};
+    const char *const header[] = {"phase",
+                                  "quantized",
+                                  "epochs",
+                                  "training loss",
+                                  "training accuracy %",
+                                  on_validation(r) ? "validation loss" : "test loss",
+                                  on_validation(r) ? "validation accuracy %" : "test accuracy %",
+                                  "seconds"};
     nb_table *t;
     if (!nb_page_ok(p, nb_table_create(p->ctx, &t)))
         return;
@@ -129,7 +141,8 @@ static void phases(const nb_report *r, const course *c, nb_page *p)
 
 void nb_section_training(const nb_report *r, nb_page *p)
 {
-    static const char *const both[] = {"training", "test"}, *const rate[] = {"learning rate"};
+    static const char *const rate[] = {"learning rate"};
+    const char *const both[] = {"training", on_validation(r) ? "validation" : "test"};
     static const int32_t loss[] = {TRAIN_LOSS, EVAL_LOSS}, accuracy[] = {TRAIN_ACCURACY, EVAL_ACCURACY}, lr[] = {LR};
     course c;
     if (r->metrics.n_rows == 0 || !open_course(r, p, &c))
@@ -138,6 +151,9 @@ void nb_section_training(const nb_report *r, nb_page *p)
     if (r->metrics.dropped > 0)
         nb_page_say(p, "metrics.csv: %d lines are not whole and left out.", r->metrics.dropped);
     phases(r, &c, p);
+    nb_page_say(p,
+                "Quantized phases train with the rounding in place (quantization-aware training, QAT), so that weights "
+                "learn to live with it. Dashed lines: where a phase begins.");
     nb_page_figures(p);
     lines(&c, p, "accuracy", "Accuracy in percent", both, accuracy, 2, 100);
     lines(&c, p, "loss", "Loss", both, loss, 2, 1);

@@ -36,7 +36,7 @@ typedef struct row {
 } row;
 
 typedef struct {
-    const char *key, *header;
+    const char *key, *header, *group;
     nb_table_align align;
 } column;
 
@@ -45,6 +45,7 @@ struct nb_table {
     nb_arena *arena;
     column columns[NB_TABLE_MAX_COLUMNS];
     int32_t n_columns, n_cells; /* n_cells: of the last row */
+    const char *group;          /* of columns that follow */
     row *first, *last;
     nb_status st;
 };
@@ -73,7 +74,29 @@ void nb_table_free(nb_table *t)
 void nb_table_column(nb_table *t, const char *key, const char *header, nb_table_align align)
 {
     NB_ASSERT(!t->first && t->n_columns < NB_TABLE_MAX_COLUMNS);
-    t->columns[t->n_columns++] = (column){key, header, align};
+    t->columns[t->n_columns++] = (column){key, header, t->group, align};
+}
+
+void nb_table_group(nb_table *t, const char *heading)
+{
+    t->group = heading;
+}
+
+static bool has_groups(const nb_table *t)
+{
+    int32_t i = 0;
+    while (i < t->n_columns && !t->columns[i].group)
+        i++;
+    return i < t->n_columns;
+}
+
+/* The first column behind those that stand below one heading with column i. */
+static int32_t end_of_group(const nb_table *t, int32_t i)
+{
+    int32_t end = i + 1;
+    while (end < t->n_columns && t->columns[end].group == t->columns[i].group)
+        end++;
+    return end;
 }
 
 static void begin(nb_table *t, bool footer)
@@ -237,6 +260,15 @@ static void put_cell(nb_text *out, const char *s, int32_t width, nb_table_align 
     *owed += GAP;
 }
 
+/* Of columns i .. end - 1 and what is between them. */
+static int32_t span(const int32_t *widths, int32_t i, int32_t end)
+{
+    int32_t sum = GAP * (end - i - 1);
+    for (; i < end; i++)
+        sum += widths[i];
+    return sum;
+}
+
 static void measure(const nb_table *t, int32_t widths[NB_TABLE_MAX_COLUMNS])
 {
     char buf[CELL_BYTES];
@@ -247,6 +279,30 @@ static void measure(const nb_table *t, int32_t widths[NB_TABLE_MAX_COLUMNS])
             widths[i] = w > widths[i] ? w : widths[i];
         }
     }
+    for (int32_t i = 0, end; i < t->n_columns; i = end) {
+        end = end_of_group(t, i);
+        const int32_t lacks = t->columns[i].group ? nb_text_columns(t->columns[i].group) - span(widths, i, end) : 0;
+        widths[end - 1] += lacks > 0 ? lacks : 0;
+    }
+}
+
+/* Headings, each with a line as long as its columns are wide. */
+static void put_groups(nb_text *out, const nb_table *t, const int32_t *widths)
+{
+    size_t owed = 0;
+    for (int32_t i = 0, end; i < t->n_columns; i = end) {
+        end = end_of_group(t, i);
+        const int32_t width = span(widths, i, end);
+        const char *group = t->columns[i].group;
+        if (group) {
+            const int32_t rest = width - nb_text_columns(group) - 1;
+            put_cell(out, group, 0, NB_LEFT, &owed);
+            nb_text_add(out, rest > 0 ? " " : "");
+            nb_text_fill(out, '-', rest > 0 ? (size_t)rest : 0);
+        } else
+            owed += (size_t)width + GAP;
+    }
+    nb_text_add(out, "\n");
 }
 
 static void put_rule(nb_text *out, const nb_table *t, const int32_t *widths)
@@ -268,6 +324,8 @@ nb_status nb_table_print(const nb_table *t, char **out)
     nb_text text;
     nb_text_init(t->ctx, &text);
     measure(t, widths);
+    if (has_groups(t))
+        put_groups(&text, t, widths);
     for (int32_t i = 0; i < t->n_columns; i++)
         put_cell(&text, t->columns[i].header, widths[i], t->columns[i].align, &owed);
     nb_text_add(&text, "\n");
@@ -393,8 +451,11 @@ nb_status nb_table_print_markdown(const nb_table *t, char **out)
     char buf[CELL_BYTES];
     nb_text text;
     nb_text_init(t->ctx, &text);
-    for (int32_t i = 0; i < t->n_columns; i++)
-        put_markdown_cell(&text, t->columns[i].header);
+    for (int32_t i = 0; i < t->n_columns; i++) {
+        const column *c = &t->columns[i];
+        snprintf(buf, sizeof buf, "%s%s%s", c->group ? c->group : "", c->group ? ": " : "", c->header);
+        put_markdown_cell(&text, buf);
+    }
     nb_text_add(&text, "|\n");
     for (int32_t i = 0; i < t->n_columns; i++)
         nb_text_add(&text, t->columns[i].align == NB_RIGHT ? "|---:" : "|---");
@@ -409,11 +470,37 @@ nb_status nb_table_print_markdown(const nb_table *t, char **out)
 
 /* ---- HTML ---- */
 
-static void put_html_cell(nb_text *out, const char *tag, nb_table_align align, const char *s)
+/* The column that names the row: the first of text, or the first. */
+static int32_t naming_column(const nb_table *t)
 {
-    nb_text_printf(out, "<%s%s>", tag, align == NB_RIGHT ? " class=\"r\"" : "");
+    int32_t i = 0;
+    while (i < t->n_columns && t->columns[i].align != NB_LEFT)
+        i++;
+    return i < t->n_columns ? i : 0;
+}
+
+static void put_html_cell(nb_text *out, const nb_table *t, const char *tag, int32_t i, const char *s)
+{
+    const bool right = t->columns[i].align == NB_RIGHT, names = i == naming_column(t);
+    nb_text_printf(out, "<%s%s>", tag,
+                   right && names ? " class=\"r k\""
+                   : right        ? " class=\"r\""
+                   : names        ? " class=\"k\""
+                                  : "");
     nb_html_add(out, s);
     nb_text_printf(out, "</%s>", tag);
+}
+
+static void put_html_groups(nb_text *out, const nb_table *t)
+{
+    nb_text_add(out, "<tr>");
+    for (int32_t i = 0, end; i < t->n_columns; i = end) {
+        end = end_of_group(t, i);
+        nb_text_printf(out, "<th%s colspan=\"%d\">", t->columns[i].group ? " class=\"g\"" : "", (int)(end - i));
+        nb_html_add(out, t->columns[i].group ? t->columns[i].group : "");
+        nb_text_add(out, "</th>");
+    }
+    nb_text_add(out, "</tr>\n");
 }
 
 /* The rows, or the footers. */
@@ -427,7 +514,7 @@ static void put_html_rows(nb_text *out, const nb_table *t, bool footers)
         nb_text_add(out, any ? "<tr>" : footers ? "<tfoot>\n<tr>" : "<tbody>\n<tr>");
         any = true;
         for (int32_t i = 0; i < t->n_columns; i++)
-            put_html_cell(out, "td", t->columns[i].align, render(&r->cells[i], buf));
+            put_html_cell(out, t, "td", i, render(&r->cells[i], buf));
         nb_text_add(out, "</tr>\n");
     }
     if (any)
@@ -445,9 +532,12 @@ nb_status nb_table_print_html(const nb_table *t, const char *caption, char **out
         nb_html_add(&text, caption);
         nb_text_add(&text, "</div>\n");
     }
-    nb_text_add(&text, "<div class=\"wide\"><table>\n<thead><tr>");
+    nb_text_add(&text, "<div class=\"wide\"><table>\n<thead>");
+    if (has_groups(t))
+        put_html_groups(&text, t);
+    nb_text_add(&text, "<tr>");
     for (int32_t i = 0; i < t->n_columns; i++)
-        put_html_cell(&text, "th", t->columns[i].align, t->columns[i].header);
+        put_html_cell(&text, t, "th", i, t->columns[i].header);
     nb_text_add(&text, "</tr></thead>\n");
     put_html_rows(&text, t, false);
     put_html_rows(&text, t, true);

@@ -30,6 +30,10 @@ void nb_table_free(nb_table *t); /* NULL is fine */
 /* Before the first row. key names the value in JSON, header in text; both are kept, not copied: literals. */
 void nb_table_column(nb_table *t, const char *key, const char *header, nb_table_align align);
 
+/* Columns from now on stand together below this heading, in text, HTML and Markdown; NULL: they stand alone again. Kept, not
+ * copied. */
+void nb_table_group(nb_table *t, const char *heading);
+
 /* Begins a row; nb_table_footer one that stands below a rule (totals), in text only. */
 void nb_table_row(nb_table *t);
 void nb_table_footer(nb_table *t);
@@ -53,7 +57,8 @@ nb_status nb_table_print_csv(const nb_table *t, char **out);
 /* A table of GitHub's Markdown, with the texts that a terminal shows. */
 nb_status nb_table_print_markdown(const nb_table *t, char **out);
 
-/* An HTML table in a box that scrolls sideways, footers in <tfoot>; caption may be NULL. */
+/* An HTML table in a box that scrolls sideways, footers in <tfoot>; caption may be NULL. The first column of text, which names
+ * the row, has class "k", so that it can be kept in sight. */
 nb_status nb_table_print_html(const nb_table *t, const char *caption, char **out);
 
 typedef enum { NB_TABLE_TEXT, NB_TABLE_CSV, NB_TABLE_JSON, NB_TABLE_MARKDOWN } nb_table_format;

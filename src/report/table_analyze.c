@@ -11,13 +11,16 @@
 typedef struct {
     const char *key, *header;
     nb_table_align align;
+    const char *group;
 } heading;
 
 static nb_status create(nb_ctx *ctx, const heading *h, int32_t n, nb_table **out)
 {
     NB_TRY(nb_table_create(ctx, out));
-    for (int32_t i = 0; i < n; i++)
+    for (int32_t i = 0; i < n; i++) {
+        nb_table_group(*out, h[i].group);
         nb_table_column(*out, h[i].key, h[i].header, h[i].align);
+    }
     return NB_OK;
 }
 #define CREATE(ctx, headings, out) create(ctx, headings, (int32_t)(sizeof(headings) / sizeof *(headings)), out)
@@ -34,18 +37,29 @@ static double standard_error(const nb_probe_score *s)
     return n > 1 ? sqrt(fmax(s->more_squared / n - mean * mean, 0) / (n - 1)) : NAN;
 }
 
-static void add_answers(nb_table *t, const nb_probe_score *s)
+/* Of one network: accuracy, loss beyond the float network's, how uncertain that is, divergence. */
+#define SCORE_HEADINGS(key, group)                                                                                     \
+    {key "_accuracy_percent", "accuracy %", NB_RIGHT, group}, {key "_loss_more", "loss, more", NB_RIGHT, group},       \
+        {key "_loss_error", "±", NB_RIGHT, group},                                                                     \
+    {                                                                                                                  \
+        key "_divergence", "divergence", NB_RIGHT, group                                                               \
+    }
+
+static void add_score(nb_table *t, const nb_probe_score *s)
 {
     nb_table_add_real(t, 100 * per_image(s, (double)s->correct), 2);
     nb_table_add_real(t, per_image(s, s->more), 5);
+    nb_table_add_real(t, standard_error(s), 5);
+    nb_table_add_real(t, per_image(s, s->kl), 6);
 }
 
 nb_status nb_table_of_networks(nb_ctx *ctx, const nb_network_row *rows, int32_t n, nb_table **out)
 {
-    static const heading h[] = {{"network", "network", NB_LEFT},     {"accuracy_percent", "accuracy %", NB_RIGHT},
-                                {"loss", "loss", NB_RIGHT},          {"loss_more", "loss, more", NB_RIGHT},
-                                {"loss_error", "±", NB_RIGHT},       {"divergence", "divergence", NB_RIGHT},
-                                {"logits_db", "logits dB", NB_RIGHT}};
+    static const heading h[] = {
+        {"network", "network", NB_LEFT, NULL},     {"accuracy_percent", "accuracy %", NB_RIGHT, NULL},
+        {"loss", "loss", NB_RIGHT, NULL},          {"loss_more", "loss, more", NB_RIGHT, NULL},
+        {"loss_error", "±", NB_RIGHT, NULL},       {"divergence", "divergence", NB_RIGHT, NULL},
+        {"logits_db", "logits dB", NB_RIGHT, NULL}};
     nb_table *t;
     NB_TRY(CREATE(ctx, h, &t));
     for (int32_t i = 0; i < n; i++) {
@@ -91,18 +105,19 @@ static void add_db(nb_table *t, double db, int32_t site)
 
 nb_status nb_table_of_blame(nb_ctx *ctx, const nb_analysis *a, int32_t most, nb_table **out)
 {
-    static const heading h[] = {{"layer", "layer", NB_LEFT},
-                                {"kind", "kind", NB_LEFT},
-                                {"weight_bits", "W", NB_RIGHT},
-                                {"output_bits", "A", NB_RIGHT},
-                                {"divergence", "divergence", NB_RIGHT},
-                                {"share_percent", "share %", NB_RIGHT},
-                                {"weights_db", "weights dB", NB_RIGHT},
-                                {"by_weights_db", "by weights", NB_RIGHT},
-                                {"by_output_db", "by output", NB_RIGHT},
-                                {"local_db", "both", NB_RIGHT},
-                                {"cumulative_db", "cumulative", NB_RIGHT},
-                                {"note", "note", NB_LEFT}};
+    static const char bits[] = "bits of", output[] = "dB of what it puts out";
+    static const heading h[] = {{"layer", "layer", NB_LEFT, NULL},
+                                {"kind", "kind", NB_LEFT, NULL},
+                                {"weight_bits", "weights", NB_RIGHT, bits},
+                                {"output_bits", "output", NB_RIGHT, bits},
+                                {"divergence", "divergence", NB_RIGHT, NULL},
+                                {"share_percent", "share %", NB_RIGHT, NULL},
+                                {"weights_db", "weights dB", NB_RIGHT, NULL},
+                                {"by_weights_db", "by weights", NB_RIGHT, output},
+                                {"by_output_db", "by output", NB_RIGHT, output},
+                                {"local_db", "by both", NB_RIGHT, output},
+                                {"cumulative_db", "by all before", NB_RIGHT, output},
+                                {"note", "note", NB_LEFT, NULL}};
     const double all = all_cost(a);
     nb_table *t;
     NB_TRY(CREATE(ctx, h, &t));
@@ -128,13 +143,13 @@ nb_status nb_table_of_blame(nb_ctx *ctx, const nb_analysis *a, int32_t most, nb_
 
 nb_status nb_table_of_biases(nb_ctx *ctx, const nb_analysis *a, int32_t most, nb_table **out)
 {
-    static const heading h[] = {{"layer", "layer", NB_LEFT},
-                                {"channels", "channels", NB_RIGHT},
-                                {"worst_channel", "worst", NB_RIGHT},
-                                {"bias", "mean error", NB_RIGHT},
-                                {"bias_rms", "all channels", NB_RIGHT},
-                                {"bias_corrected", "corrected", NB_RIGHT},
-                                {"note", "note", NB_LEFT}};
+    static const heading h[] = {{"layer", "layer", NB_LEFT, NULL},
+                                {"channels", "channels", NB_RIGHT, NULL},
+                                {"worst_channel", "worst channel", NB_RIGHT, NULL},
+                                {"bias", "its mean error", NB_RIGHT, NULL},
+                                {"bias_rms", "all channels", NB_RIGHT, NULL},
+                                {"bias_corrected", "corrected", NB_RIGHT, NULL},
+                                {"note", "note", NB_LEFT, NULL}};
     nb_table *t;
     NB_TRY(CREATE(ctx, h, &t));
     for (int32_t i = 0; i < a->n_layers && (!most || i < most); i++) {
@@ -160,22 +175,19 @@ const char *nb_quantizer_title(const nb_analysis_site *s, char *buf, size_t size
     return buf;
 }
 
+int64_t nb_remedy_bytes(const nb_analysis *a, const nb_analysis_remedy *r)
+{
+    const nb_analysis_site *s = &a->site[r->site];
+    return s->weights ? (s->values * r->bits + 7) / 8 - (s->values * s->bits + 7) / 8 : 0;
+}
+
 nb_status nb_table_of_quantizers(nb_ctx *ctx, const nb_analysis *a, int32_t most, nb_table **out)
 {
-    static const heading h[] = {{"layer", "layer", NB_LEFT},
-                                {"of", "of", NB_LEFT},
-                                {"bits", "bits", NB_RIGHT},
-                                {"range", "range", NB_LEFT},
-                                {"sqnr_db", "dB", NB_RIGHT},
-                                {"divergence", "divergence", NB_RIGHT},
-                                {"share_percent", "share %", NB_RIGHT},
-                                {"alone_accuracy_percent", "on alone: %", NB_RIGHT},
-                                {"alone_loss_more", "loss, more", NB_RIGHT},
-                                {"alone_loss_error", "±", NB_RIGHT},
-                                {"without_accuracy_percent", "off alone: %", NB_RIGHT},
-                                {"without_loss_more", "loss, more", NB_RIGHT},
-                                {"without_divergence", "divergence", NB_RIGHT},
-                                {"note", "note", NB_LEFT}};
+    static const heading h[] = {{"layer", "layer", NB_LEFT, NULL},   {"of", "of", NB_LEFT, NULL},
+                                {"bits", "bits", NB_RIGHT, NULL},    {"range", "range", NB_LEFT, NULL},
+                                {"sqnr_db", "dB", NB_RIGHT, NULL},   {"share_percent", "share %", NB_RIGHT, NULL},
+                                SCORE_HEADINGS("alone", "on alone"), SCORE_HEADINGS("without", "off alone"),
+                                {"note", "note", NB_LEFT, NULL}};
     const double all = all_cost(a);
     nb_table *t;
     NB_TRY(CREATE(ctx, h, &t));
@@ -187,30 +199,37 @@ nb_status nb_table_of_quantizers(nb_ctx *ctx, const nb_analysis *a, int32_t most
         nb_table_add_int(t, s->bits);
         nb_table_add_text(t, s->range);
         nb_table_add_real(t, s->sqnr, 1);
-        nb_table_add_real(t, s->cost, 6);
         nb_table_add_real(t, 100 * s->cost / all, 1);
-        add_answers(t, &s->alone);
-        nb_table_add_real(t, standard_error(&s->alone), 5);
-        add_answers(t, &s->without);
-        nb_table_add_real(t, per_image(&s->without, s->without.kl), 6);
+        add_score(t, &s->alone);
+        add_score(t, &s->without);
         nb_table_add_text(t, s->negligible ? "negligible" : "");
     }
     *out = t;
     return NB_OK;
 }
 
+/* Errors of quantizers can cancel each other: a worse one may by luck make the network better. */
+static const char *note_of(const nb_analysis *a, const nb_analysis_remedy *r)
+{
+    return r->network.kl > a->quantized.kl    ? "worse"
+           : r->cost_after > r->cost_before   ? "worse by itself"
+           : r->network.kl >= a->quantized.kl ? "no change"
+                                              : "";
+}
+
 nb_status nb_table_of_remedies(nb_ctx *ctx, const nb_analysis *a, nb_table **out)
 {
-    static const heading h[] = {{"layer", "layer", NB_LEFT},
-                                {"of", "of", NB_LEFT},
-                                {"remedy", "with", NB_LEFT},
-                                {"before_db", "dB before", NB_RIGHT},
-                                {"after_db", "after", NB_RIGHT},
-                                {"divergence_before", "divergence alone", NB_RIGHT},
-                                {"divergence_after", "after", NB_RIGHT},
-                                {"network_accuracy_percent", "network: %", NB_RIGHT},
-                                {"network_loss_more", "loss, more", NB_RIGHT},
-                                {"network_divergence", "divergence", NB_RIGHT}};
+    static const char before[] = "on alone, before", after[] = "on alone, with it";
+    static const heading h[] = {{"layer", "layer", NB_LEFT, NULL},
+                                {"of", "of", NB_LEFT, NULL},
+                                {"remedy", "with", NB_LEFT, NULL},
+                                {"bytes_more", "bytes more", NB_RIGHT, NULL},
+                                SCORE_HEADINGS("network", "the whole network with it"),
+                                {"before_db", "dB", NB_RIGHT, before},
+                                {"divergence_before", "divergence", NB_RIGHT, before},
+                                {"after_db", "dB", NB_RIGHT, after},
+                                {"divergence_after", "divergence", NB_RIGHT, after},
+                                {"note", "note", NB_LEFT, NULL}};
     nb_table *t;
     NB_TRY(CREATE(ctx, h, &t));
     for (int32_t i = 0; i < a->n_remedies; i++) {
@@ -219,12 +238,13 @@ nb_status nb_table_of_remedies(nb_ctx *ctx, const nb_analysis *a, nb_table **out
         nb_table_add_text(t, a->site[r->site].name);
         nb_table_add_text(t, a->site[r->site].weights ? "weights" : "output");
         nb_table_add_text(t, r->text);
+        nb_table_add_int(t, nb_remedy_bytes(a, r));
+        add_score(t, &r->network);
         nb_table_add_real(t, r->before, 1);
-        nb_table_add_real(t, r->after, 1);
         nb_table_add_real(t, r->cost_before, 6);
+        nb_table_add_real(t, r->after, 1);
         nb_table_add_real(t, r->cost_after, 6);
-        add_answers(t, &r->network);
-        nb_table_add_real(t, per_image(&r->network, r->network.kl), 6);
+        nb_table_add_text(t, note_of(a, r));
     }
     *out = t;
     return NB_OK;

@@ -19,8 +19,11 @@ nb_status nb_table_of_blame(nb_ctx *ctx, const nb_analysis *a, int32_t most, nb_
 nb_status nb_table_of_quantizers(nb_ctx *ctx, const nb_analysis *a, int32_t most, nb_table **out);
 /* The most biased first. */
 nb_status nb_table_of_biases(nb_ctx *ctx, const nb_analysis *a, int32_t most, nb_table **out);
+/* The whole network and the quantizer by itself, with each remedy, in the order of the analysis. */
 nb_status nb_table_of_remedies(nb_ctx *ctx, const nb_analysis *a, nb_table **out);
 
+/* Bytes of packed weights that it takes beyond what is there; values between layers take a byte each at any width. */
+int64_t nb_remedy_bytes(const nb_analysis *a, const nb_analysis_remedy *r);
 /* "c1 weights", "c1 output" into buf. */
 const char *nb_quantizer_title(const nb_analysis_site *s, char *buf, size_t size);
 

@@ -61,17 +61,25 @@ look() { # PAGE: in the browser, light and dark, as wide as a phone (which its w
 run 0 report run --assets shown
 says "report: run/report.html"
 page=run/report.html
-has $page 'id="verdict"' 'integers W4A8' 'Costs most: ' 'Confused most: ' 'Needs on a device: ' 'Not proven here: ' 'id="layers"' 'id="costs"' \
+has $page 'id="verdict"' 'integers W4A8' 'Costs most: ' 'Confused most: ' 'Needs on a device, as exported C: ' 'Not proven here: ' 'id="layers"' 'id="costs"' \
     'id="bias"' 'id="weights"' 'id="training"' 'id="answers"' 'id="proofs"' 'id="config"' 'data:image/png;base64,' 'prefers-color-scheme:dark'
 lacks $page 'Missing: '
-has $page "The network of $model."
+has $page "file $model of "
 alone $page
 run 0 eval $model --csv
 [ "$(tail -n 1 out | cut -d, -f6)" = "$(awk -F, 'NR == 7 { print $9 }' run/metrics.csv)" ] || die "eval and metrics.csv differ"
 accuracy=$(tail -n 1 out | awk -F, '{ printf "%.2f %%", 100 * $6 }')
 has $page "$accuracy of 100 test images right"
 before=$(awk -F, '$3 == "no" { a = $9 } END { printf "%.2f %%", 100 * a }' run/metrics.csv)
-has $page "reached $before"
+has $page "had reached $before after 3 epochs. Then 3 epochs of training with rounding followed" 'Rounding costs nothing here: ' 'run: integers W4A8 on synth</h1>' \
+    'None were held out for choices' "of $(date -u -r $model +%F). Page by Nibble"
+lacks $page ' gap'
+# 12x12x8 of c1, which the shortcut reads later, and 6x6x12 twice; two rows of b1.c2's windows, 3x3x12
+has $page '2232 bytes of RAM (the stack comes on top, most while b1.c2 runs: 2016 for values between layers, 216 to work in'
+# what rounding costs: the float network's accuracy is the integers' and what they lost
+run 0 analyze run --images 100 --csv --table networks
+float=$(awk -F, 'NR == 2 { printf "%.2f %%", $2 }' out)
+has $page "$float of the same images are right with the same weights, not rounded" 'ranges anew with equalize'
 run 0 report run -o again.html --threads 3
 cmp again.html $page || die "the same run gives another page"
 

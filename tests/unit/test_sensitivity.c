@@ -182,6 +182,55 @@ static void of_other_ranges_the_best_is_told(void **state)
     probe_case_close(&c);
 }
 
+static void what_helps_the_network_most_comes_first(void **state)
+{
+    probe_case c;
+    nb_analysis a;
+    nb_images calibration;
+    (void)state;
+    open_case(&c, &calibration);
+    const nb_analysis_job job = {.images = probe_case_images(&c, 48), .calibration = calibration, .n_worst = 7};
+    assert_int_equal(nb_analyze(c.probe, &job, &a), NB_OK);
+    assert_true(a.n_remedies > 2);
+    for (int32_t i = 0; i < a.n_remedies; i++) {
+        const nb_analysis_site *s = &a.site[a.remedy[i].site];
+        int32_t bits = s->bits;
+        sscanf(a.remedy[i].text, "%d bits", &bits);
+        assert_int_equal(a.remedy[i].bits, bits);
+        assert_true(i == 0 || a.remedy[i - 1].network.kl <= a.remedy[i].network.kl);
+        assert_int_equal(s->values, nb_probe_site_at(c.probe, a.remedy[i].site)->values);
+    }
+    nb_analysis_free(&a);
+    probe_case_close(&c);
+}
+
+static void keep_all(void *ud, int64_t done, int64_t all)
+{
+    assert_true(done <= all);
+    *(int64_t *)ud = all;
+}
+
+/* Without trials, and when nobody asks for it, the quantized network is not computed. */
+static void the_float_network_alone_has_the_same_answers(void **state)
+{
+    probe_case c;
+    nb_probe_score both[2] = {{0}}, alone = {0};
+    (void)state;
+    nb_set_threads(1);
+    probe_case_open(&c, yaml, 30, NULL, NULL);
+    int64_t passes[2];
+    nb_watch watch = {.at = keep_all, .ud = &passes[0]};
+    nb_trials t = {.images = probe_case_images(&c, 48), .floats = &both[0], .quantized = &both[1], .watch = &watch};
+    assert_int_equal(nb_trials_run(c.probe, &t), NB_OK);
+    watch.ud = &passes[1];
+    t.floats = &alone;
+    t.quantized = NULL;
+    assert_int_equal(nb_trials_run(c.probe, &t), NB_OK);
+    assert_memory_equal(&alone, &both[0], sizeof alone);
+    assert_int_equal(passes[0], 2 * passes[1]);
+    probe_case_close(&c);
+}
+
 static void a_scale_for_each_channel_helps_where_channels_differ(void **state)
 {
     probe_case c;
@@ -213,7 +262,9 @@ static void a_scale_for_each_channel_helps_where_channels_differ(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(with_the_bits_that_are_there_a_row_is_the_quantizer_alone),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(what_helps_the_network_most_comes_first),
+                                       cmocka_unit_test(the_float_network_alone_has_the_same_answers),
+                                       cmocka_unit_test(with_the_bits_that_are_there_a_row_is_the_quantizer_alone),
                                        cmocka_unit_test(more_bits_cost_less),
                                        cmocka_unit_test(what_a_format_has_not_is_not_possible),
                                        cmocka_unit_test(of_other_ranges_the_best_is_told),

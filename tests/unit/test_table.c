@@ -77,6 +77,53 @@ static void columns_are_aligned_and_lines_have_no_trailing_spaces(void **state)
     nb_table_free(t);
 }
 
+static nb_table *grouped(nb_ctx *ctx)
+{
+    nb_table *t;
+    assert_int_equal(nb_table_create(ctx, &t), NB_OK);
+    nb_table_column(t, "n", "", NB_RIGHT);
+    nb_table_column(t, "name", "name", NB_LEFT);
+    nb_table_group(t, "before");
+    nb_table_column(t, "a", "a", NB_RIGHT);
+    nb_table_column(t, "b", "b", NB_RIGHT);
+    nb_table_group(t, "a long heading");
+    nb_table_column(t, "c", "c", NB_RIGHT);
+    nb_table_group(t, NULL);
+    nb_table_column(t, "note", "note", NB_LEFT);
+    nb_table_row(t);
+    nb_table_add_int(t, 7);
+    nb_table_add_text(t, "x");
+    nb_table_add_int(t, 1234567);
+    for (int32_t i = 2; i < 4; i++)
+        nb_table_add_int(t, i);
+    nb_table_add_text(t, "so");
+    return t;
+}
+
+static void headings_stand_over_the_columns_of_their_group(void **state)
+{
+    nb_table *t = grouped(*state);
+    char *text;
+    assert_text(*state, t,
+                "         before ---  a long heading\n"
+                "   name        a  b               c  note\n"
+                "-  ----  -------  -  --------------  ----\n"
+                "7  x     1234567  2               3  so\n");
+    assert_int_equal(nb_table_print_markdown(t, &text), NB_OK);
+    assert_ptr_equal(strstr(text, "|  | name | before: a | before: b | a long heading: c | note |\n"), text);
+    nb_free(*state, text);
+    assert_int_equal(nb_table_print_csv(t, &text), NB_OK);
+    assert_string_equal(text, "n,name,a,b,c,note\n7,x,1234567,2,3,so\n");
+    nb_free(*state, text);
+    assert_int_equal(nb_table_print_html(t, NULL, &text), NB_OK);
+    assert_non_null(strstr(text,
+                           "<thead><tr><th colspan=\"2\"></th><th class=\"g\" colspan=\"2\">before</th><th class=\"g\" "
+                           "colspan=\"1\">a long heading</th><th colspan=\"1\"></th></tr>\n"));
+    assert_non_null(strstr(text, "<td class=\"r\">7</td><td class=\"k\">x</td>")); /* the name is kept in sight */
+    nb_free(*state, text);
+    nb_table_free(t);
+}
+
 static void json_has_exact_values_and_no_totals(void **state)
 {
     nb_table *t = layers(*state);
@@ -240,6 +287,7 @@ static void csv_quotes_what_needs_it_and_markdown_escapes_bars(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(headings_stand_over_the_columns_of_their_group, setup, teardown),
         cmocka_unit_test_setup_teardown(csv_quotes_what_needs_it_and_markdown_escapes_bars, setup, teardown),
         cmocka_unit_test_setup_teardown(columns_are_aligned_and_lines_have_no_trailing_spaces, setup, teardown),
         cmocka_unit_test_setup_teardown(json_has_exact_values_and_no_totals, setup, teardown),
