@@ -106,12 +106,16 @@ static void plan_saved(const nb_graph *g, nb_node *n, nb_mac_priv *p)
     n->saved_bytes = at;
 }
 
+static bool wants_int16(const nb_graph *g)
+{
+    return g->compute == NB_COMPUTE_INT16 || (g->compute == NB_COMPUTE_AUTO && nb_qgrad_is_fast());
+}
+
 /* p->grad, where the graph asks for 16-bit gradients, both operands are codes and there are kernels. */
 static nb_status prepare_grad(nb_graph *g, nb_mac_priv *p)
 {
     size_t bytes;
-    bool wanted = g->compute == NB_COMPUTE_INT16 || (g->compute == NB_COMPUTE_AUTO && nb_qgrad_is_fast());
-    if (!wanted || !p->integer || !nb_qgrad_plan_bytes(p->plan, &bytes))
+    if (!wants_int16(g) || !p->integer || !nb_qgrad_plan_bytes(p->plan, &bytes))
         return NB_OK;
     void *mem = nb_graph_alloc(g, bytes);
     if (!mem)
@@ -132,15 +136,16 @@ static void warn_of_wrong_blas(nb_graph *g, const nb_mac_priv *p)
 nb_status nb_mac_prepare(nb_graph *g, nb_node *n, const nb_geom *geom, int32_t per)
 {
     size_t plan_bytes;
-    bool integer = nb_layer_is_codes(&n->in[0]->out) && nb_layer_is_codes(&n->in[1]->out);
-    if (!nb_fconv_plan_bytes(geom, &plan_bytes) || (integer && !nb_iconv_supports(geom)))
+    const bool integer = nb_layer_is_codes(&n->in[0]->out) && nb_layer_is_codes(&n->in[1]->out);
+    const nb_fconv_way way = integer && wants_int16(g) ? NB_FCONV_PLAIN : NB_FCONV_FAST;
+    if (!nb_fconv_plan_bytes(geom, way, &plan_bytes) || (integer && !nb_iconv_supports(geom)))
         return nb_node_fail(g, n, NB_E_SHAPE, "one image is too large to convolve");
     nb_mac_priv *p = nb_graph_alloc(g, sizeof *p);
     void *mem = nb_graph_alloc(g, plan_bytes);
     if (!p || !mem)
         return NB_E_NOMEM;
     p->geom = *geom;
-    p->plan = nb_fconv_plan_init(mem, geom);
+    p->plan = nb_fconv_plan_init(mem, geom, way);
     p->per = per;
     p->integer = integer;
     p->x_item = (int64_t)geom->h * geom->w * geom->c / per;

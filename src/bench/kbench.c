@@ -55,9 +55,9 @@ const char *const nb_kbench_pass_name[NB_KBENCH_PASSES] = {
 typedef struct {
     const nb_geom *geom;
     int64_t x_len, w_len, y_len;
-    nb_fconv_plan *plan;
-    nb_qgrad_plan *codes; /* NULL: no such kernels for this geometry */
-    void *mem, *panels, *scratch, *slot, *code_mem, *code_panels, *code_scratch;
+    nb_fconv_plan *plan, *plain; /* plain: whose tables gradients of codes read */
+    nb_qgrad_plan *codes;        /* NULL: no such kernels for this geometry */
+    void *mem, *plain_mem, *panels, *scratch, *slot, *code_mem, *code_panels, *code_scratch;
     float *x, *w, *y;
     void *packed[2], *int_scratch; /* integer forward: W8A8, W4A4 */
     uint8_t *bytes, *out;          /* bytes: all of x or all of w, codes below 16 */
@@ -82,11 +82,11 @@ static void random_codes(uint8_t *p, nb_rng *r, int64_t n, int32_t max)
 static nb_status open_gradients(nb_ctx *ctx, job *j)
 {
     size_t bytes;
-    if (!nb_qgrad_plan_bytes(j->plan, &bytes))
+    if (!nb_qgrad_plan_bytes(j->plain, &bytes))
         return NB_OK;
     if (!(j->code_mem = nb_alloc(ctx, bytes)))
         return NB_E_NOMEM;
-    j->codes = nb_qgrad_plan_init(j->code_mem, j->plan);
+    j->codes = nb_qgrad_plan_init(j->code_mem, j->plain);
     if (!(j->code_panels = nb_alloc(ctx, nb_qgrad_panel_bytes(j->codes))) ||
         !(j->code_scratch = nb_alloc(ctx, nb_qgrad_scratch_bytes(j->codes))))
         return NB_E_NOMEM;
@@ -120,21 +120,24 @@ static nb_status open_integers(nb_ctx *ctx, job *j, nb_rng *r)
 
 static nb_status open_job(nb_ctx *ctx, job *j, const nb_geom *g)
 {
-    size_t bytes;
-    if (!nb_fconv_plan_bytes(g, &bytes) || !nb_iconv_supports(g))
+    size_t bytes, plain;
+    if (!nb_fconv_plan_bytes(g, NB_FCONV_FAST, &bytes) || !nb_fconv_plan_bytes(g, NB_FCONV_PLAIN, &plain) ||
+        !nb_iconv_supports(g))
         return nb_fail(ctx, NB_E_UNSUPPORTED, "benchmark: a convolution of %dx%dx%d is too large", g->h, g->w, g->c);
     nb_rng r = nb_rng_make(1, 1);
     *j = (job){.geom = g,
                .x_len = (int64_t)g->h * g->w * g->c,
                .w_len = (int64_t)g->oc * g->kh * g->kw * (g->c / g->groups),
                .y_len = (int64_t)g->oh * g->ow * g->oc};
-    if (!(j->mem = nb_alloc(ctx, bytes)))
+    if (!(j->mem = nb_alloc(ctx, bytes)) || !(j->plain_mem = nb_alloc(ctx, plain)))
         return NB_E_NOMEM;
-    j->plan = nb_fconv_plan_init(j->mem, g);
+    j->plain = nb_fconv_plan_init(j->plain_mem, g, NB_FCONV_PLAIN);
+    j->plan = nb_fconv_plan_init(j->mem, g, NB_FCONV_FAST);
     if (!(j->panels = nb_alloc(ctx, nb_fconv_panel_bytes(j->plan))) ||
         !(j->scratch = nb_alloc(ctx, nb_fconv_scratch_bytes(j->plan))) ||
-        !(j->slot = nb_alloc(ctx, nb_fconv_slot_bytes(j->plan))) || !(j->x = random_floats(ctx, &r, j->x_len)) ||
-        !(j->w = random_floats(ctx, &r, j->w_len)) || !(j->y = random_floats(ctx, &r, j->y_len)) ||
+        !(j->slot = nb_alloc(ctx, nb_fconv_slot_bytes(j->plan) + nb_fconv_slot_bytes(j->plain))) ||
+        !(j->x = random_floats(ctx, &r, j->x_len)) || !(j->w = random_floats(ctx, &r, j->w_len)) ||
+        !(j->y = random_floats(ctx, &r, j->y_len)) ||
         !(j->bytes = nb_alloc(ctx, (size_t)(j->x_len > j->w_len ? j->x_len : j->w_len))))
         return NB_E_NOMEM;
     nb_fconv_pack(j->plan, j->panels, j->w);
@@ -145,9 +148,9 @@ static nb_status open_job(nb_ctx *ctx, job *j, const nb_geom *g)
 
 static void close_job(nb_ctx *ctx, job *j)
 {
-    void *all[] = {j->mem,   j->panels,   j->scratch,     j->slot,         j->x,         j->w,         j->y,
-                   j->bytes, j->code_mem, j->code_panels, j->code_scratch, j->packed[0], j->packed[1], j->int_scratch,
-                   j->out,   j->requant};
+    void *all[] = {j->mem,       j->plain_mem, j->panels,      j->scratch,  j->slot,        j->x,
+                   j->w,         j->y,         j->bytes,       j->code_mem, j->code_panels, j->code_scratch,
+                   j->packed[0], j->packed[1], j->int_scratch, j->out,      j->requant};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         nb_free(ctx, all[i]);
 }
@@ -183,7 +186,9 @@ static nb_kbench_result describe(const job *j, nb_kbench_pass pass)
                           .work = 1,
                           .bytes = 4.0 * (double)(j->x_len + j->w_len + j->y_len),
                           .unit = NB_PEAK_FLOAT,
-                          .method = "float"};
+                          .method = j->plan->tiles ? "winograd" : "float"};
+    if (j->plan->tiles)
+        r.work = 16.0 / 36;
     if (pass == NB_KBENCH_INPUT_GRAD_INT16 || pass == NB_KBENCH_WEIGHT_GRAD_INT16) {
         const bool input = pass == NB_KBENCH_INPUT_GRAD_INT16;
         r.bytes =

@@ -81,11 +81,11 @@ static nb_status open_job(nb_ctx *ctx, job *j, const nb_kbench_wide *s)
     j->x_len = (int64_t)g->h * g->w * g->c;
     j->y_len = (int64_t)g->oh * g->ow * g->oc;
     j->w_len = (int64_t)g->oc * g->kh * g->kw * g->c;
-    if (!nb_fconv_plan_bytes(&j->chunk, &bytes))
+    if (!nb_fconv_plan_bytes(&j->chunk, NB_FCONV_FAST, &bytes))
         return nb_fail(ctx, NB_E_UNSUPPORTED, "benchmark: %s is too large", s->name);
     if (!(j->mem = nb_alloc(ctx, bytes)))
         return NB_E_NOMEM;
-    j->plan = nb_fconv_plan_init(j->mem, &j->chunk);
+    j->plan = nb_fconv_plan_init(j->mem, &j->chunk, NB_FCONV_FAST);
     const size_t cols = nb_fwide_cols(g, nb_fwide_group(g), false), tap = nb_fwide_tap_cols(g, tap_channels(g));
     if (!(j->panels = nb_alloc(ctx, nb_fconv_panel_bytes(j->plan))) ||
         !(j->scratch = nb_alloc(ctx, nb_fconv_scratch_bytes(j->plan))) ||

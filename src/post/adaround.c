@@ -73,12 +73,12 @@ static nb_status make_part(work *w, part *t, int32_t groups)
     const size_t weights = (size_t)t->n * (size_t)p->size;
     const nb_geom g = nb_geom_pixels(1, w->batch, t->cols, t->n, groups);
     size_t bytes;
-    if (!nb_fconv_plan_bytes(&g, &bytes))
+    if (!nb_fconv_plan_bytes(&g, NB_FCONV_FAST, &bytes))
         return NB_E_SHAPE;
     void *mem = nb_arena_array(w->arena, bytes, 1);
     if (!mem)
         return NB_E_NOMEM;
-    t->plan = nb_fconv_plan_init(mem, &g);
+    t->plan = nb_fconv_plan_init(mem, &g, NB_FCONV_FAST);
     t->panels = nb_arena_array(w->arena, nb_fconv_panel_bytes(t->plan), 1);
     t->slot = nb_arena_array(w->arena, nb_fconv_slot_bytes(t->plan), 1);
     t->scratch = nb_arena_array(w->arena, nb_fconv_scratch_bytes(t->plan), 1);

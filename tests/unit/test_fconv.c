@@ -14,6 +14,7 @@
 
 #include "base/rng.h"
 #include "kernels/float/fconv_plan.h"
+#include "kernels/float/fwino.h"
 #include "ref/guard.h"
 #include "ref/random_window.h"
 #include "ref/ref_conv.h"
@@ -211,12 +212,12 @@ static void check_weight_grad(conv_case *c, const nb_fconv_plan *p, const ref_gu
     ref_guard_free(&dw);
 }
 
-static void check_variant(conv_case *c, const nb_variant *v, ref_guard_side side)
+static void check_variant(conv_case *c, const nb_variant *v, nb_fconv_way way, ref_guard_side side)
 {
     size_t bytes;
-    assert_true(nb_fconv_plan_bytes(&c->g, &bytes));
+    assert_true(nb_fconv_plan_bytes(&c->g, way, &bytes));
     ref_guard mem = ref_guard_alloc(bytes, side), w = guarded_floats(c->w, c->n_w, side);
-    nb_fconv_plan *p = nb_fconv_plan_init(mem.data, &c->g);
+    nb_fconv_plan *p = nb_fconv_plan_init(mem.data, &c->g, way);
     p->isa = v->kernels;
     ref_guard panels = ref_guard_alloc(nb_fconv_panel_bytes(p), side);
     ref_guard scratch = ref_guard_alloc(nb_fconv_scratch_bytes(p), side);
@@ -233,8 +234,12 @@ static void check_variant(conv_case *c, const nb_variant *v, ref_guard_side side
 static void check_geom(nb_rng *r, const nb_geom *g, nb_dtype dtype)
 {
     conv_case c = case_of(r, g, dtype);
-    for (const nb_variant *v = nb_variant_best(nb_fconv_variants); v; v = nb_variant_below(nb_fconv_variants, v))
-        check_variant(&c, v, pick(r, 0, 1) ? GUARD_BEGIN : GUARD_END);
+    for (const nb_variant *v = nb_variant_best(nb_fconv_variants); v; v = nb_variant_below(nb_fconv_variants, v)) {
+        const nb_fconv_isa *isa = v->kernels;
+        check_variant(&c, v, NB_FCONV_PLAIN, pick(r, 0, 1) ? GUARD_BEGIN : GUARD_END);
+        if (isa->wino_product)
+            check_variant(&c, v, NB_FCONV_FAST, pick(r, 0, 1) ? GUARD_BEGIN : GUARD_END);
+    }
     case_free(&c);
 }
 
@@ -265,6 +270,75 @@ static void every_count_of_channels_works(void **state)
         check_geom(&r, &dense, NB_F32);
         check_geom(&r, &depthwise, NB_F32);
     }
+}
+
+/* Whole tiles and cut ones, bands of several rows and the last of fewer, borders of 0 to 2 pixels on each side. */
+static void every_size_of_a_3x3_by_tiles_works(void **state)
+{
+    (void)state;
+    nb_rng r = nb_rng_make(9, 1);
+    const nb_dtype dtype[] = {NB_F32, NB_U8, NB_S8};
+    for (int32_t n = 3; n <= 20; n += SIZE_STEP) {
+        nb_geom g = {.h = n, .w = pick(&r, 3, 20), .kh = 3, .kw = 3, .stride = {1, 1}, .dilation = {1, 1}, .groups = 1};
+        g.pad = (nb_sides){pick(&r, 0, 2), pick(&r, 0, 2), pick(&r, 0, 2), pick(&r, 0, 2)};
+        g.c = pick(&r, 16, 40);
+        g.oc = pick(&r, 0, 1) ? 32 : pick(&r, 16, 40);
+        if (n % 2)
+            g.w = n, g.h = pick(&r, 3, 20);
+        nb_geom_fit(&g);
+        assert_true(nb_fwino_supports(&g));
+        check_geom(&r, &g, dtype[n % 3]);
+    }
+}
+
+/* Mean square of got - want, in that of want. */
+static double error_of(const float *got, const double *want, size_t n)
+{
+    double off = 0, all = 0;
+    for (size_t i = 0; i < n; i++) {
+        off += ((double)got[i] - want[i]) * ((double)got[i] - want[i]);
+        all += want[i] * want[i];
+    }
+    return off / all;
+}
+
+/* Transforms add and subtract before and after the products: rounding errors stay those of a float sum. */
+static void tiles_are_as_exact_as_floats_are(void **state)
+{
+    (void)state;
+    nb_rng r = nb_rng_make(10, 1);
+    const nb_geom g = geom_of(16, 64, 64, 3, 1, 1);
+    conv_case c = case_of(&r, &g, NB_F32);
+    double *const values[] = {c.x, c.w, c.dy};
+    const size_t count[] = {c.n_x, c.n_w, c.n_y};
+    for (int i = 0; i < 3; i++)
+        for (size_t k = 0; k < count[i]; k++)
+            values[i][k] = (double)nb_rng_normal(&r);
+    memset(c.y, 0, c.n_y * sizeof *c.y);
+    memset(c.dw, 0, c.n_w * sizeof *c.dw);
+    ref_conv_forward(c.y, c.x, c.w, NULL, &g);
+    ref_conv_weight_grad(c.dw, c.x, c.dy, &g);
+    size_t bytes;
+    assert_true(nb_fconv_plan_bytes(&g, NB_FCONV_FAST, &bytes));
+    ref_guard mem = ref_guard_alloc(bytes, GUARD_END), w = guarded_floats(c.w, c.n_w, GUARD_END);
+    ref_guard x = guarded_image(&c, GUARD_END), dy = guarded_floats(c.dy, c.n_y, GUARD_END);
+    ref_guard y = guarded_floats(NULL, c.n_y, GUARD_END), dw = guarded_floats(NULL, c.n_w, GUARD_END);
+    const nb_fconv_plan *p = nb_fconv_plan_init(mem.data, &g, NB_FCONV_FAST);
+    ref_guard panels = ref_guard_alloc(nb_fconv_panel_bytes(p), GUARD_END);
+    ref_guard scratch = ref_guard_alloc(nb_fconv_scratch_bytes(p), GUARD_END);
+    ref_guard slot = ref_guard_alloc(nb_fconv_slot_bytes(p), GUARD_END);
+    memset(slot.data, 0, nb_fconv_slot_bytes(p));
+    memset(dw.data, 0, c.n_w * sizeof(float));
+    nb_fconv_pack(p, panels.data, w.data);
+    nb_fconv_forward(p, y.data, &c.image, panels.data, NULL, scratch.data);
+    nb_fconv_weight_grad(p, slot.data, &c.image, dy.data, scratch.data);
+    nb_fconv_weight_grad_finish(p, dw.data, 1, &slot.data, 1);
+    assert_true(error_of(y.data, c.y, c.n_y) < 1e-12);
+    assert_true(error_of(dw.data, c.dw, c.n_w) < 1e-12);
+    ref_guard *const all[] = {&mem, &w, &x, &dy, &y, &dw, &panels, &scratch, &slot};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        ref_guard_free(all[i]);
+    case_free(&c);
 }
 
 static void every_size_of_a_depthwise_3x3_works(void **state)
@@ -299,9 +373,9 @@ static void depthwise_patch(float *out, const float *patch, const float *w, int3
 {
     nb_geom g = geom_of(FIELD, DEPTH_C, DEPTH_C, 3, stride, DEPTH_C);
     size_t bytes;
-    assert_true(nb_fconv_plan_bytes(&g, &bytes));
+    assert_true(nb_fconv_plan_bytes(&g, NB_FCONV_FAST, &bytes));
     ref_guard mem = ref_guard_alloc(bytes, GUARD_BEGIN);
-    nb_fconv_plan *p = nb_fconv_plan_init(mem.data, &g);
+    nb_fconv_plan *p = nb_fconv_plan_init(mem.data, &g, NB_FCONV_FAST);
     ref_guard panels = ref_guard_alloc(nb_fconv_panel_bytes(p), GUARD_BEGIN);
     ref_guard scratch = ref_guard_alloc(nb_fconv_scratch_bytes(p), GUARD_BEGIN);
     const int32_t in_w = grad ? g.ow : FIELD, out_w = grad ? FIELD : g.ow;
@@ -396,9 +470,9 @@ static float *linear(const float *x, const float *w, int32_t rows, bool grad)
                        .dilation = {1, 1},
                        .groups = 1};
     size_t bytes;
-    assert_true(nb_fconv_plan_bytes(&g, &bytes));
+    assert_true(nb_fconv_plan_bytes(&g, NB_FCONV_FAST, &bytes));
     ref_guard mem = ref_guard_alloc(bytes, GUARD_BEGIN);
-    nb_fconv_plan *p = nb_fconv_plan_init(mem.data, &g);
+    nb_fconv_plan *p = nb_fconv_plan_init(mem.data, &g, NB_FCONV_FAST);
     ref_guard panels = ref_guard_alloc(nb_fconv_panel_bytes(p), GUARD_BEGIN);
     ref_guard scratch = ref_guard_alloc(nb_fconv_scratch_bytes(p), GUARD_BEGIN);
     float *out = calloc((size_t)rows * 37, sizeof *out);
@@ -440,7 +514,7 @@ static void geometries_that_make_no_sense_or_are_too_large_are_refused(void **st
     (void)state;
     size_t bytes;
     nb_geom ok = geom_of(8, 4, 4, 3, 1, 1), bad[8];
-    assert_true(nb_fconv_plan_bytes(&ok, &bytes));
+    assert_true(nb_fconv_plan_bytes(&ok, NB_FCONV_FAST, &bytes));
     for (int i = 0; i < 8; i++)
         bad[i] = ok;
     bad[0].oh = 0;
@@ -452,7 +526,7 @@ static void geometries_that_make_no_sense_or_are_too_large_are_refused(void **st
     bad[6].c = INT32_MAX;
     bad[7].dilation.h = INT32_MAX;
     for (int i = 0; i < 8; i++)
-        assert_false(nb_fconv_plan_bytes(&bad[i], &bytes));
+        assert_false(nb_fconv_plan_bytes(&bad[i], NB_FCONV_FAST, &bytes));
 }
 
 int main(void)
@@ -460,6 +534,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_variant_equals_the_plain_loops_on_random_geometries),
         cmocka_unit_test(every_count_of_channels_works),
+        cmocka_unit_test(every_size_of_a_3x3_by_tiles_works),
+        cmocka_unit_test(tiles_are_as_exact_as_floats_are),
         cmocka_unit_test(every_size_of_a_depthwise_3x3_works),
         cmocka_unit_test(a_depthwise_pixel_is_bit_equal_wherever_it_lies),
         cmocka_unit_test(every_count_of_pixels_works),

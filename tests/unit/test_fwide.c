@@ -226,7 +226,8 @@ static void the_rule_follows_the_measured_table(void **state)
     } rows[] = {
         {square(32, 16, 16, 3), 128, false, false},
         {square(32, 64, 64, 3), 4, false, false},
-        {square(8, 128, 128, 3), 32, true, false},
+        {square(8, 128, 128, 3), 32, false, false}, /* tiles */
+        {square(4, 256, 256, 3), 64, true, false},
         {square(8, 512, 512, 3), 16, true, false},
         {square(4, 1024, 1024, 3), 32, true, true},
         {square(16, 64, 256, 1), 8, true, false},

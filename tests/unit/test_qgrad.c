@@ -130,9 +130,9 @@ static void run_weights(grad_case *c, const nb_qgrad_plan *p, const ref_guard *d
 static void run(grad_case *c, const nb_qgrad_isa *isa, bool add, ref_guard_side side)
 {
     size_t float_bytes, bytes;
-    assert_true(nb_fconv_plan_bytes(&c->g, &float_bytes));
+    assert_true(nb_fconv_plan_bytes(&c->g, NB_FCONV_PLAIN, &float_bytes));
     ref_guard float_mem = ref_guard_alloc(float_bytes, side);
-    const nb_fconv_plan *f = nb_fconv_plan_init(float_mem.data, &c->g);
+    const nb_fconv_plan *f = nb_fconv_plan_init(float_mem.data, &c->g, NB_FCONV_PLAIN);
     assert_true(nb_qgrad_plan_bytes(f, &bytes));
     ref_guard mem = ref_guard_alloc(bytes, side);
     nb_qgrad_plan *p = nb_qgrad_plan_init(mem.data, f);
@@ -467,9 +467,9 @@ static void depthwise_convolutions_are_left_to_floats(void **state)
     nb_geom g = geom_of(6, 6, 8, 8, 3, 1);
     size_t bytes;
     g.groups = 8;
-    assert_true(nb_fconv_plan_bytes(&g, &bytes));
+    assert_true(nb_fconv_plan_bytes(&g, NB_FCONV_PLAIN, &bytes));
     void *mem = filled(bytes, 1);
-    assert_false(nb_qgrad_plan_bytes(nb_fconv_plan_init(mem, &g), &bytes));
+    assert_false(nb_qgrad_plan_bytes(nb_fconv_plan_init(mem, &g, NB_FCONV_PLAIN), &bytes));
     free(mem);
 }
 
@@ -479,9 +479,9 @@ static void the_best_variant_that_runs_here_is_chosen(void **state)
     const nb_geom g = geom_of(4, 4, 2, 2, 3, 1);
     size_t bytes;
     const nb_qgrad_isa *best = nb_variant_best(nb_qgrad_variants)->kernels;
-    assert_true(nb_fconv_plan_bytes(&g, &bytes));
+    assert_true(nb_fconv_plan_bytes(&g, NB_FCONV_PLAIN, &bytes));
     void *float_mem = filled(bytes, 1);
-    const nb_fconv_plan *f = nb_fconv_plan_init(float_mem, &g);
+    const nb_fconv_plan *f = nb_fconv_plan_init(float_mem, &g, NB_FCONV_PLAIN);
     assert_true(nb_qgrad_plan_bytes(f, &bytes));
     void *mem = filled(bytes, 1);
     assert_ptr_equal(nb_qgrad_plan_init(mem, f)->isa, best);

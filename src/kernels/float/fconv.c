@@ -8,6 +8,7 @@
 #include "kernels/float/fconv.h"
 
 #include "kernels/float/fconv_plan.h"
+#include "kernels/float/fwino.h"
 #include "kernels/sweeps/sweep.h"
 
 #include <nibble/extend/tensor.h>
@@ -43,6 +44,8 @@ size_t nb_fconv_scratch_bytes(const nb_fconv_plan *p)
 {
     if (p->rows3)
         return nb_fdepth_scratch_bytes(&p->g);
+    if (p->tiles)
+        return bytes_of(nb_fwino_scratch_floats(&p->g));
     size_t both = bytes_of(nb_fborder_floats(&p->x)) + bytes_of(column_floats(p)),
            dy = bytes_of(nb_fborder_floats(&p->dy));
     return both > dy ? both : dy;
@@ -110,6 +113,10 @@ void nb_fconv_pack(const nb_fconv_plan *p, void *panels, const float *w)
 {
     float *out = panels;
     int32_t positions = p->g.kh * p->g.kw;
+    if (p->tiles) {
+        nb_fwino_pack(&p->g, out, w);
+        return;
+    }
     if (p->depthwise)
         pack_depthwise(p, out, w, NULL, positions);
     else
@@ -144,8 +151,7 @@ static void copy_row(float *out, const nb_fborder *b, const nb_fconv_image *x, i
     }
 }
 
-/* The image with its border, as floats: x itself when nothing is to be done, else built in scratch. */
-static const float *padded(const nb_fborder *b, const nb_fconv_image *x, float *scratch)
+const float *nb_fpadded(const nb_fborder *b, const nb_fconv_image *x, float *scratch)
 {
     if (x->dtype == NB_F32 && nb_fborder_none(b))
         return x->data;
@@ -196,8 +202,12 @@ void nb_fconv_forward(const nb_fconv_plan *p, float *y, const nb_fconv_image *x,
         nb_fdepth_forward(p->isa, &p->g, y, x, panels, bias, scratch);
         return;
     }
+    if (p->tiles) {
+        nb_fwino_forward(p->isa, &p->g, y, x, panels, bias, scratch);
+        return;
+    }
     nb_frows r = {.out = y,
-                  .in = padded(&p->x, x, scratch),
+                  .in = nb_fpadded(&p->x, x, scratch),
                   .b = panels,
                   .bias = bias,
                   .out_off = p->y_off,
@@ -215,8 +225,12 @@ void nb_fconv_input_grad(const nb_fconv_plan *p, float *dx, bool add, const floa
         nb_fdepth_input_grad(p->isa, &p->g, dx, add, dy, panels);
         return;
     }
+    if (p->tiles) {
+        nb_fwino_input_grad(p->isa, &p->g, dx, add, dy, panels, scratch);
+        return;
+    }
     nb_fconv_image image = {dy, NB_F32, 0};
-    const float *in = padded(&p->dy, &image, scratch);
+    const float *in = nb_fpadded(&p->dy, &image, scratch);
     for (int32_t i = 0; i < p->n_phases; i++) {
         const nb_fphase *f = &p->phase[i];
         nb_frows r = {.out = dx,
@@ -261,8 +275,12 @@ void nb_fconv_weight_grad(const nb_fconv_plan *p, void *slot, const nb_fconv_ima
         nb_fdepth_weight_grad(p->isa, &p->g, slot, x, dy, scratch);
         return;
     }
+    if (p->tiles) {
+        nb_fwino_weight_grad(p->isa, &p->g, slot, x, dy, scratch);
+        return;
+    }
     float *columns = (float *)scratch + bytes_of(nb_fborder_floats(&p->x)) / sizeof(float);
-    nb_frows r = {.in = padded(&p->x, x, scratch),
+    nb_frows r = {.in = nb_fpadded(&p->x, x, scratch),
                   .out_off = p->slot_off,
                   .row_off = p->x_tap,
                   .sum_off = p->x_row,
@@ -310,6 +328,10 @@ static void finish_panel(const nb_fconv_plan *p, float *dw, float scale, void *c
 
 void nb_fconv_weight_grad_finish(const nb_fconv_plan *p, float *dw, float scale, void *const *slots, int32_t n_slots)
 {
+    if (p->tiles) {
+        nb_fwino_weight_grad_finish(&p->g, dw, scale, slots, n_slots);
+        return;
+    }
     for (int32_t g = 0; g < p->groups; g++)
         for (int32_t j = 0; j < p->ocg; j += NB_PANEL) {
             int64_t panel = (int64_t)g * nb_fpanels(p->ocg) + j / NB_PANEL;

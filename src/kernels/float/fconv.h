@@ -1,7 +1,8 @@
 /* fconv.h - float convolution of one NHWC image: forward, gradient of the input, gradient of the weights.
  *
  * All three are "rows times taps": out[row][:] = sum over taps of in[row_off[row] + tap_off[tap]] * w[tap][:], with
- * offsets from tables, so nothing is gathered (no im2col) and strides, dilation and groups cost nothing. Forward: rows
+ * offsets from tables, so nothing is gathered (no im2col) and strides, dilation and groups cost nothing. Two kinds have a
+ * faster way: depthwise 3x3 (fdepth.h) and dense 3x3 of stride 1 (fwino.h). Forward: rows
  * are output pixels of the zero-padded image. The gradient of the input is the same operation on the padded output
  * gradient, one product per (y % stride, x % stride). The gradient of the weights swaps the tables: rows are taps, the
  * sum runs over pixels. Linear layers are 1x1 convolutions on a 1 x rows image.
@@ -10,8 +11,8 @@
  * read-only after. Panels are weights repacked per step (nb_fconv_pack): both for forward and for the input gradient.
  * Everything is pure and thread safe; plan memory, panels, slots and scratch are 64-byte aligned; scratch is per
  * thread, contents undefined. Inputs may be floats or codes (u8, s8): codes are used as the integers (code - zero),
- * unscaled; the caller applies the scale. A pixel's result depends on its own window alone, never on its place in the
- * image or the thread count. */
+ * unscaled; the caller applies the scale. A pixel's result depends on its own window alone, but for fwino.h's last bits
+ * never on its place in the image. */
 #ifndef NB_KERNELS_FCONV_H
 #define NB_KERNELS_FCONV_H
 
@@ -27,10 +28,13 @@ typedef struct {      /* an image to read */
     int32_t zero;     /* for codes */
 } nb_fconv_image;
 
+/* How sums are taken: the fastest way here, or one product after the other, which kernels/grad16 reads the tables of. */
+typedef enum { NB_FCONV_FAST, NB_FCONV_PLAIN } nb_fconv_way;
+
 /* False when something would exceed 2^31 elements, or a window leaves the padded image. Any geometry with oh, ow >= 1
  * and c, oc divisible by groups works. */
-bool nb_fconv_plan_bytes(const nb_geom *g, size_t *bytes);
-nb_fconv_plan *nb_fconv_plan_init(void *mem, const nb_geom *g);
+bool nb_fconv_plan_bytes(const nb_geom *g, nb_fconv_way way, size_t *bytes);
+nb_fconv_plan *nb_fconv_plan_init(void *mem, const nb_geom *g, nb_fconv_way way);
 
 size_t nb_fconv_panel_bytes(const nb_fconv_plan *p);
 size_t nb_fconv_scratch_bytes(const nb_fconv_plan *p); /* per thread, enough for any of the three */

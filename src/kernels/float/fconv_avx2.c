@@ -10,6 +10,7 @@
 #    define V_STORE(p, v)         _mm256_storeu_ps(p, v)
 #    define V_SET1(p)             _mm256_broadcast_ss(p)
 #    define V_ADD(a, b)           _mm256_add_ps(a, b)
+#    define V_SUB(a, b)           _mm256_sub_ps(a, b)
 #    define V_FMA(a, b, c)        _mm256_fmadd_ps(a, b, c)
 #    define V_LOAD_PART(p, n)     _mm256_maskload_ps(p, first_lanes(n))
 #    define V_STORE_PART(p, v, n) _mm256_maskstore_ps(p, first_lanes(n), v)
@@ -23,6 +24,8 @@ static inline TILE_TARGET __m256i first_lanes(int32_t n)
 
 #    include "kernels/float/fconv_tile.h"
 #    include "kernels/float/fdepth_tile.h"
+#    include "kernels/float/fwino_tile.h"
 
-const nb_fconv_isa nb_fconv_avx2 = {dense, depth, depth3, depth3_spread, depth3_weights, V_WIDTH};
+const nb_fconv_isa nb_fconv_avx2 = {dense,      depth,         depth3,      depth3_spread, depth3_weights,
+                                    wino_image, wino_gradient, wino_result, wino_product,  V_WIDTH};
 #endif

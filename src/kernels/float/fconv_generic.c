@@ -12,11 +12,14 @@ typedef float vec4_any __attribute__((vector_size(16), aligned(4), may_alias)); 
 #    define V_STORE(p, v)  ((void)(*(vec4_any *)(p) = (v)))
 #    define V_SET1(p)      ((vec4){*(p), *(p), *(p), *(p)})
 #    define V_ADD(a, b)    ((a) + (b))
+#    define V_SUB(a, b)    ((a) - (b))
 #    define V_FMA(a, b, c) ((a) * (b) + (c))
 #    define TILE_ROWS      2
 #    define TILE_TARGET
 #    include "kernels/float/fconv_tile.h"
 #    include "kernels/float/fdepth_tile.h"
+#    include "kernels/float/fwino_tile.h"
 
-const nb_fconv_isa nb_fconv_generic = {dense, depth, depth3, depth3_spread, depth3_weights, V_WIDTH};
+const nb_fconv_isa nb_fconv_generic = {dense,      depth,         depth3,      depth3_spread, depth3_weights,
+                                       wino_image, wino_gradient, wino_result, wino_product,  V_WIDTH};
 #endif

@@ -48,12 +48,37 @@ typedef struct {
     uintptr_t in_ahead, dy_ahead; /* as above */
 } nb_fdepth_sums;
 
+/* One row of Winograd's tiles (fwino.h) between an image and its 16 planes of coefficients. */
+typedef struct {
+    float *out;
+    const float *in, *bias;    /* bias: NB_PANEL floats that a result starts with */
+    ptrdiff_t line, pixel;     /* floats between rows and pixels of the image */
+    ptrdiff_t plane, tile;     /* floats between planes, and between tiles of one */
+    int32_t n_tiles, channels; /* channels: a multiple of NB_PANEL, all of which are read and written */
+    bool add;                  /* a result: += instead of = */
+} nb_fwino_row;
+
+/* In each of the 16 planes: out[row][j] (+)= sum over s of in[row * in_row + s * in_sum] * b[s][j], NB_PANEL columns. */
+typedef struct {
+    float *out;
+    const float *in, *b;
+    ptrdiff_t out_plane, in_plane, b_plane; /* floats between planes */
+    ptrdiff_t in_row, in_sum;
+    int32_t n_rows, n_sum;
+    bool add; /* += instead of = */
+} nb_fwino_product;
+
 typedef struct {
     void (*dense)(const nb_frows *r);
     void (*depth)(const nb_frows *r);
     void (*depth3)(const nb_fdepth_row *r);
     void (*depth3_spread)(const nb_fdepth_row *r);
     void (*depth3_weights)(const nb_fdepth_sums *r);
+    /* Winograd's tiles; a variant has all of them or none. */
+    void (*wino_image)(const nb_fwino_row *r);    /* 4x4 pixels, at steps of 2, to coefficients: all channels */
+    void (*wino_gradient)(const nb_fwino_row *r); /* 2x2 pixels to coefficients: all channels */
+    void (*wino_result)(const nb_fwino_row *r);   /* sums to 2x2 pixels: NB_PANEL channels */
+    void (*wino_product)(const nb_fwino_product *p);
     int32_t width; /* floats of its registers: how wide a BLAS must be to be of use */
 } nb_fconv_isa;
 

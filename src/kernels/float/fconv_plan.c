@@ -1,6 +1,7 @@
 /* fconv_plan.c - builds the tables of a convolution: sizes first, then offsets. Every product is checked to stay below
  * 2^31. */
 #include "kernels/float/fconv_plan.h"
+#include "kernels/float/fwino.h"
 
 #include <string.h>
 
@@ -73,7 +74,7 @@ static void grad_border(axis a, int64_t *before, int64_t *padded)
 }
 
 /* All sizes; false when something would reach 2^31 elements. */
-static bool measure(nb_fconv_plan *p, const nb_geom *g)
+static bool measure(nb_fconv_plan *p, const nb_geom *g, nb_fconv_way way)
 {
     if (!sound(g))
         return false;
@@ -81,6 +82,8 @@ static bool measure(nb_fconv_plan *p, const nb_geom *g)
     p->g = *g;
     p->depthwise = g->groups > 1 && g->groups == g->c && g->c == g->oc;
     p->rows3 = nb_fdepth_supports(g);
+    p->isa = nb_variant_best(nb_fconv_variants)->kernels;
+    p->tiles = way == NB_FCONV_FAST && p->isa->wino_product && nb_fwino_wins(g);
     p->groups = p->depthwise ? 1 : g->groups;
     p->cg = g->c / p->groups;
     p->ocg = g->oc / p->groups;
@@ -108,9 +111,12 @@ static bool measure(nb_fconv_plan *p, const nb_geom *g)
                          (int32_t)left, (int32_t)dh, (int32_t)dw, p->depthwise ? nb_fround(g->oc) : g->oc};
     p->forward_floats = (int64_t)p->groups * p->n_taps * nb_fround(p->ocg);
     p->panel_floats = p->forward_floats;
-    if (p->rows3)
+    if (p->rows3 || p->tiles)
         p->n_phases = 0;
-    else
+    if (p->tiles) {
+        p->forward_floats = (int64_t)nb_fwino_slot_floats(g);
+        p->panel_floats = (int64_t)nb_fwino_panel_floats(g);
+    } else if (!p->rows3)
         p->panel_floats += (int64_t)p->groups * g->kh * g->kw * p->tap_depth * nb_fround(p->cg);
     return true;
 }
@@ -118,7 +124,7 @@ static bool measure(nb_fconv_plan *p, const nb_geom *g)
 /* Sets the table pointers into mem and returns the bytes of everything (mem may be NULL to ask only). */
 static size_t carve(nb_fconv_plan *p, char *mem)
 {
-    const size_t some = p->rows3 ? 0 : 1, positions = some * (size_t)p->g.kh * (size_t)p->g.kw;
+    const size_t some = p->rows3 || p->tiles ? 0 : 1, positions = some * (size_t)p->g.kh * (size_t)p->g.kw;
     const size_t pixels = some * (size_t)p->n_pixels, taps = some * (size_t)p->n_taps;
     const size_t in = some * (size_t)p->g.h * (size_t)p->g.w;
     size_t at = (sizeof *p + ALIGN - 1) / ALIGN * ALIGN;
@@ -219,23 +225,22 @@ static void fill_phases(nb_fconv_plan *p)
         }
 }
 
-bool nb_fconv_plan_bytes(const nb_geom *g, size_t *bytes)
+bool nb_fconv_plan_bytes(const nb_geom *g, nb_fconv_way way, size_t *bytes)
 {
     nb_fconv_plan p;
-    if (!measure(&p, g))
+    if (!measure(&p, g, way))
         return false;
     *bytes = carve(&p, NULL);
     return true;
 }
 
-nb_fconv_plan *nb_fconv_plan_init(void *mem, const nb_geom *g)
+nb_fconv_plan *nb_fconv_plan_init(void *mem, const nb_geom *g, nb_fconv_way way)
 {
     nb_fconv_plan *p = mem;
-    if (!measure(p, g))
+    if (!measure(p, g, way))
         return NULL;
-    p->isa = nb_variant_best(nb_fconv_variants)->kernels;
     carve(p, mem);
-    if (!p->rows3) {
+    if (!p->rows3 && !p->tiles) {
         fill_forward(p);
         fill_phases(p);
     }

@@ -28,6 +28,7 @@ struct nb_fconv_plan {
     const nb_fconv_isa *isa; /* chosen once; tests put others here */
     bool depthwise;
     bool rows3;               /* depthwise as fdepth.h does it: the tables are empty */
+    bool tiles;               /* dense as fwino.h does it: the same */
     int32_t groups;           /* products: 1 when depthwise */
     int32_t cg, ocg;          /* input and output channels of one product */
     int32_t tap_depth;        /* taps of the output gradient per kernel position: ocg, or 1 when depthwise */
@@ -65,5 +66,8 @@ static inline size_t nb_fborder_floats(const nb_fborder *b)
 {
     return (size_t)b->ph * (size_t)b->pw * (size_t)b->stride;
 }
+
+/* The image with its border, as floats: x itself when nothing is to be done, else built in scratch. */
+const float *nb_fpadded(const nb_fborder *b, const nb_fconv_image *x, float *scratch);
 
 #endif

@@ -95,4 +95,4 @@ static void depth3_weights(const nb_fdepth_sums *r)
             }
 }
 
-const nb_fconv_isa nb_fconv_scalar = {dense, depth, depth3, depth3_spread, depth3_weights, 4};
+const nb_fconv_isa nb_fconv_scalar = {dense, depth, depth3, depth3_spread, depth3_weights, NULL, NULL, NULL, NULL, 4};

@@ -3,14 +3,16 @@
 
 #include "kernels/float/fblas.h"
 #include "kernels/float/fconv_isa.h"
+#include "kernels/float/fwino.h"
 #include "kernels/sweeps/sweep.h"
 
 #include <nibble/extend/tensor.h>
 #include <string.h>
 
 enum {
-    GROUP_ROWS = 256, /* of one product; twice as many for the weight gradient */
-    MIN_CHANNELS = 64 /* on either side: below, a window's copy costs as much as its products */
+    GROUP_ROWS = 256,       /* of one product; twice as many for the weight gradient */
+    MIN_CHANNELS = 64,      /* on either side: below, a window's copy costs as much as its products */
+    MOST_OF_TILES = 1 << 20 /* weights that Winograd's tiles read fast enough */
 };
 static const int64_t max_cols = 1 << 22; /* floats of one product's windows: 16 MB of scratch per thread */
 
@@ -34,7 +36,7 @@ bool nb_fwide_is_matrix(const nb_geom *g)
  * 1x1 64->256 1.15; linear 784->128 1.4. Half as wide (Haswell): 3x3 512->512 0.75 to 0.86, 1024->1024 1.6; linear
  * 784->128 0.8, 1024->1024 1.2, 12544->1024 2. So what counts is the number of weights, which we pack in every step and
  * read for every image; a window of one pixel is not written out, and a linear layer has few rows to pay for packing.
- */
+ * 3x3 of stride 1 by fwino.h's tiles, on a Zen 4 (AVX-512): 128->128 0.42 to 0.47, 256->256 0.47, 512->512 at 8x8 0.88. */
 bool nb_fwide_rule(const nb_geom *g, int64_t batch, int32_t blas, int32_t own)
 {
     const bool linear = rows_of(g) == 1 && nb_fwide_is_matrix(g);
@@ -44,7 +46,7 @@ bool nb_fwide_rule(const nb_geom *g, int64_t batch, int32_t blas, int32_t own)
         return false;
     if (blas < own)
         least = linear ? 1 << 20 : 1 << 22;
-    if (weights < least)
+    if (weights < least || (nb_fwino_wins(g) && weights <= MOST_OF_TILES))
         return false;
     return linear ||
            (batch * rows_of(g) >= GROUP_ROWS && (int64_t)nb_fwide_cols(g, nb_fwide_group(g), true) <= max_cols);
