@@ -15,23 +15,35 @@ static const char page_style[] =
     "font:15px/1.5 system-ui,sans-serif;overflow-wrap:anywhere}\n"
     "h1{font-size:22px;margin:8px 0}h2{font-size:18px;margin:34px 0 8px;border-bottom:1px solid var(--line)}\n"
     "nav a{display:inline-block;margin:0 12px 4px 0}a{color:var(--f1)}p,dl{margin:8px 0;max-width:78ch}\n"
-    ".wide{overflow-x:auto;margin:8px 0 16px}table{border-collapse:collapse;font-size:13px}\n"
+    /* a shadow where there is more to the right, which the table's own end covers */
+    ".wide{overflow-x:auto;margin:8px 0 16px;background:"
+    "linear-gradient(to left,var(--bg) 40%,transparent) right/36px 100% no-repeat local,"
+    "linear-gradient(to left,var(--line),transparent) right/12px 100% no-repeat scroll}\n"
+    "table{border-collapse:separate;border-spacing:0;font-size:13px}\n"
     "th,td{padding:3px 9px;text-align:left;border-bottom:1px solid var(--line);white-space:nowrap;"
     "unicode-bidi:isolate;overflow-wrap:normal}\n"
-    "th{color:var(--soft);font-weight:600}.r{text-align:right;font-variant-numeric:tabular-nums}"
-    "tfoot td{font-weight:600}\n"
-    ".figs{display:grid;gap:18px;grid-template-columns:repeat(auto-fill,minmax(min(100%,340px),1fr));margin:10px 0}\n"
+    "th{color:var(--soft);font-weight:600;white-space:normal;vertical-align:bottom}"
+    "th.g{border-bottom:2px solid var(--soft)}thead tr:not(:last-child) th:not(.g){border-bottom:0}\n"
+    ".k{position:sticky;left:0;background:var(--bg)}"
+    ".r{text-align:right;font-variant-numeric:tabular-nums}tfoot td{font-weight:600}\n"
+    ".figs{display:grid;gap:18px;grid-template-columns:repeat(auto-fill,minmax(min(100%,340px),1fr));margin:10px 0}"
+    ".figs figure:only-child{grid-column:1/-1}\n"
     "figure{margin:0;max-width:560px;min-width:0}figure svg{display:block;width:100%;height:auto}"
     "figcaption{font-weight:600}.note{color:var(--soft);font-size:13px;max-width:100ch}\n"
-    ".cards{display:grid;gap:10px;grid-template-columns:repeat(auto-fill,minmax(min(100%,150px),1fr));margin:12px 0;"
+    ".cards{display:grid;gap:10px;grid-template-columns:repeat(auto-fit,minmax(min(100%,130px),1fr));margin:12px 0;"
     "max-width:none}\n"
-    ".cards div{border:1px solid var(--line);border-radius:6px;padding:8px 10px}.cards dt{color:var(--soft);"
-    "font-size:13px}.cards dd{margin:0;font-size:19px;font-weight:600}\n"
+    ".cards div{border:1px solid var(--line);border-radius:6px;padding:8px 10px;display:flex;flex-direction:column;"
+    "justify-content:space-between}.cards dt{color:var(--soft);"
+    "font-size:13px}.cards dd{margin:0;font-size:18px;font-weight:600;white-space:nowrap}\n"
     ".verdict{font-size:18px}.lack{border-left:3px solid var(--f2);padding-left:10px}\n"
-    ".pics{display:flex;flex-wrap:wrap;gap:12px;margin:10px 0}.pics figure{width:118px;font-size:12px}"
+    ".pics{display:grid;grid-template-columns:repeat(auto-fill,minmax(104px,1fr));gap:12px;margin:10px 0}"
+    ".pics figure{font-size:12px}"
     ".pics img{width:96px;height:96px;object-fit:contain;image-rendering:pixelated;background:var(--line)}\n"
     "pre{overflow-x:auto;font-size:12px;border:1px solid var(--line);padding:8px;max-height:420px}\n"
-    "summary{cursor:pointer;color:var(--f1)}@media print{nav{display:none}}\n";
+    "summary{cursor:pointer;color:var(--f1)}.up{float:right;font-size:13px;font-weight:400}"
+    "dt{font-weight:600}dl dd{margin:0 0 6px}\n"
+    "@media(max-width:600px){th,td{padding:3px 5px}table{font-size:12px}.k{white-space:normal;min-width:48px;"
+    "max-width:34vw}}@media print{nav{display:none}}\n";
 
 nb_status nb_page_open(nb_ctx *ctx, nb_page *p)
 {
@@ -85,27 +97,47 @@ void nb_page_section(nb_page *p, const char *id, const char *title)
     nb_text_add(&p->links, "</a>");
     nb_text_printf(&p->body, "%s<section id=\"%s\">\n<h2>", p->open ? "</section>\n" : "", id);
     nb_html_add(&p->body, title);
-    nb_text_add(&p->body, "</h2>\n");
+    nb_text_add(&p->body, "<a class=\"up\" href=\"#\">top</a></h2>\n");
     p->open = true;
+}
+
+/* The text in the arena; NULL: no memory, which is kept. */
+static const char *format(nb_page *p, const char *fmt, va_list ap) NB_PRINTF(2, 0);
+static const char *format(nb_page *p, const char *fmt, va_list ap)
+{
+    va_list again;
+    va_copy(again, ap);
+    const int n = vsnprintf(NULL, 0, fmt, ap);
+    char *text = n < 0 ? NULL : nb_arena_alloc(p->arena, (size_t)n + 1);
+    if (text)
+        vsnprintf(text, (size_t)n + 1, fmt, again);
+    else
+        nb_page_ok(p, NB_E_NOMEM);
+    va_end(again);
+    return text;
+}
+
+static void add_paragraph(nb_page *p, const char *lead, const char *text)
+{
+    nb_text_printf(&p->body, "<p>%s%s%s", lead ? "<strong>" : "", lead ? lead : "", lead ? ":</strong> " : "");
+    nb_html_add(&p->body, text ? text : "");
+    nb_text_add(&p->body, "</p>\n");
 }
 
 void nb_page_say(nb_page *p, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    const int n = vsnprintf(NULL, 0, fmt, ap);
+    add_paragraph(p, NULL, format(p, fmt, ap));
     va_end(ap);
-    char *text = n < 0 ? NULL : nb_arena_alloc(p->arena, (size_t)n + 1);
-    if (!text) {
-        nb_page_ok(p, NB_E_NOMEM);
-        return;
-    }
+}
+
+void nb_page_point(nb_page *p, const char *lead, const char *fmt, ...)
+{
+    va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, (size_t)n + 1, fmt, ap);
+    add_paragraph(p, lead, format(p, fmt, ap));
     va_end(ap);
-    nb_text_add(&p->body, "<p>");
-    nb_html_add(&p->body, text);
-    nb_text_add(&p->body, "</p>\n");
 }
 
 void nb_page_raw(nb_page *p, const char *html)

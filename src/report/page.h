@@ -43,6 +43,8 @@ bool nb_page_ok(nb_page *p, nb_status st);
 void nb_page_section(nb_page *p, const char *id, const char *title);
 /* A paragraph. */
 void nb_page_say(nb_page *p, const char *fmt, ...) NB_PRINTF(2, 3);
+/* The same behind a word or two and a colon, set off: a literal. */
+void nb_page_point(nb_page *p, const char *lead, const char *fmt, ...) NB_PRINTF(3, 4);
 /* HTML as it is: literals. */
 void nb_page_raw(nb_page *p, const char *html);
 /* caption may be NULL. Frees t. */

@@ -6,7 +6,9 @@
 
 #include "report/html.h"
 
-enum { PAIRS = 20, MISTAKES = 24, MOST_SIDE = 256 };
+#include <string.h>
+
+enum { PAIRS = 20, MISTAKES = 24, PICTURES = 12, MOST_SIDE = 256 };
 
 static void matrix(const nb_report *r, nb_page *p)
 {
@@ -63,6 +65,20 @@ static nb_status add_picture(nb_page *p, const nb_report *r, int32_t index, uint
     return st;
 }
 
+/* Of the image: its file, without the folders, or its number. */
+static const char *name_of(const nb_report *r, nb_page *p, int32_t at)
+{
+    const char *path = nb_data_image_name(r->images, at), *slash = path ? strrchr(path, '/') : NULL;
+    const char *number = path ? NULL : nb_arena_printf(p->arena, "image %d", (int)at);
+    return slash ? slash + 1 : path ? path : number ? number : "";
+}
+
+/* What is nearly 1 is not called 100 %. */
+static void add_probability(nb_text *out, double p)
+{
+    nb_text_printf(out, p > 0.9999 ? "over 99.99 %%" : "%.2f %%", 100 * p);
+}
+
 static nb_status pictures(const nb_report *r, nb_page *p, const nb_mistake *rows, int32_t n)
 {
     const nb_dsinfo *d = nb_data_info(r->images);
@@ -72,11 +88,15 @@ static nb_status pictures(const nb_report *r, nb_page *p, const nb_mistake *rows
     for (int32_t i = 0; st == NB_OK && i < n; i++) {
         nb_page_raw(p, "<figure>");
         st = add_picture(p, r, rows[i].at, pixels);
-        nb_page_raw(p, "<div>is ");
+        nb_page_raw(p, "<div>");
+        nb_html_add(&p->body, name_of(r, p, rows[i].at));
+        nb_page_raw(p, ":<br>is ");
         nb_html_add(&p->body, nb_report_class(p, r, rows[i].label));
         nb_page_raw(p, ",<br>said ");
         nb_html_add(&p->body, nb_report_class(p, r, rows[i].answer));
-        nb_text_printf(&p->body, " (%.1f %%)</div></figure>\n", 100 * rows[i].probability);
+        nb_page_raw(p, ",<br>");
+        add_probability(&p->body, rows[i].probability);
+        nb_page_raw(p, "</div></figure>\n");
     }
     nb_page_raw(p, "</div>\n");
     nb_free(p->ctx, pixels);
@@ -98,8 +118,13 @@ static nb_status mistakes(const nb_report *r, nb_page *p)
         names[i] = nb_data_image_name(r->images, rows[i].at);
     }
     if (st == NB_OK && n > 0) {
-        nb_page_say(p, "The mistakes it is surest of; images by their names or their numbers in the data set.");
-        st = pictures(r, p, rows, n);
+        nb_page_say(p,
+                    "The %d mistakes it is surest of, and pictures of the first %d. The probability of an answer is "
+                    "the softmax "
+                    "of the logits%s.",
+                    n, n < PICTURES ? n : PICTURES,
+                    r->integers ? ", which are the last layer's integers times their scale" : "");
+        st = pictures(r, p, rows, n < PICTURES ? n : PICTURES);
         if (st == NB_OK)
             st = nb_table_of_mistakes(p->ctx, &r->said, rows, n, names[0] ? names : NULL, indices, &t);
         if (st == NB_OK)

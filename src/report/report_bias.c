@@ -49,7 +49,8 @@ static void by_channel(const nb_analysis_layer *l, int32_t at, nb_page *p)
         if (!isfinite(e))
             lo[i] = hi[i] = e;
     }
-    nb_page_ranges(p, name, n < l->channels ? "256 of its channels, evenly" : NULL,
+    nb_page_ranges(p, name,
+                   n < l->channels ? "in standard deviations; 256 of its channels, evenly" : "in standard deviations",
                    &(nb_svg_ranges){.title = title, .x_title = "channel", .n = n, .lo = lo, .hi = hi});
 }
 

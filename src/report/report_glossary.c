@@ -36,7 +36,10 @@ static const struct {
     {"minmax, ema, mse, percentile, aciq",
      "how a range is found: from smallest to largest, that smoothed over batches, with least "
      "squared error, without the outermost, or from the shape of the distribution"},
-    {"bias_correct", "a step after training that takes the mean error of each channel out of its bias"},
+    {"bias_correct, equalize, absorb, reestimate_bn",
+     "steps on a network that is not training: take the mean error of each channel out of its bias; make channels of "
+     "neighbouring layers alike; move what is always there into biases; find the statistics of batch norms again"},
+    {"ranges anew", "with ranges found again on training images, as nibble quantize finds them"},
     {"relu", "what is below 0 becomes 0"},
     {"flash, RAM", "memory of a device for constants, and for values while it runs; 1 kB is 1000 bytes"},
 };

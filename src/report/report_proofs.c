@@ -11,8 +11,8 @@ void nb_section_proofs(const nb_report *r, nb_page *p)
         nb_page_say(
             p,
             "The integers beside the same quantized network as training computes it, in floats, on the first %d test "
-            "images: the same first choice on %d. This shows that making integers of it changed nothing, not that "
-            "quantization costs nothing.",
+            "images: the same first choice on %d. This shows what making integers of it changed, not "
+            "what quantization costs.",
             r->proof->images, r->proof->same_top1);
         nb_page_table(
             p, "verify",

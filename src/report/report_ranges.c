@@ -137,8 +137,10 @@ void nb_section_ranges(const nb_report *r, nb_page *p)
         "last; where each channel has a scale, that of the widest. Every small drawing has its own axis, whose ends "
         "are "
         "the two numbers. What still moves at the end has not settled.");
-    nb_page_figures(p);
+    nb_page_figures(p); /* one to a row: there is small print in them */
     draw(&c, p, "weights", "training-ranges-weights", "Weights");
+    nb_page_figures_end(p);
+    nb_page_figures(p);
     draw(&c, p, "values", "training-ranges-values", "Values between layers");
     nb_page_figures_end(p);
 }

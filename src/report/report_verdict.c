@@ -77,26 +77,25 @@ static void say_rounding(const nb_report *r, nb_page *p)
         return;
     const double points = points_lost(w, &error), right = 100.0 * w->right / w->n;
     if (!knows_rounding(r)) {
-        nb_page_say(
-            p,
-            "What rounding costs cannot be told: %.2f %% of these images are right with %s, which is no network "
-            "to compare with.",
-            right, r->float_name);
+        nb_page_point(p, "Rounding costs",
+                      "this cannot be told. %.2f %% of these images are right with %s, which is no network "
+                      "to compare with.",
+                      right, r->float_name);
         return;
     }
     if (w->lost + w->won == 0) {
-        nb_page_say(p,
-                    "Rounding costs nothing here: %.2f %% of the same images are right with %s, and %d answers differ.",
-                    right, r->float_name, w->changed);
+        nb_page_point(p, "Rounding costs",
+                      "nothing here. %.2f %% of the same images are right with %s, and %d answers differ.", right,
+                      r->float_name, w->changed);
         return;
     }
-    nb_page_say(
-        p,
-        "%s %.2f \302\261 %.2f points: %.2f %% of the same images are right with %s. %d answers differ: %d of them "
-        "were right without rounding, %d are right only with it.%s",
-        r->float_is_other ? "Behind the float network by" : "Rounding costs", points, error, right, r->float_name,
-        w->changed, w->lost, w->won,
-        fabs(points) <= 2 * error ? " So small a difference can be chance (\302\261 is one standard error)." : "");
+    nb_page_point(p, r->float_is_other ? "Behind the float network" : "Rounding costs",
+                  "%.2f \302\261 %.2f points of accuracy. %.2f %% of the same images are right with %s. %d answers "
+                  "differ: %d of them "
+                  "were right without rounding, %d are right only with it.%s",
+                  points, error, right, r->float_name, w->changed, w->lost, w->won,
+                  fabs(points) <= 2 * error ? " So small a difference can be chance (\302\261 is one standard error)."
+                                            : "");
 }
 
 /* Accuracy before it was quantized. Training went on after it in most runs: then the difference says nothing of rounding. */
@@ -110,18 +109,19 @@ static void say_before(const nb_report *r, nb_page *p)
     if (floats > 0)
         snprintf(epochs, sizeof epochs, " after %d epoch%s", floats, floats > 1 ? "s" : "");
     if (r->calibrated)
-        nb_page_say(p, "The float network it was made from, without further training, reached %.2f %%.",
-                    100 * r->before);
+        nb_page_point(p, "Before it was quantized", "the float network, without further training, reached %.2f %%.",
+                      100 * r->before);
     else if (after > 0)
-        nb_page_say(p,
-                    "Before it was quantized the network had reached %.2f %%%s%s. Then %d epoch%s of training with "
-                    "rounding followed: what lies between is mostly that training, and not what quantization costs.",
-                    100 * r->before, of, epochs, after, after > 1 ? "s" : "");
+        nb_page_point(p, "Before it was quantized",
+                      "the network had reached %.2f %%%s%s. Then %d epoch%s of training with "
+                      "rounding followed: what lies between is mostly that training, and not what quantization costs.",
+                      100 * r->before, of, epochs, after, after > 1 ? "s" : "");
     else
-        nb_page_say(p,
-                    "A float network that it was made from reached %.2f %%; whether it was trained further after that "
-                    "is not known here.",
-                    100 * r->before);
+        nb_page_point(
+            p, "Before it was quantized",
+            "a float network that it was made from reached %.2f %%; whether it was trained further after that "
+            "is not known here.",
+            100 * r->before);
 }
 
 /* ---- figures ---- */
@@ -210,7 +210,7 @@ static int32_t common_width(const nb_layer_rows *l)
     return best;
 }
 
-/* "; c1 has 8, fc 8" */
+/* ", but c1 has 8, fc 8" */
 static void say_other_widths(const nb_layer_rows *l, int32_t width, nb_text *out)
 {
     enum { NAMED = 4 };
@@ -220,10 +220,10 @@ static void say_other_widths(const nb_layer_rows *l, int32_t width, nb_text *out
         if (y->weight_bits == 0 || y->weight_bits == width)
             continue;
         if (++n <= NAMED)
-            nb_text_printf(out, "%s %s %d", n == 1 ? ", but of" : ",", y->name, (int)y->weight_bits);
+            nb_text_printf(out, n == 1 ? ", but %s has %d" : ", %s %d", y->name, (int)y->weight_bits);
     }
     if (n > NAMED)
-        nb_text_printf(out, " and of %d more others", (int)(n - NAMED));
+        nb_text_printf(out, " and %d more have others", (int)(n - NAMED));
 }
 
 static void say_bytes(const nb_report *r, nb_page *p)
@@ -241,11 +241,11 @@ static void say_bytes(const nb_report *r, nb_page *p)
     say_other_widths(l, width, &others);
     nb_text_add(&others, "");
     if (nb_page_ok(p, nb_text_take(&others, &text)))
-        nb_page_say(p,
-                    "Weights have %d bits%s. Most bytes of parameters are those of %s, %.0f %% (%lld of %lld), with "
-                    "weights of %d bits.",
-                    width, text, most->name, 100.0 * (double)most->bytes / (double)all.bytes, (long long)most->bytes,
-                    (long long)all.bytes, most->weight_bits);
+        nb_page_point(p, "Bytes",
+                      "weights have %d bits%s. Most bytes of parameters are those of %s, %.0f %% (%lld of %lld), with "
+                      "weights of %d bits.",
+                      width, text, most->name, 100.0 * (double)most->bytes / (double)all.bytes, (long long)most->bytes,
+                      (long long)all.bytes, most->weight_bits);
     nb_free(p->ctx, text);
 }
 
@@ -282,13 +282,14 @@ static void say_remedy(const nb_analysis *a, const nb_report_trial *t, nb_page *
     if (d != 0)
         snprintf(differ, sizeof differ, " (%lld image%s %s%s)", llabs(d), llabs(d) > 1 ? "s" : "",
                  d > 0 ? "more" : "fewer", llabs(d) <= BY_CHANCE ? ", which is chance" : "");
-    nb_page_say(p,
-                "Would help most of what was tried: %s, for %s: all rounding together would move the answers by "
-                "%.4f nats in place of %.4f. On the %lld images of this measurement %.2f %% would be right in place of "
-                "%.2f %%%s, the loss %.4f in place of %.4f.",
-                t->text, cost, nb_report_distance(a, then), nb_report_distance(a, now), (long long)now->n,
-                100 * (double)then->correct / images, 100 * (double)now->correct / images, differ, then->loss / images,
-                now->loss / images);
+    nb_page_point(
+        p, "Would help most of what was tried",
+        "%s, for %s: all rounding together would move the answers by "
+        "%.4f nats in place of %.4f. On the %lld images of this measurement %.2f %% would be right in place of "
+        "%.2f %%%s, the loss %.4f in place of %.4f.",
+        t->text, cost, nb_report_distance(a, then), nb_report_distance(a, now), (long long)now->n,
+        100 * (double)then->correct / images, 100 * (double)now->correct / images, differ, then->loss / images,
+        now->loss / images);
 }
 
 /* The layer, then whose rounding that is. */
@@ -311,13 +312,12 @@ static void say_worst(const nb_report *r, const nb_analysis_layer *layer, double
     }
     if (!its_own)
         snprintf(single, sizeof single, " by itself %.0f %%", 100 * cost / all);
-    nb_page_say(
-        p,
-        "Costs most: layer %s. Its rounding by itself moves the answers by %.4f nats an image %s, which is %.0f %% of "
-        "the sum of all layers, each by itself; %s %s (%d bits)%s.",
-        layer->name, of_layer, together, 100 * of_layer / all,
-        its_own ? "nearly all of it comes from" : "the quantizer that costs most is", nb_report_quantizer(p, worst),
-        worst->bits, single);
+    nb_page_point(p, "Costs most",
+                  "layer %s. Its rounding by itself moves the answers by %.4f nats an image %s, which is %.0f %% of "
+                  "the sum of all layers, each by itself; %s %s (%d bits)%s.",
+                  layer->name, of_layer, together, 100 * of_layer / all,
+                  its_own ? "nearly all of it comes from" : "the quantizer that costs most is",
+                  nb_report_quantizer(p, worst), worst->bits, single);
 }
 
 static void say_costs(const nb_report *r, nb_page *p)
@@ -338,21 +338,20 @@ static void say_costs(const nb_report *r, nb_page *p)
     int32_t tried = 0;
     const nb_report_trial *t = nb_report_trials(p, r, &tried);
     if (!(all > 0)) {
-        nb_page_say(p, "Costs most: no quantizer by itself makes the answers worse.");
+        nb_page_point(p, "Costs most", "no quantizer by itself makes the answers worse.");
         return;
     }
     say_worst(r, layer, of_layer, worst, all, p);
     if (t && tried > 0 && t[0].network->kl < a->quantized.kl)
         say_remedy(a, t, p);
     else if (!sound)
-        nb_page_say(
-            p,
-            "Would help most: more bits for %s: without it alone the loss goes from %.5f to %.5f. Other remedies "
-            "cannot be measured on a network that is none without rounding.",
-            nb_report_quantizer(p, worst), nb_report_distance(a, &a->quantized),
-            nb_report_distance(a, &worst->without));
+        nb_page_point(p, "Would help most",
+                      "more bits for %s: without it alone the loss goes from %.5f to %.5f. Other remedies "
+                      "cannot be measured on a network that is none without rounding.",
+                      nb_report_quantizer(p, worst), nb_report_distance(a, &a->quantized),
+                      nb_report_distance(a, &worst->without));
     else if (tried > 0)
-        nb_page_say(p, "Would help most: none of the %d things that were tried helps the whole network.", tried);
+        nb_page_point(p, "Would help most", "none of the %d things that were tried helps the whole network.", tried);
 }
 
 static void say_confused(const nb_report *r, nb_page *p)
@@ -375,11 +374,11 @@ static void say_confused(const nb_report *r, nb_page *p)
             }
         }
     if (most > 0)
-        nb_page_say(p,
-                    "Confused most: %s and %s, %d times in both directions together; most often one way: %s is taken "
-                    "for %s, %d times.",
-                    nb_report_class(p, r, x), nb_report_class(p, r, y), both, nb_report_class(p, r, from),
-                    nb_report_class(p, r, to), most);
+        nb_page_point(p, "Confused most",
+                      "%s and %s, %d times in both directions together; most often one way: %s is taken "
+                      "for %s, %d times.",
+                      nb_report_class(p, r, x), nb_report_class(p, r, y), both, nb_report_class(p, r, from),
+                      nb_report_class(p, r, to), most);
 }
 
 static void say_device(const nb_report *r, nb_page *p)
@@ -394,11 +393,10 @@ static void say_device(const nb_report *r, nb_page *p)
                  "image itself is the caller's",
                  r->integers->steps[x->ram_step].name, (long long)(x->ram_bytes - x->ram_scratch),
                  (long long)x->ram_scratch);
-    nb_page_say(
-        p,
-        "Needs on a device, as exported C: %lld bytes of flash for constants (code comes on top), %lld bytes of RAM "
-        "(the stack comes on top%s), %lld multiply-accumulates per image, no floating point.",
-        (long long)x->flash_bytes, (long long)x->ram_bytes, busiest, (long long)x->macs);
+    nb_page_point(p, "Needs on a device, as exported C",
+                  "%lld bytes of flash for constants (code comes on top), %lld bytes of RAM "
+                  "(the stack comes on top%s), %lld multiply-accumulates per image, no floating point.",
+                  (long long)x->flash_bytes, (long long)x->ram_bytes, busiest, (long long)x->macs);
 }
 
 /* ---- what is known, and from which images ---- */
@@ -412,20 +410,20 @@ static void say_compared(const nb_verify_report *v, int32_t n, nb_page *p)
         all += v->rows[i].outputs;
     }
     if (faults > 0)
-        nb_page_say(p,
-                    "Refuted: the integers are not the network that was trained: of %lld values of all layers on %d "
-                    "images %lld differ by more than rounding.",
-                    (long long)all, v->images, (long long)faults);
+        nb_page_point(p, "Refuted",
+                      "the integers are not the network that was trained: of %lld values of all layers on %d "
+                      "images %lld differ by more than rounding.",
+                      (long long)all, v->images, (long long)faults);
     else if (ties > 0)
-        nb_page_say(p,
-                    "Proven here: the integers are the quantized network of training: of %lld values of all layers on "
-                    "%d images %lld differ, each by one rounding of a tie, and nothing else.",
-                    (long long)all, v->images, (long long)ties);
+        nb_page_point(p, "Proven here",
+                      "the integers are the quantized network of training: of %lld values of all layers on "
+                      "%d images %lld differ, each by one rounding of a tie, and nothing else.",
+                      (long long)all, v->images, (long long)ties);
     else
-        nb_page_say(p,
-                    "Proven here: the integers are the quantized network of training: all %lld values of all layers on "
-                    "%d images are equal.",
-                    (long long)all, v->images);
+        nb_page_point(p, "Proven here",
+                      "the integers are the quantized network of training: all %lld values of all layers on "
+                      "%d images are equal.",
+                      (long long)all, v->images);
 }
 
 static void say_proven(const nb_report *r, nb_page *p)
@@ -434,18 +432,20 @@ static void say_proven(const nb_report *r, nb_page *p)
         return;
     if (r->n_proofs > 0)
         say_compared(r->proof, r->n_proofs, p);
-    nb_page_say(p, "Not proven here: %s%s%sthat it is as good on other images than these.",
-                r->n_proofs > 0 ? "" : "that the integers are the network that was trained (nibble verify); ",
-                r->n_checks > 0 ? ""
-                                : "that the exported C, ONNX Runtime and other instruction sets give the same integers "
-                                  "(nibble report --proofs, nibble verify --all); ",
-                "how fast it is (nibble bench); ");
+    nb_page_point(p, "Not proven here", "%s%s%sthat it is as good on other images than these.",
+                  r->n_proofs > 0 ? "" : "that the integers are the network that was trained (nibble verify); ",
+                  r->n_checks > 0
+                      ? ""
+                      : "that the exported C, ONNX Runtime and other instruction sets give the same integers "
+                        "(nibble report --proofs, nibble verify --all); ",
+                  "how fast it is (nibble bench); ");
     for (int32_t i = 0; i < r->n_checks; i++) {
         const nb_check_row *c = &r->check[i];
         if (c->kind == NB_CHECK_ABSENT || c->kind == NB_CHECK_BROKEN)
-            nb_page_say(p, "Not proven here either: %s: %s.", c->name, c->note);
+            nb_page_point(p, "Not proven here either", "%s: %s.", c->name, c->note);
         else if (c->kind == NB_CHECK_EXACT && c->differ > 0)
-            nb_page_say(p, "Refuted: %s gives %lld logits that are not the engine's.", c->name, (long long)c->differ);
+            nb_page_point(p, "Refuted", "%s gives %lld logits that are not the engine's.", c->name,
+                          (long long)c->differ);
     }
 }
 
@@ -465,8 +465,8 @@ static void say_images(const nb_report *r, nb_page *p)
                  (long long)r->analysis->quantized.n);
     if (r->n_proofs > 0)
         snprintf(first, sizeof first, "; the first %d for the comparison with training", r->proof->images);
-    nb_page_say(
-        p, "Images: all %d of the test set for accuracy, confusion and mistakes%s%s.%s", r->eval.n, some, first,
+    nb_page_point(
+        p, "Images", "all %d of the test set for accuracy, confusion and mistakes%s%s.%s", r->eval.n, some, first,
         r->validation > 0 ? " The epoch was chosen by images held out of training, not by these."
         : r->validation < 0 || r->metrics.n_rows == 0 ? ""
         : ends_with(r->model, "best.safetensors")

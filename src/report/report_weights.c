@@ -57,8 +57,8 @@ static void histogram_of_codes(const layer_weights *w, const char *name, const c
         zeros += w->codes[i] == 0;
     }
     const char *note =
-        nb_arena_printf(p->arena, "percent of the weights%s; code 0: %.1f %%",
-                        width > 1 ? ", some codes to a column" : ", a column for each code", (double)zeros * one);
+        nb_arena_printf(p->arena, "%s; code 0: %.1f %%",
+                        width > 1 ? "some codes to a column" : "a column for each code", (double)zeros * one);
     nb_page_columns(
         p, name, note,
         &(nb_svg_columns){.title = title, .x_title = "code", .n = n, .height = height, .lo = lo - 0.5, .width = width});
@@ -78,7 +78,7 @@ static void histogram_of_floats(const layer_weights *w, const char *name, const 
         height[bin < BINS ? bin : BINS - 1] += 100.0 / (double)all;
     }
     nb_page_columns(
-        p, name, "percent of the weights",
+        p, name, NULL,
         &(nb_svg_columns){.title = title, .x_title = "weight", .n = BINS, .height = height, .lo = lo, .width = width});
 }
 
@@ -106,9 +106,10 @@ static void ranges(const layer_weights *w, const char *name, const char *title, 
         high_end[i] = last * scale;
     }
     nb_page_ranges(p, name,
-                   n < w->channels ? "256 of its channels, evenly; dashed: the ends of its grid"
-                   : w->codes      ? "dashed: the ends of its grid"
-                                   : NULL,
+                   n < w->channels
+                       ? "from smallest to largest, of 256 channels, evenly; dashed: the ends of their grids"
+                   : w->codes ? "from smallest to largest; dashed: the ends of the channel's grid"
+                              : "from smallest to largest",
                    &(nb_svg_ranges){.title = title,
                                     .x_title = "output channel",
                                     .n = n,
@@ -121,8 +122,8 @@ static void ranges(const layer_weights *w, const char *name, const char *title, 
 static void draw(const layer_weights *w, int32_t at, nb_page *p)
 {
     const char *const width = w->codes ? nb_arena_printf(p->arena, "%d bits", (int)w->bits) : "float";
-    const char *title = nb_arena_printf(p->arena, "%s, %s: weights", w->name, width ? width : "");
-    const char *reach = nb_arena_printf(p->arena, "%s: range per channel", w->name);
+    const char *title = nb_arena_printf(p->arena, "%s, %s: percent of weights", w->name, width ? width : "");
+    const char *reach = nb_arena_printf(p->arena, "%s: weights of each channel", w->name);
     const char *name = nb_arena_printf(p->arena, "weights-%d", (int)at);
     const char *second = nb_arena_printf(p->arena, "ranges-%d", (int)at);
     if (!title || !reach || !name || !second) {

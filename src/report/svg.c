@@ -8,16 +8,16 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DOTS = 40, BAR_RIGHT = 310, ROW_GAP = 6, LABEL = 30, LETTER = 6 };
+enum { DOTS = 40, BAR_RIGHT = 304, ROW_GAP = 6, LABEL = 30, LETTER = 6 };
 
-static const double ROOM = 1.5; /* times what is there */
+static const double ROOM = 1.25; /* times what is there */
 
 const char nb_svg_style[] =
     ":root{--bg:#fff;--ink:#1b1f24;--soft:#59636e;--line:#d8dee4;--f1:#2266bb;--f2:#c2571a;--f3:#2b8a3e;--f4:#8347b5}\n"
     "@media(prefers-color-scheme:dark){:root{--bg:#12161b;--ink:#e6e9ed;--soft:#9aa4b0;--line:#333b45;--f1:#6aa9f4;"
     "--f2:#f0935a;--f3:#69c47c;--f4:#c193ec}}\n"
     "svg{font:11px system-ui,sans-serif;fill:var(--ink)}svg .soft{fill:var(--soft)}svg .on{fill:var(--bg)}"
-    "svg .tiny{font-size:8px}\n"
+    "svg .tiny{font-size:9px}\n"
     "svg .grid{stroke:var(--line);fill:none}svg .end{stroke:var(--soft);fill:none;stroke-dasharray:3 2}\n"
     "svg .f1{fill:var(--f1)}svg .f2{fill:var(--f2)}svg .f3{fill:var(--f3)}svg .f4{fill:var(--f4)}\n"
     "svg .l1,svg .l2,svg .l3,svg .l4{fill:none;stroke-width:1.6}"
@@ -44,9 +44,18 @@ static int32_t label_room(const nb_svg_bars *b)
     return LETTER * (most < LABEL ? most : LABEL) + 8;
 }
 
+/* All of a drawing in one style: where the largest is below 1, with so many decimals that four of its digits are seen. */
+static const char *number_like(double v, double most, char *buf, size_t size)
+{
+    if (!(most < 1 && most >= 1e-7))
+        return svg_number(v, buf, size);
+    snprintf(buf, size, "%.*f", (int)(3 - floor(log10(most))), v);
+    return buf;
+}
+
 void nb_svg_add_bars(nb_text *out, const nb_svg_bars *b)
 {
-    const int32_t thick = b->n_series > 1 ? 8 : 11, row = b->n_series * thick + ROW_GAP, left = label_room(b);
+    const int32_t thick = b->n_series > 1 ? 9 : 11, row = b->n_series * thick + ROW_GAP, left = label_room(b);
     const bool legend = b->n_series > 1;
     double most = 0;
     char text[32];
@@ -65,8 +74,8 @@ void nb_svg_add_bars(nb_text *out, const nb_svg_bars *b)
                            (int)k + 1, left, top, fmax(width, 0.5), (int)thick - 1);
             nb_html_add(out, b->label[i]);
             nb_text_printf(out, ", %s: %.6g</title></rect>\n", b->series[k], v);
-            svg_word(out, left + width + 4, top + thick / 2.0 + 2.5, "start", thick < 9 ? "soft tiny" : "soft",
-                     svg_number(v, text, sizeof text), 12);
+            svg_word(out, left + width + 4, top + thick / 2.0 + 2.5, "start", b->n_series > 1 ? "soft tiny" : "soft",
+                     number_like(v, most, text, sizeof text), 12);
         }
     }
     if (legend)
@@ -189,42 +198,65 @@ void nb_svg_add_ranges(nb_text *out, const nb_svg_ranges *r)
 
 /* ---- matrix ---- */
 
-static void add_cell(nb_text *out, const nb_svg_matrix *m, int32_t row, int32_t column, double side, double all)
+/* Where its cells are: names to the left of them and, turned, above. */
+typedef struct {
+    double left, top, side;
+} matrix_place;
+
+enum { MATRIX_LETTERS = 14 };
+
+static matrix_place place_of(const nb_svg_matrix *m)
+{
+    size_t longest = 3;
+    for (int32_t i = 0; i < m->n; i++)
+        longest = strlen(m->label[i]) > longest ? strlen(m->label[i]) : longest;
+    const double room = LETTER * (double)(longest < MATRIX_LETTERS ? longest : MATRIX_LETTERS) + 8;
+    return (matrix_place){room, room + 14, fmin(26, (SVG_WIDTH - 6 - room) / (m->n ? m->n : 1))};
+}
+
+/* What is wrong is a small share: it is drawn stronger, and never so weak that it is not seen on light and on dark. */
+static double strength(bool right, double share)
+{
+    static const double WRONG = 3, LEAST = 0.2;
+    return right ? share : fmin(1, LEAST + WRONG * share);
+}
+
+static void add_cell(nb_text *out, const nb_svg_matrix *m, const matrix_place *p, int32_t row, int32_t column,
+                     double all)
 {
     const int32_t count = m->count[row * m->n + column];
-    const double share = all > 0 ? count / all : 0, x = 90 + column * side, y = 30 + row * side;
+    const double strong = strength(row == column, all > 0 ? count / all : 0), side = p->side,
+                 x = p->left + column * side, y = p->top + row * side;
     char text[16];
     if (count == 0)
         return;
     nb_text_printf(
         out, "<rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill-opacity=\"%.2f\"><title>",
-        row == column ? "f1" : "f2", x, y, side - 1, side - 1, row == column ? share : fmin(1, 0.1 + 3 * share));
+        row == column ? "f1" : "f2", x, y, side - 1, side - 1, strong);
     nb_html_add(out, m->label[row]);
     nb_text_add(out, " taken for ");
     nb_html_add(out, m->label[column]);
     nb_text_printf(out, ": %d</title></rect>\n", (int)count);
     snprintf(text, sizeof text, "%d", (int)count);
-    if (side >= 6.0 * (double)strlen(text) * 0.8)
-        svg_word(out, x + side / 2, y + side / 2 + 3, "middle",
-                 (row == column ? share : 0.1 + 3 * share) > 0.6 ? "on tiny" : "tiny", text, 8);
+    if (side >= 5.0 * (double)strlen(text))
+        svg_word(out, x + side / 2, y + side / 2 + 3, "middle", strong > 0.6 ? "on tiny" : "tiny", text, 8);
 }
 
 void nb_svg_add_matrix(nb_text *out, const nb_svg_matrix *m)
 {
-    const double side = fmin(26, (SVG_WIDTH - 96.0) / (m->n ? m->n : 1));
-    char text[16];
-    svg_begin(out, m->title, (int32_t)(36 + m->n * side));
-    svg_word(out, 90, 10, "start", "soft", "what the network says", 40);
-    svg_word(out, 4, 22, "start", "soft", "what it is", 40);
+    const matrix_place p = place_of(m);
+    svg_begin(out, m->title, (int32_t)(p.top + 6 + m->n * p.side));
+    svg_word(out, p.left, 10, "start", "soft", "what the network says", 40);
+    svg_word(out, p.left - 5, p.top - 5, "end", "soft", "what it is", 40);
     for (int32_t i = 0; i < m->n; i++) {
+        const double middle = (i + 0.5) * p.side + 3;
         double all = 0;
-        snprintf(text, sizeof text, "%d", (int)i);
-        svg_word(out, 90 + (i + 0.5) * side, 25, "middle", side > 16 ? "soft" : "soft tiny", text, 8);
-        svg_word(out, 85, 30 + (i + 0.5) * side + 3, "end", side > 12 ? "ink" : "tiny", m->label[i], 14);
+        svg_word_up(out, p.left + middle, p.top - 5, p.side > 12 ? "ink" : "tiny", m->label[i], MATRIX_LETTERS);
+        svg_word(out, p.left - 5, p.top + middle, "end", p.side > 12 ? "ink" : "tiny", m->label[i], MATRIX_LETTERS);
         for (int32_t k = 0; k < m->n; k++)
             all += m->count[i * m->n + k];
         for (int32_t k = 0; k < m->n; k++)
-            add_cell(out, m, i, k, side, all);
+            add_cell(out, m, &p, i, k, all);
     }
     svg_end(out);
 }

@@ -57,7 +57,7 @@ typedef struct {
 } nb_svg_ranges;
 void nb_svg_add_ranges(nb_text *out, const nb_svg_ranges *r);
 
-/* Counts of rows (what is) by columns (what is said), n <= NB_SVG_MATRIX; a cell is as dark as its share of the row. */
+/* Counts of rows (what is) by columns (what is said), n <= NB_SVG_MATRIX; a cell is as strong as its share of the row, a wrong one more so. */
 typedef struct {
     const char *title;
     int32_t n;

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { TICKS = 4, WORD = 7 };
+enum { TICKS = 5, WORD = 7 };
 static const double TINY = 1e-290; /* as good as 0: steps would be no numbers */
 
 void svg_begin(nb_text *out, const char *title, int32_t height)
@@ -25,6 +25,13 @@ void svg_end(nb_text *out)
 void svg_word(nb_text *out, double x, double y, const char *anchor, const char *kind, const char *text, int32_t most)
 {
     nb_text_printf(out, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" class=\"%s\">", x, y, anchor, kind);
+    nb_html_add_short(out, text, most);
+    nb_text_add(out, "</text>\n");
+}
+
+void svg_word_up(nb_text *out, double x, double y, const char *kind, const char *text, int32_t most)
+{
+    nb_text_printf(out, "<text transform=\"translate(%.1f %.1f) rotate(-90)\" class=\"%s\">", x, y, kind);
     nb_html_add_short(out, text, most);
     nb_text_add(out, "</text>\n");
 }
@@ -91,6 +98,8 @@ void svg_plane_settle(svg_plane *p, bool whole_x)
 {
     settle(&p->x0, &p->x1, &p->x_step);
     settle(&p->y0, &p->y1, &p->y_step);
+    p->y0 = p->y_step * floor(p->y0 / p->y_step + 1e-9);
+    p->y1 = p->y_step * ceil(p->y1 / p->y_step - 1e-9);
     if (whole_x && p->x_step < 1)
         p->x_step = 1;
 }

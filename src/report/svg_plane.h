@@ -18,6 +18,8 @@ void svg_begin(nb_text *out, const char *title, int32_t height);
 void svg_end(nb_text *out);
 /* anchor: "start", "middle", "end". */
 void svg_word(nb_text *out, double x, double y, const char *anchor, const char *kind, const char *text, int32_t most);
+/* Turned, to be read from below; it begins there. */
+void svg_word_up(nb_text *out, double x, double y, const char *kind, const char *text, int32_t most);
 
 /* v in few letters: "12.3k", "0.0451". */
 const char *svg_number(double v, char *buf, size_t size);
@@ -26,7 +28,7 @@ const char *svg_number(double v, char *buf, size_t size);
 svg_plane svg_plane_empty(void);
 void svg_plane_hold_x(svg_plane *p, double x);
 void svg_plane_hold_y(svg_plane *p, double y);
-/* Steps; whole_x: only whole numbers are on that axis. Of equal ends there is room around. */
+/* Steps; whole_x: only whole numbers are on that axis. Of equal ends there is room around; y ends at steps. */
 void svg_plane_settle(svg_plane *p, bool whole_x);
 double svg_x(const svg_plane *p, double x);
 double svg_y(const svg_plane *p, double y);

@@ -61,17 +61,18 @@ look() { # PAGE: in the browser, light and dark, as wide as a phone (which its w
 run 0 report run --assets shown
 says "report: run/report.html"
 page=run/report.html
-has $page 'id="verdict"' 'integers W4A8' 'Costs most: ' 'Confused most: ' 'Needs on a device, as exported C: ' 'Not proven here: ' 'id="layers"' 'id="costs"' \
+has $page 'id="verdict"' 'integers W4A8' 'Costs most:</strong> ' 'Confused most:</strong> ' 'Needs on a device, as exported C:</strong> ' 'Not proven here:</strong> ' 'id="layers"' 'id="costs"' \
     'id="bias"' 'id="weights"' 'id="training"' 'id="answers"' 'id="proofs"' 'id="config"' 'data:image/png;base64,' 'prefers-color-scheme:dark'
 lacks $page 'Missing: '
 has $page "file $model of "
+grep -qE '^<figure>.*<div>image [0-9]+:<br>is class [0-3],<br>said class [0-3],<br>(over )?[0-9.]+ %</div>' $page || die "a mistake's picture does not say which it is"
 alone $page
 run 0 eval $model --csv
 [ "$(tail -n 1 out | cut -d, -f6)" = "$(awk -F, 'NR == 7 { print $9 }' run/metrics.csv)" ] || die "eval and metrics.csv differ"
 accuracy=$(tail -n 1 out | awk -F, '{ printf "%.2f %%", 100 * $6 }')
 has $page "$accuracy of 100 test images right"
 before=$(awk -F, '$3 == "no" { a = $9 } END { printf "%.2f %%", 100 * a }' run/metrics.csv)
-has $page "had reached $before after 3 epochs. Then 3 epochs of training with rounding followed" 'Rounding costs nothing here: ' 'run: integers W4A8 on synth</h1>' \
+has $page "had reached $before after 3 epochs. Then 3 epochs of training with rounding followed" 'Rounding costs:</strong> nothing here.' 'run: integers W4A8 on synth</h1>' \
     'None were held out for choices' "of $(date -u -r $model +%F). Page by Nibble"
 lacks $page ' gap'
 # 12x12x8 of c1, which the shortcut reads later, and 6x6x12 twice; two rows of b1.c2's windows, 3x3x12
@@ -211,6 +212,7 @@ END
 sed -i 's/name: "a&amp"/name: fc/; s/name: "<i>"/name: i/' '<b>.yaml'
 run 0 train '<b>.yaml' --quiet
 run 0 report '<b>run' -o evil.html --assets evil-shown
+grep -qF '<div>&lt;i&gt;' evil.html || die "a mistake's picture is not named by its file"
 has evil.html '&lt;script&gt;alert(&quot;1&quot;)&lt;&amp;&#39;b&gt;' '&lt;b&gt;run'
 lacks evil.html '<script' '<b>' '<i>'
 ! grep -l '<script' evil-shown/*.svg || die "a drawing has a script"

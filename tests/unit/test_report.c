@@ -115,13 +115,15 @@ static void the_verdict_names_the_worst_and_the_best_remedy(void **state)
     char *page = page_of(*state, &r);
     says(page, "88.00 % of 200 test images right");
     says(page,
-         "Costs most: layer c2. Its rounding by itself moves the answers by 0.3000 nats an image (divergence; all "
+         "<strong>Costs most:</strong> layer c2. Its rounding by itself moves the answers by 0.3000 nats an image "
+         "(divergence; all "
          "rounding together by 0.4000), which is 75 % of the sum of all layers, each by itself; nearly all of it "
          "comes from c2 output (3 bits).");
-    says(page,
-         "Would help most of what was tried: c2 output: 8 bits, for no byte more: all rounding together would move "
-         "the answers by 0.1500 nats in place of 0.4000. On the 100 images of this measurement 89.00 % would be "
-         "right in place of 88.00 % (1 image more, which is chance), the loss 0.3000 in place of 0.6000.");
+    says(page, "<strong>Would help most of what was tried:</strong> c2 output: 8 bits, for no byte more: all rounding "
+               "together "
+               "would move "
+               "the answers by 0.1500 nats in place of 0.4000. On the 100 images of this measurement 89.00 % would be "
+               "right in place of 88.00 % (1 image more, which is chance), the loss 0.3000 in place of 0.6000.");
     says(page, "The quantizers, each by itself, cost 0.4000 in all; the quantized network, with all of them, 0.4000.");
     nb_free(*state, page);
     nb_arena_free(r.arena);
@@ -137,7 +139,8 @@ static void a_step_is_among_what_would_help(void **state)
     r.step[r.n_steps++] = (nb_network_row){.name = "ranges anew with bias_correct", .score = &with};
     char *page = page_of(*state, &r);
     says(page,
-         "Would help most of what was tried: ranges anew with bias_correct, for no byte more: all rounding together "
+         "<strong>Would help most of what was tried:</strong> ranges anew with bias_correct, for no byte more: all "
+         "rounding together "
          "would move the answers by 0.0500 nats in place of 0.4000.");
     says(page, "(8 images more), the loss"); /* that many are not called chance */
     says(page, "<td class=\"k\">ranges anew with bias_correct</td>");
@@ -145,7 +148,7 @@ static void a_step_is_among_what_would_help(void **state)
     c.site[0].values = 1000;
     c.remedy[0] = (nb_analysis_remedy){.site = 0, .bits = 6, .text = "6 bits", .network = score(89, 0.3, 0.01)};
     page = page_of(*state, &r);
-    says(page, "Would help most of what was tried: c1 weights: 6 bits, for 250 bytes more:");
+    says(page, "<strong>Would help most of what was tried:</strong> c1 weights: 6 bits, for 250 bytes more:");
     nb_free(*state, page);
     nb_arena_free(r.arena);
 }
@@ -164,11 +167,13 @@ static void what_training_brought_is_not_what_rounding_costs(void **state)
                      NB_OK);
     char *page = page_of(*state, &r);
     says(page,
-         "Rounding costs 1.00 \302\261 1.41 points: 89.00 % of the same images are right with the same weights. 11 "
+         "<strong>Rounding costs:</strong> 1.00 \302\261 1.41 points of accuracy. 89.00 % of the same images are right "
+         "with the same weights. 11 "
          "answers differ: 5 of them were right without rounding, 3 are right only with it. So small a difference "
          "can be chance");
     says(page, "all rounding together by 0.4000, which changes 11 of 200 answers)");
-    says(page, "Before it was quantized the network had reached 81.25 % after 1 epoch. Then 2 epochs of training with "
+    says(page, "<strong>Before it was quantized:</strong> the network had reached 81.25 % after 1 epoch. Then 2 epochs "
+               "of training with "
                "rounding followed: what lies between is mostly that training, and not what quantization costs.");
     assert_null(strstr(page, " gap"));
     assert_null(strstr(page, "6.75"));
@@ -178,28 +183,30 @@ static void what_training_brought_is_not_what_rounding_costs(void **state)
     r.calibrated = true;
     r.metrics = (nb_csv){0};
     page = page_of(*state, &r);
-    says(page, "The float network it was made from, without further training, reached 81.25 %.");
+    says(page, "the float network, without further training, reached 81.25 %.");
     nb_free(*state, page);
 
     r.calibrated = false; /* an integer file alone */
     r.rounding.lost = r.rounding.won = 0;
     page = page_of(*state, &r);
-    says(page,
-         "Rounding costs nothing here: 89.00 % of the same images are right with the same weights, and 11 answers "
-         "differ.");
+    says(page, "<strong>Rounding costs:</strong> nothing here. 89.00 % of the same images are right with the same "
+               "weights, and "
+               "11 answers "
+               "differ.");
     nb_free(*state, page);
     r.rounding.lost = 5;
     r.rounding.won = 3;
     r.float_is_other = true;
     page = page_of(*state, &r);
     says(page, "reached 81.25 %; whether it was trained further after that is not known here.");
-    says(page, "Behind the float network by 1.00");
+    says(page, "<strong>Behind the float network:</strong> 1.00");
     nb_free(*state, page);
 
     c.a.floats.correct = 50;
     page = page_of(*state, &r);
-    says(page,
-         "What rounding costs cannot be told: 89.00 % of these images are right with the same weights, which is no");
+    says(page, "<strong>Rounding costs:</strong> this cannot be told. 89.00 % of these images are right with the same "
+               "weights, "
+               "which is no");
     assert_null(strstr(page, "points that rounding costs"));
     nb_free(*state, page);
     nb_arena_free(r.arena);
@@ -241,7 +248,7 @@ static void bytes_and_widths_that_stand_out_are_named(void **state)
     r.layers = (nb_layer_rows){rows, 5};
     char *page = page_of(*state, &r);
     says(page,
-         "Weights have 4 bits, but of c1 8, fc 8. Most bytes of parameters are those of fc, 40 % (400 of 1000), with "
+         "weights have 4 bits, but c1 has 8, fc 8. Most bytes of parameters are those of fc, 40 % (400 of 1000), with "
          "weights of 8 bits.");
     nb_free(*state, page);
     nb_arena_free(r.arena);
@@ -259,9 +266,10 @@ static void a_proof_says_what_was_equal(void **state)
     r.proof = &proof;
     r.n_proofs = 2;
     char *page = page_of(*state, &r);
-    says(page,
-         "Proven here: the integers are the quantized network of training: all 42 values of all layers on 3 images "
-         "are equal.");
+    says(page, "<strong>Proven here:</strong> the integers are the quantized network of training: all 42 values of all "
+               "layers on "
+               "3 images "
+               "are equal.");
     nb_free(*state, page);
     rows[0].rounding = 2;
     page = page_of(*state, &r);
@@ -269,9 +277,10 @@ static void a_proof_says_what_was_equal(void **state)
     nb_free(*state, page);
     rows[1].faults = 1;
     page = page_of(*state, &r);
-    says(page, "Refuted: the integers are not the network that was trained: of 42 values of all layers on 3 images 1 "
+    says(page, "<strong>Refuted:</strong> the integers are not the network that was trained: of 42 values of all "
+               "layers on 3 images 1 "
                "differ by more than rounding.");
-    assert_null(strstr(page, "Proven here"));
+    assert_null(strstr(page, ">Proven here"));
     nb_free(*state, page);
     nb_arena_free(r.arena);
 }
@@ -301,10 +310,12 @@ static void beside_a_float_network_that_is_none_loss_counts(void **state)
     nb_report r = with_costs(*state, &c);
     char *page = page_of(*state, &r);
     assert_false(nb_report_float_is_sound(&c.a));
-    says(page,
-         "Costs most: layer c1. Its rounding by itself moves the answers by 0.3000 nats an image of loss, which is "
-         "75 % of");
-    says(page, "Would help most: more bits for c1 weights: without it alone the loss goes from 0.60000 to 0.30000.");
+    says(page, "<strong>Costs most:</strong> layer c1. Its rounding by itself moves the answers by 0.3000 nats an "
+               "image of loss, "
+               "which is "
+               "75 % of");
+    says(page, "<strong>Would help most:</strong> more bits for c1 weights: without it alone the loss goes from "
+               "0.60000 to 0.30000.");
     assert_null(strstr(page, "What would help</figcaption>"));
     nb_free(*state, page);
     c.a.weights.correct = 83;
@@ -321,9 +332,11 @@ static void what_is_confused_is_named_both_ways(void **state)
     r.kind = "float";
     r.said = (nb_answered){.n = 7, .classes = 3, .labels = labels, .answers = answers, .class_names = names};
     char *page = page_of(*state, &r);
-    says(page,
-         "Confused most: cat and &lt;dog&gt;, 3 times in both directions together; most often one way: emu is taken "
-         "for cat, 3 times.");
+    says(
+        page,
+        "<strong>Confused most:</strong> cat and &lt;dog&gt;, 3 times in both directions together; most often one way: "
+        "emu is taken "
+        "for cat, 3 times.");
     says(page, "emu taken for cat: 3");
     nb_free(*state, page);
     nb_arena_free(r.arena);
@@ -425,16 +438,16 @@ static void what_was_not_proven_is_said_by_name(void **state)
     r.kind = "integers W4A8";
     r.integers = &integers;
     char *page = page_of(*state, &r);
-    says(page, "Not proven here: that the integers are the network that was trained");
+    says(page, "<strong>Not proven here:</strong> that the integers are the network that was trained");
     says(page, "that the exported C, ONNX Runtime and other instruction sets give the same integers");
     nb_free(*state, page);
     r.check = checks;
     r.n_checks = 3;
     page = page_of(*state, &r);
     assert_null(strstr(page, "that the exported C,"));
-    says(page, "Not proven here either: ONNX Runtime: no python3.");
-    says(page, "Refuted: C by tcc gives 3 logits");
-    assert_null(strstr(page, "Refuted: engine"));
+    says(page, "<strong>Not proven here either:</strong> ONNX Runtime: no python3.");
+    says(page, "<strong>Refuted:</strong> C by tcc gives 3 logits");
+    assert_null(strstr(page, "<strong>Refuted:</strong> engine"));
     nb_free(*state, page);
     nb_arena_free(r.arena);
 }

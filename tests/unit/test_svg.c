@@ -55,9 +55,37 @@ static void a_bar_is_as_long_as_its_value(void **state)
     char *s = taken(&t);
     assert_int_equal(numbers(s, "width=\"", width, 8), 2);
     assert_int_equal(numbers(s, " x=\"", x, 8), 3 + 2 * 2); /* names; bars and their numbers */
-    assert_true(width[0] == 266 && width[1] == 133);
+    assert_true(width[0] == 260 && width[1] == 130);
     assert_non_null(strstr(s, "<title>&lt;t&gt;</title>"));
     assert_non_null(strstr(s, ">a&lt;b</text>"));
+    nb_free(*state, s);
+}
+
+/* 0.00413 beside 2.6e-06 would look like two kinds of number. */
+static void numbers_of_a_drawing_are_in_one_style(void **state)
+{
+    static const char *const label[] = {"a", "b"}, *const series[] = {"one"};
+    static const double value[] = {0.004125, 0.0000026};
+    nb_text t;
+    nb_text_init(*state, &t);
+    nb_svg_add_bars(
+        &t, &(nb_svg_bars){.title = "t", .n = 2, .n_series = 1, .label = label, .series = series, .value = value});
+    char *s = taken(&t);
+    assert_non_null(strstr(s, ">0.004125</text>"));
+    assert_non_null(strstr(s, ">0.000003</text>"));
+    assert_non_null(strstr(s, ": 2.6e-06</title>"));
+    nb_free(*state, s);
+}
+
+static void the_axis_ends_at_a_number_that_is_not_below_the_tallest(void **state)
+{
+    static const double height[] = {1, 19};
+    nb_text t;
+    nb_text_init(*state, &t);
+    nb_svg_add_columns(&t,
+                       &(nb_svg_columns){.title = "t", .x_title = "x", .n = 2, .height = height, .lo = 0, .width = 1});
+    char *s = taken(&t);
+    assert_non_null(strstr(s, ">20</text>"));
     nb_free(*state, s);
 }
 
@@ -125,6 +153,9 @@ static void a_matrix_has_a_cell_for_each_count_above_0(void **state)
     assert_non_null(strstr(s, "cat taken for dog: 1"));
     assert_null(strstr(s, "dog taken for cat"));
     assert_non_null(strstr(s, "dog taken for dog: 2"));
+    assert_non_null(strstr(s, "rotate(-90)\" class=\"ink\">cat</text>")); /* names both ways */
+    assert_non_null(strstr(s, "rotate(-90)\" class=\"ink\">dog</text>"));
+    assert_non_null(strstr(s, "text-anchor=\"end\" class=\"ink\">dog</text>"));
     nb_free(*state, s);
 }
 
@@ -195,6 +226,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_bar_is_as_long_as_its_value, setup, teardown),
+        cmocka_unit_test_setup_teardown(numbers_of_a_drawing_are_in_one_style, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_axis_ends_at_a_number_that_is_not_below_the_tallest, setup, teardown),
         cmocka_unit_test_setup_teardown(lines_go_from_corner_to_corner_and_around_what_is_missing, setup, teardown),
         cmocka_unit_test_setup_teardown(columns_fill_the_width_and_stand_on_the_floor, setup, teardown),
         cmocka_unit_test_setup_teardown(an_end_far_outside_does_not_hide_the_ranges, setup, teardown),
