@@ -156,5 +156,10 @@ void nb_section_costs(const nb_report *r, nb_page *p)
     bars(a, p);
     trials(r, p);
     nb_page_figures_end(p);
+    if (r->n_steps > 0 && nb_report_float_is_sound(a))
+        nb_page_say(p,
+                    "How to have it: a step by nibble quantize CONFIG --from CKPT --set quant.steps=[NAME]; bits and "
+                    "ranges by the "
+                    "key quant.layers.LAYER.weights or .activations of the config, then quantized or trained again.");
     tables(r, p);
 }

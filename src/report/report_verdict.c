@@ -300,24 +300,25 @@ static void say_worst(const nb_report *r, const nb_analysis_layer *layer, double
     const nb_analysis *a = r->analysis;
     const double cost = nb_report_cost(a, worst);
     const bool its_own = &a->layer[worst->layer] == layer && cost >= NEARLY_ALL * of_layer;
-    char together[160] = "of loss", single[64] = "";
+    char single[64] = "", together[160] = "";
+    if (!its_own)
+        snprintf(single, sizeof single, ", by itself %.0f %%", 100 * cost / all);
     if (nb_report_float_is_sound(a)) {
-        const int n = snprintf(together, sizeof together, "(divergence; all rounding together by %.4f",
+        const int n = snprintf(together, sizeof together, " All rounding together moves them by %.4f",
                                nb_report_distance(a, &a->quantized));
         if (knows_rounding(r))
-            snprintf(together + n, sizeof together - (size_t)n, ", which changes %d of %d answers)",
+            snprintf(together + n, sizeof together - (size_t)n, ", which changes %d of %d answers.",
                      r->rounding.changed, r->rounding.n);
         else
-            snprintf(together + n, sizeof together - (size_t)n, ")");
+            snprintf(together + n, sizeof together - (size_t)n, ".");
     }
-    if (!its_own)
-        snprintf(single, sizeof single, " by itself %.0f %%", 100 * cost / all);
-    nb_page_point(p, "Costs most",
-                  "layer %s. Its rounding by itself moves the answers by %.4f nats an image %s, which is %.0f %% of "
-                  "the sum of all layers, each by itself; %s %s (%d bits)%s.",
-                  layer->name, of_layer, together, 100 * of_layer / all,
-                  its_own ? "nearly all of it comes from" : "the quantizer that costs most is",
-                  nb_report_quantizer(p, worst), worst->bits, single);
+    nb_page_point(
+        p, "Costs most",
+        "layer %s. Its rounding by itself moves the answers by %.4f nats an image (%s), which is %.0f %% of the "
+        "sum of all layers; %s %s (%d bits)%s.%s",
+        layer->name, of_layer, *together ? "divergence" : "of loss", 100 * of_layer / all,
+        its_own ? "nearly all of it comes from" : "the quantizer that costs most is", nb_report_quantizer(p, worst),
+        worst->bits, single, together);
 }
 
 static void say_costs(const nb_report *r, nb_page *p)
@@ -388,14 +389,12 @@ static void say_device(const nb_report *r, nb_page *p)
     if (x->macs == 0)
         return;
     if (r->integers && x->ram_step < r->integers->e.n_steps)
-        snprintf(busiest, sizeof busiest,
-                 ", most while %.60s runs: %lld for values between layers, %lld to work in; the "
-                 "image itself is the caller's",
+        snprintf(busiest, sizeof busiest, " (most while %.60s runs: %lld for values between layers, %lld to work in)",
                  r->integers->steps[x->ram_step].name, (long long)(x->ram_bytes - x->ram_scratch),
                  (long long)x->ram_scratch);
     nb_page_point(p, "Needs on a device, as exported C",
-                  "%lld bytes of flash for constants (code comes on top), %lld bytes of RAM "
-                  "(the stack comes on top%s), %lld multiply-accumulates per image, no floating point.",
+                  "%lld bytes of flash for constants, without code; %lld bytes of RAM, without stack and image%s; %lld "
+                  "multiply-accumulates per image; no floating point.",
                   (long long)x->flash_bytes, (long long)x->ram_bytes, busiest, (long long)x->macs);
 }
 

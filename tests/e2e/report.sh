@@ -76,7 +76,7 @@ has $page "had reached $before after 3 epochs. Then 3 epochs of training with ro
     'None were held out for choices' "of $(date -u -r $model +%F). Page by Nibble"
 lacks $page ' gap'
 # 12x12x8 of c1, which the shortcut reads later, and 6x6x12 twice; two rows of b1.c2's windows, 3x3x12
-has $page '2232 bytes of RAM (the stack comes on top, most while b1.c2 runs: 2016 for values between layers, 216 to work in'
+has $page '2232 bytes of RAM, without stack and image (most while b1.c2 runs: 2016 for values between layers, 216 to work in);'
 # what rounding costs: the float network's accuracy is the integers' and what they lost
 run 0 analyze run --images 100 --csv --table networks
 float=$(awk -F, 'NR == 2 { printf "%.2f %%", $2 }' out)

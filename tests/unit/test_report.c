@@ -116,9 +116,8 @@ static void the_verdict_names_the_worst_and_the_best_remedy(void **state)
     says(page, "88.00 % of 200 test images right");
     says(page,
          "<strong>Costs most:</strong> layer c2. Its rounding by itself moves the answers by 0.3000 nats an image "
-         "(divergence; all "
-         "rounding together by 0.4000), which is 75 % of the sum of all layers, each by itself; nearly all of it "
-         "comes from c2 output (3 bits).");
+         "(divergence), which is 75 % of the sum of all layers; nearly all of it comes from c2 output (3 bits). All "
+         "rounding together moves them by 0.4000.");
     says(page, "<strong>Would help most of what was tried:</strong> c2 output: 8 bits, for no byte more: all rounding "
                "together "
                "would move "
@@ -171,7 +170,7 @@ static void what_training_brought_is_not_what_rounding_costs(void **state)
          "with the same weights. 11 "
          "answers differ: 5 of them were right without rounding, 3 are right only with it. So small a difference "
          "can be chance");
-    says(page, "all rounding together by 0.4000, which changes 11 of 200 answers)");
+    says(page, "All rounding together moves them by 0.4000, which changes 11 of 200 answers.");
     says(page, "<strong>Before it was quantized:</strong> the network had reached 81.25 % after 1 epoch. Then 2 epochs "
                "of training with "
                "rounding followed: what lies between is mostly that training, and not what quantization costs.");
@@ -310,10 +309,9 @@ static void beside_a_float_network_that_is_none_loss_counts(void **state)
     nb_report r = with_costs(*state, &c);
     char *page = page_of(*state, &r);
     assert_false(nb_report_float_is_sound(&c.a));
-    says(page, "<strong>Costs most:</strong> layer c1. Its rounding by itself moves the answers by 0.3000 nats an "
-               "image of loss, "
-               "which is "
-               "75 % of");
+    says(page,
+         "<strong>Costs most:</strong> layer c1. Its rounding by itself moves the answers by 0.3000 nats an image "
+         "(of loss), which is 75 % of");
     says(page, "<strong>Would help most:</strong> more bits for c1 weights: without it alone the loss goes from "
                "0.60000 to 0.30000.");
     assert_null(strstr(page, "What would help</figcaption>"));
