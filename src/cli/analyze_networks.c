@@ -167,6 +167,11 @@ static nb_status bind_data_free(const analyze_networks *a, bool *yes)
     return asked ? nb_conf_value(a->c->ctx, asked, "quant", k, yes) : NB_OK;
 }
 
+bool analyze_was_trained(const analyze_networks *a)
+{
+    return !a->anew && *a->weights->metrics;
+}
+
 /* As `nibble quantize` does: the config's list, or the recommended steps on as many images as ranges are found on. What was
  * trained has had its list alone. */
 static nb_status open_steps(analyze_networks *a)
@@ -179,8 +184,8 @@ static nb_status open_steps(analyze_networks *a)
     NB_TRY(cli_post_steps_open(c, &a->e, a->n_ranges, &a->steps));
     a->steps.quiet = true;
     const bool listed = nb_conf_get(a->e.exp.quant, "steps") && !a->steps.list.tried;
-    const bool trained = !a->anew && *a->weights->metrics;
-    return listed || trained || a->only_listed_steps ? NB_OK : cli_post_steps_recommend(&a->steps, data_free);
+    return listed || analyze_was_trained(a) || a->only_listed_steps ? NB_OK
+                                                                    : cli_post_steps_recommend(&a->steps, data_free);
 }
 
 static nb_status open_networks(analyze_networks *a)
@@ -293,7 +298,7 @@ nb_status analyze_with_step(analyze_networks *a, const char *step, const nb_imag
     if (!step)
         return without_steps(a, images, score, done);
     *done = false;
-    if (!nb_registry_find(nb_post_steps, step) || (a->anew && has_step(a, step)))
+    if (!nb_registry_find(nb_post_steps, step) || (!analyze_was_trained(a) && has_step(a, step)))
         return NB_OK;
     nb_status st = bind_step(a, step, &config);
     if (st == NB_OK && nb_post_check(&a->more.list, a->twin) == NB_OK) {

@@ -31,6 +31,8 @@ typedef struct {
  * it after a failure too. */
 nb_status analyze_open(analyze_networks *a);
 void analyze_close(analyze_networks *a);
+/* Were its weights trained with rounding? Else steps, if any, are all that was done to them. */
+bool analyze_was_trained(const analyze_networks *a);
 
 /* The float network that is rounded, frozen for training in batches of at most that many images: its gradients can be asked
  * for. nb_graph_free. */

@@ -51,10 +51,12 @@ static void count_answers(void *ud, nb_probe *p, int32_t first, int32_t n)
 }
 
 /* What rounding costs: the float network's answers on all images beside the quantized one's. Of a float file the answers are
- * those of floats, and of reconstructions there are none. */
+ * those of floats, of reconstructions there are none, and weights that steps have changed for the rounded network are no
+ * float network to compare with. */
 static nb_status compare_answers(gathering *g)
 {
-    if (g->networks.anew || g->r.said.n == 0)
+    const analyze_networks *a = &g->networks;
+    if (a->anew || g->r.said.n == 0 || (!a->floats && !analyze_was_trained(a)))
         return NB_OK;
     cli_progress_text(&g->progress, "the float network on all test images");
     const nb_trials all = {.images = {.data = g->networks.e.test, .n = g->r.said.n}, .batch = count_answers, .ud = g};
@@ -89,10 +91,12 @@ static const char *float_of(const analyze_networks *a)
         return "the network of --from, batch norms in float, nothing rounded";
     if (a->anew)
         return "this network as it came, batch norms in float, nothing rounded";
-    return *a->weights->metrics
+    return analyze_was_trained(a)
                ? "the same weights, batch norms in float, nothing rounded; they were trained with rounding, "
                  "so this is no network that somebody trained"
-               : "the same weights, batch norms in float, nothing rounded";
+               : "the same weights, batch norms in float, nothing rounded; steps that were done change them for the "
+                 "rounded "
+                 "network, so that --from CKPT, the network they were made from, is the better one to compare with";
 }
 
 nb_status gather_analysis(gathering *g)
@@ -114,6 +118,7 @@ nb_status gather_analysis(gathering *g)
     g->r.float_is = float_of(a);
     g->r.float_name = a->floats ? "the network of --from" : "the same weights, not rounded";
     g->r.float_is_other = a->floats != NULL;
+    g->r.as_config_says = a->anew;
     NB_TRY(compare_answers(g));
     return try_steps(g, &job.images);
 }

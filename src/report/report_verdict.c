@@ -73,6 +73,12 @@ static void say_rounding(const nb_report *r, nb_page *p)
 {
     const nb_report_rounding *w = &r->rounding;
     double error;
+    if (r->calibrated && r->before >= 0 && r->eval.n > 0)
+        nb_page_point(
+            p, "Rounding costs",
+            "%.2f points of accuracy beside the float network that it was made from without further training, "
+            "which reached %.2f %%.",
+            100 * (r->before - r->eval.accuracy), 100 * r->before);
     if (w->n == 0)
         return;
     const double points = points_lost(w, &error), right = 100.0 * w->right / w->n;
@@ -104,14 +110,11 @@ static void say_before(const nb_report *r, nb_page *p)
     const int32_t floats = nb_report_epochs(r, false), after = nb_report_epochs(r, true);
     const char *of = r->validation > 0 && floats > 0 ? " of the validation images" : "";
     char epochs[48] = "";
-    if (r->before < 0 || (!r->integers && after == 0 && !r->calibrated))
+    if (r->before < 0 || r->calibrated || (!r->integers && after == 0))
         return;
     if (floats > 0)
         snprintf(epochs, sizeof epochs, " after %d epoch%s", floats, floats > 1 ? "s" : "");
-    if (r->calibrated)
-        nb_page_point(p, "Before it was quantized", "the float network, without further training, reached %.2f %%.",
-                      100 * r->before);
-    else if (after > 0)
+    if (after > 0)
         nb_page_point(p, "Before it was quantized",
                       "the network had reached %.2f %%%s%s. Then %d epoch%s of training with "
                       "rounding followed: what lies between is mostly that training, and not what quantization costs.",
@@ -179,6 +182,8 @@ static void cards(const nb_report *r, nb_page *p)
     }
     if (r->calibrated && r->before >= 0)
         card(p, "float network before", "%.2f %%", 100 * r->before);
+    if (r->calibrated && r->before >= 0 && r->eval.n > 0)
+        card(p, "points that rounding costs", "%.2f", 100 * (r->before - r->eval.accuracy));
     if (bits > 0)
         card(p, "bits per weight", "%.2f", bits);
     if (r->exported.macs > 0) {
@@ -314,9 +319,10 @@ static void say_worst(const nb_report *r, const nb_analysis_layer *layer, double
     }
     nb_page_point(
         p, "Costs most",
-        "layer %s. Its rounding by itself moves the answers by %.4f nats an image (%s), which is %.0f %% of the "
+        "layer %s%s. Its rounding by itself moves the answers by %.4f nats an image (%s), which is %.0f %% of the "
         "sum of all layers; %s %s (%d bits)%s.%s",
-        layer->name, of_layer, *together ? "divergence" : "of loss", 100 * of_layer / all,
+        layer->name, r->as_config_says ? ", quantized as the config says" : "", of_layer,
+        *together ? "divergence" : "of loss", 100 * of_layer / all,
         its_own ? "nearly all of it comes from" : "the quantizer that costs most is", nb_report_quantizer(p, worst),
         worst->bits, single, together);
 }

@@ -36,6 +36,10 @@ says 'quantized without steps'
 says 'quantized with bias_correct'
 ! grep -q 'with equalize' out || die "the step is in the list already"
 says 'worst: b1.c1 weights, 2 bits: on alone'
+run 0 quantize small.yaml --from $float -o qb --set 'quant.steps=[bias_correct]'
+run 0 analyze qb --images 20
+says 'ranges anew with equalize'
+! grep -q 'with bias_correct' out || die "the network has had the step"
 run 0 analyze run --from $float --images 40
 says "float: the network of $float"
 run 0 analyze run --images 20 --no-remedies --set quant.weights.bits=2 # whose default is another range than the file's

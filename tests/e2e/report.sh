@@ -107,7 +107,7 @@ alone int.html
 run 0 report run/last.safetensors -o last.html
 has last.html 'id="training"' 'id="costs"'
 run 0 report run/phase-1-float.safetensors -o float.html
-has float.html 'float: ' 'id="weights"' 'id="costs"'
+has float.html 'float: ' ', quantized as the config says. ' 'id="weights"' 'id="costs"'
 alone float.html
 run 0 report run --proofs -o proofs.html
 has proofs.html 'engine scalar, 1 thread'
@@ -117,8 +117,12 @@ cmp proofs.html proofs2.html || die "proofs depend on the clock"
 
 # ---- a network that was calibrated has no epochs, which is no lack ----
 run 0 quantize tiny.yaml --from run/phase-1-float.safetensors -o made
+cp out quantized
 run 0 report made
 lacks made/report.html 'Missing: '
+accuracy=$(awk '$1 == "before" { print $3 }' quantized)
+has made/report.html "beside the float network that it was made from without further training, which reached $accuracy %"
+lacks made/report.html 'the same weights, not rounded</dt>' 'Before it was quantized' 'quantized as the config says' # steps have changed the weights
 rm made/last.safetensors # without it nothing says so
 run 0 report made
 has made/report.html 'Missing: metrics.csv: '
