@@ -176,6 +176,33 @@ nb_mac_job nb_mac_make_job(nb_node *n)
         .n = n, .p = p, .batch = batch, .n_chunks = chunks, .n_slots = chunks < p->n_slots ? chunks : p->n_slots};
 }
 
+bool nb_mac_few(const nb_mac_job *j)
+{
+    enum { FEW = 1 << 14 };
+    return nb_count(&j->n->in[1]->out) <= FEW;
+}
+
+typedef struct {
+    const nb_mac_job *j;
+    const float *w;
+} real_weights;
+
+static void pack_part(void *arg, int64_t part, int32_t thread)
+{
+    (void)thread;
+    const real_weights *r = arg;
+    nb_fconv_pack_part(r->j->p->plan, r->j->n->saved, r->w, (int32_t)part);
+}
+
+void nb_mac_pack_real(nb_mac_job *j)
+{
+    real_weights r = {j, nb_mac_real_weights(j)};
+    if (nb_mac_few(j))
+        nb_fconv_pack(j->p->plan, j->n->saved, r.w);
+    else
+        nb_parallel_for(nb_fconv_pack_parts(j->p->plan), pack_part, &r);
+}
+
 void *nb_mac_saved(const nb_mac_job *j, size_t at)
 {
     return (unsigned char *)j->n->saved + at;

@@ -109,6 +109,18 @@ static void backward_slot(void *arg, int64_t slot, int32_t thread)
     }
 }
 
+typedef struct {
+    const nb_mac_job *j;
+    nb_fconv_slots slots;
+} slot_sum;
+
+static void finish_part(void *arg, int64_t part, int32_t thread)
+{
+    (void)thread;
+    const slot_sum *s = arg;
+    nb_fconv_finish_part(s->j->p->plan, s->j->n->in[1]->out.grad, &s->slots, (int32_t)part);
+}
+
 static void finish_weights(const nb_mac_job *j)
 {
     nb_tensor *w = &j->n->in[1]->out;
@@ -118,8 +130,11 @@ static void finish_weights(const nb_mac_job *j)
         slots[s] = slot_at(j, s);
     if (nb_layer_fresh(j->n, 1))
         memset(w->grad, 0, (size_t)nb_count(w) * sizeof(float));
-    nb_fconv_weight_grad_finish(j->p->plan, w->grad, nb_layer_is_codes(x) ? x->q->scale[0] : 1.0f, slots,
-                                (int32_t)j->n_slots);
+    slot_sum sum = {j, {slots, (int32_t)j->n_slots, nb_layer_is_codes(x) ? x->q->scale[0] : 1.0f}};
+    if (nb_mac_few(j))
+        nb_fconv_weight_grad_finish(j->p->plan, w->grad, &sum.slots);
+    else
+        nb_parallel_for(nb_fconv_finish_parts(j->p->plan), finish_part, &sum);
 }
 
 static void finish_bias(const nb_mac_job *j)
@@ -141,12 +156,11 @@ static void pack_part(void *arg, int64_t part, int32_t thread)
     nb_qgrad_pack_part(j->p->grad, j->n->saved, j->n->in[1]->out.data, (int32_t)part);
 }
 
-/* Weights for the gradient of x; few of them are packed sooner than other threads are there. */
+/* Weights for the gradient of x. */
 static void pack_weights(nb_mac_job *j)
 {
-    enum { FEW = 1 << 14 };
     const nb_tensor *w = &j->n->in[1]->out;
-    if (nb_count(w) <= FEW) {
+    if (nb_mac_few(j)) {
         nb_qgrad_pack(j->p->grad, j->n->saved, w->data, w->q->scale, w->q->n);
         return;
     }
@@ -165,7 +179,7 @@ void nb_mac_backward(nb_node *n, const nb_run *r)
     if (j.p->grad && n->in[0]->out.grad)
         pack_weights(&j);
     else if (j.p->integer && n->in[0]->out.grad)
-        nb_fconv_pack(j.p->plan, n->saved, nb_mac_real_weights(&j));
+        nb_mac_pack_real(&j);
     nb_parallel_for(j.n_slots, backward_slot, &j);
     if (n->in[1]->out.grad)
         finish_weights(&j);

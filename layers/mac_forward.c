@@ -84,7 +84,7 @@ void nb_mac_forward(nb_node *n, const nb_run *r)
     if (j.p->integer)
         pack_codes(&j);
     else
-        nb_fconv_pack(j.p->plan, n->saved, nb_mac_real_weights(&j));
+        nb_mac_pack_real(&j);
     if (n->tap) {
         NB_ASSERT(j.p->per == 1);
         nb_parallel_for(nb_tap_parts((int32_t)j.batch), forward_part, &(tapped){&j, r});

@@ -46,6 +46,10 @@ nb_fconv_image nb_mac_chunk_input(const nb_mac_job *j, int64_t chunk, bool expan
 void nb_mac_wide_plan(const nb_graph *g, const nb_node *n, nb_mac_priv *p, size_t *saved, size_t *scratch);
 void nb_mac_wide_forward(nb_mac_job *j, const nb_run *r);
 void nb_mac_wide_backward(nb_mac_job *j);
+/* Few weights are packed, or their gradient finished, sooner than other threads are there. */
+bool nb_mac_few(const nb_mac_job *j);
+/* Panels of real weights into what is saved. */
+void nb_mac_pack_real(nb_mac_job *j);
 /* Weights as floats: the parameter itself, or its codes expanded. */
 const float *nb_mac_real_weights(const nb_mac_job *j);
 

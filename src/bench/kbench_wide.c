@@ -121,7 +121,7 @@ static void own_pass(job *j, int32_t pass)
             nb_fconv_weight_grad(j->plan, j->slot, &image, j->y + i * y, j->scratch);
     }
     if (pass == NB_KBENCH_WEIGHT_GRAD)
-        nb_fconv_weight_grad_finish(j->plan, j->w, 1e-3f, &j->slot, 1);
+        nb_fconv_weight_grad_finish(j->plan, j->w, &(nb_fconv_slots){&j->slot, 1, 1e-3f});
 }
 
 /* The same by fwide.h, in the parts that mac_wide.c makes. */

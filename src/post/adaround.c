@@ -190,7 +190,7 @@ static void iterate(const work *w, part *t, int32_t iteration)
     memset(t->slot, 0, nb_fconv_slot_bytes(t->plan));
     memset(t->grad, 0, (size_t)t->n * (size_t)w->p->size * sizeof *t->grad);
     nb_fconv_weight_grad(t->plan, t->slot, &image, t->out, t->scratch);
-    nb_fconv_weight_grad_finish(t->plan, t->grad, 1.0f, &slot, 1);
+    nb_fconv_weight_grad_finish(t->plan, t->grad, &(nb_fconv_slots){&slot, 1, 1.0f});
     descend(w, t, iteration);
 }
 

@@ -203,7 +203,7 @@ static void check_weight_grad(conv_case *c, const nb_fconv_plan *p, const ref_gu
     }
     for (size_t i = 0; i < c->n_w; i++)
         ((float *)dw.data)[i] = 1;
-    nb_fconv_weight_grad_finish(p, dw.data, 0.5f, slots, 2);
+    nb_fconv_weight_grad_finish(p, dw.data, &(nb_fconv_slots){slots, 2, 0.5f});
     assert_same("dw", c, dw.data, c->dw, c->n_w, 1, 1.5);
     for (int i = 0; i < 2; i++)
         ref_guard_free(&slot[i]);
@@ -332,7 +332,7 @@ static void tiles_are_as_exact_as_floats_are(void **state)
     nb_fconv_pack(p, panels.data, w.data);
     nb_fconv_forward(p, y.data, &c.image, panels.data, NULL, scratch.data);
     nb_fconv_weight_grad(p, slot.data, &c.image, dy.data, scratch.data);
-    nb_fconv_weight_grad_finish(p, dw.data, 1, &slot.data, 1);
+    nb_fconv_weight_grad_finish(p, dw.data, &(nb_fconv_slots){&slot.data, 1, 1});
     assert_true(error_of(y.data, c.y, c.n_y) < 1e-12);
     assert_true(error_of(dw.data, c.dw, c.n_w) < 1e-12);
     ref_guard *const all[] = {&mem, &w, &x, &dy, &y, &dw, &panels, &scratch, &slot};

@@ -121,7 +121,7 @@ static void run_weights(grad_case *c, const nb_qgrad_plan *p, const ref_guard *d
     memset(slot.data, 0, nb_fconv_slot_bytes(p->f));
     nb_qgrad_weight(p, slot.data, &(nb_fconv_image){x.data, (int32_t)c->dtype, c->zero}, dy->data, scratch->data);
     memset(c->dw, 0, c->n_w * sizeof *c->dw);
-    nb_fconv_weight_grad_finish(p->f, c->dw, 1.0f, &slot.data, 1);
+    nb_fconv_weight_grad_finish(p->f, c->dw, &(nb_fconv_slots){&slot.data, 1, 1.0f});
     ref_guard_free(&x);
     ref_guard_free(&slot);
 }

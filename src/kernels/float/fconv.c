@@ -80,24 +80,13 @@ static void pack_panel(float *out, const float *w, int32_t n, int32_t taps)
     }
 }
 
-static void pack_forward(const nb_fconv_plan *p, float *out, const float *w)
+/* One panel of one group of one phase: element [tap][ci] is w[oc][position][ci], so the columns are already contiguous. */
+static void pack_phase(const nb_fconv_plan *p, const nb_fphase *f, float *out, const float *w, int32_t j0)
 {
-    for (int32_t g = 0; g < p->groups; g++)
-        for (int32_t j = 0; j < p->ocg; j += NB_PANEL, out += (int64_t)p->n_taps * NB_PANEL)
-            pack_panel(out, w + (int64_t)(g * p->ocg + j) * p->n_taps, at_most(p->ocg - j, NB_PANEL), p->n_taps);
-}
-
-/* One group of one phase: element [tap][ci] is w[oc][position][ci], so the columns are already contiguous. */
-static void pack_phase(const nb_fconv_plan *p, const nb_fphase *f, float *out, const float *w)
-{
-    int32_t positions = p->g.kh * p->g.kw;
-    for (int32_t j0 = 0; j0 < p->cg; j0 += NB_PANEL) {
-        int32_t n = p->cg - j0 < NB_PANEL ? p->cg - j0 : NB_PANEL;
-        for (int32_t t = 0; t < f->n_pos; t++)
-            for (int32_t oc = 0; oc < p->ocg; oc++, out += NB_PANEL) {
-                copy_panel_row(out, w + ((int64_t)oc * positions + p->dy_pos[f->first_pos + t]) * p->cg + j0, n);
-            }
-    }
+    const int32_t positions = p->g.kh * p->g.kw, n = at_most(p->cg - j0, NB_PANEL);
+    for (int32_t t = 0; t < f->n_pos; t++)
+        for (int32_t oc = 0; oc < p->ocg; oc++, out += NB_PANEL)
+            copy_panel_row(out, w + ((int64_t)oc * positions + p->dy_pos[f->first_pos + t]) * p->cg + j0, n);
 }
 
 /* pos: the kernel positions to take, NULL for all in order. */
@@ -109,28 +98,51 @@ static void pack_depthwise(const nb_fconv_plan *p, float *out, const float *w, c
             out[j] = j < p->g.c ? w[(int64_t)j * positions + (pos ? pos[t] : t)] : 0.0f;
 }
 
-void nb_fconv_pack(const nb_fconv_plan *p, void *panels, const float *w)
+static void pack_channels(const nb_fconv_plan *p, float *out, const float *w)
 {
-    float *out = panels;
-    int32_t positions = p->g.kh * p->g.kw;
-    if (p->tiles) {
-        nb_fwino_pack(&p->g, out, w);
+    pack_depthwise(p, out, w, NULL, p->g.kh * p->g.kw);
+    for (int32_t i = 0; i < p->n_phases; i++)
+        pack_depthwise(p, out + p->phase[i].panel, w, p->dy_pos + p->phase[i].first_pos, p->phase[i].n_pos);
+}
+
+/* Panel j of a group, of the forward pass or of all phases of the input gradient. */
+static void pack_dense(const nb_fconv_plan *p, float *out, const float *w, int32_t group, int32_t j, bool forward)
+{
+    const int64_t taps = p->n_taps;
+    const float *from = w + (int64_t)group * p->ocg * taps;
+    if (forward) {
+        pack_panel(out + ((int64_t)group * nb_fpanels(p->ocg) + j) * taps * NB_PANEL,
+                   from + (int64_t)j * NB_PANEL * taps, at_most(p->ocg - j * NB_PANEL, NB_PANEL), p->n_taps);
         return;
     }
-    if (p->depthwise)
-        pack_depthwise(p, out, w, NULL, positions);
-    else
-        pack_forward(p, out, w);
     for (int32_t i = 0; i < p->n_phases; i++) {
         const nb_fphase *f = &p->phase[i];
-        if (p->depthwise) {
-            pack_depthwise(p, out + f->panel, w, p->dy_pos + f->first_pos, f->n_pos);
-            continue;
-        }
-        for (int32_t g = 0; g < p->groups; g++)
-            pack_phase(p, f, out + f->panel + (int64_t)g * f->n_pos * p->ocg * nb_fround(p->cg),
-                       w + (int64_t)g * p->ocg * positions * p->cg);
+        const int64_t depth = (int64_t)f->n_pos * p->ocg;
+        pack_phase(p, f, out + f->panel + ((int64_t)group * nb_fpanels(p->cg) + j) * depth * NB_PANEL, from,
+                   j * NB_PANEL);
     }
+}
+
+int32_t nb_fconv_pack_parts(const nb_fconv_plan *p)
+{
+    return p->depthwise ? 1 : p->groups * (nb_fpanels(p->ocg) + nb_fpanels(p->cg));
+}
+
+void nb_fconv_pack_part(const nb_fconv_plan *p, void *panels, const float *w, int32_t part)
+{
+    const int32_t ahead = nb_fpanels(p->ocg), each = ahead + nb_fpanels(p->cg), j = part % each;
+    if (p->tiles)
+        nb_fwino_pack(&p->g, panels, w, j < ahead ? j : j - ahead, j < ahead);
+    else if (p->depthwise)
+        pack_channels(p, panels, w);
+    else
+        pack_dense(p, panels, w, part / each, j < ahead ? j : j - ahead, j < ahead);
+}
+
+void nb_fconv_pack(const nb_fconv_plan *p, void *panels, const float *w)
+{
+    for (int32_t i = 0; i < nb_fconv_pack_parts(p); i++)
+        nb_fconv_pack_part(p, panels, w, i);
 }
 
 /* ---- images ---- */
@@ -307,35 +319,41 @@ void nb_fconv_weight_grad(const nb_fconv_plan *p, void *slot, const nb_fconv_ima
 }
 
 /* n columns of one panel of the slots, `taps` rows of `stride` floats from `base` on, into n rows of dw. */
-static void finish_panel(const nb_fconv_plan *p, float *dw, float scale, void *const *slots, int32_t n_slots,
-                         int64_t base, int32_t n)
+static void finish_panel(const nb_fconv_plan *p, float *dw, const nb_fconv_slots *s, int64_t base, int32_t n)
 {
     const int32_t stride = p->depthwise ? p->x.stride : NB_PANEL;
     for (int32_t k0 = 0; k0 < p->n_taps; k0 += NB_PANEL) {
         float sum[NB_PANEL][NB_PANEL] = {{0}};
         const int32_t rows = at_most(p->n_taps - k0, NB_PANEL);
-        for (int32_t i = 0; i < n_slots; i++) {
-            const float *from = (const float *)slots[i] + base + (int64_t)k0 * stride;
+        for (int32_t i = 0; i < s->n; i++) {
+            const float *from = (const float *)s->slots[i] + base + (int64_t)k0 * stride;
             for (int32_t k = 0; k < rows; k++, from += stride)
                 for (int32_t j = 0; j < NB_PANEL; j++)
                     sum[k][j] += from[j];
         }
         for (int32_t j = 0; j < n; j++)
             for (int32_t k = 0; k < rows; k++)
-                dw[(int64_t)j * p->n_taps + k0 + k] += scale * sum[k][j];
+                dw[(int64_t)j * p->n_taps + k0 + k] += s->scale * sum[k][j];
     }
 }
 
-void nb_fconv_weight_grad_finish(const nb_fconv_plan *p, float *dw, float scale, void *const *slots, int32_t n_slots)
+int32_t nb_fconv_finish_parts(const nb_fconv_plan *p)
 {
-    if (p->tiles) {
-        nb_fwino_weight_grad_finish(&p->g, dw, scale, slots, n_slots);
-        return;
-    }
-    for (int32_t g = 0; g < p->groups; g++)
-        for (int32_t j = 0; j < p->ocg; j += NB_PANEL) {
-            int64_t panel = (int64_t)g * nb_fpanels(p->ocg) + j / NB_PANEL;
-            finish_panel(p, dw + (int64_t)(g * p->ocg + j) * p->n_taps, scale, slots, n_slots,
-                         p->depthwise ? j : panel * p->n_taps * NB_PANEL, at_most(p->ocg - j, NB_PANEL));
-        }
+    return p->groups * nb_fpanels(p->ocg);
+}
+
+void nb_fconv_finish_part(const nb_fconv_plan *p, float *dw, const nb_fconv_slots *s, int32_t part)
+{
+    const int32_t each = nb_fpanels(p->ocg), j = part % each * NB_PANEL;
+    if (p->tiles)
+        nb_fwino_finish(&p->g, dw, s, part);
+    else
+        finish_panel(p, dw + (int64_t)(part / each * p->ocg + j) * p->n_taps, s,
+                     p->depthwise ? j : (int64_t)part * p->n_taps * NB_PANEL, at_most(p->ocg - j, NB_PANEL));
+}
+
+void nb_fconv_weight_grad_finish(const nb_fconv_plan *p, float *dw, const nb_fconv_slots *s)
+{
+    for (int32_t i = 0; i < nb_fconv_finish_parts(p); i++)
+        nb_fconv_finish_part(p, dw, s, i);
 }

@@ -39,6 +39,9 @@ nb_fconv_plan *nb_fconv_plan_init(void *mem, const nb_geom *g, nb_fconv_way way)
 size_t nb_fconv_panel_bytes(const nb_fconv_plan *p);
 size_t nb_fconv_scratch_bytes(const nb_fconv_plan *p); /* per thread, enough for any of the three */
 void nb_fconv_pack(const nb_fconv_plan *p, void *panels, const float *w /* OHWI */);
+/* The same in parts 0..n-1, which may be packed at once. */
+int32_t nb_fconv_pack_parts(const nb_fconv_plan *p);
+void nb_fconv_pack_part(const nb_fconv_plan *p, void *panels, const float *w, int32_t part);
 
 /* y [oh, ow, oc] = conv(x) (+ bias [oc] if not NULL) */
 void nb_fconv_forward(const nb_fconv_plan *p, float *y, const nb_fconv_image *x, const void *panels, const float *bias,
@@ -49,7 +52,15 @@ void nb_fconv_input_grad(const nb_fconv_plan *p, float *dx, bool add, const floa
 /* slot (nb_fconv_slot_bytes, zeroed by the caller) += this image's share, in the kernel's own layout */
 size_t nb_fconv_slot_bytes(const nb_fconv_plan *p);
 void nb_fconv_weight_grad(const nb_fconv_plan *p, void *slot, const nb_fconv_image *x, const float *dy, void *scratch);
-/* dw (OHWI) += scale * sum of slots, added in slot order (fixed order: results do not depend on threads) */
-void nb_fconv_weight_grad_finish(const nb_fconv_plan *p, float *dw, float scale, void *const *slots, int32_t n_slots);
+/* dw (OHWI) += scale * sum of n slots, added in slot order (fixed order: results do not depend on threads) */
+typedef struct {
+    void *const *slots;
+    int32_t n;
+    float scale;
+} nb_fconv_slots;
+void nb_fconv_weight_grad_finish(const nb_fconv_plan *p, float *dw, const nb_fconv_slots *s);
+/* The same in parts 0..n-1, output channels each, which may be finished at once. */
+int32_t nb_fconv_finish_parts(const nb_fconv_plan *p);
+void nb_fconv_finish_part(const nb_fconv_plan *p, float *dw, const nb_fconv_slots *s, int32_t part);
 
 #endif

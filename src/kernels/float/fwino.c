@@ -161,26 +161,27 @@ typedef struct {
     bool turned;
 } weight_view;
 
-static void pack(float *out, const float *w, const weight_view *v)
+static void pack(float *out, const float *w, const weight_view *v, int32_t j0)
 {
     const ptrdiff_t plane = (ptrdiff_t)v->depth * NB_PANEL;
-    for (int32_t j0 = 0; j0 < v->columns; j0 += NB_PANEL, out += PLANES * plane)
-        for (int32_t d = 0; d < v->depth; d++) {
-            float g[9][NB_PANEL];
-            for (int32_t k = 0; k < 9; k++)
-                for (int32_t j = 0; j < NB_PANEL; j++)
-                    g[k][j] = j0 + j < v->columns
-                                  ? w[(j0 + j) * v->col_step + (v->turned ? 8 - k : k) * v->tap_step + d * v->sum_step]
-                                  : 0.0f;
-            transform_weights(out + (ptrdiff_t)d * NB_PANEL, (const float(*)[NB_PANEL])g, plane);
-        }
+    for (int32_t d = 0; d < v->depth; d++) {
+        float g[9][NB_PANEL];
+        for (int32_t k = 0; k < 9; k++)
+            for (int32_t j = 0; j < NB_PANEL; j++)
+                g[k][j] = j0 + j < v->columns
+                              ? w[(j0 + j) * v->col_step + (v->turned ? 8 - k : k) * v->tap_step + d * v->sum_step]
+                              : 0.0f;
+        transform_weights(out + (ptrdiff_t)d * NB_PANEL, (const float(*)[NB_PANEL])g, plane);
+    }
 }
 
-void nb_fwino_pack(const nb_geom *g, float *panels, const float *w)
+void nb_fwino_pack(const nb_geom *g, float *panels, const float *w, int32_t j, bool forward)
 {
     const ptrdiff_t row = (ptrdiff_t)9 * g->c;
-    pack(panels, w, &(weight_view){g->oc, g->c, row, g->c, 1, false});
-    pack(panels + nb_fwino_slot_floats(g), w, &(weight_view){g->c, g->oc, 1, g->c, row, true});
+    const weight_view ahead = {g->oc, g->c, row, g->c, 1, false}, back = {g->c, g->oc, 1, g->c, row, true};
+    const weight_view *v = forward ? &ahead : &back;
+    pack(panels + (forward ? 0 : nb_fwino_slot_floats(g)) + (ptrdiff_t)j * PLANES * v->depth * NB_PANEL, w, v,
+         j * NB_PANEL);
 }
 
 /* ---- the passes ---- */
@@ -346,21 +347,21 @@ static void finish_taps(float dw[9][NB_PANEL], const float s[PLANES][NB_PANEL])
         }
 }
 
-void nb_fwino_weight_grad_finish(const nb_geom *g, float *dw, float scale, void *const *slots, int32_t n_slots)
+void nb_fwino_finish(const nb_geom *g, float *dw, const nb_fconv_slots *s, int32_t j)
 {
     const ptrdiff_t plane = (ptrdiff_t)g->c * NB_PANEL;
-    for (int32_t j0 = 0; j0 < g->oc; j0 += NB_PANEL)
-        for (int32_t c = 0; c < g->c; c++) {
-            float sum[PLANES][NB_PANEL] = {{0}}, taps[9][NB_PANEL];
-            for (int32_t s = 0; s < n_slots; s++) {
-                const float *from = (const float *)slots[s] + j0 / NB_PANEL * PLANES * plane + (ptrdiff_t)c * NB_PANEL;
-                for (int32_t i = 0; i < PLANES; i++, from += plane)
-                    for (int32_t j = 0; j < NB_PANEL; j++)
-                        sum[i][j] += from[j];
-            }
-            finish_taps(taps, (const float(*)[NB_PANEL])sum);
-            for (int32_t j = 0; j < NB_PANEL && j0 + j < g->oc; j++)
-                for (int32_t k = 0; k < 9; k++)
-                    dw[((ptrdiff_t)(j0 + j) * 9 + k) * g->c + c] += scale * taps[k][j];
+    const int32_t first = j * NB_PANEL, n = lesser(g->oc - first, NB_PANEL);
+    for (int32_t c = 0; c < g->c; c++) {
+        float sum[PLANES][NB_PANEL] = {{0}}, taps[9][NB_PANEL];
+        for (int32_t i = 0; i < s->n; i++) {
+            const float *from = (const float *)s->slots[i] + j * PLANES * plane + (ptrdiff_t)c * NB_PANEL;
+            for (int32_t p = 0; p < PLANES; p++, from += plane)
+                for (int32_t l = 0; l < NB_PANEL; l++)
+                    sum[p][l] += from[l];
         }
+        finish_taps(taps, (const float(*)[NB_PANEL])sum);
+        for (int32_t l = 0; l < n; l++)
+            for (int32_t k = 0; k < 9; k++)
+                dw[((ptrdiff_t)(first + l) * 9 + k) * g->c + c] += s->scale * taps[k][l];
+    }
 }

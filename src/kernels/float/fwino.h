@@ -24,7 +24,8 @@ bool nb_fwino_wins(const nb_geom *g);
 size_t nb_fwino_panel_floats(const nb_geom *g);
 size_t nb_fwino_slot_floats(const nb_geom *g);
 size_t nb_fwino_scratch_floats(const nb_geom *g);
-void nb_fwino_pack(const nb_geom *g, float *panels, const float *w);
+/* Panel j of 16 columns, of the forward pass or of the input gradient. */
+void nb_fwino_pack(const nb_geom *g, float *panels, const float *w, int32_t j, bool forward);
 
 /* The three passes of fconv.h for one image. */
 void nb_fwino_forward(const nb_fconv_isa *k, const nb_geom *g, float *y, const nb_fconv_image *x, const float *panels,
@@ -33,6 +34,7 @@ void nb_fwino_input_grad(const nb_fconv_isa *k, const nb_geom *g, float *dx, boo
                          const float *panels, float *scratch);
 void nb_fwino_weight_grad(const nb_fconv_isa *k, const nb_geom *g, float *slot, const nb_fconv_image *x,
                           const float *dy, float *scratch);
-void nb_fwino_weight_grad_finish(const nb_geom *g, float *dw, float scale, void *const *slots, int32_t n_slots);
+/* Of panel j of the slots. */
+void nb_fwino_finish(const nb_geom *g, float *dw, const nb_fconv_slots *s, int32_t j);
 
 #endif

@@ -3,6 +3,16 @@
 
 static const float wino_zero = 0.0f;
 
+/* B^T of a column of four pixels. */
+TILE_INLINE void wino_column(V *col, const float *p, ptrdiff_t line)
+{
+    const V a = V_LOAD(p), b = V_LOAD(p + line), c = V_LOAD(p + 2 * line), d = V_LOAD(p + 3 * line);
+    col[0] = V_SUB(a, c);
+    col[1] = V_ADD(b, c);
+    col[2] = V_SUB(c, b);
+    col[3] = V_SUB(d, b);
+}
+
 /* One row of tiles of an image, all channels: 4x4 pixels at steps of 2 become 16 coefficients. A column of pixels is
  * transformed once and serves two tiles. */
 TILE_TARGET static void wino_image(const nb_fwino_row *r)
@@ -11,17 +21,11 @@ TILE_TARGET static void wino_image(const nb_fwino_row *r)
         const float *in = r->in + c;
         float *out = r->out + c;
         V col[4][4];
-        for (int32_t t = 0; t < r->n_tiles; t++, out += r->tile) {
-            TILE_UNROLL
-            for (int x = t ? 2 : 0; x < 4; x++) {
-                const float *p = in + (2 * t + x) * r->pixel;
-                const V a = V_LOAD(p), b = V_LOAD(p + r->line), d = V_LOAD(p + 2 * r->line),
-                        e = V_LOAD(p + 3 * r->line);
-                col[x][0] = V_SUB(a, d);
-                col[x][1] = V_ADD(b, d);
-                col[x][2] = V_SUB(d, b);
-                col[x][3] = V_SUB(e, b);
-            }
+        wino_column(col[0], in, r->line);
+        wino_column(col[1], in + r->pixel, r->line);
+        for (int32_t t = 0; t < r->n_tiles; t++, in += 2 * r->pixel, out += r->tile) {
+            wino_column(col[2], in + 2 * r->pixel, r->line);
+            wino_column(col[3], in + 3 * r->pixel, r->line);
             TILE_UNROLL
             for (int y = 0; y < 4; y++) {
                 float *o = out + 4 * y * r->plane;
