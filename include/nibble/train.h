@@ -288,6 +288,8 @@ typedef struct nb_checkpoint {
     nb_position at;
     bool quantized;
     int32_t bits[2]; /* as in nb_phase_keys, of the phase it is of */
+    const char
+        *grids; /* of quantizers that keep something: "c1.weight.fq=8,uniform relu1.fq=8,uniform"; NULL: not recorded */
     double accuracy; /* of these weights when last evaluated, 0..1; < 0: never */
     double
         float_accuracy; /* of the float network they were quantized from, where nothing was trained; < 0: not recorded */

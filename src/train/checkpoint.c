@@ -19,6 +19,7 @@
 #include "base/textbuf.h"
 #include "core/feature_map.h"
 #include "core/sound.h"
+#include "quant/fakequant.h"
 
 #include <errno.h>
 #include <math.h>
@@ -114,6 +115,38 @@ static nb_status write_fingerprint(nb_st_writer *w, const char *key, const nb_fi
                     : NB_OK;
 }
 
+/* What quantizers keep is of codes of a grid: NAME=BITS,FORMAT of each. */
+static nb_status write_grids(nb_st_writer *w, const nb_graph *g)
+{
+    nb_text t;
+    char *text = NULL;
+    nb_text_init(g->ctx, &t);
+    for (int32_t i = 0; i < g->n; i++) {
+        const nb_fakequant_attr *a = g->node[i]->attr;
+        if (nb_is_quantizer(g->node[i]) && g->node[i]->n_in > 1)
+            nb_text_printf(&t, "%s%s=%d,%s", t.len ? " " : "", g->node[i]->name, a->bits, a->format->name);
+    }
+    const bool any = t.len > 0;
+    nb_status st = nb_text_take(&t, &text);
+    if (st == NB_OK && any)
+        st = nb_st_set_meta(w, "grids", text);
+    nb_free(g->ctx, text);
+    return st;
+}
+
+bool nb_checkpoint_same_grid(const nb_checkpoint *c, const nb_node *quantizer)
+{
+    const nb_fakequant_attr *a = quantizer->attr;
+    const size_t n = strlen(quantizer->name);
+    char format[32];
+    int bits;
+    for (const char *at = c->grids; at && *at; at = strchr(at, ' ') ? strchr(at, ' ') + 1 : NULL)
+        if (strncmp(at, quantizer->name, n) == 0 && at[n] == '=')
+            return sscanf(at + n + 1, "%d,%31[^ ]", &bits, format) == 2 && bits == a->bits &&
+                   strcmp(format, a->format->name) == 0;
+    return true;
+}
+
 static nb_status write_meta(nb_ctx *ctx, nb_st_writer *w, const nb_checkpoint_spec *s)
 {
     const nb_position *p = &s->at;
@@ -139,6 +172,7 @@ static nb_status write_meta(nb_ctx *ctx, nb_st_writer *w, const nb_checkpoint_sp
     const int32_t *bits = s->graph->bits;
     if (bits[0] || bits[1])
         NB_TRY(meta(w, "bits", "%d %d", bits[0], bits[1]));
+    NB_TRY(write_grids(w, s->graph));
     NB_TRY(write_fingerprint(w, "train_data", &s->train_data));
     NB_TRY(write_fingerprint(w, "test_data", &s->test_data));
     if (s->teacher_hash)
@@ -427,6 +461,7 @@ static nb_status read_all(nb_ctx *ctx, nb_checkpoint *c)
         NB_TRY(read_accuracy(ctx, c, "float_accuracy", &c->float_accuracy));
     NB_TRY(read_fingerprint(ctx, c, "train_data", &c->train_data));
     NB_TRY(read_fingerprint(ctx, c, "test_data", &c->test_data));
+    c->grids = nb_st_meta(c->file, "grids");
     const char *teacher = nb_st_meta(c->file, "teacher");
     c->teacher_hash = teacher ? strtoull(teacher, NULL, 16) : 0;
     return read_info(ctx, c);

@@ -22,6 +22,8 @@ typedef struct {
 nb_status nb_checkpoint_save(nb_ctx *ctx, const char *path, const nb_checkpoint_spec *s);
 /* Writes and reads it back, in memory only: what cannot be stored shows before it costs anything. */
 nb_status nb_checkpoint_prove(nb_ctx *ctx, const nb_checkpoint_spec *s);
+/* Was this quantizer's grid the same, as far as the file says? */
+bool nb_checkpoint_same_grid(const nb_checkpoint *c, const nb_node *quantizer);
 /* What the optimizer keeps (nb_optim_kept), for resume: all of it must be there and fit. */
 nb_status nb_checkpoint_load_optim(nb_ctx *ctx, const nb_checkpoint *c, nb_optim *o);
 

@@ -2,7 +2,8 @@
  *
  * One lookup serves both sources, so starting a phase, `init:`, resuming and evaluating all check the same things. A
  * value is copied only when name and shape agree. What quantizers keep is the exception: in mode START it becomes zero,
- * which means "nothing observed yet", where it is missing or belongs to another granularity, in mode CALIBRATE always. */
+ * which means "nothing observed yet", where it is missing or belongs to another granularity or grid, in mode CALIBRATE
+ * always. */
 #include <nibble/model.h>
 #include <nibble/train.h>
 
@@ -10,6 +11,7 @@
 #include "base/safetensors.h"
 #include "core/sound.h"
 #include "quant/fakequant.h"
+#include "train/checkpoint.h"
 #include "train/train_layers.h"
 
 #include <string.h>
@@ -26,7 +28,6 @@ typedef struct source {
     const nb_graph *graph;
     bool averaged; /* prefer ema/<name> */
     const nb_conf *except;
-    const int32_t *bits; /* that it was trained with; NULL: not known */
     nb_params_mode mode;
 } source;
 
@@ -102,11 +103,17 @@ static bool is_excepted(const source *s, const char *leaf)
     return false;
 }
 
-/* What a quantizer keeps is of codes of a width: in a phase with another it begins anew. */
-static bool same_bits(const nb_graph *g, const source *s, const nb_node *leaf)
+/* What a quantizer keeps is of codes of a width and a format: with others it begins anew. */
+static bool same_grid(const nb_graph *g, const source *s, const nb_node *leaf)
 {
-    const nb_node *quantizer = s->bits && s->mode == NB_PARAMS_START ? nb_quantizer_of(g, leaf) : NULL;
-    return !quantizer || s->bits[nb_fakequant_of_weights(quantizer)] == g->bits[nb_fakequant_of_weights(quantizer)];
+    const nb_node *now = s->mode == NB_PARAMS_START ? nb_quantizer_of(g, leaf) : NULL;
+    if (!now)
+        return true;
+    if (s->file)
+        return nb_checkpoint_same_grid(s->file, now);
+    const nb_node *was = nb_graph_find(s->graph, now->name);
+    const nb_fakequant_attr *a = now->attr, *b = was && nb_is_quantizer(was) ? was->attr : a;
+    return a->bits == b->bits && a->format == b->format;
 }
 
 static nb_status load_leaf(nb_graph *g, const source *s, nb_node *leaf)
@@ -117,7 +124,7 @@ static nb_status load_leaf(nb_graph *g, const source *s, nb_node *leaf)
     const nb_node *keeper = found && v.shape.ndim == 2 ? nb_quantizer_of(g, leaf) : NULL;
     if (keeper && keeper->in[1] == leaf && s->mode < NB_PARAMS_START)
         NB_TRY(nb_fakequant_take_earlier_default(g, g->node[keeper->id], v.shape.d[1]));
-    const bool fits = found && nb_shape_equal(&v.shape, &leaf->out.shape) && same_bits(g, s, leaf);
+    const bool fits = found && nb_shape_equal(&v.shape, &leaf->out.shape) && same_grid(g, s, leaf);
     const size_t bytes = (size_t)nb_count(&leaf->out) * sizeof(float);
     if (s->mode >= NB_PARAMS_START && (!fits || s->mode == NB_PARAMS_CALIBRATE) && (leaf->flags & NB_NODE_QUANTIZER)) {
         memset(leaf->out.data, 0, bytes);
@@ -200,7 +207,6 @@ static nb_status fill(nb_graph *g, const nb_graph_spec *spec, const nb_params_so
     s.mode = from->mode;
     s.averaged = from->mode != NB_PARAMS_EXACT;
     s.except = from->except;
-    s.bits = from->file ? from->file->bits : from->graph ? from->graph->bits : NULL;
     NB_TRY(check_excepted(g, from->except));
     if ((!given && !spec->blank) || from->except)
         nb_graph_init(g, spec->experiment->seed);

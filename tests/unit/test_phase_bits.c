@@ -80,6 +80,38 @@ static void what_is_learned_of_a_width_begins_anew_with_another(void **state)
     train_case_close(&t);
 }
 
+/* `init:` from a network of other widths or formats: weights stay, what its quantizers learned of their codes does not. */
+static void what_another_network_learned_of_its_grid_begins_anew(void **state)
+{
+    static const char train[] = "train: {batch: 16, phases: [{epochs: 1, lr: 0.1, quant: on}]}\n";
+    static const struct {
+        const char *weights;
+        bool kept;
+    } cases[] = {
+        {"bits: 4, learn: lsq", true}, {"bits: 3, learn: lsq", false}, {"bits: 4, learn: lsq, format: odd", false}};
+    data_fixture *f = *state;
+    train_case was;
+    char text[2048];
+    nb_checkpoint *c;
+    snprintf(text, sizeof text, "quant: {weights: {%s}}\n%s", cases[0].weights, train);
+    train_case_pieces(&was, f, "was", text, 0);
+    assert_int_equal(nb_checkpoint_open(f->ctx, data_fixture_path(f, "was/last.safetensors"), &c), NB_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        train_case t;
+        nb_graph *g;
+        snprintf(text, sizeof text, "%squant: {weights: {%s}}\n%s", train_case_head, cases[i].weights, train);
+        assert_int_equal(train_case_open(&t, f->ctx, f->dir, text), NB_OK);
+        assert_int_equal(train_case_graph(&t, true, &(nb_params_source){.file = c, .mode = NB_PARAMS_START}, &g),
+                         NB_OK);
+        assert_int_equal(((const float *)nb_graph_find(g, "c2.weight.fq.learned")->out.data)[0] > 0, cases[i].kept);
+        assert_true(fabsf(((const float *)nb_graph_find(g, "c2.weight")->out.data)[0]) > 0);
+        nb_graph_free(g);
+        train_case_close(&t);
+    }
+    nb_checkpoint_close(f->ctx, c);
+    train_case_close(&was);
+}
+
 static void stepping_down_repeats_and_resumes_to_the_bit(void **state)
 {
     static const char *const files[] = {"last.safetensors", "best.safetensors", "phase-2-six.safetensors",
@@ -198,6 +230,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(files_of_a_phase_have_its_bits),
         TEST(what_is_learned_of_a_width_begins_anew_with_another),
+        TEST(what_another_network_learned_of_its_grid_begins_anew),
         TEST(stepping_down_repeats_and_resumes_to_the_bit),
         TEST(stepping_down_within_a_phase_repeats_and_resumes_to_the_bit),
         TEST(a_phase_that_steps_down_is_checked_before_training),
