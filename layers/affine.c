@@ -7,6 +7,7 @@
 #include "batchnorm.h"
 
 #include "base/check.h"
+#include "core/cut_gather.h"
 #include "kernels/sweeps/sweep.h"
 
 #include <nibble/extend/lowering.h>
@@ -100,12 +101,12 @@ static void sum_part(void *arg, int64_t part, int32_t thread)
     (void)thread;
     const nb_node *n = arg;
     const affine_priv *p = n->priv;
-    const int32_t c = nb_channels(&n->out), batch = n->out.shape.d[0];
-    const int64_t image = nb_rows(&n->out) / batch, first = nb_tap_part(batch, (int32_t)part) * image;
+    const int32_t c = nb_channels(&n->out);
+    const int64_t image = nb_rows(&n->out) / n->cut->images, first = nb_cut_part_at(n->cut, (int32_t)part) * image;
     double *sum = (double *)n->saved + part * 2 * c;
     memset(sum, 0, 2 * (size_t)c * sizeof *sum);
     nb_k_channel_grad_sums(sum, sum + c, n->out.grad + first * c, NULL, (const float *)n->in[0]->out.data + first * c,
-                           p->zero, nb_tap_part(batch, (int32_t)part + 1) * image - first, c);
+                           p->zero, nb_cut_part_at(n->cut, (int32_t)part + 1) * image - first, c);
 }
 
 /* The sums of dy (row 0) or dy * x (row 1) to leaf k's gradient. */
@@ -137,8 +138,9 @@ static void grad_chunk(void *arg, int64_t chunk, int32_t thread)
 static void affine_backward(nb_node *n, const nb_run *r)
 {
     (void)r;
-    const int32_t parts = nb_tap_parts(n->out.shape.d[0]);
-    nb_parallel_for(parts, sum_part, n);
+    const int32_t parts = nb_tap_parts(n->cut->batch);
+    nb_cut_run(n->cut, sum_part, n);
+    nb_gather_parts(n->cut, &(nb_gathered){n->saved, 2 * (size_t)nb_channels(&n->out) * sizeof(double)}, 1);
     give_leaf(n, ADD, 0, parts);
     give_leaf(n, MUL, 1, parts);
     if (n->in[0]->out.grad)

@@ -14,6 +14,7 @@
 #include "layer.h"
 
 #include "base/check.h"
+#include "core/cut_gather.h"
 #include "kernels/sweeps/fused_sweep.h"
 #include "kernels/sweeps/sweep.h"
 
@@ -37,11 +38,11 @@ static const nb_key bn_keys[] = {
 
 nb_bn nb_bn_of(nb_node *n)
 {
-    int32_t batch = n->out.shape.d[0];
     nb_bn b = {.n = n, .rows = nb_rows(&n->out), .c = nb_channels(&n->out)};
-    b.per_image = b.rows / batch;
+    b.per_image = b.rows / n->cut->images;
+    b.all_rows = b.per_image * n->cut->batch;
     b.grain = b.c < NB_LAYER_GRAIN ? NB_LAYER_GRAIN / b.c : 1;
-    b.n_parts = nb_tap_parts(batch);
+    b.n_parts = nb_tap_parts(n->cut->batch);
     b.sums = n->saved;
     b.extremes = (float *)(void *)(b.sums + (int64_t)NB_TAP_MAX_PARTS * 2 * b.c);
     b.mean = b.extremes + (int64_t)NB_TAP_MAX_PARTS * 2 * b.c;
@@ -54,7 +55,7 @@ nb_bn nb_bn_of(nb_node *n)
 
 int64_t nb_bn_part(const nb_bn *b, int64_t i)
 {
-    return nb_tap_part((int32_t)(b->rows / b->per_image), (int32_t)i) * b->per_image;
+    return nb_cut_part_at(b->n->cut, (int32_t)i) * b->per_image;
 }
 
 static float *leaf(const nb_node *n, int32_t k)
@@ -120,6 +121,13 @@ static void sum_part(void *arg, int64_t part, int32_t thread)
     nb_bn_take(b, part, false, (const float *)b->n->in[0]->out.data + first * b->c, nb_bn_part(b, part + 1) - first);
 }
 
+void nb_bn_gather(const nb_bn *b, bool sums, bool extremes)
+{
+    const size_t values = 2 * (size_t)b->c;
+    const nb_gathered both[] = {{b->sums, values * sizeof *b->sums}, {b->extremes, values * sizeof *b->extremes}};
+    nb_gather_parts(b->n->cut, sums ? both : both + 1, sums + extremes);
+}
+
 void nb_bn_totals(const nb_bn *b, int32_t c, double *first, double *second)
 {
     *first = *second = 0;
@@ -132,7 +140,7 @@ void nb_bn_totals(const nb_bn *b, int32_t c, double *first, double *second)
 void nb_bn_batch_statistics(nb_bn *j)
 {
     const bn_attr *a = j->n->attr;
-    double rows = (double)j->rows;
+    double rows = (double)j->all_rows;
     double m = (double)a->momentum;
     float *mean = leaf(j->n, MEAN);
     float *var = leaf(j->n, VAR);
@@ -143,7 +151,7 @@ void nb_bn_batch_statistics(nb_bn *j)
         double mu = sum / rows;
         double biased = squares / rows - mu * mu;
         biased = biased < 0.0 ? 0.0 : biased; /* rounding; a NaN stays */
-        double unbiased = j->rows > 1 ? biased * rows / (rows - 1) : biased;
+        double unbiased = j->all_rows > 1 ? biased * rows / (rows - 1) : biased;
         j->mean[c] = (float)mu;
         j->rstd[c] = (float)(1.0 / sqrt(biased + (double)a->eps));
         mean[c] = (float)((1 - m) * (double)mean[c] + m * mu);
@@ -218,8 +226,10 @@ void nb_bn_forward_map(nb_bn *b, const nb_run *r)
 static void bn_forward(nb_node *n, const nb_run *r)
 {
     nb_bn b = nb_bn_of(n);
-    if (nb_bn_uses_batch(r))
-        nb_parallel_for(b.n_parts, sum_part, &b);
+    if (nb_bn_uses_batch(r)) {
+        nb_cut_run(n->cut, sum_part, &b);
+        nb_bn_gather(&b, true, false);
+    }
     nb_bn_forward_map(&b, r);
     nb_parallel_for(nb_chunks(b.rows, b.grain), affine_chunk, &b);
 }
@@ -274,7 +284,7 @@ void nb_bn_backward_map(nb_bn *b, const nb_run *r)
     for (int32_t c = 0; c < b->c; c++) {
         double dy;
         double dyx;
-        double rows = (double)b->rows;
+        double rows = (double)b->all_rows;
         double rstd = (double)b->rstd[c];
         double mul = (double)leaf(b->n, GAMMA)[c] * rstd;
         nb_bn_totals(b, c, &dy, &dyx);
@@ -291,7 +301,8 @@ void nb_bn_backward_map(nb_bn *b, const nb_run *r)
 static void bn_backward(nb_node *n, const nb_run *r)
 {
     nb_bn b = nb_bn_of(n);
-    nb_parallel_for(b.n_parts, grad_part, &b);
+    nb_cut_run(n->cut, grad_part, &b);
+    nb_bn_gather(&b, true, false);
     nb_bn_backward_map(&b, r);
     if (n->in[0]->out.grad)
         nb_parallel_for(nb_chunks(b.rows, b.grain), grad_chunk, &b);

@@ -8,10 +8,11 @@
 /* in[0] is the value; its leaves follow from here. */
 enum { NB_BN_GAMMA = 1 };
 
-/* Reductions over rows are cut into the parts of fusion.h, added in order. */
+/* Reductions over rows are cut into the parts of the batch (extend/cut.h), added in order. */
 typedef struct {
     nb_node *n;
-    int64_t rows, per_image, grain; /* grain: rows per chunk of a sweep that reduces nothing */
+    int64_t rows, all_rows, per_image; /* that are here, of the whole batch, of an image */
+    int64_t grain;                     /* rows per chunk of a sweep that reduces nothing */
     int32_t c, n_parts;
     double *sums;    /* [n_parts][2][c] */
     float *extremes; /* [n_parts][2][c] minimum and maximum of x, where a chain asks for them */
@@ -20,7 +21,7 @@ typedef struct {
 
 /* A view of n's memory for the current batch. */
 nb_bn nb_bn_of(nb_node *n);
-/* Part i is rows [nb_bn_part(b, i), nb_bn_part(b, i + 1)). */
+/* Part i is rows [nb_bn_part(b, i), nb_bn_part(b, i + 1)) of those that are here. */
 int64_t nb_bn_part(const nb_bn *b, int64_t i);
 /* Batch statistics are in use: x must be summed before the map is known. */
 bool nb_bn_uses_batch(const nb_run *r);
@@ -31,6 +32,9 @@ void nb_bn_moments(const nb_node *n, int32_t c, double *mean, double *deviation)
 /* A part's sums (and, if asked, extremes) begin at nothing, then take in its rows from the first to the last. */
 void nb_bn_start(const nb_bn *b, int64_t part);
 void nb_bn_take(const nb_bn *b, int64_t part, bool extremes, const float *x, int64_t rows);
+
+/* After the parts that are here: all ranks' sums, and, if asked, extremes. */
+void nb_bn_gather(const nb_bn *b, bool sums, bool extremes);
 
 /* forward: y = mul * x + add, from the parts' sums or from running statistics; updates these. */
 void nb_bn_forward_map(nb_bn *b, const nb_run *r);

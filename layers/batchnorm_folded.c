@@ -24,6 +24,7 @@
 #include "layer.h"
 
 #include "base/check.h"
+#include "core/cut_gather.h"
 #include "kernels/sweeps/sweep.h"
 
 #include <nibble/extend/lowering.h>
@@ -296,7 +297,8 @@ static void norm_forward(nb_node *n, const nb_run *r)
 {
     job j = job_of(n);
     if (nb_bn_uses_batch(r)) {
-        nb_parallel_for(j.bn.n_parts, sum_part, &j.bn);
+        nb_cut_run(n->cut, sum_part, &j.bn);
+        nb_bn_gather(&j.bn, true, false);
         batch_map(&j);
     } else {
         running_map(&j);
@@ -318,7 +320,7 @@ static void backward_map(job *j)
 {
     const nb_bn *b = &j->bn;
     const nb_node *n = b->n;
-    const double rows = (double)b->rows;
+    const double rows = (double)b->all_rows;
     for (int32_t c = 0; c < b->c; c++) {
         double dy, dyx;
         nb_bn_totals(b, c, &dy, &dyx);
@@ -338,7 +340,8 @@ static void norm_backward(nb_node *n, const nb_run *r)
 {
     job j = job_of(n);
     NB_ASSERT(nb_layer_fresh(n, 0) && nb_layer_fresh(n, UNFOLDED)); /* nobody else reads them */
-    nb_parallel_for(j.bn.n_parts, grad_part, &j.bn);
+    nb_cut_run(n->cut, grad_part, &j.bn);
+    nb_bn_gather(&j.bn, true, false);
     backward_map(&j);
     if (n->in[0]->out.grad)
         sweep(&j, n->in[0]->out.grad, n->out.grad, j.bn.mul, j.zero);

@@ -11,7 +11,7 @@ static nb_status flatten_build(nb_graph *g, nb_node *n)
     int64_t features = nb_count(x) / x->shape.d[0];
     if (features > INT32_MAX)
         return nb_node_fail(g, n, NB_E_SHAPE, "%lld values per image are too many", (long long)features);
-    n->out.shape = nb_shape_of(2, g->max_batch, (int32_t)features, 0, 0);
+    n->out.shape = nb_shape_of(2, g->room, (int32_t)features, 0, 0);
     n->flags |= n->in[0]->flags & NB_NODE_NONNEGATIVE;
     return NB_OK;
 }

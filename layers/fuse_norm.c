@@ -13,6 +13,7 @@
 #include "batchnorm.h"
 #include "layer.h"
 
+#include "core/cut_gather.h"
 #include "kernels/sweeps/sweep.h"
 #include "quant/fakequant.h"
 
@@ -157,7 +158,9 @@ static void norm_forward(const nb_step *s, const nb_run *r)
     j.observes = j.tail.fq && nb_fakequant_observes(j.tail.fq, r);
     float min = 0, max = 0;
     if (takes_values(&j, r) && !s->node[0]->in[0]->tap)
-        nb_parallel_for(j.bn.n_parts, sum_part, &j);
+        nb_cut_run(j.bn.n->cut, sum_part, &j);
+    if (takes_values(&j, r))
+        nb_bn_gather(&j.bn, nb_bn_uses_batch(r), j.observes);
     nb_bn_forward_map(&j.bn, r);
     if (j.observes)
         extremes(&j, &min, &max);
@@ -204,7 +207,8 @@ static void norm_backward(const nb_step *s, const nb_run *r)
 {
     job j = job_of(s);
     j.learns = j.tail.fq && nb_fakequant_learns(j.tail.fq, r);
-    nb_parallel_for(j.bn.n_parts, grad_part, &j);
+    nb_cut_run(j.bn.n->cut, grad_part, &j);
+    nb_bn_gather(&j.bn, true, false);
     if (j.learns)
         nb_fakequant_learn(j.tail.fq);
     nb_bn_backward_map(&j.bn, r);

@@ -95,7 +95,7 @@ static nb_status input_build(nb_graph *g, nb_node *n)
             real[c * 256 + v] = (float)((v / 255.0 - (double)mean[c]) / s);
         }
     n->priv = real;
-    n->out.shape = nb_shape_of(4, g->max_batch, d->h, d->w, d->c);
+    n->out.shape = nb_shape_of(4, g->room, d->h, d->w, d->c);
     return NB_OK;
 }
 

@@ -56,7 +56,7 @@ nb_status nb_layer_set_shape(nb_graph *g, nb_node *n, const nb_geom *q)
     if (q->oh < 1 || q->ow < 1)
         return nb_node_fail(g, n, NB_E_SHAPE, "a %d x %d window does not fit into the %d x %d image of %s", q->kh,
                             q->kw, q->h, q->w, n->in[0]->name);
-    n->out.shape = nb_shape_of(4, g->max_batch, q->oh, q->ow, q->oc);
+    n->out.shape = nb_shape_of(4, g->room, q->oh, q->ow, q->oc);
     return NB_OK;
 }
 

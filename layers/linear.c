@@ -1,4 +1,4 @@
-/* linear.c - y = W x + b on everything an image has, flattened. A 1x1 convolution on an image of ROWS batch items.
+/* linear.c - y = W x + b on everything an image has, flattened. A 1x1 convolution on an image of some batch items.
  *
  * Lowered, it is a convolution whose window is the whole input image: NHWC flattened equals one OHWI filter, so the
  * engine needs no reshape. */
@@ -13,7 +13,7 @@
 
 #include <math.h>
 
-enum { ROWS = 16 }; /* enough rows to reuse each weight from registers, few enough that a batch of 128 is 8 chunks */
+enum { ROWS = 16 }; /* enough rows to reuse each weight from registers */
 
 typedef struct {
     int32_t out;
@@ -30,17 +30,24 @@ static int64_t features(const nb_node *n)
     return nb_count(x) / x->shape.d[0];
 }
 
-static nb_geom linear_geom(const nb_node *n)
+static nb_geom linear_geom(const nb_node *n, int32_t rows)
 {
     const linear_attr *a = n->attr;
-    return nb_geom_pixels(1, ROWS, (int32_t)features(n), a->out, 1);
+    return nb_geom_pixels(1, rows, (int32_t)features(n), a->out, 1);
+}
+
+/* A unit of the batch (extend/cut.h) in equal numbers of at most ROWS. */
+static int32_t rows_at_once(int32_t batch)
+{
+    const int32_t unit = nb_cut_unit_most(batch), chunks = (unit - 1) / ROWS + 1;
+    return (unit - 1) / chunks + 1;
 }
 
 static nb_status linear_build(nb_graph *g, nb_node *n)
 {
     const linear_attr *a = n->attr;
-    nb_geom q = linear_geom(n);
-    n->out.shape = nb_shape_of(2, g->max_batch, a->out, 0, 0);
+    nb_geom q = linear_geom(n, 1);
+    n->out.shape = nb_shape_of(2, g->room, a->out, 0, 0);
     return nb_mac_leaves(g, n, &q, a->bias);
 }
 
@@ -58,8 +65,9 @@ static void linear_init(nb_node *n, uint64_t seed)
 
 static nb_status linear_prepare(nb_graph *g, nb_node *n)
 {
-    nb_geom q = linear_geom(n);
-    return nb_mac_prepare(g, n, &q, ROWS);
+    const int32_t rows = rows_at_once(g->max_batch);
+    nb_geom q = linear_geom(n, rows);
+    return nb_mac_prepare(g, n, &q, rows);
 }
 
 static nb_status linear_lower(nb_lowering *lo, const nb_node *n)

@@ -4,7 +4,7 @@
  * anything else on floats, codes being expanded first. Here is what is decided before the first step (kernels, memory)
  * and what both directions read; mac_forward.c and mac_backward.c do the work.
  *
- * Work is cut into chunks of `per` batch items; a short last chunk is completed with zeros in scratch. saved: panels of
+ * Work is cut into chunks of `per` batch items; a short chunk is completed with zeros in scratch. saved: panels of
  * floats (or of 16-bit gradients, which leave nothing to floats), then for codes: expanded weights, integer panels,
  * per-channel bias, scale and shift. Integers that do not go back have no use for floats. */
 #include "mac.h"
@@ -15,7 +15,9 @@
 #include "mac_job.h"
 
 #include "base/check.h"
+#include "base/ranks.h"
 #include "base/rng.h"
+#include "core/cut_gather.h"
 #include "kernels/float/fblas.h"
 #include "kernels/integer/iconv.h"
 #include "kernels/sweeps/sweep.h"
@@ -25,7 +27,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-static const size_t slot_budget = (size_t)64
+static const size_t slot_budget = (size_t)128
                                   << 20; /* bytes: huge linear layers get fewer slots instead of more memory */
 
 static size_t take(size_t *at, size_t bytes)
@@ -64,7 +66,8 @@ static void plan_scratch(const nb_graph *g, nb_node *n, nb_mac_priv *p)
     size_t at = 0;
     size_t floats = nb_fconv_scratch_bytes(p->plan), codes = p->integer ? nb_iconv_scratch_bytes(&p->geom) : 0;
     size_t grad = p->grad ? nb_qgrad_scratch_bytes(p->grad) : 0;
-    take(&at, larger(floats, larger(codes, grad)));
+    size_t wide = p->wide ? nb_mac_wide_scratch(n, p) : 0;
+    take(&at, larger(larger(floats, wide), larger(codes, grad)));
     size_t x_bytes = (size_t)(p->per * p->x_item) * sizeof(float);
     size_t y_bytes = (size_t)(p->per * p->y_item) * sizeof(float);
     bool expands = nb_layer_is_codes(&n->in[0]->out) && !p->integer;
@@ -72,11 +75,11 @@ static void plan_scratch(const nb_graph *g, nb_node *n, nb_mac_priv *p)
     p->at_y = take(&at, y_bytes);
     p->at_slots = at;
     n->scratch_bytes = at;
-    if (p->wide || g->infers)
-        return; /* no slots; mac_wide.c adds what it needs */
+    if (p->whole || g->infers)
+        return; /* no slots */
 
     size_t slot = 0;
-    p->grad_bytes = nb_fconv_slot_bytes(p->plan);
+    p->grad_bytes = p->wide ? (size_t)(p->geom.oc * p->k) * sizeof(float) : nb_fconv_slot_bytes(p->plan);
     take(&slot, p->grad_bytes);
     take(&slot, (size_t)p->geom.oc * sizeof(double));
     p->slot_bytes = slot;
@@ -158,22 +161,42 @@ nb_status nb_mac_prepare(nb_graph *g, nb_node *n, const nb_geom *geom, int32_t p
     if (per > 1) /* a row of items */
         p->item.w = p->item.ow = 1;
     p->wide = !p->grad && nb_fwide_wins(&p->item, g->max_batch);
+    p->whole = p->wide && p->item.oh * p->item.ow == 1 && nb_fwide_is_matrix(&p->item);
     warn_of_wrong_blas(g, p);
     plan_scratch(g, n, p);
     plan_saved(g, n, p);
     if (p->wide)
-        nb_mac_wide_plan(g, n, p, &n->saved_bytes, &n->scratch_bytes);
+        nb_mac_wide_plan(g, n, p, &n->saved_bytes);
     n->priv = p;
-    return NB_OK;
+    if (p->n_slots == 0 || nb_cut_divides(n->cut, p->n_slots))
+        return NB_OK;
+    return nb_node_fail(
+        g, n, NB_E_CONFIG,
+        "its weights' gradient of %zu MB is kept %d times: %d ranks cannot share that, a divisor of %d can",
+        p->slot_bytes >> 20, p->n_slots, nb_ranks(), p->n_slots);
+}
+
+static int32_t slot_of_unit(const nb_mac_job *j, int32_t unit)
+{
+    int32_t s = 0;
+    while (s < j->n_slots && nb_mac_slot_unit(j, s) < unit)
+        s++;
+    return s;
 }
 
 nb_mac_job nb_mac_make_job(nb_node *n)
 {
     const nb_mac_priv *p = n->priv;
-    int64_t batch = n->out.shape.d[0];
-    int64_t chunks = nb_chunks(batch, p->per);
-    return (nb_mac_job){
-        .n = n, .p = p, .batch = batch, .n_chunks = chunks, .n_slots = chunks < p->n_slots ? chunks : p->n_slots};
+    const int32_t units = nb_cut_units(n->cut->batch);
+    nb_mac_job j = {.n = n, .p = p, .cut = n->cut, .batch = n->cut->images};
+    j.chunks_per_unit = (int32_t)nb_chunks(nb_cut_unit_most(n->cut->batch), p->per);
+    j.n_chunks = p->per == 1 ? j.batch : (int64_t)(n->cut->end_unit - n->cut->unit) * j.chunks_per_unit;
+    j.n_slots = p->n_slots == 0      ? 1
+                : units < p->n_slots ? units
+                                     : p->n_slots; /* none has memory where nothing goes back */
+    j.slot = slot_of_unit(&j, n->cut->unit);
+    j.end_slot = slot_of_unit(&j, n->cut->end_unit);
+    return j;
 }
 
 bool nb_mac_few(const nb_mac_job *j)
@@ -208,18 +231,58 @@ void *nb_mac_saved(const nb_mac_job *j, size_t at)
     return (unsigned char *)j->n->saved + at;
 }
 
-int64_t nb_mac_chunk_items(const nb_mac_job *j, int64_t chunk)
+int64_t nb_mac_chunk_items(const nb_mac_job *j, int64_t chunk, int64_t *first)
 {
-    return nb_chunk_end(j->batch, j->p->per, chunk) - chunk * j->p->per;
+    if (j->p->per == 1) {
+        *first = chunk;
+        return 1;
+    }
+    const int64_t m = j->chunks_per_unit, k = chunk % m;
+    const int32_t unit = j->cut->unit + (int32_t)(chunk / m);
+    const int64_t from = nb_cut_unit_at(j->cut, unit), n = nb_cut_unit_at(j->cut, unit + 1) - from;
+    *first = from + k * n / m;
+    return from + (k + 1) * n / m - *first;
+}
+
+int32_t nb_mac_slot_unit(const nb_mac_job *j, int32_t slot)
+{
+    return slot * nb_cut_units(j->cut->batch) / j->n_slots;
+}
+
+void *nb_mac_slot(const nb_mac_job *j, int32_t slot)
+{
+    const nb_mac_priv *p = j->p;
+    unsigned char *scratch = nb_node_scratch(j->n, slot / p->slots_per_thread);
+    return scratch + p->at_slots + (size_t)(slot % p->slots_per_thread) * p->slot_bytes;
+}
+
+double *nb_mac_slot_bias(const nb_mac_job *j, int32_t slot)
+{
+    return (void *)((unsigned char *)nb_mac_slot(j, slot) + j->p->slot_bytes -
+                    ((size_t)j->p->geom.oc * sizeof(double) + NB_MAC_ALIGN - 1) / NB_MAC_ALIGN * NB_MAC_ALIGN);
+}
+
+void nb_mac_gather_slots(const nb_mac_job *j, void *slots[NB_MAC_SLOTS])
+{
+    for (int32_t s = 0; s < j->n_slots; s++)
+        slots[s] = nb_mac_slot(j, s);
+    nb_gather_units(j->cut, slots, j->n_slots, j->p->slot_bytes);
+    float *db = j->n->n_in > 2 ? j->n->in[2]->out.grad : NULL;
+    const bool fresh = nb_layer_fresh(j->n, 2);
+    for (int32_t c = 0; db && c < j->p->geom.oc; c++) {
+        double sum = fresh ? 0.0 : (double)db[c];
+        for (int32_t s = 0; s < j->n_slots; s++)
+            sum += nb_mac_slot_bias(j, s)[c];
+        db[c] = (float)sum;
+    }
 }
 
 nb_fconv_image nb_mac_chunk_input(const nb_mac_job *j, int64_t chunk, bool expand, void *buf)
 {
     const nb_mac_priv *p = j->p;
     const nb_tensor *x = &j->n->in[0]->out;
-    int64_t from = chunk * p->per * p->x_item;
-    int64_t want = p->per * p->x_item;
-    int64_t have = nb_mac_chunk_items(j, chunk) * p->x_item;
+    int64_t first, want = p->per * p->x_item;
+    int64_t have = nb_mac_chunk_items(j, chunk, &first) * p->x_item, from = first * p->x_item;
     if (!nb_layer_is_codes(x) || expand) {
         float *whole = buf;
         const float *part = nb_layer_values(whole, x, from, have);

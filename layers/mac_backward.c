@@ -17,19 +17,6 @@
 
 #include <string.h>
 
-static void *slot_at(const nb_mac_job *j, int64_t slot)
-{
-    const nb_mac_priv *p = j->p;
-    unsigned char *scratch = nb_node_scratch(j->n, (int32_t)(slot / p->slots_per_thread));
-    return scratch + p->at_slots + (size_t)(slot % p->slots_per_thread) * p->slot_bytes;
-}
-
-static double *slot_bias(const nb_mac_job *j, int64_t slot)
-{
-    return (void *)((unsigned char *)slot_at(j, slot) + j->p->slot_bytes -
-                    ((size_t)j->p->geom.oc * sizeof(double) + NB_MAC_ALIGN - 1) / NB_MAC_ALIGN * NB_MAC_ALIGN);
-}
-
 static void bias_sums(double *sum, const float *dy, int64_t rows, int32_t oc)
 {
     for (int64_t i = 0; i < rows; i++)
@@ -42,13 +29,14 @@ static void bias_sums(double *sum, const float *dy, int64_t rows, int32_t oc)
 static const float *chunk_grad(const nb_mac_job *j, int64_t chunk, float *buf)
 {
     const nb_mac_priv *p = j->p;
-    const int64_t have = nb_mac_chunk_items(j, chunk) * p->y_item;
+    int64_t first;
+    const int64_t have = nb_mac_chunk_items(j, chunk, &first) * p->y_item;
     const int64_t want = p->per * p->y_item;
     if (j->n->tap) {
         j->n->tap->grad(j->n->tap, buf, (int32_t)chunk);
         return buf;
     }
-    const float *dy = j->n->out.grad + chunk * want;
+    const float *dy = j->n->out.grad + first * p->y_item;
     if (have == want)
         return dy;
     memcpy(buf, dy, (size_t)have * sizeof *buf);
@@ -68,9 +56,9 @@ static void input_grad(const nb_mac_job *j, int64_t chunk, const float *dy, unsi
 {
     const nb_mac_priv *p = j->p;
     bool fresh = nb_layer_fresh(j->n, 0);
-    float *dx = j->n->in[0]->out.grad + chunk * p->per * p->x_item;
+    int64_t first, items = nb_mac_chunk_items(j, chunk, &first);
+    float *dx = j->n->in[0]->out.grad + first * p->x_item;
     float *whole = (void *)(scratch + p->at_x);
-    int64_t items = nb_mac_chunk_items(j, chunk);
     if (items == p->per) {
         kernel_input_grad(j, dx, !fresh, dy, scratch);
         return;
@@ -79,22 +67,30 @@ static void input_grad(const nb_mac_job *j, int64_t chunk, const float *dy, unsi
     nb_layer_pass_grad(dx, whole, items * p->x_item, fresh);
 }
 
+/* The first chunk of a slot. */
+static int64_t slot_chunk(const nb_mac_job *j, int32_t slot)
+{
+    const int32_t unit = nb_mac_slot_unit(j, slot);
+    return j->p->per == 1 ? nb_cut_unit_at(j->cut, unit) : (int64_t)(unit - j->cut->unit) * j->chunks_per_unit;
+}
+
 /* One slot: its chunks in order, all three gradients of a chunk while its dy is in cache. */
-static void backward_slot(void *arg, int64_t slot, int32_t thread)
+static void backward_slot(void *arg, int64_t own, int32_t thread)
 {
     const nb_mac_job *j = arg;
+    const int32_t slot = j->slot + (int32_t)own;
     const nb_mac_priv *p = j->p;
     const nb_node *n = j->n;
     unsigned char *scratch = nb_node_scratch(n, thread);
-    void *grad = slot_at(j, slot);
-    double *sums = slot_bias(j, slot);
+    void *grad = nb_mac_slot(j, slot);
+    double *sums = nb_mac_slot_bias(j, slot);
     bool need_x = n->in[0]->out.grad, need_w = n->in[1]->out.grad, need_b = n->n_in > 2 && n->in[2]->out.grad;
     memset(grad, 0, need_w ? p->grad_bytes : 0);
     memset(sums, 0, (size_t)p->geom.oc * sizeof *sums);
-    for (int64_t chunk = slot * j->n_chunks / j->n_slots; chunk < (slot + 1) * j->n_chunks / j->n_slots; chunk++) {
+    for (int64_t chunk = slot_chunk(j, slot), first; chunk < slot_chunk(j, slot + 1); chunk++) {
         const float *dy = chunk_grad(j, chunk, (void *)(scratch + p->at_y));
         if (need_b)
-            bias_sums(sums, dy, nb_mac_chunk_items(j, chunk) * p->y_item / p->geom.oc, p->geom.oc);
+            bias_sums(sums, dy, nb_mac_chunk_items(j, chunk, &first) * p->y_item / p->geom.oc, p->geom.oc);
         if (p->grad)
             nb_qgrad_measure(p->grad, dy, scratch);
         if (need_w) {
@@ -121,32 +117,21 @@ static void finish_part(void *arg, int64_t part, int32_t thread)
     nb_fconv_finish_part(s->j->p->plan, s->j->n->in[1]->out.grad, &s->slots, (int32_t)part);
 }
 
-static void finish_weights(const nb_mac_job *j)
+static void finish(const nb_mac_job *j)
 {
     nb_tensor *w = &j->n->in[1]->out;
     const nb_tensor *x = &j->n->in[0]->out;
     void *slots[NB_MAC_SLOTS];
-    for (int64_t s = 0; s < j->n_slots; s++)
-        slots[s] = slot_at(j, s);
+    nb_mac_gather_slots(j, slots);
+    if (!w->grad)
+        return;
     if (nb_layer_fresh(j->n, 1))
         memset(w->grad, 0, (size_t)nb_count(w) * sizeof(float));
-    slot_sum sum = {j, {slots, (int32_t)j->n_slots, nb_layer_is_codes(x) ? x->q->scale[0] : 1.0f}};
+    slot_sum sum = {j, {slots, j->n_slots, nb_layer_is_codes(x) ? x->q->scale[0] : 1.0f}};
     if (nb_mac_few(j))
         nb_fconv_weight_grad_finish(j->p->plan, w->grad, &sum.slots);
     else
         nb_parallel_for(nb_fconv_finish_parts(j->p->plan), finish_part, &sum);
-}
-
-static void finish_bias(const nb_mac_job *j)
-{
-    float *db = j->n->in[2]->out.grad;
-    bool fresh = nb_layer_fresh(j->n, 2);
-    for (int32_t c = 0; c < j->p->geom.oc; c++) {
-        double sum = fresh ? 0.0 : (double)db[c];
-        for (int64_t s = 0; s < j->n_slots; s++)
-            sum += slot_bias(j, s)[c];
-        db[c] = (float)sum;
-    }
 }
 
 static void pack_part(void *arg, int64_t part, int32_t thread)
@@ -180,9 +165,7 @@ void nb_mac_backward(nb_node *n, const nb_run *r)
         pack_weights(&j);
     else if (j.p->integer && n->in[0]->out.grad)
         nb_mac_pack_real(&j);
-    nb_parallel_for(j.n_slots, backward_slot, &j);
-    if (n->in[1]->out.grad)
-        finish_weights(&j);
-    if (n->n_in > 2 && n->in[2]->out.grad)
-        finish_bias(&j);
+    nb_parallel_for(j.end_slot - j.slot, backward_slot, &j);
+    if (n->in[1]->out.grad || (n->n_in > 2 && n->in[2]->out.grad))
+        finish(&j);
 }

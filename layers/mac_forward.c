@@ -8,6 +8,7 @@
 #include "mac_job.h"
 
 #include "base/check.h"
+#include "core/cut_gather.h"
 #include "kernels/integer/iconv.h"
 #include "kernels/sweeps/sweep.h"
 
@@ -42,8 +43,8 @@ static void forward_chunk(void *arg, int64_t chunk, int32_t thread)
     const nb_mac_priv *p = j->p;
     nb_node *n = j->n;
     unsigned char *scratch = nb_node_scratch(n, thread);
-    int64_t items = nb_mac_chunk_items(j, chunk);
-    float *y = (float *)n->out.data + chunk * p->per * p->y_item;
+    int64_t first, items = nb_mac_chunk_items(j, chunk, &first);
+    float *y = (float *)n->out.data + first * p->y_item;
     nb_fconv_image x = nb_mac_chunk_input(j, chunk, !p->integer, scratch + p->at_x);
     void *whole = scratch + p->at_y;
     if (p->integer) {
@@ -67,8 +68,8 @@ typedef struct {
 static void forward_part(void *arg, int64_t part, int32_t thread)
 {
     const tapped *t = arg;
-    int32_t batch = (int32_t)t->job->batch, end = nb_tap_part(batch, (int32_t)part + 1);
-    for (int32_t i = nb_tap_part(batch, (int32_t)part); i < end; i++) {
+    const nb_cut *cut = t->job->cut;
+    for (int32_t i = nb_cut_part_at(cut, (int32_t)part); i < nb_cut_part_at(cut, (int32_t)part + 1); i++) {
         forward_chunk(t->job, i, thread);
         t->job->n->tap->value(t->job->n->tap, t->r, (int32_t)part, i);
     }
@@ -87,7 +88,7 @@ void nb_mac_forward(nb_node *n, const nb_run *r)
         nb_mac_pack_real(&j);
     if (n->tap) {
         NB_ASSERT(j.p->per == 1);
-        nb_parallel_for(nb_tap_parts((int32_t)j.batch), forward_part, &(tapped){&j, r});
+        nb_cut_run(j.cut, forward_part, &(tapped){&j, r});
     } else {
         nb_parallel_for(j.n_chunks, forward_chunk, &j);
     }

@@ -1,15 +1,20 @@
 /* mac_job.h - a mac layer's tables, and one pass over its batch: what mac.c, mac_forward.c and mac_backward.c share.
- */
+ *
+ * A chunk is what a kernel takes at once: an image, or some items of a unit of the batch (extend/cut.h) where `per` is more.
+ * A slot is a gradient of the weights, the sum over some units in a row. Chunks are numbered as they lie here, slots as they
+ * are in the whole batch: of a batch that is shared this rank computes [slot, end_slot). */
 #ifndef NB_LAYERS_MAC_JOB_H
 #define NB_LAYERS_MAC_JOB_H
 
 #include "mac.h"
 
+#include <nibble/extend/cut.h>
+
 #include "kernels/float/fconv.h"
 #include "kernels/float/fwide.h"
 #include "kernels/grad16/qgrad.h"
 
-enum { NB_MAC_SLOTS = 8, NB_MAC_ALIGN = 64 };
+enum { NB_MAC_SLOTS = NB_MAX_UNITS, NB_MAC_ALIGN = 64 };
 
 typedef struct {
     nb_geom geom;
@@ -18,6 +23,7 @@ typedef struct {
     int32_t per, n_slots, slots_per_thread;
     bool integer;                  /* codes times codes */
     bool wide;                     /* what is left to floats goes to OpenBLAS: mac_wide.c */
+    bool whole;                    /* wide, and one product is for the whole batch: there are no slots */
     nb_geom item;                  /* of one batch item */
     int64_t x_item, y_item;        /* values per batch item */
     int64_t k;                     /* weights per output channel */
@@ -25,25 +31,38 @@ typedef struct {
     size_t at_x, at_y, at_slots;   /* in a thread's scratch; kernels use it from 0 */
     size_t at_ipanels, at_weights, at_bias, at_scale, at_shift; /* in saved; panels of floats or of grad stand at 0 */
     size_t at_dy,
-        at_sums; /* in saved of a wide layer: gradients of dy_items images from their tap, double[oc] of bias */
+        at_sums; /* in saved of a wide layer: gradients of dy_items images from their tap, double[oc] of a whole one's bias */
     int32_t dy_items;
+    size_t at_all_x, at_all_y,
+        at_all_dx; /* in saved of a whole one that is shared: values and gradients of all ranks' images */
 } nb_mac_priv;
 
 typedef struct {
     nb_node *n;
     const nb_mac_priv *p;
-    int64_t batch, n_chunks, n_slots;
+    const nb_cut *cut;
+    int64_t batch, n_chunks; /* that are here */
+    int32_t chunks_per_unit; /* with per > 1 */
+    int32_t n_slots, slot, end_slot;
 } nb_mac_job;
 
 nb_mac_job nb_mac_make_job(nb_node *n);
 void *nb_mac_saved(const nb_mac_job *j, size_t at);
-/* Batch items of a chunk: `per`, or what is left for the last one. */
-int64_t nb_mac_chunk_items(const nb_mac_job *j, int64_t chunk);
+/* Batch items of a chunk, at most `per`: from *first on. */
+int64_t nb_mac_chunk_items(const nb_mac_job *j, int64_t chunk, int64_t *first);
+/* The first unit of a slot. */
+int32_t nb_mac_slot_unit(const nb_mac_job *j, int32_t slot);
+/* A slot's memory: the gradient of the weights, sums of the bias. */
+void *nb_mac_slot(const nb_mac_job *j, int32_t slot);
+double *nb_mac_slot_bias(const nb_mac_job *j, int32_t slot);
+/* After all slots that are here: has them all, and adds up the bias. Where the weights are added up, is of who knows how they lie. */
+void nb_mac_gather_slots(const nb_mac_job *j, void *slots[NB_MAC_SLOTS]);
 /* The chunk's input as kernels read it: floats, or codes unless they are to be expanded. A short chunk is completed
  * with real zeros in buf, which holds a whole chunk. */
 nb_fconv_image nb_mac_chunk_input(const nb_mac_job *j, int64_t chunk, bool expand, void *buf);
-/* The float passes of a wide layer, whose sizes go behind what is in saved and in a thread's scratch already. */
-void nb_mac_wide_plan(const nb_graph *g, const nb_node *n, nb_mac_priv *p, size_t *saved, size_t *scratch);
+/* The float passes of a wide layer: bytes of a thread's scratch, and what goes behind what is in saved already. */
+size_t nb_mac_wide_scratch(const nb_node *n, const nb_mac_priv *p);
+void nb_mac_wide_plan(const nb_graph *g, const nb_node *n, nb_mac_priv *p, size_t *saved);
 void nb_mac_wide_forward(nb_mac_job *j, const nb_run *r);
 void nb_mac_wide_backward(nb_mac_job *j);
 /* Few weights are packed, or their gradient finished, sooner than other threads are there. */

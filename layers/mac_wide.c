@@ -1,12 +1,16 @@
 /* mac_wide.c - float passes of multiply-accumulate layers that OpenBLAS does faster (kernels/float/fwide.h says which).
  *
- * Work is cut by sizes alone into products that one thread makes each: forward and the gradient of the input by images
- * and, where there are few, by channels; the gradient of the weights by window position and input channel, so that
- * every part of it has one writer and the batch is summed in order: no slots, and the same bits for any number of
- * threads. Taps (fusion.h) are served in sweeps of their own, since here they cost little beside the products.
+ * Work is cut by sizes alone into products that one thread makes each. Forward and the gradient of the input: some images of
+ * a unit of the batch (extend/cut.h) and, where there are few, some channels. The gradient of the weights: in slots, as in
+ * mac_backward.c, by window position and input channels; a slot sums its units' images in order. Taps (fusion.h) are served in
+ * sweeps of their own, since here they cost little beside the products.
+ *
+ * Of a linear layer a unit has too few rows to pay for packing the weights: the products are of the whole batch, and need
+ * no slots. When the batch is shared, ranks bring each other what goes in and the gradient of what comes out, which are small
+ * beside the weights, and all make the same products.
  *
  * saved: expanded weights where they are codes (mac.c), then the output gradients that a tap computes, for as many
- * images at a time as fit 1 MB, and sums of the bias. */
+ * images at a time as fit 1 MB, and sums of the bias of a linear layer; where one is shared, everybody's values. */
 #include "mac.h"
 
 #include <nibble/extend/fusion.h>
@@ -14,6 +18,7 @@
 #include "layer.h"
 #include "mac_job.h"
 
+#include "core/cut_gather.h"
 #include "kernels/float/fblas.h"
 
 #include <string.h>
@@ -32,26 +37,6 @@ static int64_t lesser(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Products are of `group` images and `block` columns. */
-typedef struct {
-    int32_t group, block;
-    int64_t blocks;
-} cut;
-
-/* For the whole batch, also where a pass goes over a part of it: a chain and its nodes one by one make equal products.
- */
-static cut cut_of(const nb_mac_job *j, int32_t columns, bool by_columns)
-{
-    cut c = {.group = nb_fwide_group(&j->p->item), .block = columns};
-    const int64_t groups = nb_chunks(j->batch, c.group);
-    if (by_columns && groups < CHUNKS) {
-        const int64_t blocks = lesser(nb_chunks(CHUNKS, groups), nb_chunks(columns, MIN_COLUMNS));
-        c.block = (int32_t)((columns + blocks - 1) / blocks + 15) / 16 * 16;
-    }
-    c.blocks = nb_chunks(columns, c.block);
-    return c;
-}
-
 static int32_t tap_channels(const nb_mac_priv *p)
 {
     const int32_t most = nb_fwide_is_matrix(&p->item) ? MATRIX_CHANNELS : TAP_CHANNELS;
@@ -63,51 +48,134 @@ static size_t round_up(size_t bytes)
     return (bytes + NB_MAC_ALIGN - 1) / NB_MAC_ALIGN * NB_MAC_ALIGN;
 }
 
-void nb_mac_wide_plan(const nb_graph *g, const nb_node *n, nb_mac_priv *p, size_t *saved, size_t *scratch)
+size_t nb_mac_wide_scratch(const nb_node *n, const nb_mac_priv *p)
 {
     const bool codes = nb_layer_is_codes(&n->in[0]->out);
     const size_t forward = nb_fwide_cols(&p->item, nb_fwide_group(&p->item), codes && !p->integer),
                  weights = nb_fwide_tap_cols(&p->item, tap_channels(p));
-    const size_t cols = sizeof(float) * (forward > weights ? forward : weights);
-    *scratch = *scratch > cols ? *scratch : cols;
+    return sizeof(float) * (forward > weights ? forward : weights);
+}
 
+void nb_mac_wide_plan(const nb_graph *g, const nb_node *n, nb_mac_priv *p, size_t *saved)
+{
     /* whole products of the weight gradient */
     const int64_t group = 2 * nb_fwide_group(&p->item), item_bytes = p->y_item * (int64_t)sizeof(float);
     const bool may_be_tapped = g->fusions && (n->op->flags & NB_OP_TAPS); /* chains are prepared after their nodes */
-    const int64_t groups = dy_budget / (group * item_bytes);
-    p->dy_items = (int32_t)lesser(n->out.shape.d[0], group * (groups < 1 ? 1 : groups));
+    const bool all = p->whole && n->cut->shared;
+    const int64_t groups = dy_budget / (group * item_bytes), batch = n->cut->batch;
+    const size_t x_bytes = all ? (size_t)(batch * p->x_item) * sizeof(float) : 0;
+    p->dy_items = (int32_t)lesser(n->cut->images, group * (groups < 1 ? 1 : groups));
     p->at_dy = round_up(*saved);
-    p->at_sums = round_up(p->at_dy + (may_be_tapped ? (size_t)(p->dy_items * item_bytes) : 0));
-    *saved = p->at_sums + (size_t)p->item.oc * sizeof(double);
+    p->at_sums = round_up(p->at_dy + (size_t)(item_bytes * (all ? batch : may_be_tapped ? p->dy_items : 0)));
+    p->at_all_x = round_up(p->at_sums + (p->whole ? (size_t)p->item.oc * sizeof(double) : 0));
+    p->at_all_y = round_up(p->at_all_x + x_bytes);
+    p->at_all_dx = round_up(p->at_all_y + (all ? (size_t)(batch * item_bytes) : 0));
+    *saved = p->at_all_dx + x_bytes;
 }
 
-/* One pass: `images` from `first` on. */
+/* ---- a pass: what it reads and writes, and how it is cut ---- */
+
+/* Some images in a row, all of one unit; a weight gradient adds them to what is in the slot, or begins it. */
+typedef struct {
+    int32_t first, images, slot;
+    bool add;
+} stretch;
+
 typedef struct {
     nb_mac_job *j;
     const nb_run *r;
-    const float *w, *dy;
-    int64_t first, images;
-    cut cut;
-    float scale; /* of the codes that x is made of; 1 for floats */
-    bool fresh;  /* the weight gradient is written for the first time */
+    const void *x; /* from image 0 on, as y and dx */
+    const float *w;
+    float *y, *dx, *dy;
+    int64_t dy_first; /* the image that dy begins with */
+    float scale;      /* of the codes that x is made of; 1 for floats */
+    stretch piece[NB_MAX_UNITS];
+    int32_t pieces, slot, end_slot;
+    int32_t groups, block; /* products of the longest piece; columns of one */
+    int64_t blocks;
 } pass;
+
+static float scale_of(const nb_tensor *x)
+{
+    return nb_layer_is_codes(x) ? x->q->scale[0] : 1.0f;
+}
+
+static bool is_brought(const nb_mac_job *j)
+{
+    return j->p->whole && j->cut->shared;
+}
+
+/* The images that are worked on in one go: a unit, or all. */
+static stretch unit_of(const nb_mac_job *j, int32_t i)
+{
+    if (j->p->whole)
+        return (stretch){.images = is_brought(j) ? j->cut->batch : j->cut->images};
+    const int32_t unit = j->cut->unit + i, first = nb_cut_unit_at(j->cut, unit);
+    stretch s = {.first = first, .images = nb_cut_unit_at(j->cut, unit + 1) - first, .slot = j->slot};
+    while (nb_mac_slot_unit(j, s.slot + 1) <= unit)
+        s.slot++;
+    s.add = nb_mac_slot_unit(j, s.slot) < unit;
+    return s;
+}
+
+static int32_t units_of(const nb_mac_job *j)
+{
+    return j->p->whole ? 1 : j->cut->end_unit - j->cut->unit;
+}
+
+/* Columns are cut where there are too few products in the whole batch. */
+static void cut_columns(pass *a, int32_t columns, bool by_columns)
+{
+    const nb_mac_job *j = a->j;
+    const int64_t groups = j->p->whole ? a->groups : (int64_t)nb_cut_units(j->cut->batch) * a->groups;
+    a->block = columns;
+    if (by_columns && groups < CHUNKS) {
+        const int64_t blocks = lesser(nb_chunks(CHUNKS, groups), nb_chunks(columns, MIN_COLUMNS));
+        a->block = (int32_t)((columns + blocks - 1) / blocks + 15) / 16 * 16;
+    }
+    a->blocks = nb_chunks(columns, a->block);
+}
+
+/* Over all images, in units. */
+static pass pass_of(nb_mac_job *j, const nb_run *r)
+{
+    const nb_node *n = j->n;
+    pass a = {.j = j, .r = r, .x = n->in[0]->out.data, .y = n->out.data, .dx = n->in[0]->out.grad, .dy = n->out.grad};
+    if (is_brought(j)) {
+        a.x = nb_mac_saved(j, j->p->at_all_x);
+        a.y = nb_mac_saved(j, j->p->at_all_y);
+        a.dx = a.dx ? nb_mac_saved(j, j->p->at_all_dx) : NULL;
+        a.dy = nb_mac_saved(j, j->p->at_dy);
+    }
+    a.scale = scale_of(&n->in[0]->out);
+    a.pieces = units_of(j);
+    for (int32_t i = 0; i < a.pieces; i++)
+        a.piece[i] = unit_of(j, i);
+    a.slot = j->slot;
+    a.end_slot = j->end_slot;
+    const int32_t most = j->p->whole ? a.piece[0].images : nb_cut_unit_most(j->cut->batch);
+    a.groups = (int32_t)nb_chunks(most, nb_fwide_group(&j->p->item));
+    return a;
+}
 
 static nb_fconv_image input_from(const pass *a, int64_t image)
 {
     const nb_tensor *x = &a->j->n->in[0]->out;
     const size_t bytes = (size_t)(image * a->j->p->x_item) * nb_dtype_bytes(x->dtype);
-    return (nb_fconv_image){(const unsigned char *)x->data + bytes, (int32_t)x->dtype,
+    return (nb_fconv_image){(const unsigned char *)a->x + bytes, (int32_t)x->dtype,
                             nb_layer_is_codes(x) ? x->q->zero[0] : 0};
 }
 
-/* The chunk's part: images from *first on (of the batch), columns. */
-static nb_fwide_part part_of(const pass *a, int64_t chunk, int32_t columns, int64_t *first)
+/* The chunk's part: images from *first on, columns. No images: the piece is shorter than others. */
+static nb_fwide_part part_of(const pass *a, int64_t chunk, int32_t columns, int32_t *first)
 {
-    const int64_t group = chunk / a->cut.blocks, column = chunk % a->cut.blocks * a->cut.block;
-    *first = a->first + group * a->cut.group;
-    return (nb_fwide_part){.images = (int32_t)lesser(a->cut.group, a->first + a->images - *first),
+    const int64_t column = chunk % a->blocks * a->block, group = chunk / a->blocks % a->groups;
+    const stretch *s = &a->piece[chunk / a->blocks / a->groups];
+    const int32_t step = nb_fwide_group(&a->j->p->item), from = (int32_t)group * step;
+    *first = s->first + from;
+    return (nb_fwide_part){.images = (int32_t)lesser(step, s->images - from),
                            .first = (int32_t)column,
-                           .n = (int32_t)lesser(a->cut.block, columns - column),
+                           .n = (int32_t)lesser(a->block, columns - column),
                            .scale = 1.0f};
 }
 
@@ -118,54 +186,75 @@ static void run(pass *a, int64_t chunks, nb_chunk_fn fn)
     nb_fblas_end();
 }
 
+/* ---- forward ---- */
+
 static void forward_chunk(void *arg, int64_t chunk, int32_t thread)
 {
     const pass *a = arg;
     const nb_node *n = a->j->n;
     const nb_mac_priv *p = a->j->p;
-    int64_t first;
+    int32_t first;
     nb_fwide_part part = part_of(a, chunk, p->item.oc, &first);
+    if (part.images <= 0)
+        return;
     part.scale = a->scale;
     const nb_fconv_image x = input_from(a, first);
-    nb_fwide_forward(&p->item, &part, (float *)n->out.data + first * p->y_item, &x, a->w,
-                     n->n_in > 2 ? n->in[2]->out.data : NULL, nb_node_scratch(n, thread));
+    nb_fwide_forward(&p->item, &part, a->y + first * p->y_item, &x, a->w, n->n_in > 2 ? n->in[2]->out.data : NULL,
+                     nb_node_scratch(n, thread));
 }
 
 static void tap_part(void *arg, int64_t part, int32_t thread)
 {
     const pass *a = arg;
     const nb_tap *t = a->j->n->tap;
-    const int32_t batch = (int32_t)a->j->batch, end = nb_tap_part(batch, (int32_t)part + 1);
+    const nb_cut *cut = a->j->cut;
     (void)thread;
-    for (int32_t i = nb_tap_part(batch, (int32_t)part); i < end; i++)
+    for (int32_t i = nb_cut_part_at(cut, (int32_t)part); i < nb_cut_part_at(cut, (int32_t)part + 1); i++)
         t->value(t, a->r, (int32_t)part, i);
 }
 
-static float scale_of(const nb_tensor *x)
+/* This rank's images among everybody's. */
+static void *own_images(const nb_mac_job *j, void *all, int64_t item_bytes)
 {
-    return nb_layer_is_codes(x) ? x->q->scale[0] : 1.0f;
+    return (unsigned char *)all + j->cut->first * item_bytes;
+}
+
+/* all = what each rank has of it; own NULL: it is there. */
+static void bring(const nb_mac_job *j, void *all, const void *own, int64_t item_bytes)
+{
+    if (own)
+        memcpy(own_images(j, all, item_bytes), own, (size_t)(j->batch * item_bytes));
+    nb_gather_images(j->cut, all, (size_t)item_bytes);
 }
 
 void nb_mac_wide_forward(nb_mac_job *j, const nb_run *r)
 {
     const nb_node *n = j->n;
-    pass a = {.j = j,
-              .r = r,
-              .w = nb_mac_real_weights(j),
-              .images = j->batch,
-              .cut = cut_of(j, j->p->item.oc, true),
-              .scale = scale_of(&n->in[0]->out)};
-    run(&a, nb_chunks(a.images, a.cut.group) * a.cut.blocks, forward_chunk);
+    const nb_mac_priv *p = j->p;
+    pass a = pass_of(j, r);
+    a.w = nb_mac_real_weights(j);
+    cut_columns(&a, p->item.oc, true);
+    if (is_brought(j))
+        bring(j, nb_mac_saved(j, p->at_all_x), n->in[0]->out.data,
+              p->x_item * (int64_t)nb_dtype_bytes(n->in[0]->out.dtype));
+    run(&a, a.pieces * a.groups * a.blocks, forward_chunk);
+    if (is_brought(j))
+        memcpy(n->out.data, own_images(j, a.y, p->y_item * (int64_t)sizeof(float)),
+               (size_t)(j->batch * p->y_item) * sizeof(float));
     if (n->tap)
-        nb_parallel_for(nb_tap_parts((int32_t)j->batch), tap_part, &a);
+        nb_cut_run(j->cut, tap_part, &a);
 }
 
+/* ---- backward ---- */
+
+/* Of the only piece, into the rows that it has in dy. */
 static void tapped_grad(void *arg, int64_t i, int32_t thread)
 {
     const pass *a = arg;
     const nb_tap *t = a->j->n->tap;
+    const int64_t image = a->piece[0].first + i;
     (void)thread;
-    t->grad(t, (float *)nb_mac_saved(a->j, a->j->p->at_dy) + i * a->j->p->y_item, (int32_t)(a->first + i));
+    t->grad(t, a->dy + (image - a->dy_first) * a->j->p->y_item, (int32_t)image);
 }
 
 static void input_chunk(void *arg, int64_t chunk, int32_t thread)
@@ -173,76 +262,169 @@ static void input_chunk(void *arg, int64_t chunk, int32_t thread)
     const pass *a = arg;
     const nb_node *n = a->j->n;
     const nb_mac_priv *p = a->j->p;
-    int64_t first;
+    int32_t first;
     const nb_fwide_part part = part_of(a, chunk, p->item.c, &first);
-    nb_fwide_input_grad(&p->item, &part, n->in[0]->out.grad + first * p->x_item, !nb_layer_fresh(n, 0),
-                        a->dy + (first - a->first) * p->y_item, a->w, nb_node_scratch(n, thread));
+    if (part.images > 0)
+        nb_fwide_input_grad(&p->item, &part, a->dx + first * p->x_item, !nb_layer_fresh(n, 0),
+                            a->dy + (first - a->dy_first) * p->y_item, a->w, nb_node_scratch(n, thread));
 }
 
-static void add_bias_sums(const pass *a)
+static double *bias_sums(const pass *a, int32_t slot)
+{
+    return a->j->p->whole ? nb_mac_saved(a->j, a->j->p->at_sums) : nb_mac_slot_bias(a->j, slot);
+}
+
+static void add_bias_sums(const pass *a, const stretch *s)
 {
     const int32_t oc = a->j->p->item.oc;
-    double *sum = nb_mac_saved(a->j, a->j->p->at_sums);
-    for (int64_t i = 0, rows = a->images * a->j->p->y_item / oc; i < rows; i++)
+    const float *dy = a->dy + (s->first - a->dy_first) * a->j->p->y_item;
+    double *sum = bias_sums(a, s->slot);
+    memset(sum, 0, s->add ? 0 : (size_t)oc * sizeof *sum);
+    for (int64_t i = 0, rows = s->images * a->j->p->y_item / oc; i < rows; i++)
         for (int32_t c = 0; c < oc; c++)
-            sum[c] += (double)a->dy[i * oc + c];
+            sum[c] += (double)dy[i * oc + c];
 }
 
-/* Chunk 0 is the bias, the others are parts of the weights. */
+/* Positions of the window times blocks of channels: parts of a weight gradient, each with one writer. */
+static int64_t weight_parts(const nb_mac_priv *p)
+{
+    return (int64_t)p->item.kh * p->item.kw * nb_chunks(p->item.c, tap_channels(p));
+}
+
+static void add_weights(const pass *a, const stretch *s, int64_t i, int32_t thread)
+{
+    const nb_node *n = a->j->n;
+    const nb_mac_priv *p = a->j->p;
+    const int32_t block = tap_channels(p);
+    const int64_t blocks = nb_chunks(p->item.c, block), channel = i % blocks * block;
+    const nb_fwide_part part = {.images = s->images,
+                                .first = (int32_t)channel,
+                                .n = (int32_t)lesser(block, p->item.c - channel),
+                                .scale = a->scale};
+    const nb_fconv_image x = input_from(a, s->first);
+    nb_fwide_weight_grad(&p->item, &part, (int32_t)(i / blocks),
+                         p->whole ? n->in[1]->out.grad : nb_mac_slot(a->j, s->slot),
+                         s->add || (p->whole && !nb_layer_fresh(n, 1)), &x,
+                         a->dy + (s->first - a->dy_first) * p->y_item, nb_node_scratch(n, thread));
+}
+
+/* Of a slot, chunk 0 is the bias, the others are parts of the weights. */
 static void weight_chunk(void *arg, int64_t chunk, int32_t thread)
 {
     const pass *a = arg;
     const nb_node *n = a->j->n;
-    const nb_mac_priv *p = a->j->p;
-    if (chunk == 0) {
-        if (n->n_in > 2 && n->in[2]->out.grad)
-            add_bias_sums(a);
-        return;
+    const int64_t parts = 1 + weight_parts(a->j->p), i = chunk % parts;
+    const int32_t slot = a->slot + (int32_t)(chunk / parts);
+    for (int32_t k = 0; k < a->pieces; k++) {
+        if (a->piece[k].slot != slot)
+            continue;
+        if (i > 0 && n->in[1]->out.grad)
+            add_weights(a, &a->piece[k], i - 1, thread);
+        else if (i == 0 && n->n_in > 2 && n->in[2]->out.grad)
+            add_bias_sums(a, &a->piece[k]);
     }
-    const int32_t block = tap_channels(p);
-    const int64_t blocks = nb_chunks(p->item.c, block), channel = (chunk - 1) % blocks * block;
-    const nb_fwide_part part = {.images = (int32_t)a->images,
-                                .first = (int32_t)channel,
-                                .n = (int32_t)lesser(block, p->item.c - channel),
-                                .scale = a->scale};
-    const nb_fconv_image x = input_from(a, a->first);
-    nb_fwide_weight_grad(&p->item, &part, (int32_t)((chunk - 1) / blocks), n->in[1]->out.grad, !a->fresh, &x, a->dy,
-                         nb_node_scratch(n, thread));
 }
 
-static void finish_bias(const nb_mac_job *j)
+/* The gradients of the pieces there are. */
+static void backward_pieces(pass *a)
 {
+    const nb_node *n = a->j->n;
+    const int32_t slots = a->j->p->whole ? 1 : a->end_slot - a->slot;
+    if (a->dx)
+        run(a, a->pieces * a->groups * a->blocks, input_chunk);
+    if (n->in[1]->out.grad || (n->n_in > 2 && n->in[2]->out.grad))
+        run(a, slots * (1 + weight_parts(a->j->p)), weight_chunk);
+}
+
+/* Where a tap computes the gradient of what comes out: so many images at a time, and what depends on them while they are in cache. */
+static void backward_tapped(pass *a)
+{
+    const nb_mac_job *j = a->j;
+    a->dy = nb_mac_saved(j, j->p->at_dy);
+    a->pieces = 1;
+    for (int32_t u = 0; u < units_of(j); u++) {
+        const stretch unit = unit_of(j, u);
+        for (int32_t at = 0; at < unit.images; at += j->p->dy_items) {
+            stretch s = unit;
+            s.first += at;
+            s.images = (int32_t)lesser(j->p->dy_items, unit.images - at);
+            s.add |= at > 0;
+            a->piece[0] = s;
+            a->dy_first = s.first;
+            a->slot = s.slot;
+            a->end_slot = s.slot + 1;
+            nb_parallel_for(s.images, tapped_grad, a);
+            backward_pieces(a);
+        }
+    }
+}
+
+/* A linear layer of a batch that is shared: as if all images were here. */
+static void backward_brought(pass *a)
+{
+    const nb_mac_job *j = a->j;
+    const nb_node *n = j->n;
+    const int64_t x_bytes = j->p->x_item * (int64_t)sizeof(float), y_bytes = j->p->y_item * (int64_t)sizeof(float);
+    float *dx = n->in[0]->out.grad;
+    if (n->tap) {
+        pass own = *a;
+        own.piece[0] = (stretch){.images = (int32_t)j->batch};
+        own.dy = own_images(j, a->dy, y_bytes);
+        nb_parallel_for(j->batch, tapped_grad, &own);
+    }
+    bring(j, a->dy, n->tap ? NULL : n->out.grad, y_bytes);
+    if (dx && !nb_layer_fresh(n, 0))
+        memcpy(own_images(j, a->dx, x_bytes), dx, (size_t)(j->batch * x_bytes));
+    backward_pieces(a);
+    if (dx)
+        memcpy(dx, own_images(j, a->dx, x_bytes), (size_t)(j->batch * x_bytes));
+}
+
+static void add_slots(void *arg, int64_t chunk, int32_t thread)
+{
+    const nb_mac_job *j = arg;
+    float *dw = j->n->in[1]->out.grad;
+    const int64_t end = nb_chunk_end(nb_count(&j->n->in[1]->out), NB_LAYER_GRAIN, chunk);
+    (void)thread;
+    for (int32_t s = 0; s < j->n_slots; s++) {
+        const float *slot = nb_mac_slot(j, s);
+        nb_layer_pass_grad(dw + chunk * NB_LAYER_GRAIN, slot + chunk * NB_LAYER_GRAIN, end - chunk * NB_LAYER_GRAIN,
+                           s == 0 && nb_layer_fresh(j->n, 1));
+    }
+}
+
+static void finish(nb_mac_job *j)
+{
+    const nb_node *n = j->n;
+    void *slots[NB_MAC_SLOTS];
+    float *db = n->n_in > 2 ? n->in[2]->out.grad : NULL;
+    if (!j->p->whole) {
+        nb_mac_gather_slots(j, slots);
+        if (n->in[1]->out.grad)
+            nb_parallel_for(nb_chunks(nb_count(&n->in[1]->out), NB_LAYER_GRAIN), add_slots, j);
+        return;
+    }
     const double *sum = nb_mac_saved(j, j->p->at_sums);
-    float *db = j->n->in[2]->out.grad;
-    for (int32_t c = 0; c < j->p->item.oc; c++)
-        db[c] = (float)((nb_layer_fresh(j->n, 2) ? 0.0 : (double)db[c]) + sum[c]);
+    for (int32_t c = 0; db && c < j->p->item.oc; c++)
+        db[c] = (float)((nb_layer_fresh(n, 2) ? 0.0 : (double)db[c]) + sum[c]);
 }
 
 void nb_mac_wide_backward(nb_mac_job *j)
 {
     const nb_node *n = j->n;
     const nb_mac_priv *p = j->p;
-    const bool need_x = n->in[0]->out.grad, need_w = n->in[1]->out.grad, need_b = n->n_in > 2 && n->in[2]->out.grad;
-    const int64_t parts = (int64_t)p->item.kh * p->item.kw * nb_chunks(p->item.c, tap_channels(p));
-    pass a = {.j = j,
-              .w = need_x && p->integer ? nb_mac_real_weights(j) : NULL,
-              .cut = cut_of(j, p->item.c, nb_fwide_is_matrix(&p->item)),
-              .scale = scale_of(&n->in[0]->out),
-              .fresh = nb_layer_fresh(n, 1)};
-    if (need_x && !p->integer) /* expanded by the forward pass where they are codes */
+    pass a = pass_of(j, NULL);
+    cut_columns(&a, p->item.c, nb_fwide_is_matrix(&p->item));
+    if (a.dx && p->integer)
+        a.w = nb_mac_real_weights(j);
+    else if (a.dx) /* expanded by the forward pass where they are codes */
         a.w = nb_layer_is_codes(&n->in[1]->out) ? nb_mac_saved(j, p->at_weights) : n->in[1]->out.data;
-    memset(nb_mac_saved(j, p->at_sums), 0, (size_t)p->item.oc * sizeof(double));
-    for (; a.first < j->batch; a.first += a.images) {
-        a.images = n->tap ? lesser(p->dy_items, j->batch - a.first) : j->batch;
-        a.dy = n->tap ? nb_mac_saved(j, p->at_dy) : n->out.grad;
-        if (n->tap)
-            nb_parallel_for(a.images, tapped_grad, &a);
-        if (need_x)
-            run(&a, nb_chunks(a.images, a.cut.group) * a.cut.blocks, input_chunk);
-        if (need_w || need_b)
-            run(&a, need_w ? 1 + parts : 1, weight_chunk);
-        a.fresh = false;
-    }
-    if (need_b)
-        finish_bias(j);
+    if (is_brought(j))
+        backward_brought(&a);
+    else if (n->tap)
+        backward_tapped(&a);
+    else
+        backward_pieces(&a);
+    if (n->in[1]->out.grad || (n->n_in > 2 && n->in[2]->out.grad))
+        finish(j);
 }

@@ -57,8 +57,8 @@ nb_status nb_take_done(nb_graph *g, nb_node *n)
         t->out[2] = t->in[2];
     if (!image)
         NB_TRY(t->out[0] * t->out[1] == 1 ? NB_OK : nb_layer_need_image(g, n, 0));
-    n->out.shape = image ? nb_shape_of(4, g->max_batch, t->out[0], t->out[1], t->out[2])
-                         : nb_shape_of(2, g->max_batch, t->out[2], 0, 0);
+    n->out.shape =
+        image ? nb_shape_of(4, g->room, t->out[0], t->out[1], t->out[2]) : nb_shape_of(2, g->room, t->out[2], 0, 0);
     n->flags |= n->in[0]->flags & NB_NODE_NONNEGATIVE;
     return NB_OK;
 }

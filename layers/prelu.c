@@ -5,8 +5,8 @@
 #include "layer.h"
 
 #include "base/check.h"
+#include "core/cut_gather.h"
 
-#include <nibble/extend/fusion.h>
 #include <nibble/extend/lowering.h>
 
 #include <string.h>
@@ -73,13 +73,14 @@ static void slope_part(void *arg, int64_t part, int32_t thread)
     (void)thread;
     const nb_node *n = arg;
     const nb_tensor *x = &n->in[0]->out;
-    const int32_t batch = n->out.shape.d[0], maps = maps_of(n);
-    const int64_t image = nb_count(&n->out) / batch, end = nb_tap_part(batch, (int32_t)part + 1) * image;
+    const int32_t maps = maps_of(n);
+    const int64_t image = nb_count(&n->out) / n->cut->images;
+    const int64_t end = nb_cut_part_at(n->cut, (int32_t)part + 1) * image;
     double *sum = (double *)n->saved + part * maps;
     float buf[BLOCK];
     int32_t k = 0; /* an image begins with the first channel */
     memset(sum, 0, (size_t)maps * sizeof *sum);
-    for (int64_t at = nb_tap_part(batch, (int32_t)part) * image; at < end; at += BLOCK) {
+    for (int64_t at = nb_cut_part_at(n->cut, (int32_t)part) * image; at < end; at += BLOCK) {
         const int64_t count = end - at < BLOCK ? end - at : BLOCK;
         const float *v = nb_layer_values(buf, x, at, count), *dy = n->out.grad + at;
         for (int64_t i = 0; i < count; i++, k = k + 1 < maps ? k + 1 : 0)
@@ -90,9 +91,10 @@ static void slope_part(void *arg, int64_t part, int32_t thread)
 static void prelu_backward(nb_node *n, const nb_run *r)
 {
     float *grad = n->in[SLOPE]->out.grad;
-    const int32_t parts = nb_tap_parts(n->out.shape.d[0]), maps = maps_of(n);
+    const int32_t parts = nb_tap_parts(n->cut->batch), maps = maps_of(n);
     if (grad) {
-        nb_parallel_for(parts, slope_part, n);
+        nb_cut_run(n->cut, slope_part, n);
+        nb_gather_parts(n->cut, &(nb_gathered){n->saved, (size_t)maps * sizeof(double)}, 1);
         for (int32_t k = 0; k < maps; k++) {
             double sum = nb_layer_fresh(n, SLOPE) ? 0.0 : (double)grad[k];
             for (int32_t i = 0; i < parts; i++)

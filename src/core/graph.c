@@ -2,11 +2,14 @@
  *
  * Invariants: ids are array positions; every input stands before its reader; names are unique. A node is appended after
  * its build() ran, so the leaves that build() makes stand right before it. */
+#include "planning.h"
+
 #include <nibble/extend/op.h>
 
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/rng.h"
+#include "core/cut_gather.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -28,9 +31,18 @@ nb_status nb_graph_create(nb_ctx *ctx, const nb_dsinfo *info, int32_t max_batch,
     }
     g->ctx = ctx;
     g->info = *info;
-    g->batch = g->max_batch = max_batch;
+    g->batch = g->max_batch = g->room = max_batch;
+    g->cut = nb_cut_of(max_batch, false);
     *out = g;
     return NB_OK;
+}
+
+void nb_graph_share(nb_graph *g)
+{
+    NB_ASSERT(g->n == 0);
+    g->shared = true;
+    g->room = nb_cut_room(g->max_batch, true);
+    g->cut = nb_cut_of(g->max_batch, true);
 }
 
 void nb_graph_free(nb_graph *g)
@@ -105,6 +117,7 @@ static nb_node *new_node(nb_graph *g, const nb_op *op, const char *name, const c
     if (!n)
         return NULL;
     n->op = op;
+    n->cut = &g->cut;
     n->name = nb_arena_strdup(g->arena, name);
     n->where = nb_arena_strdup(g->arena, where ? where : "");
     return n->name && n->where ? n : NULL;
@@ -286,7 +299,13 @@ void nb_graph_set_batch(nb_graph *g, int32_t batch)
 {
     NB_ASSERT(batch >= 1 && batch <= g->max_batch);
     g->batch = batch;
+    g->cut = nb_cut_of(batch, g->shared);
+    nb_graph_resize(g, g->cut.images);
+}
+
+void nb_graph_resize(nb_graph *g, int32_t images)
+{
     for (int32_t i = 0; i < g->n; i++)
         if (g->node[i]->flags & NB_NODE_BATCHED)
-            g->node[i]->out.shape.d[0] = batch;
+            g->node[i]->out.shape.d[0] = images;
 }

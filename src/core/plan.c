@@ -198,6 +198,7 @@ nb_status nb_graph_freeze(nb_graph *g, nb_plan_mode mode)
 {
     NB_ASSERT(g->n > 0 && g->batch == g->max_batch);
     g->frozen = false;
+    nb_graph_resize(g, g->room);
     g->infers = mode == NB_PLAN_INFER;
     NB_TRY(prepare_all(g));
     nb_planning p = {.g = g, .mode = mode};
@@ -222,6 +223,7 @@ nb_status nb_graph_freeze(nb_graph *g, nb_plan_mode mode)
     if (st == NB_OK && mode == NB_PLAN_TRAIN)
         st = param_gradients(g);
     g->frozen = st == NB_OK;
+    nb_graph_set_batch(g, g->batch);
     return st;
 }
 

@@ -31,5 +31,7 @@ static inline nb_node *nb_plan_root(nb_node *x)
 nb_status nb_plan_steps(nb_planning *p);
 /* Lets the inputs of steps that pass their gradient on share its memory where nobody is in the way. */
 void nb_plan_share(nb_planning *p);
+/* Tensors with so many images: as many as there is room for while memory is planned. */
+void nb_graph_resize(nb_graph *g, int32_t images);
 
 #endif

@@ -12,7 +12,7 @@ BEGIN {
     for (i = 1; i <= n; i++)
         level[names[i]] = levels[i]
     # Public headers belong to the folder that implements them (extend/lowering.h is what layers know of src/lower).
-    n = split("context:base geom:base take:base config:config registry:config dataset:datasets image:datasets graph:core model:model train:train post:post lower:lower intmodel:lower engine:engine export:export features:core import:import nibble:cli extend/keys:config extend/tensor:core extend/op:core extend/fusion:core extend/lowering:core extend/quant:quant extend/dataset_loader:datasets extend/block:model extend/optimizer:train extend/schedule:train extend/post_step:post", names, " ")
+    n = split("context:base geom:base take:base config:config registry:config dataset:datasets image:datasets graph:core model:model train:train post:post lower:lower intmodel:lower engine:engine export:export features:core import:import nibble:cli extend/keys:config extend/tensor:core extend/op:core extend/cut:core extend/fusion:core extend/lowering:core extend/quant:quant extend/dataset_loader:datasets extend/block:model extend/optimizer:train extend/schedule:train extend/post_step:post", names, " ")
     for (i = 1; i <= n; i++) {
         split(names[i], pair, ":")
         home[pair[1]] = pair[2]

@@ -5,6 +5,7 @@
 #define NIBBLE_EXTEND_EXTEND_H
 
 #include <nibble/extend/block.h>
+#include <nibble/extend/cut.h>
 #include <nibble/extend/dataset_loader.h>
 #include <nibble/extend/fusion.h>
 #include <nibble/extend/keys.h>

@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-enum { NB_MAX_CHAIN = 4, NB_TAP_MAX_PARTS = 32 };
+enum { NB_MAX_CHAIN = 4 };
 
 typedef struct nb_fusion nb_fusion;
 typedef struct nb_tap nb_tap;
@@ -31,23 +31,11 @@ struct nb_step {
  * backward. */
 struct nb_tap {
     const nb_step *step;
-    /* An image of x has just been written. Images are cut into nb_tap_parts(batch) parts; a part's come in order, parts
-     * at once. */
+    /* An image of x has just been written, by its place in x. A part's (cut.h) come in order, parts at once. */
     void (*value)(const nb_tap *t, const nb_run *r, int32_t part, int32_t image);
     /* The gradient of one image of x into buf. After the step's backward. */
     void (*grad)(const nb_tap *t, float *buf, int32_t image);
 };
-
-/* Part i is images [nb_tap_part(batch, i), nb_tap_part(batch, i + 1)): the cut depends on the batch alone. */
-static inline int32_t nb_tap_parts(int32_t batch)
-{
-    return batch < NB_TAP_MAX_PARTS ? batch : NB_TAP_MAX_PARTS;
-}
-/* See above. */
-static inline int32_t nb_tap_part(int32_t batch, int32_t i)
-{
-    return (int32_t)((int64_t)i * batch / nb_tap_parts(batch));
-}
 
 enum { /* nb_fusion.flags */
        /* Every input of the first node gets the same gradient: the step's own, masked. So their gradients may share its

@@ -16,6 +16,7 @@
 #define NIBBLE_EXTEND_OP_H
 
 #include <nibble/dataset.h>
+#include <nibble/extend/cut.h>
 #include <nibble/extend/keys.h>
 #include <nibble/extend/tensor.h>
 #include <nibble/geom.h>
@@ -49,7 +50,7 @@ struct nb_node {
     const nb_op *op;
     const char *name;       /* "c1", "c1.weight", "block2.add": unique; used in every message and in the checkpoint */
     const char *where;      /* "configs/x.yaml:14" or "" */
-    nb_tensor out;          /* value and gradient; shape.d[0] is the current batch except for leaves */
+    nb_tensor out;          /* value and gradient; shape.d[0] is cut->images except for leaves */
     nb_node *in[NB_MAX_IN]; /* always earlier in the array: no cycles by construction */
     int32_t n_in, id;
     uint32_t flags;
@@ -59,6 +60,7 @@ struct nb_node {
     void *scratch;  /* see nb_node_scratch */
     size_t saved_bytes, scratch_bytes; /* asked for in prepare; scratch_bytes is per thread */
     void *priv;                        /* tables built in prepare, in the graph's arena */
+    const nb_cut *cut;                 /* of the current batch, the graph's; out has cut->images of its images */
     const struct nb_tap *tap; /* set at freeze when a fused step works on this node's value image by image (fusion.h) */
 };
 
@@ -108,7 +110,7 @@ struct nb_op {
     uint8_t min_in, max_in; /* activation inputs taken from the config (parameters not counted) */
     uint32_t flags;
     nb_role role;
-    /* Check inputs (n->in[0..n_in-1], shapes known), set out.shape (batch = g->max_batch), append parameter leaves to
+    /* Check inputs (n->in[0..n_in-1], shapes known), set out.shape (batch = g->room), append parameter leaves to
      * n->in. */
     nb_status (*build)(nb_graph *g, nb_node *n);
     /* Initial values of this node's parameter leaves, from seed alone (already mixed with the node's name). NULL:
@@ -147,7 +149,10 @@ struct nb_graph {
     struct nb_arena *arena;
     nb_node **node;
     int32_t n, cap;
-    int32_t batch, max_batch;
+    int32_t batch, max_batch; /* of all ranks */
+    nb_cut cut;               /* of batch */
+    bool shared;              /* it holds this rank's share of a batch; see nb_graph_share */
+    int32_t room;             /* images that its tensors have room for: max_batch, unless shared */
     const nb_graph
         *lender;           /* its weights (NB_NODE_DECAY) are used, not copied, where this graph has such ones; or NULL.
                                Set before layers are added */
@@ -170,6 +175,10 @@ struct nb_graph {
 
 /* An empty graph for samples like info's, at most max_batch at a time. */
 NB_API nb_status nb_graph_create(nb_ctx *ctx, const nb_dsinfo *info, int32_t max_batch, nb_graph **out);
+
+/* Before anything is added: of a batch it holds the images of this rank (cut.h). Batches stay what they are for who runs it:
+ * nb_graph_set_batch counts the images of all ranks, nb_run has those of this one. */
+NB_API void nb_graph_share(nb_graph *g);
 
 /* Appends a node: attr (copied, op->attr_size bytes; NULL = zeros), inputs, then op->build. name is copied and must be
  * new. where may be NULL. */

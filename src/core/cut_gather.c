@@ -1,0 +1,163 @@
+/* cut_gather.c - the cut of a batch among ranks, and pieces that go from one to the others. */
+#include "core/cut_gather.h"
+
+#include "base/check.h"
+#include "base/ranks.h"
+
+#include <math.h>
+
+_Static_assert((int)NB_MAX_UNITS <= (int)NB_MAX_RANKS, "no more ranks share a batch than there are units");
+
+static int32_t first_unit(int32_t batch, int32_t rank)
+{
+    return (int32_t)((int64_t)rank * nb_cut_units(batch) / nb_ranks());
+}
+
+static int32_t first_image(int32_t batch, int32_t rank)
+{
+    return nb_cut_unit(batch, first_unit(batch, rank));
+}
+
+static int32_t part_of_unit(int32_t batch, int32_t u)
+{
+    return (int32_t)((int64_t)u * nb_tap_parts(batch) / nb_cut_units(batch));
+}
+
+nb_cut nb_cut_of(int32_t batch, bool shared)
+{
+    shared = shared && nb_ranks() > 1 && nb_cut_units(batch) >= nb_ranks();
+    nb_cut c = {.batch = batch, .shared = shared, .end_unit = nb_cut_units(batch)};
+    if (shared) {
+        c.unit = first_unit(batch, nb_rank());
+        c.end_unit = first_unit(batch, nb_rank() + 1);
+    }
+    c.first = nb_cut_unit(batch, c.unit);
+    c.images = nb_cut_unit(batch, c.end_unit) - c.first;
+    c.part = part_of_unit(batch, c.unit);
+    c.end_part = part_of_unit(batch, c.end_unit);
+    NB_ASSERT(nb_tap_part(batch, c.part) == c.first && nb_tap_part(batch, c.end_part) == c.first + c.images);
+    return c;
+}
+
+int32_t nb_cut_room(int32_t most, bool shared)
+{
+    int32_t room = 0;
+    for (int32_t batch = 1; batch <= most; batch++) {
+        const int32_t images = nb_cut_of(batch, shared).images;
+        room = images > room ? images : room;
+    }
+    return room;
+}
+
+typedef struct {
+    const nb_cut *c;
+    nb_chunk_fn fn;
+    void *arg;
+} own_parts;
+
+static void run_part(void *arg, int64_t i, int32_t thread)
+{
+    const own_parts *p = arg;
+    p->fn(p->arg, p->c->part + i, thread);
+}
+
+void nb_cut_run(const nb_cut *c, nb_chunk_fn fn, void *arg)
+{
+    nb_parallel_for(c->end_part - c->part, run_part, &(own_parts){c, fn, arg});
+}
+
+/* Elements [from, end) of `bytes` each, owned by rank. */
+static nb_piece stretch(void *data, size_t bytes, int32_t from, int32_t end, int32_t rank)
+{
+    return (nb_piece){(unsigned char *)data + (size_t)from * bytes, (size_t)(end - from) * bytes, rank};
+}
+
+void nb_gather_parts(const nb_cut *c, const nb_gathered *g, int32_t n)
+{
+    enum { MOST = 4 };
+    nb_piece piece[MOST * NB_MAX_UNITS];
+    int32_t pieces = 0;
+    NB_ASSERT(n <= MOST);
+    if (!c->shared)
+        return;
+    for (int32_t i = 0; i < n; i++)
+        for (int32_t r = 0; r < nb_ranks(); r++)
+            piece[pieces++] = stretch(g[i].data, g[i].bytes, part_of_unit(c->batch, first_unit(c->batch, r)),
+                                      part_of_unit(c->batch, first_unit(c->batch, r + 1)), r);
+    nb_ranks_share(piece, pieces);
+}
+
+void nb_gather_images(const nb_cut *c, void *data, size_t bytes)
+{
+    nb_piece piece[NB_MAX_UNITS];
+    if (!c->shared)
+        return;
+    for (int32_t r = 0; r < nb_ranks(); r++)
+        piece[r] = stretch(data, bytes, first_image(c->batch, r), first_image(c->batch, r + 1), r);
+    nb_ranks_share(piece, nb_ranks());
+}
+
+/* Of units taken together to n. */
+static int32_t owner_of(const nb_cut *c, int32_t i, int32_t n)
+{
+    const int32_t unit = (int32_t)((int64_t)i * nb_cut_units(c->batch) / n);
+    int32_t r = 0;
+    while (first_unit(c->batch, r + 1) <= unit)
+        r++;
+    return r;
+}
+
+void nb_gather_units(const nb_cut *c, void *const *unit, int32_t n, size_t bytes)
+{
+    nb_piece piece[NB_MAX_UNITS];
+    if (!c->shared)
+        return;
+    for (int32_t i = 0; i < n; i++)
+        piece[i] = (nb_piece){unit[i], bytes, owner_of(c, i, n)};
+    nb_ranks_share(piece, n);
+}
+
+bool nb_cut_divides(const nb_cut *c, int32_t n)
+{
+    const int32_t units = nb_cut_units(c->batch);
+    for (int32_t r = 1; c->shared && r < nb_ranks(); r++) {
+        int32_t i = 0;
+        while (i < n && (int64_t)i * units / n < first_unit(c->batch, r))
+            i++;
+        if ((int64_t)i * units / n != first_unit(c->batch, r))
+            return false;
+    }
+    return true;
+}
+
+void nb_gather_values(const nb_cut *c, float *x, const int32_t *image, int32_t n)
+{
+    nb_piece piece[NB_MAX_UNITS];
+    if (!c->shared)
+        return;
+    for (int32_t r = 0, from = 0, end = 0; r < nb_ranks(); r++, from = end) {
+        while (end < n && image[end] < first_image(c->batch, r + 1))
+            end++;
+        piece[r] = stretch(x, sizeof *x, from, end, r);
+    }
+    nb_ranks_share(piece, nb_ranks());
+}
+
+void nb_gather_extremes(const nb_cut *c, float *min, float *max)
+{
+    float each[NB_MAX_UNITS][2];
+    nb_piece piece[NB_MAX_UNITS];
+    if (!c->shared)
+        return;
+    for (int32_t r = 0; r < nb_ranks(); r++)
+        piece[r] = (nb_piece){each[r], sizeof each[r], r};
+    each[nb_rank()][0] = *min;
+    each[nb_rank()][1] = *max;
+    nb_ranks_share(piece, nb_ranks());
+    *min = each[0][0];
+    *max = each[0][1];
+    for (int32_t r = 1; r < nb_ranks() && !isnan(*min); r++) { /* comparisons written so that a NaN sticks */
+        *min = !(each[r][0] >= *min) ? each[r][0] : *min;
+        *max = !(each[r][1] <= *max) ? each[r][1] : *max;
+    }
+}

@@ -1,0 +1,36 @@
+/* cut_gather.h - who has which images of a batch, and what ranks bring each other of sums over them; <nibble/extend/cut.h>
+ * says how a layer uses it. */
+#ifndef NB_CORE_CUT_GATHER_H
+#define NB_CORE_CUT_GATHER_H
+
+#include <nibble/extend/cut.h>
+
+#include "base/parallel.h"
+
+#include <stddef.h>
+
+/* Of this rank; not shared: all of it. A batch of fewer units than there are ranks is not worth sharing: every rank has all
+ * of it. */
+nb_cut nb_cut_of(int32_t batch, bool shared);
+/* The most images that nb_cut_of gives for a batch of 1..most. */
+int32_t nb_cut_room(int32_t most, bool shared);
+/* fn(arg, part, thread) for the parts that are here, at once. */
+void nb_cut_run(const nb_cut *c, nb_chunk_fn fn, void *arg);
+
+/* Memory for all parts (images, units) of a batch, `bytes` for each; afterwards every rank has what each computed. */
+typedef struct {
+    void *data;
+    size_t bytes;
+} nb_gathered;
+void nb_gather_parts(const nb_cut *c, const nb_gathered *g, int32_t n);
+void nb_gather_images(const nb_cut *c, void *data, size_t bytes);
+/* unit[u]: `bytes` of it. n: the units may be taken together to fewer, n, of which none belongs to two ranks. */
+void nb_gather_units(const nb_cut *c, void *const *unit, int32_t n, size_t bytes);
+/* Does none of n equal runs of units belong to two ranks? */
+bool nb_cut_divides(const nb_cut *c, int32_t n);
+/* x [n]: values of the images image[i], ascending, of which this rank knows its own. */
+void nb_gather_values(const nb_cut *c, float *x, const int32_t *image, int32_t n);
+/* The extremes of all ranks; a NaN stays one. */
+void nb_gather_extremes(const nb_cut *c, float *min, float *max);
+
+#endif
