@@ -21,7 +21,7 @@ static const nb_key dropout_keys[] = {NB_KEY_FLOAT(dropout_attr, p, "0.5", 0, 0.
 typedef struct {
     float *to;
     const float *from;
-    int64_t count;
+    int64_t count, first; /* first: the number, in the whole batch, of the first value that is here */
     uint64_t key;
     uint32_t below; /* 16-bit words below this drop their value */
     float scale;
@@ -46,13 +46,15 @@ static void drop_chunk(void *arg, int64_t chunk, int32_t thread)
     (void)thread;
     const dropout_job *j = arg;
     int64_t end = nb_chunk_end(j->count, NB_LAYER_GRAIN, chunk);
-    for (int64_t i = chunk * NB_LAYER_GRAIN; i < end; i += 8) { /* the grain is a multiple of 8: blocks are whole */
+    for (int64_t i = chunk * NB_LAYER_GRAIN, next; i < end; i = next) { /* up to the next eighth number */
+        const int64_t at = j->first + i;
         uint32_t word[4];
-        nb_philox(word, j->key, (uint64_t)i / 8, 0);
-        for (int64_t k = 0; k < 8 && i + k < end; k++) {
+        nb_philox(word, j->key, (uint64_t)at / 8, 0);
+        next = i + 8 - at % 8 < end ? i + 8 - at % 8 : end;
+        for (int64_t k = at % 8; i < next; i++, k++) {
             /* a product, not a branch: the predictor cannot learn random bits */
-            float v = j->from[i + k] * (j->scale * (float)((word[k / 2] >> k % 2 * 16 & 0xffff) >= j->below));
-            j->to[i + k] = j->add ? j->to[i + k] + v : v;
+            float v = j->from[i] * (j->scale * (float)((word[k / 2] >> k % 2 * 16 & 0xffff) >= j->below));
+            j->to[i] = j->add ? j->to[i] + v : v;
         }
     }
 }
@@ -67,6 +69,7 @@ static void drop(const nb_node *n, const nb_run *r, float *to, const float *from
     }
     dropout_job j = {.to = to, .from = from, .count = count, .below = (uint32_t)lround(p * 65536), .add = add};
     j.key = nb_mix(nb_mix(r->seed, r->step), nb_hash_text(n->name));
+    j.first = count / n->cut->images * n->cut->first;
     j.scale = (float)(65536.0 / (65536.0 - j.below)); /* what is really kept */
     nb_parallel_for(nb_chunks(count, NB_LAYER_GRAIN), drop_chunk, &j);
 }

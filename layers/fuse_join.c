@@ -10,6 +10,7 @@
 #include "join.h"
 #include "layer.h"
 
+#include "core/cut_gather.h"
 #include "kernels/sweeps/sweep.h"
 #include "quant/fakequant.h"
 
@@ -126,6 +127,7 @@ static void observe(job *j, float *min, float *max)
     *max = -INFINITY;
     for (int64_t i = 0; i < chunks; i++)
         nb_fuse_extend(min, max, j->p->min[i], j->p->max[i]);
+    nb_gather_extremes(j->first->cut, min, max);
 }
 
 /* The i-th value before it is quantized. */
@@ -186,12 +188,13 @@ static void learn_part(void *arg, int64_t part, int32_t thread)
     (void)thread;
     const job *j = arg;
     const nb_node *fq = j->tail.fq;
-    const int32_t batch = fq->out.shape.d[0], c = nb_channels(&fq->out), wide = c < LEARN_BUFFER ? c : LEARN_BUFFER;
-    const int64_t per_image = nb_rows(&fq->out) / batch, end = nb_tap_part(batch, (int32_t)part + 1) * per_image;
+    const int32_t c = nb_channels(&fq->out), wide = c < LEARN_BUFFER ? c : LEARN_BUFFER;
+    const int64_t per_image = nb_rows(&fq->out) / fq->cut->images;
+    const int64_t end = nb_cut_part_at(fq->cut, (int32_t)part + 1) * per_image;
     const int64_t most = c > NB_SCALE_RUN ? 1 : LEARN_BUFFER / c / NB_SCALE_ROWS * NB_SCALE_ROWS;
     float buf[LEARN_BUFFER];
     nb_fakequant_learn_start(fq, part);
-    for (int64_t r = nb_tap_part(batch, (int32_t)part) * per_image, rows; r < end; r += rows) {
+    for (int64_t r = nb_cut_part_at(fq->cut, (int32_t)part) * per_image, rows; r < end; r += rows) {
         rows = most < end - r ? most : end - r;
         for (int32_t from = 0; from < c; from += wide) {
             const int32_t n = c - from < wide ? c - from : wide;
@@ -206,7 +209,7 @@ static void join_backward(const nb_step *s, const nb_run *r)
 {
     job j = job_of(s);
     if (j.tail.fq && nb_fakequant_learns(j.tail.fq, r)) { /* before the gradient is masked in place */
-        nb_parallel_for(nb_tap_parts(j.tail.fq->out.shape.d[0]), learn_part, &j);
+        nb_cut_run(j.first->cut, learn_part, &j);
         nb_fakequant_learn(j.tail.fq);
     }
     nb_parallel_for(nb_chunks(j.count, NB_LAYER_GRAIN), backward_chunk, &j);

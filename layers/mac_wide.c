@@ -151,8 +151,8 @@ static pass pass_of(nb_mac_job *j, const nb_run *r)
     a.pieces = units_of(j);
     for (int32_t i = 0; i < a.pieces; i++)
         a.piece[i] = unit_of(j, i);
-    a.slot = j->slot;
-    a.end_slot = j->end_slot;
+    a.slot = j->p->whole ? 0 : j->slot;
+    a.end_slot = j->p->whole ? 1 : j->end_slot;
     const int32_t most = j->p->whole ? a.piece[0].images : nb_cut_unit_most(j->cut->batch);
     a.groups = (int32_t)nb_chunks(most, nb_fwide_group(&j->p->item));
     return a;
@@ -329,7 +329,7 @@ static void weight_chunk(void *arg, int64_t chunk, int32_t thread)
 static void backward_pieces(pass *a)
 {
     const nb_node *n = a->j->n;
-    const int32_t slots = a->j->p->whole ? 1 : a->end_slot - a->slot;
+    const int32_t slots = a->end_slot - a->slot;
     if (a->dx)
         run(a, a->pieces * a->groups * a->blocks, input_chunk);
     if (n->in[1]->out.grad || (n->n_in > 2 && n->in[2]->out.grad))
@@ -366,6 +366,9 @@ static void backward_brought(pass *a)
     const nb_node *n = j->n;
     const int64_t x_bytes = j->p->x_item * (int64_t)sizeof(float), y_bytes = j->p->y_item * (int64_t)sizeof(float);
     float *dx = n->in[0]->out.grad;
+    if (j->p->integer) /* the forward pass was not made of products of floats */
+        bring(j, nb_mac_saved(j, j->p->at_all_x), n->in[0]->out.data,
+              j->p->x_item * (int64_t)nb_dtype_bytes(n->in[0]->out.dtype));
     if (n->tap) {
         pass own = *a;
         own.piece[0] = (stretch){.images = (int32_t)j->batch};

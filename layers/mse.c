@@ -6,6 +6,7 @@
 #include "layer.h"
 
 #include "base/check.h"
+#include "core/cut_gather.h"
 
 #include <nibble/extend/lowering.h>
 
@@ -29,7 +30,7 @@ typedef struct {
     const uint8_t *pixels;
     int64_t batch, values;
     double seed;
-    mse_row *rows;
+    mse_row *all, *rows; /* rows: those that are here */
     bool add;
 } mse_job;
 
@@ -54,15 +55,16 @@ static nb_status mse_build(nb_graph *g, nb_node *n)
 
 static nb_status mse_prepare(nb_graph *g, nb_node *n)
 {
-    n->saved_bytes = (size_t)n->in[0]->out.shape.d[0] * sizeof(mse_row);
+    n->saved_bytes = (size_t)n->cut->batch * sizeof(mse_row); /* of all ranks */
     return nb_layer_need_float(g, n, 0);
 }
 
 static mse_job make_job(const nb_node *n, const nb_run *r)
 {
     const nb_tensor *x = &n->in[0]->out;
-    mse_job j = {
-        .target = *(const mse_target *)n->priv, .x = x->data, .dx = x->grad, .pixels = r->pixels, .rows = n->saved};
+    mse_job j = {.target = *(const mse_target *)n->priv, .x = x->data, .dx = x->grad, .pixels = r->pixels};
+    j.all = n->saved;
+    j.rows = j.all + n->cut->first;
     j.batch = x->shape.d[0];
     j.values = nb_count(x) / j.batch;
     return j;
@@ -95,14 +97,15 @@ static void mse_forward(nb_node *n, const nb_run *r)
     mse_job j = make_job(n, r);
     mse_row sum = {0};
     nb_parallel_for(nb_chunks(j.batch, ROWS), forward_chunk, &j);
-    for (int64_t row = 0; row < j.batch; row++) {
-        sum.loss += j.rows[row].loss;
-        sum.energy += j.rows[row].energy;
+    nb_gather_images(n->cut, j.all, sizeof *j.all);
+    for (int64_t row = 0; row < n->cut->batch; row++) {
+        sum.loss += j.all[row].loss;
+        sum.energy += j.all[row].energy;
     }
     const double explained = sum.energy > sum.loss ? 1 - sum.loss / sum.energy : 0;
     float *out = n->out.data;
-    out[0] = (float)(sum.loss / (double)(j.batch * j.values));
-    out[1] = (float)nearbyint(explained * (double)j.batch);
+    out[0] = (float)(sum.loss / (double)(n->cut->batch * j.values));
+    out[1] = (float)nearbyint(explained * (double)n->cut->batch);
 }
 
 static void backward_chunk(void *arg, int64_t chunk, int32_t thread)
@@ -121,7 +124,7 @@ static void mse_backward(nb_node *n, const nb_run *r)
     if (!r->labels || !n->in[0]->out.grad)
         return;
     mse_job j = make_job(n, r);
-    j.seed = (double)((const float *)n->out.grad)[0] / (double)(j.batch * j.values);
+    j.seed = (double)((const float *)n->out.grad)[0] / (double)(n->cut->batch * j.values);
     j.add = !nb_layer_fresh(n, 0);
     nb_parallel_for(nb_chunks(j.batch, ROWS), backward_chunk, &j);
 }

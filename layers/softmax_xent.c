@@ -1,8 +1,8 @@
 /* softmax_xent.c - softmax and cross entropy: out[0] = mean loss of the batch, out[1] = number of correct answers.
  *
  * With smoothing e the target is 1 - e on the label plus e / classes everywhere, as in PyTorch. Ties of the largest
- * logit go to the lowest index. saved: each image's loss (double), what it counts and whether it was right, then probabilities. The
- * sums run in image order. Without labels there is nothing to do: the caller reads the logits.
+ * logit go to the lowest index. saved: each image's loss (double), what it counts and whether it was right, of all ranks, then
+ * probabilities of those that are here. The sums run in image order. Without labels there is nothing to do: the caller reads the logits.
  *
  * nb_run.terms adds a teacher (Hinton et al. 2015), second labels of mixed images and weights of classes: the loss is then the
  * weighted mean of (1 - share) * cross entropy + share * T^2 * KL(teacher || softmax at T), and in the place of probabilities
@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/measure.h"
+#include "core/cut_gather.h"
 
 #include <nibble/extend/lowering.h>
 
@@ -35,9 +36,9 @@ typedef struct {
     const nb_node *n;
     const int32_t *labels;
     const nb_loss_terms *terms;
-    int64_t batch, classes;
+    int64_t batch, classes;    /* batch: that are here */
     double smoothing, weights; /* weights: their sum */
-    xent_row *rows;
+    xent_row *all, *rows;      /* rows: those of all that are here */
     float *prob;
     bool add;
 } xent_job;
@@ -56,17 +57,18 @@ static nb_status xent_build(nb_graph *g, nb_node *n)
 static nb_status xent_prepare(nb_graph *g, nb_node *n)
 {
     const nb_tensor *x = &n->in[0]->out;
-    n->saved_bytes = (size_t)x->shape.d[0] * sizeof(xent_row) + (size_t)nb_count(x) * sizeof(float);
+    n->saved_bytes = (size_t)n->cut->batch * sizeof(xent_row) + (size_t)nb_count(x) * sizeof(float);
     return nb_layer_need_float(g, n, 0);
 }
 
 static xent_job make_job(const nb_node *n, const nb_run *r)
 {
     const nb_tensor *x = &n->in[0]->out;
-    xent_job j = {.n = n, .labels = r->labels, .terms = r->terms, .batch = x->shape.d[0], .rows = n->saved};
+    xent_job j = {.n = n, .labels = r->labels, .terms = r->terms, .batch = x->shape.d[0], .all = n->saved};
     j.classes = nb_count(x) / j.batch;
     j.smoothing = (double)((const xent_attr *)n->attr)->smoothing;
-    j.prob = (float *)(void *)(j.rows + j.batch);
+    j.rows = j.all + n->cut->first;
+    j.prob = (float *)(void *)(j.all + n->cut->batch);
     j.add = !nb_layer_fresh(n, 0);
     return j;
 }
@@ -169,8 +171,8 @@ static void forward_chunk(void *arg, int64_t chunk, int32_t thread)
 static double sum_of_weights(const xent_job *j)
 {
     double sum = 0;
-    for (int64_t row = 0; row < j->batch; row++)
-        sum += (double)j->rows[row].weight;
+    for (int64_t row = 0; row < j->n->cut->batch; row++)
+        sum += (double)j->all[row].weight;
     return sum > 0 ? sum : 1;
 }
 
@@ -180,20 +182,21 @@ static void xent_forward(nb_node *n, const nb_run *r)
         return;
     xent_job j = make_job(n, r);
     nb_parallel_for(nb_chunks(j.batch, ROWS), forward_chunk, &j);
+    nb_gather_images(n->cut, j.all, sizeof *j.all);
     double loss = 0;
     int64_t correct = 0;
-    for (int64_t row = 0; row < j.batch; row++) {
-        loss += j.terms ? j.rows[row].loss * (double)j.rows[row].weight : j.rows[row].loss;
-        correct += j.rows[row].correct;
+    for (int64_t row = 0; row < n->cut->batch; row++) {
+        loss += j.terms ? j.all[row].loss * (double)j.all[row].weight : j.all[row].loss;
+        correct += j.all[row].correct;
     }
     float *out = n->out.data;
-    out[0] = (float)(loss / (j.terms ? sum_of_weights(&j) : (double)j.batch));
+    out[0] = (float)(loss / (j.terms ? sum_of_weights(&j) : (double)n->cut->batch));
     out[1] = (float)correct;
 }
 
 static void backward_row(const xent_job *j, int64_t row)
 {
-    const double over = j->terms ? j->weights / (double)j->rows[row].weight : (double)j->batch;
+    const double over = j->terms ? j->weights / (double)j->rows[row].weight : (double)j->n->cut->batch;
     const double seed = (double)j->n->out.grad[0] / over;
     float *dx = j->n->in[0]->out.grad + row * j->classes;
     const float *prob = j->prob + row * j->classes;

@@ -25,9 +25,9 @@ extern NB_API const nb_key nb_quant_section_keys[], nb_quant_weight_keys[], nb_q
 NB_API nb_status nb_model_build(nb_ctx *ctx, const nb_experiment *exp, const nb_dsinfo *info, int32_t max_batch,
                                 nb_graph **out);
 /* The same, but weights of convolutions and linear layers that lender has are lender's own: it must outlive *out, and
- * none of both may change them. NULL: as above. */
+ * none of both may change them; NULL: as above. shared: of a batch it holds the images of this rank, see train.h. */
 NB_API nb_status nb_model_build_lent(nb_ctx *ctx, const nb_experiment *exp, const nb_dsinfo *info, int32_t max_batch,
-                                     const nb_graph *lender, nb_graph **out);
+                                     bool shared, const nb_graph *lender, nb_graph **out);
 /* How many images, at most `most`, such a network should take at a time where any number gives a result: `most`, halved
  * until what its widest layer reads and writes is at most NB_BATCH_BYTES of floats. It depends on the network alone, so
  * that what depends on the size of batches (ranges that are averages over them) is the same on every machine. */

@@ -219,8 +219,9 @@ typedef struct {
     nb_status (*before_quant)(void *ud, nb_graph *g);
     /* After the forward pass of a quantized phase's first step, if its loss is a number: ranges have been observed. May be NULL. */
     nb_status (*on_ranges)(void *ud, const nb_graph *g);
-    /* Logits [n, classes] of train.teacher for a batch of images [n, h, w, c]; n is at most train.batch. May be NULL without one. */
-    nb_status (*teach)(void *ud, const uint8_t *pixels, int32_t n, float *logits);
+    /* Logits [n, classes] of train.teacher for images [n, h, w, c], which are those of this rank of a batch of `whole`, at most
+     * train.batch. May be NULL without one. */
+    nb_status (*teach)(void *ud, const uint8_t *pixels, int32_t n, int32_t whole, float *logits);
     uint64_t teacher_hash; /* of what the teacher is: a training that is resumed has the same; 0: there is none */
     void (*on_step)(void *ud, const nb_progress *p);      /* may be NULL */
     void (*on_epoch)(void *ud, const nb_epoch_report *r); /* may be NULL */
@@ -327,7 +328,8 @@ typedef struct {
 typedef struct {
     const nb_experiment *experiment;
     const nb_dsinfo *info;
-    int32_t max_batch;
+    int32_t max_batch; /* images of all ranks */
+    bool shared; /* ranks that mpirun started share its batches: of each it holds, and nb_run has, this rank's images */
     bool quant;
     int32_t bits[2]; /* as in nb_phase_keys; 0, 0: those that the file was trained with */
     bool simulate;   /* with quant: in floats that have the values of the codes, whatever it could become */

@@ -74,6 +74,8 @@ nb_ranks_end_how nb_ranks_end(int *code, bool *abort)
     return *code ? NB_END_SAY : NB_END_QUIET;
 }
 
+void nb_ranks_leave(void) {}
+
 void nb_ranks_abort(int code)
 {
     (void)code;
@@ -88,12 +90,14 @@ void nb_ranks_abort(int code)
 #    include <time.h>
 #    include <unistd.h>
 
-enum { TIMEOUT = 60, ROLL_SECONDS = 2, END_SECONDS = 3, MOST_BYTES = 1 << 30 /* of one message */ };
+enum { TIMEOUT = 60, ROLL_SECONDS = 1, END_SECONDS = 2, MOST_BYTES = 1 << 30 /* of one message */ };
 
 static struct {
     nb_ctx *ctx;
     int32_t rank, n; /* n: 0 until started */
     double timeout;
+    bool
+        met; /* the first exchange waits as long as it takes: before it ranks read their data, which another may read longer */
     nb_ranks_lost_fn lost;
     MPI_Comm work, ends;
     unsigned char *out, *in; /* packed pieces: this rank's, everybody's */
@@ -185,7 +189,7 @@ static void give_up(void)
         first++;
     if (missing < all.n)
         snprintf(text, sizeof text,
-                 "rank %d on %s has not answered for %.0f seconds: the job ends (NB_RANKS_TIMEOUT sets another limit)",
+                 "rank %d on %s has not answered for %.0f s: the job ends (NB_RANKS_TIMEOUT sets another limit)",
                  missing, all.host[missing], all.timeout);
     else
         snprintf(text, sizeof text, "messages between ranks do not arrive any more, from %s on", all.host[all.rank]);
@@ -230,8 +234,9 @@ static void share(const nb_piece *piece, int32_t n)
         }
     MPI_Request r;
     MPI_Iallgatherv(out, count[all.rank], MPI_BYTE, in, count, at, MPI_BYTE, all.work, &r);
-    if (!wait_for(&r, all.timeout))
+    if (!wait_for(&r, all.met ? all.timeout : 0))
         give_up();
+    all.met = true;
     for (int32_t i = 0; i < n; i++) {
         const int32_t o = piece[i].owner;
         if (o != all.rank)
@@ -284,8 +289,10 @@ nb_status nb_ranks_start(nb_ctx *ctx, nb_ranks_lost_fn lost)
     return NB_OK;
 }
 
-static void finalize(void)
+void nb_ranks_leave(void)
 {
+    if (all.n == 0)
+        return;
     nb_free(all.ctx, all.in);
     nb_free(all.ctx, all.out);
     all.in = all.out = NULL;
@@ -312,7 +319,6 @@ nb_ranks_end_how nb_ranks_end(int *code, bool *abort)
         alike &= each[i] == *code;
         *code = each[i] > *code ? each[i] : *code;
     }
-    finalize();
     if (first < 0 || rank != first)
         return NB_END_QUIET;
     return alike ? NB_END_SAY : NB_END_SAY_HOST;

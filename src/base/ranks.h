@@ -45,6 +45,8 @@ typedef enum { NB_END_QUIET, NB_END_SAY, NB_END_SAY_HOST } nb_ranks_end_how;
  * first that did, and on which host, where others did not. *code becomes the job's. When others are still at work and cannot
  * end by themselves, nb_ranks_abort must follow what is said. */
 nb_ranks_end_how nb_ranks_end(int *code, bool *abort);
+/* The last call, when that is said: mpirun ends everybody with the first that exits. */
+void nb_ranks_leave(void);
 /* Ends all ranks at once. */
 void nb_ranks_abort(int code);
 

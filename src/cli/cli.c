@@ -189,13 +189,14 @@ int cli_run(nb_ctx *ctx, const cli_command *command, int argc, char **argv)
     cli c = {.ctx = ctx, .command = command, .arg = p.arg, .set = p.set};
     c.value = nb_alloc(ctx, ((size_t)count_options(command) + 1) * sizeof(char *));
     cli_log(ctx, true);
-    nb_status st = p.arg && p.set && c.value ? parse(&c, &p, argc, argv) : NB_E_NOMEM;
+    nb_status st = cli_ranks_begin(&c);
+    if (st == NB_OK)
+        st = p.arg && p.set && c.value ? parse(&c, &p, argc, argv) : NB_E_NOMEM;
     if (st == NB_OK && p.help) {
         cli_help(command);
     } else {
         char meant[CLI_PATH_BYTES];
         st = st == NB_OK ? settle(&c) : st;
-        st = st == NB_OK ? cli_ranks_begin(&c) : st;
         if (st == NB_OK && command->first != CLI_FILE && c.n_args > 0)
             st = cli_meant_file(&c, p.arg[0], command->first, meant, &p.arg[0]);
         st = st == NB_OK ? command->run(&c) : st;

@@ -44,6 +44,7 @@ struct cli {
     int32_t n_args;
     const char *const *set; /* KEY=VALUE of every --set, in order */
     int32_t n_sets;
+    bool shares;        /* graphs that it opens are shared with other ranks */
     const char **value; /* by place in command->options; a flag that was given is "" */
 };
 

@@ -15,6 +15,7 @@
 
 #include "base/check.h"
 #include "base/files.h"
+#include "base/ranks.h"
 #include "train/events.h"
 #include "train/oscillation.h"
 #include "train/range_log.h"
@@ -113,10 +114,10 @@ static nb_status on_ranges(void *ud, const nb_graph *g)
     return NB_OK;
 }
 
-static nb_status teach(void *ud, const uint8_t *pixels, int32_t n, float *logits)
+static nb_status teach(void *ud, const uint8_t *pixels, int32_t n, int32_t whole, float *logits)
 {
     session *s = ud;
-    return cli_teacher_logits(&s->teacher, pixels, n, logits);
+    return cli_teacher_logits(&s->teacher, pixels, n, whole, logits);
 }
 
 /* A network that is dead trains on at chance, and nothing else would say so. */
@@ -298,7 +299,8 @@ static nb_status train(session *s, nb_train_result *result)
     NB_TRY(nb_train_check(c->ctx, &job));
     if (!job.resume)
         NB_TRY(cli_run_outputs_check(c, s->e.out, s->e.text));
-    NB_TRY(prepare_folder(s, &job.resume));
+    if (nb_rank() == 0) /* whose folder it is */
+        NB_TRY(prepare_folder(s, &job.resume));
     if (cli_flag(c, "--resume") && !job.resume)
         fprintf(stderr, "nibble: %s: no checkpoint yet, starting from the beginning\n", s->e.out);
     if (!job.resume)
@@ -330,13 +332,16 @@ static nb_status run_session(session *s, nb_train_result *result)
         return nb_conf_fail(c->ctx, nb_config_root(s->e.config), "train", NB_E_CONFIG,
                             "required key is missing (optimizer and phases: {phases: [{epochs: 8, lr: 0.1}], ...})");
     NB_TRY(nb_train_plan_create(c->ctx, s->e.exp.train, &s->plan));
-    NB_TRY(look_at_folder(s));
+    if (nb_rank() == 0)
+        NB_TRY(look_at_folder(s));
     NB_TRY(cli_experiment_open_train(c, &s->e));
     NB_TRY(cli_experiment_open_test(c, &s->e));
     NB_TRY(cli_experiment_split(c, &s->e, s->e.n_validation ? "validation" : "test", &s->eval));
     NB_TRY(cli_post_steps_open(c, &s->e, STEP_IMAGES, &s->steps));
     NB_TRY(cli_teacher_open(c, s->plan, nb_data_info(s->e.train), &s->teacher));
     NB_TRY(train(s, result));
+    if (nb_rank() > 0)
+        return NB_OK;
     NB_TRY(make_final(s, &f));
     return print_results(s, result, &f);
 }
@@ -383,10 +388,13 @@ const cli_command cli_command_train = {
         "Ctrl-C, SIGTERM, SIGHUP and SIGXCPU save a checkpoint first; the keys train.save_steps and save_seconds save\n"
         "now and then. A second Ctrl-C, a second later or more, ends at once. When nobody reads the output any more\n"
         "(| head, | tee and Ctrl-C), training goes on; what it printed is in metrics.csv.\n"
-        "The same config gives the same bytes again: with any number of threads, interrupted and resumed or not.\n",
+        "The same config gives the same bytes again: with any number of threads, interrupted and resumed or not, and "
+        "on\n"
+        "any number of machines: `mpirun -n 4 nibble train CONFIG` divides every batch among four processes.\n",
     .options = options,
     .min_args = 1,
     .max_args = 1,
     .first = CLI_CONFIG,
+    .ranks = true,
     .run = run,
 };

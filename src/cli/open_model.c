@@ -56,6 +56,7 @@ static nb_status open_checkpoint(cli *c, const char *path, int32_t max_batch, cl
     nb_graph_spec spec = {.experiment = &m->experiment.exp,
                           .info = &m->info,
                           .max_batch = batch,
+                          .shared = c->shares,
                           .quant = m->checkpoint->quantized,
                           .plan = NB_PLAN_INFER,
                           .reference = cli_flag(c, "--reference")};

@@ -33,11 +33,11 @@ static bool fall_silent(void)
 
 nb_status cli_ranks_begin(cli *c)
 {
-    if (nb_ranks_called() && !c->command->ranks)
-        return cli_usage(c, "%s is one process's work: start it without mpirun", c->command->name);
     NB_TRY(nb_ranks_start(c->ctx, lost));
     if (nb_rank() > 0 && !fall_silent())
         return nb_fail(c->ctx, NB_E_IO, "/dev/null cannot be written");
+    if (nb_ranks_called() && !c->command->ranks)
+        return cli_usage(c, "%s is one process's work: start it without mpirun", c->command->name);
     return NB_OK;
 }
 
@@ -49,9 +49,12 @@ int cli_ranks_end(nb_ctx *ctx, int code)
     const nb_ranks_end_how how = nb_ranks_end(&code, &abort);
     if (alone && code && nb_ranks_calling() == 0)
         say("", nb_ctx_error(ctx));
+    else if (alone && code)
+        sleep(1); /* they could not meet: rank 0 speaks before mpirun ends it with this one */
     else if (!alone && how != NB_END_QUIET)
         say(how == NB_END_SAY_HOST ? nb_ranks_host(rank) : "", nb_ctx_error(ctx));
     if (abort)
         nb_ranks_abort(code);
+    nb_ranks_leave();
     return code;
 }

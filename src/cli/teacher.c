@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/files.h"
+#include "base/ranks.h"
 #include "base/rng.h"
 #include "core/feature_map.h"
 
@@ -40,6 +41,7 @@ nb_status cli_teacher_open(cli *c, const nb_train_plan *plan, const nb_dsinfo *i
 {
     cli own = *c; /* --set is for the experiment, not for its teacher's */
     own.n_sets = 0;
+    own.shares = nb_ranks() > 1;
     if (!plan->keys.teacher)
         return NB_OK;
     const char *from = plan->teacher.from;
@@ -48,7 +50,14 @@ nb_status cli_teacher_open(cli *c, const nb_train_plan *plan, const nb_dsinfo *i
     NB_TRY(check_fit(c, plan, &t->model.info, info));
     if (t->model.integers)
         return nb_int_batch_create(c->ctx, t->model.integers, &t->integers);
-    return nb_model_batch(c->ctx, &t->model.experiment.exp, &t->model.info, plan->keys.batch, &t->batch);
+    NB_TRY(nb_model_batch(c->ctx, &t->model.experiment.exp, &t->model.info, plan->keys.batch, &t->batch));
+    if (own.shares && t->batch < plan->keys.batch)
+        return nb_conf_fail(
+            c->ctx, plan->keys.teacher, "train.teacher", NB_E_UNSUPPORTED,
+            "%s is so large that a batch of %d goes through it in pieces of %d, which ranks cannot share: "
+            "set train.batch to %d, or train on one rank",
+            from, plan->keys.batch, t->batch, t->batch);
+    return NB_OK;
 }
 
 void cli_teacher_close(cli *c, cli_teacher *t)
@@ -58,7 +67,7 @@ void cli_teacher_close(cli *c, cli_teacher *t)
     *t = (cli_teacher){0};
 }
 
-nb_status cli_teacher_logits(cli_teacher *t, const uint8_t *pixels, int32_t n, float *logits)
+nb_status cli_teacher_logits(cli_teacher *t, const uint8_t *pixels, int32_t n, int32_t whole, float *logits)
 {
     const nb_dsinfo *d = &t->model.info;
     const size_t image = (size_t)d->h * (size_t)d->w * (size_t)d->c;
@@ -67,6 +76,12 @@ nb_status cli_teacher_logits(cli_teacher *t, const uint8_t *pixels, int32_t n, f
         return NB_OK;
     }
     nb_graph *g = t->model.graph;
+    if (n < whole) {
+        nb_graph_set_batch(g, whole);
+        nb_forward(g, &(nb_run){.pixels = pixels});
+        memcpy(logits, nb_graph_logits(g), (size_t)n * (size_t)d->classes * sizeof *logits);
+        return NB_OK;
+    }
     for (int32_t i = 0, k; i < n; i += k) {
         k = n - i < t->batch ? n - i : t->batch;
         nb_graph_set_batch(g, k);

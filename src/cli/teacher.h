@@ -15,7 +15,7 @@ typedef struct {
  * too. */
 nb_status cli_teacher_open(cli *c, const nb_train_plan *plan, const nb_dsinfo *info, cli_teacher *t);
 void cli_teacher_close(cli *c, cli_teacher *t);
-/* Logits [n, classes] of pixels [n, h, w, c]. */
-nb_status cli_teacher_logits(cli_teacher *t, const uint8_t *pixels, int32_t n, float *logits);
+/* Logits [n, classes] of pixels [n, h, w, c], this rank's of a batch of `whole`. */
+nb_status cli_teacher_logits(cli_teacher *t, const uint8_t *pixels, int32_t n, int32_t whole, float *logits);
 
 #endif

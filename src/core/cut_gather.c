@@ -136,7 +136,7 @@ void nb_gather_values(const nb_cut *c, float *x, const int32_t *image, int32_t n
     if (!c->shared)
         return;
     for (int32_t r = 0, from = 0, end = 0; r < nb_ranks(); r++, from = end) {
-        while (end < n && image[end] < first_image(c->batch, r + 1))
+        while (end < n && image[end] + c->first < first_image(c->batch, r + 1))
             end++;
         piece[r] = stretch(x, sizeof *x, from, end, r);
     }

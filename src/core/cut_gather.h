@@ -28,7 +28,7 @@ void nb_gather_images(const nb_cut *c, void *data, size_t bytes);
 void nb_gather_units(const nb_cut *c, void *const *unit, int32_t n, size_t bytes);
 /* Does none of n equal runs of units belong to two ranks? */
 bool nb_cut_divides(const nb_cut *c, int32_t n);
-/* x [n]: values of the images image[i], ascending, of which this rank knows its own. */
+/* x [n]: values of the images image[i], counted from this rank's first and ascending, of which it knows its own. */
 void nb_gather_values(const nb_cut *c, float *x, const int32_t *image, int32_t n);
 /* The extremes of all ranks; a NaN stays one. */
 void nb_gather_extremes(const nb_cut *c, float *min, float *max);

@@ -174,7 +174,7 @@ static nb_status find_nodes(verify_job *j, const nb_graph *g)
             n = n->in[0];
         if (!n)
             return another_network(g->ctx, name, "is not in the graph");
-        if (!corresponds(n, &j->m->e.tensors[t], g->batch))
+        if (!corresponds(n, &j->m->e.tensors[t], g->cut.images))
             return another_network(g->ctx, name, "has another size or type in the graph");
         j->writer[t] = &j->m->e.steps[s];
         j->node[t] = n;
@@ -232,14 +232,10 @@ static void collect(const verify_job *j, nb_verify_report *out)
         out->same_top1 += (int32_t)j->same_top1[k];
 }
 
-static nb_status verify_in(nb_graph *g, verify_job *j, nb_arena *a, const nb_data *data, int32_t n,
-                           nb_verify_report *out)
+/* At most `most` images at a time. */
+static nb_status verify_batches(nb_graph *g, verify_job *j, nb_arena *a, const nb_data *data, int32_t n, int32_t most,
+                                nb_verify_report *out)
 {
-    int64_t codes = 0;
-    for (int32_t t = 0; t < j->m->e.n_tensors; t++)
-        codes += nb_etensor_values(&j->m->e.tensors[t]);
-    const int32_t fit = (int32_t)(MOST_CODES / codes) + 1, room = n < g->max_batch ? n : g->max_batch,
-                  most = room < fit ? room : fit;
     NB_TRY(prepare(j, g, most, a));
     out->rows = nb_alloc(g->ctx, (size_t)j->m->e.n_steps * sizeof *out->rows);
     if (!out->rows)
@@ -251,10 +247,24 @@ static nb_status verify_in(nb_graph *g, verify_job *j, nb_arena *a, const nb_dat
         run_graph(j, g, batch);
         nb_parallel_for(batch, one_image, j);
     }
-    nb_graph_set_batch(g, g->max_batch);
     out->images = n;
     collect(j, out);
     return NB_OK;
+}
+
+static nb_status verify_in(nb_graph *g, verify_job *j, nb_arena *a, const nb_data *data, int32_t n,
+                           nb_verify_report *out)
+{
+    int64_t codes = 0;
+    for (int32_t t = 0; t < j->m->e.n_tensors; t++)
+        codes += nb_etensor_values(&j->m->e.tensors[t]);
+    const int32_t fit = (int32_t)(MOST_CODES / codes) + 1, room = n < g->room ? n : g->room;
+    const bool shared = g->shared;
+    g->shared = false; /* every rank looks at the same few images */
+    nb_status st = verify_batches(g, j, a, data, n, room < fit ? room : fit, out);
+    g->shared = shared;
+    nb_graph_set_batch(g, g->max_batch);
+    return st;
 }
 
 nb_status nb_verify(nb_graph *g, const nb_intmodel *m, const nb_data *data, int32_t n, nb_verify_report *out)

@@ -251,17 +251,19 @@ static nb_status build_all(nb_model_builder *b, const nb_conf *model)
 nb_status nb_model_build(nb_ctx *ctx, const nb_experiment *exp, const nb_dsinfo *info, int32_t max_batch,
                          nb_graph **out)
 {
-    return nb_model_build_lent(ctx, exp, info, max_batch, NULL, out);
+    return nb_model_build_lent(ctx, exp, info, max_batch, false, NULL, out);
 }
 
 nb_status nb_model_build_lent(nb_ctx *ctx, const nb_experiment *exp, const nb_dsinfo *info, int32_t max_batch,
-                              const nb_graph *lender, nb_graph **out)
+                              bool shared, const nb_graph *lender, nb_graph **out)
 {
     nb_model_builder b = {.ctx = ctx, .where = ""};
     nb_status st = nb_graph_create(ctx, info, max_batch, &b.g);
     if (st == NB_OK) {
         b.g->fusions = nb_fusions;
         b.g->lender = lender;
+        if (shared)
+            nb_graph_share(b.g);
         st = nb_arena_create(ctx, &b.arena);
     }
     if (st == NB_OK)

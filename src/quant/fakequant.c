@@ -16,6 +16,7 @@
 
 #include "base/check.h"
 #include "base/parallel.h"
+#include "core/cut_gather.h"
 #include "quant/learned.h"
 #include "quant/requant.h"
 
@@ -111,6 +112,10 @@ static nb_status fq_prepare(nb_graph *g, nb_node *n)
     n->out.dtype = a->simulated ? NB_F32 : p->q.dtype;
     n->out.q = &p->q;
     n->saved_bytes = (size_t)(a->simulated ? rows * nb_chunks(in_row, 8) : channels * nb_chunks(per, 8));
+    const nb_cut *cut = a->range->reads_all ? nb_fq_cut(n) : NULL;
+    p->every = cut ? nb_graph_alloc(g, (size_t)(count / n->out.shape.d[0] * cut->batch) * sizeof *p->every) : NULL;
+    if (cut && !p->every)
+        return NB_E_NOMEM;
     return nb_fq_learned_prepare(g, n);
 }
 
@@ -121,12 +126,29 @@ float nb_observation_share(const nb_observation *o, float momentum)
     return (float)((double)momentum / (1 - pow(1 - (double)momentum, o->calibration)));
 }
 
+/* Who looks at any of the values finds all ranks' here. */
+static void bring_all(const nb_node *n, nb_observation *o)
+{
+    const nb_fq_priv *p = n->priv;
+    const nb_cut *cut = o->cut;
+    const int64_t per_image = o->n / cut->batch;
+    for (int64_t i = 0; i < per_image * cut->images; i++)
+        p->every[per_image * cut->first + i] = o->values.at(o->values.arg, i);
+    nb_gather_images(cut, p->every, (size_t)per_image * sizeof *p->every);
+    o->values = (nb_values){nb_fq_stored, p->every};
+    o->cut = NULL;
+}
+
 void nb_fq_observe(const nb_node *n, int32_t r, const nb_observation *seen)
 {
     const nb_fakequant_attr *a = n->attr;
     const nb_fq_priv *p = n->priv;
     float *state = nb_fq_state(n, r);
     nb_observation o = *seen;
+    o.cut = nb_fq_cut(n);
+    o.n = o.cut ? o.n / o.cut->images * o.cut->batch : o.n;
+    if (p->every)
+        bring_all(n, &o);
     o.grid = &p->grid;
     o.of = n->in[0];
     o.first = !nb_fq_seen(n, r);
@@ -378,6 +400,8 @@ static void tensor_forward(fq_job *j)
             if (isnan(lo))
                 break;
         }
+        if (nb_fq_cut(j->n))
+            nb_gather_extremes(j->n->cut, &lo, &hi);
         const nb_observation o = {.values = {nb_fq_stored, nb_fq_values(j->n)},
                                   .n = j->count,
                                   .min = lo,

@@ -41,6 +41,7 @@ static bool binary_sound(const float *state)
 static const nb_range binary_range = {.name = "binary",
                                       .help = "mean size of the weights",
                                       .n_state = 1,
+                                      .reads_all = true,
                                       .observe = binary_observe,
                                       .params = binary_params,
                                       .sound = binary_sound};

@@ -90,6 +90,7 @@ static void codebook_book(const void *attr, const float *state, int32_t bits, in
 static const nb_range codebook_range = {.name = "codebook",
                                         .help = "centres of k-means",
                                         .n_state_per_level = 1,
+                                        .reads_all = true,
                                         .observe = codebook_observe,
                                         .params = codebook_params};
 

@@ -58,6 +58,7 @@ static void ternary_edges(const void *attr, const float *state, int32_t n_levels
 static const nb_range ternary_range = {.name = "ternary",
                                        .help = "mean size of the weights beyond 0.7 of the mean size",
                                        .n_state = STATES,
+                                       .reads_all = true,
                                        .observe = ternary_observe,
                                        .params = ternary_params,
                                        .sound = ternary_sound};

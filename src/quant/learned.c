@@ -8,10 +8,9 @@
  * brings the same rows in the same order, so its sums are the same bits. */
 #include "quant/learned.h"
 
-#include <nibble/extend/fusion.h>
-
 #include "base/check.h"
 #include "base/parallel.h"
+#include "core/cut_gather.h"
 
 #include <math.h>
 #include <string.h>
@@ -83,16 +82,26 @@ bool nb_fakequant_can_learn(const nb_node *n)
     return ((const nb_fakequant_attr *)n->attr)->learning->n_state > 0;
 }
 
+static bool is_batched(const nb_node *n)
+{
+    return n->flags & NB_NODE_BATCHED;
+}
+
 static bool has_many(const nb_node *n)
 {
     const nb_fakequant_attr *a = n->attr;
     return a->per_channel || a->per_last;
 }
 
-/* Where there are many scales: one each. Else as many as fusion.h makes of axis 0. */
+/* Where there are many scales: one each. Else as many as extend/cut.h makes of axis 0, which is the batch or output channels. */
 static int64_t parts_of(const nb_node *n)
 {
-    return has_many(n) ? nb_fq_rows(n) : nb_tap_parts(n->out.shape.d[0]);
+    return has_many(n) ? nb_fq_rows(n) : nb_tap_parts(is_batched(n) ? n->cut->batch : n->out.shape.d[0]);
+}
+
+static int32_t part_at(const nb_node *n, int32_t i)
+{
+    return is_batched(n) ? nb_cut_part_at(n->cut, i) : nb_tap_part(n->out.shape.d[0], i);
 }
 
 /* Values [*first, *first + result) are part i's. */
@@ -100,9 +109,8 @@ static int64_t part_rows(const nb_node *n, int64_t i, int64_t *first)
 {
     const nb_fakequant_attr *a = n->attr;
     const int64_t each = nb_count(&n->out) / n->out.shape.d[0];
-    const int32_t axis = n->out.shape.d[0];
-    *first = (a->per_channel ? i * nb_fq_group(n) : nb_tap_part(axis, (int32_t)i)) * each;
-    return (a->per_channel ? nb_fq_row_end(n, (int32_t)i) : nb_tap_part(axis, (int32_t)i + 1)) * each - *first;
+    *first = (a->per_channel ? i * nb_fq_group(n) : part_at(n, (int32_t)i)) * each;
+    return (a->per_channel ? nb_fq_row_end(n, (int32_t)i) : part_at(n, (int32_t)i + 1)) * each - *first;
 }
 
 nb_status nb_fq_learned_prepare(nb_graph *g, nb_node *n)
@@ -117,6 +125,11 @@ nb_status nb_fq_learned_prepare(nb_graph *g, nb_node *n)
     }
     if (!nb_fakequant_can_learn(n))
         return NB_OK;
+    if (nb_fq_cut(n) && has_many(n))
+        return nb_node_fail(
+            g, n, NB_E_UNSUPPORTED,
+            "ranks cannot share learned scales of the channels of activations: train on one, or with one "
+            "scale for all");
     n->flags |= NB_NODE_READS_IN;
     p->n_lanes = a->learning->ends ? NB_END_LANES : NB_SCALE_LANES;
     p->lane = nb_graph_alloc(g, (size_t)parts_of(n) * (size_t)p->n_lanes * sizeof *p->lane);
@@ -279,7 +292,7 @@ static void learn_part(void *arg, int64_t part, int32_t thread)
         return;
     }
     const int64_t count = part_rows(n, part, &first);
-    const bool values = n->flags & NB_NODE_BATCHED; /* rows are pixels; of weights, output channels */
+    const bool values = is_batched(n); /* rows are pixels; of weights, output channels */
     const int64_t c = values ? nb_channels(&n->out) : nb_count(&n->out) / n->out.shape.d[0];
     nb_fakequant_learn_start(n, part);
     nb_fakequant_learn_rows(n, part, nb_fq_values(n) + first, NULL, n->out.grad + first, count / c, (int32_t)c);
@@ -301,6 +314,8 @@ void nb_fakequant_learn(const nb_node *n)
     const int64_t parts = parts_of(n), count = nb_count(&n->out);
     const int64_t images = a->weights ? 1 : n->out.shape.d[0];
     nb_learn_sums s = {0};
+    if (is_batched(n) && !has_many(n))
+        nb_gather_parts(n->cut, &(nb_gathered){p->lane, (size_t)p->n_lanes * sizeof *p->lane}, 1);
     for (int64_t part = 0; part < parts; part++) {
         add_lanes(&s, p->lane + part * p->n_lanes, a->learning->ends);
         if (!has_many(n) && part + 1 < parts)
@@ -318,6 +333,9 @@ void nb_fakequant_learn(const nb_node *n)
 
 void nb_fq_learned_backward(nb_node *n)
 {
-    nb_parallel_for(parts_of(n), learn_part, n);
+    if (is_batched(n) && !has_many(n))
+        nb_cut_run(n->cut, learn_part, n);
+    else
+        nb_parallel_for(parts_of(n), learn_part, n);
     nb_fakequant_learn(n);
 }

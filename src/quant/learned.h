@@ -25,7 +25,8 @@ typedef struct {
     const nb_node *reader; /* of weights: the layer that multiplies with them */
     double *lane;          /* [parts][n_lanes] sums of a backward; NULL: nothing is learned */
     int32_t n_lanes;       /* NB_SCALE_LANES, or NB_END_LANES */
-    float *warped;         /* of weights: what is quantized in their place; NULL: nothing is */
+    float *every;  /* [values of all ranks], where the range looks at any of them and a batch is shared; or NULL */
+    float *warped; /* of weights: what is quantized in their place; NULL: nothing is */
 } nb_fq_priv;
 
 /* Channels with a state in common are a row of it. */
@@ -73,6 +74,12 @@ const nb_klevels *nb_fq_levels(const nb_node *n, int32_t r, nb_klevels *own);
 
 enum { NB_FQ_CHUNK = 16384 /* a multiple of 8: mask bytes are not shared between chunks */ };
 
+/* Who has which of the values: NULL where all are here. */
+static inline const nb_cut *nb_fq_cut(const nb_node *n)
+{
+    return (n->flags & NB_NODE_BATCHED) && n->cut->shared ? n->cut : NULL;
+}
+
 /* The values of row r, which share a scale: first, first + stride, ..., count of them. */
 typedef struct {
     int64_t first, stride, count;
@@ -102,6 +109,7 @@ void nb_fq_set_params(const nb_node *n, nb_qparams *q, int32_t r, const nb_weigh
 typedef struct {
     float (*choose)(float v, float below, float above, float u);
     uint64_t key;
+    int64_t from; /* the number, in all ranks' slice, of the first value that is here */
 } nb_fq_draw;
 nb_fq_draw nb_fq_draw_of(const nb_node *n, const nb_run *r);
 /* out[i] is x[i] moved to the code that was chosen; first: number of x[0] in the tensor, or slice after slice. */

@@ -2,6 +2,7 @@
 #include "quant/range_ends.h"
 
 #include "base/rng.h"
+#include "core/cut_gather.h"
 
 void nb_ends_params(const void *attr, const float *state, const nb_grid *g, float *scale, int32_t *zero)
 {
@@ -46,8 +47,15 @@ static int64_t sampled(const nb_observation *o, int64_t from, int64_t stretch)
 int32_t nb_sample_next(nb_sample *s, float x[NB_SAMPLE_BLOCK])
 {
     const nb_observation *o = s->o;
-    int32_t n = 0;
-    for (; n < NB_SAMPLE_BLOCK && s->at < o->n; n++, s->at += s->stretch)
-        x[n] = o->values.at(o->values.arg, sampled(o, s->at, s->stretch));
+    const int64_t per_image = o->cut ? o->n / o->cut->batch : 1;
+    int32_t n = 0, image[NB_SAMPLE_BLOCK];
+    for (; n < NB_SAMPLE_BLOCK && s->at < o->n; n++, s->at += s->stretch) {
+        const int64_t i = sampled(o, s->at, s->stretch);
+        image[n] = o->cut ? (int32_t)(i / per_image) - o->cut->first : 0;
+        if (!o->cut || (image[n] >= 0 && image[n] < o->cut->images))
+            x[n] = o->values.at(o->values.arg, o->cut ? i - o->cut->first * per_image : i);
+    }
+    if (o->cut)
+        nb_gather_values(o->cut, x, image, n);
     return n;
 }

@@ -40,7 +40,7 @@ nb_sample nb_sample_start(const nb_observation *o, int64_t samples);
 /* NB_SAMPLES of them, in a calibration, which has few batches, more: the tails are rare, and what misses them cuts them
  * off. */
 nb_sample nb_sample_usual(const nb_observation *o);
-/* The next of them, at most NB_SAMPLE_BLOCK; 0: that was all. */
+/* The next of them, at most NB_SAMPLE_BLOCK; 0: that was all. All ranks ask for the same. */
 int32_t nb_sample_next(nb_sample *s, float x[NB_SAMPLE_BLOCK]);
 
 #endif

@@ -94,6 +94,7 @@ const nb_range nb_range_xent = {.name = "xent",
                                 .attr_size = sizeof(nb_range_average),
                                 .n_state = STATES,
                                 .refuse = xent_refuse,
+                                .reads_all = true,
                                 .observe = xent_observe,
                                 .params = nb_ends_params,
                                 .sound = xent_sound};

@@ -43,7 +43,10 @@ nb_fq_draw nb_fq_draw_of(const nb_node *n, const nb_run *r)
     const nb_rounding *how = a->rounding;
     if (nb_fakequant_nearest(a) || (how->random && (!r->train || r->calibration > 0)))
         return (nb_fq_draw){0};
-    return (nb_fq_draw){.choose = how->choose, .key = nb_mix(nb_mix(r->seed, r->step), nb_hash_text(n->name))};
+    const nb_cut *cut = nb_fq_cut(n);
+    return (nb_fq_draw){.choose = how->choose,
+                        .key = nb_mix(nb_mix(r->seed, r->step), nb_hash_text(n->name)),
+                        .from = cut ? nb_fq_slice_of(n, 0).count / cut->images * cut->first : 0};
 }
 
 void nb_fq_round(float *out, const float *x, int64_t n, float scale, const nb_grid *g, const nb_fq_draw *d,
@@ -51,7 +54,7 @@ void nb_fq_round(float *out, const float *x, int64_t n, float scale, const nb_gr
 {
     uint32_t word[4] = {0};
     for (int64_t i = 0; i < n; i++) {
-        const int64_t at = first + i;
+        const int64_t at = d->from + first + i;
         const float v = x[i] / scale;
         float below, above;
         if (i == 0 || at % 4 == 0)

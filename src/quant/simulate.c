@@ -6,6 +6,7 @@
 #include "quant/learned.h"
 
 #include "base/parallel.h"
+#include "core/cut_gather.h"
 
 #include <math.h>
 
@@ -18,6 +19,7 @@ typedef struct {
     int64_t mask_stride;    /* bytes of a slice */
     int32_t calibration;
     bool observe, add, count;
+    int64_t numbers; /* a slice has, of all ranks: how far draws lie apart */
     nb_fq_draw draw;
     float *dx; /* of what is quantized */
 } sim_job;
@@ -26,8 +28,13 @@ static sim_job job_of(nb_node *n)
 {
     nb_fq_priv *p = n->priv;
     const int64_t per = nb_fq_slice_of(n, 0).count; /* the last may have fewer */
-    return (sim_job){
-        .n = n, .p = p, .slices = nb_fq_rows(n), .chunks = nb_chunks(per, CHUNK), .mask_stride = nb_chunks(per, 8)};
+    const nb_cut *cut = nb_fq_cut(n);
+    return (sim_job){.n = n,
+                     .p = p,
+                     .slices = nb_fq_rows(n),
+                     .chunks = nb_chunks(per, CHUNK),
+                     .mask_stride = nb_chunks(per, 8),
+                     .numbers = nb_chunks(cut ? per / cut->images * cut->batch : per, 8) * 8};
 }
 
 const float *nb_fq_gather(float *buf, const float *x, const nb_fq_slice *s, int64_t at, int64_t n)
@@ -96,6 +103,8 @@ static void observe_slice(void *arg, int64_t c, int32_t thread)
         lo = !(min[i] >= lo) ? min[i] : lo;
         hi = !(max[i] <= hi) ? max[i] : hi;
     }
+    if (nb_fq_cut(j->n))
+        nb_gather_extremes(j->n->cut, &lo, &hi);
     const nb_observation o = {
         .values = {value_at, &values}, .n = s.count, .min = lo, .max = hi, .calibration = j->calibration};
     nb_fq_observe(j->n, (int32_t)c, &o);
@@ -165,7 +174,7 @@ static void round_task(void *arg, int64_t task, int32_t thread)
         const int64_t n = end - at < BLOCK ? end - at : BLOCK;
         const float *x = nb_fq_gather(in, nb_fq_values(j->n), &s, at, n);
         float *here = place(out, y, &s, at);
-        const nb_fq_span v = {x, n, c * j->mask_stride * 8 + at, j->draw};
+        const nb_fq_span v = {x, n, c * j->numbers + at, j->draw};
         round_block(j->n, here, mask + at / 8, &v, (int32_t)c, s.first + at * s.stride);
         if (j->count)
             count_lost(&lost, &j->p->reals, x, here, n, j->p->q.scale[j->p->q.n > 1 ? c * nb_fq_group(j->n) : 0]);
@@ -195,7 +204,10 @@ void nb_fq_simulate(nb_node *n, const nb_run *r)
     j.draw = nb_fq_draw_of(n, r);
     if (j.observe) {
         nb_parallel_for(j.slices * j.chunks, minmax_task, &j);
-        nb_parallel_for(j.slices, observe_slice, &j);
+        for (int64_t c = 0; nb_fq_cut(n) && c < j.slices; c++) /* one after the other: ranks meet */
+            observe_slice(&j, c, 0);
+        if (!nb_fq_cut(n))
+            nb_parallel_for(j.slices, observe_slice, &j);
     }
     nb_fq_set_one_scale(n);
     nb_parallel_for(j.slices, settle_slice, &j);

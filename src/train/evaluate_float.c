@@ -6,6 +6,8 @@
 #include <nibble/train.h>
 
 #include "base/check.h"
+#include "base/ranks.h"
+#include "core/cut_gather.h"
 #include "core/score.h"
 #include "quant/fakequant.h"
 #include "train/loader.h"
@@ -13,27 +15,23 @@
 #include <math.h>
 #include <string.h>
 
-static void keep_answer(const nb_answers *a, int64_t i, const float *logits, int32_t classes, int32_t best,
-                        int32_t label)
-{
-    if (a->labels)
-        a->labels[i] = label;
-    if (a->answers)
-        a->answers[i] = best;
-    if (a->logits)
-        memcpy(a->logits + i * classes, logits, (size_t)classes * sizeof *logits);
-}
+/* Of one image. */
+typedef struct {
+    nb_score score;
+    int32_t label;
+    bool unlike; /* the first of all has other logits */
+} scored;
 
-/* What is summed up, and memory for one image. */
+/* What is summed up, and memory for a batch of all ranks and for one image. */
 typedef struct {
     nb_score_sums sums;
+    scored *batch;                 /* [max_batch] */
     double *losses, *out, *target; /* [n], [classes], [classes] */
     int32_t *labels;               /* [n] */
     float *first;                  /* [classes] */
 } scoring;
 
-static void score(const nb_graph *g, const float *logits, const uint8_t *pixels, int32_t label, scoring *s, nb_eval *e,
-                  const nb_answers *each)
+static scored score(const nb_graph *g, const float *logits, const uint8_t *pixels, int32_t label, scoring *s)
 {
     const int32_t classes = g->info.classes;
     const float *real = g->input->priv; /* layers/input.c: [c][256] */
@@ -41,15 +39,25 @@ static void score(const nb_graph *g, const float *logits, const uint8_t *pixels,
         s->out[c] = (double)logits[c];
     for (int32_t i = 0; s->losses && i < classes; i++)
         s->target[i] = (double)real[i % g->info.c * 256 + pixels[i]];
-    const nb_score one = nb_score_of(g->info.task, s->out, s->target, classes, label);
-    keep_answer(each, e->n, logits, classes, one.answer, label);
-    s->sums.loss += one.loss;
-    s->sums.energy += one.energy;
+    return (scored){.score = nb_score_of(g->info.task, s->out, s->target, classes, label),
+                    .label = label,
+                    .unlike = memcmp(s->first, logits, (size_t)classes * sizeof *logits) != 0};
+}
+
+static void count(const scored *one, scoring *s, nb_eval *e, const nb_answers *each)
+{
+    if (each->labels)
+        each->labels[e->n] = one->label;
+    if (each->answers)
+        each->answers[e->n] = one->score.answer;
+    s->sums.loss += one->score.loss;
+    s->sums.energy += one->score.energy;
     if (s->losses) {
-        s->losses[e->n] = one.loss;
-        s->labels[e->n] = label;
+        s->losses[e->n] = one->score.loss;
+        s->labels[e->n] = one->label;
     }
-    e->correct += one.right;
+    e->unlike += one->unlike;
+    e->correct += one->score.right;
     e->n++;
 }
 
@@ -68,12 +76,34 @@ static nb_status check_logits(const nb_graph *g, const nb_batch *b, int32_t from
     return NB_OK;
 }
 
-/* Of weights, of activations. */
+/* Of weights, of activations. What all ranks have seen alike counts once. */
 static void add_lost(const nb_graph *g, nb_lost_counts c[2])
 {
-    for (int32_t i = 0; g->simulated && i < g->n; i++)
-        if (nb_is_quantizer(g->node[i]))
-            nb_fakequant_lost(g->node[i], &c[!(g->node[i]->in[0]->flags & NB_NODE_LEAF)]);
+    const bool own = g->cut.shared || nb_rank() == 0;
+    for (int32_t i = 0; g->simulated && i < g->n; i++) {
+        const bool values = nb_is_quantizer(g->node[i]) && !(g->node[i]->in[0]->flags & NB_NODE_LEAF);
+        if (nb_is_quantizer(g->node[i]) && (!values || own))
+            nb_fakequant_lost(g->node[i], &c[values]);
+    }
+}
+
+/* Of all ranks. */
+static void sum_lost(const nb_graph *g, nb_lost_counts *c)
+{
+    nb_lost_counts each[NB_MAX_RANKS] = {{0}};
+    nb_piece piece[NB_MAX_RANKS];
+    if (!g->shared || !g->simulated)
+        return;
+    each[nb_rank()] = *c;
+    for (int32_t r = 0; r < nb_ranks(); r++)
+        piece[r] = (nb_piece){&each[r], sizeof each[r], r};
+    nb_ranks_share(piece, nb_ranks());
+    *c = (nb_lost_counts){0};
+    for (int32_t r = 0; r < nb_ranks(); r++) {
+        c->values += each[r].values;
+        c->over += each[r].over;
+        c->under += each[r].under;
+    }
 }
 
 static nb_lost share_of(const nb_lost_counts *c)
@@ -82,26 +112,37 @@ static nb_lost share_of(const nb_lost_counts *c)
     return (nb_lost){(double)c->over / n, (double)c->under / n};
 }
 
+/* Of a shared graph every rank scores its images and counts all. */
 static nb_status forward_and_score(nb_graph *g, const nb_batch *b, scoring *s, nb_eval *e, const nb_answers *each)
 {
     const int32_t classes = g->info.classes;
     const size_t bytes = (size_t)classes * sizeof *s->first,
                  image = (size_t)g->info.h * (size_t)g->info.w * (size_t)g->info.c;
-    nb_graph_set_batch(g, b->n);
+    nb_graph_set_batch(g, b->whole);
+    const nb_cut *cut = &g->cut;
     nb_forward(g, &(nb_run){.pixels = b->pixels});
-    NB_TRY(check_logits(g, b, e->n));
+    NB_TRY(check_logits(g, b, e->n + cut->first));
     const float *logits = nb_graph_logits(g);
-    for (int32_t i = 0; i < b->n; i++, logits += classes) {
-        if (e->n == 0)
-            memcpy(s->first, logits, bytes);
-        e->unlike += memcmp(s->first, logits, bytes) != 0;
-        score(g, logits, b->pixels + (size_t)i * image, b->labels[i], s, e, each);
+    if (e->n == 0) {
+        memcpy(s->first, logits, bytes);
+        if (cut->shared)
+            nb_ranks_share(&(nb_piece){s->first, bytes, 0}, 1);
     }
+    NB_ASSERT(!cut->shared || !each->logits);
+    if (each->logits)
+        memcpy(each->logits + (int64_t)e->n * classes, logits, (size_t)b->n * bytes);
+    for (int32_t i = 0; i < b->n; i++)
+        s->batch[cut->first + i] =
+            score(g, logits + (int64_t)i * classes, b->pixels + (size_t)i * image, b->labels[i], s);
+    nb_gather_images(cut, s->batch, sizeof *s->batch);
+    for (int32_t i = 0; i < b->whole; i++)
+        count(&s->batch[i], s, e, each);
     return NB_OK;
 }
 
 static void free_scoring(nb_ctx *ctx, scoring *s)
 {
+    nb_free(ctx, s->batch);
     nb_free(ctx, s->losses);
     nb_free(ctx, s->labels);
     nb_free(ctx, s->target);
@@ -114,7 +155,8 @@ static nb_status alloc_scoring(const nb_graph *g, int32_t n, scoring *s)
     const size_t classes = (size_t)g->info.classes;
     s->first = nb_alloc(g->ctx, classes * sizeof *s->first);
     s->out = nb_alloc(g->ctx, classes * sizeof *s->out);
-    if (!s->first || !s->out)
+    s->batch = nb_alloc(g->ctx, (size_t)g->max_batch * sizeof *s->batch);
+    if (!s->first || !s->out || !s->batch)
         return NB_E_NOMEM;
     if (!nb_task_has_target(g->info.task))
         return NB_OK;
@@ -129,7 +171,7 @@ static nb_status alloc_scoring(const nb_graph *g, int32_t n, scoring *s)
 static nb_status open_loader(const nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n,
                              nb_loader **loader)
 {
-    nb_loader_spec spec = {.batch = g->max_batch, .subset = indices, .n_subset = n};
+    nb_loader_spec spec = {.batch = g->max_batch, .subset = indices, .n_subset = n, .shared = g->shared};
     int32_t *first_n = NULL;
     if (!indices && n < nb_data_info(data)->count) {
         first_n = nb_alloc(g->ctx, (size_t)n * sizeof *first_n);
@@ -165,6 +207,7 @@ nb_status nb_evaluate_graph_each(nb_graph *g, const nb_data *data, const int32_t
     free_scoring(g->ctx, &s);
     if (st != NB_OK)
         return st;
+    sum_lost(g, &lost[1]);
     e.any_lost = lost[0].values + lost[1].values > 0;
     e.weights = share_of(&lost[0]);
     e.activations = share_of(&lost[1]);

@@ -1,9 +1,12 @@
 /* hard.c - see hard.h. The choice costs a forward pass in evaluation mode, which changes nothing; ties go to the first image, so
- * it is the same for any number of threads. */
+ * it is the same for any number of threads. Of ranks, each has all images of a batch, looks at its share of them, and takes its
+ * share of those that were chosen. */
 #include "train/hard.h"
 
 #include "base/check.h"
+#include "core/cut_gather.h"
 #include "core/score.h"
+#include <nibble/extend/op.h>
 
 #include <math.h>
 #include <stdlib.h>
@@ -84,13 +87,16 @@ static int harder_first(const void *a, const void *b)
 static void choose(nb_hard *h, nb_graph *g, const nb_batch *b)
 {
     nb_graph_set_batch(g, b->n);
-    nb_forward(g, &(nb_run){.pixels = b->pixels});
+    const nb_cut *cut = &g->cut;
+    nb_forward(g, &(nb_run){.pixels = b->pixels + (size_t)cut->first * h->image_bytes});
     const float *logits = nb_graph_logits(g);
-    for (int32_t i = 0; i < b->n; i++) {
+    for (int32_t i = 0; i < cut->images; i++) {
+        const int32_t at = cut->first + i;
         for (int32_t c = 0; c < h->classes; c++)
             h->out[c] = (double)logits[(int64_t)i * h->classes + c];
-        h->rank[i] = (ranked){nb_score_of(NB_TASK_CLASSES, h->out, NULL, h->classes, b->labels[i]).loss, i};
+        h->rank[at] = (ranked){nb_score_of(NB_TASK_CLASSES, h->out, NULL, h->classes, b->labels[at]).loss, at};
     }
+    nb_gather_images(cut, h->rank, sizeof *h->rank);
     qsort(h->rank, (size_t)b->n, sizeof *h->rank, harder_first);
 }
 
@@ -110,12 +116,14 @@ const nb_batch *nb_hard_pick(nb_hard *h, nb_graph *g, const nb_batch *b, bool re
         h->other[n] = b->other ? b->other[i] : 0;
         h->mixed[n++] = b->other ? b->mixed[i] : 0;
     }
-    h->part = *b;
-    h->part.pixels = h->pixels;
-    h->part.labels = h->labels;
-    h->part.other = b->other ? h->other : NULL;
-    h->part.mixed = b->other ? h->mixed : NULL;
-    h->part.n = n;
     nb_graph_set_batch(g, n);
+    const int32_t first = g->cut.first;
+    h->part = *b;
+    h->part.pixels = h->pixels + (size_t)first * h->image_bytes;
+    h->part.labels = h->labels + first;
+    h->part.other = b->other ? h->other + first : NULL;
+    h->part.mixed = b->other ? h->mixed + first : NULL;
+    h->part.n = g->cut.images;
+    h->part.whole = n;
     return &h->part;
 }

@@ -16,6 +16,7 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "core/cut_gather.h"
 
 enum { RING = NB_LOADER_AHEAD + 1 };
 
@@ -37,6 +38,7 @@ struct nb_loader {
     float mixup;
     int64_t order_epoch; /* the epoch `order` is for, -1: none yet */
     uint32_t flags;
+    bool shared;
     uint64_t seed;
     size_t image_bytes;
     uint8_t *scratch; /* one image */
@@ -83,29 +85,37 @@ static void order_for(nb_loader *l, int32_t epoch)
     l->order_epoch = epoch;
 }
 
+/* The image that stands at `place` in this epoch's order. */
+static void load(nb_loader *l, int64_t place, int32_t epoch, uint8_t *px, int32_t *label)
+{
+    const int32_t sample = l->order[place];
+    const int32_t again = l->again ? l->again[place] : 0; /* must not look the same again */
+    nb_data_get(l->data, sample, px, label);
+    nb_augment_apply(l->augment, again ? nb_mix(l->seed, (uint64_t)again) : l->seed, epoch, sample, px, l->scratch);
+}
+
 static void fill(nb_loader *l, slot *s, int64_t position)
 {
     const int32_t epoch = (int32_t)(position / l->steps), step = (int32_t)(position % l->steps);
     order_for(l, epoch);
     const int64_t first = (int64_t)step * l->batch, left = l->count - first;
-    const int32_t n = left < l->batch ? (int32_t)left : l->batch;
-    for (int32_t i = 0; i < n; i++) {
-        const int32_t sample = l->order[first + i];
-        uint8_t *px = s->pixels + (size_t)i * l->image_bytes;
-        const int32_t again = l->again ? l->again[first + i] : 0; /* must not look the same again */
-        nb_data_get(l->data, sample, px, &s->labels[i]);
-        nb_augment_apply(l->augment, again ? nb_mix(l->seed, (uint64_t)again) : l->seed, epoch, sample, px, l->scratch);
-    }
+    const nb_cut cut = nb_cut_of(left < l->batch ? (int32_t)left : l->batch, l->shared);
+    const int32_t from = l->mixup > 0 ? 0 : cut.first; /* the image that the slot begins with */
+    const nb_mixed m = {s->pixels, s->labels, cut.batch, cut.first, cut.first + cut.images, (int64_t)l->image_bytes};
+    for (int32_t i = from; i < (l->mixup > 0 ? cut.batch : m.end); i++)
+        if (l->mixup <= 0 || nb_mixup_reads(&m, i))
+            load(l, first + i, epoch, s->pixels + (size_t)(i - from) * l->image_bytes, &s->labels[i - from]);
     if (l->mixup > 0)
-        nb_mixup(s->pixels, n, (int64_t)l->image_bytes, s->labels, l->mixup,
-                 nb_mix(nb_mix(l->seed, nb_hash_text("mixup")), (uint64_t)position), s->other, s->mixed);
-    s->view = (nb_batch){.pixels = s->pixels,
-                         .labels = s->labels,
-                         .other = s->other,
-                         .mixed = s->mixed,
-                         .n = n,
+        nb_mixup(&m, l->mixup, nb_mix(nb_mix(l->seed, nb_hash_text("mixup")), (uint64_t)position), s->other, s->mixed);
+    const int32_t at = cut.first - from;
+    s->view = (nb_batch){.pixels = s->pixels + (size_t)at * l->image_bytes,
+                         .labels = s->labels + at,
+                         .other = s->other ? s->other + at : NULL,
+                         .mixed = s->mixed ? s->mixed + at : NULL,
+                         .n = cut.images,
                          .epoch = epoch,
-                         .step = step};
+                         .step = step,
+                         .whole = cut.batch};
 }
 
 /* There is room when the slot to fill is not the one in the caller's hands. */
@@ -177,7 +187,8 @@ int32_t nb_loader_steps_per_epoch(const nb_loader *l)
 
 static nb_status alloc_slot(nb_ctx *ctx, const nb_loader *l, slot *s)
 {
-    const size_t images = (size_t)(l->batch < l->total ? l->batch : l->total);
+    const int32_t most = l->batch < l->total ? l->batch : l->total;
+    const size_t images = (size_t)(l->mixup > 0 ? most : nb_cut_room(most, l->shared));
     s->pixels = nb_alloc(ctx, images * l->image_bytes);
     s->labels = nb_alloc(ctx, images * sizeof *s->labels);
     if (!s->pixels || !s->labels)
@@ -196,6 +207,7 @@ static nb_status prepare(nb_ctx *ctx, nb_loader *l, const nb_loader_spec *spec)
     l->total = spec->subset ? spec->n_subset : info->count;
     l->batch = spec->batch;
     l->flags = spec->flags;
+    l->shared = spec->shared;
     l->seed = spec->seed;
     l->order_epoch = -1;
     if (l->total <= 0)

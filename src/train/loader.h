@@ -2,7 +2,7 @@
  *
  * Epoch e shows every sample once (drop_last: all but a rest), in an order that depends on (seed, e) alone; what
  * augmentation does to an image depends on (seed, e, its index in the data set) alone. So batch (e, s) is the same
- * bytes whenever and from wherever it is asked for: after resume, with any thread count. The stream runs on into the
+ * bytes whenever and from wherever it is asked for: after resume, with any thread count, by any rank. The stream runs on into the
  * next epoch by itself: a caller counts steps. At least NB_LOADER_AHEAD batches are kept ready beyond the one in use.
  */
 #ifndef NB_TRAIN_LOADER_H
@@ -27,6 +27,7 @@ typedef struct {
     int32_t n_subset;
     bool balanced; /* every class as often (balanced.h); with NB_LOAD_SHUFFLE */
     float mixup;   /* as in nb_train_keys; 0 = off */
+    bool shared;   /* of a batch only what a graph that is shared wants: this rank's images (extend/cut.h) */
 } nb_loader_spec;
 
 typedef struct {
@@ -35,6 +36,7 @@ typedef struct {
     const int32_t *other;  /* [n] labels of what was mixed in, and its share; NULL without mixup */
     const float *mixed;
     int32_t n, epoch, step;
+    int32_t whole; /* images of the batch: n, unless it is shared */
 } nb_batch;
 
 typedef struct nb_loader nb_loader;

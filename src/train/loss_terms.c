@@ -174,5 +174,5 @@ nb_status nb_terms_of(nb_terms *t, int32_t phase, const nb_batch *b, const nb_lo
     t->terms.teacher = taught ? t->logits : NULL;
     t->terms.other = b->other;
     t->terms.mixed = b->mixed;
-    return taught ? t->job->teach(t->job->ud, b->pixels, b->n, t->logits) : NB_OK;
+    return taught ? t->job->teach(t->job->ud, b->pixels, b->n, b->whole, t->logits) : NB_OK;
 }

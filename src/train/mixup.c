@@ -26,17 +26,18 @@ static void mix(uint8_t *x, uint8_t *y, int64_t n, int32_t share)
     }
 }
 
-void nb_mixup(uint8_t *pixels, int32_t n, int64_t bytes, const int32_t *label, float a, uint64_t key, int32_t *other,
-              float *share)
+void nb_mixup(const nb_mixed *m, float a, uint64_t key, int32_t *other, float *share)
 {
-    for (int32_t i = 0, j = n - 1; i <= j; i++, j--) {
+    for (int32_t i = 0, j = m->n - 1; i <= j; i++, j--) {
+        if (!nb_mixup_reads(m, i))
+            continue;
         nb_rng rng = nb_rng_make(key, (uint64_t)i);
         const float drawn = i < j ? nb_mixup_draw(&rng, a) : 0;
         const int32_t of_256 = (int32_t)((drawn > 0.5f ? 1.0f - drawn : drawn) * UNIT + 0.5f);
-        other[i] = label[j];
-        other[j] = label[i];
+        other[i] = m->label[j];
+        other[j] = m->label[i];
         share[i] = share[j] = (float)of_256 / UNIT;
         if (of_256)
-            mix(pixels + i * bytes, pixels + j * bytes, bytes, of_256);
+            mix(m->pixels + i * m->bytes, m->pixels + j * m->bytes, m->bytes, of_256);
     }
 }

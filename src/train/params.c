@@ -234,7 +234,7 @@ nb_status nb_graph_open(nb_ctx *ctx, const nb_graph_spec *spec, const nb_params_
     bool folds = false;
     if (spec->quant && from->lends)
         NB_TRY(nb_model_folds(ctx, spec->experiment->quant, &folds));
-    NB_TRY(nb_model_build_lent(ctx, spec->experiment, spec->info, spec->max_batch,
+    NB_TRY(nb_model_build_lent(ctx, spec->experiment, spec->info, spec->max_batch, spec->shared,
                                from->lends && !folds ? from->graph : NULL, &g));
     g->compute = spec->compute;
     const bool own = spec->bits[0] || spec->bits[1] || from->mode == NB_PARAMS_START;

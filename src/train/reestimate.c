@@ -9,7 +9,7 @@
 #include <nibble/extend/fusion.h>
 
 #include "base/check.h"
-#include "base/parallel.h"
+#include "core/cut_gather.h"
 #include "core/oihw.h"
 #include "kernels/sweeps/sweep.h"
 
@@ -44,11 +44,12 @@ static void sum_part(void *arg, int64_t part, int32_t thread)
 {
     (void)thread;
     const work *w = arg;
-    const int32_t batch = w->x->out.shape.d[0], c = nb_channels(&w->x->out);
-    const int64_t each = nb_rows(&w->x->out) / batch, first = nb_tap_part(batch, (int32_t)part) * each;
+    const nb_cut *cut = w->x->cut;
+    const int32_t c = nb_channels(&w->x->out);
+    const int64_t each = nb_rows(&w->x->out) / cut->images, first = nb_cut_part_at(cut, (int32_t)part) * each;
     double *sum = w->sums + part * 2 * c;
     nb_k_channel_stats(sum, sum + c, NULL, NULL, (const float *)w->x->out.data + first * c,
-                       nb_tap_part(batch, (int32_t)part + 1) * each - first, c);
+                       nb_cut_part_at(cut, (int32_t)part + 1) * each - first, c);
 }
 
 /* The sums of x over all images. What only training computes (op.h, statistics_of) is asked for by itself. */
@@ -58,15 +59,20 @@ static void run_batches(work *w, bool training_only)
     const size_t image = (size_t)d->h * (size_t)d->w * (size_t)d->c;
     for (int32_t at = 0; at < w->n;) {
         const int32_t size = w->n - at < w->g->max_batch ? w->n - at : w->g->max_batch;
+        const nb_cut *cut = w->x->cut;
         int32_t label;
-        for (int32_t i = 0; i < size; i++, at++)
-            nb_data_get(w->data, w->indices ? w->indices[at] : at, w->pixels + (size_t)i * image, &label);
-        const nb_run r = {.pixels = w->pixels}, training = {.train = true, .freeze_ranges = true, .pixels = w->pixels};
         nb_graph_set_batch(w->g, size);
+        for (int32_t i = 0; i < cut->images; i++) {
+            const int32_t k = at + cut->first + i;
+            nb_data_get(w->data, w->indices ? w->indices[k] : k, w->pixels + (size_t)i * image, &label);
+        }
+        at += size;
+        const nb_run r = {.pixels = w->pixels}, training = {.train = true, .freeze_ranges = true, .pixels = w->pixels};
         for (int32_t s = 0; s < w->step; s++)
             nb_forward_step(w->g, s, &r);
         nb_forward_step(w->g, w->step, training_only ? &training : &r);
-        nb_parallel_for(nb_tap_parts(size), sum_part, w);
+        nb_cut_run(cut, sum_part, w);
+        nb_gather_parts(cut, &(nb_gathered){w->sums, 2 * (size_t)nb_channels(&w->x->out) * sizeof *w->sums}, 1);
     }
 }
 
@@ -124,7 +130,7 @@ nb_status nb_reestimate_bn(nb_graph *g, const nb_data *data, const int32_t *indi
     NB_ASSERT(g->frozen && n >= 1 && (indices || n <= d->count));
     NB_TRY(nb_check_images(g, data));
     work w = {.g = g, .data = data, .indices = indices, .n = n};
-    w.pixels = nb_alloc(g->ctx, (size_t)g->max_batch * (size_t)d->h * (size_t)d->w * (size_t)d->c);
+    w.pixels = nb_alloc(g->ctx, (size_t)g->room * (size_t)d->h * (size_t)d->w * (size_t)d->c);
     nb_status st = w.pixels ? NB_OK : NB_E_NOMEM;
     for (int32_t i = 0; i < g->n && st == NB_OK; i++)
         if (is_norm(g->node[i]))

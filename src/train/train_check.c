@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/numtext.h"
+#include "base/ranks.h"
 #include "train/checkpoint.h"
 #include "train/fingerprint.h"
 #include "train/init_file.h"
@@ -32,12 +33,18 @@ nb_status nb_job_loader(nb_ctx *ctx, const nb_train_job *job, nb_loader **out)
                         .subset = job->indices,
                         .n_subset = job->n_indices,
                         .balanced = job->plan->keys.sampling == NB_SAMPLING_BALANCED,
-                        .mixup = job->plan->keys.mixup};
+                        .mixup = job->plan->keys.mixup,
+                        .shared = job->plan->keys.hard >= 1}; /* hard.h chooses among all */
     int32_t images = job->indices ? job->n_indices : nb_data_info(job->data)->count;
     const nb_conf *train = job->experiment->train, *batch = nb_conf_get(train, "batch");
     if (s.batch > images)
         return nb_conf_fail(ctx, batch ? batch : train, "train.batch", NB_E_CONFIG,
                             "%d: must be at most %d, the number of training images", s.batch, images);
+    if (nb_cut_units(s.batch) < nb_ranks())
+        return nb_conf_fail(ctx, batch ? batch : train, "train.batch", NB_E_CONFIG,
+                            s.batch < NB_MAX_UNITS ? "%d: must be at least %d, the number of ranks"
+                                                   : "%d: is shared by at most 8 ranks, not by %d",
+                            s.batch, nb_ranks());
     return nb_loader_open(ctx, job->data, &s, out);
 }
 

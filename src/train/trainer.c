@@ -17,6 +17,7 @@
 #include "base/numtext.h"
 #include "base/rng.h"
 #include "base/textbuf.h"
+#include "train/agree.h"
 #include "train/checkpoint.h"
 #include "train/diagnose.h"
 #include "train/events.h"
@@ -27,6 +28,7 @@
 #include "train/loss_terms.h"
 #include "train/metrics.h"
 #include "train/oscillation.h"
+#include "train/phase_graph.h"
 #include "train/range_log.h"
 #include "train/reestimate.h"
 #include "train/train_job.h"
@@ -249,7 +251,7 @@ static nb_status step(trainer *t)
     if (first && t->job->on_ranges)
         NB_TRY(t->job->on_ranges(t->job->ud, t->graph));
     t->at.correct += nb_graph_correct(t->graph);
-    t->at.seen += b->n;
+    t->at.seen += b->whole;
     t->at.loss_sum += loss;
     nb_backward(t->graph, &r);
     const int64_t done = t->at.epoch * t->steps + t->at.step;
@@ -325,7 +327,7 @@ static nb_status train_epoch(trainer *t)
 {
     nb_loader_seek(t->loader, t->at.epochs_done, (int32_t)t->at.step);
     while (t->at.step < steps_now(t)) {
-        if (t->job->stop && *t->job->stop)
+        if (nb_ranks_any(t->job->stop && *t->job->stop))
             return interrupted(t);
         double start = nb_now();
         NB_TRY(step(t));
@@ -413,36 +415,11 @@ static nb_status finish_epoch(trainer *t)
 
 /* ---- one phase ---- */
 
-/* A float network becomes a quantized one, for the first time. */
-static bool enters_quant(const trainer *t, const nb_params_source *from)
-{
-    for (int32_t i = 0; i < t->at.phase; i++)
-        if (t->plan->phase[i].keys.quant)
-            return false;
-    return phase_of(t)->keys.quant && !(from->file && from->file->quantized);
-}
-
 /* Opens the phase's graph and optimizer with values from `from`; the graph before is freed. */
 static nb_status open_phase(trainer *t, const nb_params_source *from)
 {
-    const bool steps = t->job->before_quant && enters_quant(t, from);
-    nb_graph_spec spec = {.experiment = t->job->experiment,
-                          .info = nb_data_info(t->job->data),
-                          .max_batch = t->plan->keys.batch,
-                          .quant = phase_of(t)->keys.quant,
-                          .bits = {phase_of(t)->keys.bits[0], phase_of(t)->keys.bits[1]},
-                          .plan = NB_PLAN_TRAIN,
-                          .compute = (nb_compute)t->plan->keys.compute,
-                          .reference = t->job->reference,
-                          .before_quant = steps ? t->job->before_quant : NULL,
-                          .ud = t->job->ud};
     nb_graph *g;
-    NB_TRY(nb_graph_open(t->ctx, &spec, from, &g));
-    nb_status st = steps ? t->job->before_quant(t->job->ud, g) : NB_OK;
-    if (st != NB_OK) {
-        nb_graph_free(g);
-        return st;
-    }
+    NB_TRY(nb_phase_graph_open(t->ctx, t->job, t->at.phase, from, &g));
     nb_optim_free(t->ctx, t->optim);
     nb_graph_free(t->graph);
     t->graph = g;
@@ -460,6 +437,7 @@ static nb_status next_phase(trainer *t)
     char path[NB_JOB_PATH];
     nb_checkpoint *best = NULL;
     if (from_best) {
+        nb_ranks_follow();
         NB_TRY(phase_end_path(t, path));
         NB_TRY(nb_checkpoint_open(t->ctx, path, &best));
     }
@@ -526,12 +504,15 @@ static nb_status begin(trainer *t)
     NB_TRY(nb_fingerprint_of(t->ctx, j->data, &t->train_data));
     if (j->test)
         NB_TRY(nb_fingerprint_of(t->ctx, j->test, &t->test_data));
-    if (!j->resume && !*init)
-        return open_phase(t, &(nb_params_source){0});
-    nb_checkpoint *c;
-    NB_TRY(j->resume ? nb_checkpoint_open(t->ctx, t->last, &c) : nb_init_open(t->ctx, j->experiment, &c));
-    const nb_params_source start = {.file = c, .mode = NB_PARAMS_START, .except = j->experiment->init_except};
-    nb_status st = j->resume ? resume(t, c) : open_phase(t, &start);
+    nb_checkpoint *c = NULL;
+    if (j->resume || *init)
+        NB_TRY(j->resume ? nb_checkpoint_open(t->ctx, t->last, &c) : nb_init_open(t->ctx, j->experiment, &c));
+    const nb_params_source start = {
+        .file = c, .mode = NB_PARAMS_START, .except = c ? j->experiment->init_except : NULL};
+    const nb_fingerprint data[2] = {t->train_data, t->test_data};
+    nb_status st = nb_ranks_agree(t->ctx, j, data, c);
+    if (st == NB_OK)
+        st = j->resume ? resume(t, c) : open_phase(t, &start);
     nb_checkpoint_close(t->ctx, c);
     return st;
 }

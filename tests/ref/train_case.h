@@ -27,7 +27,8 @@ typedef struct {
     bool starve;                     /* from the first step to the last of every epoch no allocation succeeds */
     /* Given to the trainer and to train_case_graph; ud is the train_case. */
     nb_status (*before_quant)(void *ud, nb_graph *g);
-    nb_status (*teach)(void *ud, const uint8_t *pixels, int32_t n, float *logits); /* given to the trainer */
+    nb_status (*teach)(void *ud, const uint8_t *pixels, int32_t n, int32_t whole,
+                       float *logits); /* given to the trainer */
     uint64_t teacher_hash;
     int32_t entries[2]; /* for it to count: float graphs, quantized ones */
     volatile sig_atomic_t stop;

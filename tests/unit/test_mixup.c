@@ -22,7 +22,7 @@ static void images_of_a_pair_become_mixtures_of_both(void **state)
     float share[N];
     for (uint64_t key = 0; key < 50; key++) {
         memcpy(px, plain, sizeof px);
-        nb_mixup(&px[0][0], N, BYTES, label, 1, key, other, share);
+        nb_mixup(&(nb_mixed){&px[0][0], label, N, 0, N, BYTES}, 1, key, other, share);
         for (int32_t i = 0; i < N; i++) {
             const int32_t j = N - 1 - i;
             assert_true(other[i] == label[j] && share[i] == share[j] && share[i] >= 0 && share[i] <= 0.5f);
@@ -35,6 +35,27 @@ static void images_of_a_pair_become_mixtures_of_both(void **state)
         assert_true(share[2] == 0); /* it has no partner */
     }
     assert_true(mixed_pairs > 150);
+}
+
+/* Images 1 and 2 of five: with the partner of 1, and nothing of the others. */
+static void a_share_of_a_batch_is_mixed_as_in_the_whole(void **state)
+{
+    (void)state;
+    enum { N = 5 };
+    const uint8_t plain[N] = {10, 20, 30, 40, 250};
+    const int32_t label[N] = {3, 1, 4, 1, 5};
+    for (uint64_t key = 0; key < 50; key++) {
+        uint8_t whole[N], part[N];
+        int32_t other[N], its_other[N];
+        float share[N], its_share[N];
+        memcpy(whole, plain, N);
+        memcpy(part, plain, N);
+        nb_mixup(&(nb_mixed){whole, label, N, 0, N, 1}, 1, key, other, share);
+        nb_mixup(&(nb_mixed){part, label, N, 1, 3, 1}, 1, key, its_other, its_share);
+        for (int32_t i = 1; i < 3; i++)
+            assert_true(part[i] == whole[i] && its_other[i] == other[i] && its_share[i] == share[i]);
+        assert_true(part[0] == plain[0] && part[4] == plain[4]);
+    }
 }
 
 /* Beta(a, a) has mean 1/2 and variance 1 / (4 (2a + 1)). */
@@ -87,6 +108,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(images_of_a_pair_become_mixtures_of_both),
+        cmocka_unit_test(a_share_of_a_batch_is_mixed_as_in_the_whole),
         cmocka_unit_test(shares_are_of_the_beta_distribution),
         cmocka_unit_test_setup_teardown(a_loader_mixes_the_same_way_from_wherever_it_starts, data_fixture_setup,
                                         data_fixture_teardown),

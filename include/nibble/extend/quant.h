@@ -125,8 +125,9 @@ typedef struct {
 /* What an observer is shown: one tensor, or one output channel of a weight tensor. min and max are already reduced
  * (NaN-free data: NaN anywhere gives NaN here). */
 typedef struct {
-    nb_values values; /* n of them; valid during the call */
-    int64_t n;
+    nb_values values;  /* those that are here, by their places in the tensor; valid during the call */
+    int64_t n;         /* of all ranks */
+    const nb_cut *cut; /* of a shared batch: who has which; NULL: all n are here. nb_observed knows */
     float min, max;
     const nb_node *of; /* whose values they are: what the fake-quant node reads */
     const nb_grid *grid;
@@ -155,6 +156,7 @@ struct nb_range {
     int32_t n_state_per_level; /* times 2^bits more floats, behind the n_state */
     bool data_free;            /* of activations: the state does not depend on their values */
     bool ends;                 /* of what it observes, it looks at min and max alone */
+    bool reads_all;            /* it looks at any of the values: all n are brought here first */
     /* The name of the method that takes its place, attributes and all; NULL: itself. */
     const char *(*pick)(const nb_range_use *use);
     /* true: cannot be used so, and why[size] says what is missing and what would do; NULL: can be used everywhere. */
