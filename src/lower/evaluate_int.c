@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/parallel.h"
+#include "base/ranks.h"
 #include "core/score.h"
 
 #include <math.h>
@@ -30,7 +31,9 @@ typedef struct {
     double *losses;                  /* [n] and */
     int32_t *labels;                 /* [n] where there are targets, else NULL */
     chunk_sum *sums;                 /* [chunks] */
-    void *first;                     /* the first image's output */
+    bool shared;                     /* this rank does [first_chunk, end_chunk) and the others the rest */
+    int64_t first_chunk, end_chunk;
+    void *first; /* the first image's output */
     size_t out_bytes;
     nb_answers each;
 } job;
@@ -99,9 +102,10 @@ static nb_score score(const job *j, const void *out, int32_t thread, int32_t lab
     return nb_score_of(m->task, real, target, m->classes, label);
 }
 
-static void run_chunk(void *arg, int64_t chunk, int32_t thread)
+static void run_chunk(void *arg, int64_t own, int32_t thread)
 {
     const job *j = arg;
+    const int64_t chunk = j->first_chunk + own;
     chunk_sum sum = {0};
     for (int64_t i = chunk * CHUNK, end = nb_chunk_end(j->n, CHUNK, chunk); i < end; i++) {
         int32_t label;
@@ -142,6 +146,29 @@ static nb_status check_logits(nb_ctx *ctx, const nb_intmodel *m, const float *lo
     return NB_OK;
 }
 
+/* Of a rank; not shared: all are of whoever asks. */
+static int64_t first_chunk(const job *j, int64_t chunks, int32_t rank)
+{
+    return j->shared ? rank * chunks / nb_ranks() : rank > nb_rank() ? chunks : 0;
+}
+
+/* What the other ranks have found. */
+static void bring(const job *j, int64_t chunks)
+{
+    nb_piece piece[3 * NB_MAX_RANKS];
+    int32_t n = 0;
+    for (int32_t r = 0; r < nb_ranks(); r++) {
+        const int64_t from = first_chunk(j, chunks, r), end = first_chunk(j, chunks, r + 1), at = from * CHUNK;
+        const int64_t images = (end * CHUNK < j->n ? end * CHUNK : j->n) - at;
+        piece[n++] = (nb_piece){&j->sums[from], (size_t)(end - from) * sizeof *j->sums, r};
+        if (j->losses && images > 0) {
+            piece[n++] = (nb_piece){&j->losses[at], (size_t)images * sizeof *j->losses, r};
+            piece[n++] = (nb_piece){&j->labels[at], (size_t)images * sizeof *j->labels, r};
+        }
+    }
+    nb_ranks_share(piece, n);
+}
+
 static nb_status run_all(nb_ctx *ctx, job *j, int64_t chunks, nb_eval *out)
 {
     nb_eval e = {.n = j->n};
@@ -149,7 +176,11 @@ static nb_status run_all(nb_ctx *ctx, job *j, int64_t chunks, nb_eval *out)
     int32_t label;
     if (j->n > 0)
         memcpy(j->first, run_image(j, 0, 0, &label), j->out_bytes);
-    nb_parallel_for(chunks, run_chunk, j);
+    j->first_chunk = first_chunk(j, chunks, nb_rank());
+    j->end_chunk = first_chunk(j, chunks, nb_rank() + 1);
+    nb_parallel_for(j->end_chunk - j->first_chunk, run_chunk, j);
+    if (j->shared)
+        bring(j, chunks);
     for (int64_t i = 0; i < chunks; i++) {
         e.correct += j->sums[i].correct;
         e.unlike += j->sums[i].unlike;
@@ -187,15 +218,15 @@ static void free_job(nb_ctx *ctx, job *j)
     nb_free(ctx, j->memory);
 }
 
-nb_status nb_intmodel_evaluate_each(nb_ctx *ctx, const nb_intmodel *m, const nb_data *data, const int32_t *indices,
-                                    int32_t n, nb_eval *out, const nb_answers *each)
+static nb_status evaluate(nb_ctx *ctx, const nb_intmodel *m, const nb_data *data, const int32_t *indices, int32_t n,
+                          bool shared, nb_eval *out, const nb_answers *each)
 {
     const nb_dsinfo *info = nb_data_info(data);
     NB_TRY(check_fit(ctx, m, info));
     for (int32_t i = 0; i < n; i++)
         NB_ASSERT((indices ? indices[i] : i) >= 0 && (indices ? indices[i] : i) < info->count);
     const int64_t chunks = nb_chunks(n, CHUNK);
-    job j = {.m = m, .data = data, .indices = indices, .n = n, .each = *each};
+    job j = {.m = m, .data = data, .indices = indices, .n = n, .each = *each, .shared = shared};
     nb_eval e = {0};
     j.arena_bytes = nb_round64(nb_engine_arena_bytes(&m->e));
     j.image_bytes = nb_round64((size_t)info->h * (size_t)info->w * (size_t)info->c);
@@ -211,10 +242,22 @@ nb_status nb_intmodel_evaluate_each(nb_ctx *ctx, const nb_intmodel *m, const nb_
     return st;
 }
 
+nb_status nb_intmodel_evaluate_each(nb_ctx *ctx, const nb_intmodel *m, const nb_data *data, const int32_t *indices,
+                                    int32_t n, nb_eval *out, const nb_answers *each)
+{
+    return evaluate(ctx, m, data, indices, n, false, out, each);
+}
+
 nb_status nb_intmodel_evaluate(nb_ctx *ctx, const nb_intmodel *m, const nb_data *data, const int32_t *indices,
                                int32_t n, nb_eval *out)
 {
-    return nb_intmodel_evaluate_each(ctx, m, data, indices, n, out, &(nb_answers){0});
+    return evaluate(ctx, m, data, indices, n, false, out, &(nb_answers){0});
+}
+
+nb_status nb_intmodel_evaluate_shared(nb_ctx *ctx, const nb_intmodel *m, const nb_data *data, const int32_t *indices,
+                                      int32_t n, nb_eval *out)
+{
+    return evaluate(ctx, m, data, indices, n, nb_ranks() > 1, out, &(nb_answers){0});
 }
 
 size_t nb_intmodel_arena_bytes(const nb_intmodel *m)
