@@ -262,11 +262,11 @@ double *nb_mac_slot_bias(const nb_mac_job *j, int32_t slot)
                     ((size_t)j->p->geom.oc * sizeof(double) + NB_MAC_ALIGN - 1) / NB_MAC_ALIGN * NB_MAC_ALIGN);
 }
 
-void nb_mac_gather_slots(const nb_mac_job *j, void *slots[NB_MAC_SLOTS])
+int32_t nb_mac_gather_slots(const nb_mac_job *j, void *slots[NB_MAC_SLOTS])
 {
     for (int32_t s = 0; s < j->n_slots; s++)
         slots[s] = nb_mac_slot(j, s);
-    nb_gather_units(j->cut, slots, j->n_slots, j->p->slot_bytes);
+    const int32_t left = nb_gather_sums(j->cut, slots, j->n_slots, j->p->grad_bytes / sizeof(float), j->p->slot_bytes);
     float *db = j->n->n_in > 2 ? j->n->in[2]->out.grad : NULL;
     const bool fresh = nb_layer_fresh(j->n, 2);
     for (int32_t c = 0; db && c < j->p->geom.oc; c++) {
@@ -275,6 +275,7 @@ void nb_mac_gather_slots(const nb_mac_job *j, void *slots[NB_MAC_SLOTS])
             sum += nb_mac_slot_bias(j, s)[c];
         db[c] = (float)sum;
     }
+    return left;
 }
 
 nb_fconv_image nb_mac_chunk_input(const nb_mac_job *j, int64_t chunk, bool expand, void *buf)

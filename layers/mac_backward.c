@@ -122,12 +122,12 @@ static void finish(const nb_mac_job *j)
     nb_tensor *w = &j->n->in[1]->out;
     const nb_tensor *x = &j->n->in[0]->out;
     void *slots[NB_MAC_SLOTS];
-    nb_mac_gather_slots(j, slots);
+    const int32_t n = nb_mac_gather_slots(j, slots);
     if (!w->grad)
         return;
     if (nb_layer_fresh(j->n, 1))
         memset(w->grad, 0, (size_t)nb_count(w) * sizeof(float));
-    slot_sum sum = {j, {slots, j->n_slots, nb_layer_is_codes(x) ? x->q->scale[0] : 1.0f}};
+    slot_sum sum = {j, {slots, n, nb_layer_is_codes(x) ? x->q->scale[0] : 1.0f}};
     if (nb_mac_few(j))
         nb_fconv_weight_grad_finish(j->p->plan, w->grad, &sum.slots);
     else

@@ -383,13 +383,19 @@ static void backward_brought(pass *a)
         memcpy(dx, own_images(j, a->dx, x_bytes), (size_t)(j->batch * x_bytes));
 }
 
+typedef struct {
+    const nb_mac_job *j;
+    int32_t n; /* slots */
+} slot_sum;
+
 static void add_slots(void *arg, int64_t chunk, int32_t thread)
 {
-    const nb_mac_job *j = arg;
+    const slot_sum *sum = arg;
+    const nb_mac_job *j = sum->j;
     float *dw = j->n->in[1]->out.grad;
     const int64_t end = nb_chunk_end(nb_count(&j->n->in[1]->out), NB_LAYER_GRAIN, chunk);
     (void)thread;
-    for (int32_t s = 0; s < j->n_slots; s++) {
+    for (int32_t s = 0; s < sum->n; s++) {
         const float *slot = nb_mac_slot(j, s);
         nb_layer_pass_grad(dw + chunk * NB_LAYER_GRAIN, slot + chunk * NB_LAYER_GRAIN, end - chunk * NB_LAYER_GRAIN,
                            s == 0 && nb_layer_fresh(j->n, 1));
@@ -402,9 +408,9 @@ static void finish(nb_mac_job *j)
     void *slots[NB_MAC_SLOTS];
     float *db = n->n_in > 2 ? n->in[2]->out.grad : NULL;
     if (!j->p->whole) {
-        nb_mac_gather_slots(j, slots);
+        slot_sum sum = {j, nb_mac_gather_slots(j, slots)};
         if (n->in[1]->out.grad)
-            nb_parallel_for(nb_chunks(nb_count(&n->in[1]->out), NB_LAYER_GRAIN), add_slots, j);
+            nb_parallel_for(nb_chunks(nb_count(&n->in[1]->out), NB_LAYER_GRAIN), add_slots, &sum);
         return;
     }
     const double *sum = nb_mac_saved(j, j->p->at_sums);

@@ -68,6 +68,11 @@ void nb_ranks_share(const nb_piece *piece, int32_t n)
     (void)n;
 }
 
+nb_ranks_spent nb_ranks_cost(void)
+{
+    return (nb_ranks_spent){0};
+}
+
 nb_ranks_end_how nb_ranks_end(int *code, bool *abort)
 {
     *abort = false;
@@ -86,6 +91,7 @@ void nb_ranks_abort(int code)
 #    include "base/measure.h"
 
 #    include <mpi.h>
+#    include <sched.h>
 #    include <stdio.h>
 #    include <time.h>
 #    include <unistd.h>
@@ -102,6 +108,7 @@ static struct {
     MPI_Comm work, ends;
     unsigned char *out, *in; /* packed pieces: this rank's, everybody's */
     size_t out_room, in_room;
+    nb_ranks_spent spent;
     char host[NB_MAX_RANKS][NB_HOST_BYTES];
 } all;
 
@@ -137,9 +144,11 @@ const char *nb_ranks_runtime(void)
 /* A message between processes of one machine takes microseconds; beyond that somebody else may have the processor. */
 static void rest(double waited)
 {
-    struct timespec some = {.tv_nsec = waited < 0.002 ? 0 : 20000};
-    if (waited > 50e-6)
+    const struct timespec some = {.tv_nsec = 20000};
+    if (waited > 0.002)
         nanosleep(&some, NULL);
+    else if (waited > 50e-6)
+        sched_yield();
 }
 
 static bool wait_for(MPI_Request *r, double seconds)
@@ -216,33 +225,77 @@ static unsigned char *room_for(unsigned char **buffer, size_t *room, size_t byte
     return *buffer;
 }
 
+/* Bytes that one rank has for each other, and where they begin. */
+typedef struct {
+    int count[NB_MAX_RANKS], at[NB_MAX_RANKS];
+} lot;
+
+static size_t lay_out(lot *l)
+{
+    for (int32_t r = 1; r < all.n; r++)
+        l->at[r] = l->at[r - 1] + l->count[r - 1];
+    return (size_t)l->at[all.n - 1] + (size_t)l->count[all.n - 1];
+}
+
+static bool goes_to(const nb_piece *p, int32_t rank)
+{
+    return p->to == 0 || p->to == rank + 1;
+}
+
+/* Of pieces for all, what leaves is the same for everybody: it is there once. */
+static void pack(const nb_piece *piece, int32_t n, bool same, lot *l)
+{
+    const int32_t lots = same ? 1 : all.n;
+    for (int32_t i = 0; i < n; i++)
+        for (int32_t r = 0; r < lots; r++)
+            if (piece[i].owner == all.rank && goes_to(&piece[i], r))
+                l->count[r] += (int)piece[i].bytes;
+    unsigned char *out = room_for(&all.out, &all.out_room, lay_out(l));
+    for (int32_t r = 0; r < lots; r++)
+        for (int32_t i = 0; i < n; i++)
+            if (piece[i].owner == all.rank && goes_to(&piece[i], r)) {
+                memcpy(out, piece[i].data, piece[i].bytes);
+                out += piece[i].bytes;
+            }
+}
+
 /* Pieces [0, n), which fit one message. */
 static void share(const nb_piece *piece, int32_t n)
 {
-    int count[NB_MAX_RANKS] = {0}, at[NB_MAX_RANKS] = {0}, filled[NB_MAX_RANKS] = {0};
-    for (int32_t i = 0; i < n; i++)
-        count[piece[i].owner] += (int)piece[i].bytes;
-    for (int32_t r = 1; r < all.n; r++)
-        at[r] = at[r - 1] + count[r - 1];
-    unsigned char *in = room_for(&all.in, &all.in_room, (size_t)at[all.n - 1] + (size_t)count[all.n - 1]);
-    unsigned char *out = room_for(&all.out, &all.out_room, (size_t)count[all.rank]);
-    size_t to = 0;
-    for (int32_t i = 0; i < n; i++)
-        if (piece[i].owner == all.rank) {
-            memcpy(out + to, piece[i].data, piece[i].bytes);
-            to += piece[i].bytes;
-        }
+    lot to = {{0}, {0}}, from = {{0}, {0}};
+    bool same = true;
+    for (int32_t i = 0; i < n; i++) {
+        same &= piece[i].to == 0;
+        from.count[piece[i].owner] += goes_to(&piece[i], all.rank) ? (int)piece[i].bytes : 0;
+    }
+    const double start = nb_now();
+    unsigned char *in = room_for(&all.in, &all.in_room, lay_out(&from));
+    pack(piece, n, same, &to);
     MPI_Request r;
-    MPI_Iallgatherv(out, count[all.rank], MPI_BYTE, in, count, at, MPI_BYTE, all.work, &r);
+    if (same)
+        MPI_Iallgatherv(all.out, to.count[0], MPI_BYTE, in, from.count, from.at, MPI_BYTE, all.work, &r);
+    else
+        MPI_Ialltoallv(all.out, to.count, to.at, MPI_BYTE, in, from.count, from.at, MPI_BYTE, all.work, &r);
     if (!wait_for(&r, all.met ? all.timeout : 0))
         give_up();
     all.met = true;
     for (int32_t i = 0; i < n; i++) {
         const int32_t o = piece[i].owner;
-        if (o != all.rank)
-            memcpy(piece[i].data, in + at[o] + filled[o], piece[i].bytes);
-        filled[o] += (int)piece[i].bytes;
+        if (!goes_to(&piece[i], all.rank))
+            continue;
+        if (o != all.rank) {
+            memcpy(piece[i].data, in + from.at[o], piece[i].bytes);
+            all.spent.bytes += (int64_t)piece[i].bytes;
+        }
+        from.at[o] += (int)piece[i].bytes;
     }
+    all.spent.exchanges++;
+    all.spent.seconds += nb_now() - start;
+}
+
+nb_ranks_spent nb_ranks_cost(void)
+{
+    return all.spent;
 }
 
 void nb_ranks_share(const nb_piece *piece, int32_t n)

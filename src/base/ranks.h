@@ -18,6 +18,7 @@ typedef struct {
     void *data;
     size_t bytes;
     int32_t owner; /* the rank that has it */
+    int32_t to;    /* who wants it: 1 + a rank; 0: all do */
 } nb_piece;
 
 /* The job has lost a rank and ends when this returns. */
@@ -37,8 +38,15 @@ const char *nb_ranks_host(int32_t rank);
 /* "Open MPI 4.1.4"; "no MPI". */
 const char *nb_ranks_runtime(void);
 
-/* Every rank has all n pieces when it returns. */
+/* Every rank has all of the n pieces that it wants when it returns. */
 void nb_ranks_share(const nb_piece *piece, int32_t n);
+
+/* What that has cost this rank so far. */
+typedef struct {
+    int64_t exchanges, bytes; /* bytes: that came in */
+    double seconds;           /* from asking until all was here: other ranks' lateness included */
+} nb_ranks_spent;
+nb_ranks_spent nb_ranks_cost(void);
 
 typedef enum { NB_END_QUIET, NB_END_SAY, NB_END_SAY_HOST } nb_ranks_end_how;
 /* This rank is through, with an exit code. Which of the ranks has to say why it failed: where all failed alike, rank 0; the

@@ -5,6 +5,7 @@
  * forward, backward and update on one batch that is already in memory. Nothing is learned from and nothing is written.
  */
 #include "cli/bench_kernels.h"
+#include "cli/bench_ranks.h"
 #include "cli/build_info.h"
 #include "cli/open_experiment.h"
 #include "cli/progress.h"
@@ -12,6 +13,7 @@
 #include "base/check.h"
 #include "base/measure.h"
 #include "base/parallel.h"
+#include "base/ranks.h"
 #include "report/tables.h"
 #include "train/optim.h"
 
@@ -349,6 +351,15 @@ static nb_status run(cli *c)
     bench b = {.c = c};
     if (c->n_args == 0 && !cli_flag(c, "--kernels"))
         return cli_usage(c, "needs a CONFIG, or --kernels");
+    if (cli_flag(c, "--ranks")) {
+        if (nb_ranks() == 1 || cli_flag(c, "--kernels") || cli_flag(c, "--layers") || cli_flag(c, "--json"))
+            return cli_usage(c, "--ranks: is for two or more, `mpirun -n 2 nibble bench CONFIG --ranks`, without "
+                                "--kernels, --layers and --json");
+        NB_TRY(cli_count(c, "--steps", DEFAULT_STEPS, MAX_STEPS, &b.rounds));
+        return cli_bench_ranks(c, b.rounds);
+    }
+    if (nb_ranks() > 1)
+        return cli_usage(c, "started by mpirun it measures ranks: add --ranks");
     if (cli_flag(c, "--kernels")) {
         if (c->n_args > 0 || c->n_sets > 0 || cli_flag(c, "--layers") || cli_flag(c, "--reference"))
             return cli_usage(c, "--kernels measures no experiment: it takes no CONFIG, --set, --layers or --reference");
@@ -381,6 +392,8 @@ static nb_status run(cli *c)
 static const cli_option options[] = {
     {"--steps", "N", "measure N steps of each (default: 20)"},
     {"--kernels", NULL, "measure every kernel and the limits of the machine instead; takes no CONFIG"},
+    {"--ranks", NULL,
+     "started by mpirun: what of a training step is computed, waited for and sent, and a model of more ranks"},
     {"--layers", NULL, "also show every layer: forward and backward time, and that of the integers"},
     CLI_SET,
     CLI_REFERENCE,
@@ -400,5 +413,6 @@ const cli_command cli_command_bench = {
     .min_args = 0,
     .max_args = 1,
     .first = CLI_CONFIG,
+    .ranks = true,
     .run = run,
 };

@@ -69,7 +69,7 @@ void nb_cut_run(const nb_cut *c, nb_chunk_fn fn, void *arg)
 /* Elements [from, end) of `bytes` each, owned by rank. */
 static nb_piece stretch(void *data, size_t bytes, int32_t from, int32_t end, int32_t rank)
 {
-    return (nb_piece){(unsigned char *)data + (size_t)from * bytes, (size_t)(end - from) * bytes, rank};
+    return (nb_piece){(unsigned char *)data + (size_t)from * bytes, (size_t)(end - from) * bytes, rank, 0};
 }
 
 void nb_gather_parts(const nb_cut *c, const nb_gathered *g, int32_t n)
@@ -113,8 +113,52 @@ void nb_gather_units(const nb_cut *c, void *const *unit, int32_t n, size_t bytes
     if (!c->shared)
         return;
     for (int32_t i = 0; i < n; i++)
-        piece[i] = (nb_piece){unit[i], bytes, owner_of(c, i, n)};
+        piece[i] = (nb_piece){unit[i], bytes, owner_of(c, i, n), 0};
     nb_ranks_share(piece, n);
+}
+
+/* Rank r's piece of so many floats begins here. */
+static size_t piece_at(size_t floats, int32_t r)
+{
+    return (size_t)r * floats / (size_t)nb_ranks();
+}
+
+static void add_units(void *const *unit, int32_t n, size_t from, size_t end)
+{
+    float *sum = unit[0];
+    for (int32_t i = 1; i < n; i++)
+        for (size_t k = from; k < end; k++)
+            sum[k] += ((const float *)unit[i])[k];
+}
+
+int32_t nb_gather_sums(const nb_cut *c, void *const *unit, int32_t n, size_t floats, size_t bytes)
+{
+    enum { FEW = 4096 /* floats: a second message takes longer than all the units */ };
+    nb_piece piece[NB_MAX_UNITS * (NB_MAX_UNITS + 1)] = {{0}};
+    int32_t pieces = 0;
+    if (!c->shared)
+        return n;
+    if (floats <= FEW || n == 1) {
+        nb_gather_units(c, unit, n, bytes);
+        return n;
+    }
+    const size_t head = floats * sizeof(float);
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t owner = owner_of(c, i, n);
+        for (int32_t r = 0; r < nb_ranks(); r++) {
+            const size_t from = piece_at(floats, r), some = piece_at(floats, r + 1) - from;
+            piece[pieces++] = (nb_piece){(float *)unit[i] + from, some * sizeof(float), owner, 1 + r};
+        }
+        piece[pieces++] = (nb_piece){(unsigned char *)unit[i] + head, bytes - head, owner, 0};
+    }
+    nb_ranks_share(piece, pieces);
+    add_units(unit, n, piece_at(floats, nb_rank()), piece_at(floats, nb_rank() + 1));
+    for (int32_t r = 0; r < nb_ranks(); r++) {
+        const size_t from = piece_at(floats, r), some = piece_at(floats, r + 1) - from;
+        piece[r] = (nb_piece){(float *)unit[0] + from, some * sizeof(float), r, 0};
+    }
+    nb_ranks_share(piece, nb_ranks());
+    return 1;
 }
 
 bool nb_cut_divides(const nb_cut *c, int32_t n)
@@ -150,7 +194,7 @@ void nb_gather_extremes(const nb_cut *c, float *min, float *max)
     if (!c->shared)
         return;
     for (int32_t r = 0; r < nb_ranks(); r++)
-        piece[r] = (nb_piece){each[r], sizeof each[r], r};
+        piece[r] = (nb_piece){each[r], sizeof each[r], r, 0};
     each[nb_rank()][0] = *min;
     each[nb_rank()][1] = *max;
     nb_ranks_share(piece, nb_ranks());

@@ -26,6 +26,9 @@ void nb_gather_parts(const nb_cut *c, const nb_gathered *g, int32_t n);
 void nb_gather_images(const nb_cut *c, void *data, size_t bytes);
 /* unit[u]: `bytes` of it. n: the units may be taken together to fewer, n, of which none belongs to two ranks. */
 void nb_gather_units(const nb_cut *c, void *const *unit, int32_t n, size_t bytes);
+/* As nb_gather_units of what is to be added up, unit after unit: `floats` that each begins with; what follows them is only brought. How
+ * many are left to add: n, or 1, unit[0], where it costs less that every rank adds up a piece and gives that to the others. */
+int32_t nb_gather_sums(const nb_cut *c, void *const *unit, int32_t n, size_t floats, size_t bytes);
 /* Does none of n equal runs of units belong to two ranks? */
 bool nb_cut_divides(const nb_cut *c, int32_t n);
 /* x [n]: values of the images image[i], counted from this rank's first and ascending, of which it knows its own. */

@@ -160,10 +160,10 @@ static void bring(const job *j, int64_t chunks)
     for (int32_t r = 0; r < nb_ranks(); r++) {
         const int64_t from = first_chunk(j, chunks, r), end = first_chunk(j, chunks, r + 1), at = from * CHUNK;
         const int64_t images = (end * CHUNK < j->n ? end * CHUNK : j->n) - at;
-        piece[n++] = (nb_piece){&j->sums[from], (size_t)(end - from) * sizeof *j->sums, r};
+        piece[n++] = (nb_piece){&j->sums[from], (size_t)(end - from) * sizeof *j->sums, r, 0};
         if (j->losses && images > 0) {
-            piece[n++] = (nb_piece){&j->losses[at], (size_t)images * sizeof *j->losses, r};
-            piece[n++] = (nb_piece){&j->labels[at], (size_t)images * sizeof *j->labels, r};
+            piece[n++] = (nb_piece){&j->losses[at], (size_t)images * sizeof *j->losses, r, 0};
+            piece[n++] = (nb_piece){&j->labels[at], (size_t)images * sizeof *j->labels, r, 0};
         }
     }
     nb_ranks_share(piece, n);

@@ -60,7 +60,7 @@ nb_status nb_ranks_agree(nb_ctx *ctx, const nb_train_job *job, const nb_fingerpr
     mine[TEST] = hash_data(&data[1]);
     mine[CHECKPOINT] = hash_checkpoint(from);
     for (int32_t r = 0; r < nb_ranks(); r++)
-        piece[r] = (nb_piece){hash[r], sizeof hash[r], r};
+        piece[r] = (nb_piece){hash[r], sizeof hash[r], r, 0};
     nb_ranks_share(piece, nb_ranks());
     for (int32_t r = 1; r < nb_ranks(); r++)
         for (int32_t k = 0; k < KINDS; k++)
@@ -77,7 +77,7 @@ bool nb_ranks_any(bool mine)
     bool any = false;
     asks[nb_rank()] = mine;
     for (int32_t r = 0; r < nb_ranks(); r++)
-        piece[r] = (nb_piece){&asks[r], 1, r};
+        piece[r] = (nb_piece){&asks[r], 1, r, 0};
     nb_ranks_share(piece, nb_ranks());
     for (int32_t r = 0; r < nb_ranks(); r++)
         any |= asks[r];
@@ -87,5 +87,5 @@ bool nb_ranks_any(bool mine)
 void nb_ranks_follow(void)
 {
     uint8_t here = 1;
-    nb_ranks_share(&(nb_piece){&here, 1, 0}, 1);
+    nb_ranks_share(&(nb_piece){&here, 1, 0, 0}, 1);
 }

@@ -96,7 +96,7 @@ static void sum_lost(const nb_graph *g, nb_lost_counts *c)
         return;
     each[nb_rank()] = *c;
     for (int32_t r = 0; r < nb_ranks(); r++)
-        piece[r] = (nb_piece){&each[r], sizeof each[r], r};
+        piece[r] = (nb_piece){&each[r], sizeof each[r], r, 0};
     nb_ranks_share(piece, nb_ranks());
     *c = (nb_lost_counts){0};
     for (int32_t r = 0; r < nb_ranks(); r++) {
@@ -126,7 +126,7 @@ static nb_status forward_and_score(nb_graph *g, const nb_batch *b, scoring *s, n
     if (e->n == 0) {
         memcpy(s->first, logits, bytes);
         if (cut->shared)
-            nb_ranks_share(&(nb_piece){s->first, bytes, 0}, 1);
+            nb_ranks_share(&(nb_piece){s->first, bytes, 0, 0}, 1);
     }
     NB_ASSERT(!cut->shared || !each->logits);
     if (each->logits)

@@ -26,7 +26,7 @@ model:
   - batchnorm
   - relu
   - dropout: {p: 0.2}
-  - resblock: {name: b1, out: 12, stride: 2}
+  - resblock: {name: b1, out: 24, stride: 2}   # gradients large enough to be added up in pieces
   - avgpool: {global: yes}
   - linear: {name: fc, out: 4}
 quant:
@@ -150,6 +150,11 @@ rm -rf run
 folder=elsewhere ranks 2 2 bash rank.sh train tiny.yaml
 sentence "rank 1 on $(uname -n) has another config"
 echo "  ok ranks that are not alike do not begin"
+
+ranks 2 0 "$NIBBLE" bench tiny.yaml --ranks --steps 2
+[ "$(grep -cE '^ *(float|quantized|1|2|1024) ' out)" = 5 ] || die "bench --ranks: two steps and the model's rows"
+refuses 2 'is for two or more' bench tiny.yaml --ranks
+echo "  ok what a step costs on two ranks, and a model of more"
 
 ranks 3 2 "$NIBBLE" train tiny.yaml --set out=small --set train.batch=2
 sentence "train.batch: 2: must be at least 3, the number of ranks"

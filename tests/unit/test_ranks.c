@@ -32,7 +32,7 @@ static void alone_pieces_stay_what_they_are(void **state)
 {
     (void)state;
     int32_t value = 7;
-    nb_ranks_share(&(nb_piece){&value, sizeof value, 0}, 1);
+    nb_ranks_share(&(nb_piece){&value, sizeof value, 0, 0}, 1);
     assert_int_equal(value, 7);
 }
 
