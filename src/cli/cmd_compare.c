@@ -393,12 +393,12 @@ const cli_command cli_command_compare = {
     .name = "compare",
     .usage = "RUN RUN...",
     .help = "runs side by side: accuracy, size, bits, the keys that differ",
-    .more = "Run folders, training checkpoints or integer ones. Accuracy is what their files say; `float` is the last "
-            "float\n"
-            "epoch of the same run, what `quantize` measured, or of the checkpoint it began with (`init`). Bytes are "
-            "what is deployed. What "
-            "cannot be\n"
-            "read is named, and the others are shown. CSV has the first table alone.\n",
+    .more =
+        "Run folders, training checkpoints or integer ones. Accuracy is what their files say; `float` is the last\n"
+        "float epoch of the same run, what `quantize` measured, or of the checkpoint it began with (`init`); `gap` is\n"
+        "the difference, with all that was trained since in it (what rounding costs: `nibble analyze`). Bytes are what "
+        "is\n"
+        "deployed. What cannot be read is named, and the others are shown. CSV has the first table alone.\n",
     .options = options,
     .min_args = 2,
     .max_args = MAX_RUNS,
