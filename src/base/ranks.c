@@ -91,7 +91,6 @@ void nb_ranks_abort(int code)
 #    include "base/measure.h"
 
 #    include <mpi.h>
-#    include <sched.h>
 #    include <stdio.h>
 #    include <time.h>
 #    include <unistd.h>
@@ -141,14 +140,13 @@ const char *nb_ranks_runtime(void)
 
 /* ---- waiting ---- */
 
-/* A message between processes of one machine takes microseconds; beyond that somebody else may have the processor. */
+/* A message between processes of one machine takes microseconds; beyond that somebody else may have the processor, by a sleep:
+ * who only yields it to programs of less priority gets it back when their slice is over, milliseconds later. */
 static void rest(double waited)
 {
     const struct timespec some = {.tv_nsec = 20000};
-    if (waited > 0.002)
+    if (waited > 100e-6)
         nanosleep(&some, NULL);
-    else if (waited > 50e-6)
-        sched_yield();
 }
 
 static bool wait_for(MPI_Request *r, double seconds)

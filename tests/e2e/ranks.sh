@@ -13,6 +13,10 @@ esac
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
 export OMP_NUM_THREADS=1
 cd "$WORK"
+timeout 60 "$launcher" -n 2 true >out 2>&1 </dev/null || { # no fault of ours: a machine where it cannot start two processes
+    cat out
+    exit 77
+}
 cat >tiny.yaml <<'END'
 seed: 3
 out: run
