@@ -176,15 +176,17 @@ static nb_status run_session(session *s)
     NB_TRY(nb_sweep_open(c->ctx, c->arg[0], &s->sweep));
     s->jobs.sweep = s->sweep;
     s->jobs.threads = s->jobs.jobs > 1 && !cli_value(c, "--threads") ? "1" : cli_value(c, "--threads");
-    NB_TRY(nb_lock_check(c->ctx, s->sweep->out));
+    const bool looks = cli_flag(c, "--dry-run") || cli_flag(c, "--table"); /* also while another process makes runs */
+    if (!looks)
+        NB_TRY(nb_lock_check(c->ctx, s->sweep->out));
     NB_TRY(sweep_jobs_open(&s->jobs));
     if (cli_flag(c, "--dry-run"))
         return print_commands(s);
-    if (!cli_flag(c, "--table")) {
+    if (!looks) {
         NB_TRY(refuse_stale(s));
         NB_TRY(make(s));
     }
-    while (cli_flag(c, "--table") && nb_sweep_want_more(s->sweep) > 0)
+    while (looks && nb_sweep_want_more(s->sweep) > 0)
         ;
     NB_TRY(print_tables(s));
     const int32_t failed = count_state(s->sweep, NB_SWEEP_FAILED);

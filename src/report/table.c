@@ -71,15 +71,25 @@ void nb_table_free(nb_table *t)
         nb_arena_free(t->arena);
 }
 
+static const char *copy_of(nb_table *t, const char *text)
+{
+    const char *copy = t->st == NB_OK ? nb_arena_strdup(t->arena, text) : NULL;
+    if (!copy)
+        t->st = NB_E_NOMEM;
+    return copy;
+}
+
 void nb_table_column(nb_table *t, const char *key, const char *header, nb_table_align align)
 {
     NB_ASSERT(!t->first && t->n_columns < NB_TABLE_MAX_COLUMNS);
-    t->columns[t->n_columns++] = (column){key, header, t->group, align};
+    key = copy_of(t, key);
+    t->columns[t->n_columns++] = (column){key, copy_of(t, header), t->group, align};
 }
 
+/* One copy for all its columns, which are known by it. */
 void nb_table_group(nb_table *t, const char *heading)
 {
-    t->group = heading;
+    t->group = heading ? copy_of(t, heading) : NULL;
 }
 
 static bool has_groups(const nb_table *t)
@@ -135,11 +145,9 @@ static void add(nb_table *t, cell c)
 
 void nb_table_add_text(nb_table *t, const char *text)
 {
-    const char *copy = t->st == NB_OK ? nb_arena_strdup(t->arena, text) : NULL;
+    const char *copy = copy_of(t, text);
     if (copy)
         add(t, (cell){.kind = CELL_TEXT, .text = copy});
-    else
-        t->st = NB_E_NOMEM;
 }
 
 void nb_table_add_int(nb_table *t, int64_t v)

@@ -27,11 +27,11 @@ enum { NB_TABLE_MAX_COLUMNS = 32 };
 nb_status nb_table_create(nb_ctx *ctx, nb_table **out);
 void nb_table_free(nb_table *t); /* NULL is fine */
 
-/* Before the first row. key names the value in JSON, header in text; both are kept, not copied: literals. */
+/* Before the first row. key names the value in JSON, header in text; both are copied. */
 void nb_table_column(nb_table *t, const char *key, const char *header, nb_table_align align);
 
-/* Columns from now on stand together below this heading, in text, HTML and Markdown; NULL: they stand alone again. Kept, not
- * copied. */
+/* Columns from now on stand together below this heading, in text, HTML and Markdown; NULL: they stand alone again.
+ * Copied. */
 void nb_table_group(nb_table *t, const char *heading);
 
 /* Begins a row; nb_table_footer one that stands below a rule (totals), in text only. */

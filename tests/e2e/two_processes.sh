@@ -39,6 +39,16 @@ refuses 1 "$there" import whole/run/phase-1-float.safetensors --config tiny.yaml
 kill -0 $pid || die "the trainer did not survive its visitors: $(cat holder.err)"
 # readers are welcome
 run 0 eval run/last.safetensors
+cat >sweep.yaml <<'END'
+config: tiny.yaml
+out: run
+how: {after: quantize}
+start: {train.phases: [{epochs: 1, lr: 0.1}]}
+tables: [{name: bits, rows: {quant.weights.bits: [8, 4]}}]
+END
+refuses 1 "$there" sweep sweep.yaml
+run 0 sweep sweep.yaml --dry-run
+run 0 sweep sweep.yaml --table
 
 # ---- the holder ends in each way ----
 kill -TERM $pid

@@ -64,6 +64,32 @@ static nb_table *layers(nb_ctx *ctx)
     return t;
 }
 
+/* Callers print them into buffers of their own. */
+static void headings_are_copied(void **state)
+{
+    nb_ctx *ctx = *state;
+    nb_table *t;
+    char key[] = "a", header[] = "first", group[] = "both";
+    assert_int_equal(nb_table_create(ctx, &t), NB_OK);
+    nb_table_group(t, group);
+    nb_table_column(t, key, header, NB_LEFT);
+    nb_table_column(t, "b", "second", NB_LEFT);
+    key[0] = header[0] = group[0] = '?';
+    nb_table_row(t);
+    nb_table_add_int(t, 1);
+    nb_table_add_int(t, 2);
+    char *got = NULL;
+    assert_int_equal(nb_table_print(t, &got), NB_OK);
+    assert_non_null(strstr(got, "both"));
+    assert_non_null(strstr(got, "first"));
+    assert_null(strchr(got, '?'));
+    nb_free(ctx, got);
+    assert_int_equal(nb_table_print_json(t, &got), NB_OK);
+    assert_non_null(strstr(got, "\"a\""));
+    nb_free(ctx, got);
+    nb_table_free(t);
+}
+
 static void columns_are_aligned_and_lines_have_no_trailing_spaces(void **state)
 {
     nb_table *t = layers(*state);
@@ -287,6 +313,7 @@ static void csv_quotes_what_needs_it_and_markdown_escapes_bars(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(headings_are_copied, setup, teardown),
         cmocka_unit_test_setup_teardown(headings_stand_over_the_columns_of_their_group, setup, teardown),
         cmocka_unit_test_setup_teardown(csv_quotes_what_needs_it_and_markdown_escapes_bars, setup, teardown),
         cmocka_unit_test_setup_teardown(columns_are_aligned_and_lines_have_no_trailing_spaces, setup, teardown),
