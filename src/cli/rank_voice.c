@@ -3,6 +3,8 @@
 #define _DEFAULT_SOURCE /* dup is there, fdopen with it */
 #include "cli/rank_voice.h"
 
+#include "cli/signals.h"
+
 #include "base/check.h"
 #include "base/ranks.h"
 
@@ -34,6 +36,8 @@ static bool fall_silent(void)
 nb_status cli_ranks_begin(cli *c)
 {
     NB_TRY(nb_ranks_start(c->ctx, lost));
+    if (nb_ranks() > 1)
+        cli_signals_of_ranks();
     if (nb_rank() > 0 && !fall_silent())
         return nb_fail(c->ctx, NB_E_IO, "/dev/null cannot be written");
     if (nb_ranks_called() && !c->command->ranks)

@@ -26,7 +26,7 @@ enum { ENDINGS = sizeof endings / sizeof *endings };
 
 #define ONE_MOMENT 1.0 /* seconds */
 
-static volatile sig_atomic_t asked, asks, again_ends;
+static volatile sig_atomic_t asked, asks, again_ends, of_ranks;
 static double asked_at; /* the handler's own */
 
 static void say(const char *text)
@@ -39,7 +39,9 @@ static void say(const char *text)
 static void end_by(const ending *e)
 {
     nb_temporaries_remove();
-    if (e->name) { /* a broken pipe is how `| head` says it has enough */
+    const bool by_mpirun =
+        of_ranks && e->number == SIGTERM; /* as it does with all once one has failed, which has said why */
+    if (e->name && !by_mpirun) {          /* a broken pipe is how `| head` says it has enough */
         say("nibble: ended by ");
         say(e->name);
         say(asked ? " before it had saved\n" : "; no file is left half written\n");
@@ -94,6 +96,11 @@ const volatile sig_atomic_t *cli_signals_ask(cli_again again)
     asks = 1;
     ignore(SIGPIPE);
     return &asked;
+}
+
+void cli_signals_of_ranks(void)
+{
+    of_ranks = 1;
 }
 
 void cli_signals_hold(sigset_t *before)

@@ -18,6 +18,9 @@ typedef enum {
  * sends its one to the process and to the group, a closing terminal sends SIGHUP from two sides. */
 const volatile sig_atomic_t *cli_signals_ask(cli_again again);
 
+/* From now on SIGTERM, which then comes from mpirun, ends without a sentence. */
+void cli_signals_of_ranks(void);
+
 /* Around a fork: no handler of ours may run in the child. */
 void cli_signals_hold(sigset_t *before);
 void cli_signals_release(const sigset_t *before);
