@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # networks.sh - every network in configs/ has the parameters and multiply-accumulates that are published of it, known without its
 # data, and goes through ten training steps, float and W4A8, to integers, verify, and C that gives the engine's logits.
-# Large ones only with NB_NETWORKS=all (make test-long PARTS=shipped).
+# Large ones, and ResNet-32 and -56, whose blocks are ResNet-20's, only with NB_NETWORKS=all (make test-long PARTS=shipped).
 set -eu
 . tests/e2e/common.bash
 cc=${CC:-cc}
@@ -21,9 +21,9 @@ cifar10-mobilenetv2         0.70M     27.97M      0          0       small   CP
 cifar10-resnet18            11173962  555422720   0          0       large   TV/32, also kuangliu's pytorch-cifar
 cifar10-resnet20            0.27M     40.81M      0          0       small   CP, He et al. 2015
 cifar10-resnet29-bottleneck 0.31M     47.1M       0          0       small   its definition
-cifar10-resnet32            0.46M     69.12M      0          262144  small   He et al. 2015; CP, whose shortcuts are 1x1 convolutions
+cifar10-resnet32            0.46M     69.12M      0          262144  large   He et al. 2015; CP, whose shortcuts are 1x1 convolutions
 cifar10-resnet50            23520842  1297829888  0          0       large   TV/32, also kuangliu's pytorch-cifar
-cifar10-resnet56            0.85M     125.75M     0          262144  small   as ResNet-32
+cifar10-resnet56            0.85M     125.75M     0          262144  large   as ResNet-32
 cifar10-resnet8             78666     12.5M       480+240    0       small   MT; mean and variance, biases before batch norms
 cifar10-vgg-small           4.7M      608M        0          0       large   LQ-Nets' network, as papers on few bits quote it
 ds-cnn-kws                  24908     2.7M        1152       0       small   MT; mean and variance
