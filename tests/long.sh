@@ -6,7 +6,7 @@
 #   NETWORKS=2000 FUZZ_SECONDS=60 SUITES="bookworm trixie forky" PYTHON=python3 in the environment
 # shellcheck disable=SC2086 # MAKE and all are words
 set -u
-all="networks shipped exported threads sanitizers fuzz python arm emulated mcu fresh"
+all="networks shipped exported optimized threads sanitizers fuzz python arm emulated mcu fresh"
 export NB_QUIET=1 NB_TIMEOUT=${NB_TIMEOUT:-36000}
 count=${NETWORKS:-2000}
 for name in "$@"; do
@@ -30,6 +30,13 @@ shipped() {
 exported() {
     NB_TEST_NETWORKS=$count NB_TEST_CC="gcc -std=c99 -O2 -Wall -Wextra" part "$count random networks as C, gcc -O2" \
         $MAKE CC=gcc check-fast TESTS="$b/tests/prop/test_exported_c"
+}
+optimized() { # make test has clang's -O1
+    if links clang; then
+        part "unit and property tests, clang -O3" $MAKE CC=clang products check-fast
+    else
+        leave_out "unit and property tests, clang -O3" "there is no clang here"
+    fi
 }
 threads() {
     OMP_NUM_THREADS=4 part "all unit and property tests on 4 threads, gcc, TSan" $MAKE CC=gcc SAN=thread check-fast

@@ -27,7 +27,7 @@ make_it all || fail "cannot be built"
 [ build/current/nibble -nt src/cli/main.c ] || fail "must be built anew"
 said=$(grep '^made ' "$dir/log") || fail "must say what it made"
 [ "$said" = "made build/current/nibble: $(build/current/nibble --version | head -n 2 | paste -sd, | sed 's/,/, /')" ] || fail "says: $said"
-[[ $said =~ ^made\ build/current/nibble:\ nibble\ [0-9.]+,\ threads:\ [0-9]+.*,\ kernels:\ [a-z0-9+]+,\ BLAS:.*,\ ONNX:\ (yes|no)$ ]] || fail "says: $said"
+[[ $said =~ ^made\ build/current/nibble:\ nibble\ [0-9.]+,\ threads:\ [0-9]+.*,\ kernels:\ [a-z0-9+]+,\ BLAS:.*,\ ONNX:\ (yes|no),\ MPI:\ .+$ ]] || fail "says: $said"
 sed -i 's/: one rounding, ties up/: a single rounding, ties up/' src/export/c/net_rescale.c
 make_it all || fail "cannot be built"
 grep -qF ': a single rounding, ties up' build/current/nibble || fail "the C of exported programs must be what lies in src/export/c"
