@@ -94,7 +94,7 @@ static void no_memory_is_said_and_nothing_is_lost(void **state)
     nb_intmodel *m;
     nb_status st = NB_E_NOMEM;
     assert_int_equal(ref_tiny_model(*state, 4, &m), NB_OK);
-    for (int64_t n = 1; n < 50 && st == NB_E_NOMEM; n++) {
+    for (int64_t n = 1; n < 200 && st == NB_E_NOMEM; n++) {
         nb_layer_rows l = {0};
         nb_table *t = NULL;
         char *text = NULL;
