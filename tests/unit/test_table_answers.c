@@ -242,7 +242,7 @@ static void no_memory_is_said_and_nothing_is_lost(void **state)
     const float logits[24] = {0};
     nb_status st = NB_E_NOMEM;
     a.logits = logits;
-    for (int64_t n = 1; n < 50 && st == NB_E_NOMEM; n++) {
+    for (int64_t n = 1; n < 200 && st == NB_E_NOMEM; n++) {
         nb_table *t[3] = {0};
         nb_mistake *rows = NULL;
         int32_t wrong;
