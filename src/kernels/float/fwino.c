@@ -131,8 +131,8 @@ size_t nb_fwino_scratch_floats(const nb_geom *g)
 
 /* ---- weights ---- */
 
-static void transform_weights(float *u /* [9][NB_PANEL] in, [16] at `plane` out */, const float g[9][NB_PANEL],
-                              ptrdiff_t plane)
+/* G g G^T of nine taps: place i of a tile at u + i * plane. */
+static void transform_weights(float *u, const float g[9][NB_PANEL], ptrdiff_t plane)
 {
     float half[4][3][NB_PANEL];
     for (int32_t x = 0; x < 3; x++)
