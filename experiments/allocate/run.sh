@@ -5,8 +5,8 @@ set -eu
 cd "$(dirname "$0")/../.."
 nibble=${NIBBLE:-build/current/nibble}
 . experiments/train.bash
-number() { # KEY: of the JSON on standard input
-    sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" | head -n 1
+number() { # KEY [tail]: of the JSON on standard input, where it stands first, or last
+    grep -o "\"$1\": *[0-9.e-]*" | "${2:-head}" -n 1 | sed 's/.*: *//'
 }
 row() { # NAME CONFIG PREDICTED
     local at=$dir/$1 flash
@@ -14,7 +14,7 @@ row() { # NAME CONFIG PREDICTED
     flash=$("$nibble" info "$2" --json | number flash_bytes)
     [ -f "$at.ptq" ] || { "$nibble" quantize "$2" --from "$float" -o "$at-quantized" --force --json >"$at.part" && mv "$at.part" "$at.ptq"; }
     train "$at-trained" --set init="$float" --set 'train.phases=[{name: qat, epochs: 1, lr: 0.01, schedule: cosine, quant: on}]'
-    printf '| %s | %s | %s | %s | %s, %s | %s |\n' "$name" "${1//-/ }" "$flash" "$3" "$(number accuracy <"$at.ptq")" "$(number loss <"$at.ptq")" \
+    printf '| %s | %s | %s | %s | %s, %s | %s |\n' "$name" "${1//-/ }" "$flash" "$3" "$(number accuracy tail <"$at.ptq")" "$(number loss tail <"$at.ptq")" \
         "$(awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "eval_accuracy") c = i } END { print $c }' "$at-trained/metrics.csv")"
 }
 allocated() { # NAME BUDGET SETTING...: writes NAME.yaml
