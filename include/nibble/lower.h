@@ -19,12 +19,12 @@ NB_API nb_status nb_lower(const nb_graph *g, const char *config, nb_intmodel **o
  * the number of threads. The data's image size and number of classes must be the model's. */
 NB_API nb_status nb_intmodel_evaluate(nb_ctx *ctx, const nb_intmodel *m, const nb_data *data, const int32_t *indices,
                                       int32_t n, nb_eval *out);
-/* The same, called by all ranks that mpirun started: each looks at a part of the images, all have the result. */
-NB_API nb_status nb_intmodel_evaluate_shared(nb_ctx *ctx, const nb_intmodel *m, const nb_data *data,
-                                             const int32_t *indices, int32_t n, nb_eval *out);
 /* As nb_intmodel_evaluate, and what the engine said of every image. NB_E_RANGE: a logit is no float. */
 NB_API nb_status nb_intmodel_evaluate_each(nb_ctx *ctx, const nb_intmodel *m, const nb_data *data,
                                            const int32_t *indices, int32_t n, nb_eval *out, const nb_answers *each);
+/* The same, called by all ranks that mpirun started: each looks at a part of the images, all have the result. */
+NB_API nb_status nb_intmodel_evaluate_shared(nb_ctx *ctx, const nb_intmodel *m, const nb_data *data,
+                                             const int32_t *indices, int32_t n, nb_eval *out, const nb_answers *each);
 /* One image on all threads: nb_engine_run with the steps shared out, the same bytes. arena: 64-byte aligned, of
  * nb_intmodel_arena_bytes, which depends on the number of threads. */
 NB_API size_t nb_intmodel_arena_bytes(const nb_intmodel *m);

@@ -152,6 +152,10 @@ NB_API nb_status nb_evaluate_graph(nb_graph *g, const nb_data *data, const int32
 /* The same, and what the network said of every image; there are no integers. */
 NB_API nb_status nb_evaluate_graph_each(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n,
                                         nb_eval *out, const nb_answers *each);
+/* The same, called by all ranks that mpirun started, each with the whole graph: every rank runs some of the batches, all have
+ * the result. */
+NB_API nb_status nb_evaluate_graph_shared(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n,
+                                          nb_eval *out, const nb_answers *each);
 
 /* NB_E_SHAPE unless data are what g takes: images of its size, as many classes. */
 NB_API nb_status nb_check_images(const nb_graph *g, const nb_data *data);

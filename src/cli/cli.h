@@ -45,6 +45,7 @@ struct cli {
     const char *const *set; /* KEY=VALUE of every --set, in order */
     int32_t n_sets;
     bool shares;        /* graphs that it opens are shared with other ranks */
+    bool together;      /* all ranks are in this command, and divide its evaluations */
     const char **value; /* by place in command->options; a flag that was given is "" */
 };
 

@@ -1,5 +1,6 @@
 /* cmd_eval.c - accuracy of a checkpoint on images, in all, by class, and where it is wrong; quantized networks are run by
  * the integer engine. */
+#include "cli/alike.h"
 #include "cli/compare.h"
 #include "cli/logits_file.h"
 #include "cli/mirrored.h"
@@ -9,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/measure.h"
+#include "base/ranks.h"
 #include "report/tables.h"
 
 #include <string.h>
@@ -58,7 +60,9 @@ static nb_status open_all(session *s)
     if (s->reference && !m->graph)
         return cli_usage(c, "--reference: %s holds integers alone; it takes a training checkpoint", m->path);
     NB_TRY(cli_experiment_split(c, &m->experiment, cli_value(c, "--split"), &s->images));
-    return cli_value(c, "--logits") ? cli_output_check(c, "--logits", cli_value(c, "--logits")) : NB_OK;
+    if (cli_value(c, "--logits") && nb_rank() == 0)
+        NB_TRY(cli_output_check(c, "--logits", cli_value(c, "--logits")));
+    return cli_ranks_alike(c, &(cli_alike){.file = m->path, .data[1] = s->images.data});
 }
 
 /* What is asked for of every image. */
@@ -86,12 +90,12 @@ static nb_status evaluate(session *s)
     NB_TRY(alloc_answers(s));
     const double start = nb_now();
     if (s->reference)
-        NB_TRY(nb_evaluate_graph_each(m->graph, im->data, im->indices, im->n, &s->e, &s->said));
+        NB_TRY(nb_evaluate_graph_shared(m->graph, im->data, im->indices, im->n, &s->e, &s->said));
     else
         NB_TRY(cli_model_evaluate(s->c, m, im, &s->e, &s->said));
     s->seconds = nb_now() - start;
     cli_model_kind(m, s->kind, sizeof s->kind);
-    if (cli_value(s->c, "--logits"))
+    if (cli_value(s->c, "--logits") && nb_rank() == 0)
         NB_TRY(cli_logits_save(s->c, m, im, &s->said, cli_value(s->c, "--logits")));
     cli_compare_warn_dead(m->path, &s->e);
     return cli_flag(s->c, "--mirror") ? cli_mirrored_correct(s->c, m, im, &s->mirrored) : NB_OK;
@@ -301,10 +305,12 @@ const cli_command cli_command_eval = {
         "scale\n"
         "[1] (of integers; logit = scale * integer), logits [images, classes], labels [images], indices [images] (in "
         "the\n"
-        "data set), and as JSON lists in bytes class_names and image_names, where there are names.\n",
+        "data set), and as JSON lists in bytes class_names and image_names, where there are names.\n"
+        "`mpirun -n 4 nibble eval FILE` divides the images among four processes; the numbers are those of one.\n",
     .options = options,
     .min_args = 1,
     .max_args = 1,
     .first = CLI_MODEL,
+    .ranks = true,
     .run = run,
 };

@@ -49,7 +49,7 @@ static nb_status evaluate(void *ud, nb_graph *g, nb_eval *out)
     NB_TRY(nb_lower(g, "", &m));
     nb_status st = cli_compare_few(s->c, s->e.out, g, m, s->eval.data);
     if (st == NB_OK)
-        st = nb_intmodel_evaluate_shared(s->c->ctx, m, s->eval.data, s->eval.indices, s->eval.n, out);
+        st = nb_intmodel_evaluate_shared(s->c->ctx, m, s->eval.data, s->eval.indices, s->eval.n, out, &(nb_answers){0});
     nb_intmodel_free(s->c->ctx, m);
     return st;
 }

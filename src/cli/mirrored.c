@@ -2,6 +2,8 @@
 #include "cli/mirrored.h"
 
 #include "base/check.h"
+#include "base/ranks.h"
+#include "base/spread.h"
 
 #include <string.h>
 
@@ -45,6 +47,23 @@ static int32_t count_block(const views *v, const cli_model *m, const cli_images 
     return correct;
 }
 
+static int32_t count_all(const cli *c, const views *v, const cli_model *m, const cli_images *images)
+{
+    const int64_t blocks = (images->n + BLOCK - 1) / BLOCK;
+    const int64_t from = c->together ? nb_spread_at(blocks, nb_rank()) : 0,
+                  end = c->together ? nb_spread_at(blocks, nb_rank() + 1) : blocks;
+    int32_t each[NB_MAX_RANKS] = {0}, sum = 0;
+    for (int64_t b = from; b < end; b++) {
+        const int32_t i = (int32_t)b * BLOCK;
+        each[nb_rank()] += count_block(v, m, images, i, images->n - i < BLOCK ? images->n - i : BLOCK);
+    }
+    if (c->together)
+        nb_spread_bring(nb_ranks(), &(nb_spread_row){each, sizeof *each, 1, nb_ranks()}, 1);
+    for (int32_t r = 0; r < NB_MAX_RANKS; r++)
+        sum += each[r];
+    return sum;
+}
+
 nb_status cli_mirrored_correct(cli *c, const cli_model *m, const cli_images *images, int32_t *correct)
 {
     const nb_dsinfo *d = &m->info;
@@ -57,9 +76,8 @@ nb_status cli_mirrored_correct(cli *c, const cli_model *m, const cli_images *ima
     nb_status st = v.pixels && v.mirrored && v.labels && v.one && v.two
                        ? nb_int_batch_create(c->ctx, m->integers, &v.engine)
                        : NB_E_NOMEM;
-    *correct = 0;
-    for (int32_t i = 0; st == NB_OK && i < images->n; i += BLOCK)
-        *correct += count_block(&v, m, images, i, images->n - i < BLOCK ? images->n - i : BLOCK);
+    if (st == NB_OK)
+        *correct = count_all(c, &v, m, images);
     nb_int_batch_free(c->ctx, v.engine);
     nb_free(c->ctx, v.pixels);
     nb_free(c->ctx, v.mirrored);

@@ -158,9 +158,10 @@ const char *cli_model_kind(const cli_model *m, char *buf, size_t len)
 
 nb_status cli_model_evaluate(cli *c, const cli_model *m, const cli_images *images, nb_eval *out, const nb_answers *each)
 {
-    nb_status st = m->integers ? nb_intmodel_evaluate_each(c->ctx, m->integers, images->data, images->indices,
-                                                           images->n, out, each)
-                               : nb_evaluate_graph_each(m->graph, images->data, images->indices, images->n, out, each);
+    nb_status st = m->integers ? (c->together ? nb_intmodel_evaluate_shared : nb_intmodel_evaluate_each)(
+                                     c->ctx, m->integers, images->data, images->indices, images->n, out, each)
+                               : (c->together ? nb_evaluate_graph_shared : nb_evaluate_graph_each)(
+                                     m->graph, images->data, images->indices, images->n, out, each);
     return st == NB_E_SHAPE || st == NB_E_DIVERGED || st == NB_E_RANGE
                ? nb_fail(c->ctx, st, "%s: %s", m->path, nb_ctx_error(c->ctx))
                : st;

@@ -26,7 +26,8 @@ nb_status cli_model_need_data(cli *c, const cli_model *m);
 /* "integers W4A8" as cli_bits_text says it, "quantized W4A32, simulated", or "float"; into buf. */
 const char *cli_model_kind(const cli_model *m, char *buf, size_t len);
 
-/* Accuracy on data, by the integer engine when there are integers, and what it said of each image. */
+/* Accuracy on data, by the integer engine when there are integers, and what it said of each image; all ranks' where they are
+ * together (cli.h). */
 nb_status cli_model_evaluate(cli *c, const cli_model *m, const cli_images *images, nb_eval *out,
                              const nb_answers *each);
 /* How far logits, which a network that reconstructs gave for this image, are away from it. */

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/parallel.h"
 #include "base/ranks.h"
+#include "base/spread.h"
 #include "core/score.h"
 
 #include <math.h>
@@ -146,27 +147,20 @@ static nb_status check_logits(nb_ctx *ctx, const nb_intmodel *m, const float *lo
     return NB_OK;
 }
 
-/* Of a rank; not shared: all are of whoever asks. */
-static int64_t first_chunk(const job *j, int64_t chunks, int32_t rank)
-{
-    return j->shared ? rank * chunks / nb_ranks() : rank > nb_rank() ? chunks : 0;
-}
-
 /* What the other ranks have found. */
 static void bring(const job *j, int64_t chunks)
 {
-    nb_piece piece[3 * NB_MAX_RANKS];
-    int32_t n = 0;
-    for (int32_t r = 0; r < nb_ranks(); r++) {
-        const int64_t from = first_chunk(j, chunks, r), end = first_chunk(j, chunks, r + 1), at = from * CHUNK;
-        const int64_t images = (end * CHUNK < j->n ? end * CHUNK : j->n) - at;
-        piece[n++] = (nb_piece){&j->sums[from], (size_t)(end - from) * sizeof *j->sums, r, 0};
-        if (j->losses && images > 0) {
-            piece[n++] = (nb_piece){&j->losses[at], (size_t)images * sizeof *j->losses, r, 0};
-            piece[n++] = (nb_piece){&j->labels[at], (size_t)images * sizeof *j->labels, r, 0};
-        }
-    }
-    nb_ranks_share(piece, n);
+    const size_t classes = (size_t)j->m->classes;
+    const nb_spread_row row[] = {
+        {j->sums, sizeof *j->sums, 1, chunks},
+        {j->losses, sizeof *j->losses, CHUNK, j->n},
+        {j->labels, sizeof *j->labels, CHUNK, j->n},
+        {j->each.labels, sizeof *j->each.labels, CHUNK, j->n},
+        {j->each.answers, sizeof *j->each.answers, CHUNK, j->n},
+        {j->each.logits, classes * sizeof *j->each.logits, CHUNK, j->n},
+        {j->each.integers, classes * sizeof *j->each.integers, CHUNK, j->n},
+    };
+    nb_spread_bring(chunks, row, sizeof row / sizeof *row);
 }
 
 static nb_status run_all(nb_ctx *ctx, job *j, int64_t chunks, nb_eval *out)
@@ -176,8 +170,8 @@ static nb_status run_all(nb_ctx *ctx, job *j, int64_t chunks, nb_eval *out)
     int32_t label;
     if (j->n > 0)
         memcpy(j->first, run_image(j, 0, 0, &label), j->out_bytes);
-    j->first_chunk = first_chunk(j, chunks, nb_rank());
-    j->end_chunk = first_chunk(j, chunks, nb_rank() + 1);
+    j->first_chunk = j->shared ? nb_spread_at(chunks, nb_rank()) : 0;
+    j->end_chunk = j->shared ? nb_spread_at(chunks, nb_rank() + 1) : chunks;
     nb_parallel_for(j->end_chunk - j->first_chunk, run_chunk, j);
     if (j->shared)
         bring(j, chunks);
@@ -255,9 +249,9 @@ nb_status nb_intmodel_evaluate(nb_ctx *ctx, const nb_intmodel *m, const nb_data 
 }
 
 nb_status nb_intmodel_evaluate_shared(nb_ctx *ctx, const nb_intmodel *m, const nb_data *data, const int32_t *indices,
-                                      int32_t n, nb_eval *out)
+                                      int32_t n, nb_eval *out, const nb_answers *each)
 {
-    return evaluate(ctx, m, data, indices, n, nb_ranks() > 1, out, &(nb_answers){0});
+    return evaluate(ctx, m, data, indices, n, nb_ranks() > 1, out, each);
 }
 
 size_t nb_intmodel_arena_bytes(const nb_intmodel *m)

@@ -11,16 +11,7 @@
 
 #include <string.h>
 
-enum { PROGRAM, PROCESSOR, CONFIG, TRAINING, TEST, CHECKPOINT, KINDS };
-
-static const char *const what[KINDS] = {
-    [PROGRAM] = "another nibble (its file differs)",
-    [PROCESSOR] = "other kernels (NB_CPU and OPENBLAS_CORETYPE set the least that all machines have)",
-    [CONFIG] = "another config",
-    [TRAINING] = "other training images",
-    [TEST] = "other test images",
-    [CHECKPOINT] = "another checkpoint to go on from, or none",
-};
+enum { PROGRAM, PROCESSOR, OWN };
 
 /* 0 where programs have no file to look at. */
 static uint64_t hash_program(nb_ctx *ctx)
@@ -34,7 +25,7 @@ static uint64_t hash_program(nb_ctx *ctx)
     return hash;
 }
 
-static uint64_t hash_data(const nb_fingerprint *f)
+uint64_t nb_fingerprint_hash(const nb_fingerprint *f)
 {
     return nb_mix((uint64_t)f->count, nb_mix(f->labels, f->pixels));
 }
@@ -47,27 +38,41 @@ static uint64_t hash_checkpoint(const nb_checkpoint *c)
     return nb_mix(nb_mix(place, nb_hash_text(c->metrics)), nb_hash_text(c->config)) | 1;
 }
 
-nb_status nb_ranks_agree(nb_ctx *ctx, const nb_train_job *job, const nb_fingerprint data[2], const nb_checkpoint *from)
+nb_status nb_ranks_agree_on(nb_ctx *ctx, const nb_agreed *mine, int32_t n, const char *undone)
 {
-    uint64_t hash[NB_MAX_RANKS][KINDS] = {{0}}, *mine = hash[nb_rank()];
+    static const char *const own[OWN] = {
+        [PROGRAM] = "another nibble (its file differs)",
+        [PROCESSOR] = "other kernels (NB_CPU and OPENBLAS_CORETYPE set the least that all machines have)",
+    };
+    uint64_t hash[NB_MAX_RANKS][OWN + NB_MOST_AGREED] = {{0}}, *h = hash[nb_rank()];
     nb_piece piece[NB_MAX_RANKS];
+    NB_ASSERT(n <= NB_MOST_AGREED);
     if (nb_ranks() == 1)
         return NB_OK;
-    mine[PROGRAM] = hash_program(ctx);
-    mine[PROCESSOR] = nb_mix(nb_hash_text(nb_cpu_name()), nb_hash_text(nb_fblas_name()));
-    mine[CONFIG] = nb_hash_text(job->config_text);
-    mine[TRAINING] = hash_data(&data[0]);
-    mine[TEST] = hash_data(&data[1]);
-    mine[CHECKPOINT] = hash_checkpoint(from);
+    h[PROGRAM] = hash_program(ctx);
+    h[PROCESSOR] = nb_mix(nb_hash_text(nb_cpu_name()), nb_hash_text(nb_fblas_name()));
+    for (int32_t k = 0; k < n; k++)
+        h[OWN + k] = mine[k].hash;
     for (int32_t r = 0; r < nb_ranks(); r++)
         piece[r] = (nb_piece){hash[r], sizeof hash[r], r, 0};
     nb_ranks_share(piece, nb_ranks());
     for (int32_t r = 1; r < nb_ranks(); r++)
-        for (int32_t k = 0; k < KINDS; k++)
+        for (int32_t k = 0; k < OWN + n; k++)
             if (hash[r][k] != hash[0][k])
-                return nb_fail(ctx, NB_E_CONFIG, "rank %d on %s has %s than rank 0 on %s: no step was made", r,
-                               nb_ranks_host(r), what[k], nb_ranks_host(0));
+                return nb_fail(ctx, NB_E_CONFIG, "rank %d on %s has %s than rank 0 on %s: %s", r, nb_ranks_host(r),
+                               k < OWN ? own[k] : mine[k - OWN].what, nb_ranks_host(0), undone);
     return NB_OK;
+}
+
+nb_status nb_ranks_agree(nb_ctx *ctx, const nb_train_job *job, const nb_fingerprint data[2], const nb_checkpoint *from)
+{
+    const nb_agreed mine[] = {
+        {"another config", nb_hash_text(job->config_text)},
+        {"other training images", nb_fingerprint_hash(&data[0])},
+        {"other test images", nb_fingerprint_hash(&data[1])},
+        {"another checkpoint to go on from, or none,", hash_checkpoint(from)},
+    };
+    return nb_ranks_agree_on(ctx, mine, sizeof mine / sizeof *mine, "no step was made");
 }
 
 bool nb_ranks_any(bool mine)

@@ -1,8 +1,20 @@
-/* agree.h - ranks that train one network must be the same program with the same config and data. */
+/* agree.h - ranks that do one work must be the same program with the same config and data. */
 #ifndef NB_TRAIN_AGREE_H
 #define NB_TRAIN_AGREE_H
 
 #include <nibble/train.h>
+
+/* Something of which all must have the same: "another config" says that one has not. */
+typedef struct {
+    const char *what;
+    uint64_t hash;
+} nb_agreed;
+enum { NB_MOST_AGREED = 8 };
+/* Fails on all ranks alike when one of them has something else than rank 0 of these n (in the same order on all ranks), or is
+ * another program or on a processor with other kernels. undone: ends the sentence, "no step was made". */
+nb_status nb_ranks_agree_on(nb_ctx *ctx, const nb_agreed *mine, int32_t n, const char *undone);
+/* Of a data set; see nb_fingerprint_of. */
+uint64_t nb_fingerprint_hash(const nb_fingerprint *f);
 
 /* Fails on all ranks alike when one of them has something else than rank 0: build, processor, config, data, the checkpoint
  * that is resumed (NULL: none is). One rank alone agrees with itself. */

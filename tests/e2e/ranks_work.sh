@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# ranks_work.sh - what mpirun divides beside training: the images of an evaluation. All of it
+# is the same as of one process, to the last bit.
+# NB_RANKS_MORE=1 tries 3, 4 and 5 ranks, too.
+set -eu
+. tests/e2e/common.bash
+. tests/e2e/ranks.bash
+
+# like NAME FILE.. -- ARGS...: a command prints the same on one rank and on several, but for times, and leaves the same FILEs
+like() {
+    local name=$1 n files=()
+    shift
+    while [ "$1" != -- ]; do
+        files+=("$1")
+        shift
+    done
+    shift
+    run 0 "$@"
+    sed 's/"seconds":[^,}]*//; s/([0-9]* images.s)//' out >"one-$name"
+    for file in ${files[@]+"${files[@]}"}; do mv "$file" "$file.one"; done
+    for n in 2 ${NB_RANKS_MORE:+3 4 5}; do
+        ranks "$n" 0 "$NIBBLE" "$@"
+        sed 's/"seconds":[^,}]*//; s/([0-9]* images.s)//' out | diff "one-$name" - || die "$name: $n ranks print something else"
+        for file in ${files[@]+"${files[@]}"}; do
+            cmp "$file.one" "$file" || die "$name: $file is not that of one rank"
+            rm "$file"
+        done
+    done
+    echo "  ok $name"
+}
+run 0 train tiny.yaml --quiet
+like integers logits.st -- eval run --json --confusion --mistakes 5 --mirror --logits logits.st
+like floats logits.st -- eval run/phase-1-float.safetensors --json --classes --logits logits.st
+if [ -n "${NB_RANKS_MORE:-}" ]; then
+    like reference -- eval run/last.safetensors --reference --classes
+    run 0 train tiny.yaml --quiet --set out=simulated --set quant.weights.bits=8 --set quant.weights.format=fp8_e4m3
+    like simulated -- eval simulated --json
+fi
+mkdir elsewhere
+cp -r run elsewhere
+cp run/best.safetensors elsewhere/run/model.int.safetensors
+folder=elsewhere ranks 2 2 bash rank.sh eval run/model.int.safetensors
+sentence "rank 1 on $(uname -n) has another file than rank 0 on $(uname -n): nothing was done"
