@@ -44,6 +44,16 @@ static void release_names(nb_atomic *a)
 
 /* ---- opening ---- */
 
+void nb_files_own(nb_ctx *ctx, bool own)
+{
+    nb_ctx_files(ctx)->own = own;
+}
+
+static bool goes_nowhere(nb_ctx *ctx)
+{
+    return nb_rank() > 0 && !nb_ctx_files(ctx)->own;
+}
+
 /* "/dev/fd/3" -> 3; -1: it is none. */
 static int descriptor_of(const char *path)
 {
@@ -119,7 +129,7 @@ nb_status nb_atomic_open(nb_ctx *ctx, const char *path, nb_atomic *a)
 {
     *a = (nb_atomic){.ctx = ctx, .temporary = -1};
     struct stat s;
-    path = nb_rank() > 0 ? "/dev/null" : path;
+    path = goes_nowhere(ctx) ? "/dev/null" : path;
     const bool exists = stat(path, &s) == 0, named = named_descriptor(path) >= 0;
     const bool direct = named || (exists && !S_ISREG(s.st_mode));
     if (exists && S_ISDIR(s.st_mode))
@@ -305,7 +315,7 @@ nb_status nb_together_end(nb_ctx *ctx, nb_status st)
 
 nb_status nb_file_extend(nb_ctx *ctx, const char *path, size_t keep, const void *bytes, size_t len)
 {
-    if (nb_rank() > 0)
+    if (goes_nowhere(ctx))
         return NB_OK;
     const int fd = open(path, O_WRONLY | O_CLOEXEC | O_CREAT, 0666);
     FILE *f = fd < 0 ? NULL : fdopen(fd, "wb"); /* which truncates nothing, unlike fopen */

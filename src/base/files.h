@@ -28,7 +28,8 @@ nb_status nb_output_check(nb_ctx *ctx, const char *path);
 /* Atomic write: everything goes to "<path>.tmp.<pid>" beside it and is renamed over path on commit, after fflush and
  * fsync. A path that exists and is not a regular file (/dev/full, a pipe) is written directly, and one that names a
  * descriptor (/dev/fd/3) goes to the descriptor, wherever that leads. A failed or aborted write leaves the
- * old file as it was. Of several ranks (base/ranks.h) only rank 0 writes: what the others write goes nowhere. */
+ * old file as it was. Of several ranks (base/ranks.h) only rank 0 writes: what the others write goes nowhere, until
+ * nb_files_own says that the files of this rank are other ones than theirs. */
 typedef struct {
     nb_ctx *ctx;
     FILE *f;
@@ -43,6 +44,9 @@ nb_status nb_file_write(nb_ctx *ctx, const char *path, const void *bytes, size_t
 /* For a log that others read while it grows: cuts it to its first `keep` bytes and writes len more behind them, in the
  * file itself, which is made if it is not there. A kill can leave a part of them: the log's records must show that. */
 nb_status nb_file_extend(nb_ctx *ctx, const char *path, size_t keep, const void *bytes, size_t len);
+
+/* See nb_atomic. */
+void nb_files_own(nb_ctx *ctx, bool own);
 
 /* Files that belong together. From begin on, a commit leaves its finished file under the temporary name;
  * nb_together_commit then renames all of them in the order of their commits, with signals held back. When a rename

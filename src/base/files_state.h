@@ -18,6 +18,7 @@ typedef struct {
     nb_file_id *read; /* from nb_alloc */
     int64_t n_read, cap;
     bool together;
+    bool own;                        /* nb_files_own */
     nb_atomic held[NB_MAX_TOGETHER]; /* closed, waiting for their renames */
     int32_t n_held;
 } nb_files_state;

@@ -30,6 +30,17 @@ int32_t nb_ranks_calling(void)
     return number_in("OMPI_COMM_WORLD_RANK", number_in("PMI_RANK", number_in("PMIX_RANK", 0)));
 }
 
+bool nb_ranks_says_so(const char *entry)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "PMI_SIZE", "PMI_RANK",
+                                        "PMIX_RANK"};
+    const size_t len = strcspn(entry, "=");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i]) == len && strncmp(entry, names[i], len) == 0)
+            return true;
+    return false;
+}
+
 #ifndef NB_MPI
 
 nb_status nb_ranks_start(nb_ctx *ctx, nb_ranks_lost_fn lost)
@@ -141,12 +152,13 @@ const char *nb_ranks_runtime(void)
 /* ---- waiting ---- */
 
 /* A message between processes of one machine takes microseconds; beyond that somebody else may have the processor, by a sleep:
- * who only yields it to programs of less priority gets it back when their slice is over, milliseconds later. */
+ * who only yields it to programs of less priority gets it back when their slice is over, milliseconds later. Whoever has
+ * waited for long may wait for a hundredth longer. */
 static void rest(double waited)
 {
-    const struct timespec some = {.tv_nsec = 20000};
+    const double some = waited < 2e-3 ? 20e-6 : waited < 1 ? 1e-2 * waited : 1e-2;
     if (waited > 100e-6)
-        nanosleep(&some, NULL);
+        nanosleep(&(struct timespec){.tv_nsec = (long)(1e9 * some)}, NULL);
 }
 
 static bool wait_for(MPI_Request *r, double seconds)

@@ -28,6 +28,8 @@ typedef void (*nb_ranks_lost_fn)(const char *sentence);
 bool nb_ranks_called(void);
 /* Its number among them, as the environment has it: for who has not started. */
 int32_t nb_ranks_calling(void);
+/* Is NAME=VALUE of the environment one of those that say so? A process that is started without them is alone. */
+bool nb_ranks_says_so(const char *entry);
 /* Meets the others. lost: who is told, once, when one of them does not answer any more. */
 nb_status nb_ranks_start(nb_ctx *ctx, nb_ranks_lost_fn lost);
 /* This process's number, 0 before nb_ranks_start; of how many. */

@@ -43,7 +43,7 @@ nb_status cli_ranks_alike(cli *c, const cli_alike *a)
     mine[0].hash = hash_words(c);
     if (a->file)
         NB_TRY(hash_file(c->ctx, a->file, &mine[1].hash));
-    mine[2].hash = a->config ? nb_hash_text(a->config) : 0;
+    mine[2].hash = a->config;
     for (int32_t i = 0; i < 2; i++)
         if (a->data[i]) {
             NB_TRY(nb_fingerprint_of(c->ctx, a->data[i], &f));

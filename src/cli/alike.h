@@ -4,10 +4,11 @@
 
 #include "cli/cli.h"
 
-/* What they must have alike beside the command's words; NULL: nothing. */
+/* What they must have alike beside the command's words; NULL, 0: nothing. */
 typedef struct {
-    const char *file, *config; /* a file's name; a config's text */
-    const nb_data *data[2];
+    const char *file;       /* its name: what is in it counts */
+    uint64_t config;        /* a hash of it */
+    const nb_data *data[2]; /* to train with, others */
 } cli_alike;
 /* Where there are other ranks: fails on all of them when one has something else, and has them work together (cli.h) from here
  * on. */

@@ -6,11 +6,12 @@
 
 #include "base/check.h"
 #include "base/files.h"
+#include "base/ranks.h"
 #include "base/textbuf.h"
 
 #include <string.h>
 
-enum { MAX_JOBS = 64, NAMED_RUNS = 4 };
+enum { NAMED_RUNS = 4 };
 
 typedef struct {
     cli *c;
@@ -155,7 +156,8 @@ static nb_status make(session *s)
 {
     nb_ctx *ctx = s->c->ctx;
     NB_TRY(nb_make_dirs(ctx, s->sweep->out));
-    NB_TRY(nb_lock_take(ctx, s->sweep->out, 0, &s->lock));
+    if (nb_rank() == 0)
+        NB_TRY(nb_lock_take(ctx, s->sweep->out, 0, &s->lock));
     const int32_t there = count_state(s->sweep, NB_SWEEP_DONE);
     if (there)
         printf("%d %s there already\n", there, there == 1 ? "run is" : "runs are");
@@ -163,7 +165,8 @@ static nb_status make(session *s)
     do
         NB_TRY(sweep_jobs_make(&s->jobs));
     while (nb_sweep_want_more(s->sweep) > 0);
-    NB_TRY(save_tables(s));
+    if (nb_rank() == 0)
+        NB_TRY(save_tables(s));
     printf("\n");
     return NB_OK;
 }
@@ -172,12 +175,12 @@ static nb_status run_session(session *s)
 {
     cli *c = s->c;
     NB_TRY(cli_table_format(c, &s->format));
-    NB_TRY(cli_count(c, "--jobs", 1, MAX_JOBS, &s->jobs.jobs));
+    NB_TRY(cli_count(c, "--jobs", 1, SWEEP_MAX_JOBS, &s->jobs.jobs));
     NB_TRY(nb_sweep_open(c->ctx, c->arg[0], &s->sweep));
     s->jobs.sweep = s->sweep;
     s->jobs.threads = s->jobs.jobs > 1 && !cli_value(c, "--threads") ? "1" : cli_value(c, "--threads");
     const bool looks = cli_flag(c, "--dry-run") || cli_flag(c, "--table"); /* also while another process makes runs */
-    if (!looks)
+    if (!looks && nb_rank() == 0)
         NB_TRY(nb_lock_check(c->ctx, s->sweep->out));
     NB_TRY(sweep_jobs_open(&s->jobs));
     if (cli_flag(c, "--dry-run"))
@@ -210,13 +213,14 @@ static nb_status run(cli *c)
     return st;
 }
 
-static const cli_option options[] = {{"--jobs", "N", "so many runs at a time, each on one thread (default 1, on all)"},
-                                     {"--table", NULL, "only the tables, of what is there"},
-                                     CLI_TABLE_FORMAT,
-                                     {"--dry-run", NULL, "the command that makes each run, and which are there"},
-                                     {"--force", NULL, "runs of another config that are in the way are moved aside"},
-                                     CLI_THREADS,
-                                     {0}};
+static const cli_option options[] = {
+    {"--jobs", "N", "so many runs at a time, each on one thread (default 1, on all); of each rank"},
+    {"--table", NULL, "only the tables, of what is there"},
+    CLI_TABLE_FORMAT,
+    {"--dry-run", NULL, "the command that makes each run, and which are there"},
+    {"--force", NULL, "runs of another config that are in the way are moved aside"},
+    CLI_THREADS,
+    {0}};
 
 const cli_command cli_command_sweep = {
     .name = "sweep",
@@ -240,10 +244,13 @@ const cli_command cli_command_sweep = {
         "Changes are what --set takes. A list of maps combines axes; `set` in the file or a table holds for all its\n"
         "runs, a table may have a config, seeds, start and reference of its own, `how: [trained]` in a table picks,\n"
         "and `init: \"\"` in a way begins from scratch. The same command goes on after any interruption; the tables\n"
-        "are also in tables.md, cells.csv and runs.csv of `out`. A run that fails is named and the others go on.\n",
+        "are also in tables.md, cells.csv and runs.csv of `out`. A run that fails is named and the others go on.\n"
+        "`mpirun -n 4 nibble sweep FILE` makes four runs at a time, one on each of four processes, which all see "
+        "`out`.\n",
     .options = options,
     .min_args = 1,
     .max_args = 1,
     .first = CLI_FILE,
+    .ranks = true,
     .run = run,
 };

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# ranks_work.sh - what mpirun divides beside training: the images of an evaluation. All of it
-# is the same as of one process, to the last bit.
+# ranks_work.sh - what mpirun divides beside training: the images of an evaluation, the runs of a sweep. All of it is the same as
+# of one process, to the last bit.
 # NB_RANKS_MORE=1 tries 3, 4 and 5 ranks, too.
 set -eu
 . tests/e2e/common.bash
@@ -41,3 +41,30 @@ cp -r run elsewhere
 cp run/best.safetensors elsewhere/run/model.int.safetensors
 folder=elsewhere ranks 2 2 bash rank.sh eval run/model.int.safetensors
 sentence "rank 1 on $(uname -n) has another file than rank 0 on $(uname -n): nothing was done"
+echo "  ok ranks that are not alike do nothing"
+
+cat >sweep.yaml <<'END'
+config: tiny.yaml
+out: swept
+seeds: [1]
+start: {train.phases: [{epochs: 1, lr: 0.1}]}
+how: {after: quantize, trained: {train.phases: [{epochs: 1, lr: 0.02, quant: on}]}}
+tables:
+  - {name: bits, rows: {W8A8: {quant.weights.bits: 8}, W4A8: {quant.weights.bits: 4}}, columns: {quant.activations.range: [ema]}}
+END
+run 0 sweep sweep.yaml
+sed '1,/^$/d' out >tables
+mv swept one-swept
+begin swept/start/seed1.result sweep sweep.yaml
+kill -KILL "$(<pid.1)"
+ended
+ranks 2 0 "$NIBBLE" sweep sweep.yaml
+sed '1,/^$/d' out | diff tables - || die "the tables are not those of one rank"
+(cd one-swept && find . -name '*.safetensors' -o -name '*.result' -o -name '*.csv' -o -name tables.md) | grep -v timing >files
+while read -r file; do cmp "one-swept/$file" "swept/$file" || die "$file is not that of one rank"; done <files
+[ "$(wc -l <files)" -gt 15 ] || die "runs leave files"
+[ -z "$(find swept -name '*.tmp.*' -o -name .nibble.lock)" ] || die "temporary files are left"
+sed 's/lr: 0.02/lr: -1/' sweep.yaml >wrong.yaml
+ranks 2 2 "$NIBBLE" sweep wrong.yaml
+sentence "lr: -1: must be"
+echo "  ok two ranks make the runs of a sweep, again after one was killed"

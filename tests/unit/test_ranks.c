@@ -76,12 +76,23 @@ static void a_runtime_has_a_name(void **state)
     assert_null(strpbrk(nb_ranks_runtime(), "\t\n"));
 }
 
+static void a_process_without_what_launchers_say_is_alone(void **state)
+{
+    (void)state;
+    assert_true(nb_ranks_says_so("OMPI_COMM_WORLD_SIZE=2"));
+    assert_true(nb_ranks_says_so("PMIX_RANK=0"));
+    assert_false(nb_ranks_says_so("PMIX_RANKS=0"));
+    assert_false(nb_ranks_says_so("PMI=1"));
+    assert_false(nb_ranks_says_so(""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_starts_alone_is_rank_0_of_1),
         cmocka_unit_test(alone_pieces_stay_what_they_are),
         cmocka_unit_test(alone_the_end_is_ones_own),
+        cmocka_unit_test(a_process_without_what_launchers_say_is_alone),
         cmocka_unit_test(every_launcher_is_recognised_by_the_environment),
         cmocka_unit_test(a_runtime_has_a_name),
     };
