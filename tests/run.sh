@@ -11,15 +11,13 @@
 # with 0, with 77 when it had to be skipped, or else has failed.
 set -u
 
-run_one() { # run_one FOLDER NUMBER PROGRAM: leaves NUMBER.out, NUMBER.rc, NUMBER.seconds
-    local at="$1/$2" program=$3 start
+run_one() { # run_one FOLDER NUMBER PROGRAM: leaves NUMBER.out, NUMBER.rc, NUMBER.seconds (by the clock, and of processors)
+    local at="$1/$2" program=$3 TIMEFORMAT='%0R %U %S'
     case $program in */*) ;; *) program=./$program ;; esac
     export WORK="$at.work"
     mkdir "$WORK"
-    start=$EPOCHSECONDS
-    timeout -k 10 "${NB_TIMEOUT:-300}" "$program" >"$at.out" 2>&1 </dev/null
-    echo $? >"$at.rc"
-    echo $((EPOCHSECONDS - start)) >"$at.seconds"
+    { time { timeout -k 10 "${NB_TIMEOUT:-300}" "$program" >"$at.out" 2>&1 </dev/null; echo $? >"$at.rc"; }; } 2>&1 |
+        awk '{ printf "%d s, processor %.0f s\n", $1, $2 + $3 }' >"$at.seconds"
     rm -rf "$WORK"
 }
 
@@ -65,7 +63,7 @@ for program in "$@"; do
         echo "FAILED $program (exit $rc)"
     else
         [ "${NB_QUIET:-0}" = 1 ] || cat "$out"
-        echo "  ok ${program##*/}: $ok passed$([ "$skip" = 0 ] || echo ", $skip skipped") ($seconds s)"
+        echo "  ok ${program##*/}: $ok passed$([ "$skip" = 0 ] || echo ", $skip skipped") ($seconds)"
     fi
     passed=$((passed + ok)) failed=$((failed + wrong)) skipped=$((skipped + skip))
 done
