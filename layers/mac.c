@@ -2,7 +2,7 @@
  *
  * The dtypes of x and w choose: codes times codes run on integers (int32 sums, taken to reals once at the end),
  * anything else on floats, codes being expanded first. Here is what is decided before the first step (kernels, memory)
- * and what both directions read; mac_forward.c and mac_backward.c do the work.
+ * and what both directions read; mac_forward.c and mac_backward.c do the work, mac_matrix.c that of large linear layers.
  *
  * Work is cut into chunks of `per` batch items; a short chunk is completed with zeros in scratch. saved: panels of
  * floats (or of 16-bit gradients, which leave nothing to floats), then for codes: expanded weights, integer panels,
@@ -64,7 +64,12 @@ static size_t larger(size_t a, size_t b)
 static void plan_scratch(const nb_graph *g, nb_node *n, nb_mac_priv *p)
 {
     size_t at = 0;
-    size_t floats = nb_fconv_scratch_bytes(p->plan), codes = p->integer ? nb_iconv_scratch_bytes(&p->geom) : 0;
+    if (nb_mac_matrix_goes_back(p) || (p->matrix && g->infers)) {
+        n->scratch_bytes = nb_mac_matrix_scratch(p);
+        return;
+    }
+    size_t floats = nb_fconv_scratch_bytes(p->plan),
+           codes = p->integer && !p->matrix ? nb_iconv_scratch_bytes(&p->geom) : 0;
     size_t grad = p->grad ? nb_qgrad_scratch_bytes(p->grad) : 0;
     size_t wide = p->wide ? nb_mac_wide_scratch(n, p) : 0;
     take(&at, larger(larger(floats, wide), larger(codes, grad)));
@@ -74,7 +79,7 @@ static void plan_scratch(const nb_graph *g, nb_node *n, nb_mac_priv *p)
     p->at_x = take(&at, p->per > 1 || expands ? x_bytes : 0);
     p->at_y = take(&at, y_bytes);
     p->at_slots = at;
-    n->scratch_bytes = at;
+    n->scratch_bytes = p->matrix ? larger(at, nb_mac_matrix_scratch(p)) : at;
     if (p->whole || g->infers)
         return; /* no slots */
 
@@ -95,13 +100,13 @@ static void plan_saved(const nb_graph *g, nb_node *n, nb_mac_priv *p)
 {
     size_t at = 0;
     size_t oc = (size_t)p->geom.oc;
-    if (!(g->infers && p->integer)) {
+    if (!(g->infers && p->integer) && !nb_mac_matrix_goes_back(p)) {
         take(&at, p->grad ? nb_qgrad_panel_bytes(p->grad) : p->wide ? 0 : nb_fconv_panel_bytes(p->plan));
         p->at_weights =
             take(&at, nb_layer_is_codes(&n->in[1]->out) && !p->grad ? oc * (size_t)p->k * sizeof(float) : 0);
     }
     if (p->integer) {
-        p->at_ipanels = take(&at, nb_iconv_packed_bytes(&p->geom));
+        p->at_ipanels = take(&at, p->matrix ? 0 : nb_iconv_packed_bytes(&p->geom));
         p->at_bias = take(&at, oc * sizeof(int32_t));
         p->at_scale = take(&at, oc * sizeof(float));
         p->at_shift = take(&at, oc * sizeof(float));
@@ -131,8 +136,8 @@ static nb_status prepare_grad(nb_graph *g, nb_mac_priv *p)
 static void warn_of_wrong_blas(nb_graph *g, const nb_mac_priv *p)
 {
     static atomic_flag said = ATOMIC_FLAG_INIT;
-    if (!p->grad && nb_fwide_rule(&p->item, g->max_batch, 16, 16) && nb_fblas_complaint() &&
-        !atomic_flag_test_and_set(&said))
+    if (!p->grad && !nb_mac_matrix_goes_back(p) && nb_fwide_rule(&p->item, g->max_batch, 16, 16) &&
+        nb_fblas_complaint() && !atomic_flag_test_and_set(&said))
         nb_log(g->ctx, "%s", nb_fblas_complaint());
 }
 
@@ -156,17 +161,22 @@ nb_status nb_mac_prepare(nb_graph *g, nb_node *n, const nb_geom *geom, int32_t p
     p->k = (int64_t)geom->kh * geom->kw * (geom->c / geom->groups);
     if (p->integer && nb_is_quantizer(n->in[1]))
         NB_TRY(nb_fakequant_read_by(g, n->in[1], n)); /* which sees to it that sums fit an int32 */
-    NB_TRY(prepare_grad(g, p));
     p->item = *geom;
     if (per > 1) /* a row of items */
         p->item.w = p->item.ow = 1;
-    p->wide = !p->grad && nb_fwide_wins(&p->item, g->max_batch);
+    if (p->integer && nb_mac_is_matrix(&p->item, p->k))
+        NB_TRY(nb_mac_matrix_prepare(g, p, wants_int16(g)));
+    else
+        NB_TRY(prepare_grad(g, p));
+    p->wide = !p->grad && !nb_mac_matrix_goes_back(p) && nb_fwide_wins(&p->item, g->max_batch);
     p->whole = p->wide && p->item.oh * p->item.ow == 1 && nb_fwide_is_matrix(&p->item);
     warn_of_wrong_blas(g, p);
     plan_scratch(g, n, p);
     plan_saved(g, n, p);
     if (p->wide)
         nb_mac_wide_plan(g, n, p, &n->saved_bytes);
+    if (p->matrix)
+        nb_mac_matrix_plan(n, p, &n->saved_bytes);
     n->priv = p;
     if (p->n_slots == 0 || nb_cut_divides(n->cut, p->n_slots))
         return NB_OK;
@@ -197,6 +207,19 @@ nb_mac_job nb_mac_make_job(nb_node *n)
     j.slot = slot_of_unit(&j, n->cut->unit);
     j.end_slot = slot_of_unit(&j, n->cut->end_unit);
     return j;
+}
+
+void *nb_mac_own_images(const nb_mac_job *j, void *all, int64_t item_bytes)
+{
+    return (unsigned char *)all + j->cut->first * item_bytes;
+}
+
+void *nb_mac_bring(const nb_mac_job *j, void *all, const void *own, int64_t item_bytes)
+{
+    if (own)
+        memcpy(nb_mac_own_images(j, all, item_bytes), own, (size_t)(j->batch * item_bytes));
+    nb_gather_images(j->cut, all, (size_t)item_bytes);
+    return all;
 }
 
 bool nb_mac_few(const nb_mac_job *j)
@@ -305,14 +328,26 @@ nb_fconv_image nb_mac_chunk_input(const nb_mac_job *j, int64_t chunk, bool expan
     return (nb_fconv_image){.data = codes, .dtype = (int32_t)x->dtype, .zero = zero};
 }
 
+static void expand_channel(void *arg, int64_t c, int32_t thread)
+{
+    const nb_mac_job *j = arg;
+    const nb_tensor *w = &j->n->in[1]->out;
+    const int64_t k = j->p->k;
+    (void)thread;
+    nb_k_dequantize((float *)nb_mac_saved(j, j->p->at_weights) + c * k, (const uint8_t *)w->data + c * k, k,
+                    w->q->scale[w->q->n == 1 ? 0 : c], 0, w->dtype == NB_S8);
+}
+
 const float *nb_mac_real_weights(const nb_mac_job *j)
 {
     const nb_tensor *w = &j->n->in[1]->out;
+    nb_mac_job job = *j;
     if (!nb_layer_is_codes(w))
         return w->data;
-    float *real = nb_mac_saved(j, j->p->at_weights);
-    for (int32_t c = 0; c < j->p->geom.oc; c++)
-        nb_k_dequantize(real + c * j->p->k, (const uint8_t *)w->data + c * j->p->k, j->p->k,
-                        w->q->scale[w->q->n == 1 ? 0 : c], 0, w->dtype == NB_S8);
-    return real;
+    if (nb_mac_few(j))
+        for (int32_t c = 0; c < j->p->geom.oc; c++)
+            expand_channel(&job, c, 0);
+    else
+        nb_parallel_for(j->p->geom.oc, expand_channel, &job);
+    return nb_mac_saved(j, j->p->at_weights);
 }

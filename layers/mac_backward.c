@@ -157,6 +157,10 @@ void nb_mac_backward(nb_node *n, const nb_run *r)
 {
     (void)r;
     nb_mac_job j = nb_mac_make_job(n);
+    if (nb_mac_matrix_goes_back(j.p)) {
+        nb_mac_matrix_backward(&j);
+        return;
+    }
     if (j.p->wide) {
         nb_mac_wide_backward(&j);
         return;

@@ -14,9 +14,7 @@
 
 #include <string.h>
 
-/* Integer panels, and what takes a channel's sum to a real value: the zero point leaves the sum while it is still
- * exact, the bias is a whole number of accumulator units as in the integers. */
-static void pack_codes(const nb_mac_job *j)
+void nb_mac_sums_to_reals(const nb_mac_job *j, int32_t first, int32_t n)
 {
     const nb_tensor *x = &j->n->in[0]->out;
     const nb_tensor *w = &j->n->in[1]->out;
@@ -25,8 +23,7 @@ static void pack_codes(const nb_mac_job *j)
     int32_t *bias = nb_mac_saved(j, j->p->at_bias);
     float *scale = nb_mac_saved(j, j->p->at_scale);
     float *shift = nb_mac_saved(j, j->p->at_shift);
-    nb_iconv_pack(nb_mac_saved(j, j->p->at_ipanels), codes, (nb_icodes){x->q->lo, x->q->hi}, &j->p->geom);
-    for (int32_t c = 0; c < j->p->geom.oc; c++) {
+    for (int32_t c = first; c < first + n; c++) {
         int64_t sum = 0;
         for (int64_t i = 0; i < j->p->k; i++)
             sum += codes[c * j->p->k + i];
@@ -35,6 +32,14 @@ static void pack_codes(const nb_mac_job *j)
         scale[c] = (float)unit;
         shift[c] = b ? (float)nb_round_to_unit((double)b[c], unit) : 0.0f;
     }
+}
+
+static void pack_codes(const nb_mac_job *j)
+{
+    const nb_tensor *x = &j->n->in[0]->out;
+    const int8_t *codes = j->n->in[1]->out.data;
+    nb_iconv_pack(nb_mac_saved(j, j->p->at_ipanels), codes, (nb_icodes){x->q->lo, x->q->hi}, &j->p->geom);
+    nb_mac_sums_to_reals(j, 0, j->p->geom.oc);
 }
 
 static void forward_chunk(void *arg, int64_t chunk, int32_t thread)
@@ -80,6 +85,10 @@ void nb_mac_forward(nb_node *n, const nb_run *r)
     nb_mac_job j = nb_mac_make_job(n);
     if (j.p->wide && !j.p->integer) {
         nb_mac_wide_forward(&j, r);
+        return;
+    }
+    if (j.p->matrix) {
+        nb_mac_matrix_forward(&j);
         return;
     }
     if (j.p->integer)

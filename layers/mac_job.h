@@ -24,6 +24,7 @@ typedef struct {
     bool integer;                  /* codes times codes */
     bool wide;                     /* what is left to floats goes to OpenBLAS: mac_wide.c */
     bool whole;                    /* wide, and one product is for the whole batch: there are no slots */
+    struct nb_mac_matrix *matrix;  /* a large linear layer's integer passes: mac_matrix.c; NULL: by chunks */
     nb_geom item;                  /* of one batch item */
     int64_t x_item, y_item;        /* values per batch item */
     int64_t k;                     /* weights per output channel */
@@ -61,11 +62,28 @@ int32_t nb_mac_gather_slots(const nb_mac_job *j, void *slots[NB_MAC_SLOTS]);
 /* The chunk's input as kernels read it: floats, or codes unless they are to be expanded. A short chunk is completed
  * with real zeros in buf, which holds a whole chunk. */
 nb_fconv_image nb_mac_chunk_input(const nb_mac_job *j, int64_t chunk, bool expand, void *buf);
+/* A large linear layer: it is worked on by parts of its weights. k: inputs. */
+bool nb_mac_is_matrix(const nb_geom *item, int64_t k);
+/* Of such a layer of codes times codes: p->matrix. int16: gradients on integers are wanted; goes_back says whether they can be. */
+nb_status nb_mac_matrix_prepare(nb_graph *g, nb_mac_priv *p, bool int16);
+bool nb_mac_matrix_goes_back(const nb_mac_priv *p);
+/* Bytes of a thread's scratch, and what goes behind what is in saved already. */
+size_t nb_mac_matrix_scratch(const nb_mac_priv *p);
+void nb_mac_matrix_plan(const nb_node *n, nb_mac_priv *p, size_t *saved);
+void nb_mac_matrix_forward(nb_mac_job *j);
+void nb_mac_matrix_backward(nb_mac_job *j);
 /* The float passes of a wide layer: bytes of a thread's scratch, and what goes behind what is in saved already. */
 size_t nb_mac_wide_scratch(const nb_node *n, const nb_mac_priv *p);
 void nb_mac_wide_plan(const nb_graph *g, const nb_node *n, nb_mac_priv *p, size_t *saved);
 void nb_mac_wide_forward(nb_mac_job *j, const nb_run *r);
 void nb_mac_wide_backward(nb_mac_job *j);
+/* What takes the sums of outputs [first, first + n) to reals: the zero point leaves a sum while it is still exact, the bias is a
+ * whole number of accumulator units as in the integers. */
+void nb_mac_sums_to_reals(const nb_mac_job *j, int32_t first, int32_t n);
+/* This rank's images among everybody's. */
+void *nb_mac_own_images(const nb_mac_job *j, void *all, int64_t item_bytes);
+/* all = what each rank has of it, `own` here; own NULL: it is there. Returns all. */
+void *nb_mac_bring(const nb_mac_job *j, void *all, const void *own, int64_t item_bytes);
 /* Few weights are packed, or their gradient finished, sooner than other threads are there. */
 bool nb_mac_few(const nb_mac_job *j);
 /* Panels of real weights into what is saved. */

@@ -213,20 +213,6 @@ static void tap_part(void *arg, int64_t part, int32_t thread)
         t->value(t, a->r, (int32_t)part, i);
 }
 
-/* This rank's images among everybody's. */
-static void *own_images(const nb_mac_job *j, void *all, int64_t item_bytes)
-{
-    return (unsigned char *)all + j->cut->first * item_bytes;
-}
-
-/* all = what each rank has of it; own NULL: it is there. */
-static void bring(const nb_mac_job *j, void *all, const void *own, int64_t item_bytes)
-{
-    if (own)
-        memcpy(own_images(j, all, item_bytes), own, (size_t)(j->batch * item_bytes));
-    nb_gather_images(j->cut, all, (size_t)item_bytes);
-}
-
 void nb_mac_wide_forward(nb_mac_job *j, const nb_run *r)
 {
     const nb_node *n = j->n;
@@ -235,11 +221,11 @@ void nb_mac_wide_forward(nb_mac_job *j, const nb_run *r)
     a.w = nb_mac_real_weights(j);
     cut_columns(&a, p->item.oc, true);
     if (is_brought(j))
-        bring(j, nb_mac_saved(j, p->at_all_x), n->in[0]->out.data,
-              p->x_item * (int64_t)nb_dtype_bytes(n->in[0]->out.dtype));
+        nb_mac_bring(j, nb_mac_saved(j, p->at_all_x), n->in[0]->out.data,
+                     p->x_item * (int64_t)nb_dtype_bytes(n->in[0]->out.dtype));
     run(&a, a.pieces * a.groups * a.blocks, forward_chunk);
     if (is_brought(j))
-        memcpy(n->out.data, own_images(j, a.y, p->y_item * (int64_t)sizeof(float)),
+        memcpy(n->out.data, nb_mac_own_images(j, a.y, p->y_item * (int64_t)sizeof(float)),
                (size_t)(j->batch * p->y_item) * sizeof(float));
     if (n->tap)
         nb_cut_run(j->cut, tap_part, &a);
@@ -367,20 +353,20 @@ static void backward_brought(pass *a)
     const int64_t x_bytes = j->p->x_item * (int64_t)sizeof(float), y_bytes = j->p->y_item * (int64_t)sizeof(float);
     float *dx = n->in[0]->out.grad;
     if (j->p->integer) /* the forward pass was not made of products of floats */
-        bring(j, nb_mac_saved(j, j->p->at_all_x), n->in[0]->out.data,
-              j->p->x_item * (int64_t)nb_dtype_bytes(n->in[0]->out.dtype));
+        nb_mac_bring(j, nb_mac_saved(j, j->p->at_all_x), n->in[0]->out.data,
+                     j->p->x_item * (int64_t)nb_dtype_bytes(n->in[0]->out.dtype));
     if (n->tap) {
         pass own = *a;
         own.piece[0] = (stretch){.images = (int32_t)j->batch};
-        own.dy = own_images(j, a->dy, y_bytes);
+        own.dy = nb_mac_own_images(j, a->dy, y_bytes);
         nb_parallel_for(j->batch, tapped_grad, &own);
     }
-    bring(j, a->dy, n->tap ? NULL : n->out.grad, y_bytes);
+    nb_mac_bring(j, a->dy, n->tap ? NULL : n->out.grad, y_bytes);
     if (dx && !nb_layer_fresh(n, 0))
-        memcpy(own_images(j, a->dx, x_bytes), dx, (size_t)(j->batch * x_bytes));
+        memcpy(nb_mac_own_images(j, a->dx, x_bytes), dx, (size_t)(j->batch * x_bytes));
     backward_pieces(a);
     if (dx)
-        memcpy(dx, own_images(j, a->dx, x_bytes), (size_t)(j->batch * x_bytes));
+        memcpy(dx, nb_mac_own_images(j, a->dx, x_bytes), (size_t)(j->batch * x_bytes));
 }
 
 typedef struct {

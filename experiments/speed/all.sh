@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# all.sh - everything in this folder, one after the other: training of two networks and inference beside the peers that PYTHON has, how we scale,
+# all.sh - everything in this folder, one after the other: training of three networks and inference beside the peers that PYTHON has, how we scale,
 # and every kernel under the roof of the machine. About twenty minutes on two quiet cores.
 #
 # usage: experiments/speed/all.sh PYTHON      one with torch, onnx, onnxruntime, openvino; from the repository's root, after `make`
@@ -11,6 +11,8 @@ section training, ResNet-20
 TORCH="qat pt2e float compiled${bf16:+ bf16 compiled-bf16}" "$here/run.sh" "$python"
 section training, MobileNetV2
 STEPS=2 ROUNDS=2 TORCH="qat float${bf16:+ bf16}" "$here/run.sh" "$python" mobilenetv2
+section training, a wide network
+STEPS=2 ROUNDS=2 TORCH="qat float${bf16:+ bf16}" "$here/run.sh" "$python" wide
 section integer inference
 "$here/run_infer.sh" "$python"
 section scaling

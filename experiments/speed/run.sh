@@ -1,22 +1,23 @@
 #!/usr/bin/env bash
-# run.sh - training steps of a network (32x32x3) side by side: Nibble and PyTorch in turns, ROUNDS times, medians, ratios, peak memory.
+# run.sh - training steps of a network side by side: Nibble and PyTorch in turns, ROUNDS times, medians, ratios, peak memory.
 #
 # usage: experiments/speed/run.sh [PYTHON [NETWORK]]     a Python with PyTorch; from the repository's root, after `make`
-# NETWORK: resnet20 (default) or mobilenetv2. Environment: BATCH=128 STEPS=6 ROUNDS=3 THREADS=2,
+# NETWORK: resnet20 (default), mobilenetv2 or wide (wide.yaml). Environment: BATCH=128 STEPS=6 ROUNDS=3 THREADS=2,
 # TORCH="qat float qat-nchw float-nchw": which variants of torch_step.py; also pt2e, compiled, bf16 and compiled-bf16 (which take minutes per step without
 # bf16 instructions); OUT=experiments/speed/results/KIND (kind.sh).
 # Writes OUT/training-NETWORK.csv (round, variant, ms per step, peak MiB) and prints the table. Peak memory is that of one process: of a
 # short `nibble train`, and of torch_step.py, Python and its libraries included.
 set -euo pipefail
 nibble=${NIBBLE:-build/current/nibble} python=${1:-python3} network=${2:-resnet20}
-here=$(dirname "$0") config=configs/cifar10-$network.yaml
+here=$(dirname "$0") config=configs/cifar10-$network.yaml side=32
+[ "$network" != wide ] || config=$here/wide.yaml side=28
 out=${OUT:-$here/results/$("$here/kind.sh")}
 batch=${BATCH:-128} steps=${STEPS:-6} rounds=${ROUNDS:-3} threads=${THREADS:-2} torch=${TORCH:-qat float qat-nchw float-nchw}
 csv=$out/training-$network.csv
 "$here/kind.sh" "$out" >/dev/null
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-pixels="name: synth, height: 32, width: 32, channels: 3, classes: 10" # speed does not depend on the pixels
+pixels="name: synth, height: $side, width: $side, channels: 3, classes: 10" # speed does not depend on the pixels
 echo "round,variant,ms,peak_mib" >"$csv"
 
 # peak_mib QUANT ARGUMENT...: of two training steps and an evaluation on one batch

@@ -51,7 +51,7 @@ kinds() {
     local dir net csv ours others='^(openvino|onnx|torch|litert)[^,]*'
     printf '%-32s %-12s %10s %10s %14s %18s\n' "training, batch 128" "" "W8A8 ms" "W4A4 ms" "to eager QAT" "to fastest float"
     for dir in "$here"/results/*/; do
-        for net in resnet20 mobilenetv2; do
+        for net in resnet20 mobilenetv2 wide; do
             csv=$dir/training-$net.csv
             [ -f "$csv" ] || continue
             ours=$(fastest "$csv" 2 3 '^nibble W8A8,')

@@ -1,7 +1,7 @@
-"""PyTorch's side of experiments/speed/run.sh: training steps of one network on 32x32x3, one variant per process.
+"""PyTorch's side of experiments/speed/run.sh: training steps of one network, one variant per process.
 
 usage: torch_step.py NETWORK VARIANT BATCH STEPS THREADS     prints: name, median ms per step, peak resident MiB of the process
-NETWORK: resnet20 (configs/cifar10-resnet20.yaml) or mobilenetv2 (configs/cifar10-mobilenetv2.yaml)
+NETWORK: resnet20 (configs/cifar10-resnet20.yaml), mobilenetv2 (configs/cifar10-mobilenetv2.yaml), wide (wide.yaml here)
 VARIANT: float | float-nchw | bf16 | compiled | compiled-bf16 | qat | qat-nchw | pt2e     all but -nchw in channels_last
 Random data in memory, SGD with momentum. qat is eager torch.ao.quantization, W8A8, weights per channel; pt2e is torchao's successor of it on
 the exported graph, with its x86 quantizer; bf16 is autocast; compiled is torch.compile (its compilation is not timed).
@@ -72,13 +72,13 @@ class InvRes(nn.Module):
 
 
 class Network(nn.Module):
-    """Stem, blocks, head, global average pool, linear; stubs are for QAT."""
+    """Stem, blocks, head, pool, linear; stubs are for QAT."""
 
-    def __init__(self, stem, blocks, head, width):
+    def __init__(self, stem, blocks, head, width, pool=None):
         super().__init__()
         self.quant, self.dequant = tq.QuantStub(), tq.DeQuantStub()
         self.stem, self.blocks, self.head = stem, nn.Sequential(*blocks), head
-        self.pool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(width, 10)
+        self.pool, self.fc = pool or nn.AdaptiveAvgPool2d(1), nn.Linear(width, 10)
 
     def forward(self, x):
         x = self.head(self.blocks(self.stem(self.quant(x))))
@@ -119,12 +119,21 @@ def mobilenetv2():
     return Network(ConvNorm(3, 16, 3), blocks, ConvNorm(width, 1280, 1), 1280)
 
 
-def for_pt2e(model, batch):
+def wide():
+    def block(cin, cout, kernel=3, stride=1):
+        return Stem(nn.Conv2d(cin, cout, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(cout), nn.ReLU())
+
+    blocks = [block(128, 128), block(128, 256, stride=2), block(256, 256), block(256, 512, stride=2), block(512, 512), block(512, 1024, 1)]
+    hidden = nn.Sequential(nn.Flatten(), nn.Linear(50176, 1024), nn.ReLU())
+    return Network(block(3, 128), blocks, nn.Identity(), 1024, hidden)
+
+
+def for_pt2e(model, batch, side):
     from torchao.quantization.pt2e import move_exported_model_to_train
     from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
     from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
 
-    x = torch.randn(batch, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    x = torch.randn(batch, 3, side, side).contiguous(memory_format=torch.channels_last)
     graph = torch.export.export(model.train().to(memory_format=torch.channels_last), (x,)).module()
     quantizer = x86.X86InductorQuantizer()
     quantizer.set_global(x86.get_default_x86_inductor_quantization_config(is_qat=True))
@@ -135,15 +144,16 @@ def main():
     network, variant = sys.argv[1:3]
     batch, steps, threads = (int(a) for a in sys.argv[3:6])
     torch.set_num_threads(threads)
-    model = {"resnet20": resnet20, "mobilenetv2": mobilenetv2}[network]()
+    model = {"resnet20": resnet20, "mobilenetv2": mobilenetv2, "wide": wide}[network]()
+    side = 28 if network == "wide" else 32
     if variant.startswith("qat"):
         model = model.for_qat()
     layout = torch.contiguous_format if variant.endswith("nchw") else torch.channels_last
-    model = for_pt2e(model, batch) if variant == "pt2e" else model.train().to(memory_format=layout)
+    model = for_pt2e(model, batch, side) if variant == "pt2e" else model.train().to(memory_format=layout)
     optimizer = torch.optim.SGD(model.parameters(), 0.1, 0.9, weight_decay=1e-4)
     if variant.startswith("compiled"):
         model = torch.compile(model)
-    x = torch.randn(batch, 3, 32, 32).contiguous(memory_format=layout)
+    x = torch.randn(batch, 3, side, side).contiguous(memory_format=layout)
     y = torch.randint(0, 10, (batch,))
     times = []
     for _ in range(steps + 2):

@@ -131,14 +131,18 @@ static void where_bytes_are_twice_as_fast_tiles_must_save_three_fifths(void **st
     (void)state;
     const nb_geom whole = geom_of(8, 8, 16, 16, 1), most = geom_of(14, 14, 16, 16, 1),
                   half = geom_of(10, 10, 16, 16, 1);
-    nb_iconv_facts f = {.geom = &whole, .sum_max = 1};
+    static int8_t none[16 * 16 * 9], much[16 * 128 * 9];
+    nb_iconv_facts f = {&whole, {0, 255}, none};
     assert_true(nb_iconv_winograd_choose_dearer(&f)); /* 4 * 36 of 576 products */
     f.geom = &most;
     assert_true(nb_iconv_winograd_choose_dearer(&f)); /* 16 * 36 of 1764 */
     f.geom = &half;
     assert_true(nb_iconv_winograd_choose(&f));
     assert_false(nb_iconv_winograd_choose_dearer(&f)); /* 12 * 36 of 900, three of the tiles for nothing */
-    f = (nb_iconv_facts){.geom = &whole, .sum_max = 1 << 25};
+    const nb_geom deep = geom_of(8, 8, 128, 16, 1);
+    f = (nb_iconv_facts){&deep, {0, 255}, much};
+    assert_true(nb_iconv_winograd_choose_dearer(&f));
+    memset(much, 127, sizeof much); /* 1152 * 127 * 255 > 2^25 */
     assert_false(nb_iconv_winograd_choose_dearer(&f));
 }
 

@@ -318,22 +318,29 @@ void nb_fconv_weight_grad(const nb_fconv_plan *p, void *slot, const nb_fconv_ima
         }
 }
 
-/* n columns of one panel of the slots, `taps` rows of `stride` floats from `base` on, into n rows of dw. */
-static void finish_panel(const nb_fconv_plan *p, float *dw, const nb_fconv_slots *s, int64_t base, int32_t n)
+/* n columns of one panel of the slots, rows of `stride` floats from `base` on, into n rows of weights. */
+static void finish_panel(const nb_fconv_plan *p, const nb_fconv_rows *to, const nb_fconv_slots *s, int64_t base,
+                         int32_t n)
 {
     const int32_t stride = p->depthwise ? p->x.stride : NB_PANEL;
-    for (int32_t k0 = 0; k0 < p->n_taps; k0 += NB_PANEL) {
+    for (int32_t k0 = 0; k0 < to->taps; k0 += NB_PANEL) {
         float sum[NB_PANEL][NB_PANEL] = {{0}};
-        const int32_t rows = at_most(p->n_taps - k0, NB_PANEL);
+        const int32_t rows = at_most(to->taps - k0, NB_PANEL);
         for (int32_t i = 0; i < s->n; i++) {
             const float *from = (const float *)s->slots[i] + base + (int64_t)k0 * stride;
             for (int32_t k = 0; k < rows; k++, from += stride)
                 for (int32_t j = 0; j < NB_PANEL; j++)
                     sum[k][j] += from[j];
         }
-        for (int32_t j = 0; j < n; j++)
-            for (int32_t k = 0; k < rows; k++)
-                dw[(int64_t)j * p->n_taps + k0 + k] += s->scale * sum[k][j];
+        for (int32_t j = 0; j < n; j++) {
+            float *dw = to->dw + j * to->row + k0;
+            if (to->set)
+                for (int32_t k = 0; k < rows; k++)
+                    dw[k] = s->scale * sum[k][j];
+            else
+                for (int32_t k = 0; k < rows; k++)
+                    dw[k] += s->scale * sum[k][j];
+        }
     }
 }
 
@@ -342,14 +349,20 @@ int32_t nb_fconv_finish_parts(const nb_fconv_plan *p)
     return p->groups * nb_fpanels(p->ocg);
 }
 
+void nb_fconv_finish_rows(const nb_fconv_plan *p, const nb_fconv_rows *to, const nb_fconv_slots *s, int32_t part)
+{
+    const int32_t j = part % nb_fpanels(p->ocg) * NB_PANEL;
+    finish_panel(p, to, s, p->depthwise ? j : (int64_t)part * p->n_taps * NB_PANEL, at_most(p->ocg - j, NB_PANEL));
+}
+
 void nb_fconv_finish_part(const nb_fconv_plan *p, float *dw, const nb_fconv_slots *s, int32_t part)
 {
-    const int32_t each = nb_fpanels(p->ocg), j = part % each * NB_PANEL;
+    const int32_t each = nb_fpanels(p->ocg), channel = part / each * p->ocg + part % each * NB_PANEL;
+    const nb_fconv_rows to = {dw + (int64_t)channel * p->n_taps, p->n_taps, p->n_taps, false};
     if (p->tiles)
         nb_fwino_finish(&p->g, dw, s, part);
     else
-        finish_panel(p, dw + (int64_t)(part / each * p->ocg + j) * p->n_taps, s,
-                     p->depthwise ? j : (int64_t)part * p->n_taps * NB_PANEL, at_most(p->ocg - j, NB_PANEL));
+        nb_fconv_finish_rows(p, &to, s, part);
 }
 
 void nb_fconv_weight_grad_finish(const nb_fconv_plan *p, float *dw, const nb_fconv_slots *s)

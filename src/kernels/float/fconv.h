@@ -59,8 +59,18 @@ typedef struct {
     float scale;
 } nb_fconv_slots;
 void nb_fconv_weight_grad_finish(const nb_fconv_plan *p, float *dw, const nb_fconv_slots *s);
-/* The same in parts 0..n-1, output channels each, which may be finished at once. */
+/* The same in parts 0..n-1, so many output channels each (the last of a group: what is left), which may be finished at once. */
+enum { NB_FCONV_FINISH = 16 };
 int32_t nb_fconv_finish_parts(const nb_fconv_plan *p);
 void nb_fconv_finish_part(const nb_fconv_plan *p, float *dw, const nb_fconv_slots *s, int32_t part);
+/* A part of a plan that is NB_FCONV_PLAIN to where its output channels do not lie side by side: the first `taps` weights of
+ * each, rows of `row` floats, from dw on. set: = instead of +=. */
+typedef struct {
+    float *dw;
+    int64_t row;
+    int32_t taps;
+    bool set;
+} nb_fconv_rows;
+void nb_fconv_finish_rows(const nb_fconv_plan *p, const nb_fconv_rows *to, const nb_fconv_slots *s, int32_t part);
 
 #endif

@@ -75,15 +75,9 @@ static int32_t choice(const nb_iconv_method *m, const nb_iconv_facts *f)
     return m->choose ? m->choose(f) : 1;
 }
 
-static nb_iconv_facts facts_of(const int8_t *w, nb_icodes x, const nb_geom *g)
-{
-    return (nb_iconv_facts){
-        .geom = g, .x = x, .pair_max = nb_iconv_direct_pair_max(w, x, g), .sum_max = nb_iconv_direct_sum_max(w, x, g)};
-}
-
 bool nb_iconv_accepts(const nb_iconv_method *method, const int8_t *w, nb_icodes x, const nb_geom *g)
 {
-    const nb_iconv_facts f = facts_of(w, x, g);
+    const nb_iconv_facts f = {g, x, w};
     return !nb_iconv_is_depthwise(g) && choice(method, &f) != 0;
 }
 
@@ -144,7 +138,7 @@ void nb_iconv_pack_on(const nb_variant *v, const nb_iconv_method *method, void *
     memset(h, 0, NB_ICONV_HEADER);
     h->variant = v;
     if (!nb_iconv_is_depthwise(g)) {
-        const nb_iconv_facts f = facts_of(w, x, g);
+        const nb_iconv_facts f = {g, x, w};
         h->method = method ? method : first_that_accepts(v, &f);
         h->base = h->method->form == NB_ICONV_BYTES ? x.lo + h->method->middle : 0;
         h->burst = choice(h->method, &f);

@@ -3,10 +3,11 @@
  * s16: a tile of up to 6 pixels x 16 channels lives in 12 registers; each step broadcasts two consecutive s16 values of
  * a pixel and multiplies them into both halves of the panel; vpmaddwd adds the two products in 32 bits, exactly.
  * bytes: vpmaddubsw multiplies four consecutive bytes into eight channels and adds pairs in 16 bits, where it
- * saturates: it is used only for layers whose codes prove that it never does (pair_max <= 32767). `burst` such sums fit
+ * saturates: it is used only for layers whose codes prove that it never does (nb_iconv_direct_pair_max <= 32767). `burst` such sums fit
  * in 16 bits, so that many are added before vpmaddwd by ones widens them.
  * depthwise: pairs of taps side by side for vpmaddwd. What sums become is in icodes_avx2.c. */
 #include "kernels/integer/ibytes.h"
+#include "kernels/integer/iconv_direct.h"
 #include "kernels/integer/iconv_isa.h"
 #include "kernels/integer/iconv_winograd.h"
 
@@ -291,7 +292,8 @@ static void dense_bytes(const nb_iconv_job *j)
 /* How many results of vpmaddubsw may be added in 16 bits. */
 static int32_t choose_bytes(const nb_iconv_facts *f)
 {
-    return f->pair_max ? INT16_MAX / f->pair_max : INT16_MAX;
+    const int32_t most = nb_iconv_direct_pair_max(f->w, f->x, f->geom);
+    return most ? INT16_MAX / most : INT16_MAX;
 }
 
 /* ---- depthwise ---- */

@@ -83,17 +83,31 @@ size_t nb_iconv_direct_scratch_bytes(const nb_geom *g, nb_iconv_form form)
     return image_bytes(g, &l) + nb_iconv_align((size_t)block_pixels(g) * (size_t)g->oc * sizeof(int32_t));
 }
 
+static int32_t larger(int32_t a, int32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The most that positive weights of two neighbours, or negative ones, add up to. */
+static int32_t run_pair_max(const int8_t *w, int32_t n)
+{
+    int16_t up = 0, down = 0; /* so compilers make it vectors of these */
+    for (int32_t k = 0; k + 1 < n; k += 2) {
+        const int16_t a = w[k], b = w[k + 1];
+        const int16_t more = (int16_t)((a > 0 ? a : 0) + (b > 0 ? b : 0)), less = (int16_t)(more - a - b);
+        up = more > up ? more : up;
+        down = less > down ? less : down;
+    }
+    const int32_t last = n % 2 ? w[n - 1] : 0;
+    return larger(larger(up, down), larger(last, -last));
+}
+
 int32_t nb_iconv_direct_pair_max(const int8_t *w, nb_icodes x, const nb_geom *g)
 {
     const layout l = layout_of(g, NB_ICONV_BYTES);
     int32_t most = 0;
     for (int64_t run = (int64_t)g->oc * l.n_runs; run > 0; run--, w += l.run_len)
-        for (int32_t k = 0; k < l.run_len; k += 2) {
-            const int32_t a = w[k], b = k + 1 < l.run_len ? w[k + 1] : 0;
-            const int32_t up = (a > 0 ? a : 0) + (b > 0 ? b : 0), down = a + b - up;
-            most = up > most ? up : most;
-            most = -down > most ? -down : most;
-        }
+        most = larger(most, run_pair_max(w, l.run_len));
     return most * (x.hi - x.lo);
 }
 
@@ -149,6 +163,24 @@ static void pack_bytes(int8_t *to, const int8_t *from, const layout *l)
             memcpy(to, from + k, (size_t)(l->run_len - k < 4 ? l->run_len - k : 4));
 }
 
+/* The same of a whole panel of filters whose runs are whole steps: what is written lies in a row. */
+static void pack_whole_bytes(int8_t *to, const int8_t *from, const layout *l)
+{
+    const int64_t filter = (int64_t)l->n_runs * l->run_len;
+    for (int64_t k = 0; k < filter; k += 4)
+        for (int32_t lane = 0; lane < LANES; lane++, to += 4)
+            memcpy(to, from + lane * filter + k, 4);
+}
+
+/* What a channel's sum begins with, as its codes are smaller by `base`. */
+static int32_t start_of(const int8_t *w, int64_t n, int32_t base)
+{
+    int32_t sum = 0;
+    for (int64_t i = 0; base != 0 && i < n; i++)
+        sum += w[i];
+    return (int32_t)((uint32_t)base * (uint32_t)sum);
+}
+
 static void pack_dense(char *blob, const int8_t *w, const nb_geom *g, const layout *l)
 {
     const int64_t filter = (int64_t)l->n_runs * l->run_len;
@@ -156,18 +188,20 @@ static void pack_dense(char *blob, const int8_t *w, const nb_geom *g, const layo
     char *panel = blob + l->panels_at;
     int32_t *start = (int32_t *)(void *)(blob + l->start_at);
     for (int32_t group = 0; group < g->groups; group++)
-        for (int32_t c0 = 0; c0 < l->ocg; c0 += LANES, panel += l->panel_bytes, start += LANES)
+        for (int32_t c0 = 0; c0 < l->ocg; c0 += LANES, panel += l->panel_bytes, start += LANES) {
+            const bool whole = l->wide == 4 && l->run_len % 4 == 0 && l->ocg - c0 >= LANES;
+            if (whole)
+                pack_whole_bytes((int8_t *)panel, w, l);
             for (int32_t lane = 0; lane < LANES && c0 + lane < l->ocg; lane++, w += filter) {
                 if (l->wide == 2) {
                     pack_s16((int16_t *)(void *)panel + 2 * lane, w, l);
                     continue;
                 }
-                pack_bytes((int8_t *)panel + 4 * lane, w, l);
-                int32_t sum = 0;
-                for (int64_t i = 0; i < filter; i++)
-                    sum += w[i];
-                start[lane] = (int32_t)((uint32_t)base * (uint32_t)sum);
+                if (!whole)
+                    pack_bytes((int8_t *)panel + 4 * lane, w, l);
+                start[lane] = start_of(w, filter, base);
             }
+        }
 }
 
 /* Where depthwise3 wants the taps. */

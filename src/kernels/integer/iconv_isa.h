@@ -56,9 +56,9 @@ typedef struct {        /* n output pixels, all channels of one group */
 typedef struct { /* what is known of a layer when it is packed; proofs of exactness build on it */
     const nb_geom *geom;
     nb_icodes x;
-    int32_t pair_max; /* NB_ICONV_BYTES with middle = 0: largest |w0 * x0 + w1 * x1| of any two taps that stand together
-                         (2k, 2k + 1) in a panel, for all bytes x that the input's range allows */
-    int64_t sum_max;  /* largest |sum| of any channel for all codes that the input's range allows */
+    const int8_t
+        *w; /* iconv_direct.h: what two taps, or all of a channel, may come to; a look at all weights, so only where
+                        a method is exact or not by it */
 } nb_iconv_facts;
 
 enum { NB_ICONV_TILES = 4, NB_ICONV_LEAST_SHIFT = 33 };

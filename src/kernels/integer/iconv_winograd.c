@@ -63,7 +63,7 @@ bool nb_iconv_winograd_fits(const nb_geom *g)
 
 int32_t nb_iconv_winograd_choose(const nb_iconv_facts *f)
 {
-    return nb_iconv_winograd_fits(f->geom) && f->sum_max < 1 << 25;
+    return nb_iconv_winograd_fits(f->geom) && nb_iconv_direct_sum_max(f->w, f->x, f->geom) < 1 << 25;
 }
 
 int32_t nb_iconv_winograd_choose_dearer(const nb_iconv_facts *f)
@@ -71,7 +71,7 @@ int32_t nb_iconv_winograd_choose_dearer(const nb_iconv_facts *f)
     const nb_geom *g = f->geom;
     const int64_t tiles = (int64_t)((g->oh + OUT - 1) / OUT) * ((g->ow + OUT - 1) / OUT),
                   made = (tiles + NB_ICONV_TILES - 1) / NB_ICONV_TILES * NB_ICONV_TILES * POINTS;
-    return nb_iconv_winograd_choose(f) && made * 5 <= (int64_t)g->oh * g->ow * 9 * 2;
+    return made * 5 <= (int64_t)g->oh * g->ow * 9 * 2 && nb_iconv_winograd_choose(f);
 }
 
 size_t nb_iconv_winograd_packed_bytes(const nb_geom *g)
