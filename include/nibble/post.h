@@ -85,6 +85,7 @@ typedef struct {
     const nb_experiment
         *experiment; /* of the graph; NULL will do where no step asks for the float network, and measure is no */
     bool measure;    /* what each step gains; needs images. A list of steps that are tried is measured anyway */
+    bool shared;     /* all ranks that mpirun started do the same: they divide calibrations and evaluations */
     const nb_post_report *report; /* NULL: nobody */
     const nb_post_store *store;   /* NULL: nothing is kept */
     /* Set by nb_post_run: the float network that graph rounds, as it was before the first step of this stage (of a step

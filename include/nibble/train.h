@@ -166,6 +166,8 @@ NB_API nb_status nb_check_images(const nb_graph *g, const nb_data *data);
  * image, which say what pixels can be. Weights and batch-norm statistics stay; images are not augmented. A network whose loss is no number any
  * more is NB_E_DIVERGED. The same for any number of threads. */
 NB_API nb_status nb_calibrate(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n);
+/* The same, called by all ranks that mpirun started, each with the whole graph: they divide every batch. */
+NB_API nb_status nb_calibrate_shared(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n);
 
 /* Batch norms that keep statistics: those that no folding has taken away. */
 NB_API int32_t nb_graph_norms(const nb_graph *g);

@@ -28,6 +28,7 @@ struct nb_probe {
     const uint8_t *pixels;
     const int32_t *labels;
     int32_t n;
+    bool shared;
 };
 
 /* ---- what there is ---- */
@@ -218,6 +219,16 @@ void nb_probe_close(nb_probe *p)
             p->g->node[i]->out.data = p->at[NB_PROBE_QUANTIZED][i];
     if (p)
         nb_arena_free(p->arena);
+}
+
+void nb_probe_share(nb_probe *p)
+{
+    p->shared = true;
+}
+
+bool nb_probe_is_shared(const nb_probe *p)
+{
+    return p->shared;
 }
 
 nb_graph *nb_probe_graph(nb_probe *p)

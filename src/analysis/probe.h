@@ -68,6 +68,9 @@ nb_status nb_probe_open(nb_graph *g, const nb_graph *reference, nb_probe **out);
 /* Parameters and statistics of `to` become those of `from` where names and shapes agree; not what quantizers keep. */
 void nb_probe_take_values(nb_graph *to, const nb_graph *from);
 void nb_probe_close(nb_probe *p); /* NULL is fine */
+/* All ranks that mpirun started have this probe, and divide what is tried (trials.h). */
+void nb_probe_share(nb_probe *p);
+bool nb_probe_is_shared(const nb_probe *p);
 nb_graph *nb_probe_graph(nb_probe *p);
 int32_t nb_probe_sites(const nb_probe *p);
 const nb_probe_site *nb_probe_site_at(const nb_probe *p, int32_t i);

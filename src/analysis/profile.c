@@ -1,7 +1,8 @@
 /* profile.c - three passes over the images, each over every value: extents, moments, then outliers and rounding errors on
  * the grids that the first two imply. Weights are there at once.
  *
- * Images of a batch are cut into parts that depend on its size alone (fusion.h); a part's sums are merged in order. */
+ * Images of a batch are cut into parts that depend on its size alone (fusion.h); a part's sums are merged in order. Ranks
+ * compute all values, and look at some of the tensors each: it is looking that takes long. */
 #include "analysis/profile.h"
 
 #include <nibble/extend/fusion.h>
@@ -11,6 +12,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/parallel.h"
+#include "base/ranks.h"
 #include "post/paired.h"
 #include "quant/fakequant.h"
 
@@ -183,9 +185,14 @@ static void look_at_part(void *arg, int64_t part, int32_t thread)
     nb_profile_cells_measure(w->p, t, x, n, w->groups, w->sums + part * sums, w->count + part * counts);
 }
 
-static void see(void *ud, const nb_pair_view *v)
+/* The rank that looks at a value. */
+static int32_t looks_at(const work *w, int32_t value)
 {
-    work *w = ud;
+    return w->job->shared ? value % nb_ranks() : nb_rank();
+}
+
+static void look_at(work *w, const nb_pair_view *v)
+{
     nb_profile_tensor *t = w->t = &w->p->tensor[w->value[v->layer]];
     w->x = &v->floats->out;
     w->groups = w->p->channels ? t->channels : 1;
@@ -200,8 +207,31 @@ static void see(void *ud, const nb_pair_view *v)
             nb_profile_cells_add(t, w->groups, w->sums + (int64_t)i * t->n_cells * w->groups,
                                  w->count + (int64_t)i * t->n_cells * NB_GRID_CODES);
     }
+}
+
+static void see(void *ud, const nb_pair_view *v)
+{
+    work *w = ud;
+    if (looks_at(w, v->layer) == nb_rank())
+        look_at(w, v);
     if (w->job->progress && v->layer == w->n_values - 1)
         w->job->progress(w->job->ud, (int64_t)w->pass * w->job->n + v->first + v->images, (int64_t)PASSES * w->job->n);
+}
+
+/* What the rank that looked at a tensor has found. */
+static void bring(const work *w, nb_profile_tensor *t, int32_t from)
+{
+    const size_t channels = (size_t)t->channels;
+    const nb_piece stats[] = {{&t->stats, sizeof t->stats, from, 0},
+                              {t->channel, t->channel ? channels * sizeof *t->channel : 0, from, 0}};
+    nb_ranks_share(stats, 2);
+    for (int32_t i = 0; w->pass == PASS_ERRORS && i < t->n_cells; i++) {
+        nb_profile_cell *c = &t->cell[i];
+        const nb_piece sums[] = {{&c->all, sizeof c->all, from, 0},
+                                 {c->channel, c->channel ? channels * sizeof *c->channel : 0, from, 0},
+                                 {c->count, c->count ? (size_t)c->n_codes * sizeof *c->count : 0, from, 0}};
+        nb_ranks_share(sums, 3);
+    }
 }
 
 static nb_status check_numbers(const nb_profile *p)
@@ -280,6 +310,8 @@ static nb_status look_at_values(work *w)
             nb_profile_cells_settle(w->p, &w->p->tensor[w->value[k]]);
         }
         NB_TRY(nb_pair_run(&run, w->name, w->n_values, see, w));
+        for (int32_t k = 0; job->shared && k < w->n_values; k++)
+            bring(w, &w->p->tensor[w->value[k]], looks_at(w, k));
         NB_TRY(check_numbers(w->p));
     }
     return NB_OK;

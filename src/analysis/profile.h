@@ -68,6 +68,7 @@ typedef struct {
     const char *layer;                                     /* this one alone; NULL: all */
     bool channels;                                         /* statistics and errors of each channel */
     double target_db;                                      /* of proposals */
+    bool shared;                                           /* all ranks that mpirun started do this one */
     void (*progress)(void *ud, int64_t done, int64_t all); /* images, three times each; may be NULL */
     void *ud;
 } nb_profile_job;

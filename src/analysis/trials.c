@@ -4,6 +4,8 @@
 #include <nibble/train.h>
 
 #include "base/check.h"
+#include "base/ranks.h"
+#include "base/spread.h"
 
 #include <string.h>
 
@@ -75,7 +77,55 @@ static bool needs_quantized(const nb_trials *t)
     return t->n_trials > 0 || t->quantized;
 }
 
-static nb_status run_batch(walk *w, const nb_trials *t, int32_t first, int32_t n)
+/* Trials that are this rank's are order[from] .. order[end - 1] of all. */
+typedef struct {
+    int32_t *order;
+    int32_t from, end;
+} own_trials;
+
+/* Every rank has some of the first, some of the last: what changes late in a network is computed soon. */
+static nb_status divide(nb_probe *p, int32_t n, own_trials *own)
+{
+    const int32_t ranks = nb_probe_is_shared(p) ? nb_ranks() : 1;
+    own->order = nb_alloc(nb_probe_graph(p)->ctx, ((size_t)n + 1) * sizeof *own->order);
+    if (!own->order)
+        return NB_E_NOMEM;
+    for (int32_t r = 0, k = 0; r < ranks; r++)
+        for (int32_t i = r; i < n; i += ranks)
+            own->order[k++] = i;
+    own->from = ranks > 1 ? (int32_t)nb_spread_at(n, nb_rank()) : 0;
+    own->end = ranks > 1 ? (int32_t)nb_spread_at(n, nb_rank() + 1) : n;
+    return NB_OK;
+}
+
+typedef struct {
+    double signal, noise;
+    nb_probe_score score;
+} found;
+
+/* What other ranks' trials have come to. */
+static nb_status bring(nb_probe *p, const nb_trials *t, const own_trials *own)
+{
+    nb_ctx *ctx = nb_probe_graph(p)->ctx;
+    found *all = nb_alloc(ctx, ((size_t)t->n_trials + 1) * sizeof *all);
+    if (!all)
+        return NB_E_NOMEM;
+    for (int32_t i = own->from; i < own->end; i++) {
+        const nb_trial *k = &t->trial[own->order[i]];
+        all[i] = (found){k->signal, k->noise, k->score};
+    }
+    nb_spread_bring(t->n_trials, &(nb_spread_row){all, sizeof *all, 1, t->n_trials}, 1);
+    for (int32_t i = 0; i < t->n_trials; i++) {
+        nb_trial *k = &t->trial[own->order[i]];
+        k->signal = all[i].signal;
+        k->noise = all[i].noise;
+        k->score = all[i].score;
+    }
+    nb_free(ctx, all);
+    return NB_OK;
+}
+
+static nb_status run_batch(walk *w, const nb_trials *t, const own_trials *own, int32_t first, int32_t n)
 {
     NB_TRY(nb_probe_batch(w->p, w->pixels, w->labels, n, needs_quantized(t)));
     if (t->floats)
@@ -85,8 +135,8 @@ static nb_status run_batch(walk *w, const nb_trials *t, int32_t first, int32_t n
     if (t->batch)
         t->batch(t->ud, w->p, first, n);
     NB_TRY(tell(w, 1 + needs_quantized(t)));
-    for (int32_t i = 0; i < t->n_trials; i++) {
-        nb_trial *k = &t->trial[i];
+    for (int32_t i = own->from; i < own->end; i++) {
+        nb_trial *k = &t->trial[own->order[i]];
         nb_probe_try(w->p, &k->network);
         if (k->at)
             nb_trial_add_noise(w->p, NB_PROBE_TRIED, k->at, &k->signal, &k->noise);
@@ -100,14 +150,21 @@ static nb_status run_batch(walk *w, const nb_trials *t, int32_t first, int32_t n
 nb_status nb_trials_run(nb_probe *p, const nb_trials *t)
 {
     walk w = {.p = p};
+    own_trials own = {0};
     nb_status st = open_walk(&w, p, &t->images, t->watch);
-    w.all =
-        st == NB_OK ? (int64_t)((t->images.n - 1) / batch_size(&w) + 1) * (t->n_trials + 1 + needs_quantized(t)) : 0;
+    if (st == NB_OK)
+        st = divide(p, t->n_trials, &own);
+    w.all = st == NB_OK
+                ? (int64_t)((t->images.n - 1) / batch_size(&w) + 1) * (own.end - own.from + 1 + needs_quantized(t))
+                : 0;
     for (int32_t from = 0, n; st == NB_OK && from < t->images.n; from += n) {
         n = take_batch(&w, from);
-        st = run_batch(&w, t, from, n);
+        st = run_batch(&w, t, &own, from, n);
     }
+    if (st == NB_OK && nb_probe_is_shared(p))
+        st = bring(p, t, &own);
     close_walk(&w);
+    nb_free(nb_probe_graph(p)->ctx, own.order);
     return st;
 }
 

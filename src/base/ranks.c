@@ -249,7 +249,7 @@ static size_t lay_out(lot *l)
 
 static bool goes_to(const nb_piece *p, int32_t rank)
 {
-    return p->to == 0 || p->to == rank + 1;
+    return p->bytes > 0 && (p->to == 0 || p->to == rank + 1);
 }
 
 /* Of pieces for all, what leaves is the same for everybody: it is there once. */

@@ -8,7 +8,10 @@
  * from it: quantizers on switches, floats between them. */
 #include "cli/analyze_networks.h"
 
+#include "cli/alike.h"
+
 #include "base/check.h"
+#include "base/rng.h"
 
 #include <string.h>
 
@@ -103,7 +106,8 @@ static nb_status quantize(analyze_networks *a, nb_graph **out)
     spec.ud = a;
     nb_graph *g;
     NB_TRY(nb_graph_open(a->c->ctx, &spec, &from, &g));
-    nb_status st = nb_calibrate(g, a->e.train, cli_post_steps_images(&a->steps), a->n_ranges);
+    nb_status st = (a->c->together ? nb_calibrate_shared : nb_calibrate)(g, a->e.train,
+                                                                         cli_post_steps_images(&a->steps), a->n_ranges);
     if (st == NB_OK && a->anew && !a->bare)
         st = cli_post_steps_run(&a->steps, g);
     if (st == NB_OK && a->more.list.n)
@@ -202,7 +206,11 @@ static nb_status open_networks(analyze_networks *a)
     if (st == NB_OK)
         st = open_twin(a, g, &a->twin);
     nb_graph_free(g);
-    return st == NB_OK ? nb_probe_open(a->twin, a->reference, &a->probe) : st;
+    if (st == NB_OK)
+        st = nb_probe_open(a->twin, a->reference, &a->probe);
+    if (st == NB_OK && a->c->together)
+        nb_probe_share(a->probe);
+    return st;
 }
 
 static nb_status named(const analyze_networks *a, nb_status st)
@@ -219,6 +227,9 @@ nb_status analyze_open(analyze_networks *a)
     NB_TRY(cli_experiment_open_train(c, &a->e));
     NB_TRY(cli_experiment_open_test(c, &a->e));
     NB_TRY(nb_experiment_check(c->ctx, &a->e.exp, nb_data_info(a->e.train)));
+    NB_TRY(cli_ranks_alike(c, &(cli_alike){.file = a->weights->path,
+                                           .config = nb_mix(nb_hash_text(a->e.text), a->floats != NULL),
+                                           .data = {a->e.train, a->e.test}}));
     NB_TRY(cli_count(c, "--calibrate", DEFAULT_RANGES, INT32_MAX, &a->n_ranges));
     a->n_ranges = a->n_ranges < a->e.n_train ? a->n_ranges : a->e.n_train;
     return named(a, open_networks(a));

@@ -538,10 +538,12 @@ const cli_command cli_command_allocate = {
         "(HAWQ-V2): half\n"
         "the mean trace of their Hessian times the squared error of rounding them. A float run folder or checkpoint "
         "may stand for CONFIG --from "
-        "CKPT.\n",
+        "CKPT.\n"
+        "`mpirun -n 4 nibble allocate ...` divides what is tried among four processes.\n",
     .options = options,
     .min_args = 1,
     .max_args = 1,
     .first = CLI_FILE,
+    .ranks = true,
     .run = run,
 };

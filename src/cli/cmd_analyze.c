@@ -268,8 +268,8 @@ static nb_status measure(session *s)
     add_network(s, "outputs rounded alone", &(nb_network_row){.score = &s->a.outputs});
     add_network(s, "quantized", &(nb_network_row){.score = &s->a.quantized});
     if (s->of.integers) {
-        NB_TRY(
-            nb_intmodel_evaluate(c->ctx, s->of.integers, s->images.data, s->images.indices, s->images.n, &s->integers));
+        NB_TRY(nb_intmodel_evaluate_shared(c->ctx, s->of.integers, s->images.data, s->images.indices, s->images.n,
+                                           &s->integers, &(nb_answers){0}));
         add_network(s, "integers", &(nb_network_row){.accuracy = s->integers.accuracy, .loss = s->integers.loss});
     }
     return remedies ? try_steps(s) : NB_OK;
@@ -350,10 +350,12 @@ const cli_command cli_command_analyze = {
         "on "
         "the\n"
         "whole network. All this is in floats that have the values of the codes; `integers` is the engine. Nothing is "
-        "written.\n",
+        "written.\n"
+        "`mpirun -n 4 nibble analyze FILE` divides what is tried among four processes; the numbers are those of one.\n",
     .options = options,
     .min_args = 1,
     .max_args = 1,
     .first = CLI_FILE,
+    .ranks = true,
     .run = run,
 };

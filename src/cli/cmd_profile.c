@@ -1,4 +1,5 @@
 /* cmd_profile.c - what the values of a float network are like, and what each format and width would make of them. */
+#include "cli/alike.h"
 #include "cli/meant_file.h"
 #include "cli/open_experiment.h"
 #include "cli/output.h"
@@ -7,6 +8,7 @@
 #include "analysis/profile.h"
 #include "base/check.h"
 #include "base/measure.h"
+#include "base/rng.h"
 #include "report/table_profile.h"
 #include "train/loader.h"
 
@@ -235,6 +237,10 @@ static nb_status run_session(session *s)
                           .progress = on_progress,
                           .ud = s};
     NB_TRY(open_images(s, &job));
+    NB_TRY(cli_ranks_alike(c, &(cli_alike){.file = s->file,
+                                           .config = nb_mix(nb_hash_text(s->e.text), (uint64_t)job.n),
+                                           .data[0] = job.data}));
+    job.shared = c->together;
     s->start = nb_now();
     cli_progress_init(&s->progress, cli_flag(c, "--json"));
     const nb_status st = nb_profile_run(&job, &s->profile);
@@ -292,10 +298,12 @@ const cli_command cli_command_profile = {
         "fit: the likeliest of Gaussian, Laplace, uniform and, where nothing is negative, half-normal, exponential "
         "and\n"
         "uniform from 0 (by the Bayesian information criterion; zeros apart). SQNR is what compares layers: see\n"
-        "docs/choosing.md, Profile. Ranges: minmax cuts nothing off; clip cuts where the fit says it costs least.\n",
+        "docs/choosing.md, Profile. Ranges: minmax cuts nothing off; clip cuts where the fit says it costs least.\n"
+        "`mpirun -n 4 nibble profile FILE` divides the tensors among four processes.\n",
     .options = options,
     .min_args = 1,
     .max_args = 1,
     .first = CLI_FLOATS,
+    .ranks = true,
     .run = run,
 };

@@ -2,6 +2,7 @@
  *
  * The weights are taken as they are (averaged ones where there are any) but for what the steps of quant.steps do to
  * them; ranges come from a sample of the training images. Everything is done before the run folder is touched. */
+#include "cli/alike.h"
 #include "cli/compare.h"
 #include "cli/kept_parts.h"
 #include "cli/meant_file.h"
@@ -14,6 +15,8 @@
 #include "base/check.h"
 #include "base/files.h"
 #include "base/numtext.h"
+#include "base/ranks.h"
+#include "base/rng.h"
 #include "base/textbuf.h"
 #include "train/checkpoint.h"
 #include "train/init_file.h"
@@ -46,7 +49,7 @@ static nb_status calibrate(session *s)
     nb_ctx *ctx = s->c->ctx;
     if (s->data_free || (!cli_value(s->c, "--images") && nb_quant_data_free(s->graph)))
         s->n_sample = 0;
-    nb_status st = nb_calibrate(s->graph, s->e.train, cli_post_steps_images(&s->steps), s->n_sample);
+    nb_status st = nb_calibrate_shared(s->graph, s->e.train, cli_post_steps_images(&s->steps), s->n_sample);
     return st == NB_E_DIVERGED || st == NB_E_CONFIG ? nb_fail(ctx, st, "%s: %s", s->from->path, nb_ctx_error(ctx)) : st;
 }
 
@@ -80,7 +83,7 @@ static nb_status evaluate_before(session *s, const cli_images *test)
     if (s->from->quantized && fold && nb_conf_text(fold) && !strcmp(nb_conf_text(fold), "fold"))
         return NB_OK;
     NB_TRY(open_graph(s, false, &g));
-    nb_status st = nb_evaluate_graph(g, test->data, test->indices, test->n, &s->before);
+    nb_status st = nb_evaluate_graph_shared(g, test->data, test->indices, test->n, &s->before, &(nb_answers){0});
     nb_graph_free(g);
     return st == NB_E_DIVERGED ? nb_fail(s->c->ctx, st, "%s: %s", s->from->path, nb_ctx_error(s->c->ctx)) : st;
 }
@@ -98,11 +101,11 @@ static nb_status quantize(session *s)
     nb_quant_ranges_text(s->graph, s->ranges, sizeof s->ranges);
     cli_experiment_note(&s->e, s->graph);
     if (*s->e.simulated)
-        return nb_evaluate_graph(s->graph, test.data, test.indices, test.n, &s->after);
+        return nb_evaluate_graph_shared(s->graph, test.data, test.indices, test.n, &s->after, &(nb_answers){0});
     NB_TRY(nb_quant_unused_text(s->graph, s->unused, sizeof s->unused));
     NB_TRY(nb_lower(s->graph, s->e.text, &s->integers));
     NB_TRY(cli_compare_few(s->c, s->from->path, s->graph, s->integers, test.data));
-    NB_TRY(nb_intmodel_evaluate(ctx, s->integers, test.data, test.indices, test.n, &s->after));
+    NB_TRY(nb_intmodel_evaluate_shared(ctx, s->integers, test.data, test.indices, test.n, &s->after, &(nb_answers){0}));
     s->integers->accuracy = s->after.accuracy;
     return NB_OK;
 }
@@ -338,6 +341,14 @@ static nb_status open_kept(session *s)
     return NB_OK;
 }
 
+/* What was kept counts, too: who goes on from more of it does other things. */
+static nb_status check_ranks(session *s)
+{
+    const uint64_t config = nb_mix(nb_hash_text(s->e.text), (uint64_t)s->kept.found);
+    return cli_ranks_alike(s->c,
+                           &(cli_alike){.file = s->from->path, .config = config, .data = {s->e.train, s->e.test}});
+}
+
 static nb_status run_session(session *s)
 {
     cli *c = s->c;
@@ -347,7 +358,8 @@ static nb_status run_session(session *s)
     NB_TRY(load_experiment(s));
     NB_TRY(cli_file_in(c, s->e.out, "last.safetensors", s->last));
     NB_TRY(cli_file_in(c, s->e.out, "model.int.safetensors", s->model));
-    NB_TRY(cli_run_folder_check(c, s->e.out, ""));
+    if (nb_rank() == 0)
+        NB_TRY(cli_run_folder_check(c, s->e.out, ""));
     NB_TRY(cli_meant_file(c, from, CLI_FLOATS, s->meant, &from));
     NB_TRY(nb_checkpoint_open(c->ctx, from, &s->from));
     NB_TRY(check_from(s));
@@ -358,7 +370,8 @@ static nb_status run_session(session *s)
     NB_TRY(settle_data_free(s));
     NB_TRY(nb_model_batch(c->ctx, &s->e.exp, nb_data_info(s->e.train), MOST_BATCH, &s->batch));
     NB_TRY(cli_images_count(c, DEFAULT_IMAGES, s->e.n_train, "training", &s->n_sample));
-    NB_TRY(cli_run_outputs_check(c, s->e.out, s->e.text));
+    if (nb_rank() == 0)
+        NB_TRY(cli_run_outputs_check(c, s->e.out, s->e.text));
     if (s->from->quantized && *s->from->metrics) /* calibration alone leaves weights and metrics as they were */
         nb_log(c->ctx,
                "%s: was trained with rounding, and its weights are not those of a float network: the end of the "
@@ -366,7 +379,10 @@ static nb_status run_session(session *s)
                from);
     NB_TRY(open_steps(s));
     NB_TRY(open_kept(s));
+    NB_TRY(check_ranks(s));
     NB_TRY(quantize(s));
+    if (nb_rank() > 0)
+        return NB_OK;
     NB_TRY(save(s));
     return print(s);
 }
@@ -421,10 +437,12 @@ const cli_command cli_command_quantize = {
         "--data-free sets ranges from batch norms and looks at no image.\n"
         "The run folder receives the resolved config, last.safetensors (to train on from with `init:`, to verify) "
         "and\n"
-        "model.int.safetensors. The same command gives the same bytes again.\n",
+        "model.int.safetensors. The same command gives the same bytes again, also\n"
+        "`mpirun -n 4 nibble quantize ...`, which divides calibration and evaluations among four processes.\n",
     .options = options,
     .min_args = 1,
     .max_args = 1,
     .first = CLI_CONFIG,
+    .ranks = true,
     .run = run,
 };

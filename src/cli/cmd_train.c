@@ -93,7 +93,7 @@ static nb_status before_quant(void *ud, nb_graph *g)
         return cli_post_steps_run(&s->steps, g);
     if (!nb_post_has(&s->steps.list, NB_POST_QUANTIZED))
         return NB_OK;
-    NB_TRY(nb_calibrate(g, s->e.train, cli_post_steps_images(&s->steps), s->steps.n_sample));
+    NB_TRY(nb_calibrate_shared(g, s->e.train, cli_post_steps_images(&s->steps), s->steps.n_sample));
     return cli_post_steps_run(&s->steps, g);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/files.h"
+#include "base/ranks.h"
 #include "base/rng.h"
 #include "base/safetensors.h"
 
@@ -143,7 +144,7 @@ nb_status cli_kept_parts_open(cli *c, const cli_post_steps *steps, cli_kept_part
 
 void cli_kept_parts_close(cli_kept_parts *k)
 {
-    if (k->first)
+    if (k->first && nb_rank() == 0)
         remove(k->path);
     for (kept_part *p = k->first, *next; p; p = next) {
         next = p->next;

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/measure.h"
+#include "base/ranks.h"
 #include "train/loader.h"
 
 #include <stdio.h>
@@ -181,6 +182,7 @@ nb_status cli_post_steps_open(cli *c, const cli_experiment *e, int32_t n, cli_po
     s->e = e;
     s->n_sample = n < e->n_train ? n : e->n_train;
     s->began = -1;
+    s->shared = nb_ranks() > 1; /* they are all in this command */
     cli_progress_init(&s->progress, s->quiet);
     if (s->json)
         cJSON_AddArrayToObject(s->json, "steps");
@@ -220,6 +222,7 @@ nb_status cli_post_steps_run(cli_post_steps *s, nb_graph *g)
                               .n = s->n_sample,
                               .experiment = &s->e->exp,
                               .measure = s->measure,
+                              .shared = s->shared,
                               .store = s->store,
                               .report = &report};
     const nb_status st = nb_post_run(&s->list, nb_graph_about(g).quantized ? NB_POST_QUANTIZED : NB_POST_FLOAT, &in);

@@ -57,7 +57,7 @@ static nb_status open_copy(const nb_post_input *in, bool unrounded, nb_graph **o
                                           .plan = NB_PLAN_INFER},
                          &(nb_params_source){.graph = g, .mode = NB_PARAMS_CALIBRATE, .folded = true, .lends = true},
                          out));
-    const nb_status st = nb_calibrate(*out, in->data, in->indices, in->n);
+    const nb_status st = (in->shared ? nb_calibrate_shared : nb_calibrate)(*out, in->data, in->indices, in->n);
     if (st != NB_OK)
         nb_graph_free(*out);
     return st;
@@ -65,7 +65,8 @@ static nb_status open_copy(const nb_post_input *in, bool unrounded, nb_graph **o
 
 static nb_status evaluate(const nb_post_input *in, nb_graph *g, float *outputs, nb_eval *out)
 {
-    return nb_evaluate_graph_each(g, in->data, in->indices, images_of(in), out, &(nb_answers){.logits = outputs});
+    return (in->shared ? nb_evaluate_graph_shared : nb_evaluate_graph_each)(g, in->data, in->indices, images_of(in),
+                                                                            out, &(nb_answers){.logits = outputs});
 }
 
 static nb_status evaluate_copy(const nb_post_input *in, bool unrounded, float *outputs, nb_eval *out)

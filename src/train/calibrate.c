@@ -9,6 +9,7 @@
 #include "train/reestimate.h"
 
 #include "base/check.h"
+#include "core/cut_gather.h"
 #include "core/score.h"
 #include "quant/fakequant.h"
 
@@ -51,10 +52,13 @@ static nb_status run_batches(nb_graph *g, const nb_data *data, const int32_t *in
     const nb_dsinfo *d = nb_data_info(data);
     const size_t image = (size_t)d->h * (size_t)d->w * (size_t)d->c;
     const int32_t batches = (n + g->max_batch - 1) / g->max_batch;
-    for (int32_t b = 0, at = 0; b < batches; b++) {
-        const int32_t size = (n - at) / (batches - b);
-        for (int32_t i = 0; i < size; i++, at++)
-            nb_data_get(data, indices ? indices[at] : at, pixels + (size_t)i * image, &labels[i]);
+    for (int32_t b = 0, at = 0, size; b < batches; b++, at += size) {
+        size = (n - at) / (batches - b);
+        const nb_cut cut = nb_cut_of(size, g->shared);
+        for (int32_t i = 0; i < cut.images; i++) {
+            const int32_t k = at + cut.first + i;
+            nb_data_get(data, indices ? indices[k] : k, pixels + (size_t)i * image, &labels[i]);
+        }
         NB_TRY(run_batch(
             g, size,
             &(nb_run){.train = true, .freeze_bn = true, .calibration = b + 1, .pixels = pixels, .labels = labels}));
@@ -80,5 +84,15 @@ nb_status nb_calibrate(nb_graph *g, const nb_data *data, const int32_t *indices,
     nb_graph_set_batch(g, g->max_batch);
     nb_free(g->ctx, labels);
     nb_free(g->ctx, pixels);
+    return st;
+}
+
+nb_status nb_calibrate_shared(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n)
+{
+    const bool was = g->shared;
+    g->shared = n > 0; /* its tensors have room for all images of a batch, and so for a part of them */
+    const nb_status st = nb_calibrate(g, data, indices, n);
+    g->shared = was;
+    nb_graph_set_batch(g, g->max_batch);
     return st;
 }

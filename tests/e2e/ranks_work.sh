@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# ranks_work.sh - what mpirun divides beside training: the images of an evaluation, the runs of a sweep. All of it is the same as
-# of one process, to the last bit.
+# ranks_work.sh - what mpirun divides beside training: the images of an evaluation and of a calibration, what an analysis tries, the
+# tensors of a profile, the runs of a sweep. All of it is the same as of one process, to the last bit.
 # NB_RANKS_MORE=1 tries 3, 4 and 5 ranks, too.
 set -eu
 . tests/e2e/common.bash
@@ -17,13 +17,14 @@ like() {
     shift
     run 0 "$@"
     sed 's/"seconds":[^,}]*//; s/([0-9]* images.s)//' out >"one-$name"
-    for file in ${files[@]+"${files[@]}"}; do mv "$file" "$file.one"; done
+    for file in ${files[@]+"${files[@]}"}; do mv "$file" "one-$name-${file##*/}"; done
     for n in 2 ${NB_RANKS_MORE:+3 4 5}; do
+        rm -rf quantized # whose files have been taken
         ranks "$n" 0 "$NIBBLE" "$@"
         sed 's/"seconds":[^,}]*//; s/([0-9]* images.s)//' out | diff "one-$name" - || die "$name: $n ranks print something else"
         for file in ${files[@]+"${files[@]}"}; do
-            cmp "$file.one" "$file" || die "$name: $file is not that of one rank"
-            rm "$file"
+            cmp "one-$name-${file##*/}" "$file" || die "$name: $file is not that of one rank"
+            [ ! -d quantized ] || [ -z "$(find quantized* -name '*.tmp.*' -o -name '*steps.safetensors')" ] || die "temporary files are left"
         done
     done
     echo "  ok $name"
@@ -31,7 +32,14 @@ like() {
 run 0 train tiny.yaml --quiet
 like integers logits.st -- eval run --json --confusion --mistakes 5 --mirror --logits logits.st
 like floats logits.st -- eval run/phase-1-float.safetensors --json --classes --logits logits.st
+float=run/phase-1-float.safetensors
+like calibrated quantized/last.safetensors quantized/model.int.safetensors -- quantize tiny.yaml --from $float -o quantized
+like analysis -- analyze tiny.yaml --from $float --json
+like profile -- profile $float --json --channels
 if [ -n "${NB_RANKS_MORE:-}" ]; then
+    like steps quantized/last.safetensors -- quantize tiny.yaml --from $float -o quantized --steps '[equalize, reestimate_bn, adaround: {iterations: 50}]'
+    like trained -- analyze run/last.safetensors --json
+    like bits.yaml bits.yaml -- allocate tiny.yaml --from $float --budget 4000 -o bits.yaml --json
     like reference -- eval run/last.safetensors --reference --classes
     run 0 train tiny.yaml --quiet --set out=simulated --set quant.weights.bits=8 --set quant.weights.format=fp8_e4m3
     like simulated -- eval simulated --json
