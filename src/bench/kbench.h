@@ -1,7 +1,7 @@
 /* kbench.h - how fast every kernel is here: one thread, its processor time, shapes of small networks.
  *
  * Kernels that multiply are measured on one image, whose operands fit the second-level cache; sweeps on a tensor larger
- * than the caches, as training sees it. Values are random and of no meaning. */
+ * than the caches, as training sees it, and on one that the nearest cache holds, where nothing but their instructions counts. Values are random and of no meaning. */
 #ifndef NB_KERNELS_KBENCH_H
 #define NB_KERNELS_KBENCH_H
 
@@ -52,8 +52,12 @@ typedef struct {
 /* The sweeps over tensors (sweep.h, fused_sweep.h, ipool.h), ends with name NULL. */
 extern const nb_kbench_sweep nb_kbench_sweeps[];
 
-/* values[i] per second for the i-th sweep; the array is as long as nb_kbench_sweeps without its end. */
-nb_status nb_kbench_run_sweeps(nb_ctx *ctx, int32_t rounds, double *values);
+typedef struct { /* values per second */
+    double memory, cache;
+} nb_kbench_speed;
+
+/* out[i] for the i-th sweep; the array is as long as nb_kbench_sweeps without its end. */
+nb_status nb_kbench_run_sweeps(nb_ctx *ctx, int32_t rounds, nb_kbench_speed *out);
 
 enum { NB_KBENCH_WIDE_PASSES = 3 }; /* the first of nb_kbench_pass */
 

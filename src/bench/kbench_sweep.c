@@ -1,5 +1,5 @@
-/* kbench_sweep.c - times the sweeps over tensors: bytes to and from memory are all they cost, so that is what is
- * counted. */
+/* kbench_sweep.c - times the sweeps over tensors: bytes to and from memory should be all they cost, so that is what is
+ * counted. The same sweep on a tensor in the nearest cache tells whether it is. */
 #include "bench/kbench.h"
 #include "kernels/integer/iconv_isa.h"
 #include "kernels/sweeps/fused_sweep.h"
@@ -10,9 +10,16 @@
 #include "base/measure.h"
 #include "base/rng.h"
 
-enum { CHANNELS = 32, ROWS = 1 << 17, VALUES = CHANNELS * ROWS }; /* 16 MiB of floats */
+enum {
+    CHANNELS = 32,
+    ROWS = 1 << 17,
+    VALUES = CHANNELS * ROWS, /* 16 MiB of floats */
+    NEAR_ROWS = 64,
+    NEAR_TIMES = 256
+}; /* 8 KiB, so often */
 
 struct nb_kbench_tensors {
+    int64_t rows;       /* that a sweep takes */
     float *x, *y;       /* [VALUES] */
     const int32_t *acc; /* x as integers: any will do */
     uint8_t *codes, *more, *mask;
@@ -27,80 +34,80 @@ static const nb_kgrid grid = {.scale = 0.01f, .zero = 0, .lo = 0, .hi = 255};
 
 static void minmax(tensors *t)
 {
-    nb_k_minmax(t->min, t->max, t->x, VALUES);
+    nb_k_minmax(t->min, t->max, t->x, t->rows * CHANNELS);
 }
 
 static void quantize(tensors *t)
 {
-    nb_k_quantize(t->codes, t->mask, t->x, VALUES, grid.scale, grid.zero, grid.lo, grid.hi);
+    nb_k_quantize(t->codes, t->mask, t->x, t->rows * CHANNELS, grid.scale, grid.zero, grid.lo, grid.hi);
 }
 
 static void dequantize(tensors *t)
 {
-    nb_k_dequantize(t->y, t->codes, VALUES, grid.scale, grid.zero, 0);
+    nb_k_dequantize(t->y, t->codes, t->rows * CHANNELS, grid.scale, grid.zero, 0);
 }
 
 static void ste_backward(tensors *t)
 {
-    nb_k_ste_backward(t->y, t->x, t->mask, VALUES, 0);
+    nb_k_ste_backward(t->y, t->x, t->mask, t->rows * CHANNELS, 0);
 }
 
 static void channel_stats(tensors *t)
 {
-    nb_k_channel_stats(t->sum, t->sumsq, t->min, t->max, t->x, ROWS, CHANNELS);
+    nb_k_channel_stats(t->sum, t->sumsq, t->min, t->max, t->x, t->rows, CHANNELS);
 }
 
 static void map_codes(tensors *t)
 {
-    nb_k_map_codes(t->codes, t->mask, t->x, &(nb_kmap){t->a, t->b, relu}, &grid, ROWS, CHANNELS);
+    nb_k_map_codes(t->codes, t->mask, t->x, &(nb_kmap){t->a, t->b, relu}, &grid, t->rows, CHANNELS);
 }
 
 static void scale_grad(tensors *t)
 {
-    nb_k_scale_grad(t->sum, t->y, t->x, &(nb_kmap){t->a, t->b, relu}, &grid, ROWS, CHANNELS);
+    nb_k_scale_grad(t->sum, t->y, t->x, &(nb_kmap){t->a, t->b, relu}, &grid, t->rows, CHANNELS);
 }
 
 static void end_grads(tensors *t)
 {
-    nb_k_end_grads(t->sum, t->y, t->x, &(nb_kmap){t->a, t->b, relu}, &grid, ROWS, CHANNELS);
+    nb_k_end_grads(t->sum, t->y, t->x, &(nb_kmap){t->a, t->b, relu}, &grid, t->rows, CHANNELS);
 }
 
 static void channel_grad_sums(tensors *t)
 {
-    nb_k_channel_grad_sums(t->sum, t->sumsq, t->y, t->mask, t->x, t->a, ROWS, CHANNELS);
+    nb_k_channel_grad_sums(t->sum, t->sumsq, t->y, t->mask, t->x, t->a, t->rows, CHANNELS);
 }
 
 static void channel_grad(tensors *t)
 {
-    nb_k_channel_grad(t->y, t->y, t->mask, t->x, &(nb_kgrad){t->a, t->b, t->a}, ROWS, CHANNELS, 0);
+    nb_k_channel_grad(t->y, t->y, t->mask, t->x, &(nb_kgrad){t->a, t->b, t->a}, t->rows, CHANNELS, 0);
 }
 
 static void join_codes(tensors *t)
 {
     const nb_kjoin j = {{{t->codes, 0.01f, 3, 0}, {t->more, 0.02f, 5, 0}}, 2, 1, relu};
-    nb_k_join_codes(t->codes, t->mask, &j, &grid, VALUES);
+    nb_k_join_codes(t->codes, t->mask, &j, &grid, t->rows * CHANNELS);
 }
 
 static void acc_to_real(tensors *t)
 {
-    nb_k_acc_to_real(t->y, t->acc, t->bias, t->a, t->b, ROWS, CHANNELS);
+    nb_k_acc_to_real(t->y, t->acc, t->bias, t->a, t->b, t->rows, CHANNELS);
 }
 
 static void requantize(tensors *t)
 {
-    nb_iconv_requantize(t->codes, t->acc, &(nb_irequant){t->bias, t->mult, t->shift, 0, 0, 255}, ROWS, CHANNELS);
+    nb_iconv_requantize(t->codes, t->acc, &(nb_irequant){t->bias, t->mult, t->shift, 0, 0, 255}, t->rows, CHANNELS);
 }
 
 static void add_codes(tensors *t)
 {
     const nb_ipair add = {0, {0, 0}, {3, 5}, {1 << 28, 1 << 29}, 30, 0, 0, 255};
-    nb_k_pair_codes(t->codes, t->codes, t->more, VALUES, &add);
+    nb_k_pair_codes(t->codes, t->codes, t->more, t->rows * CHANNELS, &add);
 }
 
 static void mul_codes(tensors *t)
 {
     const nb_ipair mul = {1, {0, 0}, {3, 5}, {1 << 30, 0}, 38, 0, 0, 255};
-    nb_k_pair_codes(t->codes, t->codes, t->more, VALUES, &mul);
+    nb_k_pair_codes(t->codes, t->codes, t->more, t->rows * CHANNELS, &mul);
 }
 
 /* A mask is a bit per value. */
@@ -141,7 +148,21 @@ static void fill(tensors *t)
     }
 }
 
-nb_status nb_kbench_run_sweeps(nb_ctx *ctx, int32_t rounds, double *values)
+/* Values per second, the median of n rounds. */
+static double speed(tensors *t, const nb_kbench_sweep *s, int64_t rows, int32_t times, int32_t n)
+{
+    double took[NB_KBENCH_MAX_ROUNDS];
+    t->rows = rows;
+    for (int32_t i = 0; i < n; i++) {
+        const double start = nb_thread_seconds();
+        for (int32_t k = 0; k < times; k++)
+            s->run(t);
+        took[i] = nb_thread_seconds() - start;
+    }
+    return (double)(times * rows * CHANNELS) / nb_median(took, n);
+}
+
+nb_status nb_kbench_run_sweeps(nb_ctx *ctx, int32_t rounds, nb_kbench_speed *out)
 {
     tensors *t = nb_alloc(ctx, sizeof *t);
     float *x = nb_alloc(ctx, 2 * (size_t)VALUES * sizeof *x);
@@ -156,16 +177,10 @@ nb_status nb_kbench_run_sweeps(nb_ctx *ctx, int32_t rounds, double *values)
                        .mask = codes + 2 * (size_t)VALUES};
         fill(t);
     }
-    double took[NB_KBENCH_MAX_ROUNDS];
     const int32_t n = rounds < NB_KBENCH_MAX_ROUNDS ? rounds : NB_KBENCH_MAX_ROUNDS;
-    for (int32_t s = 0; s < SWEEPS && ok; s++) {
-        for (int32_t i = 0; i < n; i++) {
-            const double start = nb_thread_seconds();
-            nb_kbench_sweeps[s].run(t);
-            took[i] = nb_thread_seconds() - start;
-        }
-        values[s] = VALUES / nb_median(took, n);
-    }
+    for (int32_t s = 0; s < SWEEPS && ok; s++)
+        out[s] = (nb_kbench_speed){speed(t, &nb_kbench_sweeps[s], ROWS, 1, n),
+                                   speed(t, &nb_kbench_sweeps[s], NEAR_ROWS, NEAR_TIMES, n)};
     nb_free(ctx, codes);
     nb_free(ctx, x);
     nb_free(ctx, t);
