@@ -160,8 +160,8 @@ check-arm:                              ## kernel and engine tests for aarch64, 
 	@MAKE='$(MAKE)' tests/emulated/arm.sh
 check-emulated: $(EMULATED)             ## kernel tests on processors with AVX-512, VNNI, AMX, in the Bochs emulator (same README)
 	@tests/emulated/run.sh $(EMULATED); code=$$?; [ $$code = 77 ] || exit $$code
-check-threads: $(TESTS)                 ## unit and property tests on 1 and 4 threads
-	@for n in 1 4; do OMP_NUM_THREADS=$$n tests/run.sh $(TESTS) || exit 1; done
+check-threads: $(TESTS)                 ## unit and property tests on 1 and 4 threads (THREADS="2 3": on others)
+	@for n in $(or $(THREADS),1 4); do OMP_NUM_THREADS=$$n tests/run.sh $(TESTS) || exit 1; done
 check-san:                              ## unit and property tests under ASan and UBSan, gcc and clang
 	@for cc in gcc clang; do $(MAKE) --no-print-directory CC=$$cc SAN=address,undefined OMP=0 check-fast || exit 1; done
 check-e2e: $(PRODUCTS)                  ## scripts that run the command line tool

@@ -42,7 +42,8 @@ gcc="CC=gcc $w"
         leave_out "unit and property tests, clang" "there is no clang here"
     fi
     part "kernel tests on each instruction set" $MAKE $gcc check-isa
-    part "tests on 1 and 4 threads" $MAKE $gcc check-threads # all before ran on as many as there are processors
+    # all before ran on as many as there are processors; what follows is built without threads
+    part "tests on 4 threads" $MAKE $gcc THREADS=4 check-threads
     if links gcc -fsanitize=address,undefined; then # clang's are in long.sh: all is compiled and run anew for them
         san="CC=gcc SAN=address,undefined OMP=0 BLAS=none" # also the build without threads and without a BLAS
         part "unit and property tests, gcc, ASan and UBSan, neither threads nor BLAS" $MAKE $san products check-fast
