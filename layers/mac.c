@@ -18,6 +18,7 @@
 #include "base/ranks.h"
 #include "base/rng.h"
 #include "core/cut_gather.h"
+#include "core/gather_later.h"
 #include "kernels/float/fblas.h"
 #include "kernels/integer/iconv.h"
 #include "kernels/sweeps/sweep.h"
@@ -27,6 +28,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+static const size_t later_budget = (size_t)32 << 20; /* bytes: gradients larger than that do not travel later */
 static const size_t slot_budget = (size_t)128
                                   << 20; /* bytes: huge linear layers get fewer slots instead of more memory */
 
@@ -61,7 +63,7 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-static void plan_scratch(const nb_graph *g, nb_node *n, nb_mac_priv *p)
+static void plan_scratch(nb_graph *g, nb_node *n, nb_mac_priv *p)
 {
     size_t at = 0;
     if (nb_mac_matrix_goes_back(p) || (p->matrix && g->infers)) {
@@ -92,6 +94,9 @@ static void plan_scratch(const nb_graph *g, nb_node *n, nb_mac_priv *p)
     while (p->n_slots > 1 && (size_t)p->n_slots * slot > slot_budget)
         p->n_slots /= 2;
     /* Slots are shared out over the threads' scratch: memory for one layer at a time, not for the whole step. */
+    const size_t all = (size_t)p->n_slots * slot;
+    if (n->cut->shared && all <= later_budget)
+        g->later_bytes = larger(g->later_bytes, all);
     p->slots_per_thread = (p->n_slots + nb_threads() - 1) / nb_threads();
     n->scratch_bytes = at + (size_t)p->slots_per_thread * slot;
 }
@@ -279,26 +284,45 @@ void *nb_mac_slot(const nb_mac_job *j, int32_t slot)
     return scratch + p->at_slots + (size_t)(slot % p->slots_per_thread) * p->slot_bytes;
 }
 
-double *nb_mac_slot_bias(const nb_mac_job *j, int32_t slot)
+static size_t bias_at(const nb_mac_job *j)
 {
-    return (void *)((unsigned char *)nb_mac_slot(j, slot) + j->p->slot_bytes -
-                    ((size_t)j->p->geom.oc * sizeof(double) + NB_MAC_ALIGN - 1) / NB_MAC_ALIGN * NB_MAC_ALIGN);
+    const size_t bytes = (size_t)j->p->geom.oc * sizeof(double);
+    return j->p->slot_bytes - (bytes + NB_MAC_ALIGN - 1) / NB_MAC_ALIGN * NB_MAC_ALIGN;
 }
 
-int32_t nb_mac_gather_slots(const nb_mac_job *j, void *slots[NB_MAC_SLOTS])
+double *nb_mac_slot_bias(const nb_mac_job *j, int32_t slot)
 {
-    for (int32_t s = 0; s < j->n_slots; s++)
-        slots[s] = nb_mac_slot(j, s);
-    const int32_t left = nb_gather_sums(j->cut, slots, j->n_slots, j->p->grad_bytes / sizeof(float), j->p->slot_bytes);
+    return (void *)((unsigned char *)nb_mac_slot(j, slot) + bias_at(j));
+}
+
+typedef struct {
+    nb_mac_job j;
+    nb_mac_slots_fn finish;
+} slots_here;
+
+static void finish_slots(const void *what, void *const *slots, int32_t left)
+{
+    const slots_here *h = what;
+    const nb_mac_job *j = &h->j;
     float *db = j->n->n_in > 2 ? j->n->in[2]->out.grad : NULL;
     const bool fresh = nb_layer_fresh(j->n, 2);
     for (int32_t c = 0; db && c < j->p->geom.oc; c++) {
         double sum = fresh ? 0.0 : (double)db[c];
         for (int32_t s = 0; s < j->n_slots; s++)
-            sum += nb_mac_slot_bias(j, s)[c];
+            sum += ((const double *)(const void *)((const unsigned char *)slots[s] + bias_at(j)))[c];
         db[c] = (float)sum;
     }
-    return left;
+    h->finish(j, slots, left);
+}
+
+void nb_mac_gather_slots(const nb_mac_job *j, nb_mac_slots_fn finish)
+{
+    const slots_here here = {*j, finish};
+    void *slots[NB_MAC_SLOTS];
+    for (int32_t s = 0; s < j->n_slots; s++)
+        slots[s] = nb_mac_slot(j, s);
+    nb_gather_later(j->cut, slots, j->n_slots, j->p->grad_bytes / sizeof(float), j->p->slot_bytes, finish_slots, &here,
+                    sizeof here);
 }
 
 nb_fconv_image nb_mac_chunk_input(const nb_mac_job *j, int64_t chunk, bool expand, void *buf)

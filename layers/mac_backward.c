@@ -117,12 +117,10 @@ static void finish_part(void *arg, int64_t part, int32_t thread)
     nb_fconv_finish_part(s->j->p->plan, s->j->n->in[1]->out.grad, &s->slots, (int32_t)part);
 }
 
-static void finish(const nb_mac_job *j)
+static void finish(const nb_mac_job *j, void *const *slots, int32_t n)
 {
     nb_tensor *w = &j->n->in[1]->out;
     const nb_tensor *x = &j->n->in[0]->out;
-    void *slots[NB_MAC_SLOTS];
-    const int32_t n = nb_mac_gather_slots(j, slots);
     if (!w->grad)
         return;
     if (nb_layer_fresh(j->n, 1))
@@ -171,5 +169,5 @@ void nb_mac_backward(nb_node *n, const nb_run *r)
         nb_mac_pack_real(&j);
     nb_parallel_for(j.end_slot - j.slot, backward_slot, &j);
     if (n->in[1]->out.grad || (n->n_in > 2 && n->in[2]->out.grad))
-        finish(&j);
+        nb_mac_gather_slots(&j, finish);
 }

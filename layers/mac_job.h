@@ -56,9 +56,10 @@ int32_t nb_mac_slot_unit(const nb_mac_job *j, int32_t slot);
 /* A slot's memory: the gradient of the weights, sums of the bias. */
 void *nb_mac_slot(const nb_mac_job *j, int32_t slot);
 double *nb_mac_slot_bias(const nb_mac_job *j, int32_t slot);
-/* After all slots that are here: brings the others, and adds up the bias. How many slots are left to add up, by who knows how
- * weights lie there. */
-int32_t nb_mac_gather_slots(const nb_mac_job *j, void *slots[NB_MAC_SLOTS]);
+/* After all slots that are here: brings the others, adds up the bias, and calls who knows how weights lie in them, with how many are
+ * left to add up: at once, or later in the backward pass. */
+typedef void (*nb_mac_slots_fn)(const nb_mac_job *j, void *const *slots, int32_t n);
+void nb_mac_gather_slots(const nb_mac_job *j, nb_mac_slots_fn finish);
 /* The chunk's input as kernels read it: floats, or codes unless they are to be expanded. A short chunk is completed
  * with real zeros in buf, which holds a whole chunk. */
 nb_fconv_image nb_mac_chunk_input(const nb_mac_job *j, int64_t chunk, bool expand, void *buf);

@@ -371,7 +371,8 @@ static void backward_brought(pass *a)
 
 typedef struct {
     const nb_mac_job *j;
-    int32_t n; /* slots */
+    void *const *slot;
+    int32_t n;
 } slot_sum;
 
 static void add_slots(void *arg, int64_t chunk, int32_t thread)
@@ -382,23 +383,23 @@ static void add_slots(void *arg, int64_t chunk, int32_t thread)
     const int64_t end = nb_chunk_end(nb_count(&j->n->in[1]->out), NB_LAYER_GRAIN, chunk);
     (void)thread;
     for (int32_t s = 0; s < sum->n; s++) {
-        const float *slot = nb_mac_slot(j, s);
+        const float *slot = sum->slot[s];
         nb_layer_pass_grad(dw + chunk * NB_LAYER_GRAIN, slot + chunk * NB_LAYER_GRAIN, end - chunk * NB_LAYER_GRAIN,
                            s == 0 && nb_layer_fresh(j->n, 1));
     }
 }
 
-static void finish(nb_mac_job *j)
+static void finish(const nb_mac_job *j, void *const *slots, int32_t left)
+{
+    slot_sum sum = {j, slots, left};
+    if (j->n->in[1]->out.grad)
+        nb_parallel_for(nb_chunks(nb_count(&j->n->in[1]->out), NB_LAYER_GRAIN), add_slots, &sum);
+}
+
+static void finish_whole(nb_mac_job *j)
 {
     const nb_node *n = j->n;
-    void *slots[NB_MAC_SLOTS];
     float *db = n->n_in > 2 ? n->in[2]->out.grad : NULL;
-    if (!j->p->whole) {
-        slot_sum sum = {j, nb_mac_gather_slots(j, slots)};
-        if (n->in[1]->out.grad)
-            nb_parallel_for(nb_chunks(nb_count(&n->in[1]->out), NB_LAYER_GRAIN), add_slots, &sum);
-        return;
-    }
     const double *sum = nb_mac_saved(j, j->p->at_sums);
     for (int32_t c = 0; db && c < j->p->item.oc; c++)
         db[c] = (float)((nb_layer_fresh(n, 2) ? 0.0 : (double)db[c]) + sum[c]);
@@ -420,6 +421,8 @@ void nb_mac_wide_backward(nb_mac_job *j)
         backward_tapped(&a);
     else
         backward_pieces(&a);
-    if (n->in[1]->out.grad || (n->n_in > 2 && n->in[2]->out.grad))
-        finish(j);
+    if (p->whole)
+        finish_whole(j);
+    else if (n->in[1]->out.grad || (n->n_in > 2 && n->in[2]->out.grad))
+        nb_mac_gather_slots(j, finish);
 }

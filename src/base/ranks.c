@@ -79,6 +79,22 @@ void nb_ranks_share(const nb_piece *piece, int32_t n)
     (void)n;
 }
 
+void nb_ranks_begin(int32_t message, const nb_piece *piece, int32_t n)
+{
+    (void)message;
+    (void)piece;
+    (void)n;
+}
+
+void nb_ranks_complete(int32_t message, const nb_piece *piece, int32_t n)
+{
+    (void)message;
+    (void)piece;
+    (void)n;
+}
+
+void nb_ranks_poke(void) {}
+
 nb_ranks_spent nb_ranks_cost(void)
 {
     return (nb_ranks_spent){0};
@@ -108,6 +124,20 @@ void nb_ranks_abort(int code)
 
 enum { TIMEOUT = 60, ROLL_SECONDS = 1, END_SECONDS = 2, MOST_BYTES = 1 << 30 /* of one message */ };
 
+/* Bytes that one rank has for each other, and where they begin. */
+typedef struct {
+    int count[NB_MAX_RANKS], at[NB_MAX_RANKS];
+} lot;
+
+/* One exchange. */
+typedef struct {
+    MPI_Request request;
+    bool under_way;
+    lot from;
+    unsigned char *out, *in; /* packed pieces: this rank's, everybody's */
+    size_t out_room, in_room;
+} exchange;
+
 static struct {
     nb_ctx *ctx;
     int32_t rank, n; /* n: 0 until started */
@@ -116,8 +146,7 @@ static struct {
         met; /* the first exchange waits as long as it takes: before it ranks read their data, which another may read longer */
     nb_ranks_lost_fn lost;
     MPI_Comm work, ends;
-    unsigned char *out, *in; /* packed pieces: this rank's, everybody's */
-    size_t out_room, in_room;
+    exchange message[NB_MESSAGES + 1]; /* the last one is nb_ranks_share's */
     nb_ranks_spent spent;
     char host[NB_MAX_RANKS][NB_HOST_BYTES];
 } all;
@@ -235,11 +264,6 @@ static unsigned char *room_for(unsigned char **buffer, size_t *room, size_t byte
     return *buffer;
 }
 
-/* Bytes that one rank has for each other, and where they begin. */
-typedef struct {
-    int count[NB_MAX_RANKS], at[NB_MAX_RANKS];
-} lot;
-
 static size_t lay_out(lot *l)
 {
     for (int32_t r = 1; r < all.n; r++)
@@ -253,14 +277,14 @@ static bool goes_to(const nb_piece *p, int32_t rank)
 }
 
 /* Of pieces for all, what leaves is the same for everybody: it is there once. */
-static void pack(const nb_piece *piece, int32_t n, bool same, lot *l)
+static void pack(exchange *m, const nb_piece *piece, int32_t n, bool same, lot *l)
 {
     const int32_t lots = same ? 1 : all.n;
     for (int32_t i = 0; i < n; i++)
         for (int32_t r = 0; r < lots; r++)
             if (piece[i].owner == all.rank && goes_to(&piece[i], r))
                 l->count[r] += (int)piece[i].bytes;
-    unsigned char *out = room_for(&all.out, &all.out_room, lay_out(l));
+    unsigned char *out = room_for(&m->out, &m->out_room, lay_out(l));
     for (int32_t r = 0; r < lots; r++)
         for (int32_t i = 0; i < n; i++)
             if (piece[i].owner == all.rank && goes_to(&piece[i], r)) {
@@ -270,37 +294,75 @@ static void pack(const nb_piece *piece, int32_t n, bool same, lot *l)
 }
 
 /* Pieces [0, n), which fit one message. */
-static void share(const nb_piece *piece, int32_t n)
+static void begin(exchange *m, const nb_piece *piece, int32_t n)
 {
-    lot to = {{0}, {0}}, from = {{0}, {0}};
+    lot to = {{0}, {0}}, *from = &m->from;
     bool same = true;
+    const double start = nb_now();
+    *from = (lot){{0}, {0}};
     for (int32_t i = 0; i < n; i++) {
         same &= piece[i].to == 0;
-        from.count[piece[i].owner] += goes_to(&piece[i], all.rank) ? (int)piece[i].bytes : 0;
+        from->count[piece[i].owner] += goes_to(&piece[i], all.rank) ? (int)piece[i].bytes : 0;
     }
-    const double start = nb_now();
-    unsigned char *in = room_for(&all.in, &all.in_room, lay_out(&from));
-    pack(piece, n, same, &to);
-    MPI_Request r;
+    unsigned char *in = room_for(&m->in, &m->in_room, lay_out(from));
+    pack(m, piece, n, same, &to);
     if (same)
-        MPI_Iallgatherv(all.out, to.count[0], MPI_BYTE, in, from.count, from.at, MPI_BYTE, all.work, &r);
+        MPI_Iallgatherv(m->out, to.count[0], MPI_BYTE, in, from->count, from->at, MPI_BYTE, all.work, &m->request);
     else
-        MPI_Ialltoallv(all.out, to.count, to.at, MPI_BYTE, in, from.count, from.at, MPI_BYTE, all.work, &r);
-    if (!wait_for(&r, all.met ? all.timeout : 0))
+        MPI_Ialltoallv(m->out, to.count, to.at, MPI_BYTE, in, from->count, from->at, MPI_BYTE, all.work, &m->request);
+    m->under_way = true;
+    all.spent.exchanges++;
+    all.spent.seconds += nb_now() - start;
+}
+
+static void complete(exchange *m, const nb_piece *piece, int32_t n)
+{
+    const double start = nb_now();
+    if (!wait_for(&m->request, all.met ? all.timeout : 0))
         give_up();
+    m->under_way = false;
     all.met = true;
     for (int32_t i = 0; i < n; i++) {
         const int32_t o = piece[i].owner;
         if (!goes_to(&piece[i], all.rank))
             continue;
         if (o != all.rank) {
-            memcpy(piece[i].data, in + from.at[o], piece[i].bytes);
+            memcpy(piece[i].data, m->in + m->from.at[o], piece[i].bytes);
             all.spent.bytes += (int64_t)piece[i].bytes;
         }
-        from.at[o] += (int)piece[i].bytes;
+        m->from.at[o] += (int)piece[i].bytes;
     }
-    all.spent.exchanges++;
     all.spent.seconds += nb_now() - start;
+}
+
+static void share(const nb_piece *piece, int32_t n)
+{
+    exchange *m = &all.message[NB_MESSAGES];
+    begin(m, piece, n);
+    complete(m, piece, n);
+}
+
+void nb_ranks_begin(int32_t message, const nb_piece *piece, int32_t n)
+{
+    if (nb_ranks() > 1)
+        begin(&all.message[message], piece, n);
+}
+
+void nb_ranks_complete(int32_t message, const nb_piece *piece, int32_t n)
+{
+    if (nb_ranks() > 1)
+        complete(&all.message[message], piece, n);
+}
+
+/* Any call lets all messages go on. */
+void nb_ranks_poke(void)
+{
+    int done;
+    for (int32_t i = 0; i < NB_MESSAGES; i++)
+        if (all.message[i].under_way) {
+            MPI_Request_get_status(all.message[i].request, &done, MPI_STATUS_IGNORE);
+            return;
+        }
 }
 
 nb_ranks_spent nb_ranks_cost(void)
@@ -356,10 +418,11 @@ void nb_ranks_leave(void)
 {
     if (all.n == 0)
         return;
-    nb_free(all.ctx, all.in);
-    nb_free(all.ctx, all.out);
-    all.in = all.out = NULL;
-    all.in_room = all.out_room = 0;
+    for (int32_t i = 0; i <= NB_MESSAGES; i++) {
+        nb_free(all.ctx, all.message[i].in);
+        nb_free(all.ctx, all.message[i].out);
+        all.message[i] = (exchange){.in_room = 0};
+    }
     all.n = 0;
     MPI_Finalize();
 }

@@ -42,6 +42,14 @@ const char *nb_ranks_runtime(void);
 
 /* Every rank has all of the n pieces that it wants when it returns. */
 void nb_ranks_share(const nb_piece *piece, int32_t n);
+/* The same in two halves, between which something else is done, exchanges too. All ranks begin the same ones in the same order.
+ * What leaves may change once begun; what comes in is there when the end returns. message: 0..NB_MESSAGES - 1, one that is not
+ * under way. Of pieces of at most NB_MESSAGE_BYTES together. */
+enum { NB_MESSAGES = 4, NB_MESSAGE_BYTES = 1 << 28 };
+void nb_ranks_begin(int32_t message, const nb_piece *piece, int32_t n);
+void nb_ranks_complete(int32_t message, const nb_piece *piece, int32_t n);
+/* Lets what is under way go on, now and then: nobody else does. */
+void nb_ranks_poke(void);
 
 /* What that has cost this rank so far. */
 typedef struct {

@@ -3,10 +3,15 @@
  * Gradients of values live in planned memory that held something else a moment ago, so the first reader on the way back
  * must not add to what it finds: `fresh` (set by plan.c) says which inputs that is. Fusions and ops that write
  * (NB_OP_BWD_SETS) look at it themselves; for the others the gradient is cleared here. Parameter gradients are cleared
- * once per step and only ever added to. */
+ * once per step and only ever added to.
+ *
+ * Of a graph that ranks share, gradients of weights travel while the pass goes on (gather_later.h): steps that make weights
+ * of parameters alone, their quantizers, wait until all are there, and who else works on weights waits for what is under way. */
 #include <nibble/extend/fusion.h>
 
 #include "base/check.h"
+#include "base/ranks.h"
+#include "core/gather_later.h"
 
 #include <string.h>
 
@@ -63,8 +68,19 @@ void nb_backward_step(nb_graph *g, int32_t i, const nb_run *r)
 void nb_backward(nb_graph *g, const nb_run *r)
 {
     nb_backward_begin(g);
-    for (int32_t i = g->n_steps - 1; i >= 0; i--)
+    for (int32_t i = g->n_steps - 1; i >= 0; i--) {
+        const nb_step *s = &g->step[i];
+        if (s->waits)
+            continue;
+        if (g->later && !(nb_step_last(s)->flags & NB_NODE_BATCHED))
+            nb_later_finish(g->later);
         nb_backward_step(g, i, r);
+        nb_ranks_poke();
+    }
+    nb_later_finish(g->later);
+    for (int32_t i = g->n_steps - 1; i >= 0; i--)
+        if (g->step[i].waits)
+            nb_backward_step(g, i, r);
 }
 
 float nb_graph_loss(const nb_graph *g)

@@ -131,33 +131,56 @@ static void add_units(void *const *unit, int32_t n, size_t from, size_t end)
             sum[k] += ((const float *)unit[i])[k];
 }
 
-int32_t nb_gather_sums(const nb_cut *c, void *const *unit, int32_t n, size_t floats, size_t bytes)
+bool nb_gather_is_short(size_t floats, int32_t n)
 {
     enum { FEW = 4096 /* floats: a second message takes longer than all the units */ };
-    nb_piece piece[NB_MAX_UNITS * (NB_MAX_UNITS + 1)] = {{0}};
-    int32_t pieces = 0;
-    if (!c->shared)
-        return n;
-    if (floats <= FEW || n == 1) {
-        nb_gather_units(c, unit, n, bytes);
-        return n;
-    }
+    return floats <= FEW || n == 1;
+}
+
+int32_t nb_gather_unit_pieces(const nb_cut *c, void *const *unit, int32_t n, size_t floats, size_t bytes,
+                              nb_piece piece[NB_GATHER_PIECES])
+{
     const size_t head = floats * sizeof(float);
+    int32_t pieces = 0;
     for (int32_t i = 0; i < n; i++) {
         const int32_t owner = owner_of(c, i, n);
+        if (nb_gather_is_short(floats, n)) {
+            piece[pieces++] = (nb_piece){unit[i], bytes, owner, 0};
+            continue;
+        }
         for (int32_t r = 0; r < nb_ranks(); r++) {
             const size_t from = piece_at(floats, r), some = piece_at(floats, r + 1) - from;
             piece[pieces++] = (nb_piece){(float *)unit[i] + from, some * sizeof(float), owner, 1 + r};
         }
         piece[pieces++] = (nb_piece){(unsigned char *)unit[i] + head, bytes - head, owner, 0};
     }
-    nb_ranks_share(piece, pieces);
+    return pieces;
+}
+
+void nb_gather_add_own(void *const *unit, int32_t n, size_t floats)
+{
     add_units(unit, n, piece_at(floats, nb_rank()), piece_at(floats, nb_rank() + 1));
+}
+
+int32_t nb_gather_sum_pieces(void *sum, size_t floats, nb_piece piece[NB_GATHER_PIECES])
+{
     for (int32_t r = 0; r < nb_ranks(); r++) {
         const size_t from = piece_at(floats, r), some = piece_at(floats, r + 1) - from;
-        piece[r] = (nb_piece){(float *)unit[0] + from, some * sizeof(float), r, 0};
+        piece[r] = (nb_piece){(float *)sum + from, some * sizeof(float), r, 0};
     }
-    nb_ranks_share(piece, nb_ranks());
+    return nb_ranks();
+}
+
+int32_t nb_gather_sums(const nb_cut *c, void *const *unit, int32_t n, size_t floats, size_t bytes)
+{
+    nb_piece piece[NB_GATHER_PIECES];
+    if (!c->shared)
+        return n;
+    nb_ranks_share(piece, nb_gather_unit_pieces(c, unit, n, floats, bytes, piece));
+    if (nb_gather_is_short(floats, n))
+        return n;
+    nb_gather_add_own(unit, n, floats);
+    nb_ranks_share(piece, nb_gather_sum_pieces(unit[0], floats, piece));
     return 1;
 }
 

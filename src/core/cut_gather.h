@@ -6,6 +6,7 @@
 #include <nibble/extend/cut.h>
 
 #include "base/parallel.h"
+#include "base/ranks.h"
 
 #include <stddef.h>
 
@@ -29,6 +30,14 @@ void nb_gather_units(const nb_cut *c, void *const *unit, int32_t n, size_t bytes
 /* As nb_gather_units of what is to be added up, unit after unit: `floats` that each begins with; what follows them is only brought. How
  * many are left to add: n, or 1, unit[0], where it costs less that every rank adds up a piece and gives that to the others. */
 int32_t nb_gather_sums(const nb_cut *c, void *const *unit, int32_t n, size_t floats, size_t bytes);
+/* Its halves, for who does something else meanwhile. One exchange (floats are few) or two: the units' pieces, of which each rank
+ * adds up one, and the sums. */
+enum { NB_GATHER_PIECES = NB_MAX_UNITS * (NB_MAX_UNITS + 1) };
+bool nb_gather_is_short(size_t floats, int32_t n);
+int32_t nb_gather_unit_pieces(const nb_cut *c, void *const *unit, int32_t n, size_t floats, size_t bytes,
+                              nb_piece piece[NB_GATHER_PIECES]);
+void nb_gather_add_own(void *const *unit, int32_t n, size_t floats);
+int32_t nb_gather_sum_pieces(void *sum, size_t floats, nb_piece piece[NB_GATHER_PIECES]);
 /* Does none of n equal runs of units belong to two ranks? */
 bool nb_cut_divides(const nb_cut *c, int32_t n);
 /* x [n]: values of the images image[i], counted from this rank's first and ascending, of which it knows its own. */

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/rng.h"
 #include "core/cut_gather.h"
+#include "core/gather_later.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -49,6 +50,7 @@ void nb_graph_free(nb_graph *g)
 {
     if (!g)
         return;
+    nb_later_free(g->ctx, g->later);
     nb_free(g->ctx, g->buffer);
     nb_free(g->ctx, g->node);
     nb_arena_free(g->arena);
@@ -300,6 +302,7 @@ void nb_graph_set_batch(nb_graph *g, int32_t batch)
     NB_ASSERT(batch >= 1 && batch <= g->max_batch);
     g->batch = batch;
     g->cut = nb_cut_of(batch, g->shared);
+    g->cut.later = g->later;
     nb_graph_resize(g, g->cut.images);
 }
 

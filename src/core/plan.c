@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/parallel.h"
+#include "core/gather_later.h"
 
 #include <string.h>
 
@@ -75,6 +76,28 @@ static void mark_gradients(nb_planning *p)
     }
 }
 
+static int32_t readers_of(const nb_graph *g, const nb_node *x)
+{
+    int32_t n = 0;
+    for (int32_t i = 0; i < g->n; i++)
+        for (int32_t k = 0; k < g->node[i]->n_in; k++)
+            n += g->node[i]->in[k] == x;
+    return n;
+}
+
+/* Steps on leaves that nobody else reads: quantizers of weights. Nothing that comes back after them depends on them, and no
+ * gradient is added up in another order, when their gradient comes late. */
+static void mark_waiting(nb_planning *p)
+{
+    for (int32_t i = 0; i < p->n_steps; i++) {
+        nb_step *s = &p->step[i];
+        const nb_node *n = s->node[0];
+        s->waits = p->g->later && s->n == 1 && n->n_in > 0;
+        for (int32_t k = 0; s->waits && k < n->n_in; k++)
+            s->waits = n->in[k]->flags & NB_NODE_LEAF && readers_of(p->g, n->in[k]) == 1;
+    }
+}
+
 static void extend(nb_usage *u, int32_t to)
 {
     u->last = u->last > to ? u->last : to;
@@ -85,7 +108,7 @@ static void set_lifetime(nb_planning *p, nb_node *n)
 {
     int32_t s = p->step_of[n->id];
     bool grad = n->flags & NB_NODE_NEEDS_GRAD;
-    int32_t back = grad ? p->end - s : s;
+    int32_t back = grad ? (p->step[s].waits ? p->end : p->end - s) : s;
     const bool reads = (n->op->flags & NB_OP_BWD_NEEDS_IN) || (n->flags & NB_NODE_READS_IN);
     for (int32_t k = 0; k < n->n_in; k++)
         extend(&p->value[nb_plan_root(n->in[k])->id], reads ? back : s);
@@ -99,7 +122,7 @@ static void set_lifetime(nb_planning *p, nb_node *n)
     extend(v, (n->op->flags & NB_OP_BWD_NEEDS_OUT) && !p->step[s].fusion ? back : s);
     if (p->mode == NB_PLAN_TRAIN && grad && !n->tap)
         p->grad[n->id] =
-            (nb_usage){.first = p->end - p->last_reader[n->id], .last = p->end - s, .bytes = count * sizeof(float)};
+            (nb_usage){.first = p->end - p->last_reader[n->id], .last = back, .bytes = count * sizeof(float)};
 }
 
 /* The step that taps x takes x's values while x runs forward, and computes x's gradient while x runs backward. */
@@ -153,6 +176,16 @@ static void place(const nb_planning *p, unsigned char *base, unsigned char *scra
     }
 }
 
+/* Gradients of weights may travel while layers before theirs go back. */
+static nb_status make_room_to_wait(nb_graph *g, nb_plan_mode mode)
+{
+    nb_later_free(g->ctx, g->later);
+    g->later = NULL;
+    if (mode == NB_PLAN_TRAIN && g->cut.shared && g->later_bytes)
+        NB_TRY(nb_later_create(g->ctx, g->later_bytes, &g->later));
+    return NB_OK;
+}
+
 static nb_status param_gradients(nb_graph *g)
 {
     for (int32_t i = 0; i < g->n; i++) {
@@ -173,6 +206,7 @@ static nb_status plan_memory(nb_planning *p, nb_usage *u)
 {
     nb_graph *g = p->g;
     mark_gradients(p);
+    mark_waiting(p);
     set_lifetimes(p);
     size_t scratch = 0, bytes;
     for (int32_t i = 0; i < g->n; i++) {
@@ -200,7 +234,9 @@ nb_status nb_graph_freeze(nb_graph *g, nb_plan_mode mode)
     g->frozen = false;
     nb_graph_resize(g, g->room);
     g->infers = mode == NB_PLAN_INFER;
+    g->later_bytes = 0;
     NB_TRY(prepare_all(g));
+    NB_TRY(make_room_to_wait(g, mode));
     nb_planning p = {.g = g, .mode = mode};
     nb_usage *u = nb_alloc(g->ctx, (size_t)(PER_NODE * g->n + 1) * sizeof *u);
     int32_t *numbers = nb_alloc(g->ctx, 3 * (size_t)g->n * sizeof *numbers);

@@ -52,6 +52,8 @@ typedef struct {
     int32_t unit, end_unit; /* its units */
     int32_t part, end_part; /* its parts */
     bool shared;            /* other ranks have the rest */
+    struct nb_later
+        *later; /* sums that are brought while the backward pass goes on (core/gather_later.h); NULL: they are not */
 } nb_cut;
 
 /* The first image of part i, or of unit u, in the graph's tensors. */

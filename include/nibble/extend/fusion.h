@@ -23,6 +23,7 @@ struct nb_step {
     nb_node *node[NB_MAX_CHAIN]; /* in order; each but the last is read by the next and by nobody else */
     int32_t n;
     void *priv; /* of the fusion, in the graph's arena */
+    bool waits; /* set at freeze: its backward comes last, when gradients of weights have come from other ranks */
 };
 
 /* What the only reader of a node, a fused step, does image by image while that image is in cache. Its prepare sets

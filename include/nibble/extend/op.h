@@ -152,7 +152,11 @@ struct nb_graph {
     int32_t batch, max_batch; /* of all ranks */
     nb_cut cut;               /* of batch */
     bool shared;              /* it holds this rank's share of a batch; see nb_graph_share */
-    int32_t room;             /* images that its tensors have room for: max_batch, unless shared */
+    /* Gradients of weights travel while the backward pass goes on (core/gather_later.h), and what needs them runs last; NULL:
+     * they do not. later_bytes: what the largest needs, set by layers as they prepare. */
+    struct nb_later *later;
+    size_t later_bytes;
+    int32_t room; /* images that its tensors have room for: max_batch, unless shared */
     const nb_graph
         *lender;           /* its weights (NB_NODE_DECAY) are used, not copied, where this graph has such ones; or NULL.
                                Set before layers are added */
