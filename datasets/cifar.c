@@ -159,6 +159,7 @@ static nb_status cifar_open(nb_ctx *ctx, const variant *v, cifar_state *s, const
     info->class_names = s->names;
     memcpy(info->mean, v->mean, sizeof v->mean);
     memcpy(info->std, v->std, sizeof v->std);
+    info->bytes = (int64_t)info->count * NB_CIFAR_SIDE * NB_CIFAR_SIDE * info->c;
     return st;
 }
 

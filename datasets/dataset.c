@@ -1,8 +1,13 @@
 /* dataset.c - the registry of data sets, and an open split: the table, its bound state, what the keys said.
  *
- * After open() nothing is written any more, so nb_data_get may run on any number of threads. */
-#include <nibble/extend/dataset_loader.h>
+ * After open() nothing is written any more but the sentence of an image that could not be read, so nb_data_get may run
+ * on any number of threads. */
+#include "fingerprint.h"
+#include "unmeasured.h"
 
+#include <nibble/extend/dataset_loader.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -31,8 +36,16 @@ const nb_key nb_data_common_keys[] = {
                "training images held out for validation; 0: evaluate on the test split"),
     {0}};
 
+/* The first image that could not be read. */
+typedef struct {
+    pthread_mutex_t lock;
+    _Atomic int status; /* NB_OK: all could; what is below is complete before it changes */
+    char why[1024];
+} failure;
+
 struct nb_data {
     nb_arena *arena;
+    failure *failed; /* NULL: not made yet */
     const nb_dataset *set;
     void *state;
     nb_dsinfo info;
@@ -82,13 +95,17 @@ static nb_status check_class_names(nb_ctx *ctx, const nb_dsinfo *i)
     return NB_OK;
 }
 
-nb_status nb_data_open(nb_ctx *ctx, const nb_conf *data, const char *split, nb_data **out)
+static nb_status make_failure(nb_ctx *ctx, nb_data *d)
 {
-    return nb_data_open_as(ctx, data, split, NULL, out);
+    failure *f = nb_arena_alloc(d->arena, sizeof *f);
+    if (!f || pthread_mutex_init(&f->lock, NULL) != 0)
+        return f ? nb_fail(ctx, NB_E_NOMEM, "out of memory") : NB_E_NOMEM;
+    d->failed = f;
+    return NB_OK;
 }
 
-nb_status nb_data_open_as(nb_ctx *ctx, const nb_conf *data, const char *split, const nb_features *features,
-                          nb_data **out)
+static nb_status open_set(nb_ctx *ctx, const nb_conf *data, const char *split, const nb_features *features,
+                          bool unmeasured, nb_data **out)
 {
     NB_ASSERT(strcmp(split, "train") == 0 || strcmp(split, "test") == 0);
     const nb_dataset *set = NULL;
@@ -103,10 +120,13 @@ nb_status nb_data_open_as(nb_ctx *ctx, const nb_conf *data, const char *split, c
     }
     d->arena = arena;
     d->info.features = features;
-    nb_status st =
-        nb_entry_bind(ctx, arena, set, data, "data", (nb_binding){nb_data_common_keys, &d->common}, &d->state);
+    nb_status st = make_failure(ctx, d);
+    if (st == NB_OK)
+        st = nb_entry_bind(ctx, arena, set, data, "data", (nb_binding){nb_data_common_keys, &d->common}, &d->state);
     if (st == NB_OK) {
         d->set = set; /* from here on close() has something to close */
+        if (unmeasured && set->unmeasured)
+            set->unmeasured(d->state);
         st = set->open(ctx, d->state, d->common.path, split, &d->info);
         if (st == NB_E_CONFIG) /* a loader knows its keys' values, not where they stand */
             nb_conf_fail(ctx, data, NULL, st, "%s", nb_ctx_error(ctx));
@@ -121,6 +141,24 @@ nb_status nb_data_open_as(nb_ctx *ctx, const nb_conf *data, const char *split, c
     }
     check_info(&d->info);
     *out = d;
+    return NB_OK;
+}
+
+nb_status nb_data_open(nb_ctx *ctx, const nb_conf *data, const char *split, nb_data **out)
+{
+    return open_set(ctx, data, split, NULL, false, out);
+}
+
+nb_status nb_data_open_as(nb_ctx *ctx, const nb_conf *data, const char *split, const nb_features *features,
+                          nb_data **out)
+{
+    return open_set(ctx, data, split, features, false, out);
+}
+
+nb_status nb_data_open_unmeasured(nb_ctx *ctx, const nb_conf *data, const char *split, nb_data **out, bool *measure)
+{
+    NB_TRY(open_set(ctx, data, split, NULL, true, out));
+    *measure = (*out)->set->unmeasured != NULL;
     return NB_OK;
 }
 
@@ -159,10 +197,69 @@ const nb_data_keys *nb_data_common(const nb_data *d)
     return &d->common;
 }
 
+nb_status nb_data_try(nb_ctx *ctx, const nb_data *d, int32_t index, uint8_t *hwc, int32_t *label)
+{
+    NB_ASSERT(index >= 0 && index < d->info.count);
+    if (d->set->read)
+        return d->set->read(ctx, d->state, index, hwc, label);
+    d->set->get(d->state, index, hwc, label);
+    return NB_OK;
+}
+
+static void note_failure(failure *f, nb_status st, const char *why)
+{
+    pthread_mutex_lock(&f->lock);
+    if (atomic_load(&f->status) == NB_OK) {
+        snprintf(f->why, sizeof f->why, "%s", why);
+        atomic_store(&f->status, (int)st);
+    }
+    pthread_mutex_unlock(&f->lock);
+}
+
 void nb_data_get(const nb_data *d, int32_t index, uint8_t *hwc, int32_t *label)
 {
     NB_ASSERT(index >= 0 && index < d->info.count);
-    d->set->get(d->state, index, hwc, label);
+    if (!d->set->read) {
+        d->set->get(d->state, index, hwc, label);
+        return;
+    }
+    nb_ctx *ctx = nb_ctx_create(); /* a context is one thread's, and who calls may be any */
+    const nb_status st = ctx ? d->set->read(ctx, d->state, index, hwc, label) : NB_E_NOMEM;
+    if (st != NB_OK) {
+        note_failure(d->failed, st, ctx ? nb_ctx_error(ctx) : "out of memory");
+        memset(hwc, 0, (size_t)d->info.h * (size_t)d->info.w * (size_t)d->info.c);
+        *label = 0;
+    }
+    nb_ctx_destroy(ctx);
+}
+
+nb_status nb_data_check(nb_ctx *ctx, const nb_data *d)
+{
+    const nb_status st = (nb_status)atomic_load(&d->failed->status);
+    return st == NB_OK ? NB_OK : nb_fail(ctx, st, "%s", d->failed->why);
+}
+
+bool nb_data_label(const nb_data *d, int32_t index, int32_t *label)
+{
+    NB_ASSERT(index >= 0 && index < d->info.count);
+    if (d->set->label)
+        *label = d->set->label(d->state, index);
+    return d->set->label != NULL;
+}
+
+void nb_data_ahead(const nb_data *d, int32_t index)
+{
+    if (d->set->ahead)
+        d->set->ahead(d->state, index);
+}
+
+nb_status nb_data_fingerprint(nb_ctx *ctx, const nb_data *d, nb_fingerprint *out)
+{
+    nb_fingerprint f = {.count = d->info.count};
+    if (!d->set->fingerprint || !d->set->fingerprint(d->state, &f.labels, &f.pixels))
+        return nb_fingerprint_measure(ctx, d, out);
+    *out = f;
+    return NB_OK;
 }
 
 const char *nb_data_image_name(const nb_data *d, int32_t index)
@@ -177,5 +274,7 @@ void nb_data_close(nb_ctx *ctx, nb_data *d)
         return;
     if (d->set)
         d->set->close(ctx, d->state);
+    if (d->failed)
+        pthread_mutex_destroy(&d->failed->lock);
     nb_arena_free(d->arena);
 }

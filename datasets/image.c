@@ -13,7 +13,6 @@
 #include "base/files.h"
 
 enum { MAX_SIDE = 1 << 14 };
-static const size_t max_file_bytes = (size_t)1 << 28;
 
 /* Sample k of a row, of any depth; 16 bits keep their upper 8, as OpenCV and PIL's colour images do. */
 static int32_t sample(const uint8_t *row, int64_t k, int32_t depth)
@@ -178,7 +177,7 @@ nb_status nb_png_load(nb_ctx *ctx, const char *path, const nb_png_spec *spec, ui
 {
     uint8_t *bytes;
     size_t len;
-    NB_TRY(nb_file_read(ctx, path, max_file_bytes, &bytes, &len));
+    NB_TRY(nb_file_read(ctx, path, NB_PNG_MAX_BYTES, &bytes, &len));
     nb_status st = nb_png_decode(ctx, path, bytes, len, spec, hwc);
     nb_free(ctx, bytes);
     return st;
@@ -188,7 +187,7 @@ nb_status nb_png_size(nb_ctx *ctx, const char *path, int32_t *h, int32_t *w, int
 {
     uint8_t *bytes;
     size_t len;
-    NB_TRY(nb_file_read(ctx, path, max_file_bytes, &bytes, &len));
+    NB_TRY(nb_file_read(ctx, path, NB_PNG_MAX_BYTES, &bytes, &len));
     nb_png_header header;
     nb_status st = nb_png_read_header(ctx, path, bytes, len, &header);
     if (st == NB_OK) {

@@ -5,6 +5,8 @@
 #include <nibble/context.h>
 #include <stdbool.h>
 
+enum { NB_PNG_MAX_BYTES = 1 << 28 }; /* of a file */
+
 typedef struct {
     int32_t h, w;
     int32_t depth;         /* bits of a sample: 1, 2, 4, 8 or 16 */

@@ -400,6 +400,7 @@ static nb_status open_split(nb_ctx *ctx, nb_samples *s, const nb_sample_files *f
     if (st != NB_OK)
         return st;
     info->count = s->at.count;
+    info->bytes = (int64_t)s->at.count * (numbers_of(&s->at) + (int64_t)sizeof *s->labels);
     info->h = s->at.h;
     info->w = s->at.w;
     info->c = s->at.c;

@@ -20,6 +20,15 @@ static inline void nb_pixel_stats_add(nb_pixel_stats *s, const uint8_t *hwc, int
         }
 }
 
+static inline void nb_pixel_stats_join(nb_pixel_stats *s, const nb_pixel_stats *more, int32_t c)
+{
+    s->n += more->n;
+    for (int32_t k = 0; k < c; k++) {
+        s->sum[k] += more->sum[k];
+        s->sumsq[k] += more->sumsq[k];
+    }
+}
+
 /* Of pixel/255. The deviation of a constant channel is taken as one grey level: it divides. */
 static inline void nb_pixel_stats_finish(const nb_pixel_stats *s, int32_t c, float *mean, float *std)
 {

@@ -49,6 +49,7 @@ static nb_status synth_open(nb_ctx *ctx, void *st, const char *path, const char 
     info->w = s->width;
     info->c = s->channels;
     info->classes = s->classes;
+    info->streams = true;
     for (int32_t c = 0; c < s->channels; c++) {
         info->mean[c] = 0.5f;
         info->std[c] = 0.25f;

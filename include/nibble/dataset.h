@@ -3,8 +3,8 @@
  * What is no image (vectors, signals, floats) becomes 8-bit codes when it is loaded, [1, n, 1] of n numbers, [1, l, c] of
  * l times c, by a map that info->features tells (features.h): to everything else codes are pixels.
  *
- * One loader per file in datasets/, listed in datasets/datasets.def. A loader reads or maps everything in open() and
- * checks it there; get() cannot fail. Data are searched in data.path, $NB_DATA, ./datasets/, ../shared/data/, and the
+ * One loader per file in datasets/, listed in datasets/datasets.def. A loader reads everything in open() and checks it
+ * there, or, of what is larger than memory, reads an image when it is asked for. Data are searched in data.path, $NB_DATA, ./datasets/, ../shared/data/, and the
  * distribution's folder. */
 #ifndef NIBBLE_DATASET_H
 #define NIBBLE_DATASET_H
@@ -32,6 +32,8 @@ typedef struct {
         *features; /* how numbers became the codes that are pixels here; NULL: they are pixels. Lives as long
                                     as the data set */
     nb_task task;  /* of networks */
+    int64_t bytes; /* of memory that the open data set holds; 0: next to none */
+    bool streams;  /* an image is read, decoded or made whenever it is asked for */
 } nb_dsinfo;
 
 /* Keys of the `data` section that every data set shares. */
@@ -54,8 +56,18 @@ NB_API nb_status nb_data_open_as(nb_ctx *ctx, const nb_conf *data, const char *s
 NB_API nb_status nb_data_describe(nb_ctx *ctx, const nb_conf *data, nb_dsinfo *out);
 NB_API const nb_dsinfo *nb_data_info(const nb_data *d);
 NB_API const nb_data_keys *nb_data_common(const nb_data *d);
-/* hwc [h, w, c] and the label of image index, 0 <= index < count. Any number of threads at once. */
+/* hwc [h, w, c] and the label of image index, 0 <= index < count. Any number of threads at once. An image that cannot be
+ * read is all 0, and from then on nb_data_check fails. */
 NB_API void nb_data_get(const nb_data *d, int32_t index, uint8_t *hwc, int32_t *label);
+/* Could every image be read that was asked for? Else the sentence of the first that could not: what was computed of
+ * them is worth nothing. */
+NB_API nb_status nb_data_check(nb_ctx *ctx, const nb_data *d);
+/* As nb_data_get, for who goes on to other images: the sentence is ctx's, and nb_data_check does not know of it. */
+NB_API nb_status nb_data_try(nb_ctx *ctx, const nb_data *d, int32_t index, uint8_t *hwc, int32_t *label);
+/* The label alone, where it is known without reading the image; false: it is not. */
+NB_API bool nb_data_label(const nb_data *d, int32_t index, int32_t *label);
+/* Will be asked for soon: what is on disk may be fetched meanwhile. */
+NB_API void nb_data_ahead(const nb_data *d, int32_t index);
 /* What that image is called, the path of its file; NULL: the data set's images have no more than a number. Lives as long
  * as d. */
 NB_API const char *nb_data_image_name(const nb_data *d, int32_t index);
@@ -64,6 +76,15 @@ NB_API const char *nb_data_image_name(const nb_data *d, int32_t index);
 NB_API nb_status nb_npy_load(nb_ctx *ctx, const char *path, const nb_conf *data, const nb_dsinfo *info, uint8_t **codes,
                              int32_t *count);
 NB_API void nb_data_close(nb_ctx *ctx, nb_data *d); /* NULL is fine */
+
+/* What is kept of a split's content. */
+typedef struct {
+    int32_t count; /* of images; 0: not recorded */
+    uint64_t labels, pixels;
+} nb_fingerprint;
+/* Of all pixels and labels, in order: the same for any number of threads, on any machine. Reads every image once, unless
+ * the data set knows it. */
+NB_API nb_status nb_data_fingerprint(nb_ctx *ctx, const nb_data *d, nb_fingerprint *out);
 
 /* Shares of values that a format whose levels are no integers (small floats, logarithms) does not tell from others: beyond
  * the largest level, and rounded to 0. */

@@ -278,12 +278,6 @@ typedef struct {
     int32_t best_phase, best_epoch;
 } nb_position;
 
-/* What is kept of a split's content. */
-typedef struct {
-    int32_t count; /* of images; 0: not recorded */
-    uint64_t labels, pixels;
-} nb_fingerprint;
-
 /* A checkpoint read from a file: safetensors with one F32 tensor per leaf under its name, "opt/<leaf>/<k>",
  * "ema/<leaf>", and the fields below as text in __metadata__. */
 typedef struct nb_checkpoint {

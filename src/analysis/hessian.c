@@ -28,6 +28,7 @@ typedef struct {
     block *b;
     int32_t n;
     nb_loader *images;
+    const nb_data *data; /* that it loads */
     const nb_watch *watch;
     int64_t n_images, done, all;
 } job;
@@ -106,6 +107,7 @@ static nb_status pass(job *j, int32_t k, double step)
     nb_loader_seek(j->images, 0, 0);
     for (int32_t i = 0; i < batches; i++) {
         const nb_batch *b = nb_loader_next(j->images);
+        NB_TRY(nb_data_check(j->g->ctx, j->data));
         const nb_run r = {.pixels = b->pixels, .labels = b->labels};
         nb_graph_set_batch(j->g, b->n);
         nb_forward(j->g, &r);
@@ -166,8 +168,12 @@ nb_status nb_hessian_traces(nb_graph *g, nb_hessian_row *rows, int32_t n, const 
     for (int32_t i = 0; all && i < images->n; i++)
         all[i] = i;
     const nb_loader_spec spec = {.batch = batch, .subset = all ? all : images->indices, .n_subset = images->n};
-    job j = {
-        .g = g, .n = n, .n_images = images->n, .watch = watch, .b = nb_alloc(g->ctx, ((size_t)n + 1) * sizeof *j.b)};
+    job j = {.g = g,
+             .n = n,
+             .data = images->data,
+             .n_images = images->n,
+             .watch = watch,
+             .b = nb_alloc(g->ctx, ((size_t)n + 1) * sizeof *j.b)};
     nb_status st = j.b && spec.subset ? nb_loader_open(g->ctx, images->data, &spec, &j.images) : NB_E_NOMEM;
     nb_free(g->ctx, all);
     if (st == NB_OK)

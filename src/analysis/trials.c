@@ -54,8 +54,8 @@ static void close_walk(walk *w)
     nb_free(g->ctx, w->labels);
 }
 
-/* Images from `from` on into w: how many. */
-static int32_t take_batch(walk *w, int32_t from)
+/* Images from `from` on into w, *taken of them. */
+static nb_status take_batch(walk *w, int32_t from, int32_t *taken)
 {
     const nb_dsinfo *d = nb_data_info(w->images->data);
     const size_t each = (size_t)d->h * (size_t)d->w * (size_t)d->c;
@@ -63,7 +63,8 @@ static int32_t take_batch(walk *w, int32_t from)
     for (int32_t i = 0; i < n; i++)
         nb_data_get(w->images->data, w->images->indices ? w->images->indices[from + i] : from + i,
                     w->pixels + (size_t)i * each, &w->labels[i]);
-    return n;
+    *taken = n;
+    return nb_data_check(nb_probe_graph(w->p)->ctx, w->images->data);
 }
 
 void nb_trial_add_noise(const nb_probe *p, nb_probe_network w, const nb_node *at, double *signal, double *noise)
@@ -158,8 +159,9 @@ nb_status nb_trials_run(nb_probe *p, const nb_trials *t)
                 ? (int64_t)((t->images.n - 1) / batch_size(&w) + 1) * (own.end - own.from + 1 + needs_quantized(t))
                 : 0;
     for (int32_t from = 0, n; st == NB_OK && from < t->images.n; from += n) {
-        n = take_batch(&w, from);
-        st = run_batch(&w, t, &own, from, n);
+        st = take_batch(&w, from, &n);
+        if (st == NB_OK)
+            st = run_batch(&w, t, &own, from, n);
     }
     if (st == NB_OK && nb_probe_is_shared(p))
         st = bring(p, t, &own);
@@ -175,8 +177,9 @@ nb_status nb_candidates_calibrate(nb_probe *p, const nb_candidate *c, int32_t n,
     nb_status st = open_walk(&w, p, images, watch);
     w.all = images->n;
     for (int32_t from = 0, batch = 1, size; st == NB_OK && from < images->n; from += size, batch++) {
-        size = take_batch(&w, from);
-        st = nb_probe_batch(p, w.pixels, w.labels, size, false);
+        st = take_batch(&w, from, &size);
+        if (st == NB_OK)
+            st = nb_probe_batch(p, w.pixels, w.labels, size, false);
         for (int32_t i = 0; st == NB_OK && i < n; i++)
             if (batch == 1 || !nb_probe_site_at(p, c[i].site)->weights)
                 nb_probe_observe(p, c[i].site, c[i].by, batch);

@@ -78,6 +78,54 @@ nb_status nb_file_read(nb_ctx *ctx, const char *path, size_t max, uint8_t **out,
     return st;
 }
 
+nb_status nb_file_open(nb_ctx *ctx, const char *path, int *out)
+{
+    struct stat s;
+    const int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+        return nb_fail(ctx, NB_E_IO, "%s: too many files are open: allow more of them with ulimit -n", path);
+    if (fd < 0)
+        return io_error(ctx, path, "cannot open");
+    nb_status st = fstat(fd, &s) == 0 ? check_size(ctx, path, &s, PTRDIFF_MAX) : io_error(ctx, path, "cannot read");
+    if (st == NB_OK)
+        st = nb_file_note_read(ctx, &s);
+    if (st == NB_OK)
+        *out = fd;
+    else
+        close(fd);
+    return st;
+}
+
+nb_status nb_file_size(nb_ctx *ctx, const char *path, int fd, size_t *bytes)
+{
+    struct stat s;
+    if (fstat(fd, &s) != 0)
+        return io_error(ctx, path, "cannot read");
+    *bytes = (size_t)s.st_size;
+    return NB_OK;
+}
+
+nb_status nb_file_read_at(nb_ctx *ctx, const char *path, int fd, int64_t at, void *to, size_t len)
+{
+    for (size_t got = 0; got < len;) {
+        const ssize_t n = pread(fd, (uint8_t *)to + got, len - got, (off_t)at + (off_t)got);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return io_error(ctx, path, "cannot read");
+        if (n == 0)
+            return nb_fail(ctx, NB_E_IO, "%s: ends before byte %jd: it is cut short", path,
+                           (intmax_t)at + (intmax_t)len);
+        got += (size_t)n;
+    }
+    return NB_OK;
+}
+
+void nb_file_ahead(int fd, int64_t at, size_t len)
+{
+    (void)posix_fadvise(fd, (off_t)at, (off_t)len, POSIX_FADV_WILLNEED);
+}
+
 size_t nb_file_head(const char *path, uint8_t *to, size_t max)
 {
     struct stat s;
@@ -117,6 +165,14 @@ nb_status nb_file_note_read(nb_ctx *ctx, const struct stat *s)
         f->cap = more;
     }
     f->read[f->n_read++] = (nb_file_id){s->st_dev, s->st_ino};
+    return NB_OK;
+}
+
+nb_status nb_files_join(nb_ctx *ctx, nb_ctx *other)
+{
+    const nb_files_state *f = nb_ctx_files(other);
+    for (int64_t i = 0; i < f->n_read; i++)
+        NB_TRY(nb_file_note_read(ctx, &(struct stat){.st_dev = f->read[i].device, .st_ino = f->read[i].inode}));
     return NB_OK;
 }
 

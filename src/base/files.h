@@ -13,6 +13,13 @@ nb_status nb_file_read(nb_ctx *ctx, const char *path, size_t max, uint8_t **out,
 /* The same through zlib: .gz content is inflated (truncated or damaged streams are NB_E_FORMAT), other content passes
  * unchanged. */
 nb_status nb_file_read_gz(nb_ctx *ctx, const char *path, size_t max, uint8_t **out, size_t *len);
+/* For files that are read piece by piece: a regular file, its size, exactly len bytes from place `at` on. *fd is closed by
+ * the caller. */
+nb_status nb_file_open(nb_ctx *ctx, const char *path, int *fd);
+nb_status nb_file_size(nb_ctx *ctx, const char *path, int fd, size_t *bytes);
+nb_status nb_file_read_at(nb_ctx *ctx, const char *path, int fd, int64_t at, void *to, size_t len);
+/* These will be read soon: the system may fetch them meanwhile. */
+void nb_file_ahead(int fd, int64_t at, size_t len);
 /* The first bytes of a regular file, at most max; 0 when there are none to be had. */
 size_t nb_file_head(const char *path, uint8_t *to, size_t max);
 bool nb_file_exists(const char *path);
@@ -22,6 +29,8 @@ nb_status nb_make_dirs(nb_ctx *ctx, const char *path);
 
 /* Has this context read the file that path leads to (through links of either kind)? */
 bool nb_file_was_read(nb_ctx *ctx, const char *path);
+/* The files that `other`, a thread's context, has read are files that ctx has. */
+nb_status nb_files_join(nb_ctx *ctx, nb_ctx *other);
 /* NB_E_CONFIG when it has: what a command reads it must not write over. Commands ask before they write anything. */
 nb_status nb_output_check(nb_ctx *ctx, const char *path);
 

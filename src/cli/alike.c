@@ -6,7 +6,6 @@
 #include "base/ranks.h"
 #include "base/rng.h"
 #include "train/agree.h"
-#include "train/fingerprint.h"
 
 /* --threads and where a rank's files lie are its own. */
 static uint64_t hash_words(const cli *c)
@@ -46,7 +45,7 @@ nb_status cli_ranks_alike(cli *c, const cli_alike *a)
     mine[2].hash = a->config;
     for (int32_t i = 0; i < 2; i++)
         if (a->data[i]) {
-            NB_TRY(nb_fingerprint_of(c->ctx, a->data[i], &f));
+            NB_TRY(nb_data_fingerprint(c->ctx, a->data[i], &f));
             mine[3 + i].hash = nb_fingerprint_hash(&f);
         }
     NB_TRY(nb_ranks_agree_on(c->ctx, mine, sizeof mine / sizeof *mine, "nothing was done"));

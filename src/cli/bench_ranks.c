@@ -62,7 +62,7 @@ static nb_status open_all(bench *b)
         return NB_E_NOMEM;
     for (int32_t i = 0; i < batch; i++)
         nb_data_get(b->exp.train, i % d->count, b->pixels + (size_t)i * image, &b->labels[i]);
-    return NB_OK;
+    return nb_data_check(c->ctx, b->exp.train);
 }
 
 /* Median seconds of steps, and of what was waited for in them. */

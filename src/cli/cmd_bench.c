@@ -108,6 +108,7 @@ static nb_status open_all(bench *b)
         return NB_E_NOMEM;
     for (int32_t i = 0; i < b->batch; i++)
         nb_data_get(b->exp.train, i % d->count, b->pixels + (size_t)i * image, &b->labels[i]);
+    NB_TRY(nb_data_check(c->ctx, b->exp.train));
     NB_TRY(open_contender(b, &b->train[0], false));
     NB_TRY(open_contender(b, &b->train[1], true));
     cli_experiment_note(&b->exp, b->train[1].graph);

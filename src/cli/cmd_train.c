@@ -54,11 +54,25 @@ static nb_status evaluate(void *ud, nb_graph *g, nb_eval *out)
     return st;
 }
 
-/* The first line, once nothing can be refused any more. */
+static void say_data(const session *s)
+{
+    const nb_dsinfo *d = nb_data_info(s->e.train), *test = nb_data_info(s->e.test);
+    printf("data: %d training and %d test %s of %dx%dx%d, ", d->count, test->count, d->features ? "samples" : "images",
+           d->h, d->w, d->c);
+    if (d->task == NB_TASK_CLASSES)
+        printf("%d classes, ", d->classes);
+    printf("%.1f MB of memory%s\n", (double)(d->bytes + test->bytes) / 1e6,
+           d->streams ? ", each is made ready when it is needed" : "");
+    fflush(stdout); /* whoever looks on through a pipe sees that it has begun */
+}
+
+/* The first lines, once nothing can be refused any more. */
 static void say_build(session *s)
 {
-    if (!s->said_build && !s->progress.quiet)
+    if (!s->said_build && !s->progress.quiet) {
         cli_print_build();
+        say_data(s);
+    }
     s->said_build = true;
 }
 

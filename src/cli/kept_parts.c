@@ -125,7 +125,7 @@ static nb_status hash_images(const cli_post_steps *steps, uint64_t *h)
         *h = nb_mix(*h, nb_mix(nb_hash_bytes(pixels, bytes), (uint64_t)label));
     }
     nb_free(steps->ctx, pixels);
-    return NB_OK;
+    return nb_data_check(steps->ctx, steps->e->train);
 }
 
 nb_status cli_kept_parts_open(cli *c, const cli_post_steps *steps, cli_kept_parts *k)

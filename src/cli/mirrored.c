@@ -78,6 +78,8 @@ nb_status cli_mirrored_correct(cli *c, const cli_model *m, const cli_images *ima
                        : NB_E_NOMEM;
     if (st == NB_OK)
         *correct = count_all(c, &v, m, images);
+    if (st == NB_OK)
+        st = nb_data_check(c->ctx, images->data);
     nb_int_batch_free(c->ctx, v.engine);
     nb_free(c->ctx, v.pixels);
     nb_free(c->ctx, v.mirrored);

@@ -217,6 +217,8 @@ static nb_status with_images(verify_job *j, const nb_data *data)
         nb_data_get(data, i, pixels + (size_t)i * j->image_bytes, &label);
     j->pixels = pixels;
     if (st == NB_OK)
+        st = nb_data_check(ctx, data);
+    if (st == NB_OK)
         st = run_all(j);
     nb_free(ctx, j->got);
     nb_free(ctx, j->want);

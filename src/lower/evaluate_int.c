@@ -173,6 +173,7 @@ static nb_status run_all(nb_ctx *ctx, job *j, int64_t chunks, nb_eval *out)
     j->first_chunk = j->shared ? nb_spread_at(chunks, nb_rank()) : 0;
     j->end_chunk = j->shared ? nb_spread_at(chunks, nb_rank() + 1) : chunks;
     nb_parallel_for(j->end_chunk - j->first_chunk, run_chunk, j);
+    NB_TRY(nb_data_check(ctx, j->data));
     if (j->shared)
         bring(j, chunks);
     for (int64_t i = 0; i < chunks; i++) {

@@ -247,6 +247,7 @@ static nb_status verify_batches(nb_graph *g, verify_job *j, nb_arena *a, const n
         run_graph(j, g, batch);
         nb_parallel_for(batch, one_image, j);
     }
+    NB_TRY(nb_data_check(g->ctx, data));
     out->images = n;
     collect(j, out);
     return NB_OK;

@@ -161,6 +161,7 @@ static nb_status read_all(reading *r)
         return NB_E_NOMEM;
     r->drawn = r->labels + batch;
     read_images(r);
+    NB_TRY(nb_data_check(ctx, r->s->data));
     if (d->weight)
         normalize(d, r->squares);
     return NB_OK;

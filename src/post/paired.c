@@ -86,7 +86,7 @@ nb_status nb_pair_run(const nb_pair *p, const char *const *layer, int32_t n_laye
         nb_graph_set_batch(p->quantized, p->quantized->max_batch);
     if (p->floats)
         nb_graph_set_batch(p->floats, p->floats->max_batch);
-    return NB_OK;
+    return p->data ? nb_data_check(g->ctx, p->data) : NB_OK;
 }
 
 nb_status nb_pair_open_twin(const nb_graph *g, const nb_experiment *experiment, bool lends, nb_graph **out)

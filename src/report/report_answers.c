@@ -51,7 +51,9 @@ static nb_status add_picture(nb_page *p, const nb_report *r, int32_t index, uint
     size_t len;
     int32_t label, h, w;
     nb_data_get(r->images, index, pixels, &label);
-    nb_status st = shrink(p->ctx, d, pixels, &h, &w, colours, &small);
+    nb_status st = nb_data_check(p->ctx, r->images);
+    if (st == NB_OK)
+        st = shrink(p->ctx, d, pixels, &h, &w, colours, &small);
     if (st == NB_OK)
         st = nb_png_write(p->ctx, small, h, w, colours, &png, &len);
     if (st == NB_OK) {

@@ -13,7 +13,7 @@ enum { NB_MOST_AGREED = 8 };
 /* Fails on all ranks alike when one of them has something else than rank 0 of these n (in the same order on all ranks), or is
  * another program or on a processor with other kernels. undone: ends the sentence, "no step was made". */
 nb_status nb_ranks_agree_on(nb_ctx *ctx, const nb_agreed *mine, int32_t n, const char *undone);
-/* Of a data set; see nb_fingerprint_of. */
+/* Of a data set; see nb_data_fingerprint. */
 uint64_t nb_fingerprint_hash(const nb_fingerprint *f);
 
 /* Fails on all ranks alike when one of them has something else than rank 0: build, processor, config, data, the checkpoint

@@ -59,6 +59,7 @@ static nb_status run_batches(nb_graph *g, const nb_data *data, const int32_t *in
             const int32_t k = at + cut.first + i;
             nb_data_get(data, indices ? indices[k] : k, pixels + (size_t)i * image, &labels[i]);
         }
+        NB_TRY(nb_data_check(g->ctx, data));
         NB_TRY(run_batch(
             g, size,
             &(nb_run){.train = true, .freeze_bn = true, .calibration = b + 1, .pixels = pixels, .labels = labels}));

@@ -16,12 +16,13 @@ nb_status nb_class_counts(nb_ctx *ctx, const nb_data *data, const int32_t *indic
         memset(count, 0, (size_t)d->classes * sizeof *count);
     for (int32_t i = 0; i < n; i++) {
         int32_t one;
-        nb_data_get(data, indices ? indices[i] : i, pixels, &one);
+        if (!nb_data_label(data, indices ? indices[i] : i, &one))
+            nb_data_get(data, indices ? indices[i] : i, pixels, &one);
         if (label)
             label[i] = one;
         if (count)
             count[one]++;
     }
     nb_free(ctx, pixels);
-    return NB_OK;
+    return nb_data_check(ctx, data);
 }

@@ -25,6 +25,7 @@ typedef struct {
 
 /* What is summed up, and memory for what is counted together and for one image. */
 typedef struct {
+    const nb_data *data;
     nb_score_sums sums;
     bool spread;                   /* whole batches are other ranks' */
     scored *batch;                 /* [max_batch]; spread: [n], of all batches */
@@ -149,7 +150,9 @@ static nb_status run_all(nb_graph *g, nb_loader *loader, scoring *s, nb_eval *e,
                          nb_lost_counts lost[2])
 {
     for (int32_t step = 0; step < nb_loader_steps_per_epoch(loader); step++) {
-        NB_TRY(forward_and_score(g, nb_loader_next(loader), s, e, each));
+        const nb_batch *b = nb_loader_next(loader);
+        NB_TRY(nb_data_check(g->ctx, s->data)); /* before other ranks hear of it */
+        NB_TRY(forward_and_score(g, b, s, e, each));
         add_lost(g, false, lost);
     }
     if (g->shared && g->simulated)
@@ -173,6 +176,7 @@ static nb_status run_own(nb_graph *g, nb_loader *loader, int32_t n, scoring *s, 
         const nb_batch *b = step < end ? nb_loader_next(loader) : NULL;
         const int32_t at = step * g->max_batch;
         if (b) {
+            NB_TRY(nb_data_check(g->ctx, s->data));
             nb_graph_set_batch(g, b->n);
             nb_forward(g, &(nb_run){.pixels = b->pixels});
             NB_TRY(check_logits(g, b, at));
@@ -250,7 +254,7 @@ static nb_status evaluate(nb_graph *g, const nb_data *data, const int32_t *indic
     NB_TRY(open_loader(g, data, indices, n, &loader));
     nb_eval e = {.simulated = g->simulated != NULL};
     nb_lost_counts lost[2] = {{0}};
-    scoring s = {.spread = spread};
+    scoring s = {.data = data, .spread = spread};
     nb_status st = alloc_scoring(g, indices ? n : nb_data_info(data)->count, &s);
     if (st == NB_OK)
         st = spread ? run_own(g, loader, n, &s, each, lost) : run_all(g, loader, &s, &e, each, lost);

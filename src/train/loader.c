@@ -102,7 +102,10 @@ static void fill(nb_loader *l, slot *s, int64_t position)
     const nb_cut cut = nb_cut_of(left < l->batch ? (int32_t)left : l->batch, l->shared);
     const int32_t from = l->mixup > 0 ? 0 : cut.first; /* the image that the slot begins with */
     const nb_mixed m = {s->pixels, s->labels, cut.batch, cut.first, cut.first + cut.images, (int64_t)l->image_bytes};
-    for (int32_t i = from; i < (l->mixup > 0 ? cut.batch : m.end); i++)
+    const int32_t end = l->mixup > 0 ? cut.batch : m.end;
+    for (int32_t i = from; i < end; i++) /* the disk then works on all of them at once */
+        nb_data_ahead(l->data, l->order[first + i]);
+    for (int32_t i = from; i < end; i++)
         if (l->mixup <= 0 || nb_mixup_reads(&m, i))
             load(l, first + i, epoch, s->pixels + (size_t)(i - from) * l->image_bytes, &s->labels[i - from]);
     if (l->mixup > 0)

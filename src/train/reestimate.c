@@ -53,7 +53,7 @@ static void sum_part(void *arg, int64_t part, int32_t thread)
 }
 
 /* The sums of x over all images. What only training computes (op.h, statistics_of) is asked for by itself. */
-static void run_batches(work *w, bool training_only)
+static nb_status run_batches(work *w, bool training_only)
 {
     const nb_dsinfo *d = nb_data_info(w->data);
     const size_t image = (size_t)d->h * (size_t)d->w * (size_t)d->c;
@@ -66,6 +66,7 @@ static void run_batches(work *w, bool training_only)
             const int32_t k = at + cut->first + i;
             nb_data_get(w->data, w->indices ? w->indices[k] : k, w->pixels + (size_t)i * image, &label);
         }
+        NB_TRY(nb_data_check(w->g->ctx, w->data));
         at += size;
         const nb_run r = {.pixels = w->pixels}, training = {.train = true, .freeze_ranges = true, .pixels = w->pixels};
         for (int32_t s = 0; s < w->step; s++)
@@ -74,6 +75,7 @@ static void run_batches(work *w, bool training_only)
         nb_cut_run(cut, sum_part, w);
         nb_gather_parts(cut, &(nb_gathered){w->sums, 2 * (size_t)nb_channels(&w->x->out) * sizeof *w->sums}, 1);
     }
+    return NB_OK;
 }
 
 /* Writes the new statistics; *moved: by how many sigmas a mean moved, or the logarithm of a sigma, whichever is most. */
@@ -115,8 +117,9 @@ static nb_status one_norm(work *w, const nb_node *norm, const nb_reestimate_repo
     w->sums = nb_alloc(w->g->ctx, (size_t)NB_TAP_MAX_PARTS * 2 * (size_t)nb_channels(&w->x->out) * sizeof(double));
     if (!w->sums)
         return NB_E_NOMEM;
-    run_batches(w, norm->op->statistics_of > 0);
-    nb_status st = settle(w, norm, &moved);
+    nb_status st = run_batches(w, norm->op->statistics_of > 0);
+    if (st == NB_OK)
+        st = settle(w, norm, &moved);
     nb_free(w->g->ctx, w->sums);
     if (st == NB_OK && report)
         report->norm(report->ud, norm->name, moved);

@@ -2,9 +2,9 @@
  *
  * A resumed run ends in the bytes of one never interrupted; with other data it would end in a mixture that no config
  * describes. */
+#include "train/resumable.h"
 #include "base/check.h"
 #include "base/textbuf.h"
-#include "train/fingerprint.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -86,7 +86,7 @@ static nb_status compare(nb_ctx *ctx, const nb_train_job *job, const nb_checkpoi
     compare_classes(t, was, now);
     if (t->len)
         return t->st; /* pixels and labels differ as a consequence */
-    NB_TRY(nb_fingerprint_of(ctx, job->data, &train));
+    NB_TRY(nb_data_fingerprint(ctx, job->data, &train));
     bool same = compare_images(t, "training", &c->train_data, &train);
     for (int32_t i = 0; same && i < now->c; i++)
         if (was->mean[i] != now->mean[i] || was->std[i] != now->std[i]) {
@@ -95,7 +95,7 @@ static nb_status compare(nb_ctx *ctx, const nb_train_job *job, const nb_checkpoi
             break;
         }
     if (job->test && c->test_data.count) {
-        NB_TRY(nb_fingerprint_of(ctx, job->test, &test));
+        NB_TRY(nb_data_fingerprint(ctx, job->test, &test));
         compare_images(t, "test", &c->test_data, &test);
     }
     return t->st;

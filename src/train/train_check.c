@@ -6,12 +6,12 @@
 #include "base/numtext.h"
 #include "base/ranks.h"
 #include "train/checkpoint.h"
-#include "train/fingerprint.h"
 #include "train/init_file.h"
 #include "train/loss_terms.h"
 #include "train/metrics.h"
 #include "train/oscillation.h"
 #include "train/reestimate.h"
+#include "train/resumable.h"
 #include "train/train_layers.h"
 
 #include <stdio.h>
@@ -146,6 +146,8 @@ static nb_status check_networks(nb_ctx *ctx, const nb_train_job *job, nb_loader 
     if (st == NB_OK)
         st = check_start(ctx, job, &init);
     const nb_batch *b = nb_loader_next(loader);
+    if (st == NB_OK)
+        st = nb_data_check(ctx, job->data);
     for (int32_t i = 0; i < job->plan->n_phases && st == NB_OK; i++) {
         const nb_phase *p = &job->plan->phase[i];
         if (i > 0 && same_network(&p[-1].keys, &p->keys) && !p->keys.reestimate_bn && !p->watches)

@@ -21,7 +21,6 @@
 #include "train/checkpoint.h"
 #include "train/diagnose.h"
 #include "train/events.h"
-#include "train/fingerprint.h"
 #include "train/hard.h"
 #include "train/init_file.h"
 #include "train/loader.h"
@@ -31,6 +30,7 @@
 #include "train/phase_graph.h"
 #include "train/range_log.h"
 #include "train/reestimate.h"
+#include "train/resumable.h"
 #include "train/train_job.h"
 
 #include <math.h>
@@ -239,6 +239,7 @@ static nb_run run_of(const trainer *t, const nb_batch *b)
 static nb_status step(trainer *t)
 {
     const nb_batch *b = nb_loader_next(t->loader);
+    NB_TRY(nb_data_check(t->ctx, t->job->data)); /* nothing is learned of an image that was not read */
     if (t->hard)
         b = nb_hard_pick(t->hard, t->graph, b, t->at.updates > 0);
     nb_run r = run_of(t, b);
@@ -501,9 +502,9 @@ static nb_status begin(trainer *t)
     const nb_train_job *j = t->job;
     const char *init = j->experiment->init;
     t->at.best_accuracy = t->accuracy = -1;
-    NB_TRY(nb_fingerprint_of(t->ctx, j->data, &t->train_data));
+    NB_TRY(nb_data_fingerprint(t->ctx, j->data, &t->train_data));
     if (j->test)
-        NB_TRY(nb_fingerprint_of(t->ctx, j->test, &t->test_data));
+        NB_TRY(nb_data_fingerprint(t->ctx, j->test, &t->test_data));
     nb_checkpoint *c = NULL;
     if (j->resume || *init)
         NB_TRY(j->resume ? nb_checkpoint_open(t->ctx, t->last, &c) : nb_init_open(t->ctx, j->experiment, &c));

@@ -16,7 +16,7 @@ static void every_set_has_a_unique_name_help_and_functions(void **state)
     for (; nb_datasets[n]; n++) {
         const nb_dataset *s = nb_datasets[n];
         assert_ptr_equal(nb_registry_find(nb_datasets, s->name), s);
-        assert_true(s->help && s->open && s->get && s->close);
+        assert_true(s->help && s->open && !s->get != !s->read && s->close);
         for (const nb_key *k = s->keys; k && k->name; k++) {
             assert_non_null(k->help);
             for (const nb_key *common = nb_data_common_keys; common->name; common++)

@@ -1,6 +1,6 @@
 /* test_fingerprint.c - one number for all pixels of a set, one for its labels. */
+#include "../../datasets/fingerprint.h"
 #include "ref/data_fixture.h"
-#include "train/fingerprint.h"
 
 #include "base/parallel.h"
 
@@ -15,7 +15,7 @@ static nb_fingerprint of(data_fixture *f, const char *text, const char *split)
     nb_data *d;
     nb_fingerprint print = {0};
     assert_int_equal(data_fixture_open(f, text, split, &d), NB_OK);
-    assert_int_equal(nb_fingerprint_of(f->ctx, d, &print), NB_OK);
+    assert_int_equal(nb_data_fingerprint(f->ctx, d, &print), NB_OK);
     nb_data_close(f->ctx, d);
     return print;
 }
@@ -73,7 +73,7 @@ static void without_memory_it_fails(void **state)
     assert_int_equal(data_fixture_open(f, "{name: synth, count: 10}", "train", &d), NB_OK);
     for (int64_t n = 1; n <= 2; n++) {
         nb_ctx_fail_alloc_at(f->ctx, n);
-        assert_int_equal(nb_fingerprint_of(f->ctx, d, &print), NB_E_NOMEM);
+        assert_int_equal(nb_data_fingerprint(f->ctx, d, &print), NB_E_NOMEM);
         assert_int_equal(print.count, 0);
     }
     nb_ctx_fail_alloc_at(f->ctx, 0);

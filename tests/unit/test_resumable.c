@@ -1,7 +1,7 @@
 /* test_resumable.c - a run goes on only with the data it began with; the sentence says what became of them. */
 #include "ref/data_fixture.h"
 #include "ref/train_case.h"
-#include "train/fingerprint.h"
+#include "train/resumable.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,13 +2,13 @@
  *
  * Not against an adversary: a hash as fast as memory, so that nothing needs to be sampled. Images are hashed in chunks
  * of a fixed number, the chunks' hashes are mixed in order. */
-#include "train/fingerprint.h"
+#include "fingerprint.h"
 
 #include "base/check.h"
 #include "base/parallel.h"
 #include "base/rng.h"
 
-enum { CHUNK = 128, LANES = 4 };
+enum { CHUNK = NB_FINGERPRINT_CHUNK, LANES = 4 };
 
 typedef struct {
     const nb_data *data;
@@ -44,6 +44,20 @@ static uint64_t hash_bytes(const uint8_t *p, size_t n)
     return nb_mix(h[0], n);
 }
 
+void nb_fingerprint_image(nb_fingerprint *chunk, const uint8_t *hwc, size_t bytes, int32_t label)
+{
+    chunk->pixels = nb_mix(chunk->pixels, hash_bytes(hwc, bytes));
+    chunk->labels = nb_mix(chunk->labels, (uint64_t)label);
+    chunk->count++;
+}
+
+void nb_fingerprint_chunk(nb_fingerprint *all, const nb_fingerprint *chunk)
+{
+    all->pixels = nb_mix(all->pixels, chunk->pixels);
+    all->labels = nb_mix(all->labels, chunk->labels);
+    all->count += chunk->count;
+}
+
 static void hash_chunk(void *arg, int64_t chunk, int32_t thread)
 {
     const hashing *x = arg;
@@ -53,30 +67,29 @@ static void hash_chunk(void *arg, int64_t chunk, int32_t thread)
     for (int64_t i = chunk * CHUNK; i < end; i++) {
         int32_t label;
         nb_data_get(x->data, (int32_t)i, image, &label);
-        f.pixels = nb_mix(f.pixels, hash_bytes(image, x->image_bytes));
-        f.labels = nb_mix(f.labels, (uint64_t)label);
+        nb_fingerprint_image(&f, image, x->image_bytes, label);
     }
     x->chunk[chunk] = f;
 }
 
-nb_status nb_fingerprint_of(nb_ctx *ctx, const nb_data *d, nb_fingerprint *out)
+nb_status nb_fingerprint_measure(nb_ctx *ctx, const nb_data *d, nb_fingerprint *out)
 {
     const nb_dsinfo *info = nb_data_info(d);
     int64_t n = nb_chunks(info->count, CHUNK);
     hashing x = {.data = d, .image_bytes = (size_t)info->h * (size_t)info->w * (size_t)info->c};
     x.scratch = nb_alloc(ctx, (size_t)nb_threads() * x.image_bytes);
     x.chunk = nb_alloc(ctx, (size_t)n * sizeof *x.chunk);
-    nb_fingerprint f = {.count = info->count};
+    nb_fingerprint f = {0};
     if (x.scratch && x.chunk)
         nb_parallel_for(n, hash_chunk, &x);
-    for (int64_t i = 0; x.scratch && x.chunk && i < n; i++) {
-        f.pixels = nb_mix(f.pixels, x.chunk[i].pixels);
-        f.labels = nb_mix(f.labels, x.chunk[i].labels);
-    }
+    for (int64_t i = 0; x.scratch && x.chunk && i < n; i++)
+        nb_fingerprint_chunk(&f, &x.chunk[i]);
     bool done = x.scratch && x.chunk;
     nb_free(ctx, x.scratch);
     nb_free(ctx, x.chunk);
-    if (done)
-        *out = f;
-    return done ? NB_OK : NB_E_NOMEM;
+    if (!done)
+        return NB_E_NOMEM;
+    NB_TRY(nb_data_check(ctx, d));
+    *out = f;
+    return NB_OK;
 }
