@@ -86,6 +86,23 @@ typedef struct {
  * the data set knows it. */
 NB_API nb_status nb_data_fingerprint(nb_ctx *ctx, const nb_data *d, nb_fingerprint *out);
 
+/* Packing: both splits of a data set as files that the data set `packed` reads without decoding anything. */
+typedef struct {
+    const char *out;                    /* folder; made if it is not there */
+    int64_t shard_bytes;                /* of pixels in a file, about; at least one image */
+    bool force;                         /* replace what was packed of another data set */
+    void (*at)(void *ud, double share); /* how much is done, 0..1; may be NULL */
+    void *ud;
+} nb_pack_job;
+typedef struct {
+    int32_t h, w, c, classes;
+    int32_t images[2], shards[2]; /* train, test */
+    int32_t kept;                 /* shards that were there already, of the same images, and whole */
+    int64_t bytes;                /* of all files */
+} nb_pack_result;
+/* Goes on where it was interrupted. An image that cannot be used is a line in the log, and at last NB_E_FORMAT. */
+NB_API nb_status nb_data_pack(nb_ctx *ctx, const nb_conf *data, const nb_pack_job *job, nb_pack_result *out);
+
 /* Shares of values that a format whose levels are no integers (small floats, logarithms) does not tell from others: beyond
  * the largest level, and rounded to 0. */
 typedef struct {

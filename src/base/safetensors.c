@@ -29,7 +29,9 @@ typedef struct {
 
 struct nb_st_file {
     nb_arena *arena;
-    uint8_t *bytes; /* the whole file */
+    uint8_t *bytes; /* the whole file, or its header alone */
+    size_t have;    /* how many they are */
+    bool head_only;
     const char *name;
     const nb_st_tensor *tensors;  /* by offset */
     const nb_st_tensor **by_name; /* the same, sorted for find */
@@ -53,7 +55,7 @@ static const struct {
 } dtypes[] = {
     {"F32", 4, NB_ST_F32},    {"I8", 1, NB_ST_I8},         {"U8", 1, NB_ST_U8},         {"I32", 4, NB_ST_I32},
     {"I64", 8, NB_ST_I64},    {"F64", 8, NB_ST_F64},       {"F16", 2, NB_ST_F16},       {"BF16", 2, NB_ST_BF16},
-    {"I16", 2, NB_ST_OTHER},  {"U16", 2, NB_ST_OTHER},     {"U32", 4, NB_ST_OTHER},     {"U64", 8, NB_ST_OTHER},
+    {"U32", 4, NB_ST_U32},    {"I16", 2, NB_ST_OTHER},     {"U16", 2, NB_ST_OTHER},     {"U64", 8, NB_ST_OTHER},
     {"BOOL", 1, NB_ST_OTHER}, {"F8_E4M3", 1, NB_ST_OTHER}, {"F8_E5M2", 1, NB_ST_OTHER},
 };
 enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
@@ -220,8 +222,9 @@ static nb_status index_tensors(nb_ctx *ctx, nb_st_file *f, const placed *p, cons
     f->tensors = t;
     for (int32_t i = 0; i < f->n; i++) {
         t[i] = p[i].t;
-        t[i].data = aligned_data(f, &p[i], data);
-        if (!t[i].data)
+        t[i].at = (data - f->bytes) + p[i].begin;
+        t[i].data = f->head_only ? NULL : aligned_data(f, &p[i], data);
+        if (!t[i].data && !f->head_only)
             return NB_E_NOMEM;
         f->by_name[i] = &t[i];
     }
@@ -298,7 +301,7 @@ static nb_status not_ours(nb_ctx *ctx, const nb_st_file *f, size_t len)
 
 static nb_status parse_header(nb_ctx *ctx, nb_st_file *f, size_t len)
 {
-    NB_TRY(not_ours(ctx, f, len));
+    NB_TRY(not_ours(ctx, f, f->have));
     if (len < LENGTH_BYTES)
         return nb_fail(ctx, NB_E_FORMAT, "%s: not a safetensors file: %zu bytes", f->name, len);
     uint64_t header_bytes = 0;
@@ -329,8 +332,8 @@ static nb_status parse_header(nb_ctx *ctx, nb_st_file *f, size_t len)
     return st;
 }
 
-/* Takes bytes over, also when it fails. */
-static nb_status parse_owned(nb_ctx *ctx, const char *name, uint8_t *bytes, size_t len, nb_st_file **out)
+/* Takes bytes over, also when it fails: have of them, of a file of len. */
+static nb_status parse_owned(nb_ctx *ctx, const char *name, uint8_t *bytes, size_t have, size_t len, nb_st_file **out)
 {
     nb_st_file *f = nb_alloc(ctx, sizeof *f);
     if (!f) {
@@ -338,6 +341,8 @@ static nb_status parse_owned(nb_ctx *ctx, const char *name, uint8_t *bytes, size
         return NB_E_NOMEM;
     }
     f->bytes = bytes;
+    f->have = have;
+    f->head_only = have < len;
     nb_status st = nb_arena_create(ctx, &f->arena);
     if (st == NB_OK)
         st = (f->name = nb_arena_strdup(f->arena, name)) ? parse_header(ctx, f, len) : NB_E_NOMEM;
@@ -353,7 +358,36 @@ nb_status nb_st_open(nb_ctx *ctx, const char *path, nb_st_file **out)
     uint8_t *bytes;
     size_t len;
     NB_TRY(nb_file_read(ctx, path, max_file_bytes, &bytes, &len));
-    return parse_owned(ctx, path, bytes, len, out);
+    return parse_owned(ctx, path, bytes, len, len, out);
+}
+
+/* A length that cannot be right stays as it is: parse_header has the sentence for it, and reads no further. */
+nb_status nb_st_open_head(nb_ctx *ctx, const char *path, int fd, nb_st_file **out)
+{
+    uint8_t length[LENGTH_BYTES] = {0};
+    size_t len;
+    uint64_t header = 0;
+    NB_TRY(nb_file_size(ctx, path, fd, &len));
+    size_t have = len < LENGTH_BYTES ? len : LENGTH_BYTES;
+    NB_TRY(nb_file_read_at(ctx, path, fd, 0, length, have));
+    for (int i = LENGTH_BYTES - 1; i >= 0; i--)
+        header = header << 8 | length[i];
+    if (have == LENGTH_BYTES && header <= len - LENGTH_BYTES && header <= NB_ST_MAX_HEADER)
+        have += (size_t)header;
+    uint8_t *bytes = nb_alloc(ctx, have);
+    if (!bytes)
+        return NB_E_NOMEM;
+    const nb_status st = nb_file_read_at(ctx, path, fd, 0, bytes, have);
+    if (st == NB_OK)
+        return parse_owned(ctx, path, bytes, have, len, out);
+    nb_free(ctx, bytes);
+    return st;
+}
+
+const uint8_t *nb_st_raw(const nb_st_file *f, size_t *len)
+{
+    *len = f->have;
+    return f->bytes;
 }
 
 nb_status nb_st_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, nb_st_file **out)
@@ -363,7 +397,7 @@ nb_status nb_st_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_
         return NB_E_NOMEM;
     if (len)
         memcpy(copy, bytes, len);
-    return parse_owned(ctx, name, copy, len, out);
+    return parse_owned(ctx, name, copy, len, len, out);
 }
 
 void nb_st_drop_tensors(nb_ctx *ctx, nb_st_file *f)

@@ -24,6 +24,7 @@ typedef enum {
     NB_ST_F64,
     NB_ST_F16,
     NB_ST_BF16,
+    NB_ST_U32,
     NB_ST_OTHER
 } nb_st_dtype;
 
@@ -33,8 +34,9 @@ typedef struct {
     int32_t ndim;
     int64_t shape[NB_ST_MAX_DIM];
     int64_t count;    /* product of shape; 1 for ndim 0 */
-    const void *data; /* aligned for its type */
+    const void *data; /* aligned for its type; NULL of a header alone */
     size_t bytes;
+    int64_t at; /* of its first byte in the file */
 } nb_st_tensor;
 
 typedef struct nb_st_file nb_st_file;
@@ -42,6 +44,10 @@ typedef struct nb_st_file nb_st_file;
 nb_status nb_st_open(nb_ctx *ctx, const char *path, nb_st_file **out);
 /* From memory (copied); name stands in messages. */
 nb_status nb_st_parse(nb_ctx *ctx, const char *name, const uint8_t *bytes, size_t len, nb_st_file **out);
+/* The header alone, of an open file of any size (base/files.h): tensors have a place in the file, but no data. */
+nb_status nb_st_open_head(nb_ctx *ctx, const char *path, int fd, nb_st_file **out);
+/* The bytes that were read: of nb_st_open_head the length and the header. */
+const uint8_t *nb_st_raw(const nb_st_file *f, size_t *len);
 /* Gives their memory back: the file has none afterwards, but its name and metadata. */
 void nb_st_drop_tensors(nb_ctx *ctx, nb_st_file *f);
 void nb_st_close(nb_ctx *ctx, nb_st_file *f);
