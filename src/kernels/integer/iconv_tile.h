@@ -207,7 +207,9 @@ TILE_INLINE void strip(const nb_iconv_job *j, int64_t apart, int32_t p, int32_t 
         tile(j, x + i * apart, apart, p + i, c0, k, rows, panels);                                                     \
         break
             TILE(4);
+#if TILE_ROWS > 4
             TILE(6);
+#endif
 #if TILE_ROWS > 6
             TILE(7);
             TILE(8);
