@@ -169,7 +169,8 @@ nb_status nb_mac_prepare(nb_graph *g, nb_node *n, const nb_geom *geom, int32_t p
     p->item = *geom;
     if (per > 1) /* a row of items */
         p->item.w = p->item.ow = 1;
-    if (p->integer && nb_mac_is_matrix(&p->item, p->k))
+    if (p->integer && !(n->op->flags & NB_OP_TAPS) &&
+        nb_mac_is_matrix(&p->item, p->k)) /* taps take images one by one */
         NB_TRY(nb_mac_matrix_prepare(g, p, wants_int16(g)));
     else
         NB_TRY(prepare_grad(g, p));

@@ -17,6 +17,7 @@
 #include "ref/small_model.h"
 
 #include <math.h>
+#include <nibble/extend/fusion.h>
 #include <nibble/extend/quant.h>
 
 enum { INPUTS = 7 * 6 * 48, OUTPUTS = 531 }; /* 1.07 million weights; neither divides into parts */
@@ -104,23 +105,29 @@ static void rows_that_are_missing_count_for_nothing(void **state)
     check(true, 19, 1, NB_COMPUTE_INT16);
 }
 
-static uint64_t step_digest(int32_t threads, int32_t room, int32_t batch)
+static uint64_t digest_of(const nb_graph *g)
 {
-    small_model m;
     uint64_t digest = 0;
-    nb_set_threads(threads);
-    build(&m, true, room, NB_COMPUTE_INT16);
-    nb_graph_set_batch(m.g, batch);
-    nb_forward(m.g, &m.run);
-    nb_backward(m.g, &m.run);
-    for (int32_t i = 0; i < m.g->n; i++) {
-        const nb_tensor *t = &m.g->node[i]->out;
-        for (int64_t k = 0; (m.g->node[i]->flags & NB_NODE_PARAM) && t->grad && k < nb_count(t); k++) {
+    for (int32_t i = 0; i < g->n; i++) {
+        const nb_tensor *t = &g->node[i]->out;
+        for (int64_t k = 0; (g->node[i]->flags & NB_NODE_PARAM) && t->grad && k < nb_count(t); k++) {
             uint32_t bits;
             memcpy(&bits, t->grad + k, sizeof bits);
             digest = nb_mix(digest, bits);
         }
     }
+    return digest;
+}
+
+static uint64_t step_digest(int32_t threads, int32_t room, int32_t batch)
+{
+    small_model m;
+    nb_set_threads(threads);
+    build(&m, true, room, NB_COMPUTE_INT16);
+    nb_graph_set_batch(m.g, batch);
+    nb_forward(m.g, &m.run);
+    nb_backward(m.g, &m.run);
+    const uint64_t digest = digest_of(m.g);
     small_model_free(&m);
     nb_set_threads(1);
     return digest;
@@ -167,6 +174,32 @@ static void a_large_batch_is_several_products(void **state)
     free(got);
 }
 
+/* A convolution of one pixel has as many weights, but a batch norm behind it that it may be fused with. */
+static void convolutions_of_one_pixel_are_none_of_these(void **state)
+{
+    (void)state;
+    uint64_t digest[2];
+    for (int32_t fused = 0; fused < 2; fused++) {
+        small_model m;
+        assert_ok(small_model_build(
+            &m, ctx,
+            "model:\n- input\n- conv2d: {name: pre, kernel: 3, pad: 1, out: 1024}\n- avgpool: {global: yes}\n"
+            "- conv2d: {name: x, out: 1024, kernel: 1, bias: no}\n- batchnorm\n- relu\n- linear: {out: 4}\n",
+            6));
+        nb_node *x = nb_graph_find(m.g, "x");
+        quantize_edge(m.g, x, 0);
+        quantize_edge(m.g, x, 1);
+        m.g->compute = NB_COMPUTE_INT16;
+        m.g->fusions = fused ? nb_fusions : NULL;
+        assert_ok(nb_graph_freeze(m.g, NB_PLAN_TRAIN));
+        nb_forward(m.g, &m.run);
+        nb_backward(m.g, &m.run);
+        digest[fused] = digest_of(m.g);
+        small_model_free(&m);
+    }
+    assert_true(digest[0] == digest[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +207,7 @@ int main(void)
         cmocka_unit_test(rows_that_are_missing_count_for_nothing),
         cmocka_unit_test(the_same_bits_on_any_number_of_threads),
         cmocka_unit_test(a_large_batch_is_several_products),
+        cmocka_unit_test(convolutions_of_one_pixel_are_none_of_these),
     };
     return cmocka_run_group_tests_name("mac_matrix", tests, setup, teardown);
 }
