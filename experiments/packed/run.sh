@@ -9,7 +9,8 @@ dir=${1:-/tmp/packed-data} nibble=${NIBBLE:-$PWD/build/current/nibble} here=$(di
 train=${TRAIN:-200000} test=${TEST:-10000} steps=${STEPS:-312} threads=${THREADS:-2} quiet=${QUIET:-}
 mkdir -p "$dir"
 if [ ! -e "$dir/png/complete" ]; then
-    cc -O2 -Iinclude -o "$dir/png_set" "$here/png_set.c" "$(dirname "$nibble")"/libnibble.so.* -Wl,-rpath,"$(dirname "$nibble")"
+    cp "$(dirname "$nibble")"/libnibble.so.* "$dir/libnibble.so.0" # the name that programs ask for
+    cc -O2 -D_XOPEN_SOURCE=700 -Iinclude -o "$dir/png_set" "$here/png_set.c" "$dir/libnibble.so.0" -Wl,-rpath,"$dir"
     "$dir/png_set" "$dir/png" 64 200 "$train" "$test"
     touch "$dir/png/complete"
 fi
