@@ -90,7 +90,7 @@ static void plan_scratch(nb_graph *g, nb_node *n, nb_mac_priv *p)
     take(&slot, p->grad_bytes);
     take(&slot, (size_t)p->geom.oc * sizeof(double));
     p->slot_bytes = slot;
-    p->n_slots = NB_MAC_SLOTS;
+    p->n_slots = nb_cut_units(g->max_batch) < 8 ? 8 : nb_cut_units(g->max_batch);
     while (p->n_slots > 1 && (size_t)p->n_slots * slot > slot_budget)
         p->n_slots /= 2;
     /* Slots are shared out over the threads' scratch: memory for one layer at a time, not for the whole step. */

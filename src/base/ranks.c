@@ -315,9 +315,11 @@ static void begin(exchange *m, const nb_piece *piece, int32_t n)
     all.spent.seconds += nb_now() - start;
 }
 
-static void complete(exchange *m, const nb_piece *piece, int32_t n)
+/* How many bytes came in. */
+static int64_t complete(exchange *m, const nb_piece *piece, int32_t n)
 {
     const double start = nb_now();
+    int64_t bytes = 0;
     if (!wait_for(&m->request, all.met ? all.timeout : 0))
         give_up();
     m->under_way = false;
@@ -328,11 +330,13 @@ static void complete(exchange *m, const nb_piece *piece, int32_t n)
             continue;
         if (o != all.rank) {
             memcpy(piece[i].data, m->in + m->from.at[o], piece[i].bytes);
-            all.spent.bytes += (int64_t)piece[i].bytes;
+            bytes += (int64_t)piece[i].bytes;
         }
         m->from.at[o] += (int)piece[i].bytes;
     }
+    all.spent.bytes += bytes;
     all.spent.seconds += nb_now() - start;
+    return bytes;
 }
 
 static void share(const nb_piece *piece, int32_t n)
@@ -344,14 +348,16 @@ static void share(const nb_piece *piece, int32_t n)
 
 void nb_ranks_begin(int32_t message, const nb_piece *piece, int32_t n)
 {
-    if (nb_ranks() > 1)
-        begin(&all.message[message], piece, n);
+    if (nb_ranks() == 1)
+        return;
+    begin(&all.message[message], piece, n);
+    all.spent.later_exchanges++;
 }
 
 void nb_ranks_complete(int32_t message, const nb_piece *piece, int32_t n)
 {
     if (nb_ranks() > 1)
-        complete(&all.message[message], piece, n);
+        all.spent.later_bytes += complete(&all.message[message], piece, n);
 }
 
 /* Any call lets all messages go on. */
@@ -402,7 +408,7 @@ nb_status nb_ranks_start(nb_ctx *ctx, nb_ranks_lost_fn lost)
     MPI_Comm_dup(MPI_COMM_WORLD, &all.work);
     MPI_Comm_dup(MPI_COMM_WORLD, &all.ends);
     if (n > NB_MAX_RANKS)
-        return nb_fail(ctx, NB_E_CONFIG, "mpirun -n %d: at most %d ranks can share a batch", n, NB_MAX_RANKS);
+        return nb_fail(ctx, NB_E_CONFIG, "mpirun -n %d: at most %d ranks can work together", n, NB_MAX_RANKS);
     all.ctx = ctx;
     all.rank = rank;
     all.n = n;

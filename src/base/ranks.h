@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { NB_MAX_RANKS = 64, NB_HOST_BYTES = 64 };
+enum { NB_MAX_RANKS = 1024, NB_HOST_BYTES = 64 };
 
 typedef struct {
     void *data;
@@ -53,8 +53,9 @@ void nb_ranks_poke(void);
 
 /* What that has cost this rank so far. */
 typedef struct {
-    int64_t exchanges, bytes; /* bytes: that came in */
-    double seconds;           /* from asking until all was here: other ranks' lateness included */
+    int64_t exchanges, bytes;             /* bytes: that came in */
+    int64_t later_exchanges, later_bytes; /* of these, of nb_ranks_begin */
+    double seconds;                       /* from asking until all was here: other ranks' lateness included */
 } nb_ranks_spent;
 nb_ranks_spent nb_ranks_cost(void);
 

@@ -3,13 +3,20 @@
  * The model. A step on one rank takes a + b: b is divided by images, a (packing and rounding weights, the optimizer) is
  * done by every rank. A step on n ranks takes
  *
- *     a + b * share(n) + exchanges * latency * log2(n) + bytes / bandwidth
+ *     a + b * share(n) + exchange(now) + max(0, exchange(later) - backward * share(n)) + late * log2(n) / log2(ranks here)
+ *
+ *     exchange(x) = exchanges of x * latency * log2(n) + bytes of x / bandwidth
  *
  * share(n): the most units of the batch that one rank has, over all units. Beyond as many ranks as there are units it is
- * 1 / n, for a batch that had as many. Measured: the step on rank 0 alone while the others wait (a + b), what is computed of a step
- * on the ranks there are (a + b * share), exchanges and bytes of it, the time of an exchange of one byte and of one that
- * takes a megabyte from each rank. An exchange of n ranks has about log2(n) messages after each other. What comes in for a
- * rank is about the same for any number of them: gradients are added up in pieces (core/cut_gather.h). */
+ * 1 / n, for a batch that had as many. Exchanges later are those of gradients of weights, which travel while the layers before go
+ * back (core/gather_later.h). late: what is waited for beyond messages, because one rank is later than others, which more ranks make
+ * more likely, as the largest of n numbers is larger; it is that of this machine and who else works on it.
+ *
+ * Measured: the step on rank 0 alone while the others wait (a + b), and its backward pass; what is computed of a step on the ranks
+ * there are (a + b * share), exchanges and bytes of it, the time of an exchange of one byte and of one that takes a megabyte from
+ * each rank. An exchange of n ranks has about log2(n) messages after each other. What comes in for a rank is about the same for
+ * any number of them: gradients are added up in pieces (core/cut_gather.h). What is predicted for the ranks there are is without
+ * `late`, which is shown beside it: what the model does not know. */
 #include "cli/bench_ranks.h"
 
 #include "cli/build_info.h"
@@ -38,9 +45,9 @@ typedef struct {
     double latency, bandwidth;
 } bench;
 
-/* Of one step, medians: on one rank, on all; of the latter, in exchanges. */
+/* Of one step, medians: on one rank, its backward pass; on all; of the latter, in exchanges. */
 typedef struct {
-    double alone, together, waited, exchanges, bytes;
+    double alone, backward, together, waited, exchanges, bytes, later_exchanges, later_bytes;
 } cost;
 
 static nb_status open_all(bench *b)
@@ -65,8 +72,8 @@ static nb_status open_all(bench *b)
     return nb_data_check(c->ctx, b->exp.train);
 }
 
-/* Median seconds of steps, and of what was waited for in them. */
-static nb_status clock_steps(bench *b, bool quantized, bool shared, double *seconds, double *waited)
+/* Median seconds of steps, of their backward passes, and of what was waited for in them. */
+static nb_status clock_steps(bench *b, bool quantized, bool shared, cost *out)
 {
     nb_ctx *ctx = b->c->ctx;
     const nb_dsinfo *d = nb_data_info(b->exp.train);
@@ -80,7 +87,8 @@ static nb_status clock_steps(bench *b, bool quantized, bool shared, double *seco
                                 .compute = (nb_compute)b->plan->keys.compute};
     nb_graph *g = NULL;
     nb_optim *optim = NULL;
-    double *all = nb_alloc(ctx, 2 * (size_t)b->rounds * sizeof *all), *in = all ? all + b->rounds : NULL;
+    double *all = nb_alloc(ctx, 3 * (size_t)b->rounds * sizeof *all), *in = all ? all + b->rounds : NULL,
+           *back = all ? in + b->rounds : NULL;
     nb_status st = all ? nb_graph_open(ctx, &spec, &(nb_params_source){0}, &g) : NB_E_NOMEM;
     if (st == NB_OK)
         st = nb_optim_create(ctx, b->plan, g, &optim);
@@ -92,16 +100,22 @@ static nb_status clock_steps(bench *b, bool quantized, bool shared, double *seco
                           .labels = b->labels + first};
         const double start = nb_now(), before = nb_ranks_cost().seconds;
         nb_forward(g, &r);
+        const double forward = nb_now();
         nb_backward(g, &r);
+        const double backward = nb_now() - forward;
         nb_optim_step(optim, 1e-3, i + WARM_UP + 1, nb_optim_grad_norm(optim));
         if (i >= 0) {
             all[i] = nb_now() - start;
             in[i] = nb_ranks_cost().seconds - before;
+            back[i] = backward;
         }
     }
-    if (st == NB_OK) {
-        *seconds = nb_median(all, b->rounds);
-        *waited = nb_median(in, b->rounds);
+    if (st == NB_OK && shared) {
+        out->together = nb_median(all, b->rounds);
+        out->waited = nb_median(in, b->rounds);
+    } else if (st == NB_OK) {
+        out->alone = nb_median(all, b->rounds);
+        out->backward = nb_median(back, b->rounds);
     }
     nb_optim_free(ctx, optim);
     nb_graph_free(g);
@@ -111,15 +125,17 @@ static nb_status clock_steps(bench *b, bool quantized, bool shared, double *seco
 
 static nb_status measure(bench *b, bool quantized, cost *out)
 {
-    double none;
+    const double steps = b->rounds + WARM_UP;
     if (nb_rank() == 0)
-        NB_TRY(clock_steps(b, quantized, false, &out->alone, &none));
-    nb_ranks_share(&(nb_piece){&out->alone, sizeof out->alone, 0, 0}, 1);
+        NB_TRY(clock_steps(b, quantized, false, out));
+    nb_ranks_share(&(nb_piece){out, sizeof *out, 0, 0}, 1);
     const nb_ranks_spent before = nb_ranks_cost();
-    NB_TRY(clock_steps(b, quantized, true, &out->together, &out->waited));
+    NB_TRY(clock_steps(b, quantized, true, out));
     const nb_ranks_spent after = nb_ranks_cost();
-    out->exchanges = (double)(after.exchanges - before.exchanges) / (b->rounds + WARM_UP);
-    out->bytes = (double)(after.bytes - before.bytes) / (b->rounds + WARM_UP);
+    out->exchanges = (double)(after.exchanges - before.exchanges) / steps;
+    out->bytes = (double)(after.bytes - before.bytes) / steps;
+    out->later_exchanges = (double)(after.later_exchanges - before.later_exchanges) / steps;
+    out->later_bytes = (double)(after.later_bytes - before.later_bytes) / steps;
     return NB_OK;
 }
 
@@ -152,13 +168,28 @@ static double share_of(int32_t batch, int32_t ranks)
     return ranks > units ? 1.0 / ranks : (double)((units + ranks - 1) / ranks) / units;
 }
 
+/* Of messages that are waited for. */
+static double messages(const bench *b, const cost *c, int32_t ranks)
+{
+    const double each = b->latency * log2(ranks);
+    const double now = (c->exchanges - c->later_exchanges) * each + (c->bytes - c->later_bytes) / b->bandwidth;
+    const double later = c->later_exchanges * each + c->later_bytes / b->bandwidth;
+    return now + fmax(0, later - c->backward * share_of(b->plan->keys.batch, ranks));
+}
+
+static double late(const bench *b, const cost *c)
+{
+    return fmax(0, c->waited - messages(b, c, nb_ranks()));
+}
+
+/* Nobody is late. */
 static double predict(const bench *b, const cost *c, int32_t ranks)
 {
     const int32_t batch = b->plan->keys.batch;
     const double own = share_of(batch, nb_ranks());
     const double divided = own < 1 ? (c->alone - (c->together - c->waited)) / (1 - own) : c->alone;
     const double most = fmin(fmax(divided, 0), c->alone), compute = c->alone - most * (1 - share_of(batch, ranks));
-    return ranks == 1 ? c->alone : compute + c->exchanges * b->latency * log2(ranks) + c->bytes / b->bandwidth;
+    return ranks == 1 ? c->alone : compute + messages(b, c, ranks);
 }
 
 static nb_status table_measured(const bench *b, const cost c[2], nb_table **out)
@@ -172,6 +203,9 @@ static nb_status table_measured(const bench *b, const cost c[2], nb_table **out)
     nb_table_column(t, "waited_ms", "waited ms", NB_RIGHT);
     nb_table_column(t, "exchanges", "exchanges", NB_RIGHT);
     nb_table_column(t, "kilobytes", "kB in", NB_RIGHT);
+    nb_table_column(t, "late_ms", "for who is late", NB_RIGHT);
+    nb_table_column(t, "later_exchanges", "later", NB_RIGHT);
+    nb_table_column(t, "later_kilobytes", "kB later", NB_RIGHT);
     nb_table_column(t, "predicted_ms", "predicted ms", NB_RIGHT);
     for (int32_t k = 0; k < 2; k++) {
         nb_table_row(t);
@@ -182,6 +216,9 @@ static nb_status table_measured(const bench *b, const cost c[2], nb_table **out)
         nb_table_add_real(t, 1e3 * c[k].waited, 2);
         nb_table_add_real(t, c[k].exchanges, 0);
         nb_table_add_real(t, 1e-3 * c[k].bytes, 0);
+        nb_table_add_real(t, 1e3 * late(b, &c[k]), 2);
+        nb_table_add_real(t, c[k].later_exchanges, 0);
+        nb_table_add_real(t, 1e-3 * c[k].later_bytes, 0);
         nb_table_add_real(t, 1e3 * predict(b, &c[k], nb_ranks()), 2);
     }
     *out = t;
@@ -201,7 +238,8 @@ static nb_status table_predicted(const bench *b, const cost c[2], nb_table **out
         nb_table_row(t);
         nb_table_add_int(t, ranks);
         for (int32_t k = 0; k < 2; k++) {
-            const double s = predict(b, &c[k], ranks);
+            const double s =
+                predict(b, &c[k], ranks) + late(b, &c[k]) * log2(ranks) / log2(fmax(2, (double)nb_ranks()));
             nb_table_add_real(t, 1e3 * s, 2);
             nb_table_add_real(t, c[k].alone / s, 2);
         }

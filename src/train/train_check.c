@@ -42,9 +42,11 @@ nb_status nb_job_loader(nb_ctx *ctx, const nb_train_job *job, nb_loader **out)
                             "%d: must be at most %d, the number of training images", s.batch, images);
     if (nb_cut_units(s.batch) < nb_ranks())
         return nb_conf_fail(ctx, batch ? batch : train, "train.batch", NB_E_CONFIG,
-                            s.batch < NB_MAX_UNITS ? "%d: must be at least %d, the number of ranks"
-                                                   : "%d: is shared by at most 8 ranks, not by %d",
-                            s.batch, nb_ranks());
+                            s.batch < nb_ranks()
+                                ? "%d: must be at least %d, the number of ranks"
+                                : "%d: is shared by at most %d ranks (8 below 512, 16 below 1024, then 32), "
+                                  "and these are more",
+                            s.batch, s.batch < nb_ranks() ? nb_ranks() : nb_cut_units(s.batch));
     return nb_loader_open(ctx, job->data, &s, out);
 }
 

@@ -33,6 +33,13 @@ if [ -n "${NB_RANKS_MORE:-}" ]; then
     same simulated --set quant.weights.bits=8 --set quant.weights.format=fp8_e4m3
     same stochastic --set quant.activations.rounding=stochastic --set quant.activations.range=percentile
     same reference --reference
+    for n in 2 9; do # as many as share a batch from 512 images on
+        run 0 train tiny.yaml --quiet --set data.count=600 --set train.batch=512
+        mv run "one-many$n"
+        ranks $n 0 "$NIBBLE" train tiny.yaml --quiet --set data.count=600 --set train.batch=512
+        cmp "one-many$n/last.safetensors" run/last.safetensors || die "a batch of 512: $n ranks leave something else than one"
+        rm -r run
+    done
 fi
 
 export NB_RANKS_TIMEOUT=4 # a busy machine may stop the other one for a second, too

@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-enum { NB_TAP_MAX_PARTS = 32, NB_MAX_UNITS = 8 };
+enum { NB_TAP_MAX_PARTS = 32, NB_MAX_UNITS = 32 };
 
 /* Part i is images [nb_tap_part(batch, i), nb_tap_part(batch, i + 1)): the cut depends on the batch alone. */
 static inline int32_t nb_tap_parts(int32_t batch)
@@ -33,7 +33,8 @@ static inline int32_t nb_tap_part(int32_t batch, int32_t i)
 /* Unit u is images [nb_cut_unit(batch, u), nb_cut_unit(batch, u + 1)): whole parts. */
 static inline int32_t nb_cut_units(int32_t batch)
 {
-    return batch < NB_MAX_UNITS ? batch : NB_MAX_UNITS;
+    const int32_t most = batch < 512 ? 8 : batch < 1024 ? 16 : NB_MAX_UNITS; /* divisors of the number of parts */
+    return batch < most ? batch : most;
 }
 /* See above. */
 static inline int32_t nb_cut_unit(int32_t batch, int32_t u)
