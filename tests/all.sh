@@ -29,20 +29,20 @@ gcc="CC=gcc $w"
 # shellcheck disable=SC2086
 {
     part "build, gcc" $MAKE $gcc products
-    part "unit and property tests, gcc" $MAKE $gcc check-fast
+    # on one thread, on four below: programs side by side that want all processors mostly wait for each other
+    OMP_NUM_THREADS=1 part "unit and property tests, gcc" $MAKE $gcc check-fast
     part "lint" $MAKE $gcc lint
     part "random networks exported as C, several compilers" $MAKE $gcc check-exported
     export NB_QUIET=1
-    part "end to end" $MAKE $gcc check-e2e
+    NB_JOBS=$(($(nproc) + 1)) part "end to end" $MAKE $gcc check-e2e # some of them wait
     if links clang; then
         warnings_of clang
         # its -O1 compiles in two thirds of the time; -O3 is in long.sh
-        part "unit and property tests, clang" $MAKE CC=clang CFLAGS=-O1 $w products check-fast
+        OMP_NUM_THREADS=1 part "unit and property tests, clang" $MAKE CC=clang CFLAGS=-O1 $w products check-fast
     else
         leave_out "unit and property tests, clang" "there is no clang here"
     fi
     part "kernel tests on each instruction set" $MAKE $gcc check-isa
-    # all before ran on as many as there are processors; what follows is built without threads
     part "tests on 4 threads" $MAKE $gcc THREADS=4 check-threads
     if links gcc -fsanitize=address,undefined; then # clang's are in long.sh: all is compiled and run anew for them
         san="CC=gcc SAN=address,undefined OMP=0 BLAS=none" # also the build without threads and without a BLAS
