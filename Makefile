@@ -63,6 +63,10 @@ TESTS       = $(TEST_SRC:%.c=$(B)/%)
 FUZZERS     = $(FUZZ_SRC:%.c=$(B)/%)
 # Tests that reach kernels, for the runs under each instruction set.
 ISA_TESTS   = $(patsubst %.c,$(B)/%,$(shell grep -lE 'kernels/|nibble/engine' $(TEST_SRC) /dev/null))
+# Tests of what is computed on several threads, or on data that several read.
+THREAD_TESTS = $(patsubst %.c,$(B)/%,$(shell grep -lE 'kernels/|nibble/engine|set_threads|small_model|train|nibble/post|nb_post|base/parallel|loader|dataset|nb_evaluate' $(TEST_SRC) /dev/null))
+# Tests that compute for seconds on memory that others look at as well.
+LONG_TESTS  = $(patsubst %,$(B)/tests/%,unit/test_block_solve unit/test_mac_wide unit/test_mac_matrix unit/test_step_adaround unit/test_step_reconstruct prop/test_blame)
 # Tests of whoever starts threads.
 TSAN_TESTS  = $(patsubst %,$(B)/tests/unit/test_%,parallel loader trainer)
 E2E         = $(sort $(wildcard tests/e2e/*.sh))
@@ -160,8 +164,12 @@ check-arm:                              ## kernel and engine tests for aarch64, 
 	@MAKE='$(MAKE)' tests/emulated/arm.sh
 check-emulated: $(EMULATED)             ## kernel tests on processors with AVX-512, VNNI, AMX, in the Bochs emulator (same README)
 	@tests/emulated/run.sh $(EMULATED); code=$$?; [ $$code = 77 ] || exit $$code
-check-threads: $(TESTS)                 ## unit and property tests on 1 and 4 threads (THREADS="2 3": on others)
-	@for n in $(or $(THREADS),1 4); do OMP_NUM_THREADS=$$n tests/run.sh $(TESTS) || exit 1; done
+check-threads: $(THREAD_TESTS)          ## those of them that threads can matter to, on 1 and 4 threads (THREADS="2 3": on others)
+	@for n in $(or $(THREADS),1 4); do OMP_NUM_THREADS=$$n tests/run.sh $(THREAD_TESTS) || exit 1; done
+check-short: $(TESTS)                   ## all but those that compute for seconds (for sanitizers)
+	@tests/run.sh $(filter-out $(LONG_TESTS),$(TESTS))
+check-computed: $(TESTS)                ## those that reach kernels, and property tests: where compilers differ
+	@tests/run.sh $(sort $(ISA_TESTS) $(filter $(B)/tests/prop/%,$(TESTS)))
 check-san:                              ## unit and property tests under ASan and UBSan, gcc and clang
 	@for cc in gcc clang; do $(MAKE) --no-print-directory CC=$$cc SAN=address,undefined OMP=0 check-fast || exit 1; done
 check-e2e: $(PRODUCTS)                  ## scripts that run the command line tool
@@ -226,7 +234,7 @@ clean:                                  ## remove build/
 	rm -rf build
 print-B:
 	@echo $(B)
-.PHONY: all deps demo test check-fast check-isa check-threads check-arm check-emulated check-san check-e2e check-bad check-exported check-onnx check-tflite check-import check-mcu check-install check-make check-tsan check-tsan-run products test-long fuzz-replay fuzz fuzz-run \
+.PHONY: all deps demo test check-fast check-short check-computed check-isa check-threads check-arm check-emulated check-san check-e2e check-bad check-exported check-onnx check-tflite check-import check-mcu check-install check-make check-tsan check-tsan-run products test-long fuzz-replay fuzz fuzz-run \
         lint tidy format format-check install uninstall help clean print-B
 .SECONDARY:
 -include $(patsubst %.c,$(B)/%.d,$(ALL_SRC)) $(ENGINE_SRC:%.c=$(B)/freestanding/%.d)

@@ -29,24 +29,23 @@ gcc="CC=gcc $w"
 # shellcheck disable=SC2086
 {
     part "build, gcc" $MAKE $gcc products
-    # on one thread, on four below: programs side by side that want all processors mostly wait for each other
-    OMP_NUM_THREADS=1 part "unit and property tests, gcc" $MAKE $gcc check-fast
+    part "unit and property tests, gcc" $MAKE $gcc check-fast
     part "lint" $MAKE $gcc lint
     part "random networks exported as C, several compilers" $MAKE $gcc check-exported
     export NB_QUIET=1
     NB_JOBS=$(($(nproc) + 1)) part "end to end" $MAKE $gcc check-e2e # some of them wait
     if links clang; then
         warnings_of clang
-        # its -O1 compiles in two thirds of the time; -O3 is in long.sh
-        OMP_NUM_THREADS=1 part "unit and property tests, clang" $MAKE CC=clang CFLAGS=-O1 $w products check-fast
+        # its -O1 compiles in two thirds of the time; -O3, and all tests, are in long.sh
+        part "kernel and property tests, clang" $MAKE CC=clang CFLAGS=-O1 $w products check-computed
     else
-        leave_out "unit and property tests, clang" "there is no clang here"
+        leave_out "kernel and property tests, clang" "there is no clang here"
     fi
     part "kernel tests on each instruction set" $MAKE $gcc check-isa
     part "tests on 4 threads" $MAKE $gcc THREADS=4 check-threads
-    if links gcc -fsanitize=address,undefined; then # clang's are in long.sh: all is compiled and run anew for them
+    if links gcc -fsanitize=address,undefined; then # clang's, and those that compute long, are in long.sh
         san="CC=gcc SAN=address,undefined OMP=0 BLAS=none" # also the build without threads and without a BLAS
-        part "unit and property tests, gcc, ASan and UBSan, neither threads nor BLAS" $MAKE $san products check-fast
+        part "unit and property tests, gcc, ASan and UBSan, neither threads nor BLAS" $MAKE $san products check-short
         part "fuzz corpus, gcc, ASan and UBSan" $MAKE $san fuzz-replay
         part "end to end with bad input, gcc, ASan and UBSan" $MAKE $san check-bad
     else

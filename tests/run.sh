@@ -34,7 +34,7 @@ trap 'rm -rf "$scratch"' EXIT
 i=0
 for program in "$@"; do
     printf '%d\0%s\0' $((i++)) "$program"
-done | xargs -0 -r -n 2 -P "${NB_JOBS:-$(nproc)}" "$0" --one "$scratch"
+done | xargs -0 -r -n 2 -P "${NB_JOBS:-$(env -u OMP_NUM_THREADS nproc)}" "$0" --one "$scratch"
 
 # Sets ok, skip and wrong from a cmocka report. A test that crashes its program never reports: what was announced and did not pass
 # has failed.
