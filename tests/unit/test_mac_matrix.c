@@ -10,10 +10,10 @@
 
 #include <cmocka.h>
 
-#include "base/parallel.h"
 #include "base/rng.h"
 #include "quant/fakequant.h"
 #include "ref/node_check.h"
+#include "ref/one_thread.h"
 #include "ref/small_model.h"
 
 #include <math.h>
@@ -21,29 +21,6 @@
 #include <nibble/extend/quant.h>
 
 enum { INPUTS = 7 * 6 * 48, OUTPUTS = 531 }; /* 1.07 million weights; neither divides into parts */
-
-static nb_ctx *ctx;
-
-static int setup(void **state)
-{
-    (void)state;
-    nb_set_threads(1);
-    ctx = nb_ctx_create();
-    return ctx ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    nb_ctx_destroy(ctx);
-    return 0;
-}
-
-#define assert_ok(e)                                                                                                   \
-    do {                                                                                                               \
-        if ((e) != NB_OK)                                                                                              \
-            fail_msg("%s", nb_ctx_error(ctx));                                                                         \
-    } while (0)
 
 static void quantize_edge(nb_graph *g, nb_node *x, int32_t k)
 {
