@@ -2,6 +2,9 @@
 #include "ref/small_model.h"
 
 #include "base/rng.h"
+#include "quant/fakequant.h"
+
+#include <nibble/extend/quant.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -78,4 +81,16 @@ void small_model_around(char *text, size_t len, const nb_op *op, const char *exa
     else
         snprintf(text, len, "model:\n- input\n- %s, name: pre}\n- %s\n- linear: {out: %d}\n", conv, entry,
                  SMALL_CLASSES);
+}
+
+nb_status small_model_codes(nb_graph *g, nb_node *x, int32_t k)
+{
+    nb_fakequant_attr a = {.format = nb_registry_find(nb_formats, "uniform"),
+                           .range = nb_registry_find(nb_ranges, "minmax"),
+                           .learning = nb_registry_find(nb_learnings, "none"),
+                           .bits = 8,
+                           .scheme = k ? NB_SCHEME_SYMMETRIC : NB_SCHEME_ASYMMETRIC,
+                           .weights = k,
+                           .per_channel = k};
+    return nb_graph_insert(g, x->id, &nb_op_fakequant, k ? "wq" : "xq", &a, &x->in[k], 1, &x->in[k]);
 }

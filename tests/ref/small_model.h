@@ -22,5 +22,7 @@ nb_status small_model_build(small_model *m, nb_ctx *ctx, const char *text, int32
 /* Config text around one example of a layer, which is called "x" and reads "pre" (and "pre2", when it joins). */
 void small_model_around(char *text, size_t len, const nb_op *op, const char *example);
 void small_model_free(small_model *m);
+/* Of a graph that is not frozen: x reads 8-bit codes at input k, asymmetric ones at 0 and a weight's, by channel, at 1. */
+nb_status small_model_codes(nb_graph *g, nb_node *x, int32_t k);
 
 #endif

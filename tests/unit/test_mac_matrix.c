@@ -11,7 +11,6 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
-#include "quant/fakequant.h"
 #include "ref/node_check.h"
 #include "ref/one_thread.h"
 #include "ref/small_model.h"
@@ -21,18 +20,6 @@
 #include <nibble/extend/quant.h>
 
 enum { INPUTS = 7 * 6 * 48, OUTPUTS = 531 }; /* 1.07 million weights; neither divides into parts */
-
-static void quantize_edge(nb_graph *g, nb_node *x, int32_t k)
-{
-    nb_fakequant_attr a = {.format = nb_registry_find(nb_formats, "uniform"),
-                           .range = nb_registry_find(nb_ranges, "minmax"),
-                           .learning = nb_registry_find(nb_learnings, "none"),
-                           .bits = 8,
-                           .scheme = k ? NB_SCHEME_SYMMETRIC : NB_SCHEME_ASYMMETRIC,
-                           .weights = k,
-                           .per_channel = k};
-    assert_ok(nb_graph_insert(g, x->id, &nb_op_fakequant, k ? "wq" : "xq", &a, &x->in[k], 1, &x->in[k]));
-}
 
 /* Frozen, of codes, with room for `batch` images. */
 static nb_node *build(small_model *m, bool bias, int32_t batch, nb_compute compute)
@@ -44,8 +31,8 @@ static nb_node *build(small_model *m, bool bias, int32_t batch, nb_compute compu
              OUTPUTS, bias ? "" : ", bias: no", SMALL_CLASSES);
     assert_ok(small_model_build(m, ctx, text, batch));
     nb_node *x = nb_graph_find(m->g, "x");
-    quantize_edge(m->g, x, 0);
-    quantize_edge(m->g, x, 1);
+    assert_ok(small_model_codes(m->g, x, 0));
+    assert_ok(small_model_codes(m->g, x, 1));
     m->g->compute = compute;
     assert_ok(nb_graph_freeze(m->g, NB_PLAN_TRAIN));
     return x;
@@ -164,8 +151,8 @@ static void convolutions_of_one_pixel_are_none_of_these(void **state)
             "- conv2d: {name: x, out: 1024, kernel: 1, bias: no}\n- batchnorm\n- relu\n- linear: {out: 4}\n",
             6));
         nb_node *x = nb_graph_find(m.g, "x");
-        quantize_edge(m.g, x, 0);
-        quantize_edge(m.g, x, 1);
+        assert_ok(small_model_codes(m.g, x, 0));
+        assert_ok(small_model_codes(m.g, x, 1));
         m.g->compute = NB_COMPUTE_INT16;
         m.g->fusions = fused ? nb_fusions : NULL;
         assert_ok(nb_graph_freeze(m.g, NB_PLAN_TRAIN));

@@ -14,7 +14,6 @@
 #include "base/parallel.h"
 #include "base/rng.h"
 #include "kernels/float/fblas.h"
-#include "quant/fakequant.h"
 #include "ref/node_check.h"
 #include "ref/small_model.h"
 
@@ -72,18 +71,6 @@ static void build(small_model *m, int32_t i, bool fused)
         m->g->fusions = nb_fusions;
 }
 
-static void quantize_edge(nb_graph *g, nb_node *x, int32_t k)
-{
-    nb_fakequant_attr a = {.format = nb_registry_find(nb_formats, "uniform"),
-                           .range = nb_registry_find(nb_ranges, "minmax"),
-                           .learning = nb_registry_find(nb_learnings, "none"),
-                           .bits = 8,
-                           .scheme = k ? NB_SCHEME_SYMMETRIC : NB_SCHEME_ASYMMETRIC,
-                           .weights = k,
-                           .per_channel = k};
-    assert_ok(nb_graph_insert(g, x->id, &nb_op_fakequant, k ? "wq" : "xq", &a, &x->in[k], 1, &x->in[k]));
-}
-
 /* codes: bit k quantizes input k. */
 static void check_layer(int32_t i, int32_t codes)
 {
@@ -93,7 +80,7 @@ static void check_layer(int32_t i, int32_t codes)
     nb_node *x = nb_graph_find(m.g, "x");
     for (int32_t k = 0; k < 2; k++)
         if (codes >> k & 1)
-            quantize_edge(m.g, x, k);
+            assert_ok(small_model_codes(m.g, x, k));
     m.g->compute = NB_COMPUTE_F32;
     assert_ok(nb_graph_freeze(m.g, NB_PLAN_TRAIN));
     nb_forward(m.g, &m.run);
