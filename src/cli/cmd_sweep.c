@@ -234,6 +234,7 @@ const cli_command cli_command_sweep = {
         "  seeds: [1, 2, 3]\n"
         "  more_seeds: {within: 0.3, seeds: [4, 5]}     for cells closer than that to another of their row\n"
         "  start: {train.phases: [{epochs: 12, lr: 0.1}]}                   once per seed, others begin with it\n"
+        "  starts: runs/starts                          where starts are, for all sweeps that say so; else below out\n"
         "  reference: {train.phases: [{epochs: 3, lr: 0.01}]}               what accuracies are compared with\n"
         "  how: {after: quantize, trained: {train.phases: [{epochs: 3, lr: 0.01, quant: on}]}}\n"
         "  tables:\n"

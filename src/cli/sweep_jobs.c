@@ -56,6 +56,19 @@ static nb_status load_config(const sweep_jobs *j, int32_t run, cli_experiment *e
     return st;
 }
 
+/* Hash of what a run is, wherever it and its start are: a sweep that is moved keeps its results, and sweeps can share starts. */
+static nb_status config_key(nb_ctx *ctx, const nb_sweep_run *r, cli_experiment *e, uint64_t *key)
+{
+    char *text;
+    nb_config_drop(e->config, nb_config_root(e->config), "out");
+    if (r->start >= 0)
+        nb_config_drop(e->config, nb_config_root(e->config), "init");
+    NB_TRY(nb_config_print(ctx, e->config, &text));
+    *key = nb_mix(nb_hash_text(text), r->quantize);
+    nb_free(ctx, text);
+    return NB_OK;
+}
+
 /* data: opened for an earlier run, and used when this one's is the same section. */
 static nb_status check_run(sweep_jobs *j, int32_t run, cli_experiment *data)
 {
@@ -75,10 +88,10 @@ static nb_status check_run(sweep_jobs *j, int32_t run, cli_experiment *data)
     if (st == NB_OK)
         st = nb_experiment_check(ctx, &e.exp, nb_data_info(same ? data->train : e.train));
     if (st == NB_OK)
-        j->expected[run] = nb_mix(nb_hash_text(e.text), j->sweep->run[run].quantize);
-    if (st == NB_OK)
         j->epochs[run] = sweep_run_epochs(e.exp.train, j->sweep->run[run].quantize);
-    else
+    if (st == NB_OK)
+        st = config_key(ctx, &j->sweep->run[run], &e, &j->expected[run]);
+    if (st != NB_OK)
         st = nb_fail(ctx, st, "%s: %s", j->sweep->run[run].name, nb_ctx_error(ctx));
     cli_experiment_close(j->c, &e);
     return st;

@@ -1,7 +1,7 @@
 /* sweep_result.c - see sweep_result.h.
  *
  * Beside a run's folder stand NAME.log, what its processes said, and NAME.result: a key and, when the run is complete,
- * its accuracy. The key is a hash of the run's whole config and of the network that it begins with, so a result is
+ * its accuracy. The key is a hash of the run's whole config, but for where it is, and of the network that it begins with, so a result is
  * taken for what it is of, whatever became of the sweep file; and it is written before the run begins, so that a run
  * without a result is resumed only when it is the same one. */
 #include "cli/sweep_result.h"
@@ -23,7 +23,7 @@ nb_status sweep_path_of(const sweep_jobs *j, int32_t run, const char *end, char 
     char name[CLI_PATH_BYTES];
     int len = snprintf(name, sizeof name, "%s%s", j->sweep->run[run].name, end);
     NB_ASSERT(len > 0 && len < CLI_PATH_BYTES);
-    return cli_file_in(j->c, j->sweep->out, name, path);
+    return cli_file_in(j->c, j->sweep->run[run].below, name, path);
 }
 
 nb_status sweep_key_of(const sweep_jobs *j, int32_t run, uint64_t *key)

@@ -6,6 +6,7 @@
  *   more_seeds: {within: 0.3, seeds: [2, 3]}    only for cells closer than that, in points, to another of their row
  *   set: {train.batch: 128}          nb_changes every run makes, as --set does
  *   start: {train.phases: [...]}     trained once per seed; the others begin with its weights
+ *   starts: runs/starts              where starts are, for all sweeps that say so; default: OUT/start
  *   reference: {train.phases: [...]} what accuracies are compared with: the start, trained on in float
  *   how:                             ways to make a network of a cell: train with these changes, or quantize
  *     after: quantize
@@ -22,6 +23,7 @@
 #include <nibble/extend/keys.h>
 
 #include "base/check.h"
+#include "base/rng.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +31,7 @@
 enum { MAX_RUNS = 10000, MAX_SEEDS = 64, NAME_BYTES = 200 };
 
 typedef struct {
-    const char *config, *out, *name;
+    const char *config, *out, *starts, *name;
     const nb_conf *seeds, *more, *set, *start, *start_seed, *reference, *how, *tables, *rows, *columns;
 } section;
 
@@ -51,6 +53,11 @@ typedef struct {
 
 static const nb_key file_table[] = {
     {.name = "out", .help = "folder of all runs", .kind = NB_K_STRING, .offset = offsetof(section, out)},
+    {.name = "starts",
+     .dflt = "",
+     .help = "folder of starts that several sweeps begin with; default: start, below out",
+     .kind = NB_K_STRING,
+     .offset = offsetof(section, starts)},
     NB_KEY_NODE(section, start_seed, "N", "one start of this seed for the runs of all seeds; default: one for each"),
     COMMON,
     NB_KEY_SECTION(section, how, "{NAME: quantize | {KEY: VALUE, ...}, ...}", "ways to make a network of a cell"),
@@ -260,9 +267,21 @@ static void drop_quant(nb_changes *c)
     c->n = n;
 }
 
+/* Among the starts of several sweeps: the network's name, and what is changed in it. */
+static const char *shared_name(plan *p, const nb_sweep_run *r)
+{
+    const char *slash = strrchr(r->config, '/'), *base = slash ? slash + 1 : r->config, *dot = strrchr(base, '.');
+    uint64_t changes = 1;
+    for (int32_t i = 0; i < r->n_sets; i++)
+        changes = nb_mix(changes, nb_hash_text(r->set[i]));
+    return nb_arena_printf(p->s->arena, "%.*s-%08x-seed%llu", (int)(dot ? (size_t)(dot - base) : strlen(base)), base,
+                           (unsigned)(changes >> 32), (unsigned long long)r->seed);
+}
+
 static nb_status add_starts(plan *p, table_plan *t, int32_t seed)
 {
     nb_sweep_run r = {.purpose = NB_SWEEP_START,
+                      .below = *p->file.starts ? p->file.starts : p->s->out,
                       .config = t->config,
                       .seed = t->t->seed[seed],
                       .start = -1,
@@ -277,21 +296,21 @@ static nb_status add_starts(plan *p, table_plan *t, int32_t seed)
     }
     if (p->file.start_seed)
         r.seed = p->start_seed;
-    const bool own = t->start != p->file.start || t->own_config;
     NB_TRY(nb_changes_bind(p->s, t->start, "start", &t->set, &c));
     if (in_float(&c))
         drop_quant(&c);
     NB_TRY(joined(p, (const nb_changes *const[]){&c}, 1, &r));
-    r.name =
-        own || c.n > nb_conf_count(t->start)
-            ? nb_arena_printf(p->s->arena, "start/%s-seed%llu", file_name(p, t->t->name), (unsigned long long)r.seed)
-            : nb_arena_printf(p->s->arena, "start/seed%llu", (unsigned long long)r.seed);
+    const bool own = t->start != p->file.start || t->own_config || c.n > nb_conf_count(t->start);
+    r.name = *p->file.starts ? shared_name(p, &r)
+                             : nb_arena_printf(p->s->arena, "start/%s%sseed%llu", own ? file_name(p, t->t->name) : "",
+                                               own ? "-" : "", (unsigned long long)r.seed);
     return r.name ? add_run(p, t->at, r, &t->start_run[seed]) : NB_E_NOMEM;
 }
 
 static nb_status add_references(plan *p, table_plan *t, int32_t seed)
 {
     nb_sweep_run r = {.purpose = NB_SWEEP_REFERENCE,
+                      .below = p->s->out,
                       .config = t->config,
                       .seed = t->t->seed[seed],
                       .start = t->start_run[seed],
@@ -312,6 +331,7 @@ static nb_status add_cell_run(plan *p, table_plan *t, nb_sweep_cell *cell, int32
 {
     const nb_choice *row = &t->rows.of[cell->row], *column = &t->columns.of[cell->column], *how = t->how[cell->how];
     nb_sweep_run r = {.purpose = NB_SWEEP_CELL,
+                      .below = p->s->out,
                       .config = t->config,
                       .seed = t->t->seed[seed],
                       .quantize = how->quantize,

@@ -22,7 +22,8 @@ typedef enum { NB_SWEEP_MISSING, NB_SWEEP_DONE, NB_SWEEP_FAILED } nb_sweep_state
 
 typedef struct {
     nb_sweep_purpose purpose;
-    const char *name;   /* folder below `out`: "start/seed1", "ranges/trained-W4A4-mse-seed1" */
+    const char *below;  /* `out`, or for a start the folder that several sweeps share (`starts`) */
+    const char *name;   /* folder below that: "start/seed1", "ranges/trained-W4A4-mse-seed1" */
     const char *config; /* path of the experiment, as the command can open it */
     uint64_t seed;
     bool quantize;          /* by `quantize --from` the start's checkpoint, else by `train` */

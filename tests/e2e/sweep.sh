@@ -73,6 +73,25 @@ refuses 2 '--force moves them aside and makes them again' sweep k.yaml
 run 0 sweep k.yaml --force
 cmp runs/cells.csv killed/cells.csv || die "a start that was made again gives another table"
 
+# its results go where its folder goes
+mv killed moved
+sed 's/out: runs/out: moved/' s.yaml >moved.yaml
+run 0 sweep moved.yaml
+says "20 runs are there already"
+
+# two sweeps begin with the same starts; another recipe has starts of its own
+sed 's/out: runs/out: first\nstarts: floats-shared/' s.yaml >first.yaml
+sed 's/out: runs/out: second\nstarts: floats-shared/; s/float 1 0.02/float 1 0.03/' s.yaml >second.yaml
+sed 's/out: runs/out: third\nstarts: floats-shared/; s/seeds: .*/seeds: [1]/; s/epochs: 2, lr: 0.1/epochs: 1, lr: 0.1/' s.yaml >third.yaml
+run 0 sweep first.yaml
+cmp runs/cells.csv first/cells.csv || die "shared starts give another table"
+[ ! -e first/start ] || die "a start is below out"
+run 0 sweep second.yaml
+says "2 runs are there already"
+cmp runs/bits/trained-W2A2-mse-seed2/metrics.csv second/bits/trained-W2A2-mse-seed2/metrics.csv || die "another start"
+run 0 sweep third.yaml
+[ "$(ls -d floats-shared/net-*-seed?/ | wc -l)" = 3 ] || die "not three starts: $(ls floats-shared)"
+
 # what changed is named, kept or made again
 sed 's/epochs: 1, lr: 0.02, schedule: cosine, quant: on/epochs: 2, lr: 0.02, schedule: cosine, quant: on/' s.yaml >changed.yaml
 refuses 2 "8 runs are there that this file would make in another way (bits/trained-W8A8-minmax-seed1" sweep changed.yaml
