@@ -9,12 +9,15 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/crc32.h"
 #include "base/file_kind.h"
 #include "base/files.h"
 #include "base/utf8.h"
 
 #include <cjson/cJSON.h>
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors on disk are little-endian and are used in place");
@@ -446,6 +449,26 @@ const char *nb_st_name(const nb_st_file *f)
     return f->name;
 }
 
+/* Tensors follow each other from the header to the end: their bytes are all of the file behind it. */
+static nb_status check_crc32(nb_ctx *ctx, const nb_st_file *f)
+{
+    const char *want = nb_st_meta(f, NB_ST_CRC32);
+    uint32_t crc = 0;
+    char digits[9];
+    if (!want || f->head_only)
+        return NB_OK;
+    for (int32_t i = 0; i < f->n; i++)
+        crc = nb_crc32(crc, f->tensors[i].data, f->tensors[i].bytes);
+    snprintf(digits, sizeof digits, "%08" PRIx32, crc);
+    if (strcmp(want, digits) == 0)
+        return NB_OK;
+    return nb_fail(ctx, NB_E_FORMAT,
+                   "%s: damaged: the CRC-32 of its tensors is %s, metadata \"" NB_ST_CRC32
+                   "\" says %.40s: copy it once more or make it again (if its tensors were changed on purpose, leave "
+                   "\"" NB_ST_CRC32 "\" out)",
+                   f->name, digits, want);
+}
+
 nb_status nb_st_check_format(nb_ctx *ctx, const nb_st_file *f, const char *family, int version, const char *what)
 {
     const char *format = nb_st_meta(f, "format");
@@ -454,7 +477,7 @@ nb_status nb_st_check_format(nb_ctx *ctx, const nb_st_file *f, const char *famil
     long found = ours ? strtol(format + strlen(family), &end, 10) : 0;
     bool number = ours && end != format + strlen(family) && *end == '\0';
     if (number && found >= 1 && found <= version)
-        return NB_OK;
+        return check_crc32(ctx, f);
     if (number && found > version)
         return nb_fail(
             ctx, NB_E_FORMAT,

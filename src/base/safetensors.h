@@ -3,7 +3,10 @@
  * Reading trusts nothing: header length, JSON, dtypes, shapes, that data_offsets match dtype*shape, that tensors do not
  * overlap, leave no holes and stay inside the file. Offsets are compared so that nothing can overflow. Writing: tensors
  * stand in the order they were added, aligned to 8 bytes by padding the header with spaces; equal content gives equal
- * bytes. */
+ * bytes.
+ *
+ * Metadata "crc32" of our own formats: eight hexadecimal digits, the CRC-32 (zlib's) of all bytes behind the header. It may
+ * be absent, as in files of programs that did not know it; those ignore it. */
 #ifndef NB_BASE_SAFETENSORS_H
 #define NB_BASE_SAFETENSORS_H
 
@@ -57,7 +60,8 @@ const nb_st_tensor *nb_st_find(const nb_st_file *f, const char *name); /* NULL w
 const char *nb_st_meta(const nb_st_file *f, const char *key);          /* __metadata__[key] or NULL */
 const char *nb_st_name(const nb_st_file *f);                           /* path, for messages */
 /* Fails with a sentence unless metadata "format" is `family` followed by 1 to `version`, "nibble-int " and 2 say; a later
- * version gets a sentence of its own. what: "an integer checkpoint". */
+ * version gets a sentence of its own. what: "an integer checkpoint". Where there is a "crc32", the tensors must be those
+ * that were written, unless the header alone was read. */
 nb_status nb_st_check_format(nb_ctx *ctx, const nb_st_file *f, const char *family, int version, const char *what);
 
 typedef struct nb_st_writer nb_st_writer;
@@ -66,12 +70,15 @@ nb_status nb_st_writer_create(nb_ctx *ctx, nb_st_writer **out);
 nb_status nb_st_add(nb_st_writer *w, const char *name, nb_st_dtype dtype, int32_t ndim, const int64_t *shape,
                     const void *data);
 nb_status nb_st_set_meta(nb_st_writer *w, const char *key, const char *value);
+/* Metadata "crc32" of what was added so far, which is all, and does not change until save. */
+nb_status nb_st_set_crc32(nb_st_writer *w);
 nb_status nb_st_save(nb_st_writer *w, const char *path);
 /* The bytes of the file instead; *out is freed with nb_free, name stands in messages. */
 nb_status nb_st_bytes(nb_st_writer *w, const char *name, uint8_t **out, size_t *len);
 void nb_st_writer_free(nb_st_writer *w);
 
 /* ---- shared by the two halves, safetensors.c and safetensors_write.c ---- */
+#define NB_ST_CRC32 "crc32"
 const char *nb_st_dtype_name(nb_st_dtype t); /* "F32"; NULL for OTHER */
 size_t nb_st_dtype_bytes(nb_st_dtype t);     /* 0 for OTHER */
 

@@ -4,12 +4,14 @@
  * not reported. */
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/crc32.h"
 #include "base/files.h"
 #include "base/safetensors.h"
 #include "base/textbuf.h"
 #include "base/utf8.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { LENGTH_BYTES = 8, HEADER_ALIGN = 8 };
@@ -110,6 +112,16 @@ nb_status nb_st_set_meta(nb_st_writer *w, const char *key, const char *value)
     *w->last_meta = m;
     w->last_meta = &m->next;
     return NB_OK;
+}
+
+nb_status nb_st_set_crc32(nb_st_writer *w)
+{
+    uint32_t crc = 0;
+    char digits[9];
+    for (const entry *e = w->first; e; e = e->next)
+        crc = nb_crc32(crc, e->t.data, e->t.bytes);
+    snprintf(digits, sizeof digits, "%08" PRIx32, crc);
+    return nb_st_set_meta(w, NB_ST_CRC32, digits);
 }
 
 /* ---- the header's text ---- */

@@ -53,6 +53,8 @@
  *                zero, 0, 255) with number i of a sample in column i % N; absent of pixels
  *   config       text of the experiment's YAML; absent when empty
  *   accuracy     "0.9213" on the evaluation set; absent when not measured
+ *   crc32        "89abcdef": CRC-32 (zlib's) of all bytes behind the header, checked by who reads; absent in files of programs
+ *                that did not know it
  *
  * graph: {"tensors": [T...], "steps": [S...]}
  *   T = {"name", "h", "w", "c", "type": "u8"|"s8"|"s32", "bits", "scale", "zero", "offset"}
@@ -316,6 +318,8 @@ nb_status nb_intmodel_save(nb_ctx *ctx, const nb_intmodel *m, const char *path)
         o.step = m->steps[i].name;
         st = add_step(&o, m, i);
     }
+    if (st == NB_OK)
+        st = nb_st_set_crc32(o.w);
     if (st == NB_OK)
         st = nb_st_save(o.w, path);
     nb_st_writer_free(o.w);

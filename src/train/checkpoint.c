@@ -8,7 +8,8 @@
  * __metadata__, all text: format, bits (of activations, of weights: of a phase that has its own), config, metrics (the CSV so far), the position (seed, epoch and step are all there is
  * to the state of the random numbers: they are counter based), best, accuracy, quantized, the data's shape,
  * task, normalisation, map of features (core/feature_map.h) and class names, so that a checkpoint can be used without its data set, float_accuracy of a calibrated
- * one, and train_data, test_data, teacher: what a resumed run compares its data and teacher with. Numbers are printed so that they read back exactly. */
+ * one, train_data, test_data, teacher: what a resumed run compares its data and teacher with, and crc32 of the tensors (base/safetensors.h). Numbers are printed so that they
+ * read back exactly. */
 #include "train/checkpoint.h"
 
 #include "base/arena.h"
@@ -209,6 +210,8 @@ static nb_status fill(nb_ctx *ctx, const nb_checkpoint_spec *s, nb_st_writer **o
     nb_status st = add_tensors(w, s);
     if (st == NB_OK)
         st = write_meta(ctx, w, s);
+    if (st == NB_OK)
+        st = nb_st_set_crc32(w);
     if (st == NB_OK)
         *out = w;
     else

@@ -368,6 +368,28 @@ static void a_name_that_json_cannot_hold_is_refused(void **state)
     nb_intmodel_free(s->ctx, m);
 }
 
+/* Most of these bits would give another network, as sound as this one. */
+static void a_file_with_a_flipped_bit_in_a_tensor_is_refused(void **state)
+{
+    sandbox *s = *state;
+    nb_intmodel *m;
+    uint8_t *bytes;
+    size_t len;
+    assert_int_equal(ref_tiny_model(s->ctx, 4, &m), NB_OK);
+    assert_int_equal(nb_intmodel_save(s->ctx, m, s->path), NB_OK);
+    nb_intmodel_free(s->ctx, m);
+    read_back(s, s->path, &bytes, &len);
+    for (size_t at = 8 + bytes[0] + 256u * bytes[1]; at < len; at++) {
+        bytes[at] ^= 1;
+        assert_int_equal(nb_intmodel_parse(s->ctx, "bent", bytes, len, &m), NB_E_FORMAT);
+        assert_non_null(strstr(nb_ctx_error(s->ctx), "bent: damaged: the CRC-32 of its tensors is "));
+        bytes[at] ^= 1;
+    }
+    assert_int_equal(nb_intmodel_parse(s->ctx, "whole", bytes, len, &m), NB_OK);
+    nb_intmodel_free(s->ctx, m);
+    nb_free(s->ctx, bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -381,6 +403,7 @@ int main(void)
         cmocka_unit_test(levels_take_their_width_and_channels_begin_on_bytes),
         cmocka_unit_test(a_missing_file_and_a_full_disk_are_errors),
         cmocka_unit_test(a_name_that_json_cannot_hold_is_refused),
+        cmocka_unit_test(a_file_with_a_flipped_bit_in_a_tensor_is_refused),
         cmocka_unit_test(a_failing_allocation_anywhere_in_save_is_an_error_and_leaks_nothing),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

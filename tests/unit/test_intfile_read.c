@@ -55,6 +55,7 @@ static file open_model(sandbox *s, const ref_tiny *t)
     assert_int_equal(nb_intmodel_save(s->ctx, m, s->path), NB_OK);
     nb_intmodel_free(s->ctx, m);
     assert_int_equal(nb_file_read(s->ctx, s->path, 1 << 20, &f.bytes, &f.len), NB_OK);
+    memcpy(strstr((char *)f.bytes + 8, "crc32"), "CRC32", 5); /* or it would answer for every bent byte */
     for (int i = 7; i >= 0; i--)
         f.header_len = f.header_len << 8 | f.bytes[i];
     f.header = calloc(1, f.header_len + 1);

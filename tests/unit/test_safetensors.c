@@ -211,6 +211,40 @@ static void every_truncation_of_a_good_file_is_refused(void **state)
     }
 }
 
+static nb_status check_format(nb_ctx *ctx, const char *crc, size_t data_bytes)
+{
+    char header[256];
+    nb_st_file *f;
+    snprintf(header, sizeof header,
+             "{\"__metadata__\":{\"format\":\"x 1\"%s},\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"
+             "\"b\":{\"dtype\":\"I32\",\"shape\":[2],\"data_offsets\":[1,9]}}",
+             crc);
+    assert_int_equal(parse(ctx, header, data_bytes, &f), NB_OK);
+    const nb_status st = nb_st_check_format(ctx, f, "x ", 1, "an x");
+    nb_st_close(ctx, f);
+    return st;
+}
+
+/* zlib.crc32(bytes(range(9))) of Python; b is read from a copy, where it is aligned. */
+static void tensors_other_than_their_crc32_are_refused(void **state)
+{
+    nb_ctx *ctx = *state;
+    assert_int_equal(check_format(ctx, "", 9), NB_OK);
+    assert_int_equal(check_format(ctx, ",\"crc32\":\"bce14302\"", 9), NB_OK);
+    static const char *const others[] = {"", "0", "BCE14302", "bce14302 ", "00000000"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        char crc[32], want[256];
+        snprintf(crc, sizeof crc, ",\"crc32\":\"%s\"", others[i]);
+        snprintf(
+            want, sizeof want,
+            "x: damaged: the CRC-32 of its tensors is bce14302, metadata \"crc32\" says %s: copy it once more or make "
+            "it again (if its tensors were changed on purpose, leave \"crc32\" out)",
+            others[i]);
+        assert_int_equal(check_format(ctx, crc, 9), NB_E_FORMAT);
+        assert_string_equal(nb_ctx_error(ctx), want);
+    }
+}
+
 static void every_single_allocation_can_fail(void **state)
 {
     nb_ctx *ctx = *state;
@@ -244,6 +278,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(offsets_must_agree_with_shape_and_with_each_other, setup, teardown),
         cmocka_unit_test_setup_teardown(repeated_names_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(every_truncation_of_a_good_file_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(tensors_other_than_their_crc32_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(every_single_allocation_can_fail, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -179,6 +179,31 @@ static void a_full_device_is_reported(void **state)
     assert_string_equal(nb_ctx_error(f->ctx), "/dev/full: cannot write: No space left on device");
 }
 
+/* Any bit of any tensor: of w, too, which is read from an aligned copy. */
+static void a_flipped_bit_shows_by_the_crc32(void **state)
+{
+    fixture *f = *state;
+    nb_st_writer *w;
+    nb_st_file *file;
+    uint8_t *bytes;
+    size_t len;
+    assert_int_equal(nb_st_writer_create(f->ctx, &w), NB_OK);
+    assert_int_equal(add_all(w), NB_OK);
+    assert_int_equal(nb_st_set_meta(w, "format", "x 1"), NB_OK);
+    assert_int_equal(nb_st_set_crc32(w), NB_OK);
+    assert_int_equal(nb_st_bytes(w, "memory", &bytes, &len), NB_OK);
+    nb_st_writer_free(w);
+    const size_t data = sizeof codes + sizeof weights + sizeof *wide;
+    for (size_t i = 0; i <= data; i++) {
+        bytes[len - 1 - i] ^= i == data ? 0 : 0x10;
+        assert_int_equal(nb_st_parse(f->ctx, "flipped", bytes, len, &file), NB_OK);
+        assert_int_equal(nb_st_check_format(f->ctx, file, "x ", 1, "an x"), i == data ? NB_OK : NB_E_FORMAT);
+        nb_st_close(f->ctx, file);
+        bytes[len - 1 - i] ^= i == data ? 0 : 0x10;
+    }
+    nb_free(f->ctx, bytes);
+}
+
 static void every_single_allocation_can_fail(void **state)
 {
     fixture *f = *state;
@@ -221,6 +246,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(metadata_set_again_replaces_the_value, setup, teardown),
         cmocka_unit_test_setup_teardown(what_could_not_be_read_again_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_device_is_reported, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_flipped_bit_shows_by_the_crc32, setup, teardown),
         cmocka_unit_test_setup_teardown(every_single_allocation_can_fail, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
