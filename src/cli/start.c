@@ -1,7 +1,8 @@
-/* start.c - libgomp reads how long its threads wait, and OpenBLAS how many threads it starts, from the environment when
- * they are loaded, before main: so the program sets both and executes itself again. base/parallel.c says why it matters.
+/* start.c - libgomp reads how long its threads wait, and OpenBLAS how many threads it starts and for which processor, from
+ * the environment when they are loaded, before main: so the program sets it and executes itself again. base/parallel.c
+ * says why waiting matters; an OpenBLAS that is older than the processor takes the kernels of 2004 by itself.
  *
- * What the user has said about waiting stays as it is. Programs that this one starts (compilers, Python) find the
+ * What the user has said stays as it is. Programs that this one starts (compilers, Python) find the
  * user's environment: what was set here is taken out again after the second start, which a mark tells from the first.
  *
  * It must never fail or loop: wherever something is unusual (no /proc, valgrind, run by the dynamic linker, privileges)
@@ -9,6 +10,9 @@
 #define _DEFAULT_SOURCE /* getloadavg */
 #include "cli/start.h"
 
+#include "kernels/float/fblas.h"
+
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +26,10 @@
 enum { PATH_BYTES = 4096, NAMES_BYTES = 128 };
 
 typedef struct {
-    const char *name, *value;
-    const char *unless[3]; /* the user has said something; ends with NULL */
+    const char *name;
+    const char *(*value)(void); /* NULL: nothing to set */
+    bool decides;               /* worth a second start by itself */
+    const char *unless[3];      /* the user has said something; ends with NULL */
 } setting;
 
 /* How long to spin: long where processors are free, or every region of a small network pays for waking a thread; short
@@ -36,24 +42,31 @@ static const char *spin_count(void)
     return getloadavg(&load, 1) == 1 && load > 1.5 * (double)processors ? "500" : "2000";
 }
 
-/* The first alone is worth a second start. */
-static const setting settings[] = {
-    {"GOMP_SPINCOUNT", NULL /* spin_count */, {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}},
-    {"OPENBLAS_NUM_THREADS", "1", {"OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS"}},
-};
+static const char *one_thread(void)
+{
+    return "1";
+}
 
-static int user_decided(const setting *s)
+static const setting settings[] = {
+    {"GOMP_SPINCOUNT", spin_count, true, {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}},
+    {"OPENBLAS_CORETYPE", nb_fblas_better_core, true, {"OPENBLAS_CORETYPE"}},
+    {"OPENBLAS_NUM_THREADS", one_thread, false, {"OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS"}},
+};
+enum { N_SETTINGS = sizeof settings / sizeof *settings };
+
+/* NULL: the user has decided, or there is nothing to set. */
+static const char *value_of(const setting *s)
 {
     for (int i = 0; s->unless[i]; i++)
         if (getenv(s->unless[i]))
-            return 1;
-    return 0;
+            return NULL;
+    return s->value();
 }
 
 /* The second start: takes the settings out again. */
 static void forget(const char *names)
 {
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+    for (int i = 0; i < N_SETTINGS; i++)
         if (strstr(names, settings[i].name))
             unsetenv(settings[i].name);
     unsetenv(MARK);
@@ -81,14 +94,17 @@ void cli_start(char **argv)
         forget(mark);
         return;
     }
-    if (user_decided(&settings[0]) || !can_start_again(path))
+    if (!can_start_again(path))
         return;
-    for (size_t i = 0, at = 0; i < sizeof settings / sizeof *settings; i++) {
-        const setting *s = &settings[i];
-        if (!user_decided(s) && setenv(s->name, s->value ? s->value : spin_count(), 1) == 0)
-            at += (size_t)snprintf(names + at, sizeof names - at, "%s ", s->name);
+    bool worth = false;
+    for (int i = 0; i < N_SETTINGS; i++)
+        worth = worth || (settings[i].decides && value_of(&settings[i]));
+    for (int i = 0, at = 0; worth && i < N_SETTINGS; i++) {
+        const char *value = value_of(&settings[i]);
+        if (value && setenv(settings[i].name, value, 1) == 0)
+            at += snprintf(names + at, sizeof names - (size_t)at, "%s ", settings[i].name);
     }
-    if (setenv(MARK, names, 1) == 0)
+    if (worth && setenv(MARK, names, 1) == 0)
         execve(path, argv, environ);
     forget(names);
 }

@@ -5,7 +5,7 @@ set -eu
 . tests/e2e/common.bash
 ldd "$NIBBLE" | grep -q libgomp || { echo "not built with libgomp"; exit 77; }
 [ -r /proc/self/environ ] || exit 77
-unset OMP_WAIT_POLICY GOMP_SPINCOUNT OPENBLAS_NUM_THREADS NIBBLE_START
+unset OMP_WAIT_POLICY GOMP_SPINCOUNT OPENBLAS_NUM_THREADS OPENBLAS_CORETYPE NIBBLE_START
 cp configs/synth-tiny.yaml "$WORK"
 cd "$WORK"
 
@@ -33,13 +33,20 @@ for said in GOMP_SPINCOUNT=7 OMP_WAIT_POLICY=active; do
     ! grep -qxE 'GOMP_SPINCOUNT=(500|2000)' environ || die "overrides $said"
 done
 
+# An OpenBLAS that is older than the processor, and so took the kernels that every processor has, is told which to take; the user's word stands.
+narrow=$(GOMP_SPINCOUNT=7 OPENBLAS_CORETYPE=Prescott "$NIBBLE" --version | grep -c "(Prescott), not used: too narrow" || true)
+by_itself=$(env GOMP_SPINCOUNT=7 "$NIBBLE" --version | sed -n 's/.*BLAS: OpenBLAS [^ ]* (\([^)]*\)).*/\1/p')
+if [ "$narrow" = 1 ]; then
+    [ "$by_itself" != Prescott ] || die "an OpenBLAS that does not know this processor stays with kernels that are too narrow"
+fi
+
 # What is started from here (a Python that is asked for ONNX Runtime) sees none of it.
 printf '#!/bin/sh\nenv >>%s/seen\nexit 1\n' "$WORK" >python
 chmod +x python
 run 0 train synth-tiny.yaml --set out=run2 --set data.count=256 --set train.phases.0.epochs=1 --set train.phases.1.epochs=1
 "$NIBBLE" verify run2/model.int.safetensors --all --images 4 --python ./python >out 2>&1 || true
 [ -s seen ] || die "verify --all did not start the python it was given"
-! grep -E '^(GOMP_SPINCOUNT|NIBBLE_START|OPENBLAS_NUM_THREADS)=' seen || die "what was set for itself is passed on"
+! grep -E '^(GOMP_SPINCOUNT|NIBBLE_START|OPENBLAS_NUM_THREADS|OPENBLAS_CORETYPE)=' seen || die "what was set for itself is passed on"
 
 # The dynamic linker in front, and a program that is gone by the time it starts itself again.
 run 0 --version

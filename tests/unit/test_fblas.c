@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/cpu.h"
 #include "base/parallel.h"
 #include "kernels/float/fblas.h"
 
@@ -129,11 +130,25 @@ static void products_at_once_are_those_one_after_the_other(void **state)
 
 #endif
 
+static void kernels_of_every_processor_are_replaced_by_the_widest_there_are(void **state)
+{
+    static const char *const known[] = {"Haswell", "Zen", "SkylakeX", "Cooperlake"};
+    (void)state;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        assert_null(nb_fblas_core_for(known[i], NB_CPU_AVX2 | NB_CPU_AVX512));
+    assert_string_equal(nb_fblas_core_for("Prescott", NB_CPU_AVX2 | NB_CPU_AVX512 | NB_CPU_VNNI), "SkylakeX");
+    assert_string_equal(nb_fblas_core_for("Prescott", NB_CPU_AVX2), "Haswell");
+    assert_string_equal(nb_fblas_core_for("Sandybridge", NB_CPU_AVX2), "Haswell");
+    assert_null(nb_fblas_core_for("Prescott", 0));
+    assert_null(nb_fblas_core_for("armv8", NB_CPU_NEON));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_products_tell_a_right_blas_from_a_wrong_one),
         cmocka_unit_test(it_says_what_it_is),
+        cmocka_unit_test(kernels_of_every_processor_are_replaced_by_the_widest_there_are),
 #ifdef NB_BLAS
         cmocka_unit_test(the_hosts_number_of_threads_comes_back_after_the_last_loop),
         cmocka_unit_test(products_at_once_are_those_one_after_the_other),

@@ -1,6 +1,8 @@
 /* fblas.c - the one user of OpenBLAS; without it (BLAS=none) there is no width, and nobody calls the rest. */
 #include "kernels/float/fblas.h"
 
+#include "base/cpu.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,6 +60,33 @@ bool nb_fblas_is_right(nb_fblas_sgemm *sgemm)
     return right;
 }
 
+/* ---- how wide its kernels are ---- */
+
+enum { EVERY_PROCESSOR = 4 };
+
+/* By the name of its kernels, which is a fact of the build and the processor: a measured speed would be another one
+ * from run to run, and with it the bytes of a checkpoint. Names not known count as what every processor has. */
+static int32_t width_of(const char *core)
+{
+    static const char *const wide[] = {"SkylakeX", "Cooperlake", "SapphireRapids", NULL};
+    static const char *const middle[] = {"Haswell", "Zen", NULL};
+    for (int32_t i = 0; wide[i]; i++)
+        if (strcmp(core, wide[i]) == 0)
+            return 16;
+    for (int32_t i = 0; middle[i]; i++)
+        if (strcmp(core, middle[i]) == 0)
+            return 8;
+    return EVERY_PROCESSOR;
+}
+
+const char *nb_fblas_core_for(const char *core, uint32_t have)
+{
+    return width_of(core) > EVERY_PROCESSOR ? NULL
+           : have & NB_CPU_AVX512           ? "SkylakeX"
+           : have & NB_CPU_AVX2             ? "Haswell"
+                                            : NULL;
+}
+
 #ifdef NB_BLAS
 
 #    include <cblas.h>
@@ -73,21 +102,6 @@ static void sgemm(const int order, const int form_a, const int form_b, const int
 {
     cblas_sgemm((CBLAS_ORDER)order, (CBLAS_TRANSPOSE)form_a, (CBLAS_TRANSPOSE)form_b, m, n, k, alpha, a, lda, b, ldb,
                 beta, c, ldc);
-}
-
-/* By the name of its kernels, which is a fact of the build and the processor: a measured speed would be another one
- * from run to run, and with it the bytes of a checkpoint. Names not known count as what every processor has. */
-static int32_t width_of(const char *core)
-{
-    static const char *const wide[] = {"SkylakeX", "Cooperlake", "SapphireRapids", NULL};
-    static const char *const middle[] = {"Haswell", "Zen", NULL};
-    for (int32_t i = 0; wide[i]; i++)
-        if (strcmp(core, wide[i]) == 0)
-            return 16;
-    for (int32_t i = 0; middle[i]; i++)
-        if (strcmp(core, middle[i]) == 0)
-            return 8;
-    return 4;
 }
 
 /* A flavour without threads does not lock the list of its buffers (unless it was built with USE_LOCKING, which nothing
@@ -152,6 +166,11 @@ const char *nb_fblas_name(void)
     return blas.name;
 }
 
+const char *nb_fblas_better_core(void)
+{
+    return nb_fblas_core_for(openblas_get_corename(), nb_cpu_features());
+}
+
 const char *nb_fblas_complaint(void)
 {
     look_once();
@@ -205,6 +224,11 @@ const char *nb_fblas_name(void)
 }
 
 const char *nb_fblas_complaint(void)
+{
+    return NULL;
+}
+
+const char *nb_fblas_better_core(void)
 {
     return NULL;
 }

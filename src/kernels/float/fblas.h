@@ -14,6 +14,7 @@
 #include <nibble/geom.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Floats that one instruction of it multiplies; 0 when there is no BLAS, or a wrong one. The first call checks. */
 int32_t nb_fblas_width(void);
@@ -21,6 +22,12 @@ int32_t nb_fblas_width(void);
 const char *nb_fblas_name(void);
 /* One sentence when the BLAS is not used because it is wrong, else NULL. */
 const char *nb_fblas_complaint(void);
+
+/* The core that OPENBLAS_CORETYPE should name when OpenBLAS is loaded, where it runs on a processor newer than itself and
+ * so took the kernels that every processor has; NULL: it knows better, or there is none. have: bits of base/cpu.h. */
+const char *nb_fblas_core_for(const char *core, uint32_t have);
+/* That of the OpenBLAS that is loaded, on this processor. */
+const char *nb_fblas_better_core(void);
 
 /* Around a parallel loop whose chunks multiply; in the thread that starts it. */
 void nb_fblas_begin(void);
