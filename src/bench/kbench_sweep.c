@@ -26,6 +26,7 @@ struct nb_kbench_tensors {
     double sum[NB_END_LANES], sumsq[CHANNELS]; /* of lanes, or of channels */
     float min[CHANNELS], max[CHANNELS], a[CHANNELS], b[CHANNELS];
     int32_t bias[CHANNELS], mult[CHANNELS], shift[CHANNELS];
+    nb_kreals reals;
 };
 typedef struct nb_kbench_tensors tensors;
 
@@ -93,6 +94,16 @@ static void acc_to_real(tensors *t)
     nb_k_acc_to_real(t->y, t->acc, t->bias, t->a, t->b, t->rows, CHANNELS);
 }
 
+static void quantize_reals(tensors *t)
+{
+    nb_k_quantize_reals(t->y, t->mask, t->x, t->rows * CHANNELS, 0.03f, &t->reals);
+}
+
+static void scale_grad_reals(tensors *t)
+{
+    nb_k_scale_grad_reals(t->sum, t->y, t->x, 0.03f, &t->reals, t->rows * CHANNELS);
+}
+
 static void requantize(tensors *t)
 {
     nb_iconv_requantize(t->codes, t->acc, &(nb_irequant){t->bias, t->mult, t->shift, 0, 0, 255}, t->rows, CHANNELS);
@@ -124,14 +135,29 @@ const nb_kbench_sweep nb_kbench_sweeps[] = {
     {"channel_grad", "batch norm backward: gradient", 4 + 4 + 4 + 0.125, channel_grad},
     {"join_codes", "residual add + relu + fake-quant", 1 + 1 + 1 + 0.125, join_codes},
     {"acc_to_real", "accumulators to floats", 4 + 4, acc_to_real},
+    {"quantize_reals", "floats to FP8 (E4M3), simulated", 4 + 4 + 0.125, quantize_reals},
+    {"scale_grad_reals", "learned scale of FP8: sum", 4 + 4, scale_grad_reals},
     {"requantize", "accumulators to codes", 4 + 1, requantize},
     {"add_codes", "residual add of the engine", 1 + 1 + 1, add_codes},
     {"mul_codes", "product of two tensors in the engine", 1 + 1 + 1, mul_codes},
     {0}};
 enum { SWEEPS = (int)(sizeof nb_kbench_sweeps / sizeof *nb_kbench_sweeps) - 1 };
 
+/* E4M3's numbers in steps of the largest, as src/quant/format_minifloat.c has them. */
+static void fill_reals(nb_kreals *t)
+{
+    enum { ZERO = 126 };
+    float level[2 * ZERO + 1] = {0};
+    for (int32_t i = 1; i <= ZERO; i++) {
+        level[ZERO + i] = i < 8 ? ldexpf((float)i, -14) : ldexpf((float)(8 + i % 8), i / 8 - 15);
+        level[ZERO - i] = -level[ZERO + i];
+    }
+    nb_k_reals(t, level, 2 * ZERO + 1);
+}
+
 static void fill(tensors *t)
 {
+    fill_reals(&t->reals);
     nb_rng r = nb_rng_make(1, 2);
     for (int32_t i = 0; i < VALUES; i++) {
         t->x[i] = nb_rng_uniform(&r) - 0.5f;

@@ -16,6 +16,20 @@ typedef struct { /* of nb_k_channel_grad, [c] each */
  * first row of a call. */
 enum { NB_GRAD_BLOCK = 8 };
 
+/* A table of up to NB_REALS levels that are no integers, ascending, with 0 among them, the largest as large as the
+ * smallest is below 0: the nearest, of two the one that is an even number of levels from 0. */
+enum { NB_REALS = 256 };
+typedef struct {
+    float level[NB_REALS];
+    float from[NB_REALS]; /* the smallest value that goes to level i; infinite past the end */
+    float first, last;    /* values outside are cut off: beyond half a step from the ends */
+    int32_t zero;         /* level[zero] == 0 */
+    uint32_t least, up;   /* of floats with few bits (reals.c), else 0 */
+} nb_kreals;
+void nb_k_reals(nb_kreals *t, const float *level, int32_t n);
+
+enum { NB_SCALE_LANES = 16, NB_END_LANES = 3 * NB_SCALE_LANES };
+
 /* What there is, and what it does. */
 #define SWEEP(name, parameters, arguments) void nb_k_##name parameters;
 #include "kernels/sweeps/sweep_list.def"
@@ -38,22 +52,7 @@ void nb_k_levels_at(nb_klevels *t, const int8_t *level, const float *edge, int32
  * the table says otherwise. NaN gives 0, or the level it is nearest to. */
 void nb_k_quantize_levels(uint8_t *codes, uint8_t *mask, const float *x, int64_t n, float scale, const nb_klevels *t);
 
-/* A table of up to NB_REALS levels that are no integers, ascending, with 0 among them, the largest as large as the
- * smallest is below 0: the nearest, of two the one that is an even number of levels from 0. */
-enum { NB_REALS = 256 };
-typedef struct {
-    float level[NB_REALS];
-    float from[NB_REALS]; /* the smallest value that goes to level i; infinite past the end */
-    float first, last;    /* values outside are cut off: beyond half a step from the ends */
-    int32_t zero;         /* level[zero] == 0 */
-} nb_kreals;
-void nb_k_reals(nb_kreals *t, const float *level, int32_t n);
-/* y[i] = scale * the level nearest to x[i] / scale; masks as in nb_k_quantize. */
-void nb_k_quantize_reals(float *y, uint8_t *mask, const float *x, int64_t n, float scale, const nb_kreals *t);
-
-enum { NB_SCALE_LANES = 16, NB_END_LANES = 3 * NB_SCALE_LANES };
 /* As nb_k_scale_grad (fused_sweep.h), of one row to levels. */
 void nb_k_scale_grad_levels(double *lane, const float *dy, const float *x, float scale, const nb_klevels *t, int64_t n);
-void nb_k_scale_grad_reals(double *lane, const float *dy, const float *x, float scale, const nb_kreals *t, int64_t n);
 
 #endif

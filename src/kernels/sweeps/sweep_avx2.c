@@ -402,6 +402,72 @@ TARGET static void acc_to_real(float *y, const int32_t *acc, const int32_t *bias
     }
 }
 
+/* ---- floats with few bits (kernels/reals.c) ---- */
+
+typedef struct {
+    __m256 scale, most, first, last;
+    __m256i least, up;
+} few_bits;
+
+INLINE few_bits few_bits_of(const nb_kreals *t, float scale)
+{
+    return (few_bits){
+        _mm256_set1_ps(scale),   _mm256_set1_ps(t->level[NB_REALS - 1]), _mm256_set1_ps(t->first),
+        _mm256_set1_ps(t->last), _mm256_set1_epi32((int32_t)t->least),   _mm256_set1_epi32((int32_t)t->up)};
+}
+
+/* The levels next to v; of NaN any. -0 becomes 0. */
+INLINE __m256 nearest8(__m256 v, const few_bits *f)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0f), exponent = _mm256_castsi256_ps(_mm256_set1_epi32(0x7f800000));
+    const __m256 size = _mm256_min_ps(_mm256_andnot_ps(sign, v), f->most);
+    const __m256i e = _mm256_max_epi32(_mm256_castps_si256(_mm256_and_ps(size, exponent)), f->least);
+    const __m256 far = _mm256_castsi256_ps(_mm256_add_epi32(e, f->up));
+    const __m256 r = _mm256_sub_ps(_mm256_add_ps(size, far), far);
+    return _mm256_add_ps(_mm256_or_ps(r, _mm256_and_ps(sign, v)), _mm256_setzero_ps());
+}
+
+INLINE __m256 inside8(__m256 v, const few_bits *f)
+{
+    return _mm256_and_ps(_mm256_cmp_ps(v, f->first, _CMP_GE_OQ), _mm256_cmp_ps(v, f->last, _CMP_LE_OQ));
+}
+
+TARGET static void quantize_reals(float *y, uint8_t *mask, const float *x, int64_t n, float scale, const nb_kreals *t)
+{
+    const few_bits f = few_bits_of(t, scale);
+    int64_t i = 0;
+    for (; t->least && i + W <= n; i += W) {
+        const __m256 v = _mm256_div_ps(_mm256_loadu_ps(x + i), f.scale);
+        const __m256 r = _mm256_and_ps(nearest8(v, &f), _mm256_cmp_ps(v, v, _CMP_ORD_Q)); /* NaN becomes 0 */
+        _mm256_storeu_ps(y + i, _mm256_mul_ps(f.scale, r));
+        if (mask)
+            mask[i / 8] = (uint8_t)_mm256_movemask_ps(inside8(v, &f));
+    }
+    if (i < n)
+        nb_sweep_scalar.quantize_reals(y + i, mask ? mask + i / 8 : NULL, x + i, n - i, scale, t);
+}
+
+TARGET static void scale_grad_reals(double *lane, const float *dy, const float *x, float scale, const nb_kreals *t,
+                                    int64_t n)
+{
+    const few_bits f = few_bits_of(t, scale);
+    sums16 s = load_sums16(lane, NB_SCALE_LANES, 1);
+    int64_t i = 0;
+    for (; t->least && i + NB_SCALE_LANES <= n; i += NB_SCALE_LANES)
+        for (int k = 0; k < 2; k++) {
+            const __m256 v = _mm256_div_ps(_mm256_loadu_ps(x + i + k * W), f.scale), level = nearest8(v, &f);
+            const __m256 d = _mm256_blendv_ps(level, _mm256_sub_ps(level, v), inside8(v, &f));
+            const __m256 g = _mm256_mul_ps(_mm256_loadu_ps(dy + i + k * W), d);
+            /* what is added for NaN: -0 changes nothing */
+            const __m256 add = _mm256_blendv_ps(g, _mm256_set1_ps(-0.0f), _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+            s.s[k].low = _mm256_add_pd(s.s[k].low, low(add));
+            s.s[k].high = _mm256_add_pd(s.s[k].high, high(add));
+        }
+    store_sums16(lane, &s, NB_SCALE_LANES, 1);
+    if (i < n)
+        nb_sweep_scalar.scale_grad_reals(lane, dy + i, x + i, scale, t, n - i);
+}
+
 const nb_sweep_isa nb_sweep_avx2 = {
 #    define SWEEP(name, parameters, arguments) .name = name,
 #    include "kernels/sweeps/sweep_list.def"

@@ -133,6 +133,38 @@ static void acc_to_real(float *y, const int32_t *acc, const int32_t *bias, const
             y[j] = (float)(int32_t)((uint32_t)acc[j] + (uint32_t)bias[j]) * scale[j] + shift[j];
 }
 
+/* Past the end `from` is infinite and `level` the last one: infinity finds it all the same. */
+static float nearest(const nb_kreals *t, float v)
+{
+    int32_t i = 0;
+    for (int32_t step = NB_REALS / 2; step > 0; step /= 2)
+        i += v >= t->from[i + step] ? step : 0;
+    return t->level[i];
+}
+
+static void quantize_reals(float *y, uint8_t *mask, const float *x, int64_t n, float scale, const nb_kreals *t)
+{
+    if (mask)
+        memset(mask, 0, (size_t)((n + 7) / 8));
+    for (int64_t i = 0; i < n; i++) {
+        const float v = x[i] / scale;
+        y[i] = v == v ? scale * nearest(t, v) : 0.0f;
+        if (mask && v >= t->first && v <= t->last)
+            mask[i / 8] = (uint8_t)(mask[i / 8] | 1u << (i % 8));
+    }
+}
+
+static void scale_grad_reals(double *lane, const float *dy, const float *x, float scale, const nb_kreals *t, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        const float v = x[i] / scale;
+        if (v != v)
+            continue;
+        const float level = nearest(t, v);
+        lane[i % NB_SCALE_LANES] += (double)(dy[i] * (v >= t->first && v <= t->last ? level - v : level));
+    }
+}
+
 const nb_sweep_isa nb_sweep_scalar = {
 #define SWEEP(name, parameters, arguments) .name = name,
 #include "kernels/sweeps/sweep_list.def"
