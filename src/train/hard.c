@@ -14,7 +14,7 @@
 
 typedef struct {
     double loss;
-    int32_t at;
+    int32_t at, right;
 } ranked;
 
 struct nb_hard {
@@ -84,7 +84,18 @@ static int harder_first(const void *a, const void *b)
     return u > v ? -1 : u < v ? 1 : x->at < y->at ? -1 : 1;
 }
 
-static void choose(nb_hard *h, nb_graph *g, const nb_batch *b)
+/* In the order of the batch. */
+static nb_hard_seen sum_of(const ranked *rank, int32_t n)
+{
+    nb_hard_seen s = {.images = n};
+    for (int32_t i = 0; i < n; i++) {
+        s.loss += rank[i].loss / n;
+        s.correct += rank[i].right;
+    }
+    return isfinite(s.loss) ? s : (nb_hard_seen){0};
+}
+
+static nb_hard_seen choose(nb_hard *h, nb_graph *g, const nb_batch *b)
 {
     nb_graph_set_batch(g, b->n);
     const nb_cut *cut = &g->cut;
@@ -94,18 +105,20 @@ static void choose(nb_hard *h, nb_graph *g, const nb_batch *b)
         const int32_t at = cut->first + i;
         for (int32_t c = 0; c < h->classes; c++)
             h->out[c] = (double)logits[(int64_t)i * h->classes + c];
-        h->rank[at] = (ranked){nb_score_of(NB_TASK_CLASSES, h->out, NULL, h->classes, b->labels[at]).loss, at};
+        const nb_score s = nb_score_of(NB_TASK_CLASSES, h->out, NULL, h->classes, b->labels[at]);
+        h->rank[at] = (ranked){s.loss, at, s.right};
     }
     nb_gather_images(cut, h->rank, sizeof *h->rank);
+    const nb_hard_seen seen = sum_of(h->rank, b->n);
     qsort(h->rank, (size_t)b->n, sizeof *h->rank, harder_first);
+    return seen;
 }
 
-const nb_batch *nb_hard_pick(nb_hard *h, nb_graph *g, const nb_batch *b, bool ready)
+const nb_batch *nb_hard_pick(nb_hard *h, nb_graph *g, const nb_batch *b, bool ready, nb_hard_seen *seen)
 {
     int32_t n = 0;
     memset(h->chosen, 0, (size_t)b->n * sizeof *h->chosen);
-    if (ready)
-        choose(h, g, b);
+    *seen = ready ? choose(h, g, b) : (nb_hard_seen){0};
     for (int32_t i = 0; i < h->n; i++)
         h->chosen[ready ? h->rank[i].at : i] = true;
     for (int32_t i = 0; i < b->n; i++) {

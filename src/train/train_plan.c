@@ -52,7 +52,9 @@ const nb_key nb_train_section_keys[] = {
     NB_KEY_FLOAT(nb_train_keys, mixup, "0", 0, 1,
                  "mix images and labels in pairs, by shares of Beta(mixup, mixup); 0 = off"),
     NB_KEY_FLOAT(nb_train_keys, hard, "1", 0.01, 1,
-                 "learn from this part of each batch, by the largest loss in a forward pass before the step; 1 = all"),
+                 "learn from this part of each batch, by the largest loss in a forward pass before the step, whose "
+                 "loss and accuracy "
+                 "of whole batches are shown; 1 = all"),
     NB_KEY_NODE(nb_train_keys, lookahead, "{steps: 5, share: 0.5, power: 0}",
                 "every so many steps go only a part of the way they took"),
     NB_KEY_FLOAT(nb_train_keys, ema, "0", 0, 0.999999, "decay of the averaged weights that are evaluated; 0 = off"),

@@ -236,12 +236,21 @@ static nb_run run_of(const trainer *t, const nb_batch *b)
     return r;
 }
 
+/* Of whole batches, also where a part of each is learned from: of that alone they would be those of its hardest images. */
+static void count_batch(trainer *t, const nb_hard_seen *seen, int32_t n)
+{
+    t->at.correct += seen->images ? seen->correct : nb_graph_correct(t->graph);
+    t->at.seen += seen->images ? seen->images : n;
+    t->at.loss_sum += seen->images ? seen->loss : (double)nb_graph_loss(t->graph);
+}
+
 static nb_status step(trainer *t)
 {
     const nb_batch *b = nb_loader_next(t->loader);
     NB_TRY(nb_data_check(t->ctx, t->job->data)); /* nothing is learned of an image that was not read */
+    nb_hard_seen seen = {0};
     if (t->hard)
-        b = nb_hard_pick(t->hard, t->graph, b, t->at.updates > 0);
+        b = nb_hard_pick(t->hard, t->graph, b, t->at.updates > 0, &seen);
     nb_run r = run_of(t, b);
     NB_TRY(nb_terms_of(t->terms, t->at.phase, b, &r.terms));
     nb_forward(t->graph, &r);
@@ -251,9 +260,7 @@ static nb_status step(trainer *t)
     const bool first = t->at.epoch == 0 && t->at.step == 0 && phase_of(t)->keys.quant;
     if (first && t->job->on_ranges)
         NB_TRY(t->job->on_ranges(t->job->ud, t->graph));
-    t->at.correct += nb_graph_correct(t->graph);
-    t->at.seen += b->whole;
-    t->at.loss_sum += loss;
+    count_batch(t, &seen, b->whole);
     nb_backward(t->graph, &r);
     const int64_t done = t->at.epoch * t->steps + t->at.step;
     const int64_t all = nb_phase_steps(phase_of(t), t->steps);

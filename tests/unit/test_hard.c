@@ -20,6 +20,7 @@ typedef struct {
     uint8_t pixels[BATCH * BYTES];
     int32_t labels[BATCH];
     nb_batch b;
+    nb_hard_seen seen;
 } hard_test;
 
 static void open_test(void **state, hard_test *x, const char *keys)
@@ -61,7 +62,7 @@ static void the_largest_losses_are_picked_in_order(void **state)
     open_test(state, &x, "hard: 0.4");
     for (int32_t i = 0; i < BATCH; i++)
         loss[i] = loss_of(&x, i);
-    const nb_batch *part = nb_hard_pick(x.h, x.g, &x.b, true);
+    const nb_batch *part = nb_hard_pick(x.h, x.g, &x.b, true, &x.seen);
     assert_int_equal(part->n, 3); /* 0.4 * 8, rounded */
     int32_t at = 0;
     for (int32_t i = 0; i < BATCH; i++) {
@@ -75,9 +76,36 @@ static void the_largest_losses_are_picked_in_order(void **state)
         at++;
     }
     assert_int_equal(at, 3);
-    part = nb_hard_pick(x.h, x.g, &x.b, false); /* who has seen nothing yet cannot tell */
+    part = nb_hard_pick(x.h, x.g, &x.b, false, &x.seen); /* who has seen nothing yet cannot tell */
     assert_int_equal(part->n, 3);
     assert_memory_equal(part->pixels, x.pixels, 3 * BYTES);
+    close_test(&x);
+}
+
+/* As loss_of has it, and whose largest logit is the label's. */
+static void what_is_seen_is_the_whole_batch(void **state)
+{
+    hard_test x;
+    double loss = 0;
+    int32_t right = 0;
+    open_test(state, &x, "hard: 0.4");
+    for (int32_t i = 0; i < BATCH; i++) {
+        loss += loss_of(&x, i) / BATCH;
+        const float *z = nb_graph_logits(x.g) + i * CLASSES;
+        int32_t best = 0;
+        for (int32_t c = 1; c < CLASSES; c++)
+            best = z[c] > z[best] ? c : best;
+        right += best == x.labels[i];
+    }
+    nb_hard_pick(x.h, x.g, &x.b, true, &x.seen);
+    assert_int_equal(x.seen.images, BATCH);
+    assert_int_equal(x.seen.correct, right);
+    assert_true(fabs(x.seen.loss - loss) < 1e-6);
+    nb_hard_pick(x.h, x.g, &x.b, false, &x.seen);
+    assert_int_equal(x.seen.images, 0);
+    ((float *)nb_graph_find(x.g, "fc.bias")->out.data)[0] = NAN;
+    nb_hard_pick(x.h, x.g, &x.b, true, &x.seen);
+    assert_int_equal(x.seen.images, 0);
     close_test(&x);
 }
 
@@ -97,7 +125,7 @@ static void of_equal_losses_the_first_is_picked(void **state)
     }
     x.b.other = other;
     x.b.mixed = mixed;
-    const nb_batch *part = nb_hard_pick(x.h, x.g, &x.b, true);
+    const nb_batch *part = nb_hard_pick(x.h, x.g, &x.b, true, &x.seen);
     for (int32_t i = 0; i < 4; i++)
         assert_true(part->other[i] == i && part->mixed[i] == (float)i / 16);
     close_test(&x);
@@ -111,7 +139,7 @@ static void a_step_on_the_part_is_one_on_a_batch_of_its_size(void **state)
     train_case t;
     nb_graph *small;
     open_test(state, &x, "hard: 0.5");
-    const nb_batch *part = nb_hard_pick(x.h, x.g, &x.b, true);
+    const nb_batch *part = nb_hard_pick(x.h, x.g, &x.b, true, &x.seen);
     const nb_run r = {.train = true, .pixels = part->pixels, .labels = part->labels};
     nb_forward(x.g, &r);
     nb_backward(x.g, &r);
@@ -130,6 +158,28 @@ static void a_step_on_the_part_is_one_on_a_batch_of_its_size(void **state)
     close_test(&x);
 }
 
+/* Nothing moves, so that steps see what an evaluation sees; the very first step, where nobody picks, is of another epoch. */
+static void a_run_shows_what_it_would_without(void **state)
+{
+    data_fixture *f = *state;
+    static const char *const hard[] = {"1", "0.25"};
+    double loss[2], accuracy[2];
+    for (int32_t i = 0; i < 2; i++) {
+        train_case t;
+        char text[2048];
+        snprintf(text, sizeof text, "%strain: {batch: 16, hard: %s, phases: [{epochs: 2, lr: 0, freeze_bn_at: 0}]}\n",
+                 train_case_head, hard[i]);
+        data_fixture_mkdir(f, hard[i]);
+        assert_int_equal(train_case_open(&t, f->ctx, data_fixture_path(f, hard[i]), text), NB_OK);
+        assert_int_equal(train_case_run(&t, false), NB_OK);
+        loss[i] = t.result.phase[0].loss;
+        accuracy[i] = t.result.phase[0].train_accuracy;
+        train_case_close(&t);
+    }
+    assert_true(fabs(loss[1] - loss[0]) < 1e-5);
+    assert_true(accuracy[1] == accuracy[0]);
+}
+
 static void whole_batches_need_nobody_to_pick(void **state)
 {
     hard_test x;
@@ -143,10 +193,9 @@ static void whole_batches_need_nobody_to_pick(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(the_largest_losses_are_picked_in_order),
-        TEST(of_equal_losses_the_first_is_picked),
-        TEST(a_step_on_the_part_is_one_on_a_batch_of_its_size),
-        TEST(whole_batches_need_nobody_to_pick),
+        TEST(the_largest_losses_are_picked_in_order), TEST(what_is_seen_is_the_whole_batch),
+        TEST(of_equal_losses_the_first_is_picked),    TEST(a_step_on_the_part_is_one_on_a_batch_of_its_size),
+        TEST(a_run_shows_what_it_would_without),      TEST(whole_batches_need_nobody_to_pick),
     };
     return cmocka_run_group_tests_name("hard", tests, NULL, NULL);
 }
