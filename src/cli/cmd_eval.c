@@ -29,8 +29,8 @@ typedef struct {
     nb_eval e;
     double seconds;
     int32_t mistakes; /* so many at most */
-    int32_t mirrored; /* right with both views; < 0: not asked for */
-    bool reference;
+    cli_mirrored mirrored;
+    bool reference, mirror; /* mirror: with both views, too */
     char kind[CLI_BITS_BYTES + 16];
 } session;
 
@@ -53,8 +53,8 @@ static nb_status open_all(session *s)
     if (tables > 0 && m->info.task != NB_TASK_CLASSES)
         return cli_usage(c, "--classes, --confusion, --mistakes: %s reconstructs its input and names no classes",
                          m->path);
-    s->mirrored = -1;
-    if (cli_flag(c, "--mirror") && (!m->integers || m->info.task != NB_TASK_CLASSES))
+    s->mirror = cli_flag(c, "--mirror");
+    if (s->mirror && (!m->integers || m->info.task != NB_TASK_CLASSES))
         return cli_usage(c, "--mirror: %s has no integer logits of classes that could be added", m->path);
     s->reference = cli_flag(c, "--reference");
     if (s->reference && !m->graph)
@@ -98,13 +98,13 @@ static nb_status evaluate(session *s)
     if (cli_value(s->c, "--logits") && nb_rank() == 0)
         NB_TRY(cli_logits_save(s->c, m, im, &s->said, cli_value(s->c, "--logits")));
     cli_compare_warn_dead(m->path, &s->e);
-    return cli_flag(s->c, "--mirror") ? cli_mirrored_correct(s->c, m, im, &s->mirrored) : NB_OK;
+    return s->mirror ? cli_mirrored_evaluate(s->c, m, im, &s->mirrored) : NB_OK;
 }
 
 /* Of all images. */
 static double mirrored_share(const session *s)
 {
-    return (double)s->mirrored / (s->images.n ? s->images.n : 1);
+    return (double)s->mirrored.correct / (s->images.n ? s->images.n : 1);
 }
 
 /* ---- tables ---- */
@@ -202,9 +202,10 @@ static nb_status print_json(const session *s)
     cJSON_AddStringToObject(o, "metric", s->e.metric);
     cJSON_AddNumberToObject(o, s->e.metric, s->e.accuracy);
     cJSON_AddNumberToObject(o, "loss", s->e.loss);
-    if (s->mirrored >= 0) {
-        cJSON_AddNumberToObject(o, "mirrored_correct", s->mirrored);
+    if (s->mirror) {
+        cJSON_AddNumberToObject(o, "mirrored_correct", s->mirrored.correct);
         cJSON_AddNumberToObject(o, "mirrored_accuracy", mirrored_share(s));
+        cJSON_AddNumberToObject(o, "mirrored_loss", s->mirrored.loss);
     }
     cJSON_AddNumberToObject(o, "seconds", s->seconds);
     for (int32_t i = 0; st == NB_OK && i < TABLES; i++) {
@@ -245,9 +246,9 @@ static nb_status print_text(const session *s)
            s->images.name, s->e.metric, 100 * s->e.accuracy, s->e.loss,
            (double)s->e.n / (s->seconds > 1e-9 ? s->seconds : 1e-9));
     cli_say_simulated(&s->e, s->model.experiment.simulated);
-    if (s->mirrored >= 0)
-        printf("with the integer logits of the mirror image added, at twice the work: accuracy %.2f %%\n",
-               100 * mirrored_share(s));
+    if (s->mirror)
+        printf("with the integer logits of the mirror image added, at twice the work: accuracy %.2f %%, loss %.4f\n",
+               100 * mirrored_share(s), s->mirrored.loss);
     for (int32_t i = 0; i < TABLES; i++) {
         nb_table *t;
         if (!cli_flag(s->c, table_options[i]))
@@ -278,7 +279,8 @@ static nb_status run(cli *c)
 static const cli_option options[] = {
     {"--split", "NAME", "test (default), validation or train"},
     {"--reference", NULL, "by the network that was trained, node by node: what the engine is checked against"},
-    {"--mirror", NULL, "also accuracy with the logits of every image's mirror image added, of integers"},
+    {"--mirror", NULL,
+     "also accuracy and loss with the logits of every image's mirror image: the mean of both, of integers"},
     {"--classes", NULL, "also accuracy by class, and what each class is most often taken for"},
     {"--confusion", NULL, "also the confusion matrix: what images are and what the network says, every class"},
     {"--mistakes", "N", "also the N wrong answers that it is surest of, with the names of the images"},

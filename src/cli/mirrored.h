@@ -4,7 +4,11 @@
 
 #include "cli/open_model.h"
 
-/* How many of the images are then told right; ties go to the first class. m has integers and tells classes apart. */
-nb_status cli_mirrored_correct(cli *c, const cli_model *m, const cli_images *images, int32_t *correct);
+typedef struct {
+    int32_t correct; /* ties go to the first class */
+    double loss;     /* of the mean of both logits */
+} cli_mirrored;
+/* m has integers and tells classes apart. */
+nb_status cli_mirrored_evaluate(cli *c, const cli_model *m, const cli_images *images, cli_mirrored *out);
 
 #endif

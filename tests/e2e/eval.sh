@@ -94,10 +94,11 @@ END
     cp out both.json
     run 0 eval files --mirror
     says "with the integer logits of the mirror image added, at twice the work: accuracy "
+    grep -qE '^with .*: accuracy [0-9.]+ %, loss [0-9.]+$' out || die "a second view has a loss, too"
     run 0 eval files --csv --mirror
     ! grep -q mirror out || die "the table is of the single view"
     cat >check.py <<'END'
-import json, struct, sys
+import json, math, struct, sys
 def load(path):
     raw = open(path, "rb").read()
     size = struct.unpack("<Q", raw[:8])[0]
@@ -125,12 +126,14 @@ assert sorted(wrong) == sorted(m["image"] for m in said["mistakes"])
 assert all(t["image_names"][m["index"]] == m["image"] and names[m["label"]] == m["class"] for m in said["mistakes"])
 _, u = load("mirrored.safetensors")
 both = json.load(open("both.json"))
-right = 0
+right, loss = 0, 0
 for i in range(24):
     z = [a + b for a, b in zip(t["integers"][4 * i:4 * i + 4], u["integers"][4 * i:4 * i + 4])]
     right += z.index(max(z)) == t["labels"][i]
+    loss += (math.log(sum(math.exp(scale * v / 2) for v in z)) - scale * z[t["labels"][i]] / 2) / 24
 assert both["mirrored_correct"] == right and both["correct"] == said["correct"], (both, right)
 assert abs(both["mirrored_accuracy"] - right / 24) < 1e-9
+assert abs(both["mirrored_loss"] - loss) < 1e-6 * loss, (both, loss)
 print(len(wrong), "mistakes")
 END
     python3 check.py >checked || die "the file of logits says else than the tables"

@@ -51,6 +51,18 @@ folder=elsewhere ranks 2 2 bash rank.sh eval run/model.int.safetensors
 sentence "rank 1 on $(uname -n) has another file than rank 0 on $(uname -n): nothing was done"
 echo "  ok ranks that are not alike do nothing"
 
+# Of two ranks the first evaluates images 0 to 63, the second looks at all of them a second time: in its copy one of the first's is damaged.
+run 0 pack tiny.yaml -o packed
+cp -r packed elsewhere
+shard=elsewhere/packed/test-00000.safetensors
+printf x | dd of=$shard bs=1 seek=$(($(od -An -tu8 -N8 $shard) + 8 + 2 * 100 * 4 + 30 * 192)) conv=notrunc 2>/dev/null
+cp run/model.int.safetensors elsewhere/run
+folder=elsewhere ranks 2 1 bash rank.sh eval run/model.int.safetensors --mirror --set 'data={name: packed, path: packed}'
+sentence "test-00000.safetensors: damaged: image"
+! grep -q accuracy out || die "numbers of a damaged image"
+folder=elsewhere ranks 2 0 bash rank.sh eval run/model.int.safetensors --set 'data={name: packed, path: packed}'
+echo "  ok a rank that finds a damaged image ends the job before anything is printed"
+
 cat >sweep.yaml <<'END'
 config: tiny.yaml
 out: swept
