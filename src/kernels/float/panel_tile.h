@@ -24,7 +24,7 @@ enum {
     MAX_ROWS = 8
 };
 
-static __attribute__((noinline)) void store_part(float *out, const float *part, int32_t n_cols, bool add)
+static __attribute__((noinline)) TILE_TARGET void store_part(float *out, const float *part, int32_t n_cols, bool add)
 {
     for (int32_t j = 0; j < n_cols; j++)
         out[j] = add ? out[j] + part[j] : part[j];
