@@ -132,7 +132,7 @@ static nb_status read_features(nb_ctx *ctx, const nb_st_file *f, nb_pack_index *
 static nb_status read_index(nb_ctx *ctx, const nb_st_file *f, nb_pack_index *x)
 {
     const char *source = nb_st_meta(f, "source");
-    NB_TRY(nb_st_check_format(ctx, f, NB_PACK_FAMILY, NB_PACK_VERSION, "the index of a packed data set"));
+    NB_TRY(nb_pack_check_format(ctx, f, NB_PACK_FAMILY, "the index of a packed data set"));
     NB_TRY(read_shape(ctx, f, x));
     NB_TRY(read_normalisation(ctx, f, x));
     NB_TRY(read_class_names(ctx, f, x));
@@ -168,7 +168,7 @@ nb_status nb_pack_index_read(nb_ctx *ctx, const char *folder, nb_pack_index *out
                        "nibble pack with -o %s again, which goes on where it was",
                        path, folder, folder);
     NB_TRY(nb_file_read(ctx, path, max_index, &bytes, &len));
-    nb_status st = nb_st_parse(ctx, path, bytes, len, &f);
+    nb_status st = nb_pack_remedy(ctx, nb_st_parse(ctx, path, bytes, len, &f));
     if (st == NB_OK)
         st = check_sum(ctx, path, bytes, len);
     if (st == NB_OK)

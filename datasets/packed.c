@@ -23,6 +23,9 @@ static nb_status open_shard(nb_ctx *ctx, packed_state *s, const char *folder, co
 {
     char path[NB_SHARD_PATH];
     NB_TRY(nb_shard_path(ctx, folder, split, i, path));
+    if (!nb_file_exists(path))
+        return nb_fail(ctx, NB_E_IO, "%s: is not there, but %s/%s knows it: " NB_PACK_AGAIN, path, folder,
+                       NB_PACK_INDEX);
     NB_TRY(nb_shard_open(ctx, path, split, i, &s->index.shape, &s->shard[i]));
     s->n_open++;
     if (s->shard[i].n != s->split->n[i] || s->shard[i].checksum != s->split->sums[i])

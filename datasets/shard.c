@@ -21,6 +21,25 @@ nb_status nb_shard_path(nb_ctx *ctx, const char *folder, const char *split, int3
     return n > 0 && n < NB_SHARD_PATH ? NB_OK : nb_fail(ctx, NB_E_CONFIG, "%.100s...: too long a path", folder);
 }
 
+nb_status nb_pack_remedy(nb_ctx *ctx, nb_status st)
+{
+    char why[512];
+    if (st == NB_OK || st == NB_E_NOMEM)
+        return st;
+    snprintf(why, sizeof why, "%s", nb_ctx_error(ctx));
+    return nb_fail(ctx, st, "%s: " NB_PACK_AGAIN, why);
+}
+
+nb_status nb_pack_check_format(nb_ctx *ctx, const nb_st_file *f, const char *family, const char *what)
+{
+    const nb_status st = nb_st_check_format(ctx, f, family, NB_PACK_VERSION, what);
+    const char *format = nb_st_meta(f, "format");
+    const size_t len = strlen(family);
+    int32_t version = 0, end = 0;
+    const bool ours = format && strncmp(format, family, len) == 0 && sscanf(format + len, "%d%n", &version, &end) == 1;
+    return ours && !format[len + (size_t)end] && version > NB_PACK_VERSION ? st : nb_pack_remedy(ctx, st);
+}
+
 typedef struct {
     const nb_st_tensor *labels, *checksums, *pixels, *names, *checksum;
 } tensors;
@@ -119,8 +138,8 @@ static nb_status open_file(nb_ctx *ctx, const char *split, int32_t number, const
     nb_st_file *f;
     tensors t = {0};
     NB_TRY(nb_file_open(ctx, s->path, &s->fd));
-    NB_TRY(nb_st_open_head(ctx, s->path, s->fd, &f));
-    nb_status st = nb_st_check_format(ctx, f, NB_SHARD_FAMILY, NB_PACK_VERSION, "a shard of a packed data set");
+    NB_TRY(nb_pack_remedy(ctx, nb_st_open_head(ctx, s->path, s->fd, &f)));
+    nb_status st = nb_pack_check_format(ctx, f, NB_SHARD_FAMILY, "a shard of a packed data set");
     if (st == NB_OK)
         st = check_place(ctx, f, split, number);
     if (st == NB_OK)
@@ -150,7 +169,7 @@ nb_status nb_shard_open(nb_ctx *ctx, const char *path, const char *split, int32_
 
 nb_status nb_shard_read(nb_ctx *ctx, const nb_shard *s, int32_t i, size_t bytes, uint8_t *hwc)
 {
-    NB_TRY(nb_file_read_at(ctx, s->path, s->fd, s->pixels + (int64_t)bytes * i, hwc, bytes));
+    NB_TRY(nb_pack_remedy(ctx, nb_file_read_at(ctx, s->path, s->fd, s->pixels + (int64_t)bytes * i, hwc, bytes)));
     if (nb_crc32(0, hwc, bytes) == s->sums[i])
         return NB_OK;
     return nb_fail(ctx, NB_E_FORMAT,

@@ -76,6 +76,10 @@ int64_t nb_shard_memory(const nb_shard *s);    /* bytes that it holds */
 
 /* The remedy that all sentences about damage end with. */
 #define NB_PACK_AGAIN "run nibble pack again with the same folder, which writes anew what is damaged or missing"
+/* Gives it to the sentence of somebody who found the damage and knows nothing of packing; returns st. */
+nb_status nb_pack_remedy(nb_ctx *ctx, nb_status st);
+/* As nb_st_check_format, with the remedy unless the file is of a later version. */
+nb_status nb_pack_check_format(nb_ctx *ctx, const nb_st_file *f, const char *family, const char *what);
 
 typedef struct {
     int32_t images, n_shards;

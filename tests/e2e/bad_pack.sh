@@ -31,11 +31,13 @@ again='run nibble pack again with the same folder, which writes anew what is dam
 x=bin/train-00001.safetensors
 fresh && run 0 train set.yaml --quiet --set out=fine
 fresh && rm bin/index.safetensors && wrong 1 'bin/index.safetensors: is not there: either bin is no packed data set, or packing did not come to its end'
-fresh && printf '' >bin/index.safetensors && wrong 1 'bin/index.safetensors: not a safetensors file'
+fresh && printf '' >bin/index.safetensors && wrong 1 "bin/index.safetensors: not a safetensors file: 0 bytes: $again"
+fresh && sed -i 's/nibble-shard 1/nibble-shard 9/' $x && wrong 1 "$x: written by a newer Nibble (format \"nibble-shard 9\"; this program reads up to \"nibble-shard 1\"): use that one"
+fresh && cp set.yaml $x && wrong 1 "$x: not a safetensors file but a text file: $again"
 fresh && patch bin/index.safetensors $(($(wc -c <bin/index.safetensors) - 2)) && wrong 1 "bin/index.safetensors: damaged: it does not have its checksum: $again"
 fresh && cp bin/train-00000.safetensors bin/index.safetensors && wrong 1 'bin/index.safetensors: damaged'
-fresh && rm $x && wrong 1 "$x: cannot open: No such file or directory"
-fresh && printf '' >$x && wrong 1 "$x: not a safetensors file: 0 bytes"
+fresh && rm $x && wrong 1 "$x: is not there, but bin/index.safetensors knows it: $again"
+fresh && printf '' >$x && wrong 1 "$x: not a safetensors file: 0 bytes: $again"
 fresh && head -c 100 whole/train-00001.safetensors >$x && wrong 1 "$x: not a safetensors file, or cut short"
 fresh && head -c 600 whole/train-00001.safetensors >$x && wrong 1 'the file holds'
 fresh && patch $x $(($(wc -c <$x) - 2)) && wrong 1 "$x: damaged: its header, labels or names do not have their checksum: $again"

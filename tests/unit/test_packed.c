@@ -187,6 +187,8 @@ static void images_that_cannot_be_used_are_all_named(void **state)
     assert_false(nb_file_exists(data_fixture_path(f, "out/index.safetensors")));
 }
 
+#define AGAIN "run nibble pack again with the same folder, which writes anew what is damaged or missing"
+
 /* Opens both splits and asks for all images; the first failure. */
 static nb_status read_all(data_fixture *f)
 {
@@ -222,9 +224,11 @@ static void no_byte_can_change_and_none_can_be_missing(void **state)
             data_fixture_write(f, files[i], bytes, len);
             bytes[at] ^= 0x11;
             assert_true(read_all(f) == NB_E_FORMAT);
+            assert_non_null(strstr(nb_ctx_error(f->ctx), AGAIN));
             data_fixture_write(f, files[i], bytes, at);
             const nb_status st = read_all(f);
             assert_true(st == NB_E_FORMAT || st == NB_E_IO);
+            assert_non_null(strstr(nb_ctx_error(f->ctx), AGAIN));
         }
         data_fixture_write(f, files[i], bytes, len);
         nb_free(f->ctx, bytes);
@@ -255,7 +259,8 @@ static void every_mistake_has_its_sentence(void **state)
     expect(f, NB_E_IO, "/out is no packed data set, or packing did not come to its end: run nibble pack with -o ");
     assert_int_equal(pack(f, FOLDER, AREA, NULL), NB_OK);
     rename_to(f, "out/train-00001.safetensors", "out/kept");
-    expect(f, NB_E_IO, "/out/train-00001.safetensors: cannot open: No such file or directory");
+    expect(f, NB_E_IO, "/out/train-00001.safetensors: is not there, but ");
+    expect(f, NB_E_IO, "/out/index.safetensors knows it: " AGAIN);
     rename_to(f, "out/train-00002.safetensors", "out/train-00001.safetensors");
     expect(f, NB_E_FORMAT, "/out/train-00001.safetensors: is shard 2 of split train, not 1 of train: was it renamed?");
     data_fixture_write(f, "out/train-00001.safetensors", "no shard at all", 15);
@@ -285,6 +290,7 @@ static void an_image_that_goes_bad_later_is_no_crash(void **state)
     assert_true(pixels[0] == 0 && label == 0);
     assert_int_equal(nb_data_check(f->ctx, d), NB_E_IO);
     assert_non_null(strstr(nb_ctx_error(f->ctx), "out/train-00000.safetensors: ends before byte "));
+    assert_non_null(strstr(nb_ctx_error(f->ctx), AGAIN));
     nb_data_close(f->ctx, d);
     assert_int_equal(data_fixture_open(f, "{name: pngdir, path: %s/set, memory: 0}", "train", &d), NB_OK);
     data_fixture_write(f, "set/train/dog/2.png", "x", 1);
