@@ -1,4 +1,4 @@
-/* resumable.c - may this checkpoint be resumed from: the same config, the same data?
+/* resumable.c - may this checkpoint be resumed from: the same config but for `out` and `log`, the same data?
  *
  * A resumed run ends in the bytes of one never interrupted; with other data it would end in a mixture that no config
  * describes. */
@@ -9,10 +9,22 @@
 #include <stdarg.h>
 #include <string.h>
 
+/* Behind the `log` section, where the text begins with it: what else a run writes changes nothing of what it computes. */
+static const char *behind_log(const char *text)
+{
+    if (strncmp(text, "log:", 4) != 0)
+        return text;
+    do {
+        text += strcspn(text, "\n");
+        text += *text == '\n';
+    } while (*text == ' ');
+    return text;
+}
+
 /* Line by line, so that the message can say what differs. */
 static nb_status check_config(nb_ctx *ctx, const nb_train_job *job, const nb_checkpoint *c)
 {
-    const char *a = c->config, *b = job->config_text;
+    const char *a = behind_log(c->config), *b = behind_log(job->config_text);
     while (*a && *b) {
         size_t la = strcspn(a, "\n"), lb = strcspn(b, "\n");
         bool out = strncmp(a, "out:", 4) == 0 && strncmp(b, "out:", 4) == 0; /* a run folder may have been moved */
@@ -22,8 +34,8 @@ static nb_status check_config(nb_ctx *ctx, const nb_train_job *job, const nb_che
                            "use `init:` "
                            "to start from its weights",
                            c->path, (int)(la < 120 ? la : 120), a, (int)(lb < 120 ? lb : 120), b);
-        a += la + (a[la] == '\n');
-        b += lb + (b[lb] == '\n');
+        a = behind_log(a + la + (a[la] == '\n'));
+        b = behind_log(b + lb + (b[lb] == '\n'));
     }
     if (*a || *b)
         return nb_fail(

@@ -89,6 +89,14 @@ rm $events
 run 0 train tiny.yaml --set log.tensorboard=yes --resume
 "$python" read.py $events run/metrics.csv
 
+# A run that began without goes on with it, from its first epoch on.
+rm -r run
+run 0 train tiny.yaml --quiet
+[ ! -e $events ] || die "event files are on request"
+run 0 train tiny.yaml --set log.tensorboard=yes --resume
+"$python" read.py $events run/metrics.csv
+run 0 train tiny.yaml --resume
+
 run 2 train tiny.yaml --set log.tensorbord=yes --set out=other
 says '(did you mean "tensorboard"?)'
 run 0 keys log

@@ -78,6 +78,40 @@ static void data_that_did_not_change_are_resumed_with(void **state)
     assert_int_equal(resume(*state), NB_E_STOPPED);
 }
 
+/* The config the run began with and the one it is resumed with; the end of each case's texts. */
+static void what_else_is_logged_makes_no_other_run(void **state)
+{
+    static const struct {
+        const char *was, *now;
+        nb_status want;
+    } cases[] = {
+        {"", "log: {tensorboard: yes}\n", NB_OK},
+        {"log: {tensorboard: yes}\n", "", NB_OK},
+        {"log: {tensorboard: yes}\n", "log: {tensorboard: no}\n", NB_OK},
+        {"log:\n  - a\n  b:\n    c: d\nseed: 1\n", "seed: 1\n", NB_OK},
+        {"log: {tensorboard: yes}\nseed: 1\n", "seed: 2\n", NB_E_CONFIG},
+        {"", "login: 1\n", NB_E_CONFIG},
+        {"seed: 1\n", "log: {tensorboard: yes}\n", NB_E_CONFIG},
+    };
+    data_fixture *f = *state;
+    train_case t;
+    nb_checkpoint *c;
+    char was[1024], now[1024];
+    begin(f);
+    open_case(f, &t);
+    assert_int_equal(nb_checkpoint_open(f->ctx, data_fixture_path(f, "run/last.safetensors"), &c), NB_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int32_t first = 0; first < 2; first++) {
+            snprintf(was, sizeof was, first ? "%sout: a\n" : "out: a\n%s", cases[i].was);
+            snprintf(now, sizeof now, first ? "%sout: b\n" : "out: b\n%s", cases[i].now);
+            c->config = was;
+            const nb_train_job job = {.experiment = &t.exp, .plan = t.plan, .data = t.train, .config_text = now};
+            assert_int_equal(nb_check_resumable(f->ctx, &job, c), cases[i].want);
+        }
+    nb_checkpoint_close(f->ctx, c);
+    train_case_close(&t);
+}
+
 static void one_other_pixel_is_seen(void **state)
 {
     data_fixture *f = *state;
@@ -194,6 +228,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(x) cmocka_unit_test_setup_teardown(x, data_fixture_setup, data_fixture_teardown)
         TEST(data_that_did_not_change_are_resumed_with),
+        TEST(what_else_is_logged_makes_no_other_run),
         TEST(one_other_pixel_is_seen),
         TEST(fewer_images_are_seen),
         TEST(a_renamed_class_is_seen),
