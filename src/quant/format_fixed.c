@@ -2,7 +2,8 @@
  * that the section's rule is for. (pow2 is dynamic fixed point: an exponent for each layer, or channel.)
  *
  * `exponent: auto` is the smallest at which the range of every one of them is covered: the largest that one needs, as their
- * states are at the moment. A number is taken as it is, and what lies beyond the grid is cut off. */
+ * states are at the moment. A number is taken as it is, and what lies beyond the grid is cut off: of an asymmetric grid the
+ * same share at both ends. */
 #include <nibble/extend/quant.h>
 
 #include <math.h>

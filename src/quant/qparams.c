@@ -102,9 +102,10 @@ void nb_params_cover(const nb_grid *g, float lo, float hi, float *scale, int32_t
     if (hi - lo < RANGE_MIN)
         hi = 1.0f;
     if (g->lo == 0 && g->scheme == NB_SCHEME_ASYMMETRIC) {
-        float s = sound_scale(g, (hi - lo) / (float)g->hi);
+        const float wanted = (hi - lo) / (float)g->hi, s = sound_scale(g, wanted);
         *scale = s;
-        *zero = nb_grid_zero(g, -lo / s);
+        /* A format may give a scale that is too small (fixed, with an exponent): then both ends lose the same share. */
+        *zero = nb_grid_zero(g, s < wanted ? -lo * (float)g->hi / (hi - lo) : -lo / s);
         return;
     }
     /* Both ends of a full grid reach the range's; the symmetric one of activations counts as if it were narrow. */

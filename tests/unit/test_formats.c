@@ -243,6 +243,28 @@ static void a_book_is_ascending_whatever_it_was_made_from(void **state)
 }
 
 /* The exponent of the widest, at which the widest range is covered and at half of which it is not. */
+/* 2^-8 covers 1 of a range of 2, 2^-7 all of it, 2^-6 more. */
+static void a_range_beyond_a_given_exponent_is_cut_at_both_ends(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *exponent;
+        float lo, hi;
+        int32_t zero;
+    } cases[] = {{"-8", -1, 1, 128}, {"-8", -1.5f, 0.5f, 191}, {"-8", 0, 2, 0},  {"-8", -2, 0, 255},
+                 {"-9", -1, 1, 128}, {"-7", -1, 1, 128},       {"-6", -1, 1, 64}};
+    const nb_format *f = nb_registry_find(nb_formats, "fixed");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int8_t level[256];
+        float scale;
+        int32_t zero;
+        const nb_grid g = nb_grid_of(f, &cases[i].exponent, 8, NB_SCHEME_ASYMMETRIC, false, level);
+        nb_params_cover(&g, cases[i].lo, cases[i].hi, &scale, &zero);
+        assert_true(scale == ldexpf(1, atoi(cases[i].exponent)));
+        assert_int_equal(zero, cases[i].zero);
+    }
+}
+
 static void fixed_point_has_one_exponent_for_all_that_the_widest_needs(void **state)
 {
     (void)state;
@@ -369,6 +391,7 @@ int main(void)
         cmocka_unit_test(a_book_is_where_k_means_stands_still_and_no_turn_raises_its_error),
         cmocka_unit_test(a_book_as_integers_beats_the_best_uniform_grid),
         cmocka_unit_test(a_book_is_ascending_whatever_it_was_made_from),
+        cmocka_unit_test(a_range_beyond_a_given_exponent_is_cut_at_both_ends),
         cmocka_unit_test(fixed_point_has_one_exponent_for_all_that_the_widest_needs),
         cmocka_unit_test(the_worked_examples_hold),
         cmocka_unit_test(widths_follow_from_the_format_or_are_refused),
