@@ -338,7 +338,7 @@ typedef struct {
                        fake-quant node placed; its layers have the names they have in the quantized graph */
     nb_plan_mode plan;
     nb_compute compute;
-    bool blank;     /* only what it is like matters, no value: without a source leaves stay 0 */
+    bool blank;     /* only what it is like matters, no value: without a source leaves stay 0, and it cannot be run */
     bool reference; /* node by node: the same bits without fused steps, slower and in more memory */
     /* With quant, may be NULL: called on the float graph with its values, batch norms folded where the config says so,
      * before fake-quant nodes are placed. Not for values that come from a quantized network, as that was done to them

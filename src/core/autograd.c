@@ -17,6 +17,7 @@
 
 void nb_forward_step(nb_graph *g, int32_t i, const nb_run *r)
 {
+    NB_ASSERT(!g->blank);
     const nb_step *s = &g->step[i];
     if (s->fusion)
         s->fusion->forward(s, r);

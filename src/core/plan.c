@@ -156,6 +156,7 @@ static void set_lifetimes(nb_planning *p)
     nb_plan_share(p);
 }
 
+/* base NULL: of a blank graph, whose values have no place. */
 static void place(const nb_planning *p, unsigned char *base, unsigned char *scratch)
 {
     nb_graph *g = p->g;
@@ -170,9 +171,9 @@ static void place(const nb_planning *p, unsigned char *base, unsigned char *scra
             continue;
         }
         const nb_usage *v = &p->value[i], *d = &p->grad[p->owner[i]], *s = &p->saved[i];
-        n->out.data = v->bytes ? base + v->offset : NULL;
-        n->out.grad = d->bytes ? (float *)(void *)(base + d->offset) : NULL;
-        n->saved = s->bytes ? base + s->offset : NULL;
+        n->out.data = base && v->bytes ? base + v->offset : NULL;
+        n->out.grad = base && d->bytes ? (float *)(void *)(base + d->offset) : NULL;
+        n->saved = base && s->bytes ? base + s->offset : NULL;
     }
 }
 
@@ -193,10 +194,12 @@ static nb_status param_gradients(nb_graph *g)
         if (!(n->flags & NB_NODE_PARAM) || n->out.grad)
             continue;
         size_t bytes = (size_t)nb_count(&n->out) * sizeof(float);
+        g->param_bytes += bytes;
+        if (g->blank)
+            continue;
         n->out.grad = nb_graph_alloc(g, bytes);
         if (!n->out.grad)
             return NB_E_NOMEM;
-        g->param_bytes += bytes;
     }
     return NB_OK;
 }
@@ -216,10 +219,10 @@ static nb_status plan_memory(nb_planning *p, nb_usage *u)
     nb_usage *common = &u[PER_NODE * g->n];
     *common = (nb_usage){.first = 0, .last = p->end + 1, .bytes = scratch * (size_t)nb_threads()};
     NB_TRY(nb_memplan(g->ctx, u, PER_NODE * g->n + 1, ALIGN, &bytes));
-    unsigned char *buffer = nb_alloc(g->ctx, bytes);
-    if (!buffer)
+    unsigned char *buffer = g->blank ? NULL : nb_alloc(g->ctx, bytes);
+    if (!buffer && !g->blank)
         return NB_E_NOMEM;
-    place(p, buffer, buffer + common->offset);
+    place(p, buffer, buffer ? buffer + common->offset : NULL);
     nb_free(g->ctx, g->buffer);
     g->buffer = buffer;
     g->planned_bytes = bytes;

@@ -237,6 +237,7 @@ nb_status nb_graph_open(nb_ctx *ctx, const nb_graph_spec *spec, const nb_params_
     NB_TRY(nb_model_build_lent(ctx, spec->experiment, spec->info, spec->max_batch, spec->shared,
                                from->lends && !folds ? from->graph : NULL, &g));
     g->compute = spec->compute;
+    g->blank = spec->blank;
     const bool own = spec->bits[0] || spec->bits[1] || from->mode == NB_PARAMS_START;
     memcpy(g->bits, own || !from->file ? spec->bits : from->file->bits, sizeof g->bits);
     if (spec->reference)

@@ -484,6 +484,29 @@ static void lent_weights_are_the_lenders_own(void **state)
     }
 }
 
+/* What a step would need is known without it. */
+static void a_blank_network_is_planned_and_takes_no_memory_for_a_step(void **state)
+{
+    train_case t;
+    open_case(state, &t, "");
+    for (int32_t quant = 0; quant < 2; quant++) {
+        nb_graph *whole, *blank;
+        nb_graph_spec spec = {
+            .experiment = &t.exp, .info = nb_data_info(t.train), .max_batch = 8, .quant = quant, .plan = NB_PLAN_TRAIN};
+        assert_int_equal(nb_graph_open(t.ctx, &spec, &(nb_params_source){0}, &whole), NB_OK);
+        spec.blank = true;
+        assert_int_equal(nb_graph_open(t.ctx, &spec, &(nb_params_source){0}, &blank), NB_OK);
+        assert_int_equal(blank->planned_bytes, whole->planned_bytes);
+        assert_int_equal(blank->param_bytes, whole->param_bytes);
+        assert_true(whole->buffer && !blank->buffer);
+        assert_null(nb_graph_logits(blank));
+        assert_null(nb_graph_find(blank, "c1.weight")->out.grad);
+        nb_graph_free(blank);
+        nb_graph_free(whole);
+    }
+    train_case_close(&t);
+}
+
 static void a_checkpoint_without_tensors_keeps_its_texts(void **state)
 {
     data_fixture *f = *state;
@@ -519,6 +542,7 @@ int main(void)
         TEST(a_quantized_checkpoint_starts_a_float_network),
         TEST(what_is_done_before_quantization_sees_the_values_once),
         TEST(lent_weights_are_the_lenders_own),
+        TEST(a_blank_network_is_planned_and_takes_no_memory_for_a_step),
         TEST(a_checkpoint_without_tensors_keeps_its_texts),
         TEST(running_out_of_memory_anywhere_is_an_error),
     };

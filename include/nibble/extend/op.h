@@ -167,6 +167,7 @@ struct nb_graph {
     size_t param_bytes;    /* leaves: values and gradients */
     nb_compute compute;    /* set before freeze; default NB_COMPUTE_F32 */
     bool quantized, frozen;
+    bool blank;  /* planned and asked, but never run: a step has no memory. Set before freeze */
     bool infers; /* set at freeze, before layers prepare: there is no way back, and nothing is kept for one */
     /* Of activations, of weights, in the place of what quant's general rules say; 0: as they say. Set before fake-quant nodes
      * are placed. */
