@@ -74,7 +74,8 @@ static void give_rescales(maker *k, nb_estep *s, int32_t n, double log2_factor)
 
 static int32_t add_table(maker *k)
 {
-    const int32_t out = new_tensor(k, pick(k, 1, 20), pick(k, 1, 20), pick(k, 1, 4), any_type(k));
+    const int32_t type = any_type(k), c = pick(k, 1, 4), w = pick(k, 1, 20), h = pick(k, 1, 20);
+    const int32_t out = new_tensor(k, h, w, c, type);
     nb_estep *s = new_step(k, NB_STEP_TABLE, out);
     s->one_table = k->m->tensors[out].c == 4 && k->m->tensors[out].h % 3 == 0;
     const int32_t n = (s->one_table ? 1 : k->m->tensors[out].c) * 256;
@@ -205,7 +206,10 @@ static int32_t add_conv(maker *k, int32_t in, int32_t same_shape)
         g.stride = nb_hw_of(pick(k, 1, 2));
         g.dilation = nb_hw_of(pick(k, 1, 2));
         if (k->oblong) {
-            g.pad = (nb_sides){pick(k, 0, 2), pick(k, 0, 2), pick(k, 0, 2), pick(k, 0, 2)};
+            g.pad.top = pick(k, 0, 2);
+            g.pad.left = pick(k, 0, 2);
+            g.pad.bottom = pick(k, 0, 2);
+            g.pad.right = pick(k, 0, 2);
             g.stride.w = pick(k, 1, 2);
             g.dilation.w = pick(k, 1, 2);
         }
@@ -231,7 +235,9 @@ static int32_t add_pool(maker *k, int32_t in)
     const nb_etensor x = k->m->tensors[in];
     static const nb_step_kind kinds[] = {NB_STEP_MAXPOOL, NB_STEP_AVGPOOL, NB_STEP_AVGPOOL_INSIDE};
     const nb_step_kind kind = kinds[pick(k, 0, k->oblong ? 2 : 1)];
-    nb_geom g = {.h = x.h, .w = x.w, .c = x.c, .oc = x.c, .kh = pick(k, 1, 3), .kw = pick(k, 1, 3), .dilation = {1, 1}};
+    nb_geom g = {.h = x.h, .w = x.w, .c = x.c, .oc = x.c, .dilation = {1, 1}};
+    g.kh = pick(k, 1, 3);
+    g.kw = pick(k, 1, 3);
     if (pick(k, 0, 3) == 0) { /* global */
         g.kh = x.h;
         g.kw = x.w;
@@ -242,7 +248,10 @@ static int32_t add_pool(maker *k, int32_t in)
         g.pad = nb_sides_of(pick(k, 0, smaller - 1));
     if (k->oblong) {
         g.stride.w = pick(k, 1, 2);
-        g.pad = (nb_sides){pick(k, 0, g.kh - 1), pick(k, 0, g.kw - 1), pick(k, 0, g.kh - 1), pick(k, 0, g.kw - 1)};
+        g.pad.top = pick(k, 0, g.kh - 1);
+        g.pad.left = pick(k, 0, g.kw - 1);
+        g.pad.bottom = pick(k, 0, g.kh - 1);
+        g.pad.right = pick(k, 0, g.kw - 1);
     }
     nb_geom_fit(&g);
     if (g.oh < 1 || g.ow < 1)
@@ -259,11 +268,19 @@ static int32_t add_pool(maker *k, int32_t in)
     return out;
 }
 
+static int32_t any_mult(maker *k)
+{
+    if (pick(k, 0, 9) == 0)
+        return pick(k, 0, 1) ? INT32_MAX : 0;
+    const uint32_t bits = nb_rng_u32(&k->r);
+    return (int32_t)(bits >> pick(k, 1, 6));
+}
+
 static void give_sum(maker *k, nb_estep *s, bool minus)
 {
     int32_t *mult = take(2 * sizeof *mult), *shift = take(sizeof *shift);
-    mult[0] = pick(k, 0, 9) ? (int32_t)(nb_rng_u32(&k->r) >> pick(k, 1, 6)) : pick(k, 0, 1) ? INT32_MAX : 0;
-    mult[1] = pick(k, 0, 9) ? (int32_t)(nb_rng_u32(&k->r) >> pick(k, 1, 6)) : pick(k, 0, 1) ? INT32_MAX : 0;
+    mult[0] = any_mult(k);
+    mult[1] = any_mult(k);
     mult[1] = minus ? -mult[1] : mult[1];
     shift[0] = pick(k, 0, 9) ? pick(k, 29, 32) : pick(k, 1, 62);
     s->mult = mult;
@@ -377,7 +394,8 @@ static int32_t add_move(maker *k, int32_t in)
 static void add_head(maker *k, int32_t in)
 {
     const nb_etensor x = k->m->tensors[in];
-    const int32_t kind = pick(k, 0, 2), out = new_tensor(k, 1, 1, pick(k, 2, 40), kind == 0 ? any_type(k) : NB_EI_S32);
+    const int32_t kind = pick(k, 0, 2), type = kind == 0 ? any_type(k) : NB_EI_S32;
+    const int32_t out = new_tensor(k, 1, 1, pick(k, 2, 40), type);
     nb_estep *s = new_step(k, NB_STEP_CONV, out);
     s->n_in = 1;
     s->in[0] = in;

@@ -106,12 +106,16 @@ static void conv(writer *w)
 /* Rows and columns each with a window, stride and padding of their own. */
 static void oblong(writer *w)
 {
-    nb_geom g = {.h = w->h, .w = w->w, .kh = pick(w, 1, 4), .kw = pick(w, 1, 4), .dilation = {1, 1}};
+    nb_geom g = {.h = w->h, .w = w->w, .dilation = {1, 1}};
+    g.kh = pick(w, 1, 4);
+    g.kw = pick(w, 1, 4);
     const bool deep = pick(w, 0, 3) == 0, same = pick(w, 0, 2) == 0;
     const int32_t out = pick(w, 1, 20);
-    g.stride = (nb_hw){w->h > 6 ? pick(w, 1, 2) : 1, w->w > 6 ? pick(w, 1, 2) : 1};
+    g.stride.h = w->h > 6 ? pick(w, 1, 2) : 1;
+    g.stride.w = w->w > 6 ? pick(w, 1, 2) : 1;
     g.dilation.w = g.kw <= 2 ? pick(w, 1, 2) : 1;
-    g.pad = (nb_sides){pick(w, 0, 2), pick(w, 0, 2), pick(w, 0, 2), pick(w, 0, 2)};
+    const int32_t top = pick(w, 0, 2), left = pick(w, 0, 2), bottom = pick(w, 0, 2), right = pick(w, 0, 2);
+    g.pad = (nb_sides){top, left, bottom, right};
     nb_geom_fit(&g);
     if (!same && (g.oh < 2 || g.ow < 2))
         return;
@@ -236,11 +240,12 @@ static void halves(writer *w)
 static void padded(writer *w)
 {
     static const char *const modes[] = {"zero", "reflect", "edge", "wrap"};
-    const int32_t p[4] = {pick(w, 0, 2), pick(w, 0, 2), pick(w, 0, 1), pick(w, 0, 2)}, more = pick(w, 0, 3);
-    put(w, "  - pad: {pad: [%d, %d, %d, %d], mode: %s, channels: [%d, %d]}\n", p[0], p[1], p[2], p[3],
+    const int32_t top = pick(w, 0, 2), left = pick(w, 0, 2), bottom = pick(w, 0, 1), right = pick(w, 0, 2);
+    const int32_t more = pick(w, 0, 3);
+    put(w, "  - pad: {pad: [%d, %d, %d, %d], mode: %s, channels: [%d, %d]}\n", top, left, bottom, right,
         modes[pick(w, 0, 3)], more, more / 2);
-    w->h += p[0] + p[2];
-    w->w += p[1] + p[3];
+    w->h += top + bottom;
+    w->w += left + right;
     w->c += more + more / 2;
 }
 
@@ -248,8 +253,8 @@ static void resized(writer *w)
 {
     static const char *const aligns[] = {"half_pixel", "corners", "asymmetric"};
     const int32_t h = pick(w, 3, 12), width = pick(w, 3, 12);
-    put(w, "  - upsample: {size: [%d, %d], mode: %s, align: %s}\n", h, width, pick(w, 0, 1) ? "nearest" : "bilinear",
-        aligns[pick(w, 0, 2)]);
+    const char *align = aligns[pick(w, 0, 2)], *mode = pick(w, 0, 1) ? "nearest" : "bilinear";
+    put(w, "  - upsample: {size: [%d, %d], mode: %s, align: %s}\n", h, width, mode, align);
     w->h = h;
     w->w = width;
 }
@@ -295,8 +300,8 @@ static void rows(writer *w)
         put(w, "  - flatten: {name: rows}\n");
         if (pick(w, 0, 3) == 0 && features <= 400) {
             put(w, "  - batchnorm: {name: side, in: rows}\n");
-            put(w, "  - %s: {in: [%s]}\n", pick(w, 0, 1) ? "add" : "concat",
-                pick(w, 0, 1) ? "rows, side" : "side, rows");
+            const char *in = pick(w, 0, 1) ? "rows, side" : "side, rows", *joined = pick(w, 0, 1) ? "add" : "concat";
+            put(w, "  - %s: {in: [%s]}\n", joined, in);
         }
         maybe_norm(w, 2);
         if (pick(w, 0, 3) == 0)
@@ -366,8 +371,9 @@ static void value_rules(writer *w)
     const char *format = kinds[pick(w, 0, 4)];
     const int32_t scheme = pick(w, 0, 2);
     const bool learns = pick(w, 0, 2) == 0 && strcmp(format, "fixed") != 0;
+    const char *learned = learns ? learn[pick(w, 0, scheme == 0 ? 3 : 1)] : "none", *range = ranges[pick(w, 0, 2)];
     put(w, "  activations: {bits: %d, scheme: %s, range: %s, format: %s, learn: %s}\n", pick(w, 2, 8), schemes[scheme],
-        ranges[pick(w, 0, 2)], format, learns ? learn[pick(w, 0, scheme == 0 ? 3 : 1)] : "none");
+        range, format, learned);
 }
 
 /* Of the first n_kinds kinds of layers; levels: weights may have a format of levels. */
@@ -396,8 +402,9 @@ static void write_network(writer *w, int32_t n_kinds, bool levels)
     weight_rules(w, levels);
     value_rules(w);
     put(w, "  means: %s\n", pick(w, 0, 1) ? "own" : "keep");
-    put(w, "  first_last_bits: %d\n  output_bits: %d\n  batchnorm: %s\n", pick(w, 0, 1) ? 8 : 0, pick(w, 0, 1) ? 8 : 0,
-        pick(w, 0, 1) ? "keep" : "fold");
+    const char *norm = pick(w, 0, 1) ? "keep" : "fold";
+    const int32_t output = pick(w, 0, 1) ? 8 : 0, ends = pick(w, 0, 1) ? 8 : 0;
+    put(w, "  first_last_bits: %d\n  output_bits: %d\n  batchnorm: %s\n", ends, output, norm);
 }
 
 /* Batch norms as training seldom leaves them: negative, zero and nearly zero gamma. */
