@@ -49,23 +49,23 @@ ratio() { awk -v a="${1:-0}" -v b="${2:-0}" 'BEGIN { print (a > 0 && b > 0 ? spr
 
 kinds() {
     local dir net csv ours others='^(openvino|onnx|torch|litert)[^,]*'
-    printf '%-32s %-12s %10s %10s %14s %18s\n' "training, batch 128" "" "W8A8 ms" "W4A4 ms" "to eager QAT" "to fastest float"
+    printf '%-40s %-12s %10s %10s %14s %18s\n' "training, batch 128" "" "W8A8 ms" "W4A4 ms" "to eager QAT" "to fastest float"
     for dir in "$here"/results/*/; do
         for net in resnet20 mobilenetv2 wide; do
             csv=$dir/training-$net.csv
             [ -f "$csv" ] || continue
             ours=$(fastest "$csv" 2 3 '^nibble W8A8,')
-            printf '%-32s %-12s %10.1f %10.1f %13sx %17sx\n' "$(basename "$dir")" $net "$ours" "$(fastest "$csv" 2 3 '^nibble W4A4,')" \
+            printf '%-40s %-12s %10.1f %10.1f %13sx %17sx\n' "$(basename "$dir")" $net "$ours" "$(fastest "$csv" 2 3 '^nibble W4A4,')" \
                 "$(ratio "$(fastest "$csv" 2 3 '^torch qat')" "$ours")" "$(ratio "$(fastest "$csv" 2 3 '^torch (float|bf16|compiled)')" "$ours")"
         done
     done
-    printf '\n%-32s %12s %20s %12s %20s\n' "inference, ResNet-20 W8A8" "128, ms" "to fastest other" "1 image, ms" "of fastest other"
+    printf '\n%-40s %12s %20s %12s %20s\n' "inference, ResNet-20 W8A8" "128, ms" "to fastest other" "1 image, ms" "of fastest other"
     for dir in "$here"/results/*/; do
         csv=$dir/inference.csv
         [ -f "$csv" ] || continue
         local many one
         many=$(fastest "$csv" "2 3 4" 5 '^nibble,128,2,') one=$(fastest "$csv" "2 3 4" 5 '^nibble,1,')
-        printf '%-32s %12.2f %19sx %12.3f %20s\n' "$(basename "$dir")" "$many" "$(ratio "$(fastest "$csv" "2 3 4" 5 "$others,128,2,")" "$many")" \
+        printf '%-40s %12.2f %19sx %12.3f %20s\n' "$(basename "$dir")" "$many" "$(ratio "$(fastest "$csv" "2 3 4" 5 "$others,128,2,")" "$many")" \
             "$one" "$(ratio "$one" "$(fastest "$csv" "2 3 4" 5 "$others,1,")")"
     done
 }
