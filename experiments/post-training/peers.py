@@ -1,12 +1,12 @@
 """peers.py - post-training quantization by other tools, of the same float weights on the same calibration images; for README.md's table.
 
-usage: peers.py NIBBLE RUN_FOLDER DATA [TOOL...]       TOOL: ort, aimet (default: all that import)
+usage: peers.py NIBBLE CHECKPOINT DATA OUT.csv [TOOL...]       TOOL: ort, aimet (default: all that import)
 
-RUN_FOLDER is a sweep's out (runs/post-training/resnet20): its float start is exported as ONNX by `nibble export`, images are the 1,024
+CHECKPOINT is a sweep's float start (runs/starts/cifar10-resnet20-.../last.safetensors), exported as ONNX by `nibble export`; images are the 1,024
 that `nibble quantize` takes for seeds 1, 2, 3 (their order is drawn again here). ort: onnxruntime's quantize_static, QDQ, min-max,
 after its quant_pre_process. aimet: batch norms folded, cross-layer equalization, AdaRound, ranges by min-max or MSE as its
 QuantizationSimModel does by default. All are evaluated on all test images, in the runtime's own arithmetic (aimet: simulated).
-Needs numpy, onnx, onnxruntime; aimet-onnx for aimet. Prints a row per tool, bits, granularity and seed; CSV to RUN_FOLDER/peers.csv.
+Needs numpy, onnx, onnxruntime; aimet-onnx for aimet. Prints a row per tool, bits, granularity and seed, also into OUT.csv.
 """
 import csv
 import gzip
@@ -161,16 +161,13 @@ TOOLS = {"ort": ("onnxruntime", by_ort), "aimet": ("aimet_onnx", by_aimet)}
 
 
 def main():
-    nibble, folder, data, *names = sys.argv[1:]
-    floats = sorted(Path(folder).glob("start/*/last.safetensors"))
-    if len(floats) != 1:
-        sys.exit(f"{folder}: {len(floats)} float starts (start/*/last.safetensors), 1 is needed: run the sweep first")
+    nibble, checkpoint, data, table, *names = sys.argv[1:]
     names = names or [n for n, (module, _) in TOOLS.items() if importlib.util.find_spec(module)]
     train, _ = read_cifar(data, [f"data_batch_{i}" for i in range(1, 6)])
     test, labels = read_cifar(data, ["test_batch"])
-    with tempfile.TemporaryDirectory() as work, open(Path(folder) / "peers.csv", "w", newline="") as out:
+    with tempfile.TemporaryDirectory() as work, open(table, "w", newline="") as out:
         path = Path(work) / "float.onnx"
-        subprocess.run([nibble, "export", floats[0], "-o", path], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([nibble, "export", checkpoint, "-o", path], check=True, stdout=subprocess.DEVNULL)
         network = onnx.load(path)
         images = normalised(test, network)
         rows = csv.writer(out)

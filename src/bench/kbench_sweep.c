@@ -104,6 +104,17 @@ static void scale_grad_reals(tensors *t)
     nb_k_scale_grad_reals(t->sum, t->y, t->x, 0.03f, &t->reals, t->rows * CHANNELS);
 }
 
+static void grid_errors(tensors *t)
+{
+    nb_ktries tries = {.n = NB_TRIES};
+    for (int32_t k = 0; k < NB_TRIES; k++) {
+        tries.scale[k] = 0.01f * (float)(k + 1);
+        tries.first[k] = -127.0f;
+        tries.last[k] = 127.0f;
+    }
+    nb_k_grid_errors(t->sum, t->x, t->rows * CHANNELS, &tries);
+}
+
 static void requantize(tensors *t)
 {
     nb_iconv_requantize(t->codes, t->acc, &(nb_irequant){t->bias, t->mult, t->shift, 0, 0, 255}, t->rows, CHANNELS);
@@ -137,6 +148,7 @@ const nb_kbench_sweep nb_kbench_sweeps[] = {
     {"acc_to_real", "accumulators to floats", 4 + 4, acc_to_real},
     {"quantize_reals", "floats to FP8 (E4M3), simulated", 4 + 4 + 0.125, quantize_reals},
     {"scale_grad_reals", "learned scale of FP8: sum", 4 + 4, scale_grad_reals},
+    {"grid_errors", "range by error: eight grids tried", 4, grid_errors},
     {"requantize", "accumulators to codes", 4 + 1, requantize},
     {"add_codes", "residual add of the engine", 1 + 1 + 1, add_codes},
     {"mul_codes", "product of two tensors in the engine", 1 + 1 + 1, mul_codes},

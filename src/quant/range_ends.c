@@ -1,6 +1,7 @@
 /* range_ends.c - ranges that are two ends, averaged, and the sample of values that they look at. */
 #include "quant/range_ends.h"
 
+#include "base/parallel.h"
 #include "base/rng.h"
 #include "core/cut_gather.h"
 
@@ -58,4 +59,32 @@ int32_t nb_sample_next(nb_sample *s, float x[NB_SAMPLE_BLOCK])
     if (o->cut)
         nb_gather_values(o->cut, x, image, n);
     return n;
+}
+
+typedef struct {
+    nb_sample all;
+    nb_sample_fn *f;
+    void *arg;
+} block_job;
+
+static void one_block(void *arg, int64_t block, int32_t thread)
+{
+    const block_job *j = arg;
+    float x[NB_SAMPLE_BLOCK];
+    nb_sample here = j->all;
+    (void)thread;
+    here.at = block * NB_SAMPLE_BLOCK * here.stretch;
+    j->f(j->arg, (int32_t)block, x, nb_sample_next(&here, x));
+}
+
+int32_t nb_sample_each(const nb_observation *o, nb_sample_fn *f, void *arg)
+{
+    block_job j = {nb_sample_usual(o), f, arg};
+    const int64_t blocks = nb_chunks(o->n, NB_SAMPLE_BLOCK * j.all.stretch);
+    if (!o->cut || !o->cut->shared)
+        nb_parallel_for(blocks, one_block, &j);
+    else
+        for (int64_t i = 0; i < blocks; i++)
+            one_block(&j, i, 0);
+    return (int32_t)blocks;
 }

@@ -42,5 +42,10 @@ nb_sample nb_sample_start(const nb_observation *o, int64_t samples);
 nb_sample nb_sample_usual(const nb_observation *o);
 /* The next of them, at most NB_SAMPLE_BLOCK; 0: that was all. All ranks ask for the same. */
 int32_t nb_sample_next(nb_sample *s, float x[NB_SAMPLE_BLOCK]);
+/* How many blocks of the usual sample there are, at most NB_SAMPLE_BLOCKS, and f for each: on several threads, in any
+ * order, but where ranks have parts of the values, and with them messages, one after the other. */
+enum { NB_SAMPLE_BLOCKS = NB_CALIBRATION_SAMPLES / NB_SAMPLE_BLOCK };
+typedef void nb_sample_fn(void *arg, int32_t block, const float *x, int32_t n);
+int32_t nb_sample_each(const nb_observation *o, nb_sample_fn *f, void *arg);
 
 #endif

@@ -13,9 +13,18 @@
  * the ends are averaged over batches, and with 6 bits or more and heavy tails the average loses what each gained. */
 #include "quant/range_ends.h"
 
-#include <math.h>
+#include "kernels/sweeps/sweep.h"
 
-enum { NOTCHES = 32 /* ratios 1/32 .. 32/32 */, FINE = 8 * NOTCHES, EACH_END_BITS = 5, MOST_ENDS = 1 + NOTCHES };
+#include <math.h>
+#include <string.h>
+
+enum {
+    NOTCHES = 32 /* ratios 1/32 .. 32/32 */,
+    FINE = 8 * NOTCHES,
+    EACH_END_BITS = 5,
+    MOST_ENDS = 1 + NOTCHES,
+    MOST_TRIES = 40
+};
 enum { NOTCH = NB_ENDS, STATES };
 
 static const nb_key mse_keys[] = {NB_KEY_MOMENTUM, {0}};
@@ -26,26 +35,75 @@ typedef struct {
     bool symmetric;
 } search;
 
-/* Sum of squared errors of values that land on multiples first..last of the scale, or on the grid's levels. */
-static double error_on(const nb_grid *g, float scale, float first, float last, const float *x, int32_t n)
+/* What is tried, in batches of as many as a sweep looks at. */
+typedef struct {
+    nb_ktries of[MOST_TRIES / NB_TRIES];
+    int32_t n;
+} tries;
+
+/* Codes first..last times scale. */
+static void add_try(tries *t, float scale, float first, float last)
+{
+    nb_ktries *batch = &t->of[t->n / NB_TRIES];
+    for (int32_t k = t->n % NB_TRIES; k < NB_TRIES; k++) { /* the rest of a batch: any grid */
+        batch->scale[k] = scale;
+        batch->first[k] = first;
+        batch->last[k] = last;
+    }
+    batch->n = t->n++ % NB_TRIES + 1;
+}
+
+/* On a grid of levels; what nb_k_grid_errors does on equal steps. */
+static double error_of_levels(const nb_grid *g, float scale, const float *x, int32_t n)
 {
     double sum = 0;
     for (int32_t i = 0; i < n; i++) {
-        float q;
-        if (g->n_levels) {
-            q = nb_grid_round(g, x[i] / scale);
-        } else {
-            q = rintf(x[i] / scale);
-            q = q < first ? first : q > last ? last : q;
-        }
-        double e = (double)x[i] - (double)(q * scale);
+        const double e = (double)x[i] - (double)(nb_grid_round(g, x[i] / scale) * scale);
         sum += e * e;
     }
     return sum;
 }
 
-/* At one ratio. */
-static double error_of(const search *s, int32_t notch, const float *x, int32_t n)
+typedef struct {
+    const search *s;
+    const tries *t;
+    double error[NB_SAMPLE_BLOCKS][MOST_TRIES];
+} trial;
+
+static void try_block(void *arg, int32_t block, const float *x, int32_t n)
+{
+    trial *r = arg;
+    const nb_grid *g = r->s->o->grid;
+    double *error = r->error[block];
+    memset(error, 0, sizeof r->error[block]);
+    for (int32_t k = 0; k < r->t->n; k++) {
+        const nb_ktries *batch = &r->t->of[k / NB_TRIES];
+        if (g->n_levels)
+            error[k] = error_of_levels(g, batch->scale[k % NB_TRIES], x, n);
+        else if (k % NB_TRIES == 0)
+            nb_k_grid_errors(error + k, x, n, batch);
+    }
+}
+
+/* The try with the least sum of squared errors over the usual sample; of equal ones the first. */
+static int32_t best_try(const search *s, const tries *t)
+{
+    trial r;
+    r.s = s;
+    r.t = t;
+    double error[MOST_TRIES] = {0};
+    const int32_t blocks = nb_sample_each(s->o, try_block, &r);
+    for (int32_t b = 0; b < blocks; b++) /* in order, whoever was first */
+        for (int32_t k = 0; k < t->n; k++)
+            error[k] += r.error[b][k];
+    int32_t best = 0;
+    for (int32_t k = 1; k < t->n; k++)
+        best = error[k] < error[best] ? k : best;
+    return best;
+}
+
+/* One ratio. */
+static void add_notch(const search *s, int32_t notch, tries *t)
 {
     const nb_grid *g = s->o->grid;
     const float ratio = (float)notch / NOTCHES;
@@ -54,22 +112,16 @@ static double error_of(const search *s, int32_t notch, const float *x, int32_t n
     const float scale = g->format && g->format->scale ? g->format->scale(g->format_attr, wanted) : wanted;
     const bool full = g->scheme == NB_SCHEME_FULL;
     const float first = full ? (float)g->lo : s->symmetric ? -0.5f * levels : rintf(ratio * s->lo / scale);
-    return error_on(g, scale, first, full ? (float)g->hi : first + levels, x, n);
+    add_try(t, scale, first, full ? (float)g->hi : first + levels);
 }
 
-/* The ratio with the least error over the sample, which is taken block by block: it may be large. */
+/* Of equal ones the wider. */
 static int32_t best_notch(const search *s, int32_t from, int32_t to)
 {
-    double error[NOTCHES + 1] = {0};
-    float x[NB_SAMPLE_BLOCK];
-    nb_sample some = nb_sample_usual(s->o);
-    for (int32_t n; (n = nb_sample_next(&some, x)) > 0;)
-        for (int32_t k = from; k <= to; k++)
-            error[k] += error_of(s, k, x, n);
-    int32_t best = to;
-    for (int32_t k = to - 1; k >= from; k--) /* ties keep the wider range */
-        best = error[k] < error[best] ? k : best;
-    return best;
+    tries t = {.n = 0};
+    for (int32_t k = to; k >= from; k--)
+        add_notch(s, k, &t);
+    return to - best_try(s, &t);
 }
 
 /* ---- in a calibration: finer, and each end for itself ---- */
@@ -81,21 +133,15 @@ typedef struct {
 /* The one of n with the least error over a sample; of equal ones the first. */
 static ends best_ends(const search *s, const ends *of, int32_t n)
 {
-    const nb_grid *g = s->o->grid;
-    double error[MOST_ENDS] = {0};
-    float x[NB_SAMPLE_BLOCK];
-    nb_sample some = nb_sample_usual(s->o);
-    for (int32_t count; (count = nb_sample_next(&some, x)) > 0;)
-        for (int32_t k = 0; k < n; k++) {
-            float scale;
-            int32_t zero;
-            nb_params_cover(g, s->lo * (float)of[k].low / FINE, s->hi * (float)of[k].high / FINE, &scale, &zero);
-            error[k] += error_on(g, scale, (float)(g->lo - zero), (float)(g->hi - zero), x, count);
-        }
-    int32_t best = 0;
-    for (int32_t k = 1; k < n; k++)
-        best = error[k] < error[best] ? k : best;
-    return of[best];
+    tries t = {.n = 0};
+    for (int32_t k = 0; k < n; k++) {
+        const nb_grid *g = s->o->grid;
+        float scale;
+        int32_t zero;
+        nb_params_cover(g, s->lo * (float)of[k].low / FINE, s->hi * (float)of[k].high / FINE, &scale, &zero);
+        add_try(&t, scale, (float)(g->lo - zero), (float)(g->hi - zero));
+    }
+    return of[best_try(s, &t)];
 }
 
 /* One end at every notch. */

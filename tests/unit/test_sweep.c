@@ -512,6 +512,39 @@ static void every_channel_sweep_is_bit_equal_to_scalar(void **state)
     }
 }
 
+static void every_error_of_a_grid_is_bit_equal_to_scalar(void **state)
+{
+    (void)state;
+    nb_rng r = nb_rng_make(12, 1);
+    for (int32_t round = 0; round < 200; round++) {
+        const int64_t n = pick(&r, 0, 300);
+        ref_guard x = floats(&r, n, round % 4 == 3); /* NaN and infinities in every fourth */
+        nb_ktries t = {.n = (int32_t)pick(&r, 1, NB_TRIES)};
+        double want[NB_TRIES] = {0.25}, definition[NB_TRIES] = {0.25};
+        for (int32_t k = 0; k < NB_TRIES; k++) {
+            t.scale[k] = ldexpf(1.0f + nb_rng_uniform(&r), (int)pick(&r, 0, 6) - 5);
+            t.first[k] = -(float)pick(&r, 0, 128);
+            t.last[k] = t.first[k] + (float)pick(&r, 1, 255);
+        }
+        for (int32_t k = 0; k < t.n; k++)
+            for (int64_t i = 0; i < n; i++) {
+                const float value = ((float *)x.data)[i], q = rintf(value / t.scale[k]);
+                const float code = q < t.first[k] ? t.first[k] : q > t.last[k] ? t.last[k] : q;
+                const double e = (double)value - (double)(code * t.scale[k]);
+                definition[k] += e * e;
+            }
+        nb_sweep_scalar.grid_errors(want, x.data, n, &t);
+        assert_memory_equal(want, definition, (size_t)t.n * sizeof *want);
+        for (const nb_variant *v = nb_variant_best(nb_sweep_variants); v; v = nb_variant_below(nb_sweep_variants, v)) {
+            double got[NB_TRIES] = {0.25};
+            SWEEP(v, grid_errors)(got, x.data, n, &t);
+            for (int32_t k = 0; k < t.n; k++)
+                assert_true(memcmp(&got[k], &want[k], sizeof *got) == 0 || (isnan(got[k]) && isnan(want[k])));
+        }
+        ref_guard_free(&x);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -529,6 +562,7 @@ int main(void)
         cmocka_unit_test(a_scales_gradient_is_the_rounding_error_inside_and_the_end_of_the_grid_outside),
         cmocka_unit_test(every_scale_gradient_is_bit_equal_to_scalar_with_a_map_before_it_and_in_pieces),
         cmocka_unit_test(every_channel_sweep_is_bit_equal_to_scalar),
+        cmocka_unit_test(every_error_of_a_grid_is_bit_equal_to_scalar),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,6 +30,13 @@ void nb_k_reals(nb_kreals *t, const float *level, int32_t n);
 
 enum { NB_SCALE_LANES = 16, NB_END_LANES = 3 * NB_SCALE_LANES };
 
+/* n grids of equal steps that are tried side by side: codes first..last times a scale. Those behind them may be any. */
+enum { NB_TRIES = 8 };
+typedef struct {
+    int32_t n;
+    float scale[NB_TRIES], first[NB_TRIES], last[NB_TRIES];
+} nb_ktries;
+
 /* What there is, and what it does. */
 #define SWEEP(name, parameters, arguments) void nb_k_##name parameters;
 #include "kernels/sweeps/sweep_list.def"

@@ -468,6 +468,25 @@ TARGET static void scale_grad_reals(double *lane, const float *dy, const float *
         nb_sweep_scalar.scale_grad_reals(lane, dy + i, x + i, scale, t, n - i);
 }
 
+/* A lane for each grid, so every sum is added up in the order of the values. */
+TARGET static void grid_errors(double *sum, const float *x, int64_t n, const nb_ktries *t)
+{
+    const __m256 scale = _mm256_loadu_ps(t->scale), first = _mm256_loadu_ps(t->first), last = _mm256_loadu_ps(t->last);
+    __m256d s0 = _mm256_loadu_pd(sum), s1 = _mm256_loadu_pd(sum + W / 2);
+    for (int64_t i = 0; i < n; i++) {
+        const __m256 v = _mm256_set1_ps(x[i]);
+        const __m256 q = _mm256_round_ps(_mm256_div_ps(v, scale), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        /* of a NaN the second operand comes back: it stays */
+        const __m256 real = _mm256_mul_ps(_mm256_min_ps(last, _mm256_max_ps(first, q)), scale);
+        const __m256d wide = _mm256_set1_pd((double)x[i]);
+        const __m256d e0 = _mm256_sub_pd(wide, low(real)), e1 = _mm256_sub_pd(wide, high(real));
+        s0 = _mm256_add_pd(s0, _mm256_mul_pd(e0, e0));
+        s1 = _mm256_add_pd(s1, _mm256_mul_pd(e1, e1));
+    }
+    _mm256_storeu_pd(sum, s0);
+    _mm256_storeu_pd(sum + W / 2, s1);
+}
+
 const nb_sweep_isa nb_sweep_avx2 = {
 #    define SWEEP(name, parameters, arguments) .name = name,
 #    include "kernels/sweeps/sweep_list.def"

@@ -165,6 +165,17 @@ static void scale_grad_reals(double *lane, const float *dy, const float *x, floa
     }
 }
 
+static void grid_errors(double *sum, const float *x, int64_t n, const nb_ktries *t)
+{
+    for (int32_t k = 0; k < t->n; k++)
+        for (int64_t i = 0; i < n; i++) {
+            float q = rintf(x[i] / t->scale[k]);
+            q = q < t->first[k] ? t->first[k] : q > t->last[k] ? t->last[k] : q;
+            const double e = (double)x[i] - (double)(q * t->scale[k]);
+            sum[k] += e * e;
+        }
+}
+
 const nb_sweep_isa nb_sweep_scalar = {
 #define SWEEP(name, parameters, arguments) .name = name,
 #include "kernels/sweeps/sweep_list.def"
