@@ -73,6 +73,22 @@ size_t nb_st_dtype_bytes(nb_st_dtype t)
     return t == NB_ST_OTHER ? 0 : dtypes[t].bytes;
 }
 
+/* ---- the checksum ---- */
+uint32_t nb_st_tensor_crc32(const nb_st_tensor *t)
+{
+    const char *dtype = t->dtype == NB_ST_OTHER ? "" : nb_st_dtype_name(t->dtype); /* our formats have no other */
+    uint32_t crc = nb_crc32(0, t->name, strlen(t->name) + 1);
+    crc = nb_crc32(crc, dtype, strlen(dtype) + 1);
+    crc = nb_crc32(crc, t->shape, (size_t)t->ndim * sizeof *t->shape);
+    return nb_crc32(crc, t->data, t->bytes);
+}
+
+uint32_t nb_st_meta_crc32(const char *key, const char *value)
+{
+    const uint32_t crc = nb_crc32(0, key, strlen(key) + 1);
+    return strcmp(key, NB_ST_CRC32) == 0 ? 0 : nb_crc32(crc, value, strlen(value));
+}
+
 /* ---- text ---- */
 
 /* A NUL, raw or as an escape, would make cJSON cut a name short and so let two names look equal. */
@@ -449,7 +465,6 @@ const char *nb_st_name(const nb_st_file *f)
     return f->name;
 }
 
-/* Tensors follow each other from the header to the end: their bytes are all of the file behind it. */
 static nb_status check_crc32(nb_ctx *ctx, const nb_st_file *f)
 {
     const char *want = nb_st_meta(f, NB_ST_CRC32);
@@ -458,13 +473,15 @@ static nb_status check_crc32(nb_ctx *ctx, const nb_st_file *f)
     if (!want || f->head_only)
         return NB_OK;
     for (int32_t i = 0; i < f->n; i++)
-        crc = nb_crc32(crc, f->tensors[i].data, f->tensors[i].bytes);
+        crc += nb_st_tensor_crc32(&f->tensors[i]);
+    for (int32_t i = 0; i < f->n_meta; i++)
+        crc += nb_st_meta_crc32(f->meta[i].key, f->meta[i].value);
     snprintf(digits, sizeof digits, "%08" PRIx32, crc);
     if (strcmp(want, digits) == 0)
         return NB_OK;
     return nb_fail(ctx, NB_E_FORMAT,
-                   "%s: damaged: the CRC-32 of its tensors is %s, metadata \"" NB_ST_CRC32
-                   "\" says %.40s: copy it once more or make it again (if its tensors were changed on purpose, leave "
+                   "%s: damaged: the CRC-32 of its contents is %s, metadata \"" NB_ST_CRC32
+                   "\" says %.40s: copy it once more or make it again (if it was changed on purpose, leave "
                    "\"" NB_ST_CRC32 "\" out)",
                    f->name, digits, want);
 }

@@ -5,8 +5,11 @@
  * stand in the order they were added, aligned to 8 bytes by padding the header with spaces; equal content gives equal
  * bytes.
  *
- * Metadata "crc32" of our own formats: eight hexadecimal digits, the CRC-32 (zlib's) of all bytes behind the header. It may
- * be absent, as in files of programs that did not know it; those ignore it. */
+ * Metadata "crc32" of our own formats, eight hexadecimal digits, covers what the file says, whatever order it says it in (a
+ * program that reads and saves it again may choose another): the sum modulo 2^32 of one CRC-32 (zlib's) per tensor and per
+ * other metadata entry. A tensor's is of its name, a NUL, its dtype's name, a NUL, its dimensions as 64-bit little-endian
+ * numbers and its data; an entry's of its key, a NUL, and its value. It may be absent, as in files of programs that did not
+ * know it; those ignore it. */
 #ifndef NB_BASE_SAFETENSORS_H
 #define NB_BASE_SAFETENSORS_H
 
@@ -60,8 +63,8 @@ const nb_st_tensor *nb_st_find(const nb_st_file *f, const char *name); /* NULL w
 const char *nb_st_meta(const nb_st_file *f, const char *key);          /* __metadata__[key] or NULL */
 const char *nb_st_name(const nb_st_file *f);                           /* path, for messages */
 /* Fails with a sentence unless metadata "format" is `family` followed by 1 to `version`, "nibble-int " and 2 say; a later
- * version gets a sentence of its own. what: "an integer checkpoint". Where there is a "crc32", the tensors must be those
- * that were written, unless the header alone was read. */
+ * version gets a sentence of its own. what: "an integer checkpoint". Where there is a "crc32", tensors and metadata must
+ * be those that were written, unless the header alone was read. */
 nb_status nb_st_check_format(nb_ctx *ctx, const nb_st_file *f, const char *family, int version, const char *what);
 
 typedef struct nb_st_writer nb_st_writer;
@@ -70,7 +73,7 @@ nb_status nb_st_writer_create(nb_ctx *ctx, nb_st_writer **out);
 nb_status nb_st_add(nb_st_writer *w, const char *name, nb_st_dtype dtype, int32_t ndim, const int64_t *shape,
                     const void *data);
 nb_status nb_st_set_meta(nb_st_writer *w, const char *key, const char *value);
-/* Metadata "crc32" of what was added so far, which is all, and does not change until save. */
+/* Metadata "crc32" of what was added and set so far, which is all, and does not change until save. */
 nb_status nb_st_set_crc32(nb_st_writer *w);
 nb_status nb_st_save(nb_st_writer *w, const char *path);
 /* The bytes of the file instead; *out is freed with nb_free, name stands in messages. */
@@ -81,5 +84,8 @@ void nb_st_writer_free(nb_st_writer *w);
 #define NB_ST_CRC32 "crc32"
 const char *nb_st_dtype_name(nb_st_dtype t); /* "F32"; NULL for OTHER */
 size_t nb_st_dtype_bytes(nb_st_dtype t);     /* 0 for OTHER */
+/* What each adds to "crc32"; that entry itself adds nothing. */
+uint32_t nb_st_tensor_crc32(const nb_st_tensor *t);
+uint32_t nb_st_meta_crc32(const char *key, const char *value);
 
 #endif

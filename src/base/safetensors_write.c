@@ -4,7 +4,6 @@
  * not reported. */
 #include "base/arena.h"
 #include "base/check.h"
-#include "base/crc32.h"
 #include "base/files.h"
 #include "base/safetensors.h"
 #include "base/textbuf.h"
@@ -119,7 +118,9 @@ nb_status nb_st_set_crc32(nb_st_writer *w)
     uint32_t crc = 0;
     char digits[9];
     for (const entry *e = w->first; e; e = e->next)
-        crc = nb_crc32(crc, e->t.data, e->t.bytes);
+        crc += nb_st_tensor_crc32(&e->t);
+    for (const meta *m = w->first_meta; m; m = m->next)
+        crc += nb_st_meta_crc32(m->key, m->value);
     snprintf(digits, sizeof digits, "%08" PRIx32, crc);
     return nb_st_set_meta(w, NB_ST_CRC32, digits);
 }

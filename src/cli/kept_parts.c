@@ -66,6 +66,8 @@ static nb_status write_all(const cli_kept_parts *k)
     for (const kept_part *p = k->first; p && st == NB_OK; p = p->next)
         st = nb_st_add(w, p->name, NB_ST_F32, 1, &p->n, p->values);
     if (st == NB_OK)
+        st = nb_st_set_crc32(w);
+    if (st == NB_OK)
         st = nb_st_save(w, k->path);
     nb_st_writer_free(w);
     return st;
@@ -100,7 +102,9 @@ static nb_status read_all(cli_kept_parts *k)
     NB_TRY(nb_st_open(k->c->ctx, k->path, &f));
     nb_status st =
         nb_st_check_format(k->c->ctx, f, family, 1, "what an interrupted `nibble quantize` leaves; move it away");
-    const char *of = nb_st_meta(f, "of");
+    const char *format = nb_st_meta(f, "format"), *of = nb_st_meta(f, "of");
+    if (st != NB_OK && format && strncmp(format, family, sizeof family - 1) == 0)
+        st = nb_fail(k->c->ctx, st, "%s; or remove it, and the steps begin anew", nb_ctx_error(k->c->ctx));
     for (int32_t i = 0; st == NB_OK && of && strcmp(of, k->of) == 0 && i < nb_st_count(f); i++) {
         const nb_st_tensor *t = nb_st_at(f, i);
         if (t->dtype == NB_ST_F32)

@@ -53,8 +53,8 @@
  *                zero, 0, 255) with number i of a sample in column i % N; absent of pixels
  *   config       text of the experiment's YAML; absent when empty
  *   accuracy     "0.9213" on the evaluation set; absent when not measured
- *   crc32        "89abcdef": CRC-32 (zlib's) of all bytes behind the header, checked by who reads; absent in files of programs
- *                that did not know it
+ *   crc32        "89abcdef": CRC-32 of tensors and metadata (base/safetensors.h), checked by who reads; absent in files of
+ *                programs that did not know it
  *
  * graph: {"tensors": [T...], "steps": [S...]}
  *   T = {"name", "h", "w", "c", "type": "u8"|"s8"|"s32", "bits", "scale", "zero", "offset"}

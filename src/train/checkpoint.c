@@ -8,7 +8,7 @@
  * __metadata__, all text: format, bits (of activations, of weights: of a phase that has its own), config, metrics (the CSV so far), the position (seed, epoch and step are all there is
  * to the state of the random numbers: they are counter based), best, accuracy, quantized, the data's shape,
  * task, normalisation, map of features (core/feature_map.h) and class names, so that a checkpoint can be used without its data set, float_accuracy of a calibrated
- * one, train_data, test_data, teacher: what a resumed run compares its data and teacher with, and crc32 of the tensors (base/safetensors.h). Numbers are printed so that they
+ * one, train_data, test_data, teacher: what a resumed run compares its data and teacher with, and crc32 of all that (base/safetensors.h). Numbers are printed so that they
  * read back exactly. */
 #include "train/checkpoint.h"
 

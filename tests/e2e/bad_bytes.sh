@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # bad_bytes.sh - checkpoints with single bytes flipped and single numbers of their headers replaced: each is either refused with one
 # line that names the file, or is still a sound model and runs. Nothing crashes, hangs, or takes the machine's memory. Their checksums
-# are taken away first, or they would answer for every tensor; with them, no byte of a tensor can be another.
+# are taken away first, or they would answer for everything; with them, no byte, digit or word can be another.
 # shellcheck disable=SC2015,SC2016 # die does not return; backquotes in messages are meant
 set -eu
 . tests/e2e/common.bash
@@ -50,6 +50,7 @@ flip() { # FILE COUNT: bytes all over it, in turn by their lowest bit, their hig
     done
 }
 cp run/last.safetensors run/model.int.safetensors .
+digits=0
 for file in last model.int; do
     LC_ALL=C sed -i 's/"crc32"/"CRC32"/' "run/$file.safetensors"
     cmp -s "$file.safetensors" "run/$file.safetensors" && die "$file has no checksum"
@@ -59,9 +60,27 @@ for file in last model.int; do
         byte=$(od -An -tu1 -j$at -N1 damaged.safetensors)
         # shellcheck disable=SC2059
         printf "\\$(printf '%03o' $((byte ^ 4)))" | dd of=damaged.safetensors bs=1 seek=$at conv=notrunc 2>/dev/null
-        refuses 1 "damaged.safetensors: damaged: the CRC-32 of its tensors is" eval damaged.safetensors
+        refuses 1 "damaged.safetensors: damaged: the CRC-32 of its contents is" eval damaged.safetensors
+    done
+    # a digit of each kind of number that a header has, out of quotes or in them
+    for key in '"shape":[' 'zero\": ' 'zero\":' 'scale\": ' 'scale\":' 'in\": [' 'in\":[' 'hi\": ' 'hi\":' '"std":"' '"mean":"' '"epoch":"' '"accuracy":"' 'seed: '; do
+        at=$(LC_ALL=C grep -abo -m1 -F "$key" "$file.safetensors" | head -1 | cut -d: -f1) || continue
+        [ -n "$at" ] || continue
+        cp "$file.safetensors" damaged.safetensors
+        at=$((at + ${#key}))
+        [[ $(dd if=damaged.safetensors bs=1 skip=$at count=1 2>/dev/null) == [0-9] ]] || continue
+        byte=$(od -An -tu1 -j$at -N1 damaged.safetensors)
+        # shellcheck disable=SC2059
+        printf "\\$(printf '%03o' $((byte ^ 1)))" | dd of=damaged.safetensors bs=1 seek=$at conv=notrunc 2>/dev/null
+        digits=$((digits + 1))
+        code=0
+        "$NIBBLE" eval damaged.safetensors >out 2>err || code=$?
+        if [ $code = 0 ] || ! grep -q "damaged.safetensors: " err; then
+            die "$file, a digit behind $key: exit code $code: $(<err)"
+        fi
     done
 done
+[ $digits -ge 8 ] || die "only $digits digits of headers were changed"
 flip run/model.int.safetensors 240
 flip run/last.safetensors 120
 

@@ -172,6 +172,12 @@ refuses 2 'unknown step' quantize ../plain.yaml --from ../float/last.safetensors
 goes_on qr
 killed qblock --steps "$block"
 goes_on qblock --steps "$block"
+killed qr
+at=$(LC_ALL=C grep -abo '"of":"' qr.steps.safetensors | cut -d: -f1)
+byte=$(od -An -tu1 -j$((at + 8)) -N1 qr.steps.safetensors)
+# shellcheck disable=SC2059
+printf "\\$(printf '%03o' $((byte ^ 1)))" | dd of=qr.steps.safetensors bs=1 seek=$((at + 8)) conv=notrunc 2>/dev/null
+refuses 1 '"crc32" out); or remove it, and the steps begin anew' quantize ../plain.yaml --from ../float/last.safetensors -o qr
 cp ../float/last.safetensors qr.steps.safetensors # somebody's
 refuses 1 'qr.steps.safetensors: ' quantize ../plain.yaml --from ../float/last.safetensors -o qr
 cmp qr.steps.safetensors ../float/last.safetensors

@@ -382,7 +382,7 @@ static void a_file_with_a_flipped_bit_in_a_tensor_is_refused(void **state)
     for (size_t at = 8 + bytes[0] + 256u * bytes[1]; at < len; at++) {
         bytes[at] ^= 1;
         assert_int_equal(nb_intmodel_parse(s->ctx, "bent", bytes, len, &m), NB_E_FORMAT);
-        assert_non_null(strstr(nb_ctx_error(s->ctx), "bent: damaged: the CRC-32 of its tensors is "));
+        assert_non_null(strstr(nb_ctx_error(s->ctx), "bent: damaged: the CRC-32 of its contents is "));
         bytes[at] ^= 1;
     }
     assert_int_equal(nb_intmodel_parse(s->ctx, "whole", bytes, len, &m), NB_OK);

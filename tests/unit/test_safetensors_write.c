@@ -179,20 +179,71 @@ static void a_full_device_is_reported(void **state)
     assert_string_equal(nb_ctx_error(f->ctx), "/dev/full: cannot write: No space left on device");
 }
 
-/* Any bit of any tensor: of w, too, which is read from an aligned copy. */
-static void a_flipped_bit_shows_by_the_crc32(void **state)
+static void make_summed(fixture *f, uint8_t **bytes, size_t *len)
 {
-    fixture *f = *state;
     nb_st_writer *w;
-    nb_st_file *file;
-    uint8_t *bytes;
-    size_t len;
     assert_int_equal(nb_st_writer_create(f->ctx, &w), NB_OK);
     assert_int_equal(add_all(w), NB_OK);
     assert_int_equal(nb_st_set_meta(w, "format", "x 1"), NB_OK);
     assert_int_equal(nb_st_set_crc32(w), NB_OK);
-    assert_int_equal(nb_st_bytes(w, "memory", &bytes, &len), NB_OK);
+    assert_int_equal(nb_st_bytes(w, "memory", bytes, len), NB_OK);
     nb_st_writer_free(w);
+}
+
+/* Does the file, of the first one's crc32 or none, hold what was written? */
+static bool says_the_same(const nb_st_file *f)
+{
+    const nb_st_tensor *t[] = {nb_st_find(f, odd_name), nb_st_find(f, "w"), nb_st_find(f, "scalar"),
+                               nb_st_find(f, "empty")};
+    const void *data[] = {codes, weights, wide, NULL};
+    static const int32_t bytes[] = {sizeof codes, sizeof weights, sizeof *wide, 0}, ndim[] = {1, 2, 0, 2};
+    static const int64_t shape[4][2] = {{3}, {2, 3}, {0}, {5, 0}};
+    const char *config = nb_st_meta(f, "config"), *format = nb_st_meta(f, "format");
+    bool same = nb_st_count(f) == 4 && config && strcmp(config, "seed: 7\nname: \"x\"\n") == 0 && format &&
+                strcmp(format, "x 1") == 0;
+    for (int32_t i = 0; i < 4 && same; i++)
+        same = t[i] && t[i]->bytes == (size_t)bytes[i] && t[i]->ndim == ndim[i] &&
+               memcmp(t[i]->shape, shape[i], (size_t)ndim[i] * sizeof **shape) == 0 &&
+               (!bytes[i] || memcmp(t[i]->data, data[i], (size_t)bytes[i]) == 0);
+    return same;
+}
+
+/* Any bit of the header, and of its length: another file is refused; what is taken differs in the checksum's own name, or in
+ * spaces. */
+static void a_flipped_bit_of_the_header_is_never_another_file(void **state)
+{
+    fixture *f = *state;
+    nb_st_file *file;
+    uint8_t *bytes;
+    size_t len;
+    int32_t taken = 0, summed = 0;
+    make_summed(f, &bytes, &len);
+    const size_t header = 8 + (bytes[0] | (size_t)bytes[1] << 8);
+    for (size_t bit = 0; bit < 8 * header; bit++) {
+        bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        if (nb_st_parse(f->ctx, "flipped", bytes, len, &file) == NB_OK) {
+            const bool ok = nb_st_check_format(f->ctx, file, "x ", 1, "an x") == NB_OK;
+            if (ok && !says_the_same(file))
+                fail_msg("bit %zu of byte %zu makes another file", bit % 8, bit / 8);
+            taken += ok;
+            summed += !ok && strstr(nb_ctx_error(f->ctx), "the CRC-32 of its contents is") != NULL;
+            nb_st_close(f->ctx, file);
+        }
+        bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    nb_free(f->ctx, bytes);
+    assert_true(taken >= 1 && taken <= 64);
+    assert_true(summed > 300);
+}
+
+/* Any bit of any tensor: of w, too, which is read from an aligned copy. */
+static void a_flipped_bit_shows_by_the_crc32(void **state)
+{
+    fixture *f = *state;
+    nb_st_file *file;
+    uint8_t *bytes;
+    size_t len;
+    make_summed(f, &bytes, &len);
     const size_t data = sizeof codes + sizeof weights + sizeof *wide;
     for (size_t i = 0; i <= data; i++) {
         bytes[len - 1 - i] ^= i == data ? 0 : 0x10;
@@ -247,6 +298,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_could_not_be_read_again_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_device_is_reported, setup, teardown),
         cmocka_unit_test_setup_teardown(a_flipped_bit_shows_by_the_crc32, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_flipped_bit_of_the_header_is_never_another_file, setup, teardown),
         cmocka_unit_test_setup_teardown(every_single_allocation_can_fail, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
