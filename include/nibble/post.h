@@ -6,8 +6,8 @@
  * step in src/post/, listed in steps.def. (nb_step, fusion.h, is something else: a step of one execution.)
  *
  * The recommended list is one of steps that are tried: each is done, the quantized network is measured on the images, and a
- * step that does not make it better is undone. Better is a smaller loss where the float network knows the labels; where it
- * does not (an imported network whose images are made ones, or of other classes; few images), it is a larger SQNR of the
+ * step that does not make it better is undone. Better is a smaller loss where the float network knows the labels, by more
+ * than three standard errors better than a guess; where it does not (an imported network whose images are made ones, or of other classes; few images), it is a larger SQNR of the
  * outputs against the float network's, which asks for no labels. Without images all of them stay. */
 #ifndef NIBBLE_POST_H
 #define NIBBLE_POST_H

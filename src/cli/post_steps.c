@@ -94,9 +94,14 @@ static void on_start(void *ud, const nb_post_start *start)
     cJSON_AddStringToObject(o, "judged_by", start->by_loss ? "loss" : "sqnr");
 }
 
-static const char *verdict(const nb_post_result *r)
+static const char *verdict(const cli_post_steps *s, const nb_post_result *r)
 {
-    return r->kept ? "done" : r->changed ? "left out: it gains nothing" : "nothing to do";
+    if (r->kept)
+        return "done";
+    if (!r->changed)
+        return "nothing to do";
+    return s->by_loss ? "left out: the loss is no lower"
+                      : "left out: the outputs come no nearer to the float network's";
 }
 
 /* ---- what is done ---- */
@@ -147,7 +152,7 @@ static void on_done(void *ud, const nb_post_step *step, const nb_post_result *r)
     if (s->st != NB_OK)
         return;
     if (s->gains && r->measured)
-        add_gain(s, nb_post_step_name(step), verdict(r), &r->after, &r->sqnr_after);
+        add_gain(s, nb_post_step_name(step), verdict(s, r), &r->after, &r->sqnr_after);
     if (s->json)
         s->st = add_json(s, step, r);
     else
@@ -167,8 +172,8 @@ nb_status cli_post_steps_print(cli_post_steps *s)
     if (s->list.tried)
         printf("a step stays that %s\n",
                s->by_loss ? "lowers the loss"
-                          : "raises the SQNR: there is no judging by the loss where the float network does not "
-                            "know the labels, or of few images");
+                          : "raises the SQNR: there is no judging by the loss where the float network does no "
+                            "better than guessing, or of fewer than 64 images");
     NB_TRY(cli_table_print(s->ctx, t));
     putchar('\n');
     return NB_OK;

@@ -11,6 +11,9 @@
 
 enum { MOST_OUTPUTS = 1 << 24 /* that are kept, of all images */, ENOUGH_IMAGES = 64 /* for a loss to judge by */ };
 
+/* By which a network is better than a guess. */
+static const double STANDARD_ERRORS = 3;
+
 struct nb_post_reference {
     float *outputs; /* [n][classes]; NULL: not looked at yet */
     int32_t n;
@@ -63,17 +66,17 @@ static nb_status open_copy(const nb_post_input *in, bool unrounded, nb_graph **o
     return st;
 }
 
-static nb_status evaluate(const nb_post_input *in, nb_graph *g, float *outputs, nb_eval *out)
+static nb_status evaluate(const nb_post_input *in, nb_graph *g, const nb_answers *answers, nb_eval *out)
 {
     return (in->shared ? nb_evaluate_graph_shared : nb_evaluate_graph_each)(g, in->data, in->indices, images_of(in),
-                                                                            out, &(nb_answers){.logits = outputs});
+                                                                            out, answers);
 }
 
-static nb_status evaluate_copy(const nb_post_input *in, bool unrounded, float *outputs, nb_eval *out)
+static nb_status evaluate_copy(const nb_post_input *in, bool unrounded, const nb_answers *answers, nb_eval *out)
 {
     nb_graph *copy;
     NB_TRY(open_copy(in, unrounded, &copy));
-    const nb_status st = evaluate(in, copy, outputs, out);
+    const nb_status st = evaluate(in, copy, answers, out);
     nb_graph_free(copy);
     return st;
 }
@@ -98,8 +101,9 @@ nb_status nb_post_gain_measure(const nb_post_list *list, const nb_post_input *in
     float *outputs = new_outputs(g, r->n);
     if (!outputs)
         return NB_E_NOMEM;
+    const nb_answers answers = {.logits = outputs};
     const nb_status st =
-        g->quantized ? evaluate(in, in->graph, outputs, &gain.eval) : evaluate_copy(in, false, outputs, &gain.eval);
+        g->quantized ? evaluate(in, in->graph, &answers, &gain.eval) : evaluate_copy(in, false, &answers, &gain.eval);
     gain.sqnr = st == NB_OK ? sqnr_of(r->outputs, outputs, (int64_t)r->n * g->info.classes) : 0;
     nb_free(g->ctx, outputs);
     if (st == NB_OK)
@@ -107,11 +111,53 @@ nb_status nb_post_gain_measure(const nb_post_list *list, const nb_post_input *in
     return st;
 }
 
-/* A guess that knows nothing has the loss log(classes). */
-static bool knows_labels(const nb_graph *g, const nb_eval *floats)
+/* A guess that knows nothing of an image says the most frequent class, or gives all the same probability, which has the loss
+ * log(classes). */
+static bool beats_guessing(int32_t n, int32_t right, int32_t most_frequent, double loss_sum, double loss_squares,
+                           int32_t classes)
 {
-    return !nb_task_has_target(g->info.task) && floats->n >= ENOUGH_IMAGES &&
-           floats->loss < 0.5 * log((double)g->info.classes);
+    const double guess = (double)most_frequent / n, loss = loss_sum / n;
+    const double loss_error = sqrt(fmax(loss_squares / n - loss * loss, 0) / n);
+    return (double)right / n > guess + STANDARD_ERRORS * sqrt(guess * (1 - guess) / n) ||
+           loss < log((double)classes) - STANDARD_ERRORS * loss_error;
+}
+
+nb_status nb_post_knows_labels(nb_ctx *ctx, const float *outputs, const int32_t *labels, int32_t n, int32_t classes,
+                               bool *yes)
+{
+    int32_t *count = nb_alloc(ctx, (size_t)classes * sizeof *count), right = 0, most = 0;
+    double *row = nb_alloc(ctx, (size_t)classes * sizeof *row), sum = 0, squares = 0;
+    const nb_status st = count && row ? NB_OK : NB_E_NOMEM;
+    for (int32_t i = 0; st == NB_OK && i < n; i++) {
+        for (int32_t k = 0; k < classes; k++)
+            row[k] = (double)outputs[(int64_t)i * classes + k];
+        const nb_score s = nb_score_of(NB_TASK_CLASSES, row, NULL, classes, labels[i]);
+        right += s.right;
+        sum += s.loss;
+        squares += s.loss * s.loss;
+        if (++count[labels[i]] > most)
+            most = count[labels[i]];
+    }
+    if (st == NB_OK)
+        *yes = n >= ENOUGH_IMAGES && beats_guessing(n, right, most, sum, squares, classes);
+    nb_free(ctx, count);
+    nb_free(ctx, row);
+    return st;
+}
+
+/* The float network comes first: its outputs are what those of the quantized one are held against. */
+static nb_status start_with_floats(const nb_post_input *in, struct nb_post_reference *r, nb_eval *floats)
+{
+    const nb_graph *g = in->graph;
+    r->n = images_of(in);
+    r->outputs = new_outputs(g, r->n);
+    int32_t *labels = nb_alloc(g->ctx, (size_t)r->n * sizeof *labels);
+    const nb_answers answers = {.logits = r->outputs, .labels = labels};
+    nb_status st = r->outputs && labels ? evaluate_copy(in, true, &answers, floats) : NB_E_NOMEM;
+    if (st == NB_OK && !nb_task_has_target(g->info.task))
+        st = nb_post_knows_labels(g->ctx, r->outputs, labels, r->n, g->info.classes, &r->by_loss);
+    nb_free(g->ctx, labels);
+    return st;
 }
 
 nb_status nb_post_gain_start(const nb_post_list *list, const nb_post_input *in, nb_post_gain *out)
@@ -120,10 +166,7 @@ nb_status nb_post_gain_start(const nb_post_list *list, const nb_post_input *in, 
     nb_post_start start;
     if (r->outputs)
         return nb_post_gain_measure(list, in, out);
-    r->n = images_of(in);
-    r->outputs = new_outputs(in->graph, r->n);
-    NB_TRY(r->outputs ? evaluate_copy(in, true, r->outputs, &start.floats) : NB_E_NOMEM);
-    r->by_loss = knows_labels(in->graph, &start.floats);
+    NB_TRY(start_with_floats(in, r, &start.floats));
     NB_TRY(nb_post_gain_measure(list, in, out));
     start.quantized = out->eval;
     start.sqnr = out->sqnr;
