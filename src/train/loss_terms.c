@@ -62,19 +62,52 @@ static nb_status one_weight(void *ud, const char *text, const nb_conf *node)
     return nb_conf_value(r->ctx, node, "train.class_weights", &number, &r->weight[r->n++]);
 }
 
+static int32_t images_of(const nb_train_job *job)
+{
+    return job->indices ? job->n_indices : nb_data_info(job->data)->count;
+}
+
+/* How many training images each class has, as a list of its own. */
+static nb_status count_classes(nb_ctx *ctx, const nb_train_job *job, int32_t **out)
+{
+    *out = nb_alloc(ctx, (size_t)nb_data_info(job->data)->classes * sizeof **out);
+    return *out ? nb_class_counts(ctx, job->data, job->indices, images_of(job), NULL, *out) : NB_E_NOMEM;
+}
+
 /* n / (classes that there are * images of this one): the mean over images is 1. */
 static nb_status balance(nb_ctx *ctx, const nb_train_job *job, float *weight)
 {
-    const int32_t classes = nb_data_info(job->data)->classes;
-    const int32_t n = job->indices ? job->n_indices : nb_data_info(job->data)->count;
-    int32_t *count = nb_alloc(ctx, (size_t)classes * sizeof *count), some = 0;
-    nb_status st = count ? nb_class_counts(ctx, job->data, job->indices, n, NULL, count) : NB_E_NOMEM;
+    const int32_t classes = nb_data_info(job->data)->classes, n = images_of(job);
+    int32_t *count, some = 0;
+    nb_status st = count_classes(ctx, job, &count);
     for (int32_t c = 0; st == NB_OK && c < classes; c++)
         some += count[c] > 0;
     for (int32_t c = 0; st == NB_OK && c < classes; c++)
         weight[c] = count[c] ? (float)((double)n / ((double)some * count[c])) : 0;
     nb_free(ctx, count);
     return st;
+}
+
+/* Without an image that counts nothing is learned. Images are only looked at where some may not count. */
+static nb_status check_some_count(nb_ctx *ctx, const nb_train_job *job, const float *weight)
+{
+    const int32_t classes = nb_data_info(job->data)->classes;
+    int32_t *count, zeros = 0;
+    bool some = false;
+    for (int32_t c = 0; c < classes; c++)
+        zeros += weight[c] == 0;
+    if (zeros == 0)
+        return NB_OK;
+    nb_status st = count_classes(ctx, job, &count);
+    for (int32_t c = 0; st == NB_OK && c < classes; c++)
+        some = some || (weight[c] > 0 && count[c] > 0);
+    nb_free(ctx, count);
+    return st != NB_OK || some
+               ? st
+               : nb_conf_fail(ctx, job->plan->keys.class_weights, "train.class_weights", NB_E_CONFIG,
+                              "no training image counts, nothing would be learned: %s",
+                              zeros == classes ? "a weight must be above 0"
+                                               : "a weight of a class that has images must be above 0");
 }
 
 /* train.class_weights into weight [classes]. */
@@ -88,7 +121,7 @@ static nb_status read_weights(nb_ctx *ctx, const nb_train_job *job, float *weigh
         return nb_conf_fail(ctx, c, "train.class_weights", NB_E_CONFIG, "must be balanced, or a list of %d numbers",
                             r.classes);
     NB_TRY(nb_conf_each_text(ctx, c, "train.class_weights", one_weight, &r));
-    return r.n == r.classes ? NB_OK
+    return r.n == r.classes ? check_some_count(ctx, job, weight)
                             : nb_conf_fail(ctx, c, "train.class_weights", NB_E_CONFIG,
                                            "has %d numbers, the data have %d classes", r.n, r.classes);
 }

@@ -246,6 +246,29 @@ static nb_status weights(data_fixture *f, const char *section, nb_terms **out, t
     return nb_terms_create(f->ctx, &(nb_train_job){.plan = t->plan, .data = t->train}, out);
 }
 
+/* Class 2 alone counts, and of it no image is trained on. */
+static void weights_of_classes_without_images_alone_are_refused(void **state)
+{
+    data_fixture *f = *state;
+    train_case t;
+    nb_terms *terms;
+    int32_t indices[16], n = 0;
+    uint8_t pixels[PIXELS];
+    assert_int_equal(weights(f, "class_weights: [0, 0, 1]", &terms, &t), NB_OK);
+    nb_terms_free(f->ctx, terms);
+    for (int32_t i = 0, label; i < 16; i++) {
+        nb_data_get(t.train, i, pixels, &label);
+        if (label != 2)
+            indices[n++] = i;
+    }
+    const nb_train_job job = {.plan = t.plan, .data = t.train, .indices = indices, .n_indices = n};
+    assert_int_equal(nb_terms_create(f->ctx, &job, &terms), NB_E_CONFIG);
+    assert_non_null(strstr(nb_ctx_error(f->ctx),
+                           "t.yaml:3: train.class_weights: no training image counts, nothing would be learned: a "
+                           "weight of a class that has images must be above 0"));
+    train_case_close(&t);
+}
+
 static void weights_of_classes_are_given_or_balance_them(void **state)
 {
     data_fixture *f = *state;
@@ -279,6 +302,8 @@ static void weights_of_classes_are_given_or_balance_them(void **state)
         {"class_weights: [1, 2]", "train.class_weights: has 2 numbers, the data have 3 classes"},
         {"class_weights: [1, 2, 3, 4]", "train.class_weights: more than 3, the number of classes"},
         {"class_weights: [1, 2, -3]", "train.class_weights: -3: must be in 0..1e+06"},
+        {"class_weights: [0, 0, 0]",
+         "train.class_weights: no training image counts, nothing would be learned: a weight"},
         {"class_weights: even", "train.class_weights: must be balanced, or a list of 3 numbers"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(weights(f, bad[i][0], &terms, &t), NB_E_CONFIG);
@@ -310,6 +335,7 @@ int main(void)
         TEST(a_teacher_nobody_asks_is_refused),
         TEST(a_loss_that_knows_no_classes_is_refused),
         TEST(weights_of_classes_are_given_or_balance_them),
+        TEST(weights_of_classes_without_images_alone_are_refused),
         TEST(all_that_is_done_to_batches_repeats_and_resumes_to_the_bit),
     };
     return cmocka_run_group_tests_name("loss_terms", tests, NULL, NULL);
