@@ -40,8 +40,33 @@ nb_status cli_says_else(cli *c, const char *path, const char *text, bool *yes)
     return NB_OK;
 }
 
-/* A resolved config is printed, so it is what its print is; what a person wrote has comments or an order of its own. */
-static bool is_resolved(cli *c, const char *path)
+/* The last part of a path: of "runs/w/" it is "w". */
+static const char *last_part(const char *path, int *len)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    const char *end = path + n;
+    while (end > path && end[-1] != '/')
+        end--;
+    *len = (int)(path + n - end);
+    return end;
+}
+
+/* Is it an experiment, and one whose run is in a folder of this name? By its name alone, as folders move. */
+static bool is_of_folder(cli *c, const nb_config *config, const char *folder)
+{
+    nb_experiment e;
+    int a, b;
+    if (nb_experiment_bind(c->ctx, config, &e) != NB_OK)
+        return false;
+    const char *out = last_part(e.out, &a), *here = last_part(folder, &b);
+    return !*e.out || (a == b && strncmp(out, here, (size_t)a) == 0);
+}
+
+/* Did a run that was ended before its first result leave it? It is printed, so it is what its print is, all of an experiment,
+ * and says where that is, unless that is the default. What a person wrote is other in one of these, or a copy. */
+static bool is_resolved(cli *c, const char *folder, const char *path)
 {
     nb_config *config;
     char *text = NULL;
@@ -50,17 +75,18 @@ static bool is_resolved(cli *c, const char *path)
         return false;
     if (nb_config_print(c->ctx, config, &text) != NB_OK || cli_says_else(c, path, text, &other) != NB_OK)
         other = true;
+    other = other || !is_of_folder(c, config, folder);
     nb_free(c->ctx, text);
     nb_config_free(c->ctx, config);
     return !other;
 }
 
-static nb_status check_config(cli *c, const char *path, const char *text)
+static nb_status check_config(cli *c, const char *folder, const char *path, const char *text)
 {
     const bool input = nb_file_was_read(c->ctx, path); /* before we read it ourselves */
     bool other;
     NB_TRY(cli_says_else(c, path, text, &other));
-    if (!other || (!input && is_resolved(c, path)))
+    if (!other || (!input && is_resolved(c, folder, path)))
         return NB_OK;
     return nb_fail(c->ctx, NB_E_CONFIG,
                    "%s: is %s, and would be replaced by the resolved config of the run: choose another folder with "
@@ -114,5 +140,5 @@ nb_status cli_run_outputs_check(cli *c, const char *folder, const char *config_t
         NB_TRY(nb_output_check(c->ctx, path));
     }
     NB_TRY(cli_file_in(c, folder, "config.yaml", path));
-    return check_config(c, path, config_text);
+    return check_config(c, folder, path, config_text);
 }

@@ -102,12 +102,11 @@ static nb_status check_some_count(nb_ctx *ctx, const nb_train_job *job, const fl
     for (int32_t c = 0; st == NB_OK && c < classes; c++)
         some = some || (weight[c] > 0 && count[c] > 0);
     nb_free(ctx, count);
-    return st != NB_OK || some
-               ? st
-               : nb_conf_fail(ctx, job->plan->keys.class_weights, "train.class_weights", NB_E_CONFIG,
-                              "no training image counts, nothing would be learned: %s",
-                              zeros == classes ? "a weight must be above 0"
-                                               : "a weight of a class that has images must be above 0");
+    return st != NB_OK || some ? st
+                               : nb_conf_fail(ctx, job->plan->keys.class_weights, "train.class_weights", NB_E_CONFIG,
+                                              "no training image counts, nothing would be learned: %s",
+                                              zeros == classes ? "a weight must be above 0"
+                                                               : "a weight of a class that has images must be above 0");
 }
 
 /* train.class_weights into weight [classes]. */

@@ -52,6 +52,18 @@ refuses 2 'exp/config.yaml: is the config that is read here' train exp/config.ya
 refuses 2 'exp/config.yaml: is the config that is read here' quantize exp/config.yaml --from $last -o exp
 refuses 2 "exp/config.yaml: is somebody's config" train tiny.yaml --set out=exp
 refuses 2 "exp/config.yaml: is somebody's config" quantize tiny.yaml --from $last -o exp
+# also when it is as tidy as a printed one: no experiment, a part of one, or another run's
+mkdir tidy
+for text in 'mine: 1' 'seed: 3' "$(grep -v '^train' run/config.yaml | grep -v '^  ')" "$(cat run/config.yaml)"; do
+    printf '%s\n' "$text" >tidy/config.yaml
+    refuses 2 "tidy/config.yaml: is somebody's config" train tiny.yaml --set out=tidy
+    refuses 2 "tidy/config.yaml: is somebody's config" quantize tiny.yaml --from $last -o tidy
+done
+# but the one that a run without results left is replaced, wherever its folder is now
+sed 's|^out: .*|out: else/tidy|' run/config.yaml >tidy/config.yaml
+run 0 train tiny.yaml --quiet --set out=tidy --set seed=4
+grep -qx 'seed: 4' tidy/config.yaml || die "the config must be the new run's"
+rm -r tidy
 for name in metrics.csv ranges.csv last.safetensors best.safetensors phase-1.safetensors model.int.safetensors; do # links to what is read make a folder a run; without --force that is said
     mkdir links
     ln $last links/$name
