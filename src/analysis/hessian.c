@@ -183,7 +183,13 @@ nb_status nb_hessian_traces(nb_graph *g, nb_hessian_row *rows, int32_t n, const 
     return st;
 }
 
+/* An estimate that may be 0 by chance is no leave to take every bit away. */
+static const double SURE = 2 /* standard errors */, LEAST_TRACE = 1e-6;
+
 double nb_hessian_cost(const nb_hessian_row *row, double squared_error)
 {
-    return row->n > 0 ? 0.5 * fmax(0, row->trace) / (double)row->n * squared_error : 0;
+    const double trace = row->trace > SURE * row->error
+                             ? row->trace
+                             : fmax(fmax(row->trace + SURE * row->error, row->error), LEAST_TRACE);
+    return row->n > 0 ? 0.5 * trace / (double)row->n * squared_error : 0;
 }

@@ -25,7 +25,8 @@ typedef struct {
 nb_status nb_hessian_traces(nb_graph *g, nb_hessian_row *rows, int32_t n, const nb_images *images, int32_t vectors,
                             const nb_watch *watch);
 
-/* Loss by an error of that square, nats per image; 0 where the estimate is negative. */
+/* Loss by an error of that square, nats per image. Of a trace that is not two standard errors above 0: by the trace that it may
+ * well be, two standard errors more and never 0, since a layer that costs nothing would get the fewest bits. */
 double nb_hessian_cost(const nb_hessian_row *row, double squared_error);
 
 #endif

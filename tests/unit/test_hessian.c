@@ -163,8 +163,17 @@ static void a_cost_is_half_the_mean_trace_times_the_squared_error(void **state)
 {
     (void)state;
     assert_true(nb_hessian_cost(&(nb_hessian_row){.n = 4, .trace = 2}, 0.5) == 0.125);
-    assert_true(nb_hessian_cost(&(nb_hessian_row){.n = 4, .trace = -2}, 0.5) == 0);
+    assert_true(nb_hessian_cost(&(nb_hessian_row){.n = 4, .trace = 2, .error = 0.9}, 0.5) == 0.125);
     assert_true(nb_hessian_cost(&(nb_hessian_row){0}, 0.5) == 0);
+}
+
+static void a_trace_that_may_be_0_by_chance_costs_what_it_may_well_be(void **state)
+{
+    (void)state;
+    assert_true(nb_hessian_cost(&(nb_hessian_row){.n = 4, .trace = 1, .error = 1}, 0.5) == 0.1875);
+    assert_true(nb_hessian_cost(&(nb_hessian_row){.n = 4, .trace = -1, .error = 2}, 0.5) == 0.1875);
+    assert_true(nb_hessian_cost(&(nb_hessian_row){.n = 4, .trace = -9, .error = 2}, 0.5) == 0.125);
+    assert_true(nb_hessian_cost(&(nb_hessian_row){.n = 4, .trace = -2}, 0.5) > 0);
 }
 
 static void weights_that_are_no_numbers_are_refused(void **state)
@@ -188,6 +197,7 @@ int main(void)
         cmocka_unit_test(threads_do_not_matter_and_nothing_is_left_behind),
         cmocka_unit_test(a_short_batch_counts_as_many_images_as_it_has),
         cmocka_unit_test(a_cost_is_half_the_mean_trace_times_the_squared_error),
+        cmocka_unit_test(a_trace_that_may_be_0_by_chance_costs_what_it_may_well_be),
         cmocka_unit_test(weights_that_are_no_numbers_are_refused),
     };
     return cmocka_run_group_tests_name("hessian", tests, NULL, NULL);
