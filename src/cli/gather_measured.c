@@ -88,7 +88,11 @@ static nb_status try_steps(gathering *g, const nb_images *images)
 static const char *float_of(const analyze_networks *a)
 {
     if (a->floats)
-        return "the network of --from, batch norms in float, nothing rounded";
+        return analyze_was_trained(a)
+                   ? "the network of --from, batch norms in float, nothing rounded; the quantized one was trained, and "
+                     "its weights are others: every cost here holds what training changed, too (nibble report without "
+                     "--from takes the same weights, not rounded)"
+                   : "the network of --from, batch norms in float, nothing rounded";
     if (a->anew)
         return "this network as it came, batch norms in float, nothing rounded";
     return analyze_was_trained(a)
@@ -118,6 +122,7 @@ nb_status gather_analysis(gathering *g)
     g->r.float_is = float_of(a);
     g->r.float_name = a->floats ? "the network of --from" : "the same weights, not rounded";
     g->r.float_is_other = a->floats != NULL;
+    g->r.trained_since = a->floats && analyze_was_trained(a);
     g->r.as_config_says = a->anew;
     NB_TRY(compare_answers(g));
     return try_steps(g, &job.images);

@@ -67,7 +67,8 @@ typedef struct {
     const char *float_is;        /* what its float network is, */
     const char *float_name;      /* the same in a few words, */
     bool float_is_other;         /* and whether it has weights of its own (--from) */
-    bool as_config_says;         /* the model is float, and the quantized network what its config would make of it */
+    bool trained_since;  /* those of the quantized one are trained further: what lies between is not all rounding */
+    bool as_config_says; /* the model is float, and the quantized network what its config would make of it */
     nb_report_rounding rounding; /* n 0: unknown */
     nb_network_row
         step[NB_REPORT_STEPS]; /* that network with steps (analyze_try_step), on the images of the analysis */

@@ -21,8 +21,9 @@ static int32_t worst_sites(const nb_analysis *a, int32_t index[SHOWN])
     return n;
 }
 
-static void bars(const nb_analysis *a, nb_page *p)
+static void bars(const nb_report *r, nb_page *p)
 {
+    const nb_analysis *a = r->analysis;
     const bool sound = nb_report_float_is_sound(a);
     const char *const series[] = {sound ? "divergence" : "loss"};
     const char *label[SHOWN];
@@ -33,15 +34,19 @@ static void bars(const nb_analysis *a, nb_page *p)
         label[i] = nb_report_quantizer(p, &a->site[index[i]]);
         value[i] = nb_report_cost(a, &a->site[index[i]]);
     }
-    nb_page_bars(p, "sensitivity",
-                 sound ? "Divergence (nats an image) of the answers from the float network's when it alone is on."
-                       : "How much smaller the loss of the quantized network is when it alone is off; 0: not smaller.",
-                 &(nb_svg_bars){.title = "What each quantizer costs, the worst first",
-                                .n = n,
-                                .n_series = 1,
-                                .label = label,
-                                .series = series,
-                                .value = value});
+    nb_page_bars(
+        p, "sensitivity",
+        !sound ? "How much smaller the loss of the quantized network is when it alone is off; 0: not smaller."
+        : r->trained_since
+            ? "Divergence (nats an image) of the answers from the float network's when it alone is on, weights "
+              "with what training changed in them."
+            : "Divergence (nats an image) of the answers from the float network's when it alone is on.",
+        &(nb_svg_bars){.title = "What each quantizer costs, the worst first",
+                       .n = n,
+                       .n_series = 1,
+                       .label = label,
+                       .series = series,
+                       .value = value});
 }
 
 /* What was tried, and the network as it is in its place among them. */
@@ -78,10 +83,12 @@ static void trials(const nb_report *r, nb_page *p)
 static void tables(const nb_report *r, nb_page *p)
 {
     const nb_analysis *a = r->analysis;
-    nb_network_row rows[NETWORKS + NB_REPORT_STEPS] = {{.name = r->float_name, .score = &a->floats},
-                                                       {.name = "weights rounded alone", .score = &a->weights},
-                                                       {.name = "outputs rounded alone", .score = &a->outputs},
-                                                       {.name = "quantized", .score = &a->quantized}};
+    nb_network_row rows[NETWORKS + NB_REPORT_STEPS] = {
+        {.name = r->float_name, .score = &a->floats},
+        {.name = r->trained_since ? "weights of the trained one, rounded, alone" : "weights rounded alone",
+         .score = &a->weights},
+        {.name = "outputs rounded alone", .score = &a->outputs},
+        {.name = "quantized", .score = &a->quantized}};
     for (int32_t i = 0; i < r->n_steps; i++)
         rows[NETWORKS + i] = r->step[i];
     nb_table *t;
@@ -91,6 +98,10 @@ static void tables(const nb_report *r, nb_page *p)
             "Networks beside the float one, which is the first: loss beyond its own, \302\261 one standard error; "
             "divergence in nats an image; dB of the logits",
             t);
+    if (r->trained_since)
+        nb_page_say(p,
+                    "In these tables every difference of weights holds training, too: they are not those of the float "
+                    "network.");
     if (nb_page_ok(p, nb_table_of_blame(p->ctx, a, 0, &t)))
         nb_page_table(
             p, "blame",
@@ -153,7 +164,7 @@ void nb_section_costs(const nb_report *r, nb_page *p)
             (long long)a->floats.correct, (long long)a->weights.correct, (long long)a->outputs.correct,
             (long long)a->quantized.correct);
     nb_page_figures(p);
-    bars(a, p);
+    bars(r, p);
     trials(r, p);
     nb_page_figures_end(p);
     if (r->n_steps > 0 && nb_report_float_is_sound(a))

@@ -98,8 +98,10 @@ static void say_rounding(const nb_report *r, nb_page *p)
     nb_page_point(p, r->float_is_other ? "Behind the float network" : "Rounding costs",
                   "%.2f \302\261 %.2f points of accuracy. %.2f %% of the same images are right with %s. %d answers "
                   "differ: %d of them "
-                  "were right without rounding, %d are right only with it.%s",
-                  points, error, right, r->float_name, w->changed, w->lost, w->won,
+                  "were right %s, %d are right only %s.%s",
+                  points, error, right, r->float_name, w->changed, w->lost,
+                  r->float_is_other ? "with that network alone" : "without rounding", w->won,
+                  r->float_is_other ? "with this one" : "with it",
                   fabs(points) <= 2 * error ? " So small a difference can be chance (\302\261 is one standard error)."
                                             : "");
 }
@@ -273,11 +275,18 @@ static const nb_analysis_layer *worst_layer(const nb_analysis *a, double *cost)
     return worst;
 }
 
+/* The float network of --from has other weights than those that are rounded, where these were trained since. */
+static const char *and_training(const nb_report *r)
+{
+    return r->trained_since ? " and what training changed" : "";
+}
+
 /* Its accuracy and loss on the few images stand beside: they may say otherwise, by chance. Of two networks that differ on d
  * images a sign test tells nothing where d is 5 or less, whatever the other images are. */
-static void say_remedy(const nb_analysis *a, const nb_report_trial *t, nb_page *p)
+static void say_remedy(const nb_report *r, const nb_report_trial *t, nb_page *p)
 {
     enum { BY_CHANCE = 5 };
+    const nb_analysis *a = r->analysis;
     const nb_probe_score *now = &a->quantized, *then = t->network;
     const double images = (double)now->n;
     const long long d = (long long)(then->correct - now->correct);
@@ -289,10 +298,10 @@ static void say_remedy(const nb_analysis *a, const nb_report_trial *t, nb_page *
                  d > 0 ? "more" : "fewer", llabs(d) <= BY_CHANCE ? ", which is chance" : "");
     nb_page_point(
         p, "Would help most of what was tried",
-        "%s, for %s: all rounding together would move the answers by "
+        "%s, for %s: all rounding%s together would move the answers by "
         "%.4f nats in place of %.4f. On the %lld images of this measurement %.2f %% would be right in place of "
         "%.2f %%%s, the loss %.4f in place of %.4f.",
-        t->text, cost, nb_report_distance(a, then), nb_report_distance(a, now), (long long)now->n,
+        t->text, cost, and_training(r), nb_report_distance(a, then), nb_report_distance(a, now), (long long)now->n,
         100 * (double)then->correct / images, 100 * (double)now->correct / images, differ, then->loss / images,
         now->loss / images);
 }
@@ -305,12 +314,12 @@ static void say_worst(const nb_report *r, const nb_analysis_layer *layer, double
     const nb_analysis *a = r->analysis;
     const double cost = nb_report_cost(a, worst);
     const bool its_own = &a->layer[worst->layer] == layer && cost >= NEARLY_ALL * of_layer;
-    char single[64] = "", together[160] = "";
+    char single[64] = "", together[192] = "";
     if (!its_own)
         snprintf(single, sizeof single, ", by itself %.0f %%", 100 * cost / all);
     if (nb_report_float_is_sound(a)) {
-        const int n = snprintf(together, sizeof together, " All rounding together moves them by %.4f",
-                               nb_report_distance(a, &a->quantized));
+        const int n = snprintf(together, sizeof together, " All rounding%s together moves them by %.4f",
+                               and_training(r), nb_report_distance(a, &a->quantized));
         if (knows_rounding(r))
             snprintf(together + n, sizeof together - (size_t)n, ", which changes %d of %d answers.",
                      r->rounding.changed, r->rounding.n);
@@ -319,9 +328,9 @@ static void say_worst(const nb_report *r, const nb_analysis_layer *layer, double
     }
     nb_page_point(
         p, "Costs most",
-        "layer %s%s. Its rounding by itself moves the answers by %.4f nats an image (%s), which is %.0f %% of the "
+        "layer %s%s. Its rounding%s by itself moves the answers by %.4f nats an image (%s), which is %.0f %% of the "
         "sum of all layers; %s %s (%d bits)%s.%s",
-        layer->name, r->as_config_says ? ", quantized as the config says" : "", of_layer,
+        layer->name, r->as_config_says ? ", quantized as the config says" : "", and_training(r), of_layer,
         *together ? "divergence" : "of loss", 100 * of_layer / all,
         its_own ? "nearly all of it comes from" : "the quantizer that costs most is", nb_report_quantizer(p, worst),
         worst->bits, single, together);
@@ -350,7 +359,7 @@ static void say_costs(const nb_report *r, nb_page *p)
     }
     say_worst(r, layer, of_layer, worst, all, p);
     if (t && tried > 0 && t[0].network->kl < a->quantized.kl)
-        say_remedy(a, t, p);
+        say_remedy(r, t, p);
     else if (!sound)
         nb_page_point(p, "Would help most",
                       "more bits for %s: without it alone the loss goes from %.5f to %.5f. Other remedies "

@@ -109,6 +109,11 @@ has last.html 'id="training"' 'id="costs"'
 run 0 report run/phase-1-float.safetensors -o float.html
 has float.html 'float: ' ', quantized as the config says. ' 'id="weights"' 'id="costs"'
 alone float.html
+run 0 report run --from run/phase-1-float.safetensors -o beside.html
+has beside.html 'every cost here holds what training changed, too' 'Its rounding and what training changed by itself moves' \
+    'every difference of weights holds training, too' 'weights of the trained one, rounded, alone'
+lacks beside.html 'All rounding together' 'right without rounding' 'weights rounded alone'
+lacks run/report.html 'what training changed'
 run 0 report run --proofs -o proofs.html
 has proofs.html 'engine scalar, 1 thread'
 lacks proofs.html 'that the exported C,'
