@@ -24,7 +24,7 @@ skewed)
     [ -d runs/recipes/skewed-data ] ||
         python3 "$here/make_subset.py" runs/recipes/skewed-data --counts 6000,4646,3597,2785,2156,1670,1293,1001,775,600
     "$nibble" sweep "$here/skewed.yaml" --jobs "${JOBS:-1}"
-    for run in runs/recipes/skewed/*/model.int.safetensors; do
+    for run in runs/recipes/skewed/skewed/*/model.int.safetensors; do
         "$nibble" eval "$run" --classes
     done
     ;;
