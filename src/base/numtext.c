@@ -4,6 +4,7 @@
  * locale and the separator becomes a point at the end. It may be longer than one byte. */
 #include "base/numtext.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,4 +60,14 @@ const char *nb_double_text(char buf[NB_NUMTEXT], double v)
             break;
     }
     return with_point(buf, text);
+}
+
+double nb_shown(double v, int decimals)
+{
+    static const double UNITS = 8 * 2.220446049250313e-16, MOST = 1e15; /* beyond it there are no decimals to round */
+    double power = 1;
+    for (int i = 0; i < decimals; i++)
+        power *= 10;
+    const double x = v * power;
+    return fabs(x) < MOST ? round(x + UNITS * x) / power : v;
 }

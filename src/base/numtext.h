@@ -20,4 +20,13 @@ void nb_c_locale_leave(nb_c_locale *l);
 const char *nb_float_text(char buf[NB_NUMTEXT], float v);
 const char *nb_double_text(char buf[NB_NUMTEXT], double v);
 
+/* What %.*f is to show: a tie goes away from 0, also one that products and quotients moved by some units in the last place,
+ * so that 87 of 160 are 54.38 % however that was computed. */
+double nb_shown(double v, int decimals);
+/* A share, 0..1, in percent with two decimals. */
+static inline double nb_percent(double share)
+{
+    return nb_shown(100 * share, 2);
+}
+
 #endif

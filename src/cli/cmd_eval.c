@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/measure.h"
+#include "base/numtext.h"
 #include "base/ranks.h"
 #include "report/tables.h"
 
@@ -243,12 +244,12 @@ static const char *title_of(const session *s, int32_t table)
 static nb_status print_text(const session *s)
 {
     printf("%s: %s on %d %s images: %s %.2f %%, loss %.4f (%.0f images/s)\n", s->model.path, s->kind, s->e.n,
-           s->images.name, s->e.metric, 100 * s->e.accuracy, s->e.loss,
+           s->images.name, s->e.metric, nb_percent(s->e.accuracy), s->e.loss,
            (double)s->e.n / (s->seconds > 1e-9 ? s->seconds : 1e-9));
     cli_say_simulated(&s->e, s->model.experiment.simulated);
     if (s->mirror)
         printf("with the integer logits of the mirror image added, at twice the work: accuracy %.2f %%, loss %.4f\n",
-               100 * mirrored_share(s), s->mirrored.loss);
+               nb_percent(mirrored_share(s)), s->mirrored.loss);
     for (int32_t i = 0; i < TABLES; i++) {
         nb_table *t;
         if (!cli_flag(s->c, table_options[i]))

@@ -3,6 +3,7 @@
 #include "cli/output.h"
 
 #include "base/check.h"
+#include "base/numtext.h"
 #include "report/tables.h"
 
 #include <inttypes.h>
@@ -249,7 +250,7 @@ static nb_status print_text(cli *c, const summary *s, nb_table *t)
     print_export(s);
     if (s->accuracy >= 0)
         printf("%s when it was written: %.2f %%\n",
-               s->task == NB_TASK_CLASSES ? "accuracy" : "AUC, or explained share,", 100 * s->accuracy);
+               s->task == NB_TASK_CLASSES ? "accuracy" : "AUC, or explained share,", nb_percent(s->accuracy));
     return NB_OK;
 }
 

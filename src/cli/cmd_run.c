@@ -3,6 +3,7 @@
 #include "cli/output.h"
 
 #include "base/check.h"
+#include "base/numtext.h"
 
 #include <math.h>
 #include <string.h>
@@ -58,7 +59,7 @@ static void print_text(const cli_model *m, const char *path, const guess *top, i
     char buf[16];
     printf("%s\n", path);
     for (int32_t i = 0; i < n; i++) {
-        printf("  %6.2f %%  ", 100 * top[i].probability);
+        printf("  %6.2f %%  ", nb_percent(top[i].probability));
         print_name(class_name(&m->info, top[i].label, buf, sizeof buf));
     }
 }

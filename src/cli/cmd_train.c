@@ -15,6 +15,7 @@
 
 #include "base/check.h"
 #include "base/files.h"
+#include "base/numtext.h"
 #include "base/ranks.h"
 #include "train/events.h"
 #include "train/oscillation.h"
@@ -253,7 +254,7 @@ static nb_status print_results(const session *s, const nb_train_result *r, const
     }
     printf("\n");
     NB_TRY(cli_table_print(s->c->ctx, t));
-    printf("\ntest %s %.2f %% on %d images, by %s\n", f->test.metric, 100 * f->test.accuracy, f->test.n,
+    printf("\ntest %s %.2f %% on %d images, by %s\n", f->test.metric, nb_percent(f->test.accuracy), f->test.n,
            *f->integers        ? "the integer engine"
            : f->test.simulated ? "the quantized network, simulated in floats"
                                : "the float network");

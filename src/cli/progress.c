@@ -2,6 +2,7 @@
 #include "cli/progress.h"
 
 #include "base/measure.h"
+#include "base/numtext.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -121,7 +122,7 @@ void cli_progress_step(cli_progress *p, const nb_progress *r)
     snprintf(parts[1], PART_BYTES, "epoch %d/%d", r->epoch + 1, k->epochs);
     snprintf(parts[2], PART_BYTES, "step %lld/%lld", (long long)r->step, (long long)r->steps);
     snprintf(parts[3], PART_BYTES, "loss %.4f", r->loss);
-    snprintf(parts[4], PART_BYTES, "train %.2f %%", 100 * r->accuracy);
+    snprintf(parts[4], PART_BYTES, "train %.2f %%", nb_percent(r->accuracy));
     snprintf(parts[5], PART_BYTES, "%.0f images/s", r->samples_per_second);
     snprintf(parts[6], PART_BYTES, "%s left", cli_duration(r->seconds_left, left, sizeof left));
     join(parts, room(), line);
@@ -172,7 +173,8 @@ void cli_progress_epoch(cli_progress *p, const nb_epoch_report *r)
     if (r->oscillating >= 0)
         snprintf(turning, sizeof turning, "  %.2f %% oscillate, %.2f %% frozen", 100 * r->oscillating, 100 * r->frozen);
     printf("%-*s  %*s  %9.3g  %10.4f  %7.2f  %9.4f  %6.2f  %6.1f s%s%s%s\n", (int)name, k->name, epoch, at, r->lr,
-           r->loss, 100 * r->train_accuracy, r->eval.loss, 100 * r->eval.accuracy, r->train_seconds + r->eval_seconds,
-           r->eval.simulated ? "  simulated" : "", turning, r->best ? "  best" : "");
+           r->loss, nb_percent(r->train_accuracy), r->eval.loss, nb_percent(r->eval.accuracy),
+           r->train_seconds + r->eval_seconds, r->eval.simulated ? "  simulated" : "", turning,
+           r->best ? "  best" : "");
     fflush(stdout);
 }

@@ -14,6 +14,7 @@
 #include "base/check.h"
 #include "base/files.h"
 #include "base/measure.h"
+#include "base/numtext.h"
 #include "base/ranks.h"
 
 #include <cJSON.h>
@@ -256,7 +257,7 @@ static void say(const slots *all, const slot *s)
     if (r->state == NB_SWEEP_FAILED)
         printf("failed: %s", all->report[s - all->slot].why);
     else
-        printf("%6.2f %%  %s", 100 * r->accuracy, cli_duration(seconds, took, sizeof took));
+        printf("%6.2f %%  %s", nb_percent(r->accuracy), cli_duration(seconds, took, sizeof took));
     if (j->done < j->todo)
         printf(", about %s left",
                cli_duration(sweep_seconds_left(j->sweep, j->epochs, &j->spent, all->n), left, sizeof left));

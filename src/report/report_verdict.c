@@ -1,5 +1,7 @@
 /* report_verdict.c - the whole in a few lines: what it reaches, what it takes, where it loses, what is not known. */
 #include "report/html.h"
+
+#include "base/numtext.h"
 #include "report/report.h"
 #include "report/table_analyze.h"
 
@@ -46,9 +48,10 @@ static void say_accuracy(const nb_report *r, nb_page *p)
 {
     nb_page_raw(p, "<div class=\"verdict\">");
     if (r->eval.n > 0 && strcmp(metric_of(r), "accuracy") != 0)
-        nb_page_say(p, "%s: %s %.2f %% on %d test samples.", r->kind, metric_of(r), 100 * r->eval.accuracy, r->eval.n);
+        nb_page_say(p, "%s: %s %.2f %% on %d test samples.", r->kind, metric_of(r), nb_percent(r->eval.accuracy),
+                    r->eval.n);
     else if (r->eval.n > 0)
-        nb_page_say(p, "%s: %.2f %% of %d test images right.", r->kind, 100 * r->eval.accuracy, r->eval.n);
+        nb_page_say(p, "%s: %.2f %% of %d test images right.", r->kind, nb_percent(r->eval.accuracy), r->eval.n);
     else
         nb_page_say(p, "%s: accuracy not measured here.", r->kind);
     nb_page_raw(p, "</div>\n");
@@ -78,10 +81,10 @@ static void say_rounding(const nb_report *r, nb_page *p)
             p, "Rounding costs",
             "%.2f points of accuracy beside the float network that it was made from without further training, "
             "which reached %.2f %%.",
-            100 * (r->before - r->eval.accuracy), 100 * r->before);
+            nb_percent(r->before - r->eval.accuracy), nb_percent(r->before));
     if (w->n == 0)
         return;
-    const double points = points_lost(w, &error), right = 100.0 * w->right / w->n;
+    const double points = points_lost(w, &error), right = nb_percent((double)w->right / w->n);
     if (!knows_rounding(r)) {
         nb_page_point(p, "Rounding costs",
                       "this cannot be told. %.2f %% of these images are right with %s, which is no network "
@@ -120,13 +123,13 @@ static void say_before(const nb_report *r, nb_page *p)
         nb_page_point(p, "Before it was quantized",
                       "the network had reached %.2f %%%s%s. Then %d epoch%s of training with "
                       "rounding followed: what lies between is mostly that training, and not what quantization costs.",
-                      100 * r->before, of, epochs, after, after > 1 ? "s" : "");
+                      nb_percent(r->before), of, epochs, after, after > 1 ? "s" : "");
     else
         nb_page_point(
             p, "Before it was quantized",
             "a float network that it was made from reached %.2f %%; whether it was trained further after that "
             "is not known here.",
-            100 * r->before);
+            nb_percent(r->before));
 }
 
 /* ---- figures ---- */
@@ -174,18 +177,18 @@ static void cards(const nb_report *r, nb_page *p)
     const double seconds = seconds_of(r), bits = effective_bits(&r->layers);
     nb_page_raw(p, "<dl class=\"cards\">\n");
     if (r->eval.n > 0)
-        card(p, r->integers ? "integers" : metric_of(r), "%.2f %%", 100 * r->eval.accuracy);
+        card(p, r->integers ? "integers" : metric_of(r), "%.2f %%", nb_percent(r->eval.accuracy));
     if (knows_rounding(r)) {
         double error;
         const double points = points_lost(&r->rounding, &error);
-        card(p, r->float_name, "%.2f %%", 100.0 * r->rounding.right / r->rounding.n);
+        card(p, r->float_name, "%.2f %%", nb_percent((double)r->rounding.right / r->rounding.n));
         card(p, r->float_is_other ? "points behind it" : "points that rounding costs", "%.2f \302\261 %.2f", points,
              error);
     }
     if (r->calibrated && r->before >= 0)
-        card(p, "float network before", "%.2f %%", 100 * r->before);
+        card(p, "float network before", "%.2f %%", nb_percent(r->before));
     if (r->calibrated && r->before >= 0 && r->eval.n > 0)
-        card(p, "points that rounding costs", "%.2f", 100 * (r->before - r->eval.accuracy));
+        card(p, "points that rounding costs", "%.2f", nb_percent(r->before - r->eval.accuracy));
     if (bits > 0)
         card(p, "bits per weight", "%.2f", bits);
     if (r->exported.macs > 0) {
@@ -302,8 +305,8 @@ static void say_remedy(const nb_report *r, const nb_report_trial *t, nb_page *p)
         "%.4f nats in place of %.4f. On the %lld images of this measurement %.2f %% would be right in place of "
         "%.2f %%%s, the loss %.4f in place of %.4f.",
         t->text, cost, and_training(r), nb_report_distance(a, then), nb_report_distance(a, now), (long long)now->n,
-        100 * (double)then->correct / images, 100 * (double)now->correct / images, differ, then->loss / images,
-        now->loss / images);
+        nb_percent((double)then->correct / images), nb_percent((double)now->correct / images), differ,
+        then->loss / images, now->loss / images);
 }
 
 /* The layer, then whose rounding that is. */
@@ -502,7 +505,7 @@ static void say_sweep(const nb_report *r, nb_page *p)
     nb_page_say(p, "A sweep of %d runs.", r->runs.n_rows);
     if (best)
         nb_page_say(p, "Most accurate of those that are quantized: %s, %.2f %% with %.0f bytes of parameters.",
-                    best->name, 100 * best->accuracy, best->bytes);
+                    best->name, nb_percent(best->accuracy), best->bytes);
 }
 
 void nb_section_verdict(const nb_report *r, nb_page *p)

@@ -229,7 +229,7 @@ static const char *render(const cell *c, char buf[CELL_BYTES])
         else if (isfinite(c->real) && fabs(c->real) >= 1e15) /* %f would print up to 309 digits that mean nothing */
             snprintf(buf, CELL_BYTES, "%.*e", (int)c->decimals, c->real);
         else
-            snprintf(buf, CELL_BYTES, "%.*f", (int)c->decimals, c->real);
+            snprintf(buf, CELL_BYTES, "%.*f", (int)c->decimals, nb_shown(c->real, (int)c->decimals));
         break;
     case CELL_BLANK:
         break;

@@ -2,6 +2,7 @@
 #include "sweep/sweep_plan.h"
 
 #include "base/check.h"
+#include "base/numtext.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -117,9 +118,9 @@ static void add_stats(nb_table *t, const nb_sweep_stats *r)
         nb_table_add_text(t, r->failed ? "failed" : "missing");
         return;
     }
-    at += snprintf(text, sizeof text, "%s%.2f", strcmp(r->by, "simulation") == 0 ? "~" : "", 100 * r->mean);
+    at += snprintf(text, sizeof text, "%s%.2f", strcmp(r->by, "simulation") == 0 ? "~" : "", nb_percent(r->mean));
     if (r->n > 1)
-        at += snprintf(text + at, sizeof text - (size_t)at, " ±%.2f", 100 * r->spread);
+        at += snprintf(text + at, sizeof text - (size_t)at, " ±%.2f", nb_percent(r->spread));
     if (r->n < r->wanted)
         snprintf(text + at, sizeof text - (size_t)at, " (%d of %d%s)", r->n, r->wanted, r->failed ? ", failed" : "");
     nb_table_add_text(t, text);

@@ -6,8 +6,10 @@
 
 #include <float.h>
 #include <locale.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,9 +72,27 @@ static void the_locale_does_not_matter(void **state)
     assert_string_equal(nb_double_text(buf, -2.5e-7), "-2.5e-07");
 }
 
+static void a_share_is_the_same_percentage_however_it_was_computed(void **state)
+{
+    (void)state;
+    char a[NB_NUMTEXT], b[NB_NUMTEXT];
+    for (int n = 1; n <= 800; n++)
+        for (int i = 0; i <= n; i++) {
+            const long long up = ((long long)i * 20000 + n) / (2 * n); /* hundredths of a percent, ties up */
+            snprintf(a, sizeof a, "%.2f", nb_percent((double)i / n));
+            snprintf(b, sizeof b, "%lld.%02lld", up / 100, up % 100);
+            assert_string_equal(a, b);
+            snprintf(a, sizeof a, "%.2f", nb_shown(100.0 * i / n, 2));
+            assert_string_equal(a, b);
+        }
+    assert_true(nb_shown(-0.125, 2) == -0.13 && nb_shown(1e300, 2) == 1e300 && isnan(nb_shown((double)NAN, 2)));
+    assert_true(nb_shown(0.0625, 3) == 0.063 && nb_shown(2.5, 0) == 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_share_is_the_same_percentage_however_it_was_computed),
         cmocka_unit_test(every_float_reads_back_as_itself),
         cmocka_unit_test(every_double_reads_back_as_itself),
         cmocka_unit_test(short_numbers_stay_short),
