@@ -62,6 +62,20 @@ const char *nb_double_text(char buf[NB_NUMTEXT], double v)
     return with_point(buf, text);
 }
 
+const char *nb_plain_text(char buf[NB_NUMTEXT], double v)
+{
+    static const double LEAST = 1e-5, MOST = 1e15;
+    char text[NB_NUMTEXT];
+    if (!strchr(nb_double_text(buf, v), 'e') || !(fabs(v) >= LEAST && fabs(v) < MOST))
+        return buf;
+    for (int decimals = 0; decimals <= 21; decimals++) { /* 17 digits of 1e-5 */
+        snprintf(text, sizeof text, "%.*f", decimals, v);
+        if (strtod(text, NULL) == v)
+            return with_point(buf, text);
+    }
+    return buf;
+}
+
 double nb_shown(double v, int decimals)
 {
     static const double UNITS = 8 * 2.220446049250313e-16, MOST = 1e15; /* beyond it there are no decimals to round */

@@ -19,6 +19,8 @@ void nb_c_locale_leave(nb_c_locale *l);
  * values. Returns buf. */
 const char *nb_float_text(char buf[NB_NUMTEXT], float v);
 const char *nb_double_text(char buf[NB_NUMTEXT], double v);
+/* The same without an exponent, from 1e-5 to 1e15: 100, where the shortest is 1e+02. */
+const char *nb_plain_text(char buf[NB_NUMTEXT], double v);
 
 /* What %.*f is to show: a tie goes away from 0, also one that products and quotients moved by some units in the last place,
  * so that 87 of 160 are 54.38 % however that was computed. */

@@ -410,7 +410,7 @@ static void put_csv_cell(nb_text *out, const cell *c)
     else if (c->kind == CELL_INT)
         nb_text_printf(out, "%" PRId64, c->whole);
     else if (c->kind == CELL_REAL && isfinite(c->real))
-        nb_text_add(out, nb_double_text(number, c->real));
+        nb_text_add(out, nb_plain_text(number, c->real));
 }
 
 nb_status nb_table_print_csv(const nb_table *t, char **out)

@@ -89,9 +89,25 @@ static void a_share_is_the_same_percentage_however_it_was_computed(void **state)
     assert_true(nb_shown(0.0625, 3) == 0.063 && nb_shown(2.5, 0) == 3);
 }
 
+static void plain_text_has_no_exponent_and_reads_back(void **state)
+{
+    (void)state;
+    char buf[NB_NUMTEXT];
+    assert_string_equal(nb_plain_text(buf, 100), "100");
+    assert_string_equal(nb_plain_text(buf, -80), "-80");
+    assert_string_equal(nb_plain_text(buf, 1e6), "1000000");
+    assert_string_equal(nb_plain_text(buf, 97.5), "97.5");
+    assert_string_equal(nb_plain_text(buf, 2.5e-5), "0.000025");
+    assert_string_equal(nb_plain_text(buf, 0), "0");
+    assert_string_equal(nb_plain_text(buf, 1e-9), "1e-09");
+    const double hard = 1.0 / 61728; /* 1.62e-05 */
+    assert_true(strtod(nb_plain_text(buf, hard), NULL) == hard && !strchr(buf, 'e'));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(plain_text_has_no_exponent_and_reads_back),
         cmocka_unit_test(a_share_is_the_same_percentage_however_it_was_computed),
         cmocka_unit_test(every_float_reads_back_as_itself),
         cmocka_unit_test(every_double_reads_back_as_itself),
