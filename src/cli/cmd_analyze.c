@@ -168,6 +168,9 @@ static nb_status print_text(const session *s)
     }
     print_worst(s);
     print_negligible(s);
+    if (s->images.n == 1)
+        printf("of one image there is no error (±): how much losses differ from image to image is not seen; --images N "
+               "takes more\n");
     if (most && s->a.n_sites > most)
         printf("shown are the %d worst of %d layers and of %d quantizers; --all shows all\n", most, s->a.n_layers,
                s->a.n_sites);

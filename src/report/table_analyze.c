@@ -31,10 +31,13 @@ static double per_image(const nb_probe_score *s, double sum)
 }
 
 /* Of the mean of what was more: from image to image it is as uncertain as this. */
-static double standard_error(const nb_probe_score *s)
+static void add_error(nb_table *t, const nb_probe_score *s)
 {
     const double n = (double)s->n, mean = s->more / n;
-    return n > 1 ? sqrt(fmax(s->more_squared / n - mean * mean, 0) / (n - 1)) : NAN;
+    if (s->n > 1)
+        nb_table_add_real(t, sqrt(fmax(s->more_squared / n - mean * mean, 0) / (n - 1)), 5);
+    else
+        nb_table_add_blank(t); /* one image tells nothing of that */
 }
 
 /* Of one network: accuracy, loss beyond the float network's, how uncertain that is, divergence. */
@@ -49,7 +52,7 @@ static void add_score(nb_table *t, const nb_probe_score *s)
 {
     nb_table_add_real(t, 100 * per_image(s, (double)s->correct), 2);
     nb_table_add_real(t, per_image(s, s->more), 5);
-    nb_table_add_real(t, standard_error(s), 5);
+    add_error(t, s);
     nb_table_add_real(t, per_image(s, s->kl), 6);
 }
 
@@ -71,7 +74,7 @@ nb_status nb_table_of_networks(nb_ctx *ctx, const nb_network_row *rows, int32_t 
         if (!s || s->noise == 0)
             continue;
         nb_table_add_real(t, per_image(s, s->more), 5);
-        nb_table_add_real(t, standard_error(s), 5);
+        add_error(t, s);
         nb_table_add_real(t, per_image(s, s->kl), 6);
         nb_table_add_real(t, nb_decibels(s->signal, s->noise), 1);
     }

@@ -84,6 +84,8 @@ run 0 "${damaged[@]}" --table layers --no-remedies
 run 0 "${damaged[@]}" --no-remedies
 ! grep -q 'what would help' out || die "--no-remedies tries nothing"
 run 0 "${damaged[@]}" --images 1 --no-remedies
+says 'of one image there is no error (±)'
+! grep -qw nan out || die "what cannot be told is empty"
 run 0 analyze $float --images 1000000 --no-remedies
 says 'there are 100 test images, all are taken'
 
