@@ -73,9 +73,10 @@ static double accuracy_before(const session *s, const contender *k)
 {
     const nb_experiment *e = &k->model.experiment.exp;
     nb_checkpoint *c = NULL;
+    char init[CLI_PATH_BYTES];
     double found = cli_float_accuracy(s->c, k->name, &k->model);
     if (found >= 0 || !is_quantized(k) || !k->model.experiment.config || !*e->init ||
-        nb_checkpoint_open(s->c->ctx, e->init, &c) != NB_OK)
+        cli_init_file(s->c, e->init, init) != NB_OK || nb_checkpoint_open(s->c->ctx, init, &c) != NB_OK)
         return found;
     found = c->quantized ? c->float_accuracy : c->accuracy;
     nb_checkpoint_close(s->c->ctx, c);
@@ -95,6 +96,11 @@ static nb_status open_one(session *s, contender *k)
 {
     const char *path;
     NB_TRY(cli_meant_file(s->c, k->name, CLI_MODEL, k->meant, &path));
+    if (path == k->name && cli_holds_sweep(s->c, k->name))
+        return nb_fail(s->c->ctx, NB_E_CONFIG,
+                       "%s: is the folder of a sweep, not of a run: name runs of it (runs.csv lists them), or see all "
+                       "of them with `nibble report %s`",
+                       k->name, k->name);
     NB_TRY(cli_model_open(s->c, path, 1, &k->model));
     NB_TRY(k->model.integers ? nb_layers_of_integers(s->c->ctx, k->model.integers, &k->layers)
                              : nb_layers_of_graph(k->model.graph, &k->layers));

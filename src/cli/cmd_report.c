@@ -91,11 +91,11 @@ static nb_status gather(gathering *g)
     g->r.version = NB_VERSION;
     g->r.before = g->r.validation = -1;
     cli_progress_init(&g->progress, false);
-    if (nb_is_folder(what) && !gather_is_sweep(c, what) && !cli_holds_run(what))
+    if (nb_is_folder(what) && !cli_holds_sweep(c, what) && !cli_holds_run(what))
         return nb_fail(c->ctx, NB_E_IO,
                        "%s: is neither a run folder (metrics.csv, last.safetensors) nor a sweep's (runs.csv)", what);
     cli_log(c->ctx, false); /* which files of a folder are taken is said on the page */
-    const nb_status st = nb_is_folder(what) && gather_is_sweep(c, what) ? gather_sweep(g, what) : gather_run(g, what);
+    const nb_status st = nb_is_folder(what) && cli_holds_sweep(c, what) ? gather_sweep(g, what) : gather_run(g, what);
     cli_log(c->ctx, true);
     NB_TRY(st);
     return write_page(g, path);

@@ -4,6 +4,7 @@
  * folder can be written. A folder that holds a run is never overwritten: it is resumed, or moved aside by --force. */
 #include "cli/build_info.h"
 #include "cli/compare.h"
+#include "cli/meant_file.h"
 #include "cli/open_model.h"
 #include "cli/output.h"
 #include "cli/overwrite.h"
@@ -18,6 +19,7 @@
 #include "base/numtext.h"
 #include "base/ranks.h"
 #include "train/events.h"
+#include "train/init_file.h"
 #include "train/oscillation.h"
 #include "train/range_log.h"
 
@@ -36,6 +38,7 @@ typedef struct {
     bool said_build;
     int32_t warned_for; /* phases that were found dead, or are over: one warning each */
     nb_lock lock;       /* of the run folder */
+    char init[CLI_PATH_BYTES + NB_INIT_HASH_BYTES];
 } session;
 
 /* ---- the trainer's questions ---- */
@@ -336,6 +339,19 @@ static nb_status look_at_folder(session *s)
                                       : cli_run_folder_check(s->c, s->e.out, " continue it with --resume,");
 }
 
+/* A run folder stands for its checkpoint; the config goes on saying the folder, as it was given. */
+static nb_status settle_init(session *s)
+{
+    const char *given = s->e.exp.init;
+    char path[CLI_PATH_BYTES];
+    if (!*given)
+        return NB_OK;
+    NB_TRY(cli_init_file(s->c, given, path));
+    snprintf(s->init, sizeof s->init, "%s%s", path, given + nb_init_path_bytes(given));
+    s->e.exp.init = s->init;
+    return NB_OK;
+}
+
 static nb_status run_session(session *s, nb_train_result *result)
 {
     cli *c = s->c;
@@ -347,6 +363,7 @@ static nb_status run_session(session *s, nb_train_result *result)
         return nb_conf_fail(c->ctx, nb_config_root(s->e.config), "train", NB_E_CONFIG,
                             "required key is missing (optimizer and phases: {phases: [{epochs: 8, lr: 0.1}], ...})");
     NB_TRY(nb_train_plan_create(c->ctx, s->e.exp.train, &s->plan));
+    NB_TRY(settle_init(s));
     if (nb_rank() == 0)
         NB_TRY(look_at_folder(s));
     NB_TRY(cli_experiment_open_train(c, &s->e));

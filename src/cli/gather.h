@@ -37,8 +37,6 @@ nb_status gather_text(gathering *g, const char *folder, const char *name, const 
 nb_status gather_run(gathering *g, const char *path);
 nb_status gather_sweep(gathering *g, const char *folder);
 void gather_close(gathering *g);
-/* runs.csv or cells.csv are there. */
-bool gather_is_sweep(cli *c, const char *path);
 
 /* For gather_run: what quantization costs; that the integers are what was trained. */
 nb_status gather_analysis(gathering *g);

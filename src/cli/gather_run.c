@@ -64,8 +64,8 @@ static nb_status find_before(gathering *g)
     from = from ? from : g->model.experiment.config && *e->init ? e->init : NULL;
     if (found < 0 && from) {
         char meant[CLI_PATH_BYTES];
-        NB_TRY(cli_meant_file(g->c, from, CLI_FLOATS, meant, &from));
-        NB_TRY(nb_checkpoint_open(g->c->ctx, from, &c));
+        NB_TRY(cli_init_file(g->c, from, meant));
+        NB_TRY(nb_checkpoint_open(g->c->ctx, meant, &c));
         found = c->quantized ? -1 : c->accuracy;
         nb_checkpoint_close(g->c->ctx, c);
     }

@@ -7,13 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-bool gather_is_sweep(cli *c, const char *path)
-{
-    char runs[CLI_PATH_BYTES], cells[CLI_PATH_BYTES];
-    return cli_file_in(c, path, "runs.csv", runs) == NB_OK && cli_file_in(c, path, "cells.csv", cells) == NB_OK &&
-           (nb_file_exists(runs) || nb_file_exists(cells));
-}
-
 /* Parameters as deployed, and who chose their bits; NaN: there is no network that can be read. */
 static nb_status look_at(gathering *g, const char *folder, nb_report_run *run)
 {

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/files.h"
+#include "train/init_file.h"
 
 #include <string.h>
 
@@ -49,5 +50,20 @@ nb_status cli_meant_file(cli *c, const char *path, cli_meant what, char buf[CLI_
         return NB_OK;
     nb_log(c->ctx, "%s: is a run folder, taking %s", path, buf);
     *out = buf;
+    return NB_OK;
+}
+
+nb_status cli_init_file(cli *c, const char *init, char path[CLI_PATH_BYTES])
+{
+    char given[CLI_PATH_BYTES];
+    const char *meant;
+    const size_t len = nb_init_path_bytes(init);
+    if (len >= sizeof given)
+        return nb_fail(c->ctx, NB_E_CONFIG, "init: %.64s...: the path is longer than %d bytes", init, CLI_PATH_BYTES);
+    memcpy(given, init, len);
+    given[len] = '\0';
+    NB_TRY(cli_meant_file(c, given, CLI_FLOATS, path, &meant));
+    if (meant == given)
+        memcpy(path, given, len + 1);
     return NB_OK;
 }

@@ -82,6 +82,13 @@ bool cli_holds_run(const char *folder)
     return found;
 }
 
+bool cli_holds_sweep(cli *c, const char *folder)
+{
+    char runs[CLI_PATH_BYTES], cells[CLI_PATH_BYTES];
+    return cli_file_in(c, folder, "runs.csv", runs) == NB_OK && cli_file_in(c, folder, "cells.csv", cells) == NB_OK &&
+           (nb_file_exists(runs) || nb_file_exists(cells));
+}
+
 bool cli_is_of_run(const char *path)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;

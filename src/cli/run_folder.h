@@ -14,6 +14,8 @@ nb_status cli_file_in(cli *c, const char *folder, const char *name, char *path);
 
 /* Are there results of a run? */
 bool cli_holds_run(const char *folder);
+/* Are there the tables of a sweep? */
+bool cli_holds_sweep(cli *c, const char *folder);
 /* Is path there, and one of the files by which a run goes on: a result, or the config beside one? */
 bool cli_is_of_run(const char *path);
 /* Looks only: fails when somebody is writing into the folder, or it holds a run and the command was not given --force.

@@ -1,6 +1,7 @@
 /* teacher.c - see teacher.h. Quantized teachers run on the integer engine, in which form nobody can tell them from what is
  * deployed; float ones forward. */
 #include "cli/teacher.h"
+#include "cli/meant_file.h"
 
 #include "base/check.h"
 #include "base/files.h"
@@ -10,10 +11,10 @@
 
 #include <string.h>
 
-static nb_status check_fit(cli *c, const nb_train_plan *plan, const nb_dsinfo *mine, const nb_dsinfo *info)
+static nb_status check_fit(cli *c, const nb_train_plan *plan, const char *from, const nb_dsinfo *mine,
+                           const nb_dsinfo *info)
 {
     const nb_conf *at = plan->keys.teacher;
-    const char *from = plan->teacher.from;
     if (mine->h != info->h || mine->w != info->w || mine->c != info->c)
         return nb_conf_fail(c->ctx, at, "train.teacher", NB_E_SHAPE,
                             "%s takes images of %dx%dx%d, these are of %dx%dx%d", from, mine->h, mine->w, mine->c,
@@ -44,10 +45,12 @@ nb_status cli_teacher_open(cli *c, const nb_train_plan *plan, const nb_dsinfo *i
     own.shares = nb_ranks() > 1;
     if (!plan->keys.teacher)
         return NB_OK;
-    const char *from = plan->teacher.from;
+    char meant[CLI_PATH_BYTES];
+    const char *from;
+    NB_TRY(cli_meant_file(c, plan->teacher.from, CLI_MODEL, meant, &from));
     NB_TRY(hash_file(c, from, &t->hash));
     NB_TRY(cli_model_open(&own, from, plan->keys.batch, &t->model));
-    NB_TRY(check_fit(c, plan, &t->model.info, info));
+    NB_TRY(check_fit(c, plan, from, &t->model.info, info));
     if (t->model.integers)
         return nb_int_batch_create(c->ctx, t->model.integers, &t->integers);
     NB_TRY(nb_model_batch(c->ctx, &t->model.experiment.exp, &t->model.info, plan->keys.batch, &t->batch));

@@ -68,8 +68,23 @@ run 0 verify run/model.int.safetensors --from run --images 8
 run 0 train run --resume --quiet
 says 'run: is a run folder, taking run/config.yaml'
 refuses 2 'run: holds a run already' train run/config.yaml
-run 1 train tiny.yaml --set init=run --set out=other
-says "run: is a folder, expected a file; a run's checkpoint is run/last.safetensors"
+for init in run run/last.safetensors; do
+    run 0 train tiny.yaml --quiet --set init=$init --set "out=begun/${init//\//-}"
+    [ $init != run ] || says 'run: is a run folder, taking run/last.safetensors'
+done
+cmp begun/run/metrics.csv begun/run-last.safetensors/metrics.csv || die "init: a folder must be its checkpoint"
+grep -qx 'init: .*run"*' begun/run/config.yaml || die "the config must say what was given"
+mv begun/run begun/first
+run 0 train begun/first/config.yaml --quiet
+mv begun/run begun/again
+cmp begun/first/model.int.safetensors begun/again/model.int.safetensors || die "not the same run again"
+rm -r begun
+mkdir none
+run 1 train tiny.yaml --set init=none --set out=other
+says "none: is a folder, expected a file; a run's checkpoint is none/last.safetensors"
+run 1 train tiny.yaml --set train.teacher=none --set out=other
+says "none: is a folder, expected a file"
+rmdir none
 run 0 train tiny.yaml --quiet --set 'train.phases=[{epochs: 1, lr: 0.1}]' --set out=float --set data.validation=40
 run 0 eval float
 says 'taking float/best.safetensors'

@@ -150,6 +150,8 @@ grep -q 'the same command goes on' long.out || { cat long.out >&2; die "does not
 run 0 compare runs/start/seed1 runs/bits/trained-W2A2-mse-seed2
 says "train.phases.0.lr"
 says "integers W2A2"
+run 1 compare runs/start/seed1/last.safetensors runs
+says 'runs: is the folder of a sweep, not of a run: name runs of it (runs.csv lists them), or see all of them with `nibble report runs`'
 run 0 compare runs/start/seed1 runs/bits/trained-W2A2-mse-seed2 --format json
 grep -q '"accuracy_percent"' out || die "no JSON"
 # of what was calibrated the float accuracy, and of what is simulated the bits
@@ -179,6 +181,6 @@ run 0 report ae -o ae.html
 grep -q ',metric$' ae/start/seed1/metrics.csv && grep -q ',AUC$' ae/start/seed1/metrics.csv || die "metrics.csv must name its metric"
 run 0 quantize ae.yaml --from ae/start/seed1/last.safetensors -o aeq --json
 says '"metric":"AUC"'
-LC_ALL=C sed 's/name: synth/nane: synth/' aeq/model.int.safetensors >damaged.int.safetensors
+LC_ALL=C sed 's/"crc32"/"CRC32"/;s/name: synth/nane: synth/' aeq/model.int.safetensors >damaged.int.safetensors
 refuses 1 'data: must be a map with a name' eval damaged.int.safetensors
 refuses 2 'data.nane: unknown key' eval aeq/model.int.safetensors --set data.nane=x

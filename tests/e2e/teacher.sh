@@ -12,6 +12,9 @@ taught() { # OUT TEACHER
 taught float teacher/phase-1-float.safetensors
 taught quantized teacher/last.safetensors
 taught integers teacher/model.int.safetensors
+taught folder teacher
+says 'teacher: is a run folder, taking teacher/model.int.safetensors'
+cmp folder/metrics.csv integers/metrics.csv || die "a run folder does not stand for its own"
 cmp quantized/metrics.csv integers/metrics.csv || die "a quantized teacher does not run on the integers it becomes"
 ! cmp -s float/metrics.csv integers/metrics.csv || die "the teacher makes no difference"
 
