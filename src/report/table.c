@@ -86,9 +86,11 @@ void nb_table_column(nb_table *t, const char *key, const char *header, nb_table_
     t->columns[t->n_columns++] = (column){key, copy_of(t, header), t->group, align};
 }
 
-/* One copy for all its columns, which are known by it. */
+/* One copy for all its columns, which are known by it; said again, it goes on. */
 void nb_table_group(nb_table *t, const char *heading)
 {
+    if (heading && t->group && strcmp(heading, t->group) == 0)
+        return;
     t->group = heading ? copy_of(t, heading) : NULL;
 }
 

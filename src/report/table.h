@@ -31,7 +31,7 @@ void nb_table_free(nb_table *t); /* NULL is fine */
 void nb_table_column(nb_table *t, const char *key, const char *header, nb_table_align align);
 
 /* Columns from now on stand together below this heading, in text, HTML and Markdown; NULL: they stand alone again.
- * Copied. */
+ * Copied; the same heading said again goes on. */
 void nb_table_group(nb_table *t, const char *heading);
 
 /* Begins a row; nb_table_footer one that stands below a rule (totals), in text only. */

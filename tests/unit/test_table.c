@@ -111,6 +111,7 @@ static nb_table *grouped(nb_ctx *ctx)
     nb_table_column(t, "name", "name", NB_LEFT);
     nb_table_group(t, "before");
     nb_table_column(t, "a", "a", NB_RIGHT);
+    nb_table_group(t, "before"); /* said again for every column, as tables of columns do */
     nb_table_column(t, "b", "b", NB_RIGHT);
     nb_table_group(t, "a long heading");
     nb_table_column(t, "c", "c", NB_RIGHT);
