@@ -102,8 +102,9 @@ lies '' '{"__metadata__":{"format":"nibble-int 1"}}' 0
 
 # ---- whole, but of something else ----
 edited() { # FILE SED-SCRIPT: of the same length
-    LC_ALL=C sed "$2" "run/$1" >edited.safetensors
-    ! cmp -s "run/$1" edited.safetensors || die "$2: changes nothing in $1"
+    LC_ALL=C sed 's/"crc32"/"CRC32"/' "run/$1" >unsummed.safetensors # or the checksum answers for every edit
+    LC_ALL=C sed "$2" unsummed.safetensors >edited.safetensors
+    ! cmp -s unsummed.safetensors edited.safetensors || die "$2: changes nothing in $1"
 }
 edited last.safetensors 's/"c1.weight"/"c9.weight"/' && be_refused edited.safetensors 'edited.safetensors: '
 edited last.safetensors 's/"shape":\[8,3,3,3\]/"shape":[3,8,3,3]/g' && refuses 2 'c1.weight is 3x8x3x3, the network has 8x3x3x3' eval edited.safetensors
