@@ -242,6 +242,7 @@ const cli_command cli_command_sweep = {
         "      rows: {W8A8: {quant.weights.bits: 8}, W4A8: {quant.weights.bits: 4}}\n"
         "      columns: {quant.activations.range: [ema, mse]}\n"
         "\n"
+        "`config` is relative to the sweep file; `out`, `starts` and `data.path` to where one stands.\n"
         "Changes are what --set takes. A list of maps combines axes; `set` in the file or a table holds for all its\n"
         "runs, a table may have a config, seeds, start and reference of its own, `how: [trained]` in a table picks,\n"
         "and `init: \"\"` in a way begins from scratch. The same command goes on after any interruption; the tables\n"

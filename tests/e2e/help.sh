@@ -78,3 +78,5 @@ sed -n 's/^  \(-[a-z], \)\{0,1\}\(--[a-z-]*\).*/\2/p' "$WORK/help" | sort -u >"$
     grep -ohE '(^|[ (`])--[a-z][a-z-]+' | tr -d ' (`' | sort -u >"$WORK/named"
 grep -vxF -f "$WORK/options" "$WORK/named" >"$WORK/unknown" || true
 ! [ -s "$WORK/unknown" ] || die "no command has these options: $(tr '\n' ' ' <"$WORK/unknown")"
+run 0 help sweep
+grep -qF '`config` is relative to the sweep file; `out`, `starts` and `data.path` to where one stands.' "$WORK/out" || die "help sweep must say where its paths begin"
