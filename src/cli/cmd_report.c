@@ -1,5 +1,6 @@
 /* cmd_report.c - a run, a sweep or a file as one HTML page. */
 #include "cli/gather.h"
+#include "cli/overwrite.h"
 
 #include <nibble/nibble.h>
 
@@ -11,6 +12,7 @@
 static nb_status save(cli *c, const char *path, const char *text)
 {
     NB_TRY(nb_output_check(c->ctx, path));
+    NB_TRY(cli_no_config_check(c, path));
     return nb_file_write(c->ctx, path, text, strlen(text));
 }
 

@@ -4,6 +4,7 @@
 #include "cli/run_folder.h"
 
 #include "base/check.h"
+#include "base/file_kind.h"
 #include "base/files.h"
 #include "train/events.h"
 
@@ -13,7 +14,28 @@
 
 enum { MAX_DEPTH = 16, MAX_TEXT_BYTES = 1 << 24 };
 
+/* What people write by hand is not to be lost for a page or logits. */
+nb_status cli_no_config_check(cli *c, const char *path)
+{
+    uint8_t *bytes;
+    size_t len;
+    if (!nb_file_exists(path) || nb_file_read(c->ctx, path, MAX_TEXT_BYTES, &bytes, &len) != NB_OK)
+        return NB_OK;
+    const bool config = nb_file_is(bytes, len, "config");
+    nb_free(c->ctx, bytes);
+    if (!config)
+        return NB_OK;
+    return nb_fail(c->ctx, NB_E_CONFIG,
+                   "%s: is a config, and would be written over by something else: choose another file", path);
+}
+
 nb_status cli_output_check(cli *c, const char *option, const char *path)
+{
+    NB_TRY(cli_config_output_check(c, option, path));
+    return cli_no_config_check(c, path);
+}
+
+nb_status cli_config_output_check(cli *c, const char *option, const char *path)
 {
     if (!*path)
         return cli_usage(c, "%s: must name a file", option);

@@ -152,3 +152,8 @@ kept
 ln -s net.onnx alias.yaml
 refuses 2 "alias.yaml: $same" import net.onnx -o alias --mean 0.5 --std 0.25 --force
 refuses 2 '--force is for ONNX models' import $last --config tiny.yaml -o x.safetensors --force
+before=$(rm -f out err; sums .)
+refuses 2 'tiny.yaml: is a config, and would be written over by something else' report $last -o tiny.yaml
+kept
+refuses 2 'tiny.yaml: is a config, and would be written over by something else' eval $last --logits tiny.yaml
+kept
