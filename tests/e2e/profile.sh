@@ -77,6 +77,6 @@ b = bytearray(open(sys.argv[1], "rb").read())
 n = struct.unpack("<Q", b[:8])[0]
 at = 8 + n + json.loads(b[8:8 + n])["c1.weight"]["data_offsets"][0]
 b[at:at + 4] = struct.pack("<f", float("inf"))
-open(sys.argv[2], "wb").write(b)
+open(sys.argv[2], "wb").write(b.replace(b'"crc32"', b'"CRC32"'))  # the checksum would be what is refused
 END
 refuses 1 'c1.weight' profile bad.safetensors
