@@ -262,7 +262,7 @@ static nb_status load_experiment(session *s)
     if (out)
         add_quoted(&set[0], out);
     if (steps)
-        nb_text_printf(&set[1], "quant.steps=%s", steps);
+        nb_text_printf(&set[1], nb_registry_find(nb_post_steps, steps) ? "quant.steps=[%s]" : "quant.steps=%s", steps);
     if (cli_flag(c, "--data-free"))
         nb_text_add(&set[2], "quant.data_free=yes");
     if (cli_flag(c, "--data-free") && !sets_activations(c)) /* the range of the config is for those who have images */

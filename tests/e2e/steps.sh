@@ -82,6 +82,8 @@ grep -qE '"step":"bias_correct","summary":"empirical, 5 of 5 layers[^"]*","kept"
 run 0 quantize plain.yaml --from float/last.safetensors -o qcorrect --steps '[bias_correct]' --images 50
 grep -qE '^bias_correct: .*; SQNR of the outputs [0-9.]+ -> [0-9.]+ dB, loss [0-9.]+ -> [0-9.]+$' out || die "a step must say what it gained"
 says 'what the steps gain, on 50 training images; SQNR'
+run 0 quantize plain.yaml --from float/last.safetensors -o qname --steps bias_correct --images 50 # a list of one
+cmp <(tensors qname/last.safetensors) <(tensors qcorrect/last.safetensors)
 run 0 quantize plain.yaml --from float/last.safetensors -o qfew --images 50 # too few for a loss to judge by
 says 'a step stays that raises the SQNR: '
 run 0 quantize plain.yaml --from float/last.safetensors -o qfold --set quant.batchnorm=fold
