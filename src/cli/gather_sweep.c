@@ -8,14 +8,14 @@
 #include <string.h>
 
 /* Parameters as deployed, and who chose their bits; NaN: there is no network that can be read. */
-static nb_status look_at(gathering *g, const char *folder, nb_report_run *run)
+static nb_status look_at(gathering *g, const char *below, nb_report_run *run)
 {
     char path[CLI_PATH_BYTES], meant[CLI_PATH_BYTES];
     const char *file;
     cli_model m = {0};
     nb_layer_rows rows = {0};
     run->bytes = NAN;
-    nb_status st = cli_file_in(g->c, g->c->arg[0], folder, path);
+    nb_status st = cli_file_in(g->c, below, run->name, path);
     if (st == NB_OK)
         st = cli_meant_file(g->c, path, CLI_MODEL, meant, &file);
     if (st == NB_OK)
@@ -45,7 +45,7 @@ static nb_status open_runs(gathering *g)
 {
     nb_report *r = &g->r;
     const int32_t name = nb_csv_column(&r->runs, "run"), network = nb_csv_column(&r->runs, "network"),
-                  accuracy = column_of_metric(&r->runs), n = r->runs.n_rows;
+                  folder = nb_csv_column(&r->runs, "folder"), accuracy = column_of_metric(&r->runs), n = r->runs.n_rows;
     nb_report_run *run = nb_arena_array(r->arena, (size_t)n + 1, sizeof *run);
     int32_t unread = 0, missing = 0;
     if (!run)
@@ -62,7 +62,8 @@ static nb_status open_runs(gathering *g)
             missing++;
             continue;
         }
-        const nb_status st = look_at(g, run[i].name, &run[i]);
+        const char *below = folder >= 0 ? nb_csv_text(&r->runs, i, folder) : "";
+        const nb_status st = look_at(g, *below ? below : g->c->arg[0], &run[i]);
         if (st == NB_E_NOMEM)
             return st;
         if (st != NB_OK && ++unread == 1)

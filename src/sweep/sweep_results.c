@@ -201,6 +201,7 @@ nb_status nb_sweep_runs(const nb_sweep *s, nb_table **out)
     nb_table_column(t, nb_sweep_metric(s), nb_sweep_metric(s), NB_RIGHT);
     nb_table_column(t, "network", "network", NB_LEFT);
     nb_table_column(t, "state", "state", NB_LEFT);
+    nb_table_column(t, "folder", "folder", NB_LEFT); /* only where it is not below this sweep's, which can be moved */
     for (int32_t i = 0; i < s->n_runs; i++) {
         const nb_sweep_run *r = &s->run[i];
         if (!r->wanted)
@@ -211,6 +212,7 @@ nb_status nb_sweep_runs(const nb_sweep *s, nb_table **out)
         nb_table_add_real(t, r->state == NB_SWEEP_DONE ? r->accuracy : (double)NAN, 4);
         nb_table_add_text(t, r->state == NB_SWEEP_DONE ? r->kind : "");
         nb_table_add_text(t, state[r->state]);
+        nb_table_add_text(t, strcmp(r->below, s->out) == 0 ? "" : r->below);
     }
     *out = t;
     return NB_OK;

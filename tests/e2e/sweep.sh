@@ -86,6 +86,8 @@ sed 's/out: runs/out: third\nstarts: floats-shared/; s/seeds: .*/seeds: [1]/; s/
 run 0 sweep first.yaml
 cmp runs/cells.csv first/cells.csv || die "shared starts give another table"
 [ ! -e first/start ] || die "a start is below out"
+run 0 report first -o first.html
+! grep -q 'Missing: bytes of a run' first.html || die "report looks for shared starts below the sweep's folder"
 run 0 sweep second.yaml
 says "2 runs are there already"
 cmp runs/bits/trained-W2A2-mse-seed2/metrics.csv second/bits/trained-W2A2-mse-seed2/metrics.csv || die "another start"
@@ -174,7 +176,7 @@ END
 printf 'config: ae.yaml\nout: ae\nstart: {train.phases: [{epochs: 1, lr: 0.01}]}\nhow: {after: quantize}\ntables:\n  - {name: bits, rows: {W8A8: {quant.weights.bits: 8}}}\n' >ae-sweep.yaml
 run 0 sweep ae-sweep.yaml
 says 'AUC in percent on the test images'
-grep -q '^run,seed,AUC,network,state$' ae/runs.csv || die "runs.csv must name its metric"
+grep -q '^run,seed,AUC,network,state,folder$' ae/runs.csv || die "runs.csv must name its metric"
 run 0 sweep ae-sweep.yaml --format csv # from what is kept
 says 'table,how,row,column,seeds,AUC,spread'
 run 0 report ae -o ae.html
