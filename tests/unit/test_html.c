@@ -85,7 +85,7 @@ static void a_table_has_harmless_cells_and_its_footers_below(void **state)
     snprintf(want, sizeof want,
              "<div class=\"note\">a &amp; b</div>\n<div class=\"wide\"><table>\n"
              "<thead><tr><th class=\"k\">&lt;name&gt;</th><th class=\"r\">v</th></tr></thead>\n"
-             "<tbody>\n<tr><td class=\"k\">%s</td><td class=\"r\">0.12</td></tr>\n</tbody>\n"
+             "<tbody>\n<tr><td class=\"k\">%s</td><td class=\"r\">0.13</td></tr>\n</tbody>\n"
              "<tfoot>\n<tr><td class=\"k\">all</td><td class=\"r\"></td></tr>\n</tfoot>\n</table></div>\n",
              harmless);
     assert_string_equal(html, want);

@@ -423,7 +423,7 @@ static void a_sweep_shows_the_runs_that_no_other_beats(void **state)
         assert_int_equal(line[strcspn(line, "\n") - 1], best[i] ? '1' : '0');
     }
     assert_int_equal(strncmp(p.first->csv, "name,x,y,allocated,unbeaten\n", 28), 0);
-    assert_non_null(strstr(p.first->csv, "\ndearer,5e+02,9e+01,1,0\n"));
+    assert_non_null(strstr(p.first->csv, "\ndearer,500,90,1,0\n"));
     assert_non_null(strstr(p.first->svg, "<title>dearer: 500, 90</title></path>")); /* a diamond */
     assert_non_null(strstr(p.first->svg, "<title>small: 100, 50</title></circle>"));
     assert_non_null(strstr(p.first->svg, ">allocated</text>")); /* in the legend */
