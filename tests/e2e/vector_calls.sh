@@ -28,31 +28,21 @@ mixed() {
         }' | sort -u
 }
 
-# the test itself: a pair that must be found, and one that must not
-cat >"$WORK/mixed.c" <<'END'
-#include <immintrin.h>
-static __attribute__((noinline)) TARGET void part(float *out, const float *from, int n)
-{
-    for (int i = 0; i < n; i++)
-        out[i] += from[i];
+# the test itself: what must be found, in the assembler's words, as whether gcc leaves a vzeroupper out is its own affair; and what must not
+assemble() { # NAME LINE...: an object whose function `whole` has these lines between its vectors and its end
+    local name=$1
+    shift
+    { printf '.text\npart: addps %%xmm1, %%xmm0\nret\nvpart: vaddps %%xmm1, %%xmm0, %%xmm0\nret\nwhole: vaddps %%ymm1, %%ymm0, %%ymm0\n'
+      printf '%s\n' "$@" ret; } >"$WORK/$name.s"
+    gcc -c "$WORK/$name.s" -o "$WORK/$name.o"
 }
-__attribute__((target("avx2"))) void whole(float *out, const float *x, int n)
-{
-    __m256 a = _mm256_loadu_ps(x), b = _mm256_loadu_ps(x + 8);
-    float f[16];
-    for (int i = 0; i < n; i++) {
-        a = _mm256_add_ps(a, b), b = _mm256_mul_ps(b, a);
-        _mm256_storeu_ps(f, a);
-        part(out + i, f, n & 7);
-    }
-    _mm256_storeu_ps(out, b);
+finds() { # NAME TEXT
+    [ "$(mixed "$WORK/$1.o")" = "$2" ] || die "$1: finds \"$(mixed "$WORK/$1.o")\" where \"$2\" is right"
 }
-END
-gcc -O3 -DTARGET= -c "$WORK/mixed.c" -o "$WORK/old.o"
-gcc -O3 -DTARGET='__attribute__((target("avx2")))' -c "$WORK/mixed.c" -o "$WORK/new.o"
-[ -z "$(mixed "$WORK/new.o")" ] || die "finds what is not there: $(mixed "$WORK/new.o")"
-# whether gcc leaves the vzeroupper out is its own affair, but the kernels were found by this
-echo "of a pair of functions: $(mixed "$WORK/old.o")"
+assemble called 'call part' && finds called 'whole calls part'
+assemble clean 'vzeroupper' 'call part' && finds clean ''
+assemble vectors 'call vpart' && finds vectors ''
+assemble inside 'addps %xmm1, %xmm0' && finds inside 'whole mixes both'
 
 seen=0
 for object in "$objects"/*/*.o; do

@@ -175,12 +175,13 @@ typedef struct { /* counts how often each index of each dimension is looked at *
     int32_t looks;
 } watched;
 
+/* Called from several threads. */
 static float watch(const void *arg, int64_t i)
 {
     watched *w = *(watched *const *)arg;
-    w->looks++;
+    __atomic_fetch_add(&w->looks, 1, __ATOMIC_RELAXED);
     for (int32_t k = 4; k-- > 0; i /= w->d[k])
-        w->seen[k][i % w->d[k]]++;
+        __atomic_fetch_add(&w->seen[k][i % w->d[k]], 1, __ATOMIC_RELAXED);
     return (float)(i % 7);
 }
 

@@ -116,7 +116,8 @@ struct nb_format {
     float passes;
 };
 
-/* Values one by one, for observers that look at some of them: a fused chain has not stored them, but can say each. */
+/* Values one by one, for observers that look at some of them: a fused chain has not stored them, but can say each. Asked
+ * from several threads at once. */
 typedef struct {
     float (*at)(const void *arg, int64_t i);
     const void *arg;
