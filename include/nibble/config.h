@@ -62,6 +62,9 @@ NB_API nb_status nb_config_load(nb_ctx *ctx, const char *path, const char *const
 /* The same from memory; name stands in messages where the path would. */
 NB_API nb_status nb_config_parse(nb_ctx *ctx, const char *name, const char *text, size_t len, const char *const *sets,
                                  int32_t n_sets, nb_config **out);
+/* One more override. option: the words that it was given in, "--steps [equalize]", which messages begin with in the place of
+ * "--set ..."; NULL: those. After a failure cfg is good for nothing but nb_config_free. */
+NB_API nb_status nb_config_set(nb_ctx *ctx, nb_config *cfg, const char *option, const char *set);
 NB_API void nb_config_free(nb_ctx *ctx, nb_config *cfg);
 
 /* The tree after overrides as canonical YAML (block style for maps, flow style for short leaves), NUL-terminated; the

@@ -205,9 +205,7 @@ static nb_status print(session *s)
 
 /* ---- all of it ---- */
 
-/* What options say of the config are more --set, the last: the config that is kept says it, too. */
-enum { MOST_SETS = 4 };
-
+/* What options say of the config are more overrides, the last: the config that is kept says it, too. */
 static void add_quoted(nb_text *t, const char *value)
 {
     nb_text_add(t, "out=\"");
@@ -216,29 +214,9 @@ static void add_quoted(nb_text *t, const char *value)
     nb_text_add(t, "\"");
 }
 
-static nb_status load_with(session *s, nb_text set[MOST_SETS])
-{
-    cli *c = s->c;
-    const char *const *given = c->set;
-    const int32_t n = c->n_sets;
-    const char **more = nb_alloc(c->ctx, ((size_t)n + MOST_SETS) * sizeof *more);
-    nb_status st = more ? NB_OK : NB_E_NOMEM;
-    for (int32_t i = 0; i < MOST_SETS && st == NB_OK; i++)
-        st = set[i].st;
-    if (st == NB_OK) {
-        for (int32_t i = 0; i < n; i++)
-            more[i] = given[i];
-        for (int32_t i = 0; i < MOST_SETS; i++)
-            if (set[i].s)
-                more[c->n_sets++] = set[i].s;
-        c->set = more;
-        st = cli_experiment_load(c, c->arg[0], &s->e);
-        c->set = given;
-        c->n_sets = n;
-    }
-    nb_free(c->ctx, more);
-    return st;
-}
+typedef struct {
+    nb_text out, option, steps; /* what -o and --steps set, and the latter as it was given */
+} said_texts;
 
 /* Do the command's own changes say anything of activations? */
 static bool sets_activations(const cli *c)
@@ -250,26 +228,52 @@ static bool sets_activations(const cli *c)
     return any;
 }
 
-static nb_status load_experiment(session *s)
+/* Of a list on the command line they may be left out. */
+static bool has_brackets(const char *steps)
+{
+    return !*steps || steps[strspn(steps, " ")] == '[' || !strcmp(steps, "none") || !strcmp(steps, "recommended");
+}
+
+static nb_status load_with(session *s, said_texts *t)
 {
     cli *c = s->c;
     const char *out = cli_value(c, "--output"), *steps = cli_value(c, "--steps");
-    nb_text set[MOST_SETS];
+    cli_said said[4];
+    int32_t n = 0;
+    if (out) {
+        add_quoted(&t->out, out);
+        said[n++] = (cli_said){"--output", t->out.s};
+    }
+    if (steps) {
+        nb_text_printf(&t->option, "--steps %s", *steps ? steps : "''");
+        nb_text_printf(&t->steps, has_brackets(steps) ? "quant.steps=%s" : "quant.steps=[%s]", steps);
+        said[n++] = (cli_said){t->option.s, t->steps.s};
+    }
+    if (cli_flag(c, "--data-free")) {
+        said[n++] = (cli_said){"--data-free", "quant.data_free=yes"};
+        if (!sets_activations(c)) /* the range of the config is for those who have images */
+            said[n++] = (cli_said){"--data-free", "quant.activations.range=bn"};
+    }
+    NB_TRY(t->out.st);
+    NB_TRY(t->option.st);
+    NB_TRY(t->steps.st);
+    return cli_experiment_load_said(c, c->arg[0], said, n, &s->e);
+}
+
+static nb_status load_experiment(session *s)
+{
+    cli *c = s->c;
+    const char *out = cli_value(c, "--output");
+    said_texts t;
     if (out && !*out)
         return cli_usage(c, "--output: must name a folder");
-    for (int32_t i = 0; i < MOST_SETS; i++)
-        nb_text_init(c->ctx, &set[i]);
-    if (out)
-        add_quoted(&set[0], out);
-    if (steps)
-        nb_text_printf(&set[1], nb_registry_find(nb_post_steps, steps) ? "quant.steps=[%s]" : "quant.steps=%s", steps);
-    if (cli_flag(c, "--data-free"))
-        nb_text_add(&set[2], "quant.data_free=yes");
-    if (cli_flag(c, "--data-free") && !sets_activations(c)) /* the range of the config is for those who have images */
-        nb_text_add(&set[3], "quant.activations.range=bn");
-    nb_status st = load_with(s, set);
-    for (int32_t i = 0; i < MOST_SETS; i++)
-        nb_text_free(&set[i]);
+    nb_text_init(c->ctx, &t.out);
+    nb_text_init(c->ctx, &t.option);
+    nb_text_init(c->ctx, &t.steps);
+    nb_status st = load_with(s, &t);
+    nb_text_free(&t.steps);
+    nb_text_free(&t.option);
+    nb_text_free(&t.out);
     NB_TRY(st);
     if (s->e.exp.quant)
         return NB_OK;
@@ -410,8 +414,8 @@ static const cli_option options[] = {
     {"--images", "N",
      "find ranges on N training images (default 1024, or all there are; none where no range needs them)"},
     {"--steps", "LIST",
-     "what is done to the network, in place of quant.steps: none, recommended, or as there, \"[equalize, "
-     "bias_correct]\""},
+     "what is done to the network, in place of quant.steps: none, recommended, or as there, \"equalize, "
+     "bias_correct\""},
     {"--data-free", NULL, "look at no image at all (quant.data_free: yes)"},
     {"--output,-o", "DIR", "the run folder (default: the config's key `out`)"},
     {"--force", NULL, "an earlier run in the folder is moved aside"},

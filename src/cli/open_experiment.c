@@ -34,7 +34,14 @@ static nb_status bind(cli *c, const char *name, cli_experiment *e)
 
 nb_status cli_experiment_load(cli *c, const char *path, cli_experiment *e)
 {
+    return cli_experiment_load_said(c, path, NULL, 0, e);
+}
+
+nb_status cli_experiment_load_said(cli *c, const char *path, const cli_said *said, int32_t n, cli_experiment *e)
+{
     NB_TRY(nb_config_load(c->ctx, path, c->set, c->n_sets, &e->config));
+    for (int32_t i = 0; i < n; i++)
+        NB_TRY(nb_config_set(c->ctx, e->config, said[i].option, said[i].set));
     return bind(c, path, e);
 }
 

@@ -22,6 +22,11 @@ typedef struct {
 /* From a file, or from text (then name stands in messages), with the command's --set applied. *e is zeroed by the
  * caller, and closed by it after a failure too. */
 nb_status cli_experiment_load(cli *c, const char *path, cli_experiment *e);
+typedef struct {
+    const char *option, *set; /* "--steps [equalize]", as it was given, is "quant.steps=[equalize]" */
+} cli_said;
+/* From a file, with options that stand for overrides behind those; a fault in one is told in the option's words. */
+nb_status cli_experiment_load_said(cli *c, const char *path, const cli_said *said, int32_t n, cli_experiment *e);
 nb_status cli_experiment_parse(cli *c, const char *name, const char *text, cli_experiment *e);
 /* Opens what is not open yet: the split "test", and "train" with its validation split. */
 nb_status cli_experiment_open_test(cli *c, cli_experiment *e);

@@ -277,7 +277,7 @@ nb_status nb_config_parse(nb_ctx *ctx, const char *name, const char *text, size_
         st = nb_conf_parse(ctx, cfg, &src, &cfg->root);
     }
     for (int32_t i = 0; st == NB_OK && i < n_sets; i++)
-        st = nb_conf_set(ctx, cfg, sets[i]);
+        st = nb_config_set(ctx, cfg, NULL, sets[i]);
     if (st != NB_OK) {
         nb_arena_free(arena);
         return st;

@@ -196,11 +196,12 @@ static nb_status check_comment(const override *o, const nb_conf *value, const ch
                    o->here.place);
 }
 
-nb_status nb_conf_set(nb_ctx *ctx, nb_config *cfg, const char *set)
+nb_status nb_config_set(nb_ctx *ctx, nb_config *cfg, const char *option, const char *set)
 {
     char shown[CONF_SHOWN];
     override o = {.ctx = ctx, .cfg = cfg};
-    o.here.place = nb_arena_printf(cfg->arena, "--set %s", nb_conf_show(shown, set));
+    o.here.place = option ? nb_arena_printf(cfg->arena, "%s", nb_conf_show(shown, option))
+                          : nb_arena_printf(cfg->arena, "--set %s", nb_conf_show(shown, set));
     if (!o.here.place)
         return NB_E_NOMEM;
     o.here.path = o.here.place;

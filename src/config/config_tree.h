@@ -51,9 +51,6 @@ typedef struct {
 } conf_source;
 nb_status nb_conf_parse(nb_ctx *ctx, nb_config *cfg, const conf_source *src, nb_conf **out);
 
-/* Applies "a.b.c=value". */
-nb_status nb_conf_set(nb_ctx *ctx, nb_config *cfg, const char *set);
-
 /* Parses text as k's kind into *(type *)dst; a sentence's middle ("must be in 1..8") goes to why when it does not fit.
  */
 bool nb_conf_convert(const nb_key *k, const char *text, void *dst, char *why, size_t size);

@@ -205,9 +205,12 @@ refuses 2 'bias_correct: mode: empirical: there are no images to look at' quanti
 refuses 2 'reestimate_bn: images: 0: there are 0 to look at' quantize plain.yaml --from float/last.safetensors -o no --data-free \
     --set "$activations" --steps '[reestimate_bn]'
 refuses 2 'quant.steps: must be a list of steps, [a, b: {key: value}], or recommended, or none' quantize plain.yaml \
-    --from float/last.safetensors -o no --steps some
-refuses 2 'quant.steps[0]: bias_corect: unknown step (did you mean "bias_correct"?)' quantize plain.yaml --from float/last.safetensors -o no \
-    --steps '[bias_corect]'
+    --from float/last.safetensors -o no --set quant.steps=some
+refuses 2 "--steps '': quant.steps: must be a list" quantize plain.yaml --from float/last.safetensors -o no --steps ''
+for steps in '[equalize, bias_corect]' 'equalize, bias_corect'; do # what is wrong there is no fault of the config's
+    refuses 2 "--steps $steps: quant.steps[1]: bias_corect: unknown step (did you mean \"bias_correct\"?)" quantize plain.yaml \
+        --from float/last.safetensors -o no --steps "$steps"
+done
 [ ! -e no ] || die "what is refused leaves a folder"
 
 # ---- quantize, a step on either network, batch norms folded in every step ----

@@ -87,6 +87,21 @@ static void what_an_override_made_says_so(void **state)
     case_close(&t);
 }
 
+static void an_option_that_is_an_override_speaks_in_its_own_words(void **state)
+{
+    (void)state;
+    config_case t = case_open("a: 1", NULL);
+    assert_int_equal(nb_config_set(t.ctx, t.cfg, "--steps nope", "quant.steps=[nope]"), NB_OK);
+    const nb_conf *step = nb_conf_at(nb_conf_get(nb_conf_get(t.root, "quant"), "steps"), 0);
+    assert_string_equal(nb_conf_text(step), "nope");
+    assert_string_equal(nb_conf_place(step), "--steps nope");
+    assert_true(nb_conf_is_set(step));
+    assert_int_equal(nb_config_set(t.ctx, t.cfg, "--steps [", "quant.steps=["), NB_E_CONFIG);
+    assert_string_equal(nb_ctx_error(t.ctx),
+                        "--steps [: not valid YAML: did not find expected node content, while parsing a flow node");
+    case_close(&t);
+}
+
 static void wrong_overrides_are_refused_with_what_would_be_right(void **state)
 {
     (void)state;
@@ -144,6 +159,7 @@ int main(void)
         cmocka_unit_test(a_name_with_dots_is_found_and_below_quant_layers_made),
         cmocka_unit_test(later_overrides_win),
         cmocka_unit_test(what_an_override_made_says_so),
+        cmocka_unit_test(an_option_that_is_an_override_speaks_in_its_own_words),
         cmocka_unit_test(wrong_overrides_are_refused_with_what_would_be_right),
         cmocka_unit_test(depth_counts_from_the_root),
     };
