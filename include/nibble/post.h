@@ -120,6 +120,8 @@ NB_API void nb_post_free(nb_post_list *list); /* zeroed is fine */
 NB_API bool nb_post_has(const nb_post_list *list, nb_post_stage stage);
 /* Is there a step that cannot be done to g, the config's network, quantized, values or not, or cannot change anything in it? */
 NB_API nb_status nb_post_check(const nb_post_list *list, const nb_graph *g);
+/* Is there a step that cannot be done without images? */
+NB_API nb_status nb_post_check_blind(const nb_post_list *list);
 /* Does the list's steps of this stage, in order: first those on the float graph, which makes the report's start, then those on the quantized
  * one, in which nothing has changed since it was calibrated on the same images. */
 NB_API nb_status nb_post_run(const nb_post_list *list, nb_post_stage stage, const nb_post_input *in);

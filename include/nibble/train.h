@@ -162,7 +162,7 @@ NB_API nb_status nb_check_images(const nb_graph *g, const nb_data *data);
 
 /* Post-training quantization: sets the ranges of g, which is quantized and frozen, by the
  * observers of its config on images indices[0..n-1] (NULL: 0..n-1) in batches of at most g->max_batch, as even
- * as can be. With n = 0, where no range needs values (nb_quant_data_free; else NB_E_CONFIG): on a black and a white
+ * as can be. With n = 0 (then data may be NULL), where no range needs values (nb_quant_data_free; else NB_E_CONFIG): on a black and a white
  * image, which say what pixels can be. Weights and batch-norm statistics stay; images are not augmented. A network whose loss is no number any
  * more is NB_E_DIVERGED. The same for any number of threads. */
 NB_API nb_status nb_calibrate(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n);

@@ -176,17 +176,19 @@ bool analyze_was_trained(const analyze_networks *a)
     return !a->anew && *a->weights->metrics;
 }
 
-/* As `nibble quantize` does: the config's list, or the recommended steps on as many images as ranges are found on. What was
- * trained has had its list alone. */
+/* As `nibble quantize` does: the config's list, which may look at images where no range does, or the recommended steps on as
+ * many as ranges are found on. What was trained has had its list alone. */
 static nb_status open_steps(analyze_networks *a)
 {
     cli *c = a->c;
     bool data_free = false;
     NB_TRY(bind_data_free(a, &data_free));
+    NB_TRY(cli_post_steps_open(c, &a->e, data_free ? 0 : a->n_ranges, &a->steps));
+    a->steps.quiet = true;
+    if (data_free && a->anew)
+        NB_TRY(nb_post_check_blind(&a->steps.list));
     data_free = data_free || (a->reference && !cli_value(c, "--calibrate") && nb_quant_data_free(a->reference));
     a->n_ranges = data_free ? 0 : a->n_ranges;
-    NB_TRY(cli_post_steps_open(c, &a->e, a->n_ranges, &a->steps));
-    a->steps.quiet = true;
     const bool listed = nb_conf_get(a->e.exp.quant, "steps") && !a->steps.list.tried;
     return listed || analyze_was_trained(a) || a->only_listed_steps ? NB_OK
                                                                     : cli_post_steps_recommend(&a->steps, data_free);

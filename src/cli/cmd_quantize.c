@@ -1,7 +1,8 @@
 /* cmd_quantize.c - post-training quantization: a checkpoint and a `quant` section in, integers out, nothing trained.
  *
  * The weights are taken as they are (averaged ones where there are any) but for what the steps of quant.steps do to
- * them; ranges come from a sample of the training images. Everything is done before the run folder is touched. */
+ * them; ranges come from a sample of the training images. Everything is done before the run folder is touched. Who looks at no
+ * image (data_free) needs no data set: the checkpoint says what its samples are; then nothing is measured. */
 #include "cli/alike.h"
 #include "cli/compare.h"
 #include "cli/kept_parts.h"
@@ -37,17 +38,57 @@ typedef struct {
     bool data_free; /* quant.data_free */
     int32_t n_sample, batch;
     char ranges[256], unused[320]; /* nb_quant_ranges_text, nb_quant_unused_text */
-    nb_eval before, after;         /* before.n == 0: unknown */
+    nb_eval before, after;         /* n == 0: unknown */
+    char unmeasured[1024];         /* why there are no test images; "": there are */
     char last[CLI_PATH_BYTES], model[CLI_PATH_BYTES], meant[CLI_PATH_BYTES];
     nb_lock lock; /* of the run folder, while it is written */
 } session;
+
+/* ---- data ---- */
+
+static nb_status bind_data_free(session *s)
+{
+    cli *c = s->c;
+    const nb_conf *asked = nb_conf_get(s->e.exp.quant, "data_free");
+    const nb_key *k = nb_quant_section_keys;
+    while (strcmp(k->name, "data_free") != 0)
+        k++;
+    if (asked)
+        NB_TRY(nb_conf_value(c->ctx, asked, "quant", k, &s->data_free));
+    if (!s->data_free || !cli_value(c, "--images"))
+        return NB_OK;
+    if (cli_flag(c, "--data-free"))
+        return cli_usage(c, "--images and --data-free exclude each other: leave one of them out");
+    return nb_conf_fail(c->ctx, asked, "quant.data_free", NB_E_CONFIG,
+                        "no image is looked at, so --images says nothing: leave it out, or take the images with "
+                        "--set quant.data_free=no");
+}
+
+/* What is read but not to be had is no obstacle to who looks at no image. */
+static nb_status open_data(session *s)
+{
+    static nb_status (*const open[])(cli *, cli_experiment *) = {cli_experiment_open_train, cli_experiment_open_test};
+    for (int32_t i = 0; i < 2; i++) {
+        const nb_status st = open[i](s->c, &s->e);
+        if (st != NB_OK && (st != NB_E_IO || !s->data_free))
+            return st;
+        if (st != NB_OK && i == 1)
+            snprintf(s->unmeasured, sizeof s->unmeasured, "%s", nb_ctx_error(s->c->ctx));
+    }
+    return NB_OK;
+}
+
+static const nb_dsinfo *info_of(const session *s)
+{
+    return s->e.train ? nb_data_info(s->e.train) : &s->from->info;
+}
 
 /* ---- networks ---- */
 
 static nb_status calibrate(session *s)
 {
     nb_ctx *ctx = s->c->ctx;
-    if (s->data_free || (!cli_value(s->c, "--images") && nb_quant_data_free(s->graph)))
+    if (!cli_value(s->c, "--images") && nb_quant_data_free(s->graph))
         s->n_sample = 0;
     nb_status st = nb_calibrate_shared(s->graph, s->e.train, cli_post_steps_images(&s->steps), s->n_sample);
     return st == NB_E_DIVERGED || st == NB_E_CONFIG ? nb_fail(ctx, st, "%s: %s", s->from->path, nb_ctx_error(ctx)) : st;
@@ -64,7 +105,7 @@ static nb_status before_quant(void *ud, nb_graph *g)
 static nb_status open_graph(session *s, bool quant, nb_graph **out)
 {
     nb_graph_spec spec = {.experiment = &s->e.exp,
-                          .info = nb_data_info(s->e.train),
+                          .info = info_of(s),
                           .max_batch = s->batch,
                           .quant = quant,
                           .plan = NB_PLAN_INFER,
@@ -88,26 +129,37 @@ static nb_status evaluate_before(session *s, const cli_images *test)
     return st == NB_E_DIVERGED ? nb_fail(s->c->ctx, st, "%s: %s", s->from->path, nb_ctx_error(s->c->ctx)) : st;
 }
 
+/* Of the network that is shipped. */
+static nb_status evaluate_after(session *s, const cli_images *test)
+{
+    const nb_answers none = {0};
+    if (!s->integers)
+        return nb_evaluate_graph_shared(s->graph, test->data, test->indices, test->n, &s->after, &none);
+    NB_TRY(cli_compare_few(s->c, s->from->path, s->graph, s->integers, test->data));
+    NB_TRY(nb_intmodel_evaluate_shared(s->c->ctx, s->integers, test->data, test->indices, test->n, &s->after, &none));
+    s->integers->accuracy = s->after.accuracy;
+    return NB_OK;
+}
+
 static nb_status quantize(session *s)
 {
-    nb_ctx *ctx = s->c->ctx;
+    const bool measure = s->e.test != NULL;
     cli_images test;
-    NB_TRY(cli_experiment_split(s->c, &s->e, "test", &test));
-    NB_TRY(evaluate_before(s, &test));
+    if (measure) {
+        NB_TRY(cli_experiment_split(s->c, &s->e, "test", &test));
+        NB_TRY(evaluate_before(s, &test));
+    }
     NB_TRY(open_graph(s, true, &s->graph));
     NB_TRY(calibrate(s));
     NB_TRY(cli_post_steps_run(&s->steps, s->graph));
     NB_TRY(cli_post_steps_print(&s->steps));
     nb_quant_ranges_text(s->graph, s->ranges, sizeof s->ranges);
     cli_experiment_note(&s->e, s->graph);
-    if (*s->e.simulated)
-        return nb_evaluate_graph_shared(s->graph, test.data, test.indices, test.n, &s->after, &(nb_answers){0});
-    NB_TRY(nb_quant_unused_text(s->graph, s->unused, sizeof s->unused));
-    NB_TRY(nb_lower(s->graph, s->e.text, &s->integers));
-    NB_TRY(cli_compare_few(s->c, s->from->path, s->graph, s->integers, test.data));
-    NB_TRY(nb_intmodel_evaluate_shared(ctx, s->integers, test.data, test.indices, test.n, &s->after, &(nb_answers){0}));
-    s->integers->accuracy = s->after.accuracy;
-    return NB_OK;
+    if (!*s->e.simulated) {
+        NB_TRY(nb_quant_unused_text(s->graph, s->unused, sizeof s->unused));
+        NB_TRY(nb_lower(s->graph, s->e.text, &s->integers));
+    }
+    return measure ? evaluate_after(s, &test) : NB_OK;
 }
 
 /* ---- results ---- */
@@ -115,12 +167,13 @@ static nb_status quantize(session *s)
 static nb_status save(session *s)
 {
     nb_ctx *ctx = s->c->ctx;
+    const double accuracy = s->after.n ? s->after.accuracy : -1;
     nb_checkpoint_spec spec = {.graph = s->graph,
                                .config = s->e.text,
                                .metrics = "",
                                .phase_name = "calibration",
-                               .at = {.best_accuracy = s->after.accuracy},
-                               .accuracy = s->after.accuracy,
+                               .at = {.best_accuracy = accuracy},
+                               .accuracy = accuracy,
                                .float_accuracy = s->before.n ? s->before.accuracy : 0};
     nb_c_locale locale;     /* numbers in checkpoints have a point */
     nb_together_begin(ctx); /* config, checkpoint and integers are of one network, or none of them is there */
@@ -150,9 +203,13 @@ static nb_status print_json(session *s, const char *bits)
         cJSON_AddNumberToObject(o, "float_accuracy", s->before.accuracy);
         cJSON_AddNumberToObject(o, "float_loss", s->before.loss);
     }
-    cJSON_AddStringToObject(o, "metric", s->after.metric); /* what these accuracies are */
-    cJSON_AddNumberToObject(o, "accuracy", s->after.accuracy);
-    cJSON_AddNumberToObject(o, "loss", s->after.loss);
+    if (s->after.n) {
+        cJSON_AddStringToObject(o, "metric", s->after.metric); /* what these accuracies are */
+        cJSON_AddNumberToObject(o, "accuracy", s->after.accuracy);
+        cJSON_AddNumberToObject(o, "loss", s->after.loss);
+    } else {
+        cJSON_AddStringToObject(o, "unmeasured", s->unmeasured);
+    }
     cJSON_AddStringToObject(o, "checkpoint", s->last);
     cli_json_simulated(o, &s->after);
     if (s->integers)
@@ -169,13 +226,8 @@ static void add_row(nb_table *t, const char *network, const char *bits, const nb
     nb_table_add_real(t, e->loss, 4);
 }
 
-static nb_status print(session *s)
+static nb_status print_measured(session *s, const char *bits)
 {
-    char bits[CLI_BITS_BYTES];
-    cli_bits_text(&s->e, true, bits);
-    cli_compare_warn_dead(s->integers ? s->model : s->last, &s->after);
-    if (cli_flag(s->c, "--json"))
-        return print_json(s, bits);
     nb_table *t;
     NB_TRY(nb_table_create(s->c->ctx, &t));
     nb_table_column(t, "network", "network", NB_LEFT);
@@ -186,20 +238,37 @@ static nb_status print(session *s)
         add_row(t, "before", "float", &s->before);
     add_row(t, s->integers ? "integers" : "quantized", bits, &s->after);
     NB_TRY(cli_table_print(s->c->ctx, t));
+    printf("\non %d test images, %s", s->after.n,
+           s->integers ? "the integers by the integer engine" : "the quantized network simulated in floats");
+    return NB_OK;
+}
+
+static nb_status print(session *s)
+{
+    char bits[CLI_BITS_BYTES];
+    cli_bits_text(&s->e, true, bits);
+    cli_compare_warn_dead(s->integers ? s->model : s->last, &s->after);
+    if (cli_flag(s->c, "--json"))
+        return print_json(s, bits);
+    if (s->after.n)
+        NB_TRY(print_measured(s, bits));
+    else
+        printf("\n%s%s", s->integers ? "integers " : "quantized ", bits);
     char from[96] = "no images, from the weights alone";
     if (s->n_sample)
         snprintf(from, sizeof from, "%d training images%s%.0d%s", s->n_sample,
                  s->batch < MOST_BATCH ? ", in batches of " : "", s->batch < MOST_BATCH ? s->batch : 0,
                  s->batch < MOST_BATCH ? ", as they are large" : "");
-    printf("\non %d test images, %s; ranges from %s\n", s->after.n,
-           s->integers ? "the integers by the integer engine" : "the quantized network simulated in floats", from);
-    printf("ranges: %s\n", s->ranges);
+    printf("; ranges from %s\nranges: %s\n", from, s->ranges);
+    if (!s->after.n)
+        printf("accuracy was not measured, there are no test images: %s\n", s->unmeasured);
     if (*s->unused)
         printf("%s\n", s->unused);
     printf("checkpoint    %s\n", s->last);
     if (s->integers)
         printf("integers      %s\n", s->model);
-    cli_say_simulated(&s->after, s->e.simulated);
+    if (s->after.n)
+        cli_say_simulated(&s->after, s->e.simulated);
     return NB_OK;
 }
 
@@ -281,25 +350,11 @@ static nb_status load_experiment(session *s)
                         "required key is missing (e.g. {weights: {bits: 8}, activations: {bits: 8}})");
 }
 
-static nb_status settle_data_free(session *s)
-{
-    cli *c = s->c;
-    const nb_conf *asked = nb_conf_get(s->e.exp.quant, "data_free");
-    const nb_key *k = nb_quant_section_keys;
-    while (strcmp(k->name, "data_free") != 0)
-        k++;
-    if (asked)
-        NB_TRY(nb_conf_value(c->ctx, asked, "quant", k, &s->data_free));
-    if (s->data_free && cli_value(c, "--images"))
-        return cli_usage(c, "--images: quant.data_free: yes (--data-free) looks at none");
-    return NB_OK;
-}
-
 /* Can every range of the config's network be found without images? */
 static nb_status ranges_need_none(const session *s, bool *none)
 {
     nb_graph *g;
-    NB_TRY(nb_model_build(s->c->ctx, &s->e.exp, nb_data_info(s->e.train), 1, &g));
+    NB_TRY(nb_model_build(s->c->ctx, &s->e.exp, info_of(s), 1, &g));
     nb_status st = nb_model_quantize(g, s->e.exp.quant);
     if (st == NB_OK)
         *none = nb_quant_data_free(g);
@@ -315,7 +370,9 @@ static nb_status open_steps(session *s)
     if (cli_flag(c, "--json"))
         s->steps.json = cJSON_CreateObject();
     s->steps.measure = true;
-    NB_TRY(cli_post_steps_open(c, &s->e, s->data_free ? 0 : s->n_sample, &s->steps));
+    NB_TRY(cli_post_steps_open(c, &s->e, s->n_sample, &s->steps));
+    if (data_free)
+        NB_TRY(nb_post_check_blind(&s->steps.list));
     if (nb_conf_get(s->e.exp.quant, "steps") && !s->steps.list.tried)
         return NB_OK;
     if (!data_free && !cli_value(c, "--images"))
@@ -368,12 +425,12 @@ static nb_status run_session(session *s)
     NB_TRY(nb_checkpoint_open(c->ctx, from, &s->from));
     NB_TRY(check_from(s));
     s->e.features = s->from->info.features;
-    NB_TRY(cli_experiment_open_train(c, &s->e));
-    NB_TRY(cli_experiment_open_test(c, &s->e));
-    NB_TRY(nb_experiment_check(c->ctx, &s->e.exp, nb_data_info(s->e.train)));
-    NB_TRY(settle_data_free(s));
-    NB_TRY(nb_model_batch(c->ctx, &s->e.exp, nb_data_info(s->e.train), MOST_BATCH, &s->batch));
-    NB_TRY(cli_images_count(c, DEFAULT_IMAGES, s->e.n_train, "training", &s->n_sample));
+    NB_TRY(bind_data_free(s));
+    NB_TRY(open_data(s));
+    NB_TRY(nb_experiment_check(c->ctx, &s->e.exp, info_of(s)));
+    NB_TRY(nb_model_batch(c->ctx, &s->e.exp, info_of(s), MOST_BATCH, &s->batch));
+    if (!s->data_free)
+        NB_TRY(cli_images_count(c, DEFAULT_IMAGES, s->e.n_train, "training", &s->n_sample));
     if (nb_rank() == 0)
         NB_TRY(cli_run_outputs_check(c, s->e.out, s->e.text));
     if (s->from->quantized && *s->from->metrics) /* calibration alone leaves weights and metrics as they were */
@@ -416,7 +473,7 @@ static const cli_option options[] = {
     {"--steps", "LIST",
      "what is done to the network, in place of quant.steps: none, recommended, or as there, \"equalize, "
      "bias_correct\""},
-    {"--data-free", NULL, "look at no image at all (quant.data_free: yes)"},
+    {"--data-free", NULL, "look at no image at all (quant.data_free: yes); the data set need not be there"},
     {"--output,-o", "DIR", "the run folder (default: the config's key `out`)"},
     {"--force", NULL, "an earlier run in the folder is moved aside"},
     CLI_SET,
@@ -438,7 +495,8 @@ const cli_command cli_command_quantize = {
         "or,\n"
         "where the float network does no better on it than guessing or it is fewer than 64 images, outputs nearer to "
         "the\nfloat network's.\n"
-        "--data-free sets ranges from batch norms and looks at no image.\n"
+        "--data-free sets ranges from batch norms and looks at no image; where there are test images they are measured "
+        "on.\n"
         "The run folder receives the resolved config, last.safetensors (to train on from with `init:`, to verify) "
         "and\n"
         "model.int.safetensors. The same command gives the same bytes again, also\n"

@@ -117,6 +117,8 @@ static nb_status read_all(cli_kept_parts *k)
 
 static nb_status hash_images(const cli_post_steps *steps, uint64_t *h)
 {
+    if (!steps->n_sample) /* and maybe no data set */
+        return NB_OK;
     const nb_dsinfo *d = nb_data_info(steps->e->train);
     const size_t bytes = (size_t)d->h * (size_t)d->w * (size_t)d->c;
     const int32_t *indices = cli_post_steps_images(steps);

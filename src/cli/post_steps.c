@@ -192,8 +192,9 @@ nb_status cli_post_steps_open(cli *c, const cli_experiment *e, int32_t n, cli_po
     if (s->json)
         cJSON_AddArrayToObject(s->json, "steps");
     NB_TRY(nb_post_bind(c->ctx, e->exp.quant, nb_post_steps, &s->list));
-    return e->order ? NB_OK /* with validation images there is a shuffle already */
-                    : nb_split_order(c->ctx, e->n_train, 0, e->exp.seed, &s->sample);
+    return e->order || !s->n_sample /* with validation images there is a shuffle already */
+               ? NB_OK
+               : nb_split_order(c->ctx, e->n_train, 0, e->exp.seed, &s->sample);
 }
 
 nb_status cli_post_steps_recommend(cli_post_steps *s, bool data_free)

@@ -143,6 +143,22 @@ nb_status nb_post_check(const nb_post_list *list, const nb_graph *g)
     return NB_OK;
 }
 
+nb_status nb_post_check_blind(const nb_post_list *list)
+{
+    for (int32_t i = 0; i < list->n; i++) {
+        const nb_post_entry *e = &list->entry[i];
+        char where[WHERE_BYTES];
+        snprintf(where, sizeof where, "quant.steps[%d]", i);
+        if (e->step->looks && e->step->looks(e->attr))
+            return nb_conf_fail(
+                list->ctx, e->conf, where, NB_E_CONFIG,
+                "%s looks at images, and --data-free (quant.data_free: yes) allows none: leave that out, "
+                "or take steps that need none (--steps recommended, quant.steps: recommended)",
+                e->step->name);
+    }
+    return NB_OK;
+}
+
 /* What a step left must be numbers: a NaN would come out of every kernel after it as some integer. */
 static nb_status check_finite(const nb_post_step *s, const nb_graph *g)
 {

@@ -241,6 +241,12 @@ static nb_status adaround_run(const nb_post_input *in, const void *attr, char *s
     return st;
 }
 
+static bool adaround_looks(const void *attr)
+{
+    (void)attr;
+    return true;
+}
+
 const nb_post_step nb_post_step_adaround = {
     .name = "adaround",
     .help =
@@ -253,6 +259,7 @@ const nb_post_step nb_post_step_adaround = {
     .moves_weights = true,
     .measure = "error %",
     .run = adaround_run,
+    .looks = adaround_looks,
     .refuse = nb_codes_refuse,
     .examples = (const char *const[]){"adaround", "adaround: {iterations: 10000}", NULL},
 };

@@ -344,6 +344,11 @@ static nb_status correct_run(const nb_post_input *in, const void *attr, char *su
     return st;
 }
 
+static bool correct_looks(const void *attr)
+{
+    return ((const correct_attr *)attr)->mode == EMPIRICAL;
+}
+
 const nb_post_step nb_post_step_bias_correct = {
     .name = "bias_correct",
     .help = "bias correction: takes out of every channel by how much rounding moves its mean",
@@ -353,5 +358,6 @@ const nb_post_step nb_post_step_bias_correct = {
     .needs_float = true,
     .measure = "mean error / sigma",
     .run = correct_run,
+    .looks = correct_looks,
     .examples = (const char *const[]){"bias_correct", "bias_correct: {mode: analytic}", NULL},
 };

@@ -355,6 +355,12 @@ static nb_status reconstruct_run(const nb_post_input *in, const void *attr, char
     return st;
 }
 
+static bool reconstruct_looks(const void *attr)
+{
+    (void)attr;
+    return true;
+}
+
 const nb_post_step nb_post_step_reconstruct = {
     .name = "reconstruct",
     .help = "learns the rounding of all weights of a block together, for what the block gives, and the scales of its "
@@ -366,6 +372,7 @@ const nb_post_step nb_post_step_reconstruct = {
     .moves_weights = true,
     .measure = "error %",
     .run = reconstruct_run,
+    .looks = reconstruct_looks,
     .refuse = nb_codes_refuse,
     .examples = (const char *const[]){"reconstruct", "reconstruct: {iterations: 5000, drop: 0.5}", NULL},
 };

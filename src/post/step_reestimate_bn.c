@@ -67,6 +67,12 @@ static const char *reestimate_pointless(const nb_graph *g)
                                "keep and fold_corrected leave them)";
 }
 
+static bool reestimate_looks(const void *attr)
+{
+    (void)attr;
+    return true;
+}
+
 const nb_post_step nb_post_step_reestimate_bn = {
     .name = "reestimate_bn",
     .help = "takes batch-norm statistics anew over training images, with the network's quantizers at work",
@@ -75,6 +81,7 @@ const nb_post_step nb_post_step_reestimate_bn = {
     .stage = NB_POST_QUANTIZED,
     .measure = "sigmas off",
     .run = reestimate_run,
+    .looks = reestimate_looks,
     .pointless = reestimate_pointless,
     .examples = (const char *const[]){"reestimate_bn", "reestimate_bn: {images: 500, ranges: no}", NULL},
 };

@@ -74,9 +74,10 @@ nb_status nb_check_images(const nb_graph *g, const nb_data *data)
 
 nb_status nb_calibrate(nb_graph *g, const nb_data *data, const int32_t *indices, int32_t n)
 {
-    const nb_dsinfo *d = nb_data_info(data);
-    NB_ASSERT(g->frozen && g->quantized && n >= 0 && (indices || n <= d->count));
-    NB_TRY(nb_check_images(g, data));
+    const nb_dsinfo *d = n ? nb_data_info(data) : &g->info;
+    NB_ASSERT(g->frozen && g->quantized && n >= 0 && (!n || indices || n <= d->count));
+    if (n)
+        NB_TRY(nb_check_images(g, data));
     uint8_t *pixels = nb_alloc(g->ctx, (size_t)g->max_batch * (size_t)d->h * (size_t)d->w * (size_t)d->c);
     int32_t *labels = nb_alloc(g->ctx, (size_t)g->max_batch * sizeof *labels);
     nb_status st = NB_E_NOMEM;

@@ -41,6 +41,10 @@ sums() { # FOLDER: a checksum of every file in it
     (cd "$1" && find . -type f -exec cksum {} + | sort)
 }
 
+tensors() { # FILE: of a safetensors file, what stands behind the header, in which folders have their names
+    tail -c +$((9 + $(od -An -tu4 -N4 "$1"))) "$1"
+}
+
 says() { # TEXT in what was printed last
     grep -qF -- "$1" "$WORK/out" "$WORK/err" || {
         cat "$WORK/out" "$WORK/err" >&2

@@ -78,10 +78,7 @@ run 0 train net.yaml --quiet --set 'train.phases=[{epochs: 1, lr: 0.1}]' --set o
 run 0 import plain/best.safetensors --config net.yaml -o once.safetensors
 run 0 import once.safetensors --config net.yaml --map nibble -o twice.safetensors
 cmp once.safetensors twice.safetensors || die "the identity changes a checkpoint"
-data() { # FILE: what stands behind the header
-    tail -c +$((9 + $(od -An -tu4 -N4 "$1"))) "$1"
-}
-cmp <(data plain/best.safetensors) <(data once.safetensors) || die "the identity changes tensors"
+cmp <(tensors plain/best.safetensors) <(tensors once.safetensors) || die "the identity changes tensors"
 
 # ---- ONNX: config and checkpoint ----
 if "$NIBBLE" import "$golden/import_norms.onnx" -o probe --mean 0.5 --std 0.25 2>&1 | grep -q 'this build has no ONNX'; then

@@ -7,10 +7,6 @@ small_config >tiny.yaml
 run 0 train tiny.yaml --set out=float --set 'train.phases=[{name: float, epochs: 3, lr: 0.1}]' --quiet
 ckpt=float/last.safetensors
 
-data() { # FILE: what stands behind the header, in which the folder has its name
-    tail -c +$((9 + $(od -An -tu4 -N4 "$1"))) "$1"
-}
-
 for n in 1 2 4 again; do
     mkdir "by$n"
     (cd "by$n" && run 0 quantize ../tiny.yaml --from ../$ckpt -o q --images 100 --threads "${n/again/2}")
@@ -43,7 +39,7 @@ run 0 quantize tiny.yaml --from $ckpt -o qall
 run 0 quantize tiny.yaml --from $ckpt -o qmore --images 1024
 says '--images 1024: there are 240 training images, all are taken'
 says 'ranges from 240 training images'
-cmp <(data qall/model.int.safetensors) <(data qmore/model.int.safetensors) || die '--images 1024 is not the default of 1024'
+cmp <(tensors qall/model.int.safetensors) <(tensors qmore/model.int.safetensors) || die '--images 1024 is not the default of 1024'
 run 0 verify qall/last.safetensors --images 1024
 says '--images 1024: there are 100 test images, all are taken'
 # With validation images there is still only a last checkpoint; folded batch norms; what was quantized is quantized anew.
@@ -53,7 +49,7 @@ run 0 verify qv/model.int.safetensors
 run 0 quantize tiny.yaml --from qv/last.safetensors -o qvf --set quant.batchnorm=fold
 [ "$(grep -c '^before ' out)" = 0 ] || die "folded batch norms leave no float network"
 run 0 quantize tiny.yaml --from q8/last.safetensors -o q48 --images 100
-cmp <(data q48/model.int.safetensors) <(data q1/model.int.safetensors)
+cmp <(tensors q48/model.int.safetensors) <(tensors q1/model.int.safetensors)
 run 0 train tiny.yaml --set out=tuned --set init=q1/last.safetensors --set 'train.phases=[{name: qat, epochs: 1, lr: 0.01, quant: on}]' --quiet
 ! grep -q 'was trained with rounding' err || die "this one was not"
 # What quantized training leaves is no float network, and a line says so: its accuracy says nothing of one.
@@ -68,7 +64,7 @@ refuses 2 "q1: holds a run already; start over with --force" quantize tiny.yaml 
 [ "$(sums q1)" = "$before" ] || die "a refused command changed the run folder"
 run 0 quantize tiny.yaml --from $ckpt -o q1 --images 100 --force
 [ "$(sums q1.old1)" = "$before" ] || die "--force must move the run aside"
-cmp <(data q1/model.int.safetensors) <(data by2/q/model.int.safetensors)
+cmp <(tensors q1/model.int.safetensors) <(tensors by2/q/model.int.safetensors)
 refuses 2 "--from CKPT is missing" quantize tiny.yaml -o no
 refuses 2 "--images: 0: must be a whole number from 1 on" quantize tiny.yaml --from $ckpt -o no --images 0
 refuses 2 "--output: must name a folder" quantize tiny.yaml --from $ckpt -o ''

@@ -198,12 +198,40 @@ run 0 quantize plain.yaml --from float/last.safetensors -o free2 --data-free # t
 says 'activations bn (8 bits)'
 refuses 2 'range: ema: needs images, and quant.data_free: yes says that there are none' quantize plain.yaml --from float/last.safetensors -o no --data-free \
     --set quant.activations.range=ema
-refuses 2 '--images: quant.data_free: yes (--data-free) looks at none' quantize plain.yaml --from float/last.safetensors -o no --data-free \
-    --images 5 --set "$activations"
-refuses 2 'bias_correct: mode: empirical: there are no images to look at' quantize plain.yaml --from float/last.safetensors -o no --data-free \
-    --set "$activations" --steps '[{bias_correct: {mode: empirical}}]'
-refuses 2 'reestimate_bn: images: 0: there are 0 to look at' quantize plain.yaml --from float/last.safetensors -o no --data-free \
-    --set "$activations" --steps '[reestimate_bn]'
+refuses 2 '--images and --data-free exclude each other' quantize plain.yaml --from float/last.safetensors -o no --data-free --images 5
+refuses 2 '--set quant.data_free=yes: quant.data_free: no image is looked at, so --images says nothing: leave it out, or take the images with --set quant.data_free=no' \
+    quantize plain.yaml --from float/last.safetensors -o no --images 5 --set quant.data_free=yes
+for step in adaround reestimate_bn reconstruct 'bias_correct: {mode: empirical}'; do # and both ways out are ways out
+    refuses 2 "--steps $step: quant.steps[0]: ${step%%:*} looks at images, and --data-free (quant.data_free: yes) allows none: leave that out, or take steps that need none (--steps recommended, quant.steps: recommended)" \
+        quantize plain.yaml --from float/last.safetensors -o no --data-free --steps "$step"
+done
+run 0 quantize plain.yaml --from float/last.safetensors -o free3 --data-free --steps recommended
+cmp <(tensors free2/last.safetensors) <(tensors free3/last.safetensors) || die "the recommended steps are others by their name"
+refuses 2 'adaround looks at images' analyze plain.yaml --from float/last.safetensors --set quant.data_free=yes --set quant.activations.range=bn \
+    --set 'quant.steps=[adaround]'
+# The data set need not be there: the same integers, and it is said what was not measured, and why.
+away=(quantize plain.yaml --from float/last.safetensors --set 'data={name: fashion-mnist, path: away}')
+why='away: holds neither train-images-idx3-ubyte nor train-images-idx3-ubyte.gz'
+run 0 "${away[@]}" -o free4 --data-free
+says "accuracy was not measured, there are no test images: $why"
+says 'integers W4A8; ranges from no images'
+for file in last model.int; do
+    cmp <(tensors free2/$file.safetensors) <(tensors free4/$file.safetensors) || die "$file: other values without the data set"
+done
+run 0 info free4/model.int.safetensors --json
+! grep -q accuracy out || die "nothing was measured"
+run 0 "${away[@]}" -o free5 --data-free --json
+says "\"images\":0,\"unmeasured\":\"$why"
+! grep -q '"accuracy"' out || die "nothing was measured"
+run 0 "${away[@]}" -o free6 --set quant.data_free=yes --set quant.activations.range=bn --set quant.simulate=yes --steps none
+says 'quantized W4A8, simulated; ranges from no images'
+refuses 1 "$why" "${away[@]}" -o no
+refuses 2 'unknown data set' quantize plain.yaml --from float/last.safetensors -o no --data-free --set data.name=fashion # a mistake stays one
+# Ranges may need no images where a step does: analyze does what quantize did.
+needs=(plain.yaml --from float/last.safetensors --set quant.activations.range=bn --set 'quant.steps=[adaround: {iterations: 5}]')
+run 0 quantize "${needs[@]}" -o needs
+says 'ranges from no images'
+run 0 analyze "${needs[@]}" --images 20
 refuses 2 'quant.steps: must be a list of steps, [a, b: {key: value}], or recommended, or none' quantize plain.yaml \
     --from float/last.safetensors -o no --set quant.steps=some
 refuses 2 "--steps '': quant.steps: must be a list" quantize plain.yaml --from float/last.safetensors -o no --steps ''

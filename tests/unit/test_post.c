@@ -460,6 +460,32 @@ static void the_recommended_steps_are_a_word(void **state)
     }
 }
 
+static void a_list_whose_steps_look_at_images_is_refused_without_them(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *steps, *looks; /* NULL: none does */
+    } cases[] = {{"[equalize, absorb, bias_correct: {mode: analytic}]", NULL},
+                 {"[equalize, bias_correct]", NULL},
+                 {"[equalize, bias_correct: {mode: empirical}]", "[1]: bias_correct"},
+                 {"[reestimate_bn]", "[0]: reestimate_bn"},
+                 {"[adaround]", "[0]: adaround"},
+                 {"[reconstruct]", "[0]: reconstruct"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char yaml[1024], want[64];
+        ref_street s;
+        nb_post_list l;
+        snprintf(yaml, sizeof yaml, NET "quant: {steps: %s}\n", cases[i].steps);
+        snprintf(want, sizeof want, "quant.steps%s looks at images", cases[i].looks ? cases[i].looks : "");
+        assert_int_equal(ref_street_open(&s, yaml, 2, REF_FLOAT), NB_OK);
+        assert_int_equal(nb_post_bind(s.ctx, s.exp.quant, nb_post_steps, &l), NB_OK);
+        assert_int_equal(nb_post_check_blind(&l), cases[i].looks ? NB_E_CONFIG : NB_OK);
+        assert_true(!cases[i].looks || strstr(nb_ctx_error(s.ctx), want));
+        nb_post_free(&l);
+        ref_street_close(&s);
+    }
+}
+
 static void a_step_that_leaves_a_nan_fails_and_nothing_runs_after_it(void **state)
 {
     (void)state;
@@ -488,6 +514,7 @@ int main(void)
         cmocka_unit_test(what_was_asked_for_stays_and_is_measured),
         cmocka_unit_test(without_images_nothing_is_measured_and_all_stays),
         cmocka_unit_test(the_recommended_steps_are_a_word),
+        cmocka_unit_test(a_list_whose_steps_look_at_images_is_refused_without_them),
         cmocka_unit_test(a_step_that_leaves_a_nan_fails_and_nothing_runs_after_it),
     };
     return cmocka_run_group_tests_name("post", tests, NULL, NULL);

@@ -17,6 +17,8 @@ struct nb_post_step {
     const char *measure; /* heading of rows' before and after: "ratio of ranges" */
     /* Deterministic for any number of threads. Reports rows as it goes; *summary [NB_POST_SUMMARY] is its one line. */
     nb_status (*run)(const nb_post_input *in, const void *attr, char *summary);
+    /* Does it look at images, so that in->n must be 1 or more? NULL: it can do without. */
+    bool (*looks)(const void *attr);
     /* Why the step would change nothing in this network, quantized but without values; NULL: it may. NULL: always. */
     const char *(*pointless)(const nb_graph *g);
     /* Can the step not be done to this network, quantized but without values? Then why [size] says which layer is in the
