@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -129,6 +130,18 @@ static nb_status collect_inputs(nb_model_builder *b, const entry *e, const nb_co
     return NB_OK;
 }
 
+/* Names become keys of checkpoints and lines of listings. */
+static bool is_name(const char *name)
+{
+    while (*name) {
+        uint32_t cp;
+        name += nb_utf8_next(name, &cp);
+        if (cp == '/' || nb_utf8_is_control(cp))
+            return false;
+    }
+    return true;
+}
+
 /* What an entry is called: its own name, behind the block's that it is written in; or the default. */
 static nb_status name_entry(nb_model_builder *b, const entry *e, const char *own, const char *block, const char *dflt,
                             char name[MAX_NAME])
@@ -140,9 +153,9 @@ static nb_status name_entry(nb_model_builder *b, const entry *e, const char *own
         len = snprintf(name, MAX_NAME, "%s.%s", block, dflt);
     else
         len = snprintf(name, MAX_NAME, "%s%d", e->kind, ++b->counts[e->kind_index]);
-    if (len < 0 || len >= MAX_NAME || strchr(name, '/'))
-        return nb_conf_fail(b->ctx, e->map, e->where, NB_E_CONFIG,
-                            "name: must be shorter than %d bytes and without '/'", MAX_NAME);
+    if (len < 0 || len >= MAX_NAME || !is_name(name))
+        return nb_conf_fail(b->ctx, own[0] ? nb_conf_get(e->map, "name") : e->conf, e->where, NB_E_CONFIG,
+                            "name: must be shorter than %d bytes and without '/' and control characters", MAX_NAME);
     return NB_OK;
 }
 

@@ -133,6 +133,9 @@ model 'conv2d a: this name is already taken' '{conv2d: {name: a, out: 4, kernel:
 model 'relu b.c1: this name is already taken' '{resblock: {name: b, out: 4}}, {relu: {name: b.c1}}'
 model "model[1] relu: name: must be shorter" "{relu: {name: a/b}}"
 model "model[1] relu: name: must be shorter" "{relu: {name: $(printf 'a%.0s' {1..200})}}"
+for code in '\\t' '\\x01' '\\x7f' '\\x85'; do # of the YAML; a file is said to be wrong where it is, not when the network is quantized
+    edited "9: model[4] resblock: name: must be shorter than 120 bytes and without '/' and control characters" "s/name: b1/name: \"b${code}1\"/"
+done
 model 'model[1] relu.in: inptu1: unknown layer above (did you mean "input1"?)' '{relu: {in: inptu1}}'
 model 'model[1] relu.in: r: unknown layer above' '{relu: {name: r, in: r}}'
 model 'model[1] relu.in: linear1: unknown layer above' '{relu: {in: linear1}}'
