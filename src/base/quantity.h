@@ -3,6 +3,7 @@
 #define NB_BASE_QUANTITY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 typedef struct {
@@ -13,7 +14,9 @@ typedef struct {
 extern const nb_unit nb_units_of_bytes[];  /* B, kB, MB, KiB, MiB; without: bytes */
 extern const nb_unit nb_units_of_counts[]; /* k, M, G; without: ones */
 
-/* A decimal number, then a unit or none; parts of one are dropped. False: it is none, or not in 1..2^53. */
-bool nb_quantity(const char *text, const nb_unit *units, int64_t *out);
+/* A decimal number, then a unit or none; parts of one are dropped. False: it is none, or not in 1..2^53; then why [size] says
+ * what it must be, the end of a sentence. */
+enum { NB_QUANTITY_WHY = 128 };
+bool nb_quantity(const char *text, const nb_unit *units, int64_t *out, char *why, size_t size);
 
 #endif

@@ -240,6 +240,14 @@ nb_status cli_images_count(cli *c, int32_t dflt, int32_t there_are, const char *
     return NB_OK;
 }
 
+nb_status cli_amount(cli *c, const char *option, const nb_unit *units, int64_t *v)
+{
+    const char *text = cli_value(c, option);
+    char why[NB_QUANTITY_WHY];
+    return !text || nb_quantity(text, units, v, why, sizeof why) ? NB_OK
+                                                                 : cli_usage(c, "%s: %s: %s", option, text, why);
+}
+
 bool cli_flag(const cli *c, const char *option)
 {
     return cli_value(c, option) != NULL;

@@ -6,6 +6,8 @@
 #ifndef NB_CLI_CLI_H
 #define NB_CLI_CLI_H
 
+#include "base/quantity.h"
+
 #include <nibble/nibble.h>
 
 typedef struct {
@@ -66,6 +68,8 @@ const char *cli_value(const cli *c, const char *option);
 nb_status cli_count(cli *c, const char *option, int32_t dflt, int32_t max, int32_t *v);
 /* --images: at most as many as there are; asking for more is said and takes all, as the default does. */
 nb_status cli_images_count(cli *c, int32_t dflt, int32_t there_are, const char *kind, int32_t *v);
+/* "40KiB" of units; without the option *v stays. */
+nb_status cli_amount(cli *c, const char *option, const nb_unit *units, int64_t *v);
 bool cli_flag(const cli *c, const char *option);
 /* Wrong usage: the sentence, with status NB_E_CONFIG. */
 nb_status cli_usage(cli *c, const char *fmt, ...) NB_PRINTF(2, 3);

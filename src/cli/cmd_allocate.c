@@ -47,14 +47,6 @@ typedef struct {
 static const char *const table_names[] = {"layers", "front"};
 enum { TABLE_LAYERS, TABLE_FRONT, TABLES };
 
-static nb_status read_amount(cli *c, const char *option, const nb_unit *units, const char *names, int64_t *v)
-{
-    const char *text = cli_value(c, option);
-    if (!text || nb_quantity(text, units, v))
-        return NB_OK;
-    return cli_usage(c, "%s: %s: must be a number and a unit (%s) or none", option, text, names);
-}
-
 static nb_status read_budget(session *s)
 {
     cli *c = s->c;
@@ -66,9 +58,9 @@ static nb_status read_budget(session *s)
     if (!flash && !macs && !cli_value(c, "--budget-ram"))
         return cli_usage(c, "a budget is missing: --budget 40KiB, --budget-ram 16KiB or --budget-macs 2G");
     a->unit = macs ? ALLOCATE_MACS : ALLOCATE_FLASH;
-    NB_TRY(read_amount(c, "--budget", nb_units_of_bytes, "B, kB, MB, KiB, MiB", &a->budget));
-    NB_TRY(read_amount(c, "--budget-ram", nb_units_of_bytes, "B, kB, MB, KiB, MiB", &a->ram));
-    return read_amount(c, "--budget-macs", nb_units_of_counts, "k, M, G", &a->budget);
+    NB_TRY(cli_amount(c, "--budget", nb_units_of_bytes, &a->budget));
+    NB_TRY(cli_amount(c, "--budget-ram", nb_units_of_bytes, &a->ram));
+    return cli_amount(c, "--budget-macs", nb_units_of_counts, &a->budget);
 }
 
 /* --bits 2,4,8: ascending, each once. */

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFAULT_SHARD "256MiB"
+enum { DEFAULT_SHARD = 256 << 20 };
 enum { MAX_SIDE = 1 << 14, MAX_SETS = 64, SET_BYTES = 64 };
 
 typedef struct {
@@ -124,13 +124,11 @@ static nb_status pack(cli *c, const nb_config *config, const nb_pack_job *given)
 
 static nb_status run(cli *c)
 {
-    const char *size = cli_value(c, "--shard");
-    nb_pack_job job = {.out = cli_value(c, "--output"), .force = cli_flag(c, "--force")};
+    nb_pack_job job = {.out = cli_value(c, "--output"), .shard_bytes = DEFAULT_SHARD, .force = cli_flag(c, "--force")};
     nb_config *config = NULL;
     if (!job.out || !*job.out)
         return cli_usage(c, "-o OUT is missing: the folder to write");
-    if (!nb_quantity(size ? size : DEFAULT_SHARD, nb_units_of_bytes, &job.shard_bytes))
-        return cli_usage(c, "--shard: %s: must be an amount like 64MB or 1000MiB", size);
+    NB_TRY(cli_amount(c, "--shard", nb_units_of_bytes, &job.shard_bytes));
     nb_status st = load(c, &config);
     if (st == NB_OK) {
         cli_settle_choices(c, config);
@@ -143,7 +141,7 @@ static nb_status run(cli *c)
 static const cli_option options[] = {
     {"--output,-o", "OUT", "the folder to write; made if it is not there"},
     {"--size", "HxW", "resize images to so many rows and columns, or to a square: 64"},
-    {"--shard", "BYTES", "largest file, of whole images (default " DEFAULT_SHARD "); also kB, MB, KiB"},
+    {"--shard", "BYTES", "largest file, of whole images (default 256MiB); also kB, MB, KiB"},
     {"--force", NULL, "replace what was packed of another data set"},
     CLI_SET,
     CLI_THREADS,

@@ -143,9 +143,13 @@ says 'there are 240 training images, all are taken'
 refuses 2 '--from CKPT is missing' allocate small.yaml --budget 2kB
 refuses 2 'a budget is missing: --budget 40KiB' allocate small.yaml --from $float
 refuses 2 'give one of them' allocate small.yaml --from $float --budget 2kB --budget-macs 2M
-refuses 2 '--budget: 2KB: must be a number and a unit (B, kB, MB, KiB, MiB) or none' allocate small.yaml --from $float --budget 2KB
-refuses 2 '--budget: -5: must be' allocate small.yaml --from $float --budget=-5
-refuses 2 '--budget-macs: 2KiB: must be a number and a unit (k, M, G) or none' allocate small.yaml --from $float --budget-macs 2KiB
+for budget in 2KB -5 1e400; do
+    refuses 2 "--budget: $budget: must be a plain number, like 40960 or 1.5, and a unit (B, kB, MB, KiB, MiB) or none" allocate small.yaml \
+        --from $float --budget=$budget
+done
+refuses 2 '--budget: 0: must be in 1..9007199254740992' allocate small.yaml --from $float --budget 0
+refuses 2 '--budget-ram: 0: must be in 1..9007199254740992' allocate small.yaml --from $float --budget-ram 0
+refuses 2 '--budget-macs: 2KiB: must be a plain number, like 40960 or 1.5, and a unit (k, M, G) or none' allocate small.yaml --from $float --budget-macs 2KiB
 refuses 2 '--budget: 100 cannot be reached: the smallest possible is' allocate small.yaml "${quick[@]}" --budget 100
 refuses 2 'bit operations' allocate small.yaml "${quick[@]}" --budget-macs 100
 for bits in 8,4 4,4 1,2 9 4, ,4 four '' 2,3,4x; do

@@ -67,7 +67,8 @@ fresh && run 0 eval good/last.safetensors
 refuses 2 '-o OUT is missing' pack make.yaml
 refuses 2 '--size: 0x4: must be rows and columns' pack make.yaml -o p --size 0x4
 refuses 2 '--size: 4x: must be rows and columns' pack make.yaml -o p --size 4x
-refuses 2 '--shard: much: must be an amount' pack make.yaml -o p --shard much
+refuses 2 '--shard: much: must be a plain number' pack make.yaml -o p --shard much
+refuses 2 '--shard: 0: must be in 1..' pack make.yaml -o p --shard 0
 refuses 1 'nowhere.yaml' pack nowhere.yaml -o p
 mkdir empty
 refuses 1 'empty: holds no folders: there must be one per class' pack empty -o p
