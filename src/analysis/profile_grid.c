@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 2048, WORD = 64, MIN_BITS = 2, MAX_BITS = 8 };
+enum { BLOCK = 2048, WORD = 64, MAX_NAMES = 64, MIN_BITS = 2, MAX_BITS = 8 };
 
 /* ---- which there are ---- */
 
@@ -27,6 +27,9 @@ static nb_status add(nb_ctx *ctx, nb_profile_formats *f, const nb_format *format
     if (f->n == NB_PROFILE_MAX_FORMATS)
         return nb_fail(ctx, NB_E_CONFIG, "--formats, --bits: that is more than %d formats and widths",
                        NB_PROFILE_MAX_FORMATS);
+    for (int32_t i = 0; i < f->n; i++)
+        if (f->of[i].format == format && f->of[i].bits == bits)
+            return nb_fail(ctx, NB_E_CONFIG, "--formats, --bits: %s of %d bits: is named twice", format->name, bits);
     nb_profile_format *p = &f->of[f->n++];
     *p = (nb_profile_format){.format = format, .attr = attr, .bits = bits};
     if (format->width)
@@ -71,17 +74,37 @@ static nb_status add_widths(nb_ctx *ctx, nb_profile_formats *f, const nb_format 
                                    least, most);
 }
 
+/* Formats that the grid of one layer can show. */
+static bool is_shown(const nb_format *format)
+{
+    return !format->one_scale && !format->blocks;
+}
+
+static nb_status unknown(nb_ctx *ctx, const char *word)
+{
+    const char *names[MAX_NAMES];
+    char all[512];
+    size_t at = 0;
+    int32_t n = 0;
+    for (int32_t i = 0; nb_formats[i] && n < MAX_NAMES && at < sizeof all; i++) {
+        if (!is_shown(nb_formats[i]))
+            continue;
+        at += (size_t)snprintf(all + at, sizeof all - at, "%s%s", n ? ", " : "", nb_formats[i]->name);
+        names[n++] = nb_formats[i]->name;
+    }
+    return nb_fail(ctx, NB_E_CONFIG, "--formats: %s: there is no such format%s; there are: %s", word,
+                   nb_did_you_mean(word, names, n).text, all);
+}
+
 static nb_status parse(nb_ctx *ctx, const char *formats, const char *bits, nb_profile_formats *f)
 {
     char word[WORD];
-    const char *names[64];
     NB_TRY(nb_arena_create(ctx, &f->arena));
     while (next_word(&formats, word)) {
         const nb_format *format = nb_registry_find(nb_formats, word);
         void *attr;
         if (!format)
-            return nb_fail(ctx, NB_E_CONFIG, "--formats: %s: there is no such format%s; nibble keys formats lists them",
-                           word, nb_did_you_mean(word, names, nb_registry_names(nb_formats, names, 64)).text);
+            return unknown(ctx, word);
         if (format->one_scale)
             return nb_fail(
                 ctx, NB_E_CONFIG,

@@ -61,7 +61,7 @@ refuses 2 '--table: sqrn: must be' profile $float --table sqrn
 refuses 2 '--json: has all tables' profile $float --json --csv
 refuses 2 '--images: --weights looks at none' profile $float --weights --images 3
 refuses 2 '--bits: 9: must be whole numbers 2..8' profile $float --bits 9
-refuses 2 '--formats: unifrom: there is no such format (did you mean "uniform"?)' profile $float --formats unifrom
+refuses 2 '--formats: unifrom: there is no such format (did you mean "uniform"?); there are: uniform, pow2,' profile $float --formats log,unifrom,fp4
 refuses 2 '--target: loud: must be a number of dB' profile $float --target loud
 refuses 2 'c9: there is no layer of this name' profile $float --layer c9
 refuses 1 'run/model.int.safetensors: ' profile run/model.int.safetensors
