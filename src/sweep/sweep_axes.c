@@ -87,6 +87,56 @@ nb_status nb_too_many(nb_sweep *s, const nb_conf *c, const char *where, int32_t 
     return nb_conf_fail(s->ctx, c, where, NB_E_CONFIG, "more than %d %s", most, what);
 }
 
+static bool has_change(const nb_changes *c, const char *set)
+{
+    int32_t i = 0;
+    while (i < c->n && strcmp(c->set[i], set) != 0)
+        i++;
+    return i < c->n;
+}
+
+static bool same_changes(const nb_choice *a, const nb_choice *b)
+{
+    bool same = a->quantize == b->quantize && a->c.n == b->c.n;
+    for (int32_t i = 0; same && i < a->c.n; i++)
+        same = has_change(&b->c, a->c.set[i]);
+    return same;
+}
+
+/* Two rows of the same runs say nothing, and hide what was meant. */
+nb_status nb_choices_differ(nb_sweep *s, const nb_conf *from, const char *where, const nb_choices *c)
+{
+    for (int32_t i = 1; i < c->n; i++)
+        for (int32_t k = 0; k < i; k++) {
+            if (strcmp(c->of[i].name, c->of[k].name) == 0)
+                return nb_conf_fail(s->ctx, nb_conf_at(from, i), where, NB_E_CONFIG, "%s: is there already",
+                                    c->of[i].name);
+            if (same_changes(&c->of[i], &c->of[k]))
+                return nb_conf_fail(s->ctx, nb_conf_at(from, i), where, NB_E_CONFIG,
+                                    "%s: says the same as %s: let it change something else, or leave it out",
+                                    c->of[i].name, c->of[k].name);
+        }
+    return NB_OK;
+}
+
+bool nb_change_undoes(const char *first, const char *second)
+{
+    const size_t n = (size_t)(strchr(second, '=') - second);
+    return strncmp(first, second, n) == 0 && (first[n] == '=' || first[n] == '.');
+}
+
+/* Combined, x would not be what it is called. */
+static nb_status check_combined(nb_sweep *s, const nb_conf *c, const char *where, const nb_choice *x,
+                                const nb_choice *y)
+{
+    for (int32_t i = 0; i < x->c.n; i++)
+        for (int32_t k = 0; k < y->c.n; k++)
+            if (nb_change_undoes(x->c.set[i], y->c.set[k]))
+                return nb_conf_fail(s->ctx, c, where, NB_E_CONFIG, "%s: undoes %s of %s: let one list set a key",
+                                    y->c.set[k], x->c.set[i], x->name);
+    return NB_OK;
+}
+
 /* Every nb_choice of a with every one of b. */
 static nb_status product(nb_sweep *s, const nb_conf *c, const char *where, const nb_choices *a, const nb_choices *b,
                          nb_choices *out)
@@ -98,6 +148,7 @@ static nb_status product(nb_sweep *s, const nb_conf *c, const char *where, const
     for (int32_t i = 0; r.of && i < r.n; i++) {
         const nb_choice *x = &a->of[i / b->n], *y = &b->of[i % b->n];
         nb_choice *z = &r.of[i];
+        NB_TRY(check_combined(s, c, where, x, y));
         z->name = *x->name ? nb_arena_printf(arena, "%s %s", x->name, y->name) : y->name;
         z->c.n = x->c.n + y->c.n;
         z->c.set = nb_arena_array(arena, (size_t)z->c.n + 1, sizeof *z->c.set);
@@ -115,6 +166,8 @@ const nb_choice nb_choice_nothing = {.name = "", .c = {.set = (const char *[]){N
 /* KEY: [VALUE, ...]: values are their own names. */
 static nb_status values_of(nb_sweep *s, const char *key, const nb_conf *list, const char *where, nb_choices *out)
 {
+    if (nb_conf_count(list) == 0)
+        return nb_conf_fail(s->ctx, list, where, NB_E_CONFIG, "%s: has no value", key);
     if (nb_conf_count(list) > NB_SWEEP_MAX_CHOICES)
         return nb_too_many(s, list, where, NB_SWEEP_MAX_CHOICES, "values");
     nb_choices r = {nb_arena_array(s->arena, (size_t)nb_conf_count(list) + 1, sizeof *r.of), nb_conf_count(list)};
@@ -127,7 +180,7 @@ static nb_status values_of(nb_sweep *s, const char *key, const nb_conf *list, co
         r.of[i].name = text ? text : strchr(r.of[i].c.set[0], '=') + 1;
     }
     *out = r;
-    return r.of ? NB_OK : NB_E_NOMEM;
+    return r.of ? nb_choices_differ(s, list, where, &r) : NB_E_NOMEM;
 }
 
 /* One map: names and their changes, or keys and lists of their values. */
@@ -166,7 +219,7 @@ static nb_status axis_of_map(nb_sweep *s, const nb_conf *map, const char *where,
         }
     }
     *out = r;
-    return NB_OK;
+    return lists ? NB_OK : nb_choices_differ(s, map, where, &r);
 }
 
 nb_status nb_axis_bind(nb_sweep *s, const nb_conf *c, const char *where, nb_choices *out)

@@ -30,6 +30,10 @@ nb_status nb_changes_bind(nb_sweep *s, const nb_conf *map, const char *where, co
                           nb_changes *out);
 /* {NAME: changes, ...}, {KEY: [VALUE, ...]}, or a list of such maps: all combinations. */
 nb_status nb_axis_bind(nb_sweep *s, const nb_conf *c, const char *where, nb_choices *out);
+/* Fails where two have one name, or say the same; from: a list or map with one of them each. */
+nb_status nb_choices_differ(nb_sweep *s, const nb_conf *from, const char *where, const nb_choices *c);
+/* Of two KEY=VALUE: does the second, which is set later, undo the first? */
+bool nb_change_undoes(const char *first, const char *second);
 /* Letters, digits and the like: no quotes are needed. */
 bool nb_is_plain(const char *text);
 /* Fails: "more than <most> <what>". */

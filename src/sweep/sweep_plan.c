@@ -104,7 +104,7 @@ static nb_status bind_how(plan *p)
         else
             NB_TRY(nb_changes_bind(p->s, value, "how", NULL, &h->c));
     }
-    return p->how.of ? NB_OK : NB_E_NOMEM;
+    return p->how.of ? nb_choices_differ(p->s, map, "how", &p->how) : NB_E_NOMEM;
 }
 
 /* ---- seeds ---- */
@@ -113,21 +113,32 @@ typedef struct {
     plan *p;
     uint64_t *seed;
     int32_t n;
+    const char *where;
 } seed_list;
 
 static nb_status add_seed(void *ud, const char *text, const nb_conf *node)
 {
     static const nb_key key = {.name = "seed", .kind = NB_K_UINT64};
     seed_list *l = ud;
-    (void)text;
+    nb_ctx *ctx = l->p->s->ctx;
     if (l->n == MAX_SEEDS)
-        return nb_too_many(l->p->s, node, "seeds", MAX_SEEDS, "seeds");
-    NB_TRY(nb_conf_value(l->p->s->ctx, node, "seeds", &key, &l->seed[l->n]));
+        return nb_too_many(l->p->s, node, l->where, MAX_SEEDS, "seeds");
+    NB_TRY(nb_conf_value(ctx, node, l->where, &key, &l->seed[l->n]));
     for (int32_t i = 0; i < l->n; i++)
         if (l->seed[i] == l->seed[l->n])
-            return nb_conf_fail(l->p->s->ctx, node, "seeds", NB_E_CONFIG, "%s: is there already", text);
+            return nb_conf_fail(ctx, node, l->where, NB_E_CONFIG, "%s: is there already", text);
     l->n++;
     return NB_OK;
+}
+
+static nb_status add_seeds(seed_list *l, const nb_conf *list, const char *where)
+{
+    const int32_t before = l->n;
+    l->where = where;
+    NB_TRY(nb_conf_each_text(l->p->s->ctx, list, where, add_seed, l));
+    return !list || l->n > before ? NB_OK
+                                  : nb_conf_fail(l->p->s->ctx, list, where, NB_E_CONFIG,
+                                                 "has no seed: must be a list of them, [1, 2], or left out");
 }
 
 typedef struct {
@@ -146,20 +157,20 @@ static nb_status bind_seeds(plan *p, const section *t, nb_sweep_table *out)
          .max = 100},
         {.name = "seeds", .dflt = NB_REQUIRED, .kind = NB_K_NODE, .offset = offsetof(more_keys, seeds)},
         {0}};
-    seed_list l = {p, nb_arena_array(p->s->arena, MAX_SEEDS, sizeof *l.seed), 0};
+    seed_list l = {p, nb_arena_array(p->s->arena, MAX_SEEDS, sizeof *l.seed), 0, ""};
     const nb_conf *more = t->more || t->seeds ? t->more : p->file.more; /* seeds of its own are all that it has */
     more_keys m = {0};
     if (!l.seed)
         return NB_E_NOMEM;
     const nb_conf *seeds = t->seeds ? t->seeds : p->file.seeds;
-    NB_TRY(nb_conf_each_text(p->s->ctx, seeds, "seeds", add_seed, &l));
+    NB_TRY(add_seeds(&l, seeds, "seeds"));
     if (l.n == 0)
         l.seed[l.n++] = 1;
     out->seed = l.seed;
     out->n_seeds = l.n;
     if (!nb_conf_is_empty(more)) {
         NB_TRY(nb_conf_bind(p->s->ctx, more, "more_seeds", &(nb_binding){keys, &m}, 1));
-        NB_TRY(nb_conf_each_text(p->s->ctx, m.seeds, "more_seeds.seeds", add_seed, &l));
+        NB_TRY(add_seeds(&l, m.seeds, "more_seeds.seeds"));
     }
     out->within = (double)m.within;
     out->n_all_seeds = l.n;
@@ -394,11 +405,15 @@ static nb_status choose_how(void *ud, const char *text, const nb_conf *node)
     const char *names[NB_SWEEP_MAX_CHOICES];
     int32_t n = 0;
     for (; n < u->p->how.n && n < NB_SWEEP_MAX_CHOICES; n++) {
-        names[n] = u->p->how.of[n].name;
-        if (strcmp(names[n], text) == 0) {
-            u->t->how[u->t->t->n_hows++] = &u->p->how.of[n];
-            return NB_OK;
-        }
+        const nb_choice *how = &u->p->how.of[n];
+        names[n] = how->name;
+        if (strcmp(names[n], text) != 0)
+            continue;
+        for (int32_t i = 0; i < u->t->t->n_hows; i++)
+            if (u->t->how[i] == how)
+                return nb_conf_fail(u->p->s->ctx, node, "tables.how", NB_E_CONFIG, "%s: is there already", text);
+        u->t->how[u->t->t->n_hows++] = how;
+        return NB_OK;
     }
     return nb_conf_unknown(u->p->s->ctx, node, "tables.how", "way to make a network", names, n);
 }
@@ -407,6 +422,9 @@ static nb_status bind_hows(plan *p, const nb_conf *list, table_plan *t)
 {
     chooser u = {p, t};
     const int32_t n = nb_conf_is_empty(list) ? p->how.n : nb_conf_is_list(list) ? nb_conf_count(list) : 1;
+    if (n == 0)
+        return nb_conf_fail(p->s->ctx, list, "tables.how", NB_E_CONFIG,
+                            "has no way to make a network: must be names of the file's `how`, or left out");
     t->how = nb_arena_array(p->s->arena, (size_t)n, sizeof *t->how);
     t->t->how = nb_arena_array(p->s->arena, (size_t)n, sizeof *t->t->how);
     if (!t->how || !t->t->how)
@@ -428,13 +446,6 @@ static nb_status names_of(plan *p, const nb_choices *c, const char ***out)
     return names ? NB_OK : NB_E_NOMEM;
 }
 
-/* Of two KEY=VALUE: does the second, which is set later, undo the first? */
-static bool undoes(const char *first, const char *second)
-{
-    const size_t n = (size_t)(strchr(second, '=') - second);
-    return strncmp(first, second, n) == 0 && (first[n] == '=' || first[n] == '.');
-}
-
 /* A row that a column undoes would not be what it is called. */
 static nb_status check_axes(plan *p, const nb_conf *columns, const table_plan *t)
 {
@@ -442,7 +453,7 @@ static nb_status check_axes(plan *p, const nb_conf *columns, const table_plan *t
         for (int32_t c = 0; c < t->columns.n; c++)
             for (int32_t i = 0; i < t->rows.of[r].c.n; i++)
                 for (int32_t k = 0; k < t->columns.of[c].c.n; k++)
-                    if (undoes(t->rows.of[r].c.set[i], t->columns.of[c].c.set[k]))
+                    if (nb_change_undoes(t->rows.of[r].c.set[i], t->columns.of[c].c.set[k]))
                         return nb_conf_fail(p->s->ctx, columns, "tables.columns", NB_E_CONFIG,
                                             "%s: undoes %s of row %s: let one axis set a key",
                                             t->columns.of[c].c.set[k], t->rows.of[r].c.set[i], t->rows.of[r].name);
@@ -467,8 +478,11 @@ static nb_status bind_table(plan *p, const nb_conf *node, const nb_changes *gene
     nb_sweep *s = p->s;
     section k = {0};
     NB_TRY(nb_conf_bind(s->ctx, node, "tables", &(nb_binding){table_table, &k}, 1));
+    if (!*k.name)
+        return nb_conf_fail(s->ctx, node, "tables", NB_E_CONFIG,
+                            "name: is empty: it is the folder of the table's runs");
     for (int32_t i = 0; i < t->place; i++)
-        if (strcmp(s->table[i].name, k.name) == 0 || !*k.name)
+        if (strcmp(s->table[i].name, k.name) == 0)
             return nb_conf_fail(s->ctx, node, "tables", NB_E_CONFIG, "name: %s: is the name of another table", k.name);
     t->t->name = k.name;
     NB_TRY(bind_config(p, &k, t));

@@ -116,7 +116,8 @@ static void lists_say_which_formats(void **state)
     nb_profile_formats_free(&f);
     static const struct {
         const char *formats, *bits, *why;
-    } bad[] = {{"unifrom", "4", "--formats: unifrom: there is no such format (did you mean \"uniform\"?); there are: uniform, pow2, "},
+    } bad[] = {{"unifrom", "4",
+                "--formats: unifrom: there is no such format (did you mean \"uniform\"?); there are: uniform, pow2, "},
                {"pow2,xyzzy,log", "4", "--formats: xyzzy: there is no such format; there are: uniform, pow2, "},
                {"uniform,pow2,uniform", "4", "--formats, --bits: uniform of 4 bits: is named twice"},
                {"uniform", "4,5,4", "--formats, --bits: uniform of 4 bits: is named twice"},

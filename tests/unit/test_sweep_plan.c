@@ -229,6 +229,18 @@ static void faults_have_their_place(void **state)
         {"tables: [{name: t, rows: {A: {q: 1}}, columns: {B: {r: 1}, C: {q: 2}}}]\n",
          "tables.columns: q=2: undoes q=1 of row A: let one axis set a key"},
         {"tables: [{name: t, rows: {A: {q.w.bits: 1}}, columns: {B: {q.w: {format: x}}}}]\n", "undoes q.w.bits=1"},
+        {"tables: [{name: t, rows: [{q: [1, 2]}, {q: [3]}]}]\n", ":6: tables.rows: q=3: undoes q=1 of 1"},
+        {"tables:\n  - name: t\n    rows:\n      A: {q: 1, r: 2}\n      B: {r: 2, q: 1}\n",
+         ":10: tables.rows: B: says the same as A"},
+        {"tables: [{name: t, rows: {q: [1, 2, 1]}}]\n", ":6: tables.rows: 1: is there already"},
+        {"tables: [{name: t, rows: {A: {q: 1}}, columns: {X: {}, Y: {}}}]\n", "tables.columns: Y: says the same as X"},
+        {"tables: [{name: t, rows: {q: []}}]\n", ":6: tables.rows: q: has no value"},
+        {"tables: [{name: t, rows: {A: {q: 1}}, how: []}]\n", ":6: tables.how: has no way to make a network"},
+        {"tables: [{name: t, rows: {A: {q: 1}}, how: [after, after]}]\n", "tables.how: after: is there already"},
+        {"tables: [{name: t, rows: {A: {q: 1}}, seeds: []}]\n", ":6: seeds: has no seed"},
+        {"tables: [{name: t, rows: {A: {q: 1}}, more_seeds: {within: 1, seeds: []}}]\n",
+         "more_seeds.seeds: has no seed"},
+        {"tables: [{name: \"\", rows: {A: {q: 1}}}]\n", "name: is empty"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[2048];
@@ -238,6 +250,35 @@ static void faults_have_their_place(void **state)
         if (!strstr(nb_ctx_error(*state), cases[i].says))
             fail_msg("%s: says %s", cases[i].tables, nb_ctx_error(*state));
     }
+}
+
+static void the_files_own_lists_are_not_empty_and_its_ways_differ(void **state)
+{
+    static const struct {
+        const char *text, *says;
+    } cases[] = {
+        {"seeds: []\nhow: {trained: {a: 1}}\n", ":3: seeds: has no seed: must be a list of them, [1, 2], or left out"},
+        {"seeds:\nhow: {trained: {a: 1}}\n", ":3: seeds: has no seed"},
+        {"how:\n  one: {a: 1}\n  two: {a: 1}\n", ":5: how: two: says the same as one"},
+        {"start: {b: 1}\nhow: {one: quantize, two: quantize}\n", ":4: how: two: says the same as one"},
+    };
+    nb_sweep *s;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[512];
+        snprintf(text, sizeof text, "config: n.yaml\nout: runs\n%stables: [{name: t, rows: {A: {q: 1}}}]\n",
+                 cases[i].text);
+        assert_int_equal(open_text(*state, text, &s), NB_E_CONFIG);
+        if (!strstr(nb_ctx_error(*state), cases[i].says))
+            fail_msg("%s: says %s", cases[i].text, nb_ctx_error(*state));
+    }
+    /* training with no change is not quantizing, and no seeds are the first */
+    assert_int_equal(open_text(*state,
+                               "config: n.yaml\nout: runs\nstart: {b: 1}\nhow: {one: quantize, two: {}}\n"
+                               "tables: [{name: t, rows: {A: {q: 1}}}]\n",
+                               &s),
+                     NB_OK);
+    assert_int_equal(s->table[0].n_seeds, 1);
+    nb_sweep_close(s);
 }
 
 int main(void)
@@ -253,6 +294,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(mean_and_sample_standard_deviation, setup, teardown),
         cmocka_unit_test_setup_teardown(close_cells_of_a_row_get_more_seeds, setup, teardown),
         cmocka_unit_test_setup_teardown(faults_have_their_place, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_files_own_lists_are_not_empty_and_its_ways_differ, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
