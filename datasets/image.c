@@ -160,8 +160,9 @@ nb_status nb_png_decode(nb_ctx *ctx, const char *name, const uint8_t *bytes, siz
     NB_TRY(nb_png_read_header(ctx, name, bytes, len, &h));
     const bool same = h.h == spec->h && h.w == spec->w;
     if (!same && !spec->resize)
-        return nb_fail(ctx, NB_E_FORMAT, "%s: %d pixels high, %d wide: must be %dx%d, or ask for resizing", name, h.h,
-                       h.w, spec->h, spec->w);
+        return nb_fail(ctx, NB_E_FORMAT, "%s: %d pixels high, %d wide: must be %d high, %d wide%s%s%s", name, h.h, h.w,
+                       spec->h, spec->w, spec->remedy ? "; " : "", spec->remedy ? spec->remedy : "",
+                       spec->remedy ? " scales it" : "");
     NB_TRY(nb_png_read_rows(ctx, name, bytes, len, &h, &rows, &stride));
     uint8_t *px = same ? hwc : nb_alloc(ctx, (size_t)h.h * (size_t)h.w * (size_t)spec->c);
     nb_status st = px ? convert(ctx, name, &h, rows, stride, spec, px) : NB_E_NOMEM;

@@ -13,6 +13,7 @@ typedef struct {
     int32_t h, w, c;    /* wanted size; c is 1 (grey) or 3 (red, green, blue) */
     int32_t background; /* 0..255: the grey that lies behind transparent pixels */
     bool resize;        /* scale images of another size; otherwise they are NB_E_FORMAT */
+    const char *remedy; /* what the caller's user does to have them scaled, for that message: "--resize"; or NULL */
 } nb_png_spec;
 
 /* Any PNG (grey, colour, palette, alpha, 1..16 bits) to hwc [h, w, c]. Stored values count, as in PIL, OpenCV and

@@ -19,15 +19,31 @@ static nb_status unknown_format(cli *c, const char *format)
 /* What --format says, or else the ending of the file that is asked for; NULL: it says nothing. */
 static const char *format_of(const cli *c)
 {
-    static const char *const endings[][2] = {{".c", "c"}, {".onnx", "onnx"}, {".tflite", "tflite"}, {".txt", "text"}};
     const char *format = cli_value(c, "--format"), *out = cli_value(c, "--output");
     const char *slash = out ? strrchr(out, '/') : NULL, *dot = out ? strrchr(slash ? slash : out, '.') : NULL;
-    if (format || !dot)
+    struct stat st;
+    if (format || !out || strcmp(out, "-") == 0)
         return format ? format : "text";
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
-        if (strcmp(dot, endings[i][0]) == 0)
-            return endings[i][1];
+    /* /dev/stdout and its like, and folders, which are refused as such */
+    if (!dot && (strncmp(out, "/dev/", 5) == 0 || (stat(out, &st) == 0 && !S_ISREG(st.st_mode))))
+        return "text";
+    for (int32_t i = 0; dot && nb_exporters[i]; i++)
+        if (strcmp(dot, nb_exporters[i]->ext) == 0)
+            return nb_exporters[i]->name;
     return NULL;
+}
+
+static nb_status unknown_ending(cli *c, const char *out)
+{
+    char all[256] = "";
+    size_t at = 0;
+    for (int32_t i = 0; nb_exporters[i] && at < sizeof all; i++)
+        at += (size_t)snprintf(all + at, sizeof all - at, "%s%s (%s)",
+                               i == 0                ? ""
+                               : nb_exporters[i + 1] ? ", "
+                                                     : " or ",
+                               nb_exporters[i]->ext, nb_exporters[i]->name);
+    return cli_usage(c, "-o: %s: its ending says no format: must be %s, or --format says which", out, all);
 }
 
 /* Options of one format are an error with another. */
@@ -85,8 +101,7 @@ static nb_status export_model(cli *c, cli_model *m)
 {
     const char *format = format_of(c), *out = cli_value(c, "--output");
     if (!format)
-        return cli_usage(c, "-o: %s: its ending names no format: say --format text, c (a file .c), onnx or tflite",
-                         out);
+        return unknown_ending(c, out);
     const nb_exporter *e = nb_exporter_find(format);
     if (!e)
         return unknown_format(c, format);

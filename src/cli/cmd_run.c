@@ -196,7 +196,8 @@ static nb_status run(cli *c)
     session s = {.c = c, .m = &m};
     cJSON *o = NULL;
     if (st == NB_OK) {
-        s.png = (nb_png_spec){.h = m.info.h, .w = m.info.w, .c = m.info.c, .resize = cli_flag(c, "--resize")};
+        s.png = (nb_png_spec){
+            .h = m.info.h, .w = m.info.w, .c = m.info.c, .resize = cli_flag(c, "--resize"), .remedy = "--resize"};
         s.pixels = nb_alloc(c->ctx, (size_t)m.info.h * (size_t)m.info.w * (size_t)m.info.c);
         s.logits = nb_alloc(c->ctx, (size_t)m.info.classes * sizeof *s.logits);
         st = s.pixels && s.logits ? NB_OK : NB_E_NOMEM;

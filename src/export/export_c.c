@@ -48,8 +48,9 @@ static nb_status names_of(nb_ctx *ctx, const char *path, const char *given, char
         return NB_OK;
     if (!given)
         return nb_fail(ctx, NB_E_CONFIG,
-                       "%s: the file's name cannot begin C names: give a prefix of at most %d letters, digits and _",
-                       path, MAX_PREFIX);
+                       "%s: all names in the C begin with the file's, %.*s, which must be a letter and at most %d more "
+                       "letters, digits or _: name the file so, or say another beginning with --prefix",
+                       path, (int)len, stem, MAX_PREFIX - 1);
     if (!is_identifier(given))
         return nb_fail(ctx, NB_E_CONFIG, "prefix: %s: must be a letter and at most %d more letters, digits or _", given,
                        MAX_PREFIX - 1);

@@ -257,7 +257,7 @@ before=$(sums run)
 fresh && cp wide.png set/test/d/1.png
 refuses 1 'set/test/d/1.png: 5 pixels high, 7 wide' eval run/last.safetensors
 refuses 1 'nowhere: No such file or directory' eval run/last.safetensors --set data.path=nowhere
-refuses 1 'wide.png: 5 pixels high, 7 wide: must be 5x6' run run/last.safetensors wide.png
+refuses 1 'wide.png: 5 pixels high, 7 wide: must be 5 high, 6 wide; --resize scales it' run run/last.safetensors wide.png
 run 0 run run/last.safetensors wide.png --resize
 run 0 run run/last.safetensors colour.png
 run 0 run run/last.safetensors grey.png && tail -n +2 out >black

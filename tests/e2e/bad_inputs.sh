@@ -16,7 +16,7 @@ checkpoint_is() { # FILE TEXT: by every command that takes one
     refuses 1 "$1: not a safetensors file but $2" run "$1" image.png
     refuses 1 "$1: not a safetensors file but $2" info "$1"
     refuses 1 "$1: not a safetensors file but $2" verify "$1"
-    refuses 1 "$1: not a safetensors file but $2" export "$1" -o listing
+    refuses 1 "$1: not a safetensors file but $2" export "$1" -o listing.txt
     refuses 1 "$1: not a safetensors file but $2" quantize tiny.yaml --from "$1" -o no
     [ "$1" = net.bin ] ||
         refuses 1 "$1: must be an ONNX model or a safetensors file, but is $2" import "$1" --config tiny.yaml -o no
@@ -56,7 +56,7 @@ printf '\377\330\377\340JFIF' >jpeg.png
 refuses 1 'jpeg.png: not a readable PNG: it is a JPEG image' run run/last.safetensors jpeg.png
 
 # ---- run folders ----
-for command in 'eval run' 'info run' 'verify run --images 8' 'export run/ -o listing' 'eval run/'; do
+for command in 'eval run' 'info run' 'verify run --images 8' 'export run/ -o listing.txt' 'eval run/'; do
     run 0 $command
     says 'is a run folder, taking run/model.int.safetensors'
 done

@@ -16,7 +16,7 @@ refuses 1 '/dev/full: cannot write: No space left on device' export $model -o /d
 refuses 1 'nowhere/x.txt: cannot write: No such file or directory' export $model -o nowhere/x.txt
 refuses 1 'run: is a folder, expected a file' export $model -o run
 refuses 1 'tiny.yaml/x.txt: cannot write: Not a directory' export $model -o tiny.yaml/x.txt
-refuses 1 ': cannot write: File name too long' export $model -o "$(printf 'a%.0s' {1..300})"
+refuses 1 ': cannot write: File name too long' export $model -o "$(printf 'a%.0s' {1..300}).txt"
 refuses 2 '-o OUT is missing' export $model
 refuses 2 'listing.txt: must end in .c' export $model --format c -o listing.txt
 refuses 2 '--prefix is for --format c' export $model -o listing.txt --prefix net

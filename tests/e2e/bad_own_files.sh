@@ -130,7 +130,7 @@ refuses 2 "$dash" import float/best.safetensors --config tiny.yaml --set "$float
 refuses 2 'out: -: a run is a folder' quantize tiny.yaml --from $last -o -
 refuses 2 'out: -: a run is a folder' train tiny.yaml --set 'out="-"'
 [ ! -e - ] || die "there is a file called -"
-run 0 export $model -o ./-
+run 0 export $model --format text -o ./-
 cmp listing.txt ./-
 
 # ---- import: a config that was edited ----

@@ -27,6 +27,10 @@ refuses 2 'train.batsh: no section, layer, data set, method or key has this name
 refuses 2 'xyzzy: no section, layer, data set, method or key has this name (sections: experiment, data,' keys xyzzy
 refuses 2 '-o OUT is missing' export x.safetensors
 refuses 2 '--format: onyx: must be one of' export x.safetensors --format onyx -o y
+for out in noext data.png .onnx/net x.C net.h; do
+    refuses 2 "-o: $out: its ending says no format: must be .txt (text), .c (c), .onnx (onnx) or .tflite (tflite), or --format says which" \
+        export x.safetensors -o $out
+done
 NB_CPU=avx3 refuses 2 'NB_CPU=avx3: must be scalar, avx2' keys
 NB_CPU=avxvnni run 0 keys
 

@@ -130,8 +130,10 @@ static void a_wrong_name_is_refused_and_nothing_is_written(void **state)
     static const char *const cases[][3] = {
         {"net.txt", NULL, "must end in .c"},
         {".c", NULL, "must end in .c"},
-        {"1net.c", NULL, "cannot begin C names"},
-        {"a-b.c", NULL, "cannot begin C names"},
+        {"1net.c", NULL,
+         "1net.c: all names in the C begin with the file's, 1net, which must be a letter and at most 39 more "
+         "letters, digits or _: name the file so, or say another beginning with --prefix"},
+        {"a-b.c", NULL, "the file's, a-b, which must be a letter"},
         {"net.c", "a b", "prefix: a b: must be a letter"},
         {"net.c", "", "prefix: : must be a letter"},
         {"net.c", "_x", "prefix: _x: must be a letter"},

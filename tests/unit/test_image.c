@@ -203,7 +203,12 @@ static void another_size_is_an_error_that_says_what_to_do(void **state)
     data_fixture_grey(f, "x.png", 4, 6, 9);
     uint8_t px[24];
     assert_int_equal(load(f, 6, 4, 1, 0, px), NB_E_FORMAT);
-    assert_non_null(strstr(nb_ctx_error(f->ctx), "x.png: 4 pixels high, 6 wide: must be 6x4, or ask for resizing"));
+    const char *says = strstr(nb_ctx_error(f->ctx), "x.png: 4 pixels high, 6 wide: ");
+    assert_non_null(says);
+    assert_string_equal(says, "x.png: 4 pixels high, 6 wide: must be 6 high, 4 wide");
+    const nb_png_spec spec = {.h = 6, .w = 4, .c = 1, .remedy = "--resize"};
+    assert_int_equal(nb_png_load(f->ctx, data_fixture_path(f, "x.png"), &spec, px), NB_E_FORMAT);
+    assert_non_null(strstr(nb_ctx_error(f->ctx), "must be 6 high, 4 wide; --resize scales it"));
 }
 
 static uint32_t crc(const uint8_t *p, size_t n)
