@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/numtext.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +30,8 @@ static nb_status add(nb_ctx *ctx, nb_profile_formats *f, const nb_format *format
                        NB_PROFILE_MAX_FORMATS);
     for (int32_t i = 0; i < f->n; i++)
         if (f->of[i].format == format && f->of[i].bits == bits)
-            return nb_fail(ctx, NB_E_CONFIG, "--formats, --bits: %s of %d bits: is named twice", format->name, bits);
+            return nb_fail(ctx, NB_E_CONFIG, "--formats, --bits: %s of %d bit%s: is named twice", format->name, bits,
+                           nb_plural(bits));
     nb_profile_format *p = &f->of[f->n++];
     *p = (nb_profile_format){.format = format, .attr = attr, .bits = bits};
     if (format->width)

@@ -4,6 +4,8 @@
  * cutting off where it gains half a one: less than that is within what another sample of images would change. */
 #include "analysis/profile.h"
 
+#include "base/numtext.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -104,7 +106,7 @@ static void say_why(sentence *s, const nb_profile *p, const nb_profile_tensor *t
     if (r->reached && fewer)
         say(s, ", %d bits have %.1f", next, db(t, fewer));
     if (!r->reached)
-        say(s, " is all that %d bits give, %g are wanted", bits, p->target_db);
+        say(s, " is all that %d bit%s give, %g are wanted", bits, nb_plural(bits), p->target_db);
     const nb_profile_cell *tensor = best_of(t, c->format, 0, ANY), *channel = best_of(t, c->format, 1, ANY);
     if (channel && c->per_channel)
         say(s, "; a scale per channel gains %.1f dB", gain(t, channel, tensor));

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/numtext.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -44,7 +45,7 @@ static nb_status add_bits(work *w, int32_t site, int32_t bits)
 {
     const nb_quantizer_wish wish = {.bits = bits};
     char text[32];
-    snprintf(text, sizeof text, "%d bits", bits);
+    snprintf(text, sizeof text, "%d bit%s", bits, nb_plural(bits));
     return add(w, site, &wish, text);
 }
 

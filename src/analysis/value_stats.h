@@ -51,10 +51,10 @@ double nb_stats_kurtosis(
     const nb_stats *s); /* fourth moment / variance^2: 3 of a Gaussian, 6 of a Laplace, 1.8 of a uniform;
                                                 NAN of values that are all the same */
 
-/* 10 log10(signal / noise): sums, or means, of squares. INFINITY without noise, NAN without both. */
+/* 10 log10(signal / noise): sums, or means, of squares. INFINITY without noise, NAN without signal. */
 static inline double nb_decibel(double signal, double noise)
 {
-    return 10 * log10(signal / noise);
+    return signal > 0 ? 10 * log10(signal / noise) : (double)NAN;
 }
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <locale.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 enum { NB_NUMTEXT = 32 };
 
@@ -21,6 +22,12 @@ const char *nb_float_text(char buf[NB_NUMTEXT], float v);
 const char *nb_double_text(char buf[NB_NUMTEXT], double v);
 /* The same without an exponent, from 1e-5 to 1e15: 100, where the shortest is 1e+02. */
 const char *nb_plain_text(char buf[NB_NUMTEXT], double v);
+
+/* How a noun ends that is counted: "%d bit%s". */
+static inline const char *nb_plural(int64_t n)
+{
+    return n == 1 ? "" : "s";
+}
 
 /* What %.*f is to show: a tie goes away from 0, also one that products and quotients moved by some units in the last place,
  * so that 87 of 160 are 54.38 % however that was computed. */

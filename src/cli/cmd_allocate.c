@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/files.h"
 #include "base/measure.h"
+#include "base/numtext.h"
 #include "base/quantity.h"
 #include "base/textbuf.h"
 
@@ -336,11 +337,11 @@ static void add_comment(const session *s, nb_text *t)
     nb_text_printf(
         t,
         "# Predicted loss: %.6f nats of divergence from the float network, the sum of each quantizer's alone, "
-        "on %d training images:\n",
-        allocate_loss(a), s->images.n);
+        "on %d training image%s:\n",
+        allocate_loss(a), s->images.n, nb_plural(s->images.n));
     for (int32_t i = 0; i < a->n_cells; i++) {
         const allocate_cell *c = &a->cell[i];
-        nb_text_printf(t, "#   %d bits  %.6f  %s of ", c->bits[c->pick], c->loss[c->pick],
+        nb_text_printf(t, "#   %d bit%s  %.6f  %s of ", c->bits[c->pick], nb_plural(c->bits[c->pick]), c->loss[c->pick],
                        c->weights ? "weights" : "output");
         add_plain(t, c->layer);
         nb_text_printf(t, "%s%s\n", c->fixed ? "  fixed: " : "", c->fixed ? c->fixed : "");
@@ -432,8 +433,8 @@ static nb_status print_text(const session *s)
 {
     const allocate_choice *a = &s->choice;
     nb_table *t;
-    printf("%s: bits under a budget, weights of %s, %d training images, %.1f s\n", s->of.file, s->of.weights->path,
-           s->images.n, nb_now() - s->start);
+    printf("%s: bits under a budget, weights of %s, %d training image%s, %.1f s\n", s->of.file, s->of.weights->path,
+           s->images.n, nb_plural(s->images.n), nb_now() - s->start);
     print_ends(s);
     printf("\nthe best for each budget, and all free quantizers at one width; %s against predicted divergence: the sum "
            "of\neach quantizer's alone, in nats\n\n",

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/measure.h"
+#include "base/numtext.h"
 #include "report/table_analyze.h"
 
 #include <math.h>
@@ -113,8 +114,8 @@ static void print_worst(const session *s)
         printf("\nnothing that is rounded moves an answer\n");
         return;
     }
-    printf("\nworst: %s, %d bits: on alone it makes %.1f %% of what all quantizers alone cost",
-           nb_quantizer_title(w, title, sizeof title), w->bits, 100 * w->cost / all);
+    printf("\nworst: %s, %d bit%s: on alone it makes %.1f %% of what all quantizers alone cost",
+           nb_quantizer_title(w, title, sizeof title), w->bits, nb_plural(w->bits), 100 * w->cost / all);
     for (int32_t i = 0; i < a->n_remedies; i++) {
         const nb_analysis_remedy *r = &a->remedy[i];
         if (r->site == a->sites_by_cost[0] && (!best || r->network.kl < best->network.kl))
@@ -156,8 +157,8 @@ static nb_status print_text(const session *s)
     cli *c = s->c;
     char bits[CLI_BITS_BYTES];
     const int32_t most = cli_flag(c, "--all") ? 0 : SHOWN;
-    printf("%s: %s on %d test images, %.1f s\n", s->of.file, cli_bits_text(&s->of.e, true, bits), s->images.n,
-           nb_now() - s->start);
+    printf("%s: %s on %d test image%s, %.1f s\n", s->of.file, cli_bits_text(&s->of.e, true, bits), s->images.n,
+           nb_plural(s->images.n), nb_now() - s->start);
     print_what_is_float(s);
     printf("ranges: %s\n", s->of.ranges);
     for (int32_t i = 0; i < TABLES; i++) {

@@ -243,8 +243,8 @@ static const char *title_of(const session *s, int32_t table)
 
 static nb_status print_text(const session *s)
 {
-    printf("%s: %s on %d %s images: %s %.2f %%, loss %.4f (%.0f images/s)\n", s->model.path, s->kind, s->e.n,
-           s->images.name, s->e.metric, nb_percent(s->e.accuracy), s->e.loss,
+    printf("%s: %s on %d %s image%s: %s %.2f %%, loss %.4f (%.0f images/s)\n", s->model.path, s->kind, s->e.n,
+           s->images.name, nb_plural(s->e.n), s->e.metric, nb_percent(s->e.accuracy), s->e.loss,
            (double)s->e.n / (s->seconds > 1e-9 ? s->seconds : 1e-9));
     cli_say_simulated(&s->e, s->model.experiment.simulated);
     if (s->mirror)

@@ -8,6 +8,7 @@
 #include "analysis/profile.h"
 #include "base/check.h"
 #include "base/measure.h"
+#include "base/numtext.h"
 #include "base/rng.h"
 #include "report/table_profile.h"
 #include "train/loader.h"
@@ -75,7 +76,7 @@ static nb_status print_text(session *s)
     const nb_profile *p = s->profile;
     char about[64] = "weights alone";
     if (p->images)
-        snprintf(about, sizeof about, "over %d training images", p->images);
+        snprintf(about, sizeof about, "over %d training image%s", p->images, nb_plural(p->images));
     printf("%s: %s, %.1f s\n", s->file, about, nb_now() - s->start);
     for (int32_t i = 0; i < TABLES; i++) {
         const bool of_one = strcmp(tables[i].name, "errors") == 0 && cli_value(c, "--layer");

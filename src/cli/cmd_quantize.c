@@ -238,7 +238,7 @@ static nb_status print_measured(session *s, const char *bits)
         add_row(t, "before", "float", &s->before);
     add_row(t, s->integers ? "integers" : "quantized", bits, &s->after);
     NB_TRY(cli_table_print(s->c->ctx, t));
-    printf("\non %d test images, %s", s->after.n,
+    printf("\non %d test image%s, %s", s->after.n, nb_plural(s->after.n),
            s->integers ? "the integers by the integer engine" : "the quantized network simulated in floats");
     return NB_OK;
 }
@@ -256,7 +256,7 @@ static nb_status print(session *s)
         printf("\n%s%s", s->integers ? "integers " : "quantized ", bits);
     char from[96] = "no images, from the weights alone";
     if (s->n_sample)
-        snprintf(from, sizeof from, "%d training images%s%.0d%s", s->n_sample,
+        snprintf(from, sizeof from, "%d training image%s%s%.0d%s", s->n_sample, nb_plural(s->n_sample),
                  s->batch < MOST_BATCH ? ", in batches of " : "", s->batch < MOST_BATCH ? s->batch : 0,
                  s->batch < MOST_BATCH ? ", as they are large" : "");
     printf("; ranges from %s\nranges: %s\n", from, s->ranges);

@@ -257,7 +257,8 @@ static nb_status print_results(const session *s, const nb_train_result *r, const
     }
     printf("\n");
     NB_TRY(cli_table_print(s->c->ctx, t));
-    printf("\ntest %s %.2f %% on %d images, by %s\n", f->test.metric, nb_percent(f->test.accuracy), f->test.n,
+    printf("\ntest %s %.2f %% on %d image%s, by %s\n", f->test.metric, nb_percent(f->test.accuracy), f->test.n,
+           nb_plural(f->test.n),
            *f->integers        ? "the integer engine"
            : f->test.simulated ? "the quantized network, simulated in floats"
                                : "the float network");
@@ -297,8 +298,9 @@ static void say_left_over(const session *s)
 {
     int32_t batch = s->plan->keys.batch, rest = s->e.n_train % batch;
     if (rest && !cli_flag(s->c, "--quiet"))
-        printf("%d of %d training images do not fill a batch of %d and sit out an epoch, other ones each time\n", rest,
-               s->e.n_train, batch);
+        printf("%d of %d training images %s a batch of %d and %s out an epoch, %s each time\n", rest, s->e.n_train,
+               rest == 1 ? "does not fill" : "do not fill", batch, rest == 1 ? "sits" : "sit",
+               rest == 1 ? "another one" : "other ones");
 }
 
 static void say_simulated(const session *s)

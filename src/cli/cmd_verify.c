@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/files.h"
+#include "base/numtext.h"
 #include "report/tables.h"
 
 #include <inttypes.h>
@@ -26,9 +27,9 @@ static nb_status print(cli *c, const cli_model *m, const nb_verify_report *r, nb
                "with the other's codes, by rounding (a tie, within the errors of float and integer arithmetic) and by "
                "anything\n"
                "else; running: from the pixels on\n"
-               "%d images, the same first choice on %d\n"
+               "%d image%s, the same first choice on %d\n"
                "what quantization itself costs, against a network that is not rounded: nibble analyze\n",
-               r->images, r->same_top1);
+               r->images, nb_plural(r->images), r->same_top1);
         return NB_OK;
     }
     cJSON *o = cJSON_CreateObject();

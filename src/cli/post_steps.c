@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/measure.h"
+#include "base/numtext.h"
 #include "base/ranks.h"
 #include "train/loader.h"
 
@@ -167,8 +168,8 @@ nb_status cli_post_steps_print(cli_post_steps *s)
         nb_table_free(t);
         return NB_OK;
     }
-    printf("%swhat the steps gain, on %d training images; SQNR: of the outputs, against the float network's\n",
-           s->list.tried ? "\n" : "", s->n_measured);
+    printf("%swhat the steps gain, on %d training image%s; SQNR: of the outputs, against the float network's\n",
+           s->list.tried ? "\n" : "", s->n_measured, nb_plural(s->n_measured));
     if (s->list.tried)
         printf("a step stays that %s\n",
                s->by_loss ? "lowers the loss"

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/cpu.h"
 #include "base/measure.h"
+#include "base/numtext.h"
 #include "base/parallel.h"
 
 #include <inttypes.h>
@@ -106,7 +107,7 @@ static nb_status run_engine(verify_job *j, int32_t *logits, double *seconds)
 static nb_status verify_engine_on(verify_job *j, const char *level, int32_t threads)
 {
     char name[64];
-    snprintf(name, sizeof name, "engine %s, %d thread%s", level, threads, threads == 1 ? "" : "s");
+    snprintf(name, sizeof name, "engine %s, %d thread%s", level, threads, nb_plural(threads));
     nb_check_row *r = verify_add(j, NB_CHECK_EXACT, name);
     nb_set_threads(threads);
     NB_TRY(run_engine(j, j->got, &r->seconds));

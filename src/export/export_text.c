@@ -183,8 +183,8 @@ static void put_step(FILE *f, const nb_intmodel *m, int32_t i)
         put_geom(f, &s->geom);
     put_indices(f, m, s);
     if (s->kind == NB_STEP_CONV) {
-        fprintf(f, "  %d bits, %" PRId64 " weights, %" PRId64 " macs, |accumulator| <= %" PRId64 "\n",
-                info->weight_bits, nb_estep_weights(s), info->macs, info->acc_bound);
+        fprintf(f, "  %d bit%s, %" PRId64 " weights, %" PRId64 " macs, |accumulator| <= %" PRId64 "\n",
+                info->weight_bits, nb_plural(info->weight_bits), nb_estep_weights(s), info->macs, info->acc_bound);
         if (info->block)
             fprintf(f, "  blocks of %d weights with a power of two in common\n", info->block);
         if (info->level)

@@ -141,8 +141,9 @@ static nb_everdict level_fault(const nb_sinfo *info, int32_t where, int32_t chan
     if (info->weight_bits < 1 || info->weight_bits > NB_PACK_MAX_BITS)
         return (nb_everdict){where, "weight_bits: #: must be 1..8 with levels", {info->weight_bits}};
     if (info->n_levels < 2 || info->n_levels > 1 << info->weight_bits)
-        return (nb_everdict){
-            where, "# levels: must be 2..# (# bits)", {info->n_levels, 1 << info->weight_bits, info->weight_bits}};
+        return (nb_everdict){where,
+                             "# levels: must be 2..#, of weight_bits #",
+                             {info->n_levels, 1 << info->weight_bits, info->weight_bits}};
     if (info->n_tables != 1 && info->n_tables != channels)
         return (nb_everdict){where, "# tables of levels: must be 1 or #", {info->n_tables, channels}};
     for (int32_t i = 0; i < info->n_levels * info->n_tables; i++) {

@@ -336,8 +336,9 @@ static nb_status check_codes(const reader *r, const filed_step *s, int64_t n)
     const int64_t row = n / s->e.geom.oc;
     for (int64_t i = 0; i < n; i++)
         if (s->e.weights[i] < -limit || s->e.weights[i] > limit)
-            return bad(r, "tensor \"%s.weight\": weight[%" PRId64 "][%" PRId64 "]: %d: must be %d..%d (%d bits)",
-                       s->info.name, i / row, i % row, s->e.weights[i], -limit, limit, s->info.weight_bits);
+            return bad(r, "tensor \"%s.weight\": weight[%" PRId64 "][%" PRId64 "]: %d: must be %d..%d (%d bit%s)",
+                       s->info.name, i / row, i % row, s->e.weights[i], -limit, limit, s->info.weight_bits,
+                       nb_plural(s->info.weight_bits));
     return NB_OK;
 }
 

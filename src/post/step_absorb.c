@@ -15,6 +15,7 @@
 #include <nibble/extend/post_step.h>
 
 #include "base/check.h"
+#include "base/numtext.h"
 #include "core/oihw.h"
 #include "post/links.h"
 #include "post/paired.h"
@@ -191,7 +192,7 @@ static nb_status absorb_run(const nb_post_input *in, const void *attr, char *sum
     if (k.channels)
         snprintf(summary, NB_POST_SUMMARY,
                  "%d channel%s before a relu, read by %d layer%s, lay far above 0 and were moved down", k.channels,
-                 k.channels == 1 ? "" : "s", k.layers, k.layers == 1 ? "" : "s");
+                 nb_plural(k.channels), k.layers, nb_plural(k.layers));
     else
         snprintf(summary, NB_POST_SUMMARY, "there is nothing to absorb");
     return st;

@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/numtext.h"
 #include "post/held_codes.h"
 #include "post/layer_rows.h"
 
@@ -235,9 +236,9 @@ static nb_status adaround_run(const nb_post_input *in, const void *attr, char *s
         return st;
     snprintf(
         summary, NB_POST_SUMMARY,
-        "%d layer%s over %d images; error of what they give, mean of layers, %.3g %% -> %.3g %%; %.1f %% of weights "
+        "%d layer%s over %d image%s; error of what they give, mean of layers, %.3g %% -> %.3g %%; %.1f %% of weights "
         "to the other neighbour",
-        s.n, s.n == 1 ? "" : "s", n, s.before / s.n, s.after / s.n, 100 * s.flipped / s.weights);
+        s.n, nb_plural(s.n), n, nb_plural(n), s.before / s.n, s.after / s.n, 100 * s.flipped / s.weights);
     return st;
 }
 

@@ -24,6 +24,7 @@
 #include <nibble/extend/post_step.h>
 
 #include "base/check.h"
+#include "base/numtext.h"
 #include "core/oihw.h"
 #include "post/links.h"
 
@@ -369,11 +370,6 @@ static void say_link(const work *k, const link *l)
     nb_post_say(k->in, &nb_post_step_equalize, &row);
 }
 
-static const char *plural(int32_t n)
-{
-    return n == 1 ? "" : "s";
-}
-
 static void say_all(const work *k, int32_t sweeps, char *summary)
 {
     int32_t pairs = 0, triplets = 0, not_crossed = 0;
@@ -399,11 +395,11 @@ static void say_all(const work *k, int32_t sweeps, char *summary)
     int at = snprintf(summary, NB_POST_SUMMARY,
                       "%d pair%s, %d depthwise triplet%s, filters before %d batch norm%s, %d sweep%s%s; largest ratio "
                       "of channel ranges %.3g -> %.3g",
-                      pairs, plural(pairs), triplets, plural(triplets), k->n_free, plural(k->n_free), sweeps,
-                      plural(sweeps), k->change > 0 ? " (not settled)" : "", before, after);
+                      pairs, nb_plural(pairs), triplets, nb_plural(triplets), k->n_free, nb_plural(k->n_free), sweeps,
+                      nb_plural(sweeps), k->change > 0 ? " (not settled)" : "", before, after);
     if (not_crossed && at > 0 && at < NB_POST_SUMMARY)
         snprintf(summary + at, (size_t)(NB_POST_SUMMARY - at), "; %d layer%s could not be paired", not_crossed,
-                 plural(not_crossed));
+                 nb_plural(not_crossed));
 }
 
 static nb_status equalize_run(const nb_post_input *in, const void *attr, char *summary)

@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/numtext.h"
 #include "base/rng.h"
 #include "post/block_solve.h"
 #include "post/held_codes.h"
@@ -138,7 +139,7 @@ static void say(state *s, const nb_post_block *b, const float *said)
         snprintf(text, sizeof text, "as it was: what was learned is no better");
     else
         snprintf(text, sizeof text, "%d layer%s, %.1f %% of weights to the other neighbour", b->n_macs,
-                 b->n_macs == 1 ? "" : "s", 100 * (double)said[FLIPPED] / weights);
+                 nb_plural(b->n_macs), 100 * (double)said[FLIPPED] / weights);
     s->before += row.before;
     s->after += row.after;
     s->flipped += (double)said[FLIPPED];
@@ -349,9 +350,9 @@ static nb_status reconstruct_run(const nb_post_input *in, const void *attr, char
         return st;
     snprintf(
         summary, NB_POST_SUMMARY,
-        "%d block%s over %d images; error of what they give, mean of blocks, %.3g %% -> %.3g %%; %.1f %% of weights "
+        "%d block%s over %d image%s; error of what they give, mean of blocks, %.3g %% -> %.3g %%; %.1f %% of weights "
         "to the other neighbour",
-        s.n, s.n == 1 ? "" : "s", n, s.before / s.n, s.after / s.n, 100 * s.flipped / s.weights);
+        s.n, nb_plural(s.n), n, nb_plural(n), s.before / s.n, s.after / s.n, 100 * s.flipped / s.weights);
     return st;
 }
 

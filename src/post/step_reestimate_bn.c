@@ -9,6 +9,7 @@
 #include <nibble/train.h>
 
 #include "base/check.h"
+#include "base/numtext.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -55,8 +56,8 @@ static nb_status reestimate_run(const nb_post_input *in, const void *attr, char 
     NB_TRY(nb_reestimate_bn(in->graph, in->data, in->indices, n, &report));
     if (a->ranges)
         NB_TRY((in->shared ? nb_calibrate_shared : nb_calibrate)(in->graph, in->data, in->indices, in->n));
-    snprintf(summary, NB_POST_SUMMARY, "%d batch norm%s over %d images%s; statistics were off by up to %.3g sigma",
-             k.norms, k.norms == 1 ? "" : "s", n, a->ranges ? ", then ranges again" : "", k.moved);
+    snprintf(summary, NB_POST_SUMMARY, "%d batch norm%s over %d image%s%s; statistics were off by up to %.3g sigma",
+             k.norms, nb_plural(k.norms), n, nb_plural(n), a->ranges ? ", then ranges again" : "", k.moved);
     return NB_OK;
 }
 

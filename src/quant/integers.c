@@ -3,6 +3,7 @@
 #include "quant/policy.h"
 
 #include "base/check.h"
+#include "base/numtext.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -58,10 +59,10 @@ nb_status nb_quant_check_integers(nb_graph *g, const nb_node *fq)
     nb_grid_take_reals(&grid, real);
     if (grid.block.n > 0 && grid.hi > NB_MOST_LEVEL)
         return nb_quant_simulate(g, "bits and depth of 8 together would do",
-                                 "%s: format %s with %d bits and a depth of %d does not fit -127..127", name,
-                                 a->format->name, a->bits, grid.block.depth);
+                                 "%s: format %s with %d bit%s and a depth of %d does not fit -127..127", name,
+                                 a->format->name, a->bits, nb_plural(a->bits), grid.block.depth);
     if (grid.real)
-        return nb_quant_simulate(g, "uniform or pow2 would do", "%s: format %s with %d bits does not fit -127..127",
-                                 name, a->format->name, a->bits);
+        return nb_quant_simulate(g, "uniform or pow2 would do", "%s: format %s with %d bit%s does not fit -127..127",
+                                 name, a->format->name, a->bits, nb_plural(a->bits));
     return NB_OK;
 }

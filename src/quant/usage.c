@@ -61,7 +61,7 @@ void nb_quant_ranges_text(const nb_graph *g, char *buf, size_t size)
                 add(buf, size, number);
                 before = ", ";
             }
-            add(buf, size, " bits)");
+            add(buf, size, bits == 1u << 1 ? " bit)" : " bits)");
             any = true;
         }
     }

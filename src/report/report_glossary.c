@@ -29,8 +29,8 @@ static const struct {
      "would be won without it)"},
     {"negligible",
      "of all costs of quantizers less than a hundredth; of mean errors less than 0.02 standard deviations"},
-    {"dB", "signal to noise: 10 log10(squares of the values / squares of the errors); 6 dB more halve the error. "
-           "cumulative: with "
+    {"dB", "signal to noise: 10 log10(squares of the values / squares of the errors); 6 dB more halve the error; "
+           "infinite: there is none. cumulative: with "
            "the errors of all layers before"},
     {"\302\261", "one standard error: other images of the same kind would give another figure, by about so much"},
     {"minmax, ema, mse, percentile, aciq",

@@ -1,6 +1,8 @@
 /* report_ranges.c - how far the grid of every quantizer reached, epoch by epoch: ranges.csv (src/train/range_log.c). */
 #include "report/report.h"
 
+#include "base/numtext.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -77,7 +79,9 @@ static const char *label_of(const range_course *c, nb_page *p, int32_t row)
 {
     const char *name = nb_csv_text(c->csv, row, c->quantizer);
     const size_t n = strlen(name), end = n > 3 && !strcmp(name + n - 3, ".fq") ? n - 3 : n;
-    const char *text = nb_arena_printf(p->arena, "%.*s, %s bits", (int)end, name, nb_csv_text(c->csv, row, c->bits));
+    const char *bits = nb_csv_text(c->csv, row, c->bits);
+    const char *text =
+        nb_arena_printf(p->arena, "%.*s, %s bit%s", (int)end, name, bits, nb_plural(strcmp(bits, "1") == 0 ? 1 : 2));
     return text ? text : "";
 }
 

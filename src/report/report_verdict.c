@@ -51,7 +51,8 @@ static void say_accuracy(const nb_report *r, nb_page *p)
         nb_page_say(p, "%s: %s %.2f %% on %d test samples.", r->kind, metric_of(r), nb_percent(r->eval.accuracy),
                     r->eval.n);
     else if (r->eval.n > 0)
-        nb_page_say(p, "%s: %.2f %% of %d test images right.", r->kind, nb_percent(r->eval.accuracy), r->eval.n);
+        nb_page_say(p, "%s: %.2f %% of %d test image%s right.", r->kind, nb_percent(r->eval.accuracy), r->eval.n,
+                    nb_plural(r->eval.n));
     else
         nb_page_say(p, "%s: accuracy not measured here.", r->kind);
     nb_page_raw(p, "</div>\n");
@@ -252,10 +253,10 @@ static void say_bytes(const nb_report *r, nb_page *p)
     nb_text_add(&others, "");
     if (nb_page_ok(p, nb_text_take(&others, &text)))
         nb_page_point(p, "Bytes",
-                      "weights have %d bits%s. Most bytes of parameters are those of %s, %.0f %% (%lld of %lld), with "
-                      "weights of %d bits.",
-                      width, text, most->name, 100.0 * (double)most->bytes / (double)all.bytes, (long long)most->bytes,
-                      (long long)all.bytes, most->weight_bits);
+                      "weights have %d bit%s%s. Most bytes of parameters are those of %s, %.0f %% (%lld of %lld), with "
+                      "weights of %d bit%s.",
+                      width, nb_plural(width), text, most->name, 100.0 * (double)most->bytes / (double)all.bytes,
+                      (long long)most->bytes, (long long)all.bytes, most->weight_bits, nb_plural(most->weight_bits));
     nb_free(p->ctx, text);
 }
 
@@ -332,11 +333,11 @@ static void say_worst(const nb_report *r, const nb_analysis_layer *layer, double
     nb_page_point(
         p, "Costs most",
         "layer %s%s. Its rounding%s by itself moves the answers by %.4f nats an image (%s), which is %.0f %% of the "
-        "sum of all layers; %s %s (%d bits)%s.%s",
+        "sum of all layers; %s %s (%d bit%s)%s.%s",
         layer->name, r->as_config_says ? ", quantized as the config says" : "", and_training(r), of_layer,
         *together ? "divergence" : "of loss", 100 * of_layer / all,
         its_own ? "nearly all of it comes from" : "the quantizer that costs most is", nb_report_quantizer(p, worst),
-        worst->bits, single, together);
+        worst->bits, nb_plural(worst->bits), single, together);
 }
 
 static void say_costs(const nb_report *r, nb_page *p)

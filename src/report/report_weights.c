@@ -4,6 +4,7 @@
 #include <nibble/extend/op.h>
 
 #include "base/check.h"
+#include "base/numtext.h"
 
 #include <math.h>
 
@@ -121,7 +122,8 @@ static void ranges(const layer_weights *w, const char *name, const char *title, 
 
 static void draw(const layer_weights *w, int32_t at, nb_page *p)
 {
-    const char *const width = w->codes ? nb_arena_printf(p->arena, "%d bits", (int)w->bits) : "float";
+    const char *const width =
+        w->codes ? nb_arena_printf(p->arena, "%d bit%s", (int)w->bits, nb_plural((int)w->bits)) : "float";
     const char *title = nb_arena_printf(p->arena, "%s, %s: percent of weights", w->name, width ? width : "");
     const char *reach = nb_arena_printf(p->arena, "%s: weights of each channel", w->name);
     const char *name = nb_arena_printf(p->arena, "weights-%d", (int)at);

@@ -225,7 +225,9 @@ static const char *render(const cell *c, char buf[CELL_BYTES])
     case CELL_INT:
         snprintf(buf, CELL_BYTES, "%" PRId64, c->whole);
         break;
-    case CELL_REAL:
+    case CELL_REAL: /* there is no such number: as in CSV and JSON, nothing */
+        if (isnan(c->real))
+            break;
         if (c->decimals < 0)
             snprintf(buf, CELL_BYTES, "%.*g", (int)-c->decimals, c->real);
         else if (isfinite(c->real) && fabs(c->real) >= 1e15) /* %f would print up to 309 digits that mean nothing */

@@ -96,6 +96,40 @@ run 0 analyze $float --images 20 --set quant.batchnorm=fold
 run 0 analyze $float --images 20 --set quant.batchnorm=fold_corrected
 run 0 analyze $float --images 20 --set quant.activations=off
 
+# ---- a layer without any difference, and weights of 1 bit: nothing is nan, and no 1 bits ----
+python3 - $float flat.safetensors <<'END'
+import json, struct, sys
+b = open(sys.argv[1], "rb").read()
+n = struct.unpack("<Q", b[:8])[0]
+h, d = json.loads(b[8 : 8 + n]), bytearray(b[8 + n :])
+h["__metadata__"].pop("crc32")
+for name, t in h.items():
+    if name.endswith("b1.c1.weight"):
+        first, end = t["data_offsets"]
+        d[first:end] = bytes(end - first)
+o = json.dumps(h).encode()
+open(sys.argv[2], "wb").write(struct.pack("<Q", len(o)) + o + d)
+END
+for command in "analyze small.yaml --from flat.safetensors --images 20" "profile flat.safetensors --images 16 --layer b1.c1 --formats uniform,binary --bits 2"; do
+    # shellcheck disable=SC2086
+    run 0 $command
+    ! grep -qwe nan -e -inf out || die "nibble $command: $(grep -wm1 -e nan -e -inf out)"
+done
+grep -q ' constant ' out || die "the layer is not flat"
+binary='quant.layers={b1.c1: {weights: {format: binary, bits: 1}}, b1.c2: {weights: {format: binary, bits: 1}}}'
+run 0 quantize small.yaml --from $float -o bit --steps none --images 40 --set "$binary"
+run 0 analyze bit --images 20
+says ' weights, 1 bit: on alone'
+run 0 export bit --format text -o -
+says '  1 bit, '
+run 0 report bit
+grep -q '(1 bit)' bit/report.html || die "the report does not name the quantizer's bits"
+for text in "$(<out)" "$(<bit/report.html)"; do
+    [[ $text != *[^0-9]1" bits"* ]] || die "1 bits"
+done
+run 0 analyze $float --images 1 --no-remedies
+says ' on 1 test image, '
+
 # ---- no good ----
 refuses 2 '--from CKPT is missing: the checkpoint whose weights small.yaml quantizes' analyze small.yaml
 refuses 2 'is a float network itself' analyze $float --from $float

@@ -89,6 +89,14 @@ static void a_share_is_the_same_percentage_however_it_was_computed(void **state)
     assert_true(nb_shown(0.0625, 3) == 0.063 && nb_shown(2.5, 0) == 3);
 }
 
+static void one_of_a_noun_is_singular(void **state)
+{
+    (void)state;
+    assert_string_equal(nb_plural(1), "");
+    assert_string_equal(nb_plural(0), "s");
+    assert_string_equal(nb_plural(2), "s");
+}
+
 static void plain_text_has_no_exponent_and_reads_back(void **state)
 {
     (void)state;
@@ -107,6 +115,7 @@ static void plain_text_has_no_exponent_and_reads_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_of_a_noun_is_singular),
         cmocka_unit_test(plain_text_has_no_exponent_and_reads_back),
         cmocka_unit_test(a_share_is_the_same_percentage_however_it_was_computed),
         cmocka_unit_test(every_float_reads_back_as_itself),

@@ -230,7 +230,7 @@ static void numbers_of_any_size_are_printed_and_valid_json(void **state)
     char *text = NULL, *json = NULL;
     assert_int_equal(nb_table_print(t, &text), NB_OK);
     assert_non_null(strstr(text, "\n0.100\n-0.000\n1.000e+300\n0.000\n123456789.125\n"));
-    assert_non_null(strstr(text, "\nnan\n-inf\n-9223372036854775808\n"));
+    assert_non_null(strstr(text, "\n\n-inf\n-9223372036854775808\n")); /* no number: nothing, as in CSV */
     assert_int_equal(nb_table_print_json(t, &json), NB_OK);
     cJSON *root = cJSON_Parse(json);
     assert_non_null(root);
@@ -305,8 +305,8 @@ static void csv_quotes_what_needs_it_and_markdown_escapes_bars(void **state)
     assert_string_equal(text, "name,share\n\"a,b \"\"c\"\" | d\",0.125\nplain,\n");
     nb_free(*state, text);
     assert_int_equal(nb_table_print_as(t, NB_TABLE_MARKDOWN, &text), NB_OK);
-    assert_string_equal(
-        text, "| the name | share % |\n|---|---:|\n| a,b \"c\" \\| d | 0.1 |\n| plain | nan |\n| all | 7 |\n");
+    assert_string_equal(text,
+                        "| the name | share % |\n|---|---:|\n| a,b \"c\" \\| d | 0.1 |\n| plain |  |\n| all | 7 |\n");
     nb_free(*state, text);
     nb_table_free(t);
 }
