@@ -65,6 +65,24 @@ static bool has_key(const char *text, size_t len, const char *key)
     return false;
 }
 
+/* A config may begin with any number of comments, as those that allocate writes. */
+static const char *kind_of_text(const char *text, size_t len)
+{
+    const char *end = text + len;
+    while (text < end && (*text == '#' || *text == '\n')) {
+        const char *line = memchr(text, '\n', (size_t)(end - text));
+        text = line ? line + 1 : end;
+    }
+    const size_t rest = (size_t)(end - text), look = rest < LOOK ? rest : LOOK;
+    const uint8_t *b = (const uint8_t *)text;
+    if (starts(b, rest, "version https://git-lfs", 23))
+        return "lfs";
+    if (starts(b, rest, "<!DOCTYPE html", 14) || starts(b, rest, "<!doctype html", 14) || starts(b, rest, "<html", 5))
+        return "html";
+    return has_key(text, look, "model") || has_key(text, look, "data") || has_key(text, look, "train") ? "config"
+                                                                                                       : "text";
+}
+
 static bool is_text(const uint8_t *bytes, size_t len)
 {
     while (len && len >= LOOK - 4 && (bytes[len - 1] & 0xc0) == 0x80) /* a sequence that the look cuts */
@@ -104,13 +122,7 @@ static const char *kind_of(const uint8_t *b, size_t len)
         return "savedmodel";
     if (is_onnx(b, len))
         return "onnx";
-    if (!is_text(b, look))
-        return NULL;
-    const char *text = (const char *)b;
-    if (starts(b, len, "version https://git-lfs", 23))
-        return "lfs";
-    return has_key(text, look, "model") || has_key(text, look, "data") || has_key(text, look, "train") ? "config"
-                                                                                                       : "text";
+    return is_text(b, look) ? kind_of_text((const char *)b, len) : NULL;
 }
 
 /* @: the file; ^: without its suffix, where a new one follows. */
@@ -154,6 +166,7 @@ static const struct {
     {"gzip", "a gzip file; gunzip it first"},
     {"zip", "a zip archive"},
     {"config", "a config; nibble train @ makes a checkpoint of it"},
+    {"html", "an HTML page"},
     {"lfs", "a Git LFS pointer; git lfs pull brings the file itself"},
     {"text", "a text file"},
 };

@@ -227,7 +227,7 @@ static nb_status open_and_measure(session *s)
     s->of.only_listed_steps = true;
     NB_TRY(analyze_open(&s->of));
     if (out)
-        NB_TRY(cli_config_output_check(s->c, "-o", out));
+        NB_TRY(cli_output_check(s->c, "-o", out, "config"));
     NB_TRY(choose_images(s));
     const nb_status st = measure(s);
     return st == NB_E_DIVERGED ? nb_fail(s->c->ctx, st, "%s: %s", s->of.file, nb_ctx_error(s->c->ctx)) : st;

@@ -62,7 +62,7 @@ static nb_status open_all(session *s)
         return cli_usage(c, "--reference: %s holds integers alone; it takes a training checkpoint", m->path);
     NB_TRY(cli_experiment_split(c, &m->experiment, cli_value(c, "--split"), &s->images));
     if (cli_value(c, "--logits") && nb_rank() == 0)
-        NB_TRY(cli_output_check(c, "--logits", cli_value(c, "--logits")));
+        NB_TRY(cli_output_check(c, "--logits", cli_value(c, "--logits"), "logits"));
     return cli_ranks_alike(c, &(cli_alike){.file = m->path, .data[1] = s->images.data});
 }
 

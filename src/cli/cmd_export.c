@@ -1,8 +1,10 @@
 /* cmd_export.c - an integer model in another format. */
 #include "cli/open_model.h"
 #include "cli/overwrite.h"
+#include "cli/run_folder.h"
 
 #include "base/check.h"
+#include "base/files.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -97,6 +99,19 @@ static nb_status say_written(cli *c, const nb_exporter *e, const cli_model *m, c
     return NB_OK;
 }
 
+/* The file, and the one beside it. */
+static nb_status check_output(cli *c, const nb_exporter *e, const char *out)
+{
+    const size_t len = strlen(out), ext = strlen(e->ext);
+    char beside[CLI_PATH_BYTES];
+    NB_TRY(cli_output_check(c, "-o", out, e->name));
+    if (!e->beside || len < ext || len >= sizeof beside - strlen(e->beside))
+        return NB_OK;
+    snprintf(beside, sizeof beside, "%.*s%s", (int)(len - ext), out, e->beside);
+    NB_TRY(nb_output_check(c->ctx, beside));
+    return cli_kind_check(c, beside, e->name);
+}
+
 static nb_status export_model(cli *c, cli_model *m)
 {
     const char *format = format_of(c), *out = cli_value(c, "--output");
@@ -112,7 +127,7 @@ static nb_status export_model(cli *c, cli_model *m)
     const bool piped = strcmp(out, "-") == 0 && strcmp(e->name, "text") == 0;
     out = piped ? "/dev/stdout" : out;
     NB_TRY(cli_model_open(c, c->arg[0], 1, m));
-    NB_TRY(cli_output_check(c, "-o", out));
+    NB_TRY(check_output(c, e, out));
     if (!m->integers && !*m->experiment.simulated && e->write_float) {
         if (cli_value(c, "--opset") || cli_value(c, "--form"))
             return cli_usage(c, "--opset and --form are for integers; %s is a float network", m->path);

@@ -109,7 +109,7 @@ static nb_status import_into(cli *c, const cli_experiment *e, nb_graph *g)
         st = st == NB_OK ? printed : st;
     }
     if (st == NB_OK && out)
-        st = cli_output_check(c, "-o", out);
+        st = cli_output_check(c, "-o", out, "checkpoint");
     if (st == NB_OK && out)
         st = cli_lock_beside(c, out, &lock);
     if (st == NB_OK && out)

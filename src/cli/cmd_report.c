@@ -9,10 +9,10 @@
 
 #include <string.h>
 
-static nb_status save(cli *c, const char *path, const char *text)
+static nb_status save(cli *c, const char *path, const char *kind, const char *text)
 {
     NB_TRY(nb_output_check(c->ctx, path));
-    NB_TRY(cli_no_config_check(c, path));
+    NB_TRY(cli_kind_check(c, path, kind));
     return nb_file_write(c->ctx, path, text, strlen(text));
 }
 
@@ -22,7 +22,7 @@ static nb_status save_in(cli *c, const char *folder, const char *name, const cha
     char file[256], path[CLI_PATH_BYTES];
     snprintf(file, sizeof file, "%s%s", name, ending);
     NB_TRY(cli_file_in(c, folder, file, path));
-    return save(c, path, text);
+    return save(c, path, "csv", text);
 }
 
 static nb_status save_assets(cli *c, const nb_page *p, const char *folder)
@@ -70,7 +70,7 @@ static nb_status write_page(gathering *g, const char *path)
     nb_status st = nb_page_print(&page, nb_report_title(&page, &g->r), &html);
     cli_progress_clear(&g->progress);
     if (st == NB_OK)
-        st = save(c, path, html);
+        st = save(c, path, "html", html);
     if (st == NB_OK && assets)
         st = save_assets(c, &page, assets);
     for (int32_t i = 0; st == NB_OK && i < g->r.n_lacks; i++)
@@ -88,6 +88,8 @@ static nb_status gather(gathering *g)
     const char *what = c->arg[0];
     char path[CLI_PATH_BYTES];
     NB_TRY(path_of_page(c, path));
+    if (!cli_same_file(path, what)) /* before all the work; of the file that is read there is more to say */
+        NB_TRY(cli_kind_check(c, path, "html"));
     NB_TRY(nb_arena_create(c->ctx, &g->r.arena));
     g->r.title = what;
     g->r.version = NB_VERSION;

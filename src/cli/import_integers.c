@@ -29,7 +29,7 @@ static nb_status write_integers(cli *c, const char *out, const nb_onnx_integers_
     nb_intmodel *m;
     nb_lock lock = {0};
     NB_TRY(nb_onnx_integers(c->ctx, c->arg[0], options, &m));
-    nb_status st = cli_output_check(c, "-o", out);
+    nb_status st = cli_output_check(c, "-o", out, "integers");
     if (st == NB_OK)
         st = cli_lock_beside(c, out, &lock);
     if (st == NB_OK)

@@ -187,8 +187,8 @@ static nb_status write_both(cli *c, const nb_onnx *o, cli_experiment *e, const n
                             const nb_onnx_config_options *options, const char *yaml)
 {
     nb_graph *g;
-    NB_TRY(cli_config_output_check(c, "-o", yaml));
-    NB_TRY(cli_output_check(c, "-o", options->init));
+    NB_TRY(cli_output_check(c, "-o", yaml, "config"));
+    NB_TRY(cli_output_check(c, "-o", options->init, "checkpoint"));
     NB_TRY(nb_model_build(c->ctx, &e->exp, info, 1, &g));
     nb_lock lock = {0};
     nb_status st = nb_onnx_fill(o, g);

@@ -12,30 +12,78 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { MAX_DEPTH = 16, MAX_TEXT_BYTES = 1 << 24 };
+enum { MAX_DEPTH = 16, MAX_TEXT_BYTES = 1 << 24, HEAD_BYTES = 1 << 16, BEGIN_BYTES = 1 << 12 };
 
-/* What people write by hand is not to be lost for a page or logits. */
-nb_status cli_no_config_check(cli *c, const char *path)
+/* By content: what nb_file_is says, and for kinds of files that others write as well what stands at the beginning of ours. */
+static const struct {
+    const char *kind, *is, *holds, *what;
+} kinds[] = {{"config", "config", NULL, "a config"},
+             {"checkpoint", "safetensors", "\"format\":\"nibble-checkpoint", "a checkpoint"},
+             {"integers", "safetensors", "\"format\":\"nibble-int ", "a file of integers"},
+             {"logits", "safetensors", "\"logits\":{\"dtype\"", "a file of logits"},
+             {"onnx", "onnx", NULL, "an ONNX model"},
+             {"tflite", "tflite", NULL, "a TensorFlow Lite model"},
+             {"c", "text", "nibble export", "C that nibble has written"},
+             {"text", "text", "nibble integer model", "a listing that nibble has written"},
+             {"html", "html", NULL, "an HTML page"},
+             {"csv", "text", NULL, "a text file"}};
+enum { N_KINDS = sizeof kinds / sizeof *kinds };
+
+static bool holds(const uint8_t *bytes, size_t len, const char *text)
 {
-    uint8_t *bytes;
-    size_t len;
-    if (!nb_file_exists(path) || nb_file_read(c->ctx, path, MAX_TEXT_BYTES, &bytes, &len) != NB_OK)
-        return NB_OK;
-    const bool config = nb_file_is(bytes, len, "config");
-    nb_free(c->ctx, bytes);
-    if (!config)
-        return NB_OK;
-    return nb_fail(c->ctx, NB_E_CONFIG,
-                   "%s: is a config, and would be written over by something else: choose another file", path);
+    const size_t n = strlen(text);
+    for (size_t i = 0; i + n <= len; i++)
+        if (memcmp(bytes + i, text, n) == 0)
+            return true;
+    return false;
 }
 
-nb_status cli_output_check(cli *c, const char *option, const char *path)
+/* Whatever they lead to is the shell's: >> writes behind what is there. */
+static bool is_stream(const char *path)
 {
-    NB_TRY(cli_config_output_check(c, option, path));
-    return cli_no_config_check(c, path);
+    return strncmp(path, "/dev/std", 8) == 0 || strncmp(path, "/dev/fd/", 8) == 0;
 }
 
-nb_status cli_config_output_check(cli *c, const char *option, const char *path)
+static bool is_kind(int32_t k, const uint8_t *head, size_t n)
+{
+    return nb_file_is(head, n, kinds[k].is) &&
+           (!kinds[k].holds || holds(head, n < BEGIN_BYTES ? n : BEGIN_BYTES, kinds[k].holds));
+}
+
+/* What there is, in words: that of ours by its own, everything else by base/file_kind.h. */
+static const char *name_of(const char *path, const uint8_t *head, size_t n, char *buf)
+{
+    for (int32_t k = 0; k < N_KINDS; k++)
+        if (kinds[k].holds && is_kind(k, head, n))
+            return kinds[k].what;
+    const char *what = nb_file_kind(path, head, n, buf, NB_FILE_KIND_BYTES);
+    if (what)
+        buf[strcspn(buf, ";")] = '\0'; /* the remedy is for who would read it */
+    return what ? what : "something else";
+}
+
+nb_status cli_kind_check(cli *c, const char *path, const char *kind)
+{
+    char text[NB_FILE_KIND_BYTES];
+    int32_t k = 0;
+    nb_status st = NB_OK;
+    while (strcmp(kinds[k].kind, kind) != 0)
+        k++;
+    if (is_stream(path))
+        return NB_OK;
+    uint8_t *head = nb_alloc(c->ctx, HEAD_BYTES);
+    if (!head)
+        return NB_E_NOMEM;
+    const size_t n = nb_file_head(path, head, HEAD_BYTES);
+    if (n > 0 && !is_kind(k, head, n))
+        st = nb_fail(c->ctx, NB_E_CONFIG,
+                     "%s: is %s, and would be written over by %s: choose another file, or remove this one first", path,
+                     name_of(path, head, n, text), kinds[k].what);
+    nb_free(c->ctx, head);
+    return st;
+}
+
+nb_status cli_output_check(cli *c, const char *option, const char *path, const char *kind)
 {
     if (!*path)
         return cli_usage(c, "%s: must name a file", option);
@@ -46,7 +94,7 @@ nb_status cli_config_output_check(cli *c, const char *option, const char *path)
     if (cli_is_of_run(path))
         return nb_fail(c->ctx, NB_E_CONFIG,
                        "%s: is a file of a run, and would be written over: choose another place for the output", path);
-    return NB_OK;
+    return cli_kind_check(c, path, kind);
 }
 
 nb_status cli_says_else(cli *c, const char *path, const char *text, bool *yes)

@@ -6,12 +6,12 @@
 
 #include <stdbool.h>
 
-/* An output file of an option: not empty, not "-", and none of the files that were read; the first, which is for what is no
- * config, does not write over one either. */
-nb_status cli_output_check(cli *c, const char *option, const char *path);
-nb_status cli_config_output_check(cli *c, const char *option, const char *path);
-/* Nothing there, or no config. */
-nb_status cli_no_config_check(cli *c, const char *path);
+/* An output file of an option: not empty, not "-", none of the files that were read, none of a run's, and what is there
+ * already is of the kind that is written. */
+nb_status cli_output_check(cli *c, const char *option, const char *path, const char *kind);
+/* What is written over is of the same kind: "config", "checkpoint", "integers", "logits", "onnx", "tflite", "c", "text" (a
+ * listing), "html", "csv". Nothing there, an empty file, or a device are fine. */
+nb_status cli_kind_check(cli *c, const char *path, const char *kind);
 /* A run folder that is going to be begun: none of the files a run writes is one that was read; a config.yaml there is an
  * experiment as a run of that folder prints it, or says the same as config_text. When the folder is going to be moved aside (--force), nothing but the config
  * may have been read from it. Called when all inputs have been opened. That a folder with a run is not begun anew is

@@ -152,8 +152,57 @@ kept
 ln -s net.onnx alias.yaml
 refuses 2 "alias.yaml: $same" import net.onnx -o alias --mean 0.5 --std 0.25 --force
 refuses 2 '--force is for ONNX models' import $last --config tiny.yaml -o x.safetensors --force
+
+# ---- what is there is written over by its kind alone ----
+over() { # IS BY COMMAND...: the last word is the file
+    refuses 2 "${*: -1}: is $1, and would be written over by $2: choose another file, or remove this one first" "${@:3}"
+    kept
+}
+cp "$golden/import_resnet.safetensors" weights.safetensors
+cp $last mine.safetensors
+cp net.onnx other.onnx
+printf 'int main(void)\n{\n}\n' >main.c
+cp main.c main.h
+cp main.c listing.txt
+printf '\211PNG\r\n\032\n\0\0\0\rIHDR' | tee picture.png >net.tflite
+cp picture.png plan.yaml
+printf '\001\002\003\004' >page.html
 before=$(rm -f out err; sums .)
-refuses 2 'tiny.yaml: is a config, and would be written over by something else' report $last -o tiny.yaml
+page='an HTML page' logits='a file of logits' listing='a listing that nibble has written' code='C that nibble has written'
+over 'a config' "$page" report $last -o tiny.yaml
+over 'a checkpoint' "$page" report $last -o mine.safetensors
+over 'an ONNX model' "$page" report $last -o other.onnx
+over 'something else' "$page" report $last -o page.html
+over 'a config' "$logits" eval $last --logits tiny.yaml
+over 'a checkpoint' "$logits" eval $last --logits mine.safetensors
+over 'a safetensors file' "$logits" eval $last --logits weights.safetensors
+over 'a PNG image' "$listing" export $model --format text -o picture.png
+over 'a text file' "$listing" export $model -o listing.txt
+over 'a PNG image' 'a TensorFlow Lite model' export $model -o net.tflite
+over 'a text file' "$code" export $model -o main.c
+over 'a safetensors file' 'a checkpoint' import float/best.safetensors --config tiny.yaml --set "$float" -o weights.safetensors
+refuses 2 "tiny.yaml: is a config, and would be written over by a checkpoint" import float/best.safetensors --config float/config.yaml -o tiny.yaml
+refuses 2 'plan.yaml: is a PNG image, and would be written over by a config' import net.onnx -o plan --mean 0.5 --std 0.25 --force
+refuses 2 'plan.yaml: is a PNG image, and would be written over by a config' allocate tiny.yaml --from float/last.safetensors --budget 4KiB --images 8 -o plan.yaml
 kept
-refuses 2 'tiny.yaml: is a config, and would be written over by something else' eval $last --logits tiny.yaml
+rm main.c # the header beside it is somebody's all the same
+before=$(rm -f out err; sums .)
+refuses 2 "main.h: is a text file, and would be written over by $code" export $model -o main.c
 kept
+
+# Of the same kind, empty, or behind what a shell keeps: as ever.
+: >empty.onnx
+for again in 1 2; do
+    run 0 export $model -o ours.txt
+    run 0 export $model -o ours.c
+    run 0 export $model -o empty.onnx
+    run 0 export float/last.safetensors -o ours.onnx
+    run 0 export $model -o ours.tflite
+    run 0 eval $last --logits ours.safetensors
+    run 0 report $last -o ours.html
+    run 0 import float/best.safetensors --config tiny.yaml --set "$float" -o theirs.safetensors
+    run 0 allocate tiny.yaml --from float/last.safetensors --budget 4KiB --images 8 -o ours.yaml
+done
+echo mine >log.txt
+"$NIBBLE" export $model -o - >>log.txt
+[ "$(head -n 1 log.txt)" = mine ] && [ "$(wc -l <log.txt)" -gt 20 ] || die "standard output is the shell's"

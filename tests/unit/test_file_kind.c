@@ -49,6 +49,13 @@ static void a_config_is_told_from_other_text(void **state)
     IS("c.yaml", "train: {batch: 3}\n", "a config");
     IS("w.safetensors", "version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "a Git LFS pointer");
     IS("c.txt", "a model: it is\n", "a text file");
+    IS("x.html", "<!DOCTYPE html>\n<pre>\nmodel:\n  - input\n</pre>\n", "an HTML page");
+    char long_comment[9000]; /* as allocate writes them: a line for each layer */
+    memset(long_comment, '#', sizeof long_comment);
+    for (size_t i = 60; i < sizeof long_comment; i += 60)
+        long_comment[i] = '\n';
+    memcpy(long_comment + sizeof long_comment - 19, "\nmodel:\n  - input\n", 19);
+    assert_true(is("c.yaml", long_comment, sizeof long_comment, "a config"));
     IS("c.txt", "gr\xc3\xbc\xc3\x9f dich", "a text file");
     assert_null(nb_file_kind("x", (const uint8_t *)"\xff\xfe\0m", 4, said, sizeof said));
     assert_null(nb_file_kind("x", (const uint8_t *)"", 0, said, sizeof said));
