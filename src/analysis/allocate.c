@@ -9,6 +9,7 @@
 #include "base/check.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 typedef struct node {
@@ -281,4 +282,22 @@ nb_status nb_allocate(nb_ctx *ctx, const nb_alloc_class *c, int32_t n, int64_t b
     const nb_status st = solve(&w, budget, out, pick);
     nb_arena_free(w.arena);
     return st;
+}
+
+const char *nb_alloc_off(const nb_alloc_outcome *o, char buf[NB_ALLOC_OFF])
+{
+    enum { TIMES = 4, ENOUGH_IMAGES = 16 };
+    static const double LEAST = 1e-3; /* nats: hardly an answer differs */
+    char times[32] = "many";
+    buf[0] = '\0';
+    if (o->images < ENOUGH_IMAGES || o->measured <= LEAST || o->measured <= TIMES * o->predicted)
+        return buf;
+    if (o->predicted > o->measured * 1e-3)
+        snprintf(times, sizeof times, "%.0f", o->measured / o->predicted);
+    snprintf(
+        buf, NB_ALLOC_OFF, "that is %s times the predicted divergence: %s", times,
+        o->estimated
+            ? "the estimates do not hold here; choose by --sensitivity measured, the default"
+            : "errors of the quantizers add up to more than each alone; give a larger budget, or train the network");
+    return buf;
 }

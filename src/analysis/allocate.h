@@ -35,4 +35,16 @@ typedef struct {
 nb_status nb_allocate(nb_ctx *ctx, const nb_alloc_class *c, int32_t n, int64_t budget, nb_allocation *out,
                       int32_t *pick);
 
+/* What was chosen, in the whole network: nats an image. */
+typedef struct {
+    double predicted; /* the sum of each quantizer's */
+    double measured;  /* all together */
+    int32_t images;
+    bool estimated; /* predicted from traces of Hessians */
+} nb_alloc_outcome;
+enum { NB_ALLOC_OFF = 256 };
+/* Single losses do not add up exactly; where all together lose several times as much, a sentence about it and what to do; else
+ * "". Returns buf. */
+const char *nb_alloc_off(const nb_alloc_outcome *o, char buf[NB_ALLOC_OFF]);
+
 #endif

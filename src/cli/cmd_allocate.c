@@ -390,27 +390,6 @@ static void print_ends(const session *s)
                ALLOCATE_VECTORS);
 }
 
-/* Single costs do not add up exactly, and a divergence near 0, or of few images, says nothing of that. */
-static bool is_off(const session *s)
-{
-    enum { TIMES = 4, ENOUGH_IMAGES = 16 };
-    static const double LEAST = 1e-3; /* nats: hardly an answer differs */
-    const double measured = s->chosen.kl / s->images.n;
-    return s->images.n >= ENOUGH_IMAGES && measured > LEAST && measured > TIMES * allocate_loss(&s->choice);
-}
-
-static void print_off(const session *s)
-{
-    const double measured = s->chosen.kl / s->images.n, predicted = allocate_loss(&s->choice);
-    char times[32] = "many";
-    if (predicted > measured * 1e-3)
-        snprintf(times, sizeof times, "%.0f", measured / predicted);
-    printf("that is %s times the predicted divergence: %s\n", times,
-           s->choice.by == ALLOCATE_HESSIAN
-               ? "the estimates do not hold here; choose by --sensitivity measured, the default"
-               : "errors of the quantizers add up to more than each alone; give a larger budget, or train the network");
-}
-
 static void print_whole(const session *s)
 {
     const allocate_choice *a = &s->choice;
@@ -418,8 +397,10 @@ static void print_whole(const session *s)
     printf(
         "\nwhole network, not trained: divergence %.6f with the chosen bits, %.6f with the config's; predicted %.6f\n",
         s->chosen.kl / n, s->before.kl / n, allocate_loss(a));
-    if (is_off(s))
-        print_off(s);
+    const nb_alloc_outcome outcome = {allocate_loss(a), s->chosen.kl / n, s->images.n, a->by == ALLOCATE_HESSIAN};
+    char off[NB_ALLOC_OFF];
+    if (*nb_alloc_off(&outcome, off))
+        printf("%s\n", off);
     printf("exported C: %" PRId64 " bytes of flash%s, %" PRId64 " of RAM\n", a->size.flash_bytes,
            a->size.settled ? "" : " (about: the weights' grid is not symmetric)", a->size.ram_bytes);
     if (cli_value(s->c, "--output"))

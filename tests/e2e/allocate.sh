@@ -140,6 +140,38 @@ says 'there are 240 training images, all are taken'
 [ "$(sums run)" = "$before" ] || die "allocate writes into the run"
 
 # ---- no good ----
+# Six layers that double what they read, their weights cut off at half: each alone leaves a sure answer as it is, together
+# nothing is sure. What was predicted does not hold, and it is said.
+reach() { echo "$1: {activations: {lo: -$2, hi: $2}}"; }
+cat >doubling.yaml <<END
+seed: 5
+out: doubling
+data: {name: synth, count: 64, test_count: 20, height: 6, width: 6, channels: 1, classes: 4}
+model: [input, {linear: {name: f, out: 4}}$(for name in a b c d e g; do printf ', {linear: {name: %s, out: 4, bias: no}}' $name; done)]
+quant:
+  weights: {bits: 8, granularity: tensor, range: fixed, lo: -1, hi: 1}
+  activations: {bits: 8, range: fixed, lo: -256, hi: 256}
+  layers: {$(reach f 4), $(reach a 8), $(reach b 16), $(reach c 32), $(reach d 64), $(reach e 128)}
+train: {batch: 32, optimizer: {name: sgd}, phases: [{epochs: 1, lr: 1.0e-6}]}
+END
+run 0 train doubling.yaml --quiet
+python3 - doubling/last.safetensors sure.safetensors <<'END'
+import json, struct, sys
+b = open(sys.argv[1], "rb").read()
+n = struct.unpack("<Q", b[:8])[0]
+h, d = json.loads(b[8 : 8 + n]), bytearray(b[8 + n :])
+h["__metadata__"].pop("crc32")
+for name in "abcdeg":
+    first, end = h[name + ".weight"]["data_offsets"]
+    d[first:end] = struct.pack("<16f", *[2.0 * (i % 5 == 0) for i in range(16)])
+o = json.dumps(h).encode()
+open(sys.argv[2], "wb").write(struct.pack("<Q", len(o)) + o + d)
+END
+run 0 allocate doubling.yaml --from sure.safetensors --budget 4KiB --images 32 --calibrate 32
+says ' times the predicted divergence: errors of the quantizers add up to more than each alone; give a larger budget, or train the network'
+run 0 allocate small.yaml "${quick[@]}" --budget 2.5KiB
+! grep -q 'times the predicted' out || die "this one is as predicted"
+
 refuses 2 '--from CKPT is missing' allocate small.yaml --budget 2kB
 refuses 2 'a budget is missing: --budget 40KiB' allocate small.yaml --from $float
 refuses 2 'give one of them' allocate small.yaml --from $float --budget 2kB --budget-macs 2M

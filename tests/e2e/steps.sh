@@ -86,6 +86,11 @@ run 0 quantize plain.yaml --from float/last.safetensors -o qname --steps bias_co
 cmp <(tensors qname/last.safetensors) <(tensors qcorrect/last.safetensors)
 run 0 quantize plain.yaml --from float/last.safetensors -o qfew --images 50 # too few for a loss to judge by
 says 'a step stays that raises the SQNR: '
+grep -qE "^reestimate_bn  left out: the outputs come no nearer to the float network's +[0-9.]+ " out || die "does not say which judge left the step out"
+! grep -q 'the loss is no lower' out || die "50 images judge by no loss"
+run 0 quantize plain.yaml --from t1/qr/last.safetensors -o qagain # its statistics are those of the quantized network already
+grep -qE '^reestimate_bn  left out: the loss is no lower +[0-9.]+ ' out || die "does not say which judge left the step out"
+! grep -q 'come no nearer' out || die "240 images judge by the loss"
 run 0 quantize plain.yaml --from float/last.safetensors -o qfold --set quant.batchnorm=fold
 says 'reestimate_bn: the quantized network has no batch norm'
 

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -149,10 +150,33 @@ static void without_memory_it_says_so(void **state)
     }
 }
 
+static void what_all_together_lose_is_held_against_the_sum(void **state)
+{
+    char text[NB_ALLOC_OFF];
+    (void)state;
+    const nb_alloc_outcome as_predicted[] = {
+        {.predicted = 0.1, .measured = 0.4, .images = 64},   /* 4 times: they do not add up exactly */
+        {.predicted = 1e-5, .measured = 1e-3, .images = 64}, /* hardly an answer differs */
+        {.predicted = 0.1, .measured = 4.0, .images = 15},   /* too few images to tell */
+        {.predicted = 0.4, .measured = 0.1, .images = 64, .estimated = true}};
+    for (size_t i = 0; i < sizeof as_predicted / sizeof *as_predicted; i++)
+        assert_string_equal(nb_alloc_off(&as_predicted[i], text), "");
+    nb_alloc_outcome o = {.predicted = 0.1, .measured = 0.66, .images = 16};
+    assert_string_equal(nb_alloc_off(&o, text),
+                        "that is 7 times the predicted divergence: errors of the quantizers add up to more than each "
+                        "alone; give a larger budget, or train the network");
+    o.estimated = true;
+    assert_string_equal(nb_alloc_off(&o, text),
+                        "that is 7 times the predicted divergence: the estimates do not hold here; choose by "
+                        "--sensitivity measured, the default");
+    o.predicted = 0;
+    assert_non_null(strstr(nb_alloc_off(&o, text), "that is many times the predicted divergence: "));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(it_is_the_best_of_all_choices),
-                                       cmocka_unit_test(equal_classes_are_no_trouble),
-                                       cmocka_unit_test(without_memory_it_says_so)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_is_the_best_of_all_choices), cmocka_unit_test(equal_classes_are_no_trouble),
+        cmocka_unit_test(without_memory_it_says_so), cmocka_unit_test(what_all_together_lose_is_held_against_the_sum)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -152,6 +152,33 @@ static void a_step_is_among_what_would_help(void **state)
     nb_arena_free(r.arena);
 }
 
+/* Between the network of --from and one that was trained on lies more than rounding, and no sentence says otherwise. */
+static void beside_another_network_costs_hold_what_training_changed(void **state)
+{
+    static const char *const rounding[] = {"Its rounding by itself moves", "All rounding together moves them",
+                                           ": all rounding together would move", "weights rounded alone"},
+                             *const training[] = {
+                                 "Its rounding and what training changed by itself moves the answers by 0.3000",
+                                 "All rounding and what training changed together moves them by 0.4000",
+                                 ": all rounding and what training changed together would move",
+                                 "weights of the trained one, rounded, alone",
+                                 "when it alone is on, weights with what training changed in them.",
+                                 "In these tables every difference of weights holds training, too"};
+    costs c;
+    make_costs(&c);
+    nb_report r = with_costs(*state, &c);
+    for (int32_t trained = 0; trained < 2; trained++) {
+        r.trained_since = trained;
+        char *page = page_of(*state, &r);
+        for (size_t i = 0; i < sizeof rounding / sizeof *rounding; i++)
+            assert_true((strstr(page, rounding[i]) != NULL) == !trained);
+        for (size_t i = 0; i < sizeof training / sizeof *training; i++)
+            assert_true((strstr(page, training[i]) != NULL) == trained);
+        nb_free(*state, page);
+    }
+    nb_arena_free(r.arena);
+}
+
 /* What training after the float phase brought, and what rounding costs, are two figures. */
 static void what_training_brought_is_not_what_rounding_costs(void **state)
 {
@@ -492,6 +519,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(more_lacks_than_there_is_room_for_are_no_harm, setup, teardown),
         cmocka_unit_test_setup_teardown(the_verdict_names_the_worst_and_the_best_remedy, setup, teardown),
         cmocka_unit_test_setup_teardown(a_step_is_among_what_would_help, setup, teardown),
+        cmocka_unit_test_setup_teardown(beside_another_network_costs_hold_what_training_changed, setup, teardown),
         cmocka_unit_test_setup_teardown(what_training_brought_is_not_what_rounding_costs, setup, teardown),
         cmocka_unit_test_setup_teardown(who_chose_the_epoch_is_said, setup, teardown),
         cmocka_unit_test_setup_teardown(bytes_and_widths_that_stand_out_are_named, setup, teardown),
