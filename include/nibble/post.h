@@ -85,6 +85,7 @@ typedef struct {
     const nb_experiment
         *experiment; /* of the graph; NULL will do where no step asks for the float network, and measure is no */
     bool measure;    /* what each step gains; needs images. A list of steps that are tried is measured anyway */
+    bool trains;     /* weights are trained afterwards */
     bool shared;     /* all ranks that mpirun started do the same: they divide calibrations and evaluations */
     const nb_post_report *report; /* NULL: nobody */
     const nb_post_store *store;   /* NULL: nothing is kept */
@@ -114,7 +115,8 @@ typedef struct nb_post_list {
 /* quant: the config's section, or NULL; known: the steps there are, nb_post_steps. Without a list, or with `none`, it is
  * empty; `recommended` is the list below. Steps on the float network stand before those on the quantized one. */
 NB_API nb_status nb_post_bind(nb_ctx *ctx, const nb_conf *quant, const nb_post_step *const *known, nb_post_list *out);
-/* The steps that are worth trying on any network, with images and without. */
+/* The steps that are worth trying, with images and without; what cannot be done to a network, cannot change it or is not
+ * worth its time there is left out by nb_post_run, which says why. */
 NB_API nb_status nb_post_recommended(nb_ctx *ctx, bool data_free, nb_post_list *out);
 NB_API void nb_post_free(nb_post_list *list); /* zeroed is fine */
 NB_API bool nb_post_has(const nb_post_list *list, nb_post_stage stage);

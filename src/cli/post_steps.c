@@ -229,6 +229,7 @@ nb_status cli_post_steps_run(cli_post_steps *s, nb_graph *g)
                               .n = s->n_sample,
                               .experiment = &s->e->exp,
                               .measure = s->measure,
+                              .trains = s->trains,
                               .shared = s->shared,
                               .store = s->store,
                               .report = &report};

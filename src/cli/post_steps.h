@@ -17,7 +17,7 @@ typedef struct {
     cli_progress progress;
     double began; /* the step that is shown there; < 0: none is */
     bool quiet, by_loss;
-    bool measure, shared;       /* as in nb_post_input */
+    bool measure, trains, shared; /* as in nb_post_input */
     const nb_post_store *store; /* as in nb_post_input */
     cJSON *json; /* NULL, or an object: "steps", and "start" where they are measured, go there and nothing is printed */
     nb_status st;

@@ -45,6 +45,12 @@ bool nb_codes_refuse(const nb_graph *g, char *why, size_t size)
     return false;
 }
 
+int32_t nb_codes_bits(const nb_node *mac)
+{
+    const nb_node *fq = mac->in[1];
+    return nb_is_quantizer(fq) ? ((const nb_fakequant_attr *)fq->attr)->bits : INT32_MAX;
+}
+
 void nb_codes_read_grid(const nb_node *mac, const nb_codes_grid *out)
 {
     const nb_qparams *q = mac->in[1]->out.q;

@@ -11,6 +11,9 @@
  * Values do not matter. */
 bool nb_codes_refuse(const nb_graph *g, char *why, size_t size);
 
+/* Bits of mac's weights; INT32_MAX: they are not quantized. */
+int32_t nb_codes_bits(const nb_node *mac);
+
 static inline int64_t nb_codes_count(const nb_node *mac)
 {
     return nb_count(&mac->in[1]->out);

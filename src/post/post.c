@@ -83,7 +83,7 @@ static nb_status bind(nb_ctx *ctx, const nb_conf *steps, const nb_post_step *con
 
 nb_status nb_post_recommended(nb_ctx *ctx, bool data_free, nb_post_list *out)
 {
-    static const char with_images[] = "steps: [equalize, absorb, reestimate_bn, bias_correct]",
+    static const char with_images[] = "steps: [equalize, absorb, reestimate_bn, adaround: {iterations: 200}, bias_correct]",
                       without[] = "steps: [equalize, absorb, bias_correct: {mode: analytic}]";
     const char *text = data_free ? without : with_images;
     nb_config *own;
@@ -296,11 +296,26 @@ static nb_status try_step(work *w, const nb_post_entry *e, const snapshot *befor
     return NB_OK;
 }
 
+/* Why a step that is only tried is not done; NULL: it is. text: room for it. */
+static const char *not_tried(const work *w, const nb_post_step *s, char text[NB_POST_SUMMARY])
+{
+    const char *why = NULL;
+    if (!w->list->tried)
+        return NULL;
+    if (s->needless)
+        why = s->needless(w->in);
+    if (!why && s->pointless)
+        why = s->pointless(w->in->graph);
+    if (!why && s->refuse && s->refuse(w->in->graph, text, NB_POST_SUMMARY))
+        why = text;
+    return why;
+}
+
 static nb_status one_step(work *w, const nb_post_entry *e)
 {
     char summary[NB_POST_SUMMARY] = "";
     nb_post_result r = {.summary = summary};
-    const char *why = w->list->tried && e->step->pointless ? e->step->pointless(w->in->graph) : NULL;
+    const char *why = not_tried(w, e->step, summary);
     if (why) {
         r.summary = why;
     } else {

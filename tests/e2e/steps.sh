@@ -65,11 +65,11 @@ for n in 1 4; do
 done
 says 'what the steps gain, on 240 training images; SQNR'
 says 'a step stays that lowers the loss'
-for line in '^float +[0-9.]+ +[0-9.]+$' '^ranges +quantized, without any step +' '^absorb +nothing to do' '^bias_correct +done +'; do
+for line in '^float +[0-9.]+ +[0-9.]+$' '^ranges +quantized, without any step +' '^absorb +nothing to do' '^adaround +done +'; do
     grep -qE "$line" out || die "the table of gains has no line $line"
 done
 ! grep -q '^layer ' out || die "what became of every layer is for who asks for a step"
-awk '/^ranges /{ r = $(NF - 1) } /^bias_correct +done/{ b = $(NF - 1) } END { exit !(b < r) }' out || die "the steps gain nothing"
+awk '/^ranges /{ r = $(NF - 1) } /^adaround +done/{ b = $(NF - 1) } END { exit !(b < r) }' out || die "the steps gain nothing"
 ! grep -q '^  steps:' t1/qr/config.yaml || die "a config without a list is kept so"
 run 0 verify t1/qr/model.int.safetensors --from t1/qr/last.safetensors
 run 0 quantize none.yaml --from float/last.safetensors -o qword --steps recommended
@@ -93,6 +93,17 @@ grep -qE '^reestimate_bn  left out: the loss is no lower +[0-9.]+ ' out || die "
 ! grep -q 'come no nearer' out || die "240 images judge by the loss"
 run 0 quantize plain.yaml --from float/last.safetensors -o qfold --set quant.batchnorm=fold
 says 'reestimate_bn: the quantized network has no batch norm'
+
+# Learned rounding is tried where it pays and can be done; each time that it is not, the line says why.
+run 0 quantize plain.yaml --from float/last.safetensors -o q8 --set quant.weights.bits=8
+says 'adaround: no weights of 4 bits or fewer, where rounding costs much'
+run 0 quantize plain.yaml --from float/last.safetensors -o q8but --set quant.weights.bits=8 --set quant.layers.fc.weights.bits=4
+says 'adaround: 5 layers over 240 images'
+run 0 quantize plain.yaml --from float/last.safetensors -o qodd --set quant.weights.format=odd
+says 'adaround: weights of b1.c1: format odd has not every integer as a code'
+run 0 train plain.yaml --set out=trained --set init=float/last.safetensors --set quant.steps=recommended \
+    --set 'train.phases=[{name: qat, epochs: 1, lr: 0.01, quant: on}]'
+says 'adaround: weights are trained afterwards, which finds their codes'
 
 # ---- learned rounding: the same bytes at any number of threads, codes that outlast what comes after ----
 for n in 1 4; do

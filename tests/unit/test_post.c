@@ -257,25 +257,39 @@ static const char *always(const nb_graph *g)
     return "because";
 }
 
+static const char *dear(const nb_post_input *in)
+{
+    (void)in;
+    return "too dear";
+}
+
+static bool barred(const nb_graph *g, char *why, size_t size)
+{
+    snprintf(why, size, "%d nodes too many", g->n);
+    return true;
+}
+
 #define STEP(name_, stage_)                                                                                            \
     {                                                                                                                  \
         .name = #name_, .help = "moves a bias", .stage = stage_, .run = name_##_run                                    \
     }
-static const nb_post_step steps_of[2][4] = {
-    {STEP(harm, NB_POST_FLOAT),
-     STEP(heal, NB_POST_FLOAT),
-     STEP(idle, NB_POST_FLOAT),
-     {.name = "vain", .help = "", .run = poison_run, .pointless = always}},
-    {STEP(harm, NB_POST_QUANTIZED),
-     STEP(heal, NB_POST_QUANTIZED),
-     STEP(idle, NB_POST_QUANTIZED),
-     {.name = "vain", .help = "", .stage = NB_POST_QUANTIZED, .run = poison_run, .pointless = always}}};
+#define LEFT_OUT(name_, stage_, hook, why)                                                                             \
+    {                                                                                                                  \
+        .name = name_, .help = "", .stage = stage_, .run = poison_run, .hook = why                                     \
+    }
+#define STEPS(stage)                                                                                                   \
+    {                                                                                                                  \
+        STEP(harm, stage), STEP(heal, stage), STEP(idle, stage), LEFT_OUT("vain", stage, pointless, always),           \
+            LEFT_OUT("costly", stage, needless, dear), LEFT_OUT("closed", stage, refuse, barred)                       \
+    }
+enum { N_STEPS = 6 };
+static const nb_post_step steps_of[2][N_STEPS] = {STEPS(NB_POST_FLOAT), STEPS(NB_POST_QUANTIZED)};
 
 typedef struct {
     nb_post_start start; /* quantized.n = 0: not heard */
-    nb_post_result result[4];
+    nb_post_result result[N_STEPS];
     int32_t n;
-    char summary[64];
+    char summary[N_STEPS][64];
 } gains;
 
 static void on_start(void *ud, const nb_post_start *start)
@@ -288,8 +302,8 @@ static void on_result(void *ud, const nb_post_step *step, const nb_post_result *
 {
     gains *h = ud;
     (void)step;
+    snprintf(h->summary[h->n], sizeof h->summary[0], "%s", r->summary);
     h->result[h->n++] = *r;
-    snprintf(h->summary, sizeof h->summary, "%s", r->summary);
 }
 
 enum { OF_FIRST = 80 };
@@ -321,9 +335,11 @@ static void run_gains(const gain_case *c, gains *h, float *moved)
     char yaml[1024];
     int32_t indices[OF_FIRST];
     const int32_t q = c->quantized;
-    const nb_post_step *const known_here[] = {&steps_of[q][0], &steps_of[q][1], &steps_of[q][2], &steps_of[q][3], NULL};
+    const nb_post_step *known_here[N_STEPS + 1] = {NULL};
+    for (int32_t i = 0; i < N_STEPS; i++)
+        known_here[i] = &steps_of[q][i];
     *h = (gains){.n = 0};
-    snprintf(yaml, sizeof yaml, NET_OF(512) "quant: {steps: [harm, heal, idle, vain]}\n");
+    snprintf(yaml, sizeof yaml, NET_OF(512) "quant: {steps: [harm, heal, idle, vain, costly, closed]}\n");
     assert_int_equal(ref_street_open(&s, yaml, 8, REF_FLOAT), NB_OK);
     find_first_class(s.train, indices);
     ((float *)nb_graph_find(s.graph, "fc.bias")->out.data)[0] = c->bias;
@@ -332,7 +348,7 @@ static void run_gains(const gain_case *c, gains *h, float *moved)
     l.tried = c->tried;
     const nb_post_report report = {.done = on_result, .start = on_start, .ud = h};
     if (!c->tried)
-        l.n = 3; /* what is pointless is then refused beforehand (nb_post_check) */
+        l.n = 3; /* what is pointless or barred is then refused beforehand (nb_post_check) */
     nb_post_input in = {.graph = s.graph,
                         .data = s.train,
                         .indices = indices,
@@ -362,15 +378,18 @@ static void what_is_tried_and_gains_nothing_is_undone(void **state)
     for (int32_t q = 0; q < 2; q++) {
         run_gains(&(gain_case){.quantized = q, .tried = true, .n = OF_FIRST, .bias = 5}, &h[q], &moved);
         const nb_post_result *r = h[q].result;
-        assert_int_equal(h[q].n, 4);
+        assert_int_equal(h[q].n, N_STEPS);
         assert_true(moved == 2);
         assert_true(r[0].measured && r[0].changed && !r[0].kept && r[0].after.loss > r[0].before.loss);
         assert_true(r[1].measured && r[1].changed && r[1].kept && r[1].after.loss < r[1].before.loss);
         assert_true(r[1].sqnr_after < r[1].sqnr_before); /* more right than the float network */
         assert_true(r[1].before.loss == r[0].before.loss && r[2].before.loss == r[1].after.loss);
         assert_true(!r[2].changed && !r[2].kept && r[2].after.loss == r[2].before.loss);
-        assert_true(!r[3].changed && !r[3].kept);
-        assert_string_equal(h[q].summary, "because");
+        for (int32_t i = 3; i < N_STEPS; i++)
+            assert_true(!r[i].changed && !r[i].kept && !r[i].measured);
+        assert_string_equal(h[q].summary[3], "because");
+        assert_string_equal(h[q].summary[4], "too dear");
+        assert_non_null(strstr(h[q].summary[5], "nodes too many"));
     }
     /* a step on the float network is measured as it will be quantized; the start is what the first step of all found */
     const nb_post_start *start = &h[0].start;
@@ -391,7 +410,7 @@ static void labels_that_the_float_network_does_not_know_judge_no_step(void **sta
     heal_by = -2;
     run_gains(&(gain_case){.quantized = true, .tried = true, .n = OF_FIRST, .bias = -5, .more = 2}, &h, &moved);
     const nb_post_result *r = h.result;
-    assert_true(!h.start.by_loss && h.n == 4);
+    assert_true(!h.start.by_loss && h.n == N_STEPS);
     assert_true(moved == -2);
     assert_true(r[0].changed && !r[0].kept && r[0].after.loss < r[0].before.loss && r[0].sqnr_after < r[0].sqnr_before);
     assert_true(r[1].changed && r[1].kept && r[1].after.loss > r[1].before.loss &&
@@ -444,14 +463,14 @@ static void without_images_nothing_is_measured_and_all_stays(void **state)
 static void the_recommended_steps_are_a_word(void **state)
 {
     (void)state;
-    static const char *const names[2][4] = {{"equalize", "absorb", "reestimate_bn", "bias_correct"},
+    static const char *const names[2][5] = {{"equalize", "absorb", "reestimate_bn", "adaround", "bias_correct"},
                                             {"equalize", "absorb", "bias_correct"}};
     for (int32_t k = 0; k < 2; k++) {
         ref_street s;
         nb_post_list l;
         assert_int_equal(
             bind(k ? "quant: {steps: recommended, data_free: yes}\n" : "quant: {steps: recommended}\n", &s, &l), NB_OK);
-        assert_true(l.tried && l.n == 4 - k);
+        assert_true(l.tried && l.n == (k ? 3 : 5));
         for (int32_t i = 0; i < l.n; i++)
             assert_string_equal(l.entry[i].step->name, names[k][i]);
         assert_int_equal(nb_post_check(&l, s.graph), NB_OK);

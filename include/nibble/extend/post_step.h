@@ -21,6 +21,9 @@ struct nb_post_step {
     bool (*looks)(const void *attr);
     /* Why the step would change nothing in this network, quantized but without values; NULL: it may. NULL: always. */
     const char *(*pointless)(const nb_graph *g);
+    /* Why a recommended list leaves the step out of in->graph: what it gains there is not worth its time. NULL: it is tried.
+     * NULL: always. */
+    const char *(*needless)(const nb_post_input *in);
     /* Can the step not be done to this network, quantized but without values? Then why [size] says which layer is in the
      * way and what would do. NULL: it always can. */
     bool (*refuse)(const nb_graph *g, char *why, size_t size);
