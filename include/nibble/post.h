@@ -6,7 +6,8 @@
  * step in src/post/, listed in steps.def. (nb_step, fusion.h, is something else: a step of one execution.)
  *
  * The recommended list is one of steps that are tried: each is done, the quantized network is measured on the images, and a
- * step that does not make it better is undone. Better is a smaller loss where the float network knows the labels, by more
+ * step that does not make it better is undone. Better is a smaller loss, or outputs nearer to the float network's with a loss that
+ * is the same but for chance, where the float network knows the labels, by more
  * than three standard errors better than a guess; where it does not (an imported network whose images are made ones, or of other classes; few images), it is a larger SQNR of the
  * outputs against the float network's, which asks for no labels. Without images all of them stay. */
 #ifndef NIBBLE_POST_H
@@ -37,6 +38,10 @@ typedef struct {
 /* Its name, and what stands over its rows' before and after. */
 NB_API const char *nb_post_step_name(const nb_post_step *step);
 NB_API const char *nb_post_step_measure(const nb_post_step *step); /* or NULL */
+/* Does it choose codes of weights? */
+NB_API bool nb_post_step_rounds(const nb_post_step *step);
+/* Why it is not worth its time in g, a network quantized but without values; NULL: it may be. */
+NB_API const char *nb_post_step_needless(const nb_post_step *step, const nb_graph *g);
 
 /* What became of a step. */
 typedef struct {
@@ -85,7 +90,6 @@ typedef struct {
     const nb_experiment
         *experiment; /* of the graph; NULL will do where no step asks for the float network, and measure is no */
     bool measure;    /* what each step gains; needs images. A list of steps that are tried is measured anyway */
-    bool trains;     /* weights are trained afterwards */
     bool shared;     /* all ranks that mpirun started do the same: they divide calibrations and evaluations */
     const nb_post_report *report; /* NULL: nobody */
     const nb_post_store *store;   /* NULL: nothing is kept */
@@ -118,6 +122,9 @@ NB_API nb_status nb_post_bind(nb_ctx *ctx, const nb_conf *quant, const nb_post_s
 /* The steps that are worth trying, with images and without; what cannot be done to a network, cannot change it or is not
  * worth its time there is left out by nb_post_run, which says why. */
 NB_API nb_status nb_post_recommended(nb_ctx *ctx, bool data_free, nb_post_list *out);
+/* Takes the steps that choose codes of weights out of a recommended list: for who trains the weights afterwards, or tries other
+ * bits with them. Other lists stay. */
+NB_API void nb_post_leave_unrounded(nb_post_list *list);
 NB_API void nb_post_free(nb_post_list *list); /* zeroed is fine */
 NB_API bool nb_post_has(const nb_post_list *list, nb_post_stage stage);
 /* Is there a step that cannot be done to g, the config's network, quantized, values or not, or cannot change anything in it? */

@@ -177,12 +177,14 @@ bool analyze_was_trained(const analyze_networks *a)
 }
 
 /* As `nibble quantize` does: the config's list, which may look at images where no range does, or the recommended steps on as
- * many as ranges are found on. What was trained has had its list alone. */
+ * many as ranges are found on, but for learned rounding: other bits and ranges are asked of weights that have not been rounded
+ * yet, and what it gains is a row of its own. What was trained has had its list alone. */
 static nb_status open_steps(analyze_networks *a)
 {
     cli *c = a->c;
     bool data_free = false;
     NB_TRY(bind_data_free(a, &data_free));
+    a->steps.unrounded = true;
     NB_TRY(cli_post_steps_open(c, &a->e, data_free ? 0 : a->n_ranges, &a->steps));
     a->steps.quiet = true;
     if (data_free && a->anew)
@@ -261,6 +263,15 @@ static bool has_step(const analyze_networks *a, const char *name)
     return false;
 }
 
+/* What has been done is not done again, but for what training may have undone; and codes are chosen of weights that have none. */
+static bool is_worth_trying(const analyze_networks *a, const char *name)
+{
+    const nb_post_step *s = nb_registry_find(nb_post_steps, name);
+    if (!s || nb_post_step_needless(s, a->twin) || (nb_post_step_rounds(s) && !a->anew))
+        return false;
+    return analyze_was_trained(a) || !has_step(a, name);
+}
+
 /* a->more is that step alone; config: what it was bound from. */
 static nb_status bind_step(analyze_networks *a, const char *name, nb_config **config)
 {
@@ -311,7 +322,7 @@ nb_status analyze_with_step(analyze_networks *a, const char *step, const nb_imag
     if (!step)
         return without_steps(a, images, score, done);
     *done = false;
-    if (!nb_registry_find(nb_post_steps, step) || (!analyze_was_trained(a) && has_step(a, step)))
+    if (!is_worth_trying(a, step))
         return NB_OK;
     nb_status st = bind_step(a, step, &config);
     if (st == NB_OK && nb_post_check(&a->more.list, a->twin) == NB_OK) {
@@ -327,7 +338,8 @@ nb_status analyze_with_step(analyze_networks *a, const char *step, const nb_imag
 nb_status analyze_try_step(analyze_networks *a, int32_t i, const nb_images *images, nb_probe_score *score,
                            char name[ANALYZE_NAME], bool *done)
 {
-    static const char *const steps[ANALYZE_STEPS] = {NULL, "equalize", "absorb", "bias_correct", "reestimate_bn"};
+    static const char *const steps[ANALYZE_STEPS] = {NULL,           "equalize",      "absorb",
+                                                     "bias_correct", "reestimate_bn", "adaround"};
     snprintf(name, ANALYZE_NAME, "%s %s%s", a->anew ? "quantized" : "ranges anew", steps[i] ? "with " : "without steps",
              steps[i] ? steps[i] : "");
     return analyze_with_step(a, steps[i], images, score, done);

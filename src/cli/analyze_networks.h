@@ -46,7 +46,7 @@ nb_status analyze_with_step(analyze_networks *a, const char *step, const nb_imag
 
 /* The same with the i-th of the steps that may help a network as a whole, and what that is called: "ranges anew with equalize",
  * "quantized without steps". */
-enum { ANALYZE_STEPS = 5, ANALYZE_NAME = 96 };
+enum { ANALYZE_STEPS = 6, ANALYZE_NAME = 96 };
 nb_status analyze_try_step(analyze_networks *a, int32_t i, const nb_images *images, nb_probe_score *score,
                            char name[ANALYZE_NAME], bool *done);
 

@@ -371,7 +371,7 @@ static nb_status run_session(session *s, nb_train_result *result)
     NB_TRY(cli_experiment_open_train(c, &s->e));
     NB_TRY(cli_experiment_open_test(c, &s->e));
     NB_TRY(cli_experiment_split(c, &s->e, s->e.n_validation ? "validation" : "test", &s->eval));
-    s->steps.trains = true;
+    s->steps.unrounded = true; /* training finds the codes */
     NB_TRY(cli_post_steps_open(c, &s->e, STEP_IMAGES, &s->steps));
     NB_TRY(cli_teacher_open(c, s->plan, nb_data_info(s->e.train), &s->teacher));
     NB_TRY(train(s, result));

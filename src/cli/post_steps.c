@@ -172,7 +172,7 @@ nb_status cli_post_steps_print(cli_post_steps *s)
            s->list.tried ? "\n" : "", s->n_measured, nb_plural(s->n_measured));
     if (s->list.tried)
         printf("a step stays that %s\n",
-               s->by_loss ? "lowers the loss"
+               s->by_loss ? "lowers the loss, or raises the SQNR with a loss that rises by no more than chance would"
                           : "raises the SQNR: there is no judging by the loss where the float network does no "
                             "better than guessing, or of fewer than 64 images");
     NB_TRY(cli_table_print(s->ctx, t));
@@ -193,6 +193,8 @@ nb_status cli_post_steps_open(cli *c, const cli_experiment *e, int32_t n, cli_po
     if (s->json)
         cJSON_AddArrayToObject(s->json, "steps");
     NB_TRY(nb_post_bind(c->ctx, e->exp.quant, nb_post_steps, &s->list));
+    if (s->unrounded)
+        nb_post_leave_unrounded(&s->list);
     return e->order || !s->n_sample /* with validation images there is a shuffle already */
                ? NB_OK
                : nb_split_order(c->ctx, e->n_train, 0, e->exp.seed, &s->sample);
@@ -202,7 +204,10 @@ nb_status cli_post_steps_recommend(cli_post_steps *s, bool data_free)
 {
     nb_post_free(&s->list);
     s->n_sample = data_free ? 0 : s->n_sample;
-    return nb_post_recommended(s->ctx, data_free, &s->list);
+    NB_TRY(nb_post_recommended(s->ctx, data_free, &s->list));
+    if (s->unrounded)
+        nb_post_leave_unrounded(&s->list);
+    return NB_OK;
 }
 
 void cli_post_steps_close(cli_post_steps *s)
@@ -229,7 +234,6 @@ nb_status cli_post_steps_run(cli_post_steps *s, nb_graph *g)
                               .n = s->n_sample,
                               .experiment = &s->e->exp,
                               .measure = s->measure,
-                              .trains = s->trains,
                               .shared = s->shared,
                               .store = s->store,
                               .report = &report};

@@ -17,7 +17,8 @@ typedef struct {
     cli_progress progress;
     double began; /* the step that is shown there; < 0: none is */
     bool quiet, by_loss;
-    bool measure, trains, shared; /* as in nb_post_input */
+    bool measure, shared;       /* as in nb_post_input */
+    bool unrounded;             /* set before it is opened: nb_post_leave_unrounded */
     const nb_post_store *store; /* as in nb_post_input */
     cJSON *json; /* NULL, or an object: "steps", and "start" where they are measured, go there and nothing is printed */
     nb_status st;

@@ -15,7 +15,8 @@ enum { MOST_OUTPUTS = 1 << 24 /* that are kept, of all images */, ENOUGH_IMAGES 
 static const double STANDARD_ERRORS = 3;
 
 struct nb_post_reference {
-    float *outputs; /* [n][classes]; NULL: not looked at yet */
+    float *outputs;  /* [n][classes]; NULL: not looked at yet */
+    int32_t *labels; /* [n] */
     int32_t n;
     bool by_loss;
 };
@@ -30,8 +31,10 @@ nb_status nb_post_reference_create(nb_ctx *ctx, struct nb_post_reference **out)
 
 void nb_post_reference_free(nb_ctx *ctx, struct nb_post_reference *r)
 {
-    if (r)
+    if (r) {
         nb_free(ctx, r->outputs);
+        nb_free(ctx, r->labels);
+    }
     nb_free(ctx, r);
 }
 
@@ -92,23 +95,56 @@ static double sqnr_of(const float *want, const float *got, int64_t count)
     return noise > 0 ? 10 * log10(signal / noise) : (double)INFINITY;
 }
 
+/* row [classes]: work space. */
+static nb_score score_of(const float *outputs, int32_t label, int32_t classes, double *row)
+{
+    for (int32_t k = 0; k < classes; k++)
+        row[k] = (double)outputs[k];
+    return nb_score_of(NB_TASK_CLASSES, row, NULL, classes, label);
+}
+
+static nb_status losses_of(nb_ctx *ctx, const struct nb_post_reference *r, const float *outputs, int32_t classes,
+                           float **out)
+{
+    double *row = nb_alloc(ctx, (size_t)classes * sizeof *row);
+    float *loss = nb_alloc(ctx, (size_t)r->n * sizeof *loss);
+    for (int32_t i = 0; row && loss && i < r->n; i++)
+        loss[i] = (float)score_of(outputs + (int64_t)i * classes, r->labels[i], classes, row).loss;
+    const nb_status st = row && loss ? NB_OK : NB_E_NOMEM;
+    nb_free(ctx, row);
+    if (st == NB_OK)
+        *out = loss;
+    else
+        nb_free(ctx, loss);
+    return st;
+}
+
 nb_status nb_post_gain_measure(const nb_post_list *list, const nb_post_input *in, nb_post_gain *out)
 {
     const nb_graph *g = in->graph;
     const struct nb_post_reference *r = list->reference;
     NB_ASSERT(r && r->outputs && r->n == images_of(in));
-    nb_post_gain gain;
+    nb_post_gain gain = {.loss = NULL};
     float *outputs = new_outputs(g, r->n);
     if (!outputs)
         return NB_E_NOMEM;
     const nb_answers answers = {.logits = outputs};
-    const nb_status st =
+    nb_status st =
         g->quantized ? evaluate(in, in->graph, &answers, &gain.eval) : evaluate_copy(in, false, &answers, &gain.eval);
-    gain.sqnr = st == NB_OK ? sqnr_of(r->outputs, outputs, (int64_t)r->n * g->info.classes) : 0;
+    if (st == NB_OK)
+        gain.sqnr = sqnr_of(r->outputs, outputs, (int64_t)r->n * g->info.classes);
+    if (st == NB_OK && r->by_loss)
+        st = losses_of(g->ctx, r, outputs, g->info.classes, &gain.loss);
     nb_free(g->ctx, outputs);
     if (st == NB_OK)
         *out = gain;
     return st;
+}
+
+void nb_post_gain_free(nb_ctx *ctx, nb_post_gain *g)
+{
+    nb_free(ctx, g->loss);
+    g->loss = NULL;
 }
 
 /* A guess that knows nothing of an image says the most frequent class, or gives all the same probability, which has the loss
@@ -129,9 +165,7 @@ nb_status nb_post_knows_labels(nb_ctx *ctx, const float *outputs, const int32_t 
     double *row = nb_alloc(ctx, (size_t)classes * sizeof *row), sum = 0, squares = 0;
     const nb_status st = count && row ? NB_OK : NB_E_NOMEM;
     for (int32_t i = 0; st == NB_OK && i < n; i++) {
-        for (int32_t k = 0; k < classes; k++)
-            row[k] = (double)outputs[(int64_t)i * classes + k];
-        const nb_score s = nb_score_of(NB_TASK_CLASSES, row, NULL, classes, labels[i]);
+        const nb_score s = score_of(outputs + (int64_t)i * classes, labels[i], classes, row);
         right += s.right;
         sum += s.loss;
         squares += s.loss * s.loss;
@@ -151,12 +185,11 @@ static nb_status start_with_floats(const nb_post_input *in, struct nb_post_refer
     const nb_graph *g = in->graph;
     r->n = images_of(in);
     r->outputs = new_outputs(g, r->n);
-    int32_t *labels = nb_alloc(g->ctx, (size_t)r->n * sizeof *labels);
-    const nb_answers answers = {.logits = r->outputs, .labels = labels};
-    nb_status st = r->outputs && labels ? evaluate_copy(in, true, &answers, floats) : NB_E_NOMEM;
+    r->labels = nb_alloc(g->ctx, (size_t)r->n * sizeof *r->labels);
+    const nb_answers answers = {.logits = r->outputs, .labels = r->labels};
+    nb_status st = r->outputs && r->labels ? evaluate_copy(in, true, &answers, floats) : NB_E_NOMEM;
     if (st == NB_OK && !nb_task_has_target(g->info.task))
-        st = nb_post_knows_labels(g->ctx, r->outputs, labels, r->n, g->info.classes, &r->by_loss);
-    nb_free(g->ctx, labels);
+        st = nb_post_knows_labels(g->ctx, r->outputs, r->labels, r->n, g->info.classes, &r->by_loss);
     return st;
 }
 
@@ -176,7 +209,23 @@ nb_status nb_post_gain_start(const nb_post_list *list, const nb_post_input *in, 
     return NB_OK;
 }
 
-bool nb_post_gain_is(const nb_post_list *list, const nb_post_gain *before, const nb_post_gain *after)
+/* Does the loss rise by more than chance makes it, one standard error of the mean of the differences? */
+static bool rises(const float *before, const float *after, int32_t n)
 {
-    return list->reference->by_loss ? after->eval.loss < before->eval.loss : after->sqnr > before->sqnr;
+    double sum = 0, squares = 0;
+    for (int32_t i = 0; i < n; i++) {
+        const double d = (double)after[i] - (double)before[i];
+        sum += d;
+        squares += d * d;
+    }
+    const double mean = sum / n;
+    return mean > sqrt(fmax(squares / n - mean * mean, 0) / n);
+}
+
+bool nb_post_gain_is(const nb_post_gain *before, const nb_post_gain *after)
+{
+    const bool nearer = after->sqnr > before->sqnr;
+    if (!before->loss)
+        return nearer;
+    return after->eval.loss < before->eval.loss || (nearer && !rises(before->loss, after->loss, before->eval.n));
 }

@@ -83,7 +83,8 @@ static nb_status bind(nb_ctx *ctx, const nb_conf *steps, const nb_post_step *con
 
 nb_status nb_post_recommended(nb_ctx *ctx, bool data_free, nb_post_list *out)
 {
-    static const char with_images[] = "steps: [equalize, absorb, reestimate_bn, adaround: {iterations: 200}, bias_correct]",
+    static const char with_images[] =
+        "steps: [equalize, absorb, reestimate_bn, adaround: {iterations: 200}, bias_correct]",
                       without[] = "steps: [equalize, absorb, bias_correct: {mode: analytic}]";
     const char *text = data_free ? without : with_images;
     nb_config *own;
@@ -108,6 +109,16 @@ nb_status nb_post_bind(nb_ctx *ctx, const nb_conf *quant, const nb_post_step *co
     const nb_binding b = {nb_quant_section_keys, &section};
     NB_TRY(nb_conf_bind(ctx, quant, "quant", &b, 1));
     return nb_post_recommended(ctx, section.data_free, out);
+}
+
+void nb_post_leave_unrounded(nb_post_list *list)
+{
+    int32_t kept = 0;
+    for (int32_t i = 0; i < list->n && list->tried; i++)
+        if (!list->entry[i].step->rounds)
+            list->entry[kept++] = list->entry[i];
+    if (list->tried)
+        list->n = kept;
 }
 
 void nb_post_free(nb_post_list *list)
@@ -288,7 +299,8 @@ static nb_status try_step(work *w, const nb_post_entry *e, const snapshot *befor
     NB_TRY(nb_post_gain_measure(w->list, w->in, &then));
     r->after = then.eval;
     r->sqnr_after = then.sqnr;
-    r->kept = !w->list->tried || nb_post_gain_is(w->list, &w->now, &then);
+    r->kept = !w->list->tried || nb_post_gain_is(&w->now, &then);
+    nb_post_gain_free(w->in->graph->ctx, r->kept ? &w->now : &then);
     if (r->kept)
         w->now = then;
     else
@@ -299,11 +311,9 @@ static nb_status try_step(work *w, const nb_post_entry *e, const snapshot *befor
 /* Why a step that is only tried is not done; NULL: it is. text: room for it. */
 static const char *not_tried(const work *w, const nb_post_step *s, char text[NB_POST_SUMMARY])
 {
-    const char *why = NULL;
     if (!w->list->tried)
         return NULL;
-    if (s->needless)
-        why = s->needless(w->in);
+    const char *why = nb_post_step_needless(s, w->in->graph);
     if (!why && s->pointless)
         why = s->pointless(w->in->graph);
     if (!why && s->refuse && s->refuse(w->in->graph, text, NB_POST_SUMMARY))
@@ -358,6 +368,7 @@ nb_status nb_post_run(const nb_post_list *list, nb_post_stage stage, const nb_po
     if (needs_float && g->quantized)
         NB_TRY(nb_pair_open_twin(g, in->experiment, lends, &with_float.floats));
     nb_status st = all_steps(&w, stage);
+    nb_post_gain_free(g->ctx, &w.now);
     nb_graph_free(with_float.floats);
     return st;
 }
@@ -370,6 +381,16 @@ const char *nb_post_step_name(const nb_post_step *step)
 const char *nb_post_step_measure(const nb_post_step *step)
 {
     return step->measure;
+}
+
+bool nb_post_step_rounds(const nb_post_step *step)
+{
+    return step->rounds;
+}
+
+const char *nb_post_step_needless(const nb_post_step *step, const nb_graph *g)
+{
+    return step->needless ? step->needless(g) : NULL;
 }
 
 enum { PART_BYTES = 384 };

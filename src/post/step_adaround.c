@@ -252,15 +252,11 @@ static bool adaround_looks(const void *attr)
  * is (experiments/post-training). */
 enum { FEW_BITS = 4 };
 
-static const char *adaround_needless(const nb_post_input *in)
+static const char *adaround_needless(const nb_graph *g)
 {
-    if (in->trains)
-        return "weights are trained afterwards, which finds their codes";
-    for (int32_t i = 0; i < in->graph->n; i++) {
-        const nb_node *n = in->graph->node[i];
-        if (n->op->role == NB_ROLE_MAC && nb_codes_bits(n) <= FEW_BITS)
+    for (int32_t i = 0; i < g->n; i++)
+        if (g->node[i]->op->role == NB_ROLE_MAC && nb_codes_bits(g->node[i]) <= FEW_BITS)
             return NULL;
-    }
     return "no weights of 4 bits or fewer, where rounding costs much";
 }
 
@@ -273,6 +269,7 @@ const nb_post_step nb_post_step_adaround = {
     .attr_size = sizeof(adaround_attr),
     .stage = NB_POST_QUANTIZED,
     .needs_float = true,
+    .rounds = true,
     .moves_weights = true,
     .measure = "error %",
     .run = adaround_run,

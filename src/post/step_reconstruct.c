@@ -370,6 +370,7 @@ const nb_post_step nb_post_step_reconstruct = {
     .attr_size = sizeof(reconstruct_attr),
     .stage = NB_POST_QUANTIZED,
     .needs_float = true,
+    .rounds = true,
     .moves_weights = true,
     .measure = "error %",
     .run = reconstruct_run,

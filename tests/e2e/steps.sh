@@ -103,7 +103,8 @@ run 0 quantize plain.yaml --from float/last.safetensors -o qodd --set quant.weig
 says 'adaround: weights of b1.c1: format odd has not every integer as a code'
 run 0 train plain.yaml --set out=trained --set init=float/last.safetensors --set quant.steps=recommended \
     --set 'train.phases=[{name: qat, epochs: 1, lr: 0.01, quant: on}]'
-says 'adaround: weights are trained afterwards, which finds their codes'
+grep -q '^reestimate_bn: ' out || die "training must do the recommended steps that it was asked for"
+! grep -q '^adaround' out || die "training finds the codes of weights itself"
 
 # ---- learned rounding: the same bytes at any number of threads, codes that outlast what comes after ----
 for n in 1 4; do

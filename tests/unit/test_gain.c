@@ -51,9 +51,28 @@ static void guessing_the_most_frequent_class_is_no_knowledge(void **state)
     assert_true(knows(N, N, 0.5f, 5)); /* a loss below log(classes): how frequent they are is known */
 }
 
+static void a_loss_that_is_the_same_but_for_chance_leaves_the_outputs_to_judge(void **state)
+{
+    (void)state;
+    enum { IMAGES = 4 };
+    static float before_each[IMAGES] = {1, 1, 1, 1}, by_chance[IMAGES] = {1.3f, 1.1f, 0.8f, 1.02f},
+                 by_more[IMAGES] = {1.3f, 1.1f, 1.2f, 1.3f};
+    const nb_post_gain before = {.eval = {.n = IMAGES, .loss = 1}, .sqnr = 20, .loss = before_each};
+    for (int32_t k = 0; k < 2; k++) {
+        nb_post_gain after = {
+            .eval = {.n = IMAGES, .loss = k ? 1.225 : 1.055}, .sqnr = 30, .loss = k ? by_more : by_chance};
+        assert_int_equal(nb_post_gain_is(&before, &after), !k);
+        after.sqnr = 19; /* further away: only less loss would do */
+        assert_false(nb_post_gain_is(&before, &after));
+        after.eval.loss = 0.9;
+        assert_true(nb_post_gain_is(&before, &after));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_loss_that_is_the_same_but_for_chance_leaves_the_outputs_to_judge),
         cmocka_unit_test(labels_judge_where_more_is_right_than_by_guessing),
         cmocka_unit_test(guessing_the_most_frequent_class_is_no_knowledge),
     };

@@ -257,9 +257,9 @@ static const char *always(const nb_graph *g)
     return "because";
 }
 
-static const char *dear(const nb_post_input *in)
+static const char *dear(const nb_graph *g)
 {
-    (void)in;
+    (void)g;
     return "too dear";
 }
 
@@ -474,6 +474,11 @@ static void the_recommended_steps_are_a_word(void **state)
         for (int32_t i = 0; i < l.n; i++)
             assert_string_equal(l.entry[i].step->name, names[k][i]);
         assert_int_equal(nb_post_check(&l, s.graph), NB_OK);
+        const int32_t n = l.n;
+        nb_post_leave_unrounded(&l);
+        assert_int_equal(l.n, k ? n : n - 1);
+        for (int32_t i = 0; i < l.n; i++)
+            assert_string_not_equal(l.entry[i].step->name, "adaround");
         nb_post_free(&l);
         ref_street_close(&s);
     }

@@ -13,6 +13,7 @@ struct nb_post_step {
     NB_ENTRY;
     nb_post_stage stage;
     bool needs_float;    /* run finds in->floats; of steps on the quantized network */
+    bool rounds;         /* it chooses codes of weights (nb_post_leave_unrounded) */
     bool moves_weights;  /* of convolutions and linear layers: then there is a copy of them to go back to */
     const char *measure; /* heading of rows' before and after: "ratio of ranges" */
     /* Deterministic for any number of threads. Reports rows as it goes; *summary [NB_POST_SUMMARY] is its one line. */
@@ -21,9 +22,9 @@ struct nb_post_step {
     bool (*looks)(const void *attr);
     /* Why the step would change nothing in this network, quantized but without values; NULL: it may. NULL: always. */
     const char *(*pointless)(const nb_graph *g);
-    /* Why a recommended list leaves the step out of in->graph: what it gains there is not worth its time. NULL: it is tried.
-     * NULL: always. */
-    const char *(*needless)(const nb_post_input *in);
+    /* Why a recommended list leaves the step out of this network: what it gains there is not worth its time. NULL: it is
+     * tried. NULL: always. */
+    const char *(*needless)(const nb_graph *g);
     /* Can the step not be done to this network, quantized but without values? Then why [size] says which layer is in the
      * way and what would do. NULL: it always can. */
     bool (*refuse)(const nb_graph *g, char *why, size_t size);
