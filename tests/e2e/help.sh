@@ -59,14 +59,14 @@ strings() { # all string literals of the sources, glued where the compiler glues
     grep -ohE '"([^"\\]|\\.)*"' src/*/*.c src/kernels/*/*.c layers/*.c datasets/*.c | sed 's/^"//; s/"$//'
 }
 strings >"$WORK/strings"
-cat "$WORK/strings" "$WORK/help" "$WORK/keys" README.md CONTRIBUTING.md experiments/*/README.md >"$WORK/texts"
+cat "$WORK/strings" "$WORK/help" "$WORK/keys" README.md docs/*.md CONTRIBUTING.md experiments/*/README.md >"$WORK/texts"
 grep -ohE 'nibble keys [a-z_.0-9]+' "$WORK/texts" | sort -u | while read -r _ _ word; do
     run 0 keys "$word"
 done
 grep -ohE '`(nibble|build/current/nibble) [a-z]+' "$WORK/texts" | sort -u | while read -r _ word; do
     [ "$word" = help ] || grep -qx "$word" <<<"$commands" || die "nibble $word: there is no such command"
 done
-grep -ohE '\b(data|quant|train)\.[a-z_]+(\.[a-z_]+)*' "$WORK/strings" "$WORK/help" README.md | grep -vE '\.(safetensors|yaml|md|csv|bin|pkl|h|c)$' |
+grep -ohE '\b(data|quant|train)\.[a-z_]+(\.[a-z_]+)*' "$WORK/strings" "$WORK/help" README.md docs/*.md | grep -vE '\.(safetensors|yaml|md|csv|bin|pkl|h|c)$' |
     grep -vE '^quant\.layers\.' | sort -u >"$WORK/paths"
 [ "$(wc -l <"$WORK/paths")" -gt 8 ] || die "messages name keys by path"
 while read -r path; do
@@ -74,7 +74,7 @@ while read -r path; do
 done <"$WORK/paths"
 sed -n 's/^  \(-[a-z], \)\{0,1\}\(--[a-z-]*\).*/\2/p' "$WORK/help" | sort -u >"$WORK/options"
 [ "$(wc -l <"$WORK/options")" -gt 20 ] || die "there are more than 20 options"
-{ cat "$WORK/help"; grep -hE 'current/nibble [a-z]' README.md experiments/*/README.md; grep -vE '^ *-|linker: |tf2onnx|var\(--' "$WORK/strings"; } |
+{ cat "$WORK/help"; grep -hE '(current/|^\$ |`)nibble [a-z]' README.md docs/*.md experiments/*/README.md; grep -vE '^ *-|linker: |tf2onnx|var\(--' "$WORK/strings"; } |
     grep -ohE '(^|[ (`])--[a-z][a-z-]+' | tr -d ' (`' | sort -u >"$WORK/named"
 grep -vxF -f "$WORK/options" "$WORK/named" >"$WORK/unknown" || true
 ! [ -s "$WORK/unknown" ] || die "no command has these options: $(tr '\n' ' ' <"$WORK/unknown")"

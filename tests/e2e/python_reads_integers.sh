@@ -1,5 +1,5 @@
 #!/bin/sh
-# python_reads_integers.sh - the README's example: an integer checkpoint of `nibble train`, read by plain Python without any package,
+# python_reads_integers.sh - the example of docs/deploy.md: an integer checkpoint of `nibble train`, read by plain Python without any package,
 # holds the weights that `nibble export` lists. 8-, 4- and 2-bit layers, 3-bit ones with a zero point for each channel, and a file whose
 # layers have levels (3-bit and 1-bit indices).
 set -eu
