@@ -157,12 +157,12 @@ def by_aimet(path, calibration, images, labels):
             yield f"W{weights}A{acts}", granularity, accuracy(sim.session, images, labels)
 
 
-TOOLS = {"ort": ("onnxruntime", by_ort), "aimet": ("aimet_onnx", by_aimet)}
+TOOLS = {"ort": ("onnxruntime", by_ort, SEEDS), "aimet": ("aimet_onnx", by_aimet, SEEDS[:1])}  # AIMET: an hour or more for each seed
 
 
 def main():
     nibble, checkpoint, data, table, *names = sys.argv[1:]
-    names = names or [n for n, (module, _) in TOOLS.items() if importlib.util.find_spec(module)]
+    names = names or [n for n, (module, _, _) in TOOLS.items() if importlib.util.find_spec(module)]
     train, _ = read_cifar(data, [f"data_batch_{i}" for i in range(1, 6)])
     test, labels = read_cifar(data, ["test_batch"])
     with tempfile.TemporaryDirectory() as work, open(table, "w", newline="") as out:
@@ -174,7 +174,7 @@ def main():
         rows.writerow(["tool", "bits", "granularity", "seed", "accuracy_percent"])
         print(f"float: {accuracy(session_of(path), images, labels):.2f} %\n\ntool   bits  granularity  seed  accuracy %", flush=True)
         for tool in names:
-            for seed in SEEDS:
+            for seed in TOOLS[tool][2]:
                 calibration = normalised(train[sample(len(train), seed)], network)
                 for bits, granularity, value in TOOLS[tool][1](path, calibration, images, labels):
                     print(f"{tool:5}  {bits}  {granularity:11}  {seed:4}  {value:10.2f}", flush=True)

@@ -216,8 +216,6 @@ nb_status sweep_words_making(const sweep_jobs *j, int32_t run, const char *again
         NB_TRY(sweep_path_of(j, r->start, "/last.safetensors", w->from));
         sweep_words_add(w, "--from");
         sweep_words_add(w, w->from);
-    } else {
-        sweep_words_add(w, "--quiet");
     }
     NB_TRY(sets_of(j, run, &w->sets));
     for (int32_t i = 0; i < w->sets.n; i++) {

@@ -265,6 +265,16 @@ static void say(const slots *all, const slot *s)
     fflush(stdout);
 }
 
+/* Of what all others wait for, where one can see it under way: its log has a line for each epoch. */
+static void say_start(const slots *all, const slot *s)
+{
+    const nb_sweep_run *r = &all->j->sweep->run[s->run];
+    if (r->purpose != NB_SWEEP_START)
+        return;
+    printf("%s begins, its epochs are in %s\n", r->name, s->w->log);
+    fflush(stdout);
+}
+
 /* A run that can begin: wanted, missing, and its start is done; what cannot ever, fails with its start. */
 static int32_t next_run(const slots *all)
 {
@@ -305,6 +315,8 @@ static void fill(const slots *all)
         const nb_status st = s->w ? begin(all, s) : NB_OK;
         if (st != NB_OK)
             broken(all, s, st);
+        else if (s->w)
+            say_start(all, s);
     }
 }
 

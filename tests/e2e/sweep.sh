@@ -23,6 +23,9 @@ END
 # undisturbed, on two processes
 run 0 sweep s.yaml --jobs 2
 [ ! -s err ] || { cat err >&2; die "has remarks"; }
+[ "$(grep -c ' begins, its epochs are in runs/' out)" = 2 ] || die "both starts must say where their epochs can be seen"
+log=$(sed -n 's/.* begins, its epochs are in //p' out | head -1)
+[ "$(grep -cE '^float +[12]/2 ' "$log")" = 2 ] || die "$log has not a line for each epoch"
 for file in cells.csv runs.csv tables.md; do
     [ -s runs/$file ] || die "no $file"
 done
