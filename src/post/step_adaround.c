@@ -248,7 +248,7 @@ static bool adaround_looks(const void *attr)
     return true;
 }
 
-/* Of weights with more bits the nearest codes are good enough: on ResNet-20 W8A8 there is nothing to gain, at W4A8 half a point
+/* Of weights with more bits the nearest codes are good enough: on ResNet-20 W8A8 there is nothing to gain, at W4A8 a third of a point
  * is (experiments/post-training). */
 enum { FEW_BITS = 4 };
 
