@@ -15,7 +15,7 @@ static bool starts(const uint8_t *bytes, size_t len, const char *magic, size_t n
     return len >= n && memcmp(bytes, magic, n) == 0;
 }
 
-static bool holds(const uint8_t *bytes, size_t len, const char *word)
+bool nb_bytes_hold(const uint8_t *bytes, size_t len, const char *word)
 {
     const size_t n = strlen(word);
     for (size_t i = 0; i + n <= len; i++)
@@ -27,17 +27,19 @@ static bool holds(const uint8_t *bytes, size_t len, const char *word)
 /* A zip's entries stand by name before their content: PyTorch's first is <name>/data.pkl. */
 static const char *zip_kind(const uint8_t *bytes, size_t look)
 {
-    if (holds(bytes, look, "/data/weights/") || holds(bytes, look, "/models/model.json"))
+    if (nb_bytes_hold(bytes, look, "/data/weights/") || nb_bytes_hold(bytes, look, "/models/model.json"))
         return "torchexport";
-    if (holds(bytes, look, "/data.pkl") && holds(bytes, look, "ctorch.nn.modules"))
+    if (nb_bytes_hold(bytes, look, "/data.pkl") && nb_bytes_hold(bytes, look, "ctorch.nn.modules"))
         return "torchmodule";
-    if (holds(bytes, look, "/data.pkl") || holds(bytes, look, "/byteorder"))
-        return holds(bytes, look, "constants.pkl") || holds(bytes, look, "/code/") ? "torchscript" : "torch";
-    if (holds(bytes, look < FIRST_ENTRY ? look : FIRST_ENTRY, "/data/0")) /* TorchScript puts its tensors first */
+    if (nb_bytes_hold(bytes, look, "/data.pkl") || nb_bytes_hold(bytes, look, "/byteorder"))
+        return nb_bytes_hold(bytes, look, "constants.pkl") || nb_bytes_hold(bytes, look, "/code/") ? "torchscript"
+                                                                                                   : "torch";
+    if (nb_bytes_hold(bytes, look < FIRST_ENTRY ? look : FIRST_ENTRY,
+                      "/data/0")) /* TorchScript puts its tensors first */
         return "torchscript";
-    if (holds(bytes, look, "model.weights.h5") || holds(bytes, look, "metadata.json"))
+    if (nb_bytes_hold(bytes, look, "model.weights.h5") || nb_bytes_hold(bytes, look, "metadata.json"))
         return "keras";
-    return holds(bytes, look, ".npy") ? "npz" : "zip";
+    return nb_bytes_hold(bytes, look, ".npy") ? "npz" : "zip";
 }
 
 /* A ModelProto begins with ir_version, and goes on with a string or a message. */
@@ -52,7 +54,7 @@ static bool is_saved_model(const uint8_t *b, size_t len)
 {
     const size_t look = len < LOOK ? len : LOOK;
     return len > 4 && b[0] == 0x08 && b[1] == 1 && b[2] == 0x12 &&
-           (holds(b, look, "serve") || holds(b, look, "saved_model"));
+           (nb_bytes_hold(b, look, "serve") || nb_bytes_hold(b, look, "saved_model"));
 }
 
 /* "key:" at the beginning of a line */
@@ -114,7 +116,7 @@ static const char *kind_of(const uint8_t *b, size_t len)
     if (is_safetensors(b, len))
         return "safetensors";
     if (len > 2 && b[0] == 0x80 && b[1] >= 2 && b[1] <= 5) /* a pickle, as torch.save wrote before it wrote zips */
-        return holds(b, look, "ctorch.nn.modules") ? "torchmodule" : "torch";
+        return nb_bytes_hold(b, look, "ctorch.nn.modules") ? "torchmodule" : "torch";
     for (size_t i = 0; i < sizeof magics / sizeof *magics; i++)
         if (len > magics[i].at && starts(b + magics[i].at, len - magics[i].at, magics[i].magic, magics[i].n))
             return magics[i].kind;

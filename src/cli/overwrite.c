@@ -29,15 +29,6 @@ static const struct {
              {"csv", "text", NULL, "a text file"}};
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
-static bool holds(const uint8_t *bytes, size_t len, const char *text)
-{
-    const size_t n = strlen(text);
-    for (size_t i = 0; i + n <= len; i++)
-        if (memcmp(bytes + i, text, n) == 0)
-            return true;
-    return false;
-}
-
 /* Whatever they lead to is the shell's: >> writes behind what is there. */
 static bool is_stream(const char *path)
 {
@@ -47,7 +38,7 @@ static bool is_stream(const char *path)
 static bool is_kind(int32_t k, const uint8_t *head, size_t n)
 {
     return nb_file_is(head, n, kinds[k].is) &&
-           (!kinds[k].holds || holds(head, n < BEGIN_BYTES ? n : BEGIN_BYTES, kinds[k].holds));
+           (!kinds[k].holds || nb_bytes_hold(head, n < BEGIN_BYTES ? n : BEGIN_BYTES, kinds[k].holds));
 }
 
 /* What there is, in words: that of ours by its own, everything else by base/file_kind.h. */

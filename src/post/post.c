@@ -114,11 +114,12 @@ nb_status nb_post_bind(nb_ctx *ctx, const nb_conf *quant, const nb_post_step *co
 void nb_post_leave_unrounded(nb_post_list *list)
 {
     int32_t kept = 0;
-    for (int32_t i = 0; i < list->n && list->tried; i++)
+    if (!list->tried)
+        return;
+    for (int32_t i = 0; i < list->n; i++)
         if (!list->entry[i].step->rounds)
             list->entry[kept++] = list->entry[i];
-    if (list->tried)
-        list->n = kept;
+    list->n = kept;
 }
 
 void nb_post_free(nb_post_list *list)
